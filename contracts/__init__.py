@@ -1,0 +1,32 @@
+"""The events that travel between the services, one file per publisher."""
+
+from contracts.accounts import AccountRegistered
+from contracts.orders import (
+    OrderCancelled,
+    OrderCancelRejected,
+    OrderCancelRequested,
+    OrderDelivered,
+    OrderPacked,
+    OrderPaid,
+    OrderPlaced,
+    OrderShipped,
+)
+from contracts.refunds import RefundDelayed, RefundIssued, WalletLinked, WalletUnlinked
+from runtime.events import Event
+
+EVENTS: tuple[type[Event], ...] = (
+    AccountRegistered,
+    OrderPlaced,
+    OrderPaid,
+    OrderPacked,
+    OrderShipped,
+    OrderDelivered,
+    OrderCancelRequested,
+    OrderCancelled,
+    OrderCancelRejected,
+    RefundIssued,
+    RefundDelayed,
+    WalletLinked,
+    WalletUnlinked,
+)
+"""Every event there is, in the order in which a story meets them."""

@@ -1,0 +1,65 @@
+"""Carrying messages between services: what the two buses, RabbitMQ and in memory, have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something to publish. A `mandatory` one must reach a queue, or publishing it fails."""
+
+    routing_key: str
+    body: bytes
+    mandatory: bool = True
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message as one consumer got it. `tag` counts up within a subscription."""
+
+    tag: int
+    routing_key: str
+    body: bytes
+    redelivered: bool
+
+
+class BusError(Exception):
+    """The bus is away or refused; nothing is known of what was in flight. Connect anew and try again."""
+
+
+class Unroutable(BusError):
+    """A mandatory message reached no queue. It is kept and tried again: an alarm, not a loss."""
+
+
+class Publisher(Protocol):
+    """One connection for publishing."""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Returns once every message is confirmed; raises `BusError` when one may not have arrived."""
+
+    async def close(self) -> None:
+        """Closes the connection."""
+
+
+class Subscription(Protocol):
+    """One service's hold on its queue. What was taken and not acknowledged is delivered again after `close`."""
+
+    async def take(self, most: int) -> list[Delivery]:
+        """Waits for a delivery, and returns it with what else has arrived, `most` at the most, in order."""
+
+    async def acknowledge(self, last: Delivery) -> None:
+        """Marks `last`, and all that was taken before it, as done with."""
+
+    async def close(self) -> None:
+        """Stops deliveries and closes the connection."""
+
+
+class Bus(Protocol):
+    """Where publishers and subscriptions come from."""
+
+    async def publisher(self, queues: Sequence[str]) -> Publisher:
+        """Opens a connection for publishing; raises `BusError` until each of `queues` is there and bound."""
+
+    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+        """Declares the queue of a service, binds it, and starts deliveries."""

@@ -1,0 +1,16 @@
+"""What `accounts` tells the others."""
+
+from uuid import UUID
+
+from contracts.words import Role
+from runtime.events import Event
+
+
+class AccountRegistered(
+    Event, name="AccountRegistered", version=1, subject="account_id", published_by=("accounts",), heard_by=()
+):
+    """Somebody has an account now."""
+
+    account_id: UUID
+    role: Role
+    name: str

@@ -1,0 +1,132 @@
+"""What `orders` tells the others, and what it is asked for."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.words import Channel, Fault, Note, PaymentMethod, Rupiah
+from runtime.events import Event
+
+
+class OrderLine(BaseModel):
+    """One product of an order."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    product_id: UUID
+    title: str
+    quantity: Annotated[int, Field(ge=1, strict=True)]
+    unit_price: Rupiah
+
+
+class OrderPlaced(Event, name="OrderPlaced", version=1, subject="order_id", published_by=("orders",)):
+    """A buyer has placed an order; its stock is reserved."""
+
+    order_id: UUID
+    buyer_id: UUID
+    seller_id: UUID
+    lines: tuple[OrderLine, ...]
+    total: Rupiah
+    payment_method: PaymentMethod
+    placed_at: datetime
+
+
+class OrderPaid(Event, name="OrderPaid", version=1, subject="order_id", published_by=("orders",)):
+    """The order is paid for; the seller can start on it."""
+
+    order_id: UUID
+    buyer_id: UUID
+    amount: Rupiah
+
+
+class OrderPacked(Event, name="OrderPacked", version=1, subject="order_id", published_by=("orders",)):
+    """The seller has packed the order. It can still be cancelled."""
+
+    order_id: UUID
+    seller_id: UUID
+    at: datetime
+
+
+class OrderShipped(Event, name="OrderShipped", version=1, subject="order_id", published_by=("orders",)):
+    """The order is on its way. It cannot be cancelled any more (A)."""
+
+    order_id: UUID
+    seller_id: UUID
+    at: datetime
+
+
+class OrderDelivered(Event, name="OrderDelivered", version=1, subject="order_id", published_by=("orders",)):
+    """The order has arrived."""
+
+    order_id: UUID
+    seller_id: UUID
+    at: datetime
+
+
+class RequesterRole(StrEnum):
+    """As whom a cancellation is asked for; `system` is customer service acting on a seller's silence."""
+
+    BUYER = "buyer"
+    SELLER = "seller"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+class OrderCancelRequested(
+    Event,
+    name="OrderCancelRequested",
+    version=1,
+    subject="order_id",
+    published_by=("orders", "chat", "cs"),
+    heard_by=("orders",),
+):
+    """Somebody wants the order cancelled. Every one of the four ways comes to this; `orders` decides."""
+
+    cancellation_id: UUID
+    order_id: UUID
+    channel: Channel
+    requested_by: UUID | None
+    """The account that asks; null when customer service acts by itself."""
+    role: RequesterRole
+    reason: Note | None = None
+    note: Note | None = None
+
+
+class OrderCancelled(
+    Event,
+    name="OrderCancelled",
+    version=1,
+    subject="order_id",
+    published_by=("orders",),
+    heard_by=("refunds",),
+):
+    """The order is cancelled, for good. What was paid for it has to come back in full (A)."""
+
+    cancellation_id: UUID
+    order_id: UUID
+    buyer_id: UUID
+    seller_id: UUID
+    channel: Channel
+    paid_amount: Rupiah
+    fault: Fault
+
+
+class RejectionCode(StrEnum):
+    """Why a cancellation is not possible."""
+
+    ALREADY_SHIPPED = "already_shipped"
+    WINDOW_CLOSED = "window_closed"
+    ALREADY_CANCELLED = "already_cancelled"
+    NOT_FOUND = "not_found"
+
+
+class OrderCancelRejected(Event, name="OrderCancelRejected", version=1, subject="order_id", published_by=("orders",)):
+    """The order is not cancelled for this request; nothing has changed."""
+
+    cancellation_id: UUID
+    order_id: UUID
+    code: RejectionCode
+    detail: str

@@ -1,0 +1,50 @@
+"""What `refunds` tells the others."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.words import Destination, Rupiah
+from runtime.events import Event
+
+
+class RefundIssued(
+    Event, name="RefundIssued", version=1, subject="order_id", published_by=("refunds",), heard_by=("orders",)
+):
+    """The money has arrived, all of it, at `destination`."""
+
+    refund_id: UUID
+    cancellation_id: UUID
+    order_id: UUID
+    buyer_id: UUID
+    amount: Rupiah
+    destination: Destination
+
+
+class RefundDelayed(
+    Event, name="RefundDelayed", version=1, subject="order_id", published_by=("refunds",), heard_by=("orders",)
+):
+    """The money is not there yet: `attempts` so far, the next not before `next_attempt_at`."""
+
+    refund_id: UUID
+    order_id: UUID
+    buyer_id: UUID
+    destination: Destination
+    attempts: Annotated[int, Field(ge=0, strict=True)]
+    next_attempt_at: datetime
+
+
+class WalletLinked(Event, name="WalletLinked", version=1, subject="buyer_id", published_by=("refunds",)):
+    """The buyer's refunds go to DANA from now on. Of the phone number, only the last digits are shown."""
+
+    buyer_id: UUID
+    phone: str
+
+
+class WalletUnlinked(Event, name="WalletUnlinked", version=1, subject="buyer_id", published_by=("refunds",)):
+    """The buyer's refunds go to Lazada Credit from now on."""
+
+    buyer_id: UUID
+    phone: str

@@ -1,0 +1,116 @@
+"""Who is asking: access tokens (JWT, Ed25519) verified by each service itself with the published keys."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, time
+from typing import Annotated, Any
+from uuid import UUID
+
+import jwt
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
+
+from runtime.problems import Unauthenticated, WrongRole
+
+ISSUER = "batalkan"
+ALGORITHM = "EdDSA"
+LEEWAY = 5
+"""Seconds by which clocks of two machines may differ."""
+REMEMBERED = 20_000
+RELOAD_AFTER = 5.0
+"""Seconds between two looks at the key file for a key that is not known."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The account that a request speaks for; `client` (`app` or `web`) is the channel that it comes through."""
+
+    account_id: UUID
+    role: str
+    client: str
+
+
+class TokenVerifier:
+    """Checks access tokens against the JSON Web Key Set in a file, which may get new keys while this runs."""
+
+    def __init__(self, keys_path: Path) -> None:
+        self._path = keys_path
+        self._keys: dict[str, Any] = {}
+        self._looked = -RELOAD_AFTER
+        self._verified: dict[str, tuple[float, Identity]] = {}
+
+    def verify(self, token: str) -> Identity:
+        """The identity that the token proves; raises `Unauthenticated`."""
+        expires, identity = self._verified.get(token, (0.0, None))
+        if identity is None:
+            expires, identity = self._check(token)
+            if len(self._verified) >= REMEMBERED:
+                self._verified.clear()
+            self._verified[token] = (expires, identity)
+        if expires + LEEWAY <= time():
+            raise Unauthenticated("The access token has expired.")
+        return identity
+
+    def _check(self, token: str) -> tuple[float, Identity]:
+        try:
+            key = self._key(str(jwt.get_unverified_header(token).get("kid")))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                leeway=LEEWAY,
+                options={"require": ["exp", "iat", "sub", "iss"]},
+            )
+            identity = Identity(UUID(claims["sub"]), str(claims["role"]), str(claims["client_id"]))
+            return float(claims["exp"]), identity
+        except (jwt.PyJWTError, KeyError, ValueError) as error:
+            raise Unauthenticated("The access token is not valid.") from error
+
+    def _key(self, key_id: str) -> Any:
+        if key_id not in self._keys and monotonic() - self._looked > RELOAD_AFTER:
+            self._looked = monotonic()
+            keys = json.loads(self._path.read_text())["keys"]
+            self._keys = {key["kid"]: jwt.PyJWK.from_dict(key).key for key in keys}
+        return self._keys[key_id]
+
+
+_bearer = OAuth2PasswordBearer(tokenUrl="/accounts/token", auto_error=False)
+
+
+async def signed_in(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Identity:
+    """Anybody with a valid token."""
+    if token is None:
+        raise Unauthenticated("An access token is needed: Authorization: Bearer …")
+    verifier: TokenVerifier = request.app.state.verifier
+    return verifier.verify(token)
+
+
+async def _buyer(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
+    return _as_role(identity, "buyer")
+
+
+async def _seller(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
+    return _as_role(identity, "seller")
+
+
+async def _buyer_or_seller(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
+    return _as_role(identity, "buyer", "seller")
+
+
+async def _buyer_or_agent(identity: Annotated[Identity, Depends(signed_in)]) -> Identity:
+    return _as_role(identity, "buyer", "agent")
+
+
+def _as_role(identity: Identity, *roles: str) -> Identity:
+    if identity.role not in roles:
+        raise WrongRole(f"Only for: {', '.join(roles)}.")
+    return identity
+
+
+SignedIn = Annotated[Identity, Depends(signed_in)]
+Buyer = Annotated[Identity, Depends(_buyer)]
+Seller = Annotated[Identity, Depends(_seller)]
+BuyerOrSeller = Annotated[Identity, Depends(_buyer_or_seller)]
+BuyerOrAgent = Annotated[Identity, Depends(_buyer_or_agent)]

@@ -1,0 +1,122 @@
+"""The bus inside one process.
+
+It behaves as RabbitMQ does, with one difference that makes up for having no disk: a message is confirmed only once
+every queue that got a copy has acknowledged it. Until then it stands in its publisher's outbox, so that a process that
+dies loses nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable
+
+DELIVERY_LIMIT = 20
+CONFIRM_TIMEOUT = 30.0
+"""Seconds after which a publisher stops waiting; the message may have arrived."""
+
+
+@dataclass
+class _Copy:
+    message: Message
+    done: asyncio.Future[None]
+    deliveries: int = 0
+
+
+@dataclass
+class _Queue:
+    routing_keys: set[str] = field(default_factory=set)
+    waiting: deque[_Copy] = field(default_factory=deque)
+    dead: list[Message] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put_back(self, copies: Sequence[_Copy]) -> None:
+        for copy in reversed(copies):
+            if copy.deliveries > DELIVERY_LIMIT:
+                self.dead.append(copy.message)
+                if not copy.done.done():
+                    copy.done.set_result(None)
+            else:
+                self.waiting.appendleft(copy)
+        if self.waiting:
+            self.arrived.set()
+
+
+class MemoryBus:
+    """A broker in this process: share one instance between the services."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, _Queue] = {}
+
+    async def publisher(self, queues: Sequence[str]) -> Publisher:
+        missing = [name for name in queues if name not in self.queues]
+        if missing:
+            raise BusError(f"waiting for the queues {', '.join(missing)}")
+        return _MemoryPublisher(self)
+
+    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+        held = self.queues.setdefault(queue, _Queue())
+        held.routing_keys.update(routing_keys)
+        return _MemorySubscription(held)
+
+
+class _MemoryPublisher:
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        confirms: list[asyncio.Future[None]] = []
+        for message in messages:
+            queues = [queue for queue in self._bus.queues.values() if message.routing_key in queue.routing_keys]
+            if message.mandatory and not queues:
+                raise Unroutable(f"no queue for {message.routing_key}")
+            for queue in queues:
+                done = asyncio.get_running_loop().create_future()
+                confirms.append(done)
+                queue.waiting.append(_Copy(Message(message.routing_key, bytes(message.body)), done))
+                queue.arrived.set()
+        if not confirms:
+            return
+        _, late = await asyncio.wait(confirms, timeout=CONFIRM_TIMEOUT)
+        if late:
+            raise BusError(f"{len(late)} messages were not confirmed in time")
+
+    async def close(self) -> None:
+        return None
+
+
+class _MemorySubscription:
+    def __init__(self, queue: _Queue) -> None:
+        self._queue = queue
+        self._taken: deque[tuple[int, _Copy]] = deque()
+        self._tag = 0
+        self._closed = False
+
+    async def take(self, most: int) -> list[Delivery]:
+        queue = self._queue
+        while not queue.waiting and not self._closed:
+            queue.arrived.clear()
+            await queue.arrived.wait()
+        if self._closed:
+            raise BusError("the subscription was closed")
+        deliveries: list[Delivery] = []
+        while queue.waiting and len(deliveries) < most:
+            copy = queue.waiting.popleft()
+            self._tag += 1
+            copy.deliveries += 1
+            self._taken.append((self._tag, copy))
+            deliveries.append(Delivery(self._tag, copy.message.routing_key, copy.message.body, copy.deliveries > 1))
+        return deliveries
+
+    async def acknowledge(self, last: Delivery) -> None:
+        while self._taken and self._taken[0][0] <= last.tag:
+            _, copy = self._taken.popleft()
+            if not copy.done.done():
+                copy.done.set_result(None)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._queue.put_back([copy for _, copy in self._taken])
+        self._taken.clear()
+        self._queue.arrived.set()

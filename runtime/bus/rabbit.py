@@ -1,0 +1,171 @@
+"""The bus over RabbitMQ: quorum queues, persistent messages, publisher confirms.
+
+Connections are plain ones, not self-healing: when one breaks, everything on it is given up and its owner (the relay,
+the consumer) opens a new one, because only they know what was in flight.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import aio_pika
+import aiormq
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractExchange,
+    AbstractIncomingMessage,
+    ExchangeType,
+)
+from pamqp.common import FieldTable
+from yarl import URL
+
+from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable
+from runtime.events import CONTENT_TYPE, EXCHANGE
+from runtime.story import new_id
+
+HEARTBEAT = 10
+CONNECT_TIMEOUT = 10.0
+PUBLISH_TIMEOUT = 15.0
+"""Seconds. A publish that timed out may have arrived."""
+PREFETCH = 256
+DELIVERY_LIMIT = 20
+
+_FAULTS = (aio_pika.exceptions.AMQPError, aiormq.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
+
+
+class RabbitBus:
+    """Publishers and subscriptions at the broker of `url` (`amqp://user:password@host:port/vhost`)."""
+
+    def __init__(self, url: str, client: str) -> None:
+        self._url = url
+        self._client = client
+
+    async def publisher(self, queues: Sequence[str]) -> Publisher:
+        connection = await self._connect("publishes")
+        try:
+            # The dead-letter queue is what a subscriber declares last: if it is there, the bindings are there too.
+            for name in queues:
+                async with connection.channel() as channel:
+                    await channel.declare_queue(f"{name}.dead", passive=True)
+            return await _RabbitPublisher.open(connection)
+        except _FAULTS as error:
+            await connection.close()
+            raise BusError(f"cannot publish yet: {error!r}") from error
+
+    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+        connection = await self._connect("consumes")
+        try:
+            return await _RabbitSubscription.open(connection, queue, routing_keys)
+        except _FAULTS as error:
+            await connection.close()
+            raise BusError(f"cannot consume yet: {error!r}") from error
+
+    async def _connect(self, does: str) -> AbstractConnection:
+        name: FieldTable = {"connection_name": f"{self._client} {does}"}
+        try:
+            url = URL(self._url).update_query(heartbeat=HEARTBEAT)  # the one place where it is taken from
+            return await aio_pika.connect(url, client_properties=name, timeout=CONNECT_TIMEOUT)
+        except _FAULTS as error:
+            raise BusError(f"no connection to RabbitMQ: {error!r}") from error
+
+
+class _RabbitPublisher:
+    def __init__(self, connection: AbstractConnection, exchange: AbstractExchange) -> None:
+        self._connection = connection
+        self._exchange = exchange
+
+    @classmethod
+    async def open(cls, connection: AbstractConnection) -> "_RabbitPublisher":
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        return cls(connection, await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True))
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+        faults = [result for result in results if isinstance(result, BaseException)]
+        for fault in faults:
+            if isinstance(fault, aio_pika.exceptions.PublishError):
+                raise Unroutable(str(fault)) from fault
+            if not isinstance(fault, _FAULTS):
+                raise fault
+        if faults:
+            raise BusError(f"{len(faults)} of {len(messages)} messages were not confirmed: {faults[0]!r}")
+
+    async def _publish(self, message: Message) -> None:
+        await self._exchange.publish(
+            aio_pika.Message(
+                message.body,
+                content_type=CONTENT_TYPE,
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                # Fresh for each attempt: the client matches returned messages by it. The event's id is in the body.
+                message_id=new_id().hex,
+            ),
+            message.routing_key,
+            mandatory=message.mandatory,
+            timeout=PUBLISH_TIMEOUT,
+        )
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+class _RabbitSubscription:
+    def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._arrived: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
+
+    @classmethod
+    async def open(
+        cls, connection: AbstractConnection, name: str, routing_keys: Sequence[str]
+    ) -> "_RabbitSubscription":
+        channel = await connection.channel()
+        subscription = cls(connection, channel)
+        await channel.set_qos(prefetch_count=PREFETCH)
+        await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+        dead = await channel.declare_exchange(f"{name}.dead", ExchangeType.FANOUT, durable=True)
+        queue = await channel.declare_queue(
+            name,
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-delivery-limit": DELIVERY_LIMIT,
+                "x-dead-letter-exchange": dead.name,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+            },
+        )
+        for routing_key in routing_keys:
+            await queue.bind(EXCHANGE, routing_key)
+        graveyard = await channel.declare_queue(f"{name}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+        await graveyard.bind(dead)
+        connection.close_callbacks.add(subscription._wake)
+        channel.close_callbacks.add(subscription._wake)
+        # The broker cancels a consumer whose queue was deleted: end the subscription, so that it is declared anew.
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(subscription._wake)
+        await queue.consume(subscription._arrived.put)
+        return subscription
+
+    def _wake(self, *_: object) -> None:
+        self._arrived.put_nowait(None)
+
+    async def take(self, most: int) -> list[Delivery]:
+        messages = [await self._arrived.get()]
+        while len(messages) < most and not self._arrived.empty():
+            messages.append(self._arrived.get_nowait())
+        if None in messages:
+            raise BusError("the connection to RabbitMQ was lost")
+        return [
+            Delivery(message.delivery_tag or 0, message.routing_key or "", message.body, bool(message.redelivered))
+            for message in messages
+            if message is not None
+        ]
+
+    async def acknowledge(self, last: Delivery) -> None:
+        try:
+            channel = await self._channel.get_underlay_channel()
+            await channel.basic_ack(last.tag, multiple=True)
+        except _FAULTS as error:
+            raise BusError(f"not acknowledged: {error!r}") from error
+
+    async def close(self) -> None:
+        await self._connection.close()

@@ -1,0 +1,118 @@
+"""PostgreSQL: the pool, the transaction that everything happens in, and which faults pass by themselves."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from runtime.patience import Patience
+from runtime.problems import Problem
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.pool.PoolConnectionProxy
+
+POOL_SIZE = 10
+ACQUIRE_TIMEOUT = 5.0
+COMMAND_TIMEOUT = 20.0
+"""Seconds that one statement may take."""
+
+log = logging.getLogger(__name__)
+
+
+class DatabaseUnavailable(Problem):
+    """The database cannot be reached now; nothing was changed. Ask again soon."""
+
+    status, code, title = 503, "database_unavailable", "The database is away"
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the fault lies in the database's state rather than in what was asked, so that trying again helps.
+
+    By SQLSTATE class: 08 connection, 40 deadlock or serialization, 53 resources, 55 not in that state, 57 operator
+    intervention, 58 system error; and everything that breaks the connection.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in {"08", "40", "53", "55", "57", "58"}
+    return isinstance(error, (OSError, asyncpg.InterfaceError, asyncio.TimeoutError, DatabaseUnavailable))
+
+
+class Database:
+    """A pool of connections to one service's database. Connects in the background and again after every outage."""
+
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+        self.url = url
+        self._pool_size = pool_size
+        self._pool: Pool | None = None
+
+    async def connect(self) -> None:
+        """Waits until the database answers, for as long as that takes."""
+        patience = Patience("PostgreSQL", log)
+        while self._pool is None:
+            try:
+                self._pool = await asyncpg.create_pool(
+                    self.url,
+                    min_size=1,
+                    max_size=self._pool_size,
+                    command_timeout=COMMAND_TIMEOUT,
+                    timeout=ACQUIRE_TIMEOUT,
+                    init=_prepare,
+                )
+            except Exception as error:
+                if not is_passing(error) and not isinstance(error, asyncpg.InvalidPasswordError):
+                    raise
+                await patience.wait(error)
+
+    async def close(self) -> None:
+        """Gives every connection back, waiting for what is under way."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except _BROKEN:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One connection out of the pool; raises `DatabaseUnavailable` when none can be had."""
+        if self._pool is None:
+            raise DatabaseUnavailable("The service has not reached its database yet.")
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        except _BROKEN as error:
+            raise DatabaseUnavailable("No connection to the database could be had.") from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection with a transaction open on it: committed at the end of the block, rolled back on an error."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def answers(self) -> bool:
+        """Whether the database answers right now."""
+        try:
+            async with self.connection() as connection:
+                return bool(await connection.fetchval("select true", timeout=2))
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            return False
+
+
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncio.TimeoutError)
+
+
+async def _prepare(connection: Any) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")

@@ -1,0 +1,138 @@
+"""Deadlines: something that is to happen at a time, unless it is called off before.
+
+A row each, claimed with `for update skip locked` and deleted in the transaction that acts on it: whatever number of
+replicas look, it fires once; whatever dies, it fires; and never early by the database's clock.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from runtime.database import Connection, is_passing
+from runtime.events import Event
+from runtime.patience import Patience
+from runtime.story import Story, telling
+from runtime.telemetry import DEADLINES_FAILED, DEADLINES_FIRED
+
+if TYPE_CHECKING:
+    from runtime.work import Transaction, Work
+
+BATCH = 100
+POLL = 1.0
+"""Seconds between two looks, woken or not."""
+
+DeadlineHandler = Callable[["Transaction", str], Awaitable[Sequence[Event]]]
+"""Acts on the deadline of one subject and returns the events that follow."""
+
+log = logging.getLogger(__name__)
+
+_SCHEDULE = """
+insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent)
+values ($1, $2, clock_now() + $3, $4, $5, $6)
+on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0
+"""
+
+_CLAIM = """
+delete from deadlines where (kind, subject) in (
+    select kind, subject from deadlines where due_at <= clock_now() and kind = any($1)
+    order by due_at limit $2 for update skip locked
+)
+returning kind, subject, due_at, correlation_id, causation_id, traceparent
+"""
+
+_POSTPONE = """
+update deadlines set failures = failures + 1, due_at = clock_now() + least(2 ^ failures, 300) * interval '1 second'
+where kind = $1 and subject = $2 and due_at <= clock_now()
+returning failures
+"""
+
+
+async def schedule(connection: Connection, kind: str, subject: str, delay: timedelta, story: Story) -> None:
+    """Sets the deadline, or moves it."""
+    await connection.execute(
+        _SCHEDULE, kind, subject, delay, story.correlation_id, story.causation_id, story.traceparent
+    )
+
+
+async def call_off(connection: Connection, kind: str, subject: str) -> None:
+    """Removes the deadline, if it is still there."""
+    await connection.execute("delete from deadlines where kind = $1 and subject = $2", kind, subject)
+
+
+class Deadlines:
+    """Fires what is due. One runs in every replica of a service that has deadlines."""
+
+    def __init__(self, work: "Work", handlers: Mapping[str, DeadlineHandler]) -> None:
+        self._work = work
+        self._handlers = handlers
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Says that a deadline was set, perhaps for this very moment."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Fires until it is cancelled."""
+        patience = Patience("PostgreSQL, for deadlines", log)
+        while True:
+            self._woken.clear()
+            try:
+                fired = await self.fire_due()
+                patience.rewarded()
+            except Exception as error:
+                if not is_passing(error):
+                    log.exception("firing deadlines failed")
+                await patience.wait(error)
+                continue
+            if fired < BATCH:
+                try:
+                    async with asyncio.timeout(POLL):
+                        await self._woken.wait()
+                except TimeoutError:
+                    continue
+
+    async def fire_due(self) -> int:
+        """Fires what is due now, up to a batch: together, or where one fails, each by itself."""
+        try:
+            return await self._fire(BATCH)
+        except Exception as error:
+            if is_passing(error):
+                raise
+        fired = 0
+        while fired < BATCH and (claimed := await self._fire_alone()):
+            fired += claimed
+        return fired
+
+    async def _fire(self, most: int) -> int:
+        async with self._work.begin() as tx:
+            rows = await tx.connection.fetch(_CLAIM, list(self._handlers), most)
+            for row in sorted(rows, key=lambda row: row["due_at"]):
+                await self._act(tx, row)
+        return len(rows)
+
+    async def _fire_alone(self) -> int:
+        row = None
+        try:
+            async with self._work.begin() as tx:
+                row = await tx.connection.fetchrow(_CLAIM, list(self._handlers), 1)
+                if row is None:
+                    return 0
+                await self._act(tx, row)
+        except Exception as error:
+            if row is None or is_passing(error):
+                raise
+            DEADLINES_FAILED.labels(self._work.service, row["kind"]).inc()
+            log.exception("the deadline %s of %s failed, it is tried again", row["kind"], row["subject"])
+            async with self._work.begin() as tx:
+                await tx.connection.execute(_POSTPONE, row["kind"], row["subject"])
+        return 1
+
+    async def _act(self, tx: "Transaction", row: asyncpg.Record) -> None:
+        story = Story(row["correlation_id"], row["causation_id"], row["traceparent"])
+        with telling(story):
+            tx.publish(*await self._handlers[row["kind"]](tx, row["subject"]))
+        DEADLINES_FIRED.labels(self._work.service, row["kind"]).inc()

@@ -1,0 +1,29 @@
+"""Forgetting what is no longer needed, and counting what waits."""
+
+import asyncio
+import logging
+
+from runtime import outbox
+from runtime.database import is_passing
+from runtime.work import Work
+
+EVERY = 30.0
+"""Seconds between two rounds."""
+REMEMBERED = ("inbox", "30 days"), ("idempotency", "7 days")
+"""How long the ids of handled events and the answers to keyed requests are kept: far longer than either comes again."""
+
+log = logging.getLogger(__name__)
+
+
+async def keep_house(work: Work) -> None:
+    """Runs until it is cancelled."""
+    while True:
+        try:
+            async with work.database.connection() as connection:
+                await outbox.count(connection, work.service)
+                for table, age in REMEMBERED:
+                    await connection.execute(f"delete from {table} where at < now() - interval '{age}'")  # noqa: S608
+        except Exception as error:
+            if not is_passing(error):
+                log.exception("housekeeping failed")
+        await asyncio.sleep(EVERY)

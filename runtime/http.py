@@ -1,0 +1,197 @@
+"""What the HTTP interfaces of all services have in common: problem details, limits, health, metrics, common types."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from time import perf_counter
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime import story
+from runtime.database import DatabaseUnavailable, is_passing
+from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
+from runtime.telemetry import REQUESTS
+from runtime.work import Work
+
+MAX_REQUEST = 64 * 1024
+"""Bytes of a request's body."""
+
+log = logging.getLogger(__name__)
+
+
+def _printable(text: str) -> str:
+    if any(ord(character) < 32 and character not in "\n\t" for character in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+Printable = AfterValidator(_printable)
+"""Refuses text with control characters, which PostgreSQL or a reader could not take."""
+
+
+class Body(BaseModel):
+    """A request's body: nothing in it that is not known, and no guessing at types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ProblemDetails(BaseModel):
+    """Problem details, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A part of a list; `next` goes into `?cursor=` for the part behind it, null at the end."""
+
+    items: list[T]
+    next: UUID | None
+
+
+Limit = Annotated[int, Query(ge=1, le=100, description="how many items at the most")]
+Cursor = Annotated[UUID | None, Query(description="`next` of the part before")]
+
+
+async def _work(request: Request) -> Work:
+    work: Work = request.app.state.work
+    return work
+
+
+Door = Annotated[Work, Depends(_work)]
+"""Where a route begins its transaction."""
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer that carries a problem."""
+    return JSONResponse(problem.body(), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def create_app(service: str, description: str, ready: Callable[[], Awaitable[Mapping[str, bool]]]) -> FastAPI:
+    """The application of one service, without its own routes. `ready` names what the service stands on, and whether
+    each part is there."""
+    app = FastAPI(
+        title=f"Batalkan: {service}",
+        description=description,
+        version="1",
+        openapi_url=f"/{service}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=MAX_REQUEST,
+        telemetry={"auto_configure": False},
+        responses={"default": {"model": ProblemDetails, "description": "A problem, with its `code`"}},
+    )
+    app.add_middleware(Tell, service=service)
+    for error in (Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(error, _answer_error)
+
+    @app.get(f"/{service}/health/live", tags=["operation"])
+    async def live() -> dict[str, str]:
+        """Answers as long as the process runs."""
+        return {"status": "alive"}
+
+    @app.get(f"/{service}/health/ready", tags=["operation"])
+    async def is_ready(response: Response) -> dict[str, Any]:
+        """200 when everything that the service stands on is there, else 503."""
+        parts = await ready()
+        if not all(parts.values()):
+            response.status_code = 503
+        return {"status": "ready" if all(parts.values()) else "waiting", "parts": parts}
+
+    @app.get(f"/{service}/metrics", tags=["operation"], response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Metrics in the Prometheus text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    return problem_response(_as_problem(error))
+
+
+def _as_problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return InvalidRequest(f"{where}: {first['msg']}", errors=_without_input(error))
+    if isinstance(error, HTTPException):
+        return _Http(error)
+    if is_passing(error):
+        return DatabaseUnavailable("The database broke off; nothing was changed. Try again.")
+    log.error("a request failed", exc_info=error)
+    return Problem("This is our fault, and it was logged.")
+
+
+def _without_input(error: RequestValidationError) -> list[dict[str, Any]]:
+    return [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+
+
+class _Http(Problem):
+    """What the framework refuses: unknown paths, wrong methods, bodies that are too large or not readable."""
+
+    def __init__(self, error: HTTPException) -> None:
+        phrase = HTTPStatus(error.status_code).phrase
+        super().__init__(error.detail)
+        self.status = error.status_code  # type: ignore[misc]
+        self.code = phrase.lower().replace(" ", "_").replace("-", "_")  # type: ignore[misc]
+        self.title = phrase  # type: ignore[misc]
+        self.headers = dict(error.headers or {})  # type: ignore[misc]
+
+
+class Tell:
+    """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request."""
+
+    def __init__(self, app: ASGIApp, service: str) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        told = story.begin(_valid_traceparent(headers.get(b"traceparent")))
+        status = 500
+        started = perf_counter()
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-correlation-id", str(told.correlation_id).encode()))
+            await send(message)
+
+        with story.telling(told):
+            try:
+                await self._app(scope, receive, send_named)
+            finally:
+                REQUESTS.labels(self._service, scope["method"], str(status)).observe(perf_counter() - started)
+
+
+def _valid_traceparent(header: bytes | None) -> str | None:
+    text = (header or b"").decode("latin-1")
+    parts = text.split("-")
+    lengths = [len(part) for part in parts]
+    if lengths == [2, 32, 16, 2] and parts[0] == "00" and all(c in "0123456789abcdef-" for c in text):
+        return text
+    return None
+
+
+Rupiah = Annotated[int, Field(ge=0, le=1_000_000_000_000, description="whole rupiah")]

@@ -1,0 +1,133 @@
+"""Messages that were set aside because they could not be understood or handled: to be looked at, mended, replayed."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from runtime.bus import Delivery
+from runtime.database import Connection, is_passing
+from runtime.events import MAX_BODY, UnreadableEvent
+from runtime.patience import Patience
+from runtime.story import new_id
+
+if TYPE_CHECKING:
+    from runtime.inbox import Consumer
+    from runtime.work import Work
+
+POLL = 1.0
+"""Seconds within which a replay that was asked for begins."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parked:
+    """One message set aside. Of a body larger than is ever read, `body` holds the beginning; `size` is in bytes."""
+
+    parked_id: UUID
+    event_id: UUID | None
+    routing_key: str
+    error: str
+    size: int
+    parked_at: datetime
+    state: str
+    """`parked`, `replay` (asked for), or `replayed`."""
+    body: bytes = b""
+
+
+async def park(connection: Connection, event_id: UUID | None, delivery: Delivery, why: str) -> None:
+    """Sets the message aside. A body that cannot be told apart from one that lies there already is not kept twice."""
+    await connection.execute(
+        "insert into parked (parked_id, event_id, routing_key, body, size, digest, error) "
+        "values ($1, $2, $3, $4, $5, $6, $7) on conflict (digest, routing_key) where state = 'parked' "
+        "do update set times = parked.times + 1",
+        new_id(),
+        event_id,
+        delivery.routing_key,
+        delivery.body[:MAX_BODY],
+        len(delivery.body),
+        hashlib.sha256(delivery.body).digest(),
+        why[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+    )
+
+
+async def listing(connection: Connection) -> list[Parked]:
+    """What is set aside, oldest first, without the bodies."""
+    rows = await connection.fetch(
+        "select parked_id, event_id, routing_key, error, size, parked_at, state from parked order by parked_at"
+    )
+    return [Parked(**dict(row)) for row in rows]
+
+
+async def show(connection: Connection, parked_id: UUID) -> Parked | None:
+    """One of them, with its body."""
+    row = await connection.fetchrow(
+        "select parked_id, event_id, routing_key, error, size, parked_at, state, body from parked where parked_id = $1",
+        parked_id,
+    )
+    return Parked(**dict(row)) if row else None
+
+
+async def ask_for_replay(connection: Connection, ids: Sequence[UUID] | None) -> int:
+    """Has the service handle the messages again (all of them, for None); returns how many."""
+    rows = await connection.fetch(
+        "update parked set state = 'replay' where state = 'parked' and ($1::uuid[] is null or parked_id = any($1)) "
+        "returning parked_id",
+        ids,
+    )
+    return len(rows)
+
+
+class Replays:
+    """Handles parked messages again when that was asked for."""
+
+    def __init__(self, work: "Work", consumer: "Consumer") -> None:
+        self._work = work
+        self._consumer = consumer
+
+    async def run(self) -> None:
+        """Looks for replays until it is cancelled."""
+        patience = Patience("PostgreSQL, for replays", log)
+        while True:
+            try:
+                while await self.replay_one():
+                    patience.rewarded()
+                await asyncio.sleep(POLL)
+            except Exception as error:
+                if not is_passing(error):
+                    log.exception("replaying failed")
+                await patience.wait(error)
+
+    async def replay_one(self) -> bool:
+        """Takes one message through its handler; a failure puts it back with the new error. False if none is asked."""
+        row: Any = None
+        try:
+            async with self._work.begin() as tx:
+                row = await tx.connection.fetchrow(
+                    "select parked_id, routing_key, body from parked where state = 'replay' order by parked_at limit 1 "
+                    "for update skip locked"
+                )
+                if row is None:
+                    return False
+                envelope = self._consumer.reader.read(row["body"], row["routing_key"])
+                await tx.connection.execute(
+                    "insert into inbox (event_id) values ($1) on conflict do nothing", envelope.id
+                )
+                await self._consumer.act(tx, envelope)
+                await tx.connection.execute(
+                    "update parked set state = 'replayed' where parked_id = $1", row["parked_id"]
+                )
+        except Exception as error:
+            if row is None or (is_passing(error) and not isinstance(error, UnreadableEvent)):
+                raise
+            log.warning("the replay of %s failed: %r", row["parked_id"], error)
+            async with self._work.begin() as tx:
+                await tx.connection.execute(
+                    "update parked set state = 'parked', error = $2 where parked_id = $1", row["parked_id"], str(error)
+                )
+        return True

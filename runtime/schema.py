@@ -1,0 +1,66 @@
+"""Bringing a service's database up to date, with Alembic: the runtime's tables and the service's own."""
+
+import logging
+from pathlib import Path
+
+from runtime.database import Database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK = 0x0B0A7A2
+
+log = logging.getLogger(__name__)
+
+
+def _heads(folders: list[Path]) -> set[str]:
+    """The newest revision of each folder: files are named after their revisions, which count up."""
+    return {max(path.stem for path in folder.glob("[0-9]*.py")) for folder in folders}
+
+
+async def migrate(database: Database, own_migrations: Path) -> None:
+    """Runs the migrations that are missing. Replicas that start together take turns; the later find nothing to do."""
+    folders = [MIGRATIONS / "versions", own_migrations]
+    if await _revisions(database) == _heads(folders):
+        return
+    async with database.connection() as connection:
+        await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=300)
+        try:
+            if await _revisions(database) != _heads(folders):
+                await _upgrade(database.url, folders)
+        finally:
+            await connection.execute("select pg_advisory_unlock($1)", LOCK)
+
+
+async def _revisions(database: Database) -> set[str]:
+    async with database.connection() as connection:
+        if await connection.fetchval("select to_regclass('alembic_version')") is None:
+            return set()
+        return {row["version_num"] for row in await connection.fetch("select version_num from alembic_version")}
+
+
+async def _upgrade(url: str, folders: list[Path]) -> None:
+    # Imported here because they take half a second, and a database is up to date nearly always.
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    def upgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("path_separator", "newline")
+        config.set_main_option("version_locations", "\n".join(map(str, folders)))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "heads")
+
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: _connect(url))
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    await engine.dispose()
+    log.info("the database is up to date: %s", ", ".join(sorted(_heads(folders))))
+
+
+async def _connect(url: str) -> object:
+    import asyncpg
+
+    return await asyncpg.connect(url)

@@ -1,0 +1,80 @@
+"""Running one service as a process of its own."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from runtime import embedded
+from runtime.bus import Bus
+from runtime.bus.memory import MemoryBus
+from runtime.bus.rabbit import RabbitBus
+from runtime.settings import Environment, SettingMissing, Settings
+from runtime.telemetry import log_to_stderr
+
+
+def open_bus(url: str, client: str) -> Bus:
+    """The bus of the URL: `amqp://…`, or `memory://`, which reaches no further than this process."""
+    return MemoryBus() if url.startswith("memory:") else RabbitBus(url, client)
+
+
+async def database_url(settings: Settings) -> str:
+    """The `postgresql://` URL of the service's database; starts the embedded server if that is what is asked for."""
+    if not settings.database_url.startswith(embedded.SCHEME):
+        return settings.database_url
+    urls = await asyncio.to_thread(embedded.start, settings.database_url, [settings.service])
+    await embedded.create_missing(urls)
+    return urls[settings.service]
+
+
+class Built(Protocol):
+    """What a service's `build` returns."""
+
+    @property
+    def app(self) -> FastAPI:
+        """The HTTP interface, whose lifespan is the service's life."""
+
+
+def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built]) -> None:
+    """Reads the environment, connects, builds, serves until SIGTERM or SIGINT; what is in hand is finished first."""
+    env = Environment.of_process()
+    settings = Settings.read(service, env)
+    log_to_stderr(service, settings.log_level)
+
+    async def run() -> None:
+        built = build(settings, env, await database_url(settings), open_bus(settings.broker_url, service))
+        await listen(built.app, settings.host, settings.port)
+
+    try:
+        run_to_end(run())
+    except SettingMissing as missing:
+        sys.exit(f"{service}: {missing}")
+
+
+async def listen(app: FastAPI, host: str, port: int) -> None:
+    """Serves the application until the process is told to stop, then lets its lifespan end."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips="*",
+        timeout_graceful_shutdown=5,
+    )
+    await uvicorn.Server(config).serve()
+
+
+def run_to_end(main: Coroutine[Any, Any, None]) -> None:
+    """Runs `main` on uvloop. Signals are left to the HTTP server, which after stopping raises them again, for nobody."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)

@@ -1,0 +1,70 @@
+"""The one door through which state changes: a transaction that holds the change and the events that follow from it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from runtime import deadlines, outbox
+from runtime.database import Connection, Database
+from runtime.events import Envelope, Event
+from runtime.story import Story, current
+
+
+@dataclass
+class Transaction:
+    """What a route or a handler works with. It never commits; the runtime does, once, at the end."""
+
+    connection: Connection
+    heard: Envelope[Any] | None = None
+    """The event being handled, in a handler."""
+    events: list[tuple[Event, Story]] = field(default_factory=list)
+    afterwards: list[Callable[[], object]] = field(default_factory=list)
+    wake_deadlines: Callable[[], object] = lambda: None
+
+    def publish(self, *events: Event) -> None:
+        """Says what happened: the events leave if, and only if, the transaction commits."""
+        story = current()
+        self.events.extend((event, story) for event in events)
+
+    def after_commit(self, call: Callable[[], object]) -> None:
+        """Runs `call` once the transaction has committed; for hints that may be lost, and for work outside."""
+        self.afterwards.append(call)
+
+    async def now(self) -> datetime:
+        """The database's time, moved by the demonstration's offset if there is one."""
+        moment: datetime = await self.connection.fetchval("select clock_now()")
+        return moment
+
+    async def schedule(self, kind: str, subject: str, delay: timedelta) -> None:
+        """Sets the deadline `kind` of `subject`, `delay` from now, in place of an earlier one."""
+        if not delay:
+            self.after_commit(self.wake_deadlines)
+        await deadlines.schedule(self.connection, kind, subject, delay, current())
+
+    async def call_off(self, kind: str, subject: str) -> None:
+        """Takes the deadline back, if it has not fired."""
+        await deadlines.call_off(self.connection, kind, subject)
+
+
+class Work:
+    """Opens transactions on a service's database."""
+
+    def __init__(self, service: str, database: Database) -> None:
+        self.service = service
+        self.database = database
+        self.wake_relay: Callable[[], object] = lambda: None
+        self.wake_deadlines: Callable[[], object] = lambda: None
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        """A transaction: at the end of the block the events are written to the outbox, then all of it commits."""
+        async with self.database.transaction() as connection:
+            tx = Transaction(connection, wake_deadlines=self.wake_deadlines)
+            yield tx
+            await outbox.write(connection, self.service, tx.events)
+        if tx.events:
+            self.wake_relay()
+        for call in tx.afterwards:
+            call()
