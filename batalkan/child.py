@@ -1,0 +1,193 @@
+"""Child processes that never outlive us: each leads a group of its own, and a warden ends them when we die."""
+
+# ruff: noqa: S603 - starting programs is what this file is for
+
+import asyncio
+import os
+import pwd
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, cast
+
+# Reads "+ PID" and "- PID" on its standard input. When that closes, because we closed it or because we were killed,
+# it ends the groups that are left: politely, and after three seconds by force.
+WARDEN = """
+trap '' INT TERM HUP TSTP
+alive=' '
+while read -r sign pid; do
+  case $sign in
+    +) alive="$alive$pid " ;;
+    -) case $alive in *" $pid "*) alive="${alive%% $pid *} ${alive#* $pid }" ;; esac ;;
+  esac
+done
+for pid in $alive; do kill -CONT -- -$pid; kill -TERM -- -$pid; done
+for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+  left=
+  for pid in $alive; do kill -0 -- -$pid && left=1; done
+  [ -z "$left" ] && exit 0
+  sleep 0.1
+done
+for pid in $alive; do kill -KILL -- -$pid; done
+"""
+
+
+class ChildFailed(Exception):
+    """A child process ended or stayed silent when it was wanted; the message ends with the tail of its log."""
+
+
+class Warden:
+    """A tiny shell that outlives us just long enough to end our children, however we died."""
+
+    def __init__(self, *, keep_open: Sequence[int] = ()) -> None:
+        """`keep_open`: descriptors (a lock's) that stay open until the last child is gone."""
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", WARDEN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=keep_open,
+        )
+        self._pipe = cast("IO[bytes]", self._shell.stdin)
+
+    def watch(self, pid: int) -> None:
+        self._tell(f"+ {pid}\n")
+
+    def forget(self, pid: int) -> None:
+        self._tell(f"- {pid}\n")
+
+    def close(self) -> None:
+        """End what is still watched; returns at once when nothing is."""
+        with suppress(BrokenPipeError):
+            self._pipe.close()
+        self._shell.wait()
+
+    def _tell(self, line: str) -> None:
+        self._pipe.write(line.encode())
+        self._pipe.flush()
+
+
+class Child:
+    """One program: started, stopped, killed, paused, resumed and started again, with its output in one log file."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        *,
+        warden: Warden,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name, self.argv, self.env, self.log, self.user, self.cwd = name, argv, env, log, user, cwd
+        self._warden = warden
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs or was never started; negative for a signal."""
+        return self._process.poll() if self._process else None
+
+    def spawn(self) -> None:
+        """Start the program; what it has logged before is kept."""
+        if self.running:
+            raise ChildFailed(f"{self.name} already runs")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [str(part) for part in self.argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(self.env) if self.env is not None else None,
+                cwd=self.cwd,
+                start_new_session=True,
+                user=self.user,
+                group=pwd.getpwnam(self.user).pw_gid if self.user else None,
+                extra_groups=[] if self.user else None,
+            )
+        self._warden.watch(self._process.pid)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send to the program alone; nothing happens when it has ended."""
+        if self._process is not None and self.running:
+            self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """As a power cut for this program: SIGKILL to it and to all that it started, at once."""
+        self._send_all(signal.SIGKILL)
+        await self.wait(10)
+
+    def pause(self) -> None:
+        """Freeze it and all that it started: connections stay open and nothing answers."""
+        self._send_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._send_all(signal.SIGCONT)
+
+    async def stop(self, timeout: float, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end, and force it after `timeout` seconds."""
+        self.resume()
+        self.send(number)
+        try:
+            await self.wait(timeout)
+        except TimeoutError:
+            await self.kill()
+
+    async def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its end and return the exit code; raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            while self.running:
+                await asyncio.sleep(0.01)
+        if self._process is not None:
+            self._warden.forget(self._process.pid)
+        return self.exit_code
+
+    async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:
+        """Ask `ready` (False or OSError: not yet) until it says yes; raises ChildFailed if the program ends first."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            with suppress(OSError, EOFError):
+                if await ready():
+                    return
+            if not self.running:
+                raise ChildFailed(f"{self.name} ended with exit code {self.exit_code}:\n{self.tail()}")
+            if loop.time() > deadline:
+                raise ChildFailed(f"{self.name} was not ready after {timeout:.0f} s:\n{self.tail()}")
+            await asyncio.sleep(0.05)
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of the log, under its name."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return f"--- {self.log}\n" + "\n".join(text.splitlines()[-lines:])
+
+    def _send_all(self, number: signal.Signals) -> None:
+        if self._process is None or not self.running:
+            return
+        # The group alone is not enough: PostgreSQL gives each of its processes a group of its own.
+        for pid in [self._process.pid, *_descendants(self._process.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in path.read_text().split():
+                found += [int(child), *_descendants(int(child))]
+    return found

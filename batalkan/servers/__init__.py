@@ -1,0 +1,80 @@
+"""Private RabbitMQ, Redis and PostgreSQL from the machine's own packages, on random loopback ports, without Docker.
+
+install(Path("install.log"))                       # once: apt-get what is missing
+async with LocalServers(Path(".batalkan/servers")) as servers:
+    servers.environment("orders")                  # DATABASE_URL, BROKER_URL and REDIS_URL of one service
+    await servers.rabbitmq.kill()                  # a fault ...
+    await servers.rabbitmq.start()                 # ... and its end: same port, same data
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from batalkan.child import Warden
+from batalkan.servers.install import ServersMissing, install, missing
+from batalkan.servers.place import FolderInUse, Place
+from batalkan.servers.postgres import Postgres
+from batalkan.servers.rabbitmq import RabbitMQ
+from batalkan.servers.redis import Redis
+
+__all__ = ["SERVICES", "FolderInUse", "LocalServers", "ServersMissing", "install", "missing"]
+
+SERVICES = ("accounts", "orders", "refunds", "chat", "cs", "web")
+
+
+class LocalServers:
+    """The three servers, with a database, a broker user and a Redis user for every service.
+
+    Each of `postgres`, `rabbitmq` and `redis` has `start`, `stop`, `kill`, `pause`, `resume`, `url(service)`,
+    `admin_url` and `port`. Nothing outlives this process, even when it is killed.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, services: Sequence[str] = SERVICES, management: bool = False
+    ) -> None:
+        """Without a folder the data go to a temporary one, removed at the end. Raises ServersMissing, FolderInUse."""
+        if absent := missing():
+            raise ServersMissing(f"not on this machine: {', '.join(absent)}")
+        self._place = Place(folder)
+        self.folder = self._place.folder
+        self._warden = Warden(keep_open=[self._place.lock])
+        self.postgres = Postgres(self._place, services, self._warden)
+        self.redis = Redis(self._place, services, self._warden)
+        self.rabbitmq = RabbitMQ(self._place, services, self._warden, management=management)
+
+    def environment(self, service: str) -> dict[str, str]:
+        """The settings by which a service finds its parts."""
+        return {
+            "DATABASE_URL": self.postgres.url(service),
+            "BROKER_URL": self.rabbitmq.url(service),
+            "REDIS_URL": self.redis.url(service),
+        }
+
+    async def start(self) -> None:
+        """All three at once; raises ChildFailed with the end of the log of the one that did not come up."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for server in (self.rabbitmq, self.postgres, self.redis):
+                    group.create_task(server.start())
+        except BaseException as failure:
+            await self.stop()
+            raise failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure from None
+        self._place.save()
+
+    async def stop(self) -> None:
+        """Shut down cleanly; the data stay, unless the folder was a temporary one."""
+        await asyncio.gather(self.rabbitmq.stop(), self.postgres.stop(), self.redis.stop())
+        self._warden.close()
+        self._place.leave()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()

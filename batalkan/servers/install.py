@@ -1,0 +1,103 @@
+"""Which of the three servers this machine has, and how to get the others from the distribution's packages."""
+
+# ruff: noqa: S603 - fixed commands of the package installer
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGES = {"rabbitmq": "rabbitmq-server", "redis": "redis-server", "postgres": "postgresql"}
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+class ServersMissing(Exception):
+    """A server's programs are not on this machine and could not be installed; the message says what to do."""
+
+
+def missing() -> list[str]:
+    """Names of the servers (keys of PACKAGES) that this machine does not have."""
+    return [name for name in PACKAGES if find(name) is None]
+
+
+def need(name: str) -> Path:
+    """The server's program; raises ServersMissing."""
+    if program := find(name):
+        return program
+    raise ServersMissing(f"{PACKAGES[name]} is not installed on this machine")
+
+
+def find(name: str) -> Path | None:
+    """The server's program, wherever this distribution keeps it."""
+    match name:
+        case "postgres":  # Debian keeps every major version apart, others put one on PATH
+            versions = list(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+            newest = max(versions, key=lambda path: float(path.parts[4]), default=None)
+            return newest or _on_path("postgres")
+        case "rabbitmq":  # the script itself: the distribution's wrapper on PATH insists on its own user and folders
+            script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+            return script if script.exists() else _on_path("rabbitmq-server")
+        case _:
+            return _on_path("redis-server")
+
+
+def _on_path(program: str) -> Path | None:
+    found = shutil.which(program)
+    return Path(found) if found else None
+
+
+def install(log: Path, say: Callable[[str], None] = print) -> None:
+    """Install what is missing with apt-get, leaving no daemon of the distribution started by it.
+
+    Raises ServersMissing when this user or machine cannot, or when the installation fails.
+    """
+    packages = [PACKAGES[name] for name in missing()]
+    if not packages:
+        return
+    by_hand = f"install these packages and try again: {' '.join(packages)}"
+    root = _become_root()
+    if shutil.which("apt-get") is None or root is None:
+        raise ServersMissing(f"the real servers are not all on this machine; {by_hand}")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    say(f"Installing {', '.join(packages)} from the distribution's packages (log: {log})")
+    with log.open("w") as out, _daemons_stay_off(root):
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+            command += ["-o", "DPkg::Lock::Timeout=120", *arguments]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False)
+            # An update that failed may still have left lists good enough to install from.
+            if done.returncode != 0 and arguments[0] == "install":
+                raise ServersMissing(f"apt-get could not install them (see {log}); {by_hand}")
+    if still := missing():
+        raise ServersMissing(f"installed, but {', '.join(still)} cannot be found; {by_hand}")
+    say("Installed.")
+
+
+def _become_root() -> list[str] | None:
+    """What to put before a command that needs root: nothing, `sudo`, or None when neither works unasked."""
+    if os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
+        return [sudo, "-n"]
+    return None
+
+
+@contextmanager
+def _daemons_stay_off(root: list[str]) -> Iterator[None]:
+    """Tell the package scripts not to start what they install; a policy that the machine already has stays as it is.
+
+    The policy holds only while this process lives, so that being killed here leaves no lasting trace.
+    """
+    if POLICY.exists():
+        yield
+        return
+    policy = f"#!/bin/sh\n# Made while batalkan installs servers.\n[ -d /proc/{os.getpid()} ] && exit 101\nexit 0\n"
+    subprocess.run([*root, "tee", POLICY], input=policy.encode(), stdout=subprocess.DEVNULL, check=True)
+    try:
+        subprocess.run([*root, "chmod", "755", POLICY], check=True)
+        yield
+    finally:
+        subprocess.run([*root, "rm", "-f", POLICY], check=True)

@@ -1,0 +1,106 @@
+"""A private PostgreSQL: a database and a role per service, passwords by SCRAM, default durability."""
+
+import signal
+from collections.abc import Sequence
+
+import asyncpg
+
+from batalkan.child import Child, ChildFailed, Warden
+from batalkan.servers.install import need
+from batalkan.servers.place import Place
+
+USER = "postgres"
+SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300"}
+
+
+class Postgres:
+    def __init__(self, place: Place, services: Sequence[str], warden: Warden) -> None:
+        self._place, self._services, self._warden = place, services, warden
+        self.port = place.port("postgres")
+        self._folder = place.make("postgres", user=USER)
+        program = need("postgres").resolve()  # initdb stands beside the real one
+        self._initdb = program.with_name("initdb")
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        self.child = self._child("PostgreSQL", program, "-D", "data", f"--port={self.port}", *settings)
+
+    @property
+    def admin_url(self) -> str:
+        return self._url("postgres")
+
+    def url(self, service: str) -> str:
+        return self._url(service)
+
+    async def start(self) -> None:
+        """Ready when every service can log in to its database."""
+        if not (self._folder / "data").exists():
+            await self._make_cluster()
+        self.child.spawn()
+        await self.child.until(self._answers, timeout=60)
+        await self._make_databases()
+
+    async def stop(self) -> None:
+        await self.child.stop(20, signal.SIGINT)  # PostgreSQL's "fast": ends the sessions, then shuts down cleanly
+
+    async def kill(self) -> None:
+        await self.child.kill()
+
+    def pause(self) -> None:
+        self.child.pause()
+
+    def resume(self) -> None:
+        self.child.resume()
+
+    def _url(self, role: str) -> str:
+        return f"postgresql://{role}:{self._place.secret('postgres', role)}@127.0.0.1:{self.port}/{role}"
+
+    def _child(self, name: str, *argv: object) -> Child:
+        return Child(
+            name,
+            [str(part) for part in argv],
+            warden=self._warden,
+            log=self._place.folder / "postgres.log",
+            env={"LC_ALL": "C", "TZ": "UTC"},
+            user=self._place.user(USER),
+            cwd=self._folder,
+        )
+
+    async def _make_cluster(self) -> None:
+        """Made beside and renamed at the end: a cluster that exists is whole."""
+        password = self._folder / "password"
+        self._place.write(password, self._place.secret("postgres", "postgres"), user=USER)
+        options = ["--username=postgres", "--encoding=UTF8", "--no-locale", "--auth=scram-sha-256", "--no-instructions"]
+        initdb = self._child("initdb", self._initdb, "-D", "new", f"--pwfile={password}", *options)
+        initdb.spawn()
+        if await initdb.wait(60) != 0:
+            raise ChildFailed(f"PostgreSQL could not make its data folder:\n{initdb.tail()}")
+        password.unlink()
+        (self._folder / "new").rename(self._folder / "data")
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.admin_url, timeout=2)
+        except (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
+            return False
+        await connection.close()
+        return True
+
+    async def _make_databases(self) -> None:
+        admin = await asyncpg.connect(self.admin_url)
+
+        async def run(template: str, *names: str) -> None:
+            """PostgreSQL itself quotes the names (%I) and the literals (%L)."""
+            arguments = ", ".join(f"${n}::text" for n in range(1, len(names) + 1))
+            await admin.execute(await admin.fetchval(f"select format('{template}', {arguments})", *names))
+
+        try:
+            present = {row["datname"] for row in await admin.fetch("select datname from pg_database")}
+            for service in self._services:
+                if service in present:
+                    continue
+                await run("drop role if exists %I", service)
+                await run("create role %I login password %L", service, self._place.secret("postgres", service))
+                await run("create database %I owner %I", service, service)
+                await run("revoke all on database %I from public", service)
+            await admin.execute("revoke all on database postgres, template1 from public")
+        finally:
+            await admin.close()

@@ -1,0 +1,144 @@
+"""A private RabbitMQ node: its own ports, epmd and folders, and one broker user per service with least rights.
+
+The users come from a definitions file that the node loads at every boot: no `rabbitmqctl`, which takes a second a call.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Sequence
+
+from batalkan.child import Child, Warden
+from batalkan.servers.install import need
+from batalkan.servers.place import Place
+
+USER = "rabbitmq"
+VHOST = "batalkan"
+EXCHANGE = "batalkan.events"
+
+
+class RabbitMQ:
+    def __init__(self, place: Place, services: Sequence[str], warden: Warden, *, management: bool = False) -> None:
+        self._place, self._services, self._management = place, services, management
+        self.port = place.port("rabbitmq")
+        self.management_port = place.port("rabbitmq-management")
+        self._epmd_port, self._dist_port = place.port("epmd"), place.port("rabbitmq-dist")
+        self._folder = place.make("rabbitmq", user=USER)
+        environment = self._environment()
+        log, user = place.folder / "rabbitmq.log", place.user(USER)
+        # RabbitMQ would start an epmd that stays for ever; this one is ours to end.
+        epmd = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+        self._epmd = Child("epmd", epmd, warden=warden, log=log, env=environment, user=user, cwd=self._folder)
+        node = [need("rabbitmq")]
+        self.child = Child("RabbitMQ", node, warden=warden, log=log, env=environment, user=user, cwd=self._folder)
+
+    @property
+    def admin_url(self) -> str:
+        return self.url("admin")
+
+    @property
+    def management_url(self) -> str:
+        """The page and HTTP interface, when asked for; the user is `admin`."""
+        return f"http://admin:{self._place.secret('rabbitmq', 'admin')}@127.0.0.1:{self.management_port}"
+
+    def url(self, service: str) -> str:
+        return f"amqp://{service}:{self._place.secret('rabbitmq', service)}@127.0.0.1:{self.port}/{VHOST}"
+
+    async def start(self) -> None:
+        """Ready when it greets on its port, which it opens last, after the users and queues are there."""
+        plugins = "[rabbitmq_management]." if self._management else "[]."
+        self._place.write(self._folder / "enabled_plugins", plugins, user=USER)
+        self._place.write(self._folder / "rabbitmq.conf", self._configuration(), user=USER)
+        self._place.write(self._folder / "definitions.json", json.dumps(self._definitions()), user=USER)
+        if not self._epmd.running:
+            self._epmd.spawn()
+        self.child.spawn()
+        await self.child.until(self._answers, timeout=90)
+
+    async def stop(self) -> None:
+        await self.child.stop(30)
+        await self._epmd.stop(5)
+
+    async def kill(self) -> None:
+        await self.child.kill()
+
+    def pause(self) -> None:
+        self.child.pause()
+
+    def resume(self) -> None:
+        self.child.resume()
+
+    def _environment(self) -> dict[str, str]:
+        folder = self._folder
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),  # the Erlang cookie is made there
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
+            "RABBITMQ_NODENAME": "batalkan@localhost",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",  # or else the distribution's own settings would be read
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RUNNING_UNDER_SYSTEMD": "true",  # the start script then becomes the node instead of waiting beside it
+        }
+
+    def _configuration(self) -> str:
+        settings = {
+            "listeners.tcp.1": f"127.0.0.1:{self.port}",
+            "load_definitions": self._folder / "definitions.json",
+            "max_message_size": 1_048_576,
+            "vm_memory_high_watermark.absolute": "1GiB",
+            "raft.wal_max_size_bytes": 67_108_864,  # the default, 512 MiB, is held in memory as well
+            "loopback_users.guest": "true",
+            "log.console.level": "info",
+        }
+        if self._management:
+            settings |= {"management.tcp.ip": "127.0.0.1", "management.tcp.port": self.management_port}
+        return "".join(f"{name} = {value}\n" for name, value in settings.items())
+
+    def _definitions(self) -> dict[str, object]:
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        users = [self._user("admin", tags=["administrator"]), *(self._user(name, tags=[]) for name in self._services)]
+        permissions = [{"user": "admin", "vhost": VHOST, **everything}]
+        topics = []
+        for name in self._services:
+            own = rf"^(batalkan\.events|{name}(\.dead)?)$"
+            permissions.append({"user": name, "vhost": VHOST, "configure": own, "write": own, "read": own})
+            topics.append({"user": name, "vhost": VHOST, "exchange": EXCHANGE, "write": rf"^{name}\.", "read": ".*"})
+        return {
+            "vhosts": [{"name": VHOST}],
+            "users": users,
+            "permissions": permissions,
+            "topic_permissions": topics,
+        }
+
+    def _user(self, name: str, *, tags: list[str]) -> dict[str, object]:
+        salt = secrets.token_bytes(4)
+        digest = hashlib.sha256(salt + self._place.secret("rabbitmq", name).encode()).digest()
+        return {
+            "name": name,
+            "password_hash": base64.b64encode(salt + digest).decode(),
+            "hashing_algorithm": "rabbit_password_hashing_sha256",
+            "tags": tags,
+        }
+
+    async def _answers(self) -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(b"AMQP\x00\x00\x09\x01")
+            greeting = await asyncio.wait_for(reader.readexactly(1), 2)
+            return greeting == b"\x01"  # a method frame: Connection.Start
+        finally:
+            writer.close()

@@ -1,0 +1,78 @@
+"""A private Redis with one ACL user per service, for its own keys and channels."""
+
+import hashlib
+from collections.abc import Sequence
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from batalkan.child import Child, Warden
+from batalkan.servers.install import need
+from batalkan.servers.place import Place
+
+USER = "redis"
+
+
+class Redis:
+    def __init__(self, place: Place, services: Sequence[str], warden: Warden) -> None:
+        self._place, self._services = place, services
+        self.port = place.port("redis")
+        self._folder = place.make("redis", user=USER)
+        self.child = Child(
+            "Redis",
+            [need("redis"), self._folder / "redis.conf"],
+            warden=warden,
+            log=place.folder / "redis.log",
+            env={"LC_ALL": "C", "TZ": "UTC"},
+            user=place.user(USER),
+            cwd=self._folder,
+        )
+
+    @property
+    def admin_url(self) -> str:
+        return self.url("admin")
+
+    def url(self, service: str) -> str:
+        return f"redis://{service}:{self._place.secret('redis', service)}@127.0.0.1:{self.port}/0"
+
+    async def start(self) -> None:
+        """Ready when it answers a PING."""
+        self._place.write(self._folder / "redis.conf", self._configuration(), user=USER)
+        self._place.write(self._folder / "users.acl", self._users(), user=USER)
+        self.child.spawn()
+        await self.child.until(self._answers, timeout=30)
+
+    async def stop(self) -> None:
+        await self.child.stop(10)
+
+    async def kill(self) -> None:
+        await self.child.kill()
+
+    def pause(self) -> None:
+        self.child.pause()
+
+    def resume(self) -> None:
+        self.child.resume()
+
+    def _configuration(self) -> str:
+        return f'bind 127.0.0.1\nport {self.port}\ndir "{self._folder}"\naclfile users.acl\nsave ""\nappendonly yes\n'
+
+    def _users(self) -> str:
+        """FLUSHALL and its like know no keys, so key patterns alone would not keep the services apart."""
+        lines = ["user default off", f"user admin on {self._hash('admin')} ~* &* +@all"]
+        for name in self._services:
+            rights = f"resetkeys ~{name}:* resetchannels &{name}:* +@all -@admin -@dangerous"
+            lines.append(f"user {name} on {self._hash(name)} {rights}")
+        return "\n".join(lines) + "\n"
+
+    def _hash(self, name: str) -> str:
+        return "#" + hashlib.sha256(self._place.secret("redis", name).encode()).hexdigest()
+
+    async def _answers(self) -> bool:
+        client = redis.asyncio.Redis.from_url(self.admin_url, socket_timeout=2, socket_connect_timeout=2, retry=None)
+        try:
+            return bool(await client.ping())
+        except RedisError:
+            return False
+        finally:
+            await client.aclose()
