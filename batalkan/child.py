@@ -23,14 +23,14 @@ while read -r sign pid; do
     -) case $alive in *" $pid "*) alive="${alive%% $pid *} ${alive#* $pid }" ;; esac ;;
   esac
 done
-for pid in $alive; do kill -CONT -- -$pid; kill -TERM -- -$pid; done
+for pid in $alive; do kill -s CONT -- -$pid; kill -s TERM -- -$pid; done
 for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
   left=
-  for pid in $alive; do kill -0 -- -$pid && left=1; done
+  for pid in $alive; do kill -s 0 -- -$pid && left=1; done
   [ -z "$left" ] && exit 0
   sleep 0.1
 done
-for pid in $alive; do kill -KILL -- -$pid; done
+for pid in $alive; do kill -s KILL -- -$pid; done
 """
 
 
