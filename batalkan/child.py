@@ -7,7 +7,7 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
@@ -149,12 +149,14 @@ class Child:
 
     async def wait(self, timeout: float | None = None) -> int | None:
         """Wait for its end and return the exit code; raises TimeoutError."""
+        process = self._process
+        if process is None:
+            return None
         async with asyncio.timeout(timeout):
-            while self.running:
-                await asyncio.sleep(0.01)
-        if self._process is not None:
-            self._warden.forget(self._process.pid)
-        return self.exit_code
+            while process.poll() is None:
+                await asyncio.sleep(0.02)
+        self._warden.forget(process.pid)
+        return process.returncode
 
     async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:
         """Ask `ready` (False or OSError: not yet) until it says yes; raises ChildFailed if the program ends first."""
@@ -182,6 +184,16 @@ class Child:
         for pid in [self._process.pid, *_descendants(self._process.pid)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+async def together(*steps: Coroutine[object, object, None]) -> None:
+    """All at once; the first that fails ends the others, and its error is raised as it is, in no group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(step)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 def _descendants(pid: int) -> list[int]:

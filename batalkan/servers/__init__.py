@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from batalkan.child import Warden
+from batalkan.child import Warden, together
 from batalkan.servers.install import ServersMissing, install, missing
 from batalkan.servers.place import FolderInUse, Place
 from batalkan.servers.postgres import Postgres
@@ -56,12 +56,10 @@ class LocalServers:
     async def start(self) -> None:
         """All three at once; raises ChildFailed with the end of the log of the one that did not come up."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for server in (self.rabbitmq, self.postgres, self.redis):
-                    group.create_task(server.start())
-        except BaseException as failure:
+            await together(self.rabbitmq.start(), self.postgres.start(), self.redis.start())
+        except BaseException:
             await self.stop()
-            raise failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure from None
+            raise
         self._place.save()
 
     async def stop(self) -> None:

@@ -1,0 +1,185 @@
+"""One process per service, watched: started, waited for, killed, frozen, and brought back when it crashes."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from batalkan.child import Child, ChildFailed, Warden, together
+from runtime.settings import PORTS
+
+GRACE = 10.0
+"""Seconds between the polite and the forced end."""
+BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before a process that crashed is started again; one that had lived for LONG_LIFE begins at the first."""
+LONG_LIFE = 30.0
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH")
+
+
+@dataclass
+class Watched:
+    """One process, and whether we mean it to run."""
+
+    child: Child
+    ready_url: str
+    restarts: int = 0
+    watcher: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a process's log; `level` is empty for what was not logged but printed, as a crash's traceback is."""
+
+    process: str
+    time: str
+    level: str
+    message: str
+
+
+class Processes:
+    """Runs a process for each name, with its log in `logs`/NAME.log. None outlives us, however we end."""
+
+    def __init__(self, logs: Path, *, restart: bool = True, say: Callable[[str], None] = print) -> None:
+        """`restart`: bring back what ends unasked. `say` is told of such ends."""
+        self._logs, self._restart, self._say = logs, restart, say
+        self._warden = Warden()
+        self.watched: dict[str, Watched] = {}
+
+    def add(self, name: str, environment: Mapping[str, str], *, module: str | None = None) -> None:
+        """Name a process: a service, `dana`, or a replica such as `orders-2`, with a PORT of its own.
+
+        `environment` is all that it is told: none of our own settings reach it.
+        """
+        service = name.partition("-")[0]
+        simulator = service == "dana"
+        module = module or (f"simulators.{service}" if simulator else f"services.{service}")
+        path = "/health/live" if simulator else f"/{service}/health/ready"
+        host, port = environment.get("HOST", "127.0.0.1"), environment.get("PORT", PORTS.get(service))
+        inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        log = self._logs / f"{name}.log"
+        log.unlink(missing_ok=True)
+        child = Child(
+            name,
+            [sys.executable, "-m", module],
+            warden=self._warden,
+            log=log,
+            env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
+        )
+        self.watched[name] = Watched(child, f"http://{host}:{port}{path}")
+
+    async def start(self, *names: str, timeout: float = 60) -> None:
+        """Start these (or all) at once, until each is ready; raises ChildFailed with the end of the log."""
+        await together(*(self._start(self.watched[name], timeout) for name in names or self.watched))
+
+    async def ready(self, *names: str, timeout: float = 60) -> None:
+        """Wait until these (or all) are ready, through crashes and restarts; raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            for name in names or self.watched:
+                while not await _says_ready(self.watched[name].ready_url):
+                    await asyncio.sleep(0.05)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL, as in a crash: it is brought back when `restart` is on."""
+        await self.watched[name].child.kill()
+
+    def pause(self, name: str) -> None:
+        """Freeze it: its connections stay open, and nothing answers."""
+        self.watched[name].child.pause()
+
+    def resume(self, name: str) -> None:
+        self.watched[name].child.resume()
+
+    async def restart(self, name: str) -> None:
+        """End it politely and start it again, until it is ready."""
+        await self.stop(name)
+        await self.start(name)
+
+    async def stop(self, *names: str) -> None:
+        """End these (or all) at once: SIGTERM, and SIGKILL for those that are still there after GRACE."""
+        await together(*(self._stop(self.watched[name]) for name in names or self.watched))
+
+    async def follow(self, levels: tuple[str, ...] = ("warning", "error", "critical", "")) -> AsyncIterator[LogLine]:
+        """What the processes log at these levels, from their start on and until cancelled."""
+        offsets: dict[str, int] = {}
+        while True:
+            for name, watched in list(self.watched.items()):
+                with suppress(FileNotFoundError), watched.child.log.open("rb") as log:
+                    log.seek(offsets.get(name, 0))
+                    for raw in log:
+                        if not raw.endswith(b"\n"):
+                            break  # half a line: the rest comes with the next look
+                        offsets[name] = offsets.get(name, 0) + len(raw)
+                        line = _parse(name, raw.decode(errors="replace").rstrip())
+                        if line.level in levels:
+                            yield line
+            await asyncio.sleep(0.2)
+
+    async def _start(self, watched: Watched, timeout: float) -> None:
+        watched.child.spawn()
+        await watched.child.until(lambda: _says_ready(watched.ready_url), timeout)
+        watched.watcher = asyncio.create_task(self._watch(watched))
+
+    async def _stop(self, watched: Watched) -> None:
+        if watched.watcher is not None:
+            watched.watcher.cancel()
+            watched.watcher = None
+        await watched.child.stop(GRACE)
+
+    async def _watch(self, watched: Watched) -> None:
+        """Until cancelled: whatever ends while this runs was not asked to."""
+        crashes, loop = 0, asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            code = await watched.child.wait()
+            if not self._restart:
+                self._say(f"{watched.child.name} ended with exit code {code}")
+                return
+            crashes = 1 if loop.time() - began > LONG_LIFE else crashes + 1
+            pause = BACKOFF[min(crashes, len(BACKOFF)) - 1]
+            self._say(f"{watched.child.name} ended with exit code {code}; starting it again in {pause:g} s")
+            await asyncio.sleep(pause)
+            watched.child.spawn()
+            watched.restarts += 1
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+        self._warden.close()
+
+
+async def _says_ready(url: str) -> bool:
+    """One GET by hand: a whole HTTP client for every look would cost more than the service's answer."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            try:
+                writer.write(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
+                return (await reader.readline()).split()[1:2] == [b"200"]
+            finally:
+                writer.close()
+    except OSError:  # a TimeoutError is one, too
+        return False
+
+
+def _parse(process: str, text: str) -> LogLine:
+    try:
+        line = json.loads(text)
+        message = "\n".join(filter(None, (line["message"], line.get("exception"))))
+        return LogLine(process, line["time"], line["level"], message)
+    except (ValueError, KeyError, TypeError):
+        return LogLine(process, "", "", text)
+
+
+__all__ = ["ChildFailed", "LogLine", "Processes", "Watched"]
