@@ -1,15 +1,18 @@
 """What the HTTP interfaces of all services have in common: problem details, limits, health, metrics, common types."""
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
+import asyncpg
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -23,6 +26,8 @@ from runtime.work import Work
 
 MAX_REQUEST = 64 * 1024
 """Bytes of a request's body."""
+TRIES = 3
+"""How often a route runs at the most when the database lets another transaction win."""
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +123,21 @@ def create_app(service: str, description: str, ready: Callable[[], Awaitable[Map
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+class TryAgain(APIRoute):
+    """A route that is run again when its transaction lost against another one: nothing of it had happened."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_again(request: Request) -> Response:
+            for _ in range(TRIES - 1):
+                with contextlib.suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                    return await handle(request)
+            return await handle(request)
+
+        return handle_again
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

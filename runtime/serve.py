@@ -73,7 +73,7 @@ async def listen(app: FastAPI, host: str, port: int) -> None:
 
 
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:
-    """Runs `main` on uvloop. Signals are left to the HTTP server, which after stopping raises them again, for nobody."""
+    """Runs `main` on uvloop. Signals are the HTTP server's, which raises them once more after it has stopped."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

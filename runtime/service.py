@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ class Description:
     router: APIRouter
     migrations: Path
     publishes: Sequence[type[Event]]
-    handlers: Handlers
-    deadlines: Mapping[str, DeadlineHandler]
+    handlers: Handlers = field(default_factory=dict)
+    deadlines: Mapping[str, DeadlineHandler] = field(default_factory=dict)
 
 
 class Service:

@@ -32,6 +32,12 @@ class Transaction:
         """Runs `call` once the transaction has committed; for hints that may be lost, and for work outside."""
         self.afterwards.append(call)
 
+    @property
+    def sequence(self) -> int:
+        """The number of the event being handled among those of its subject, from its publisher."""
+        assert self.heard is not None
+        return self.heard.sequence
+
     async def now(self) -> datetime:
         """The database's time, moved by the demonstration's offset if there is one."""
         moment: datetime = await self.connection.fetchval("select clock_now()")

@@ -1,0 +1,1 @@
+"""Products and orders; decides alone whether an order is cancelled."""

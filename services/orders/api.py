@@ -1,0 +1,254 @@
+"""The HTTP interface of `orders`."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import Field, StringConstraints
+
+from contracts.orders import (
+    OrderCancelled,
+    OrderCancelRejected,
+    OrderCancelRequested,
+    OrderDelivered,
+    OrderLine,
+    OrderPacked,
+    OrderPaid,
+    OrderPlaced,
+    OrderShipped,
+    RejectionCode,
+    RequesterRole,
+)
+from contracts.words import Channel, PaymentMethod
+from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
+from runtime.http import Body, Cursor, Door, Limit, Page, Printable, TryAgain
+from runtime.idempotency import OncePerKey
+from runtime.problems import InvalidRequest, NotFound, WrongState
+from runtime.story import new_id
+from runtime.work import Transaction
+from services.orders import domain, store
+from services.orders.domain import Order, Status
+from services.orders.reasons import REASONS, Reason, ReasonLabels
+from services.orders.views import OrderView, ProductView, ScoreView, show, show_score
+
+router = APIRouter(prefix="/orders", tags=["orders"], route_class=TryAgain)
+
+REFUSALS = {
+    RejectionCode.ALREADY_SHIPPED: domain.AlreadyShipped,
+    RejectionCode.WINDOW_CLOSED: domain.WindowClosed,
+    RejectionCode.ALREADY_CANCELLED: domain.AlreadyCancelled,
+    RejectionCode.NOT_FOUND: NotFound,
+}
+
+
+class NewProduct(Body):
+    """Something to sell; `price` in whole rupiah."""
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Printable]
+    price: Annotated[int, Field(ge=1, le=100_000_000)]
+    stock: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class NewLine(Body):
+    """Some pieces of one product."""
+
+    product_id: Annotated[UUID, Field(strict=False)]
+    quantity: Annotated[int, Field(ge=1, le=100)]
+
+
+class NewOrder(Body):
+    """What a buyer orders; all of it from one seller."""
+
+    lines: Annotated[list[NewLine], Field(min_length=1, max_length=20)]
+    payment_method: Annotated[PaymentMethod, Field(strict=False)]
+
+
+class Cancel(Body):
+    """Why, if the buyer cares to say (A: the reason may be skipped)."""
+
+    reason: Annotated[Reason | None, Field(strict=False)] = None
+    note: Annotated[str, StringConstraints(max_length=500), Printable] | None = None
+
+
+@router.get("/products")
+async def list_products(work: Door, limit: Limit = 50, cursor: Cursor = None) -> Page[ProductView]:
+    """The catalogue, with what is left of each product."""
+    async with work.begin() as tx:
+        products = await store.products(tx, cursor, limit)
+    items = [ProductView(**vars(product)) for product in products]
+    return Page(items=items, next=items[-1].product_id if len(items) == limit else None)
+
+
+@router.post("/products", status_code=201, response_model=ProductView)
+async def add_product(body: NewProduct, seller: Seller, once: OncePerKey) -> Response:
+    """Offers a product."""
+
+    async def add(tx: Transaction) -> ProductView:
+        product = store.Product(new_id(), seller.account_id, body.title, body.price, body.stock)
+        await store.add_product(tx, product)
+        return ProductView(**vars(product))
+
+    return await once(str(seller.account_id), add)
+
+
+@router.get("/cancel-reasons")
+async def cancel_reasons() -> Page[ReasonLabels]:
+    """The reasons that can be given, in Indonesian and English."""
+    return Page(items=REASONS, next=None)
+
+
+@router.get("/sellers/{seller_id}/score")
+async def seller_score(seller_id: UUID, work: Door) -> ScoreView:
+    """How reliable a seller is, with the numbers behind it."""
+    async with work.begin() as tx:
+        return show_score(seller_id, await store.score(tx, seller_id))
+
+
+@router.post("", status_code=201, response_model=OrderView)
+async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey) -> Response:
+    """Places an order and reserves its stock. Cash on delivery is processed at once, the rest once it is paid."""
+
+    async def place(tx: Transaction) -> OrderView:
+        wanted: Counter[UUID] = Counter()
+        for line in body.lines:
+            wanted[line.product_id] += line.quantity
+        products = await store.reserve(tx, wanted)
+        if len(products) < len(wanted):
+            raise InvalidRequest("There is no such product.")
+        if len({product.seller_id for product in products}) > 1:
+            raise InvalidRequest("An order is with one seller; these products are of several.")
+        lines = tuple(
+            OrderLine(
+                product_id=product.product_id,
+                title=product.title,
+                quantity=wanted[product.product_id],
+                unit_price=product.price,
+            )
+            for product in products
+        )
+        now = await tx.now()
+        order = domain.new_order(new_id(), buyer.account_id, products[0].seller_id, lines, body.payment_method, now)
+        await store.place(tx, order)
+        tx.publish(
+            OrderPlaced(
+                order_id=order.order_id,
+                buyer_id=order.buyer_id,
+                seller_id=order.seller_id,
+                lines=order.lines,
+                total=order.total,
+                payment_method=order.payment_method,
+                placed_at=order.placed_at,
+            )
+        )
+        return await _shown(tx, order, now)
+
+    return await once(str(buyer.account_id), place)
+
+
+@router.get("")
+async def list_orders(
+    person: BuyerOrSeller, work: Door, status: Status | None = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[OrderView]:
+    """One's own orders, bought or to be delivered, newest first."""
+    async with work.begin() as tx:
+        selling = person.role == "seller"
+        orders, now = await store.page(
+            tx, person.account_id, selling=selling, status=status, before=cursor, limit=limit
+        )
+        items = await show(tx, orders, now)
+    return Page(items=items, next=items[-1].order_id if len(items) == limit else None)
+
+
+@router.get("/{order_id}")
+async def get_order(order_id: UUID, person: SignedIn, work: Door) -> OrderView:
+    """The order, for its buyer, its seller and agents."""
+    async with work.begin() as tx:
+        order, now = await store.read(tx, order_id)
+        if order is None or (person.role != "agent" and person.account_id not in (order.buyer_id, order.seller_id)):
+            raise NotFound("There is no such order.")
+        return (await show(tx, [order], now))[0]
+
+
+@router.post("/{order_id}/pay")
+async def pay(order_id: UUID, buyer: Buyer, work: Door) -> OrderView:
+    """Confirms the payment, which is simulated. Paying twice is harmless."""
+    async with work.begin() as tx:
+        order, now = await _lock_own(tx, order_id, buyer)
+        if order.payment_method is PaymentMethod.COD:
+            raise WrongState("Cash on delivery is paid at the door.")
+        if not (order.paid_amount and order.status is Status.PROCESSING):
+            domain.check_move(order, Status.PROCESSING)
+            order = await store.move(tx, order, Status.PROCESSING, order.total)
+            tx.publish(OrderPaid(order_id=order_id, buyer_id=order.buyer_id, amount=order.total))
+        return await _shown(tx, order, now)
+
+
+@router.post("/{order_id}/cancel")
+async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None = None) -> OrderView:
+    """Cancels the order, at once and for good. Asking again gets the same answer; 409 says why it cannot be done."""
+    async with work.begin() as tx:
+        order, now = await _lock_own(tx, order_id, buyer)
+        if order.status is Status.CANCELLED:
+            return await _shown(tx, order, now)
+        request = OrderCancelRequested(
+            cancellation_id=new_id(),
+            order_id=order_id,
+            channel=Channel(buyer.client),
+            requested_by=buyer.account_id,
+            role=RequesterRole.BUYER,
+            reason=body.reason if body else None,
+            note=body.note if body else None,
+        )
+        answer = domain.decide(order, request, now)
+        tx.publish(request, *([answer] if answer else []))
+        if isinstance(answer, OrderCancelled):
+            return await _shown(tx, await store.cancel(tx, order, request, answer), now)
+    # The refusal is a fact of its own, and is published: so it is committed before it is answered.
+    assert isinstance(answer, OrderCancelRejected)
+    raise REFUSALS[answer.code](answer.detail)
+
+
+@router.post("/{order_id}/pack")
+async def pack(order_id: UUID, seller: Seller, work: Door) -> OrderView:
+    """The seller has packed it ("Dikemas")."""
+    return await _move(work, order_id, seller, Status.PACKED, OrderPacked)
+
+
+@router.post("/{order_id}/ship")
+async def ship(order_id: UUID, seller: Seller, work: Door) -> OrderView:
+    """The seller has handed it over ("Sedang dikirim"); it cannot be cancelled any more (A)."""
+    return await _move(work, order_id, seller, Status.SHIPPED, OrderShipped)
+
+
+@router.post("/{order_id}/deliver")
+async def deliver(order_id: UUID, seller: Seller, work: Door) -> OrderView:
+    """It has arrived ("Terkirim")."""
+    return await _move(work, order_id, seller, Status.DELIVERED, OrderDelivered)
+
+
+async def _move(
+    work: Door,
+    order_id: UUID,
+    seller: Identity,
+    to: Status,
+    moved: type[OrderPacked] | type[OrderShipped] | type[OrderDelivered],
+) -> OrderView:
+    async with work.begin() as tx:
+        order, now = await _lock_own(tx, order_id, seller)
+        domain.check_move(order, to)
+        order = await store.move(tx, order, to, order.paid_amount)
+        tx.publish(moved(order_id=order_id, seller_id=order.seller_id, at=now))
+        return await _shown(tx, order, now)
+
+
+async def _lock_own(tx: Transaction, order_id: UUID, person: Identity) -> tuple[Order, datetime]:
+    order, now = await store.lock(tx, order_id)
+    if order is None or person.account_id not in (order.buyer_id, order.seller_id):
+        raise NotFound("There is no such order.")
+    return order, now
+
+
+async def _shown(tx: Transaction, order: Order, now: datetime) -> OrderView:
+    return (await show(tx, [order], now))[0]

@@ -1,0 +1,26 @@
+"""The small catalogue of the demonstration."""
+
+from uuid import UUID
+
+from runtime.work import Work
+from services.orders import store
+
+SELLER = UUID("0190d3a0-0000-7000-8000-000000000002")
+STOCK = 1000
+CATALOGUE = (
+    ("Kemeja batik pria lengan panjang", 189_000),
+    ("Sepatu lari ringan", 325_000),
+    ("Blender 2 liter", 449_000),
+    ("Headset nirkabel", 279_000),
+    ("Kopi Gayo arabika 1 kg", 145_000),
+    ("Tas ransel laptop 15 inci", 259_000),
+)
+"""Titles and prices in whole rupiah."""
+
+
+async def seed(work: Work) -> None:
+    """Puts the catalogue up, once."""
+    async with work.begin() as tx:
+        for number, (title, price) in enumerate(CATALOGUE, start=1):
+            product_id = UUID(f"0190d3a0-0000-7000-8000-0000000001{number:02d}")
+            await store.add_product(tx, store.Product(product_id, SELLER, title, price, STOCK))

@@ -1,0 +1,300 @@
+"""The only file of `orders` with SQL. Every function works inside the transaction that it is given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from contracts.orders import OrderCancelled, OrderCancelRequested, OrderLine, RequesterRole
+from contracts.words import Channel, Destination, Fault, PaymentMethod
+from runtime.problems import Problem
+from runtime.work import Transaction
+from services.orders.domain import Cancellation, Order, Score, Status
+
+_ORDER = """
+select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.role, c.reason, c.note, c.fault,
+       c.at as cancelled_at
+from orders o left join cancellations c using (order_id)
+"""
+
+
+class ChangedMeanwhile(Problem):
+    """Somebody else changed the order between reading and writing it."""
+
+    status, code, title = 409, "changed_meanwhile", "The order was changed meanwhile"
+
+
+class OutOfStock(Problem):
+    """There is less left of a product than was ordered."""
+
+    status, code, title = 409, "out_of_stock", "Not enough left of a product"
+
+
+@dataclass(frozen=True)
+class Product:
+    """Something that a seller sells; `price` in whole rupiah, `stock` in pieces that nobody has ordered yet."""
+
+    product_id: UUID
+    seller_id: UUID
+    title: str
+    price: int
+    stock: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry in an order's history."""
+
+    status: Status
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Refund:
+    """What `refunds` said last about the money for a cancelled order."""
+
+    refund_id: UUID
+    state: str
+    amount: int
+    destination: Destination
+
+
+def _order(row: asyncpg.Record) -> Order:
+    cancellation = None
+    if row["cancellation_id"] is not None:
+        cancellation = Cancellation(
+            row["cancellation_id"],
+            Channel(row["channel"]),
+            row["requested_by"],
+            RequesterRole(row["role"]),
+            row["reason"],
+            row["note"],
+            Fault(row["fault"]),
+            row["cancelled_at"],
+        )
+    return Order(
+        row["order_id"],
+        row["buyer_id"],
+        row["seller_id"],
+        Status(row["status"]),
+        tuple(OrderLine.model_validate(line) for line in row["lines"]),
+        row["total"],
+        PaymentMethod(row["payment_method"]),
+        row["paid_amount"],
+        row["placed_at"],
+        row["version"],
+        cancellation,
+    )
+
+
+async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
+    """The order, or None, and the time at the database."""
+    return await _one(tx, f"{_ORDER} where order_id = $1", order_id)
+
+
+async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
+    """As `read`, and nobody else can change the order until the transaction ends."""
+    return await _one(tx, f"{_ORDER} where order_id = $1 for update of o", order_id)
+
+
+async def _one(tx: Transaction, query: str, order_id: UUID) -> tuple[Order | None, datetime]:
+    row = await tx.connection.fetchrow(query, order_id)
+    return (_order(row), row["now"]) if row else (None, await tx.now())
+
+
+async def page(
+    tx: Transaction, person: UUID, *, selling: bool, status: Status | None, before: UUID | None, limit: int
+) -> tuple[list[Order], datetime]:
+    """The orders of a buyer, or of a seller, newest first, older than the order `before`."""
+    owner = "seller_id" if selling else "buyer_id"
+    rows = await tx.connection.fetch(
+        f"{_ORDER} where o.{owner} = $1 and ($2::text is null or o.status = $2) "
+        "and ($3::uuid is null or order_id < $3) order by order_id desc limit $4",
+        person,
+        status,
+        before,
+        limit,
+    )
+    return [_order(row) for row in rows], rows[0]["now"] if rows else await tx.now()
+
+
+async def histories(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, list[Step]]:
+    """The histories of some orders, oldest step first."""
+    rows = await tx.connection.fetch(
+        "select order_id, status, at from order_history where order_id = any($1) order by order_id, version", ids
+    )
+    steps: dict[UUID, list[Step]] = {order_id: [] for order_id in ids}
+    for row in rows:
+        steps[row["order_id"]].append(Step(Status(row["status"]), row["at"]))
+    return steps
+
+
+async def refunds(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Refund]:
+    """What is known of the refunds of some orders."""
+    rows = await tx.connection.fetch(
+        "select order_id, refund_id, state, amount, destination from order_refunds where order_id = any($1)", ids
+    )
+    return {
+        row["order_id"]: Refund(row["refund_id"], row["state"], row["amount"], Destination(row["destination"]))
+        for row in rows
+    }
+
+
+async def reserve(tx: Transaction, wanted: Mapping[UUID, int]) -> list[Product]:
+    """Takes `wanted` (product: pieces) out of the stock and returns the products, without those there are not.
+
+    Raises `OutOfStock`. Products are locked in the order of their ids, so that two orders cannot wait for each other.
+    """
+    reserved = []
+    for product_id in sorted(wanted):
+        row = await tx.connection.fetchrow(
+            "update products set stock = stock - $2 where product_id = $1 and stock >= $2 "
+            "returning product_id, seller_id, title, price, stock",
+            product_id,
+            wanted[product_id],
+        )
+        if row is not None:
+            reserved.append(Product(*row.values()))
+        elif left := await tx.connection.fetchrow(
+            "select title, stock from products where product_id = $1", product_id
+        ):
+            raise OutOfStock(f"Only {left['stock']} left of {left['title']}.", product_id=str(product_id))
+    return reserved
+
+
+async def place(tx: Transaction, order: Order) -> None:
+    """Adds a new order."""
+    await tx.connection.execute(
+        "with o as (insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, "
+        "paid_amount, placed_at, version) values ($1, $2, $3, $4, $5, $6, $7, $8, $10, $9)) "
+        "insert into order_history (order_id, version, status, at) values ($1, $9, $4, $10)",
+        order.order_id,
+        order.buyer_id,
+        order.seller_id,
+        order.status,
+        [line.model_dump(mode="json") for line in order.lines],
+        order.total,
+        order.payment_method,
+        order.paid_amount,
+        order.version,
+        order.placed_at,
+    )
+
+
+async def move(tx: Transaction, order: Order, to: Status, paid_amount: int) -> Order:
+    """Writes the order's next status, and what has been paid by now. Raises `ChangedMeanwhile`."""
+    written = await tx.connection.fetchval(
+        "with o as (update orders set status = $3, paid_amount = $4, version = version + 1 "
+        "where order_id = $1 and version = $2 returning order_id, version) "
+        "insert into order_history (order_id, version, status, at) select order_id, version, $3, clock_now() from o "
+        "returning version",
+        order.order_id,
+        order.version,
+        to,
+        paid_amount,
+    )
+    if written is None:
+        raise ChangedMeanwhile
+    return replace(order, status=to, paid_amount=paid_amount, version=written)
+
+
+async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, granted: OrderCancelled) -> Order:
+    """Writes the cancellation and gives the stock back. Raises `ChangedMeanwhile`."""
+    at = await tx.connection.fetchval(
+        """
+        with o as (
+            update orders set status = 'cancelled', version = version + 1
+            where order_id = $1 and version = $2 returning order_id, seller_id, version, lines
+        ), h as (
+            insert into order_history (order_id, version, status, at)
+            select order_id, version, 'cancelled', clock_now() from o
+        ), given_back as (
+            select product_id, sum(quantity) as pieces
+            from o, jsonb_to_recordset(o.lines) as line (product_id uuid, quantity integer)
+            group by product_id
+        ), locked as (
+            select product_id, pieces from products join given_back using (product_id)
+            order by product_id for update of products
+        ), p as (
+            update products set stock = stock + pieces from locked where products.product_id = locked.product_id
+        )
+        insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note,
+                                   fault, at)
+        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, clock_now() from o returning at
+        """,
+        order.order_id,
+        order.version,
+        granted.cancellation_id,
+        request.channel,
+        request.requested_by,
+        request.role,
+        request.reason,
+        request.note,
+        granted.fault,
+    )
+    if at is None:
+        raise ChangedMeanwhile
+    cancellation = Cancellation(
+        granted.cancellation_id,
+        request.channel,
+        request.requested_by,
+        request.role,
+        request.reason,
+        request.note,
+        granted.fault,
+        at,
+    )
+    return replace(order, status=Status.CANCELLED, version=order.version + 1, cancellation=cancellation)
+
+
+async def note_refund(tx: Transaction, order_id: UUID, refund: Refund, sequence: int) -> None:
+    """Keeps what was said last about a refund; what is heard late, after something newer, changes nothing."""
+    await tx.connection.execute(
+        "insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence) "
+        "values ($1, $2, $3, $4, $5, $6) on conflict (order_id) do update set state = excluded.state, "
+        "destination = excluded.destination, sequence = excluded.sequence where r.sequence < excluded.sequence",
+        order_id,
+        refund.refund_id,
+        refund.state,
+        refund.amount,
+        refund.destination,
+        sequence,
+    )
+
+
+async def add_product(tx: Transaction, product: Product) -> bool:
+    """Adds a product; False if there is one of that id already."""
+    added = await tx.connection.fetchval(
+        "insert into products (product_id, seller_id, title, price, stock) values ($1, $2, $3, $4, $5) "
+        "on conflict do nothing returning true",
+        product.product_id,
+        product.seller_id,
+        product.title,
+        product.price,
+        product.stock,
+    )
+    return bool(added)
+
+
+async def products(tx: Transaction, after: UUID | None, limit: int) -> list[Product]:
+    """The catalogue, oldest product first, behind the product `after`."""
+    rows = await tx.connection.fetch(
+        "select product_id, seller_id, title, price, stock from products "
+        "where $1::uuid is null or product_id > $1 order by product_id limit $2",
+        after,
+        limit,
+    )
+    return [Product(*row.values()) for row in rows]
+
+
+async def score(tx: Transaction, seller_id: UUID) -> Score:
+    """The seller's numbers, counted now."""
+    row = await tx.connection.fetchrow(
+        "select (select count(*) from orders where seller_id = $1), "
+        "count(*) filter (where fault = 'seller'), count(*) filter (where fault = 'buyer'), "
+        "count(*) filter (where fault = 'platform') from cancellations where seller_id = $1",
+        seller_id,
+    )
+    return Score(*row.values()) if row else Score(0, 0, 0, 0)

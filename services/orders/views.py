@@ -1,0 +1,133 @@
+"""How orders look from outside."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from contracts.orders import OrderLine
+from contracts.words import Channel, Destination, Fault, PaymentMethod
+from runtime.work import Transaction
+from services.orders import store
+from services.orders.domain import WINDOW, Order, Score, Status, refusal
+
+
+class ProductView(BaseModel):
+    """A product; `price` in whole rupiah."""
+
+    product_id: UUID
+    seller_id: UUID
+    title: str
+    price: int
+    stock: int
+
+
+class StepView(BaseModel):
+    """One entry of the history."""
+
+    status: Status
+    at: datetime
+
+
+class CancellationView(BaseModel):
+    """Whether the buyer may cancel (`allowed`; if not, `code` says why) and until when; once cancelled, how it came."""
+
+    allowed: bool
+    code: str | None
+    until: datetime
+    cancellation_id: UUID | None = None
+    channel: Channel | None = None
+    reason: str | None = None
+    note: str | None = None
+    fault: Fault | None = None
+    at: datetime | None = None
+
+
+class RefundView(BaseModel):
+    """What is known of the refund; `state` is `sending` or `issued`."""
+
+    refund_id: UUID
+    state: str
+    amount: int
+    destination: Destination
+
+
+class OrderView(BaseModel):
+    """An order. Amounts are whole rupiah."""
+
+    order_id: UUID
+    buyer_id: UUID
+    seller_id: UUID
+    status: Status
+    lines: tuple[OrderLine, ...]
+    total: int
+    currency: str = "IDR"
+    payment_method: PaymentMethod
+    paid_amount: int
+    placed_at: datetime
+    version: int
+    history: list[StepView]
+    cancellation: CancellationView
+    refund: RefundView | None
+
+
+class ScoreView(BaseModel):
+    """A seller's score and the numbers behind it; `cancellation_rate` is the seller's part, `rating` 1.0 to 5.0."""
+
+    seller_id: UUID
+    orders: int
+    cancellations: dict[Fault, int]
+    cancellation_rate: float
+    rating: float
+
+
+async def show(tx: Transaction, orders: list[Order], now: datetime) -> list[OrderView]:
+    """The views of some orders."""
+    ids = [order.order_id for order in orders]
+    histories, refunds = await store.histories(tx, ids), await store.refunds(tx, ids)
+    return [_view(order, histories[order.order_id], refunds.get(order.order_id), now) for order in orders]
+
+
+def _view(order: Order, history: list[store.Step], refund: store.Refund | None, now: datetime) -> OrderView:
+    refused = refusal(order, Channel.APP, now)
+    gone = order.cancellation
+    return OrderView(
+        order_id=order.order_id,
+        buyer_id=order.buyer_id,
+        seller_id=order.seller_id,
+        status=order.status,
+        lines=order.lines,
+        total=order.total,
+        payment_method=order.payment_method,
+        paid_amount=order.paid_amount,
+        placed_at=order.placed_at,
+        version=order.version,
+        history=[StepView(status=step.status, at=step.at) for step in history],
+        cancellation=CancellationView(
+            allowed=refused is None,
+            code=refused.code if refused else None,
+            until=order.placed_at + WINDOW,
+            cancellation_id=gone.cancellation_id if gone else None,
+            channel=gone.channel if gone else None,
+            reason=gone.reason if gone else None,
+            note=gone.note if gone else None,
+            fault=gone.fault if gone else None,
+            at=gone.at if gone else None,
+        ),
+        refund=RefundView(**vars(refund)) if refund else None,
+    )
+
+
+def show_score(seller_id: UUID, score: Score) -> ScoreView:
+    """The view of a score."""
+    return ScoreView(
+        seller_id=seller_id,
+        orders=score.orders,
+        cancellations={
+            Fault.SELLER: score.by_seller,
+            Fault.BUYER: score.by_buyer,
+            Fault.PLATFORM: score.by_platform,
+        },
+        cancellation_rate=score.cancellation_rate,
+        rating=score.rating,
+    )
