@@ -29,6 +29,8 @@ class Identity:
     account_id: UUID
     role: str
     client: str
+    session: str = ""
+    """The session that the token was issued in, for the service that can end it."""
 
 
 class TokenVerifier:
@@ -63,7 +65,8 @@ class TokenVerifier:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iat", "sub", "iss"]},
             )
-            identity = Identity(UUID(claims["sub"]), str(claims["role"]), str(claims["client_id"]))
+            session = str(claims.get("sid", ""))
+            identity = Identity(UUID(claims["sub"]), str(claims["role"]), str(claims["client_id"]), session)
             return float(claims["exp"]), identity
         except (jwt.PyJWTError, KeyError, ValueError) as error:
             raise Unauthenticated("The access token is not valid.") from error

@@ -81,6 +81,11 @@ Door = Annotated[Work, Depends(_work)]
 """Where a route begins its transaction."""
 
 
+def describe_problem(description: str, shape: type[ProblemDetails] = ProblemDetails) -> dict[str, Any]:
+    """An answer that carries a problem, for the OpenAPI document."""
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": shape.model_json_schema()}}}
+
+
 def problem_response(problem: Problem) -> Response:
     """The answer that carries a problem."""
     return JSONResponse(problem.body(), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
@@ -98,18 +103,22 @@ def create_app(service: str, description: str, ready: Callable[[], Awaitable[Map
         redoc_url=None,
         max_body_size=MAX_REQUEST,
         telemetry={"auto_configure": False},
-        responses={"default": {"model": ProblemDetails, "description": "A problem, with its `code`"}},
+        responses={"default": describe_problem("A problem, with its `code`")},
     )
     app.add_middleware(Tell, service=service)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer_error)
+
+    waiting: dict[int | str, dict[str, Any]] = {
+        503: {"description": "Something is missing", "content": {"application/json": {}}}
+    }
 
     @app.get(f"/{service}/health/live", tags=["operation"])
     async def live() -> dict[str, str]:
         """Answers as long as the process runs."""
         return {"status": "alive"}
 
-    @app.get(f"/{service}/health/ready", tags=["operation"])
+    @app.get(f"/{service}/health/ready", tags=["operation"], responses=waiting)
     async def is_ready(response: Response) -> dict[str, Any]:
         """200 when everything that the service stands on is there, else 503."""
         parts = await ready()
@@ -141,10 +150,11 @@ class TryAgain(APIRoute):
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
-    return problem_response(_as_problem(error))
+    return problem_response(as_problem(error))
 
 
-def _as_problem(error: Exception) -> Problem:
+def as_problem(error: Exception) -> Problem:
+    """What a caller is told of an error; what nobody foresaw is logged."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):

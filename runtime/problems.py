@@ -65,3 +65,7 @@ class RateLimited(Problem):
     """Too many tries; `retry_after` (seconds) says when the next may succeed."""
 
     status, code, title = 429, "rate_limited", "Too many requests"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.headers = {"Retry-After": str(retry_after)}  # type: ignore[misc]

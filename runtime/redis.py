@@ -1,6 +1,11 @@
 """Redis, or a stand-in in memory: for what may be lost without harm and must be shared fast."""
 
-from redis.asyncio import Redis
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -8,36 +13,51 @@ from redis.exceptions import RedisError
 from runtime.problems import Problem
 
 TIMEOUT = 0.5
-"""Seconds: what needs Redis says so within a second when it is away."""
-
-Fault = RedisError
-"""What a call raises when Redis is away or refuses."""
+"""Seconds for one connection attempt or one answer."""
+PATIENCE = 0.9
+"""Seconds for a whole exchange, with connecting anew: what needs Redis says within a second that it is away."""
+CONNECTIONS = 50
 
 
 class SessionsUnavailable(Problem):
     """Redis is away, so nobody can sign in right now; who is signed in stays so."""
 
     status, code, title = 503, "sessions_unavailable", "Signing in is not possible right now"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
 
 
 def connect(url: str) -> Redis:
     """A client that connects when it is first used. `memory://` is a Redis inside this process."""
     if url == "memory://":
-        from fakeredis import FakeAsyncRedis
+        from fakeredis import FakeAsyncRedis, FakeServer
 
-        return FakeAsyncRedis(decode_responses=True)
-    return Redis.from_url(
+        return FakeAsyncRedis(server=FakeServer(), decode_responses=True)
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=TIMEOUT,
         decode_responses=True,
         socket_timeout=TIMEOUT,
         socket_connect_timeout=TIMEOUT,
         retry=Retry(NoBackoff(), 1),
     )
+    return Redis.from_pool(pool)
+
+
+@asynccontextmanager
+async def reached() -> AsyncIterator[None]:
+    """Around an exchange with Redis: raises `SessionsUnavailable` when it fails or takes longer than `PATIENCE`."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield
+    except (RedisError, OSError) as error:
+        raise SessionsUnavailable("The store of sessions cannot be reached. Try again soon.") from error
 
 
 async def answers(redis: Redis) -> bool:
     """Whether Redis answers right now."""
     try:
-        return bool(await redis.ping())
-    except (RedisError, OSError):
+        async with reached():
+            return bool(await redis.ping())
+    except SessionsUnavailable:
         return False

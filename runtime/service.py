@@ -56,6 +56,7 @@ class Service:
         self.parts: dict[str, Part] = {"database": self._database_ready, "broker": self._broker_ready}
         self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.on_start: list[Callable[[], Awaitable[None]]] = []
+        self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self._settings = settings
         self._database = database
         self._migrations = description.migrations
@@ -92,6 +93,8 @@ class Service:
             life.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await life
+            for stop in self.on_stop:
+                await stop()
             await self._database.close()
 
     async def _live(self) -> None:
