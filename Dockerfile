@@ -1,0 +1,23 @@
+# One image for every process of ours; which one runs is the command.
+
+FROM python:3.13-slim AS packages
+# The environment holds no pip, so the image cannot install anything later.
+RUN python -m venv --without-pip /venv
+COPY requirements.lock .
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /venv/bin/python install --require-hashes --only-binary :all: --no-deps -r requirements.lock
+
+FROM python:3.13-slim
+# Docker gives an empty named volume the owner and mode of the folder that it is first mounted on. So `init` fills the
+# volumes below without being root. A new service needs its name here.
+RUN install -d -o 10001 -g 10001 -m 755 /secrets && cd /secrets \
+ && install -d -o 10001 -g 10001 -m 755 accounts orders refunds dana operator gateway rabbitmq postgres redis \
+ && install -d -o 10001 -g 10001 -m 700 /data /data/rabbitmq /data/redis /data/dana \
+ && install -d -m 1777 /data/postgres /data/postgres-socket
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /app
+COPY --from=packages /venv /venv
+COPY . .
+RUN python -m compileall -q .
+USER 10001:10001
+CMD ["python", "-m", "batalkan", "--help"]
