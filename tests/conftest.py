@@ -1,0 +1,155 @@
+"""What every test may stand on: databases, a bus, keys. The real servers start when a test first asks for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import asyncpg
+import pytest
+import uvloop
+
+from batalkan.keys import Keys, make_keys
+from batalkan.servers import SERVICES, LocalServers, install
+from runtime import embedded, schema
+from runtime.bus import Bus
+from runtime.bus.memory import MemoryBus
+from runtime.bus.rabbit import RabbitBus
+from runtime.database import Database
+from runtime.events import EXCHANGE
+
+BusOf = Callable[[str], Bus]
+"""The bus as the service of that name reaches it."""
+
+
+def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the event loop that the services run on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+class Databases:
+    """Makes databases that have their migrations already: the first of a kind is migrated, the others are copies."""
+
+    def __init__(self, admin_url: str, url_of: Callable[[str], str]) -> None:
+        self.admin_url = admin_url
+        self._url_of = url_of
+        self._templates: dict[tuple[str, Path], str] = {}
+        self._made: list[str] = []
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator["Databases"]:
+        """The same, for a while: what is made through it is dropped at the end, the templates stay."""
+        borrowed = Databases(self.admin_url, self._url_of)
+        borrowed._templates = self._templates
+        yield borrowed
+        for name in borrowed._made:
+            await self.admin(f'drop database "{name}" with (force)')
+
+    async def fresh(self, service: str, migrations: Path) -> str:
+        """The URL of a new database, owned by the role of the service."""
+        kind = service, migrations
+        if kind not in self._templates:
+            self._templates[kind] = template = await self._create(service, "template0")
+            database = Database(self._url(service, template), pool_size=2)
+            await database.connect()
+            await schema.migrate(database, migrations)
+            await database.close()
+        name = await self._create(service, self._templates[kind])
+        self._made.append(name)
+        return self._url(service, name)
+
+    async def empty(self, service: str) -> str:
+        """The URL of a new database without any tables."""
+        self._made.append(name := await self._create(service, "template0"))
+        return self._url(service, name)
+
+    async def admin(self, statement: str) -> None:
+        """Runs a statement as the server's administrator."""
+        connection = await asyncpg.connect(self.admin_url)
+        await connection.execute(statement)
+        await connection.close()
+
+    async def _create(self, service: str, template: str) -> str:
+        name = f"{service}_{token_hex(4)}"
+        owner = urlsplit(self._url_of(service)).username
+        await self.admin(f'create database "{name}" template "{template}" owner "{owner}" strategy file_copy')
+        return name
+
+    def _url(self, service: str, name: str) -> str:
+        return urlsplit(self._url_of(service))._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture(scope="session")
+async def embedded_databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """The PostgreSQL of the embedded mode, in a temporary folder. It need not survive a power cut."""
+    folder = tmp_path_factory.mktemp("embedded")
+    urls = await asyncio.to_thread(embedded.start, f"{embedded.SCHEME}{folder}", ["postgres"])
+    databases = Databases(urls["postgres"], lambda service: urls["postgres"])
+    await databases.admin("alter system set fsync = off")
+    await databases.admin("select pg_reload_conf()")
+    return databases
+
+
+@pytest.fixture(scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalServers]:
+    """RabbitMQ, PostgreSQL and Redis as servers of our own. A test that stops one starts it again."""
+    await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
+    async with LocalServers() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def server_databases(servers: LocalServers) -> Databases:
+    """Databases on the PostgreSQL server, under the roles of the services."""
+    return Databases(servers.postgres.admin_url, servers.postgres.url)
+
+
+@pytest.fixture
+def memory_bus() -> BusOf:
+    """A bus within this process, with nothing on it."""
+    bus = MemoryBus()
+    return lambda service: bus
+
+
+@pytest.fixture
+async def rabbit_bus(servers: LocalServers) -> BusOf:
+    """RabbitMQ with nothing on it; each service is a user of its own."""
+    async with await aio_pika.connect(servers.rabbitmq.admin_url) as connection, connection.channel() as channel:
+        await channel.exchange_delete(EXCHANGE)
+        for name in SERVICES:
+            for queue in (name, f"{name}.dead"):
+                await channel.queue_delete(queue)
+            await channel.exchange_delete(f"{name}.dead")
+    return lambda service: RabbitBus(servers.rabbitmq.url(service), service)
+
+
+@pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.servers)])
+def bus(request: pytest.FixtureRequest) -> BusOf:
+    """One bus after the other: a test that takes this holds for both."""
+    found: BusOf = request.getfixturevalue(f"{request.param}_bus")
+    return found
+
+
+@pytest.fixture
+def all_databases(bus: BusOf, request: pytest.FixtureRequest) -> Databases:
+    """The databases that go with the bus: embedded ones with the one in memory, or those of the real server."""
+    place = "embedded" if isinstance(bus("orders"), MemoryBus) else "server"
+    found: Databases = request.getfixturevalue(f"{place}_databases")
+    return found
+
+
+@pytest.fixture
+async def databases(all_databases: Databases) -> AsyncIterator[Databases]:
+    """Databases for one test, dropped at its end."""
+    async with all_databases.lent() as lent:
+        yield lent
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """The key files that the services need."""
+    return make_keys(tmp_path_factory.mktemp("keys"))
