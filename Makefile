@@ -1,0 +1,52 @@
+# Everything that one does here; the first use sets up .venv. PYTHON=python3.12 chooses the Python that it is made from.
+.DEFAULT_GOAL := help
+.PHONY: help demo up check test test-fast bench lock clean servers
+
+# The first of these that is 3.11 to 3.14 and has pip, or else the first that is; looked for only when it is needed.
+PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c "import sys, $$want; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" 2>/dev/null \
+	&& echo $$python && exit; done; done)
+BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is needed; name it: make PYTHON=..." >&2; exit 1; }; \
+	$(PYTHON) deploy/bootstrap.py
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: .venv/runtime.stamp ## a guided run, then serving on http://127.0.0.1:8080; PORT=, BROKER_URL=, ARGS=--help
+	@.venv/bin/batalkan demo $(ARGS)
+
+up: .venv/runtime.stamp ## serve; ARGS="--servers local": on private RabbitMQ, Redis and PostgreSQL
+	@.venv/bin/batalkan up $(ARGS)
+
+check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue of events
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/batalkan docs --check
+
+test: check servers ## check, and all tests, on real servers too (installs them where it may)
+	@.venv/bin/pytest $(ARGS)
+
+test-fast: .venv/dev.stamp ## the tests that need no servers
+	@.venv/bin/pytest -m "not servers and not compose" $(ARGS)
+
+bench: .venv/dev.stamp servers ## the benchmark
+	@.venv/bin/python -m bench $(ARGS)
+
+lock: ## resolve the dependencies anew into the locks; ARGS=--upgrade
+	@$(BOOTSTRAP) lock $(ARGS)
+
+clean: ## remove the environment, the caches and the demonstration's data
+	@rm -rf .venv .batalkan .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
+
+servers: .venv/dev.stamp
+	@.venv/bin/python -m batalkan.servers
+
+.venv/runtime.stamp .venv/dev.stamp: .venv/%.stamp: requirements.lock requirements-dev.lock requirements-uv.lock deploy/bootstrap.py
+	@$(BOOTSTRAP) $*
+
+# The Python that the environment was made from is gone: make it anew, whatever its stamps say.
+ifeq ($(wildcard .venv/bin/python),)
+.PHONY: .venv/runtime.stamp .venv/dev.stamp
+endif

@@ -1,0 +1,179 @@
+"""Makes `.venv` out of the hashed locks, on a machine with nothing but Python and pip.
+
+    python3 deploy/bootstrap.py runtime | dev      the environment, without or with what developers use
+    python3 deploy/bootstrap.py lock [--upgrade]   the locks themselves, from pyproject.toml
+
+pip fetches uv into `.venv/uv`; uv makes the environment, which needs neither the venv module nor leave to install
+into the system's Python. The standard library alone, because this runs before anything is installed.
+"""
+
+# ruff: noqa: S603, T201 - it starts pip and uv, and talks to a terminal
+
+from __future__ import annotations  # so that an old Python gets as far as the sentence that says so
+
+import ast
+import fcntl
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock"}
+GROUPS = {"runtime": ["build"], "dev": ["build", "dev"]}
+UV_INDEX_SETTINGS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
+
+
+def main() -> int:
+    """0 when the environment is as the locks say; 1 after one line that says what is wrong."""
+    kind = sys.argv[1] if len(sys.argv) > 1 else "runtime"
+    if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+        return complain(f"Python 3.11 to 3.14 is needed, this is {sys.version.split()[0]}; try: make PYTHON=python3.13")
+    if importlib.util.find_spec("pip") is None:
+        return complain(f"pip is missing for {sys.executable} (Debian and Ubuntu: apt-get install python3-pip)")
+    try:
+        VENV.mkdir(exist_ok=True)
+        with (VENV / "bootstrap.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once
+            if kind == "lock":
+                resolve(sys.argv[2:])
+            else:
+                install("dev" if stamp("dev").exists() else kind)  # never take the developer's tools away again
+    except subprocess.CalledProcessError as error:
+        return complain(f"failed: {' '.join(map(str, error.cmd[:4]))} …")
+    except OSError as error:
+        return complain(str(error))
+    return 0
+
+
+def install(kind: str) -> None:
+    """Bring the environment to the lock, unless its stamp says that it is there already."""
+    lock = ROOT / LOCKS[kind]
+    wanted = digest(lock)
+    if stamp(kind).exists() and stamp(kind).read_text() == wanted and python_works():
+        touch_stamps(kind, wanted)
+        return
+    say(f"Setting up .venv from {lock.name} (once; Python {sys.version.split()[0]})")
+    for other in LOCKS:
+        stamp(other).unlink(missing_ok=True)
+    uv, environment = fetch_uv(), uv_environment()
+
+    def run(*arguments: object) -> None:
+        subprocess.run([uv, *map(str, arguments)], cwd=ROOT, env=environment, check=True)
+
+    if not python_works():
+        run("venv", "--quiet", "--allow-existing", "--python", sys.executable, VENV)
+    run("pip", "sync", "--quiet", "--require-hashes", lock)
+    run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    touch_stamps(kind, wanted)
+
+
+def resolve(options: list[str]) -> None:
+    """Pin what pyproject.toml asks for, for every platform at once; what is pinned stays, unless `--upgrade`."""
+    compile_ = [str(fetch_uv()), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", *options]
+    compile_ += ["--generate-hashes", "--no-annotate", "--no-header"]
+    environment = uv_environment()
+    for kind, groups in GROUPS.items():
+        arguments = ["pyproject.toml", *(f"--group={group}" for group in groups), "-o", LOCKS[kind]]
+        subprocess.run([*compile_, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
+    arguments = ["-", "-o", "requirements-uv.lock"]
+    subprocess.run(
+        [*compile_, *arguments], cwd=ROOT, env=environment, input=b"uv", stdout=subprocess.DEVNULL, check=True
+    )
+
+
+def fetch_uv() -> Path:
+    """uv, pinned and hashed as everything else, in a folder of its own."""
+    lock = ROOT / "requirements-uv.lock"
+    folder, done = VENV / "uv", VENV / "uv" / "stamp"
+    if not done.exists() or done.read_text() != digest(lock):
+        arguments = ["-qq", "--no-deps", "--only-binary=:all:", "--require-hashes", "--upgrade", f"--target={folder}"]
+        environment = {**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+        environment["PIP_ROOT_USER_ACTION"] = "ignore"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", *arguments, "-r", lock],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
+        done.write_text(digest(lock))
+    return folder / "bin" / "uv"
+
+
+def uv_environment() -> dict[str, str]:
+    """Our environment, with pip's indexes and certificates for uv where uv has none of its own."""
+    environment = {**os.environ, "VIRTUAL_ENV": str(VENV), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    environment["UV_LINK_MODE"] = environment.get("UV_LINK_MODE", "copy")
+    if not os.access(Path.home(), os.W_OK):
+        environment["UV_NO_CACHE"] = "1"
+    own = [Path("/etc/uv/uv.toml"), Path.home() / ".config/uv/uv.toml"]
+    if any(name in os.environ for name in UV_INDEX_SETTINGS) or any(path.exists() for path in own):
+        return environment
+    pip = pip_settings()
+    for theirs, ours in {
+        "index-url": "UV_DEFAULT_INDEX",
+        "extra-index-url": "UV_INDEX",
+        "find-links": "UV_FIND_LINKS",
+        "trusted-host": "UV_INSECURE_HOST",
+        "cert": "SSL_CERT_FILE",
+    }.items():
+        if theirs in pip:
+            separator = "," if ours == "UV_FIND_LINKS" else " "
+            environment.setdefault(ours, separator.join(pip[theirs].split()))
+    if "no-index" in pip:
+        environment.setdefault("UV_NO_INDEX", "1")
+    # As pip does: the version that is asked for may be in any of the indexes. Its hash is pinned.
+    environment.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    return environment
+
+
+def pip_settings() -> dict[str, str]:
+    """What `pip config list` says, environment included; the more special setting stands last."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    settings: dict[str, str] = {}
+    for name, _, value in (line.partition("=") for line in listed.splitlines()):
+        section, _, option = name.partition(".")
+        if section in ("global", "install", ":env:"):
+            settings[option.removeprefix(".").replace("_", "-")] = str(ast.literal_eval(value)).strip()
+    return settings
+
+
+def python_works() -> bool:
+    """Whether the environment's Python starts: it does not once the Python that it was made from is gone."""
+    try:
+        return subprocess.run([VENV / "bin" / "python", "-c", ""], check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def touch_stamps(kind: str, wanted: str) -> None:
+    """The developer's environment is the other's as well."""
+    stamp(kind).write_text(wanted)
+    if kind == "dev":
+        stamp("runtime").write_text(digest(ROOT / LOCKS["runtime"]))
+
+
+def stamp(kind: str) -> Path:
+    return VENV / f"{kind}.stamp"
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def complain(line: str) -> int:
+    print(f"batalkan: {line}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
