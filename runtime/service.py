@@ -33,14 +33,13 @@ Part = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Description:
-    """What a service is made of: its own router, handlers, deadlines and migrations, and the events it publishes."""
+    """What a service is made of: its own router, handlers and migrations, and the events it publishes."""
 
     text: str
     router: APIRouter
     migrations: Path
     publishes: Sequence[type[Event]]
     handlers: Handlers = field(default_factory=dict)
-    deadlines: Mapping[str, DeadlineHandler] = field(default_factory=dict)
 
 
 class Service:
@@ -64,15 +63,16 @@ class Service:
         self._relay = Relay(name, database, bus, hearers)
         self.work.wake_relay = self._relay.wake
         self._consumer = Consumer(self.work, bus, description.handlers) if description.handlers else None
-        self.deadlines = Deadlines(self.work, description.deadlines)
-        if description.deadlines:
-            self.work.wake_deadlines = self.deadlines.wake
-            self.background.append(self.deadlines.run)
+        self._deadlines: dict[str, DeadlineHandler] = {}
         self.app = create_app(name, description.text, self._ready)
         self.app.state.work = self.work
         self.app.state.verifier = TokenVerifier(token_keys)
         self.app.include_router(description.router)
         self.app.router.lifespan_context = lambda _: self.running()
+
+    def on_deadline(self, kind: str, handler: DeadlineHandler) -> None:
+        """Has `handler` act on the deadlines of this kind."""
+        self._deadlines[kind] = handler
 
     async def _ready(self) -> dict[str, bool]:
         return {name: await part() for name, part in self.parts.items()}
@@ -112,6 +112,10 @@ class Service:
             if self._consumer is not None:
                 group.create_task(self._consumer.run(), name=f"{self.name} consumer")
                 group.create_task(Replays(self.work, self._consumer).run(), name=f"{self.name} replays")
+            if self._deadlines:
+                deadlines = Deadlines(self.work, self._deadlines)
+                self.work.wake_deadlines = deadlines.wake
+                group.create_task(deadlines.run(), name=f"{self.name} deadlines")
             for run in self.background:
                 group.create_task(run())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,8 +30,9 @@ class Transaction:
         self.events.extend((event, story) for event in events)
 
     def after_commit(self, call: Callable[[], object]) -> None:
-        """Runs `call` once the transaction has committed; for hints that may be lost, and for work outside."""
-        self.afterwards.append(call)
+        """Runs `call`, in this story, once the transaction has committed: for work outside, which may get lost."""
+        context = copy_context()
+        self.afterwards.append(lambda: context.run(call))
 
     @property
     def sequence(self) -> int:

@@ -1,0 +1,159 @@
+"""The HTTP interface of `refunds`."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, StringConstraints
+
+from contracts.refunds import WalletLinked, WalletUnlinked
+from contracts.words import Destination
+from runtime.auth import Buyer, BuyerOrAgent
+from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
+from runtime.problems import NotFound, Problem
+from runtime.work import Transaction
+from services.refunds import store
+from services.refunds.domain import Refund, State
+from services.refunds.snap import Dana, customer_number
+
+router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=TryAgain)
+
+ENTRIES_SHOWN = 100
+
+
+class NoSuchWallet(Problem):
+    """DANA does not know the number, or its wallet cannot receive money."""
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "dana_account_not_found"
+    title: ClassVar[str] = "DANA has no active wallet under this number"
+
+
+class RefundView(BaseModel):
+    """A refund; `amount` in whole rupiah, `attempts` the payments sent to DANA so far."""
+
+    refund_id: UUID
+    cancellation_id: UUID
+    order_id: UUID
+    buyer_id: UUID
+    amount: int
+    currency: str = "IDR"
+    destination: Destination
+    state: State
+    attempts: int
+
+
+class DanaView(BaseModel):
+    """The link to DANA; of the number only the last digits are shown."""
+
+    linked: bool
+    phone: str | None
+
+
+class EntryView(BaseModel):
+    """One movement into Lazada Credit."""
+
+    refund_id: UUID
+    amount: int
+    at: datetime
+
+
+class WalletView(BaseModel):
+    """A buyer's Lazada Credit in whole rupiah, its latest movements, and the link to DANA."""
+
+    credit_balance: int
+    currency: str = "IDR"
+    dana: DanaView
+    entries: list[EntryView]
+
+
+class LinkDana(Body):
+    """An Indonesian mobile number, as 08…, 628… or +628…."""
+
+    phone: Annotated[str, StringConstraints(pattern=r"^(\+?62|0)8[1-9][0-9]{7,10}$")]
+
+
+async def _dana(request: Request) -> Dana:
+    dana: Dana = request.app.state.dana
+    return dana
+
+
+@router.get("")
+async def list_refunds(
+    person: BuyerOrAgent, work: Door, limit: Limit = 50, cursor: Cursor = None
+) -> Page[RefundView]:
+    """One's own refunds, for agents everybody's, newest first."""
+    async with work.begin() as tx:
+        buyer_id = None if person.role == "agent" else person.account_id
+        items = [_view(refund) for refund in await store.page(tx, buyer_id, cursor, limit)]
+    return Page(items=items, next=items[-1].refund_id if len(items) == limit else None)
+
+
+@router.get("/wallet")
+async def wallet(buyer: Buyer, work: Door) -> WalletView:
+    """What the buyer has in Lazada Credit, and whether DANA is linked."""
+    async with work.begin() as tx:
+        return await _wallet(tx, buyer.account_id)
+
+
+@router.put("/wallet/dana")
+async def link_dana(
+    body: LinkDana, buyer: Buyer, work: Door, dana: Annotated[Dana, Depends(_dana)]
+) -> WalletView:
+    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A)."""
+    phone = customer_number(body.phone)
+    inquiry = await dana.account_inquiry(phone)
+    if not inquiry.active:
+        raise NoSuchWallet
+    async with work.begin() as tx:
+        if phone != await store.phone_of(tx, buyer.account_id):
+            await store.link(tx, buyer.account_id, phone)
+            tx.publish(WalletLinked(buyer_id=buyer.account_id, phone=_masked(phone)))
+        return await _wallet(tx, buyer.account_id)
+
+
+@router.delete("/wallet/dana")
+async def unlink_dana(buyer: Buyer, work: Door) -> WalletView:
+    """Unlinks DANA; refunds go to Lazada Credit from now on, also those that DANA has not been sent yet."""
+    async with work.begin() as tx:
+        if phone := await store.unlink(tx, buyer.account_id):
+            tx.publish(WalletUnlinked(buyer_id=buyer.account_id, phone=_masked(phone)))
+        return await _wallet(tx, buyer.account_id)
+
+
+@router.get("/{refund_id}")
+async def get_refund(refund_id: UUID, person: BuyerOrAgent, work: Door) -> RefundView:
+    """The refund, for its buyer and agents."""
+    async with work.begin() as tx:
+        refund = await store.find(tx, refund_id)
+    if refund is None or (person.role != "agent" and person.account_id != refund.buyer_id):
+        raise NotFound("There is no such refund.")
+    return _view(refund)
+
+
+def _view(refund: Refund) -> RefundView:
+    return RefundView(
+        refund_id=refund.refund_id,
+        cancellation_id=refund.cancellation_id,
+        order_id=refund.order_id,
+        buyer_id=refund.buyer_id,
+        amount=refund.amount,
+        destination=refund.destination,
+        state=refund.state,
+        attempts=refund.attempts,
+    )
+
+
+async def _wallet(tx: Transaction, buyer_id: UUID) -> WalletView:
+    phone = await store.phone_of(tx, buyer_id)
+    entries = await store.entries(tx, buyer_id, ENTRIES_SHOWN)
+    return WalletView(
+        credit_balance=await store.balance(tx, buyer_id),
+        dana=DanaView(linked=phone is not None, phone=_masked(phone) if phone else None),
+        entries=[EntryView(**vars(entry)) for entry in entries],
+    )
+
+
+def _masked(phone: str) -> str:
+    return f"+62•••••{phone[-4:]}"

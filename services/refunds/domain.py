@@ -1,0 +1,136 @@
+"""How a refund gets to where it belongs: the rules of paying through DANA, pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from uuid import UUID
+
+from contracts.words import Destination
+from services.refunds.answers import Answer, Outcome
+
+PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 10, 20, 40, 60))
+"""Between one try and the next; after as many retries a payment that keeps failing is given up."""
+IN_HAND = timedelta(seconds=30)
+"""A call is given up for lost after this: more than DANA's 8 seconds, so that it only happens when a process dies."""
+DOUBT = timedelta(minutes=10)
+"""A call whose outcome is unknown may still reach DANA for as long as DANA takes its timestamp: 5 minutes, twice."""
+CLOSED_WALLET = frozenset({"4033805", "4033809", "4033818", "4043811"})
+"""DANA's words for a wallet that cannot receive money: refused, abnormal, inactive, unknown. Trying again is in vain."""
+
+
+class State(StrEnum):
+    """Where a refund stands. Only an issued one has arrived."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    ISSUED = "issued"
+
+
+class Step(Enum):
+    """What is to be done next about a refund to DANA."""
+
+    SEND = "send"
+    ASK = "ask"
+    WAIT = "wait"
+    CREDIT = "credit"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Refund:
+    """The money for one cancellation, in whole rupiah.
+
+    `attempts` counts the payments that were sent to DANA, `inquiries` the questions since the last of them. While
+    `uncertain`, one of them may have paid; until `doubtful_until`, one whose outcome was never learnt may yet arrive.
+    """
+
+    refund_id: UUID
+    cancellation_id: UUID
+    order_id: UUID
+    buyer_id: UUID
+    amount: int
+    destination: Destination
+    state: State
+    phone: str | None = None
+    attempts: int = 0
+    inquiries: int = 0
+    uncertain: bool = False
+    doubtful_until: datetime | None = None
+    wallet_closed: bool = False
+
+    @property
+    def reference(self) -> str:
+        """DANA's idempotency key: the same for every try."""
+        return self.refund_id.hex
+
+
+def next_step(refund: Refund, linked: bool, now: datetime) -> Step:
+    """What to do next. `linked`: the wallet that the refund was meant for is still linked.
+
+    An unknown outcome is asked about before anything is sent again; a refund goes to Lazada Credit instead only when
+    no payment can be under way any more.
+    """
+    if refund.state is State.ISSUED:
+        return Step.NOTHING
+    if refund.uncertain:
+        return Step.ASK
+    if linked and not refund.wallet_closed and refund.attempts <= len(PAUSES):
+        return Step.SEND
+    if refund.doubtful_until is None:
+        return Step.CREDIT
+    return Step.WAIT if now < refund.doubtful_until else Step.ASK
+
+
+def pause(refund: Refund, step: Step, now: datetime) -> timedelta:
+    """How long to wait before `step`."""
+    if step is Step.WAIT and refund.doubtful_until:
+        return refund.doubtful_until - now
+    tries = refund.inquiries if step is Step.ASK else refund.attempts - 1
+    return PAUSES[max(0, min(tries, len(PAUSES) - 1))]
+
+
+def sent(refund: Refund, now: datetime) -> Refund:
+    """As it is from the moment on at which a payment may be on its way."""
+    return replace(
+        refund,
+        state=State.SENDING,
+        attempts=refund.attempts + 1,
+        inquiries=0,
+        uncertain=True,
+        doubtful_until=max(now + DOUBT, refund.doubtful_until or now),
+    )
+
+
+def answered(before: Refund, refund: Refund, answer: Answer) -> Refund:
+    """After DANA's answer to a payment; `before` is the refund as it was when nothing had been sent yet."""
+    match answer.outcome:
+        case Outcome.PAID:
+            return replace(refund, state=State.ISSUED, uncertain=False)
+        case Outcome.FAILED | Outcome.NOT_SENT:
+            return replace(
+                refund,
+                uncertain=False,
+                doubtful_until=before.doubtful_until,
+                wallet_closed=answer.code in CLOSED_WALLET,
+            )
+        case _:
+            return refund
+
+
+def inquired(refund: Refund, answer: Answer, now: datetime) -> Refund:
+    """After DANA's answer to the question what became of a payment."""
+    match answer.outcome:
+        case Outcome.PAID:
+            return replace(refund, state=State.ISSUED, uncertain=False)
+        case Outcome.FAILED:
+            return replace(refund, uncertain=False, doubtful_until=None)
+        case Outcome.NOT_FOUND:
+            late = refund.doubtful_until is not None and now < refund.doubtful_until
+            return replace(refund, uncertain=False, doubtful_until=refund.doubtful_until if late else None)
+        case _:
+            return replace(refund, inquiries=refund.inquiries + 1)
+
+
+def credited(refund: Refund) -> Refund:
+    """Given to Lazada Credit instead, and said so."""
+    return replace(refund, state=State.ISSUED, destination=Destination.LAZADA_CREDIT)

@@ -1,0 +1,49 @@
+"""Puts `refunds` together."""
+
+from pathlib import Path
+
+import httpx
+
+from contracts.refunds import RefundDelayed, RefundIssued, WalletLinked, WalletUnlinked
+from runtime.bus import Bus
+from runtime.database import Database
+from runtime.service import Description, Service
+from runtime.settings import Environment, Settings
+from services.refunds import api
+from services.refunds.handlers import HANDLERS, PAY_DANA
+from services.refunds.payer import Payer
+from services.refunds.snap import TIMEOUT, Dana, private_key
+
+STOPPING = 5.0
+"""Seconds that calls under way may take when the service stops."""
+
+DESCRIPTION = Description(
+    text="The ledger, Lazada Credit, and refunds to DANA. The only service that moves money.",
+    router=api.router,
+    migrations=Path(__file__).parent / "migrations",
+    publishes=(RefundIssued, RefundDelayed, WalletLinked, WalletUnlinked),
+    handlers=HANDLERS,
+)
+
+
+def build(
+    settings: Settings,
+    env: Environment,
+    database_url: str,
+    bus: Bus,
+    dana_transport: httpx.AsyncBaseTransport | None = None,
+) -> Service:
+    """The service, ready to run. `dana_transport` leads to a DANA inside this process."""
+    dana = Dana(
+        env.require("DANA_URL"),
+        env.get("DANA_PARTNER_ID", "batalkan"),
+        private_key(Path(env.require("DANA_PRIVATE_KEY")).read_bytes()),
+        timeout=float(env.get("DANA_TIMEOUT", str(TIMEOUT))),
+        transport=dana_transport,
+    )
+    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), DESCRIPTION)
+    payer = Payer(service.work, dana)
+    service.on_deadline(PAY_DANA, payer.due)
+    service.on_stop += [lambda: payer.finish(STOPPING), dana.close]
+    service.app.state.dana = dana
+    return service
