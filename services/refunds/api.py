@@ -80,9 +80,7 @@ async def _dana(request: Request) -> Dana:
 
 
 @router.get("")
-async def list_refunds(
-    person: BuyerOrAgent, work: Door, limit: Limit = 50, cursor: Cursor = None
-) -> Page[RefundView]:
+async def list_refunds(person: BuyerOrAgent, work: Door, limit: Limit = 50, cursor: Cursor = None) -> Page[RefundView]:
     """One's own refunds, for agents everybody's, newest first."""
     async with work.begin() as tx:
         buyer_id = None if person.role == "agent" else person.account_id
@@ -98,9 +96,7 @@ async def wallet(buyer: Buyer, work: Door) -> WalletView:
 
 
 @router.put("/wallet/dana")
-async def link_dana(
-    body: LinkDana, buyer: Buyer, work: Door, dana: Annotated[Dana, Depends(_dana)]
-) -> WalletView:
+async def link_dana(body: LinkDana, buyer: Buyer, work: Door, dana: Annotated[Dana, Depends(_dana)]) -> WalletView:
     """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A)."""
     phone = customer_number(body.phone)
     inquiry = await dana.account_inquiry(phone)

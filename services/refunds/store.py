@@ -141,8 +141,7 @@ async def page(tx: Transaction, buyer_id: UUID | None, before: UUID | None, limi
 async def balance(tx: Transaction, buyer_id: UUID) -> int:
     """The buyer's Lazada Credit: the sum of its entries."""
     total: int = await tx.connection.fetchval(
-        "select coalesce(sum(amount), 0)::bigint from ledger_entries "
-        "where account = 'lazada_credit' and buyer_id = $1",
+        "select coalesce(sum(amount), 0)::bigint from ledger_entries where account = 'lazada_credit' and buyer_id = $1",
         buyer_id,
     )
     return total
