@@ -1,0 +1,36 @@
+"""What an administrator does: making the accounts that nobody can register."""
+
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from contracts.words import Role
+from runtime.problems import InvalidRequest
+from runtime.work import Work
+from services.accounts.domain import Account
+from services.accounts.passwords import Passwords
+from services.accounts.registration import Person, register
+
+
+async def create_account(
+    work: Work,
+    email: str,
+    password: str,
+    name: str,
+    role: Role = Role.AGENT,
+    *,
+    account_id: UUID | None = None,
+    passwords: Passwords | None = None,
+) -> Account:
+    """A new account. It takes the database alone: a service that runs on it tells the others.
+
+    Raises `InvalidRequest`, `EmailTaken`.
+    """
+    try:
+        person = Person(email=email, password=password, name=name)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise InvalidRequest(f"{first['loc'][0]}: {first['msg']}") from None
+    password_hash = await (passwords or Passwords()).hash(password)
+    async with work.begin() as tx:
+        return await register(tx, person, role, password_hash, account_id)

@@ -1,0 +1,124 @@
+"""The HTTP interface of `accounts`."""
+
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from contracts.words import Role
+from runtime.auth import SignedIn
+from runtime.http import Door, as_problem
+from runtime.idempotency import Key, Once
+from runtime.problems import Unauthenticated
+from runtime.work import Transaction
+from services.accounts import oauth, store
+from services.accounts.limits import Limit, Limits, line
+from services.accounts.oauth import PasswordGrant
+from services.accounts.passwords import Passwords
+from services.accounts.registration import Registration, register
+from services.accounts.sessions import Sessions
+from services.accounts.signin import SignIn, TokenAnswer
+from services.accounts.tokens import KeySet
+
+router = APIRouter(prefix="/accounts", tags=["accounts"])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with."""
+
+    passwords: Passwords
+    sessions: Sessions
+    limits: Limits
+    registrations: Limit
+    sign_in: SignIn
+    public_keys: Path
+    fingerprint_secret: bytes
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+Desk = Annotated[Parts, Depends(_parts)]
+
+
+async def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+Host = Annotated[str, Depends(_host)]
+"""The address that the request comes from; behind the gateway the HTTP server has put in what the gateway says."""
+
+
+async def _once(request: Request, work: Door, desk: Desk, key: Key = None) -> Once:
+    # The request holds a password: a plain digest of it, kept in the database, could be guessed at a million times
+    # faster than the password's own hash. This one says nothing without a secret that is not in the database.
+    return Once(work, key, hmac.digest(desk.fingerprint_secret, await request.body(), "sha256"))
+
+
+class AccountView(BaseModel):
+    """An account, as its owner sees it."""
+
+    account_id: UUID
+    email: str
+    name: str
+    role: Role
+
+
+@router.post("", status_code=201, response_model=AccountView)
+async def create(body: Registration, desk: Desk, host: Host, once: Annotated[Once, Depends(_once)]) -> Response:
+    """Registers a buyer or a seller."""
+    await desk.limits.take(desk.registrations.of(line(host)))
+    password_hash = await desk.passwords.hash(body.password)
+
+    async def add(tx: Transaction) -> AccountView:
+        return AccountView(**vars(await register(tx, body, Role(body.role), password_hash)))
+
+    return await once("", add)
+
+
+@router.post("/token", response_model=TokenAnswer, **oauth.DOCUMENTED)
+async def token(request: Request, desk: Desk, host: Host) -> Response:
+    """OAuth 2: signs in with a password, or goes on with a refresh token, which is good for one time.
+
+    A refresh token that is used again ends the session that it belongs to.
+    """
+    try:
+        grant = await oauth.read_grant(request)
+        if isinstance(grant, PasswordGrant):
+            answer = await desk.sign_in.with_password(grant, host)
+        else:
+            answer = await desk.sign_in.with_refresh_token(grant)
+    except Exception as error:
+        return oauth.refuse(as_problem(error))
+    return JSONResponse(answer.model_dump(), headers=oauth.NO_STORE)
+
+
+@router.post("/logout", status_code=204)
+async def logout(person: SignedIn, desk: Desk) -> None:
+    """Ends the session: its refresh token is worth nothing from now on."""
+    await desk.sessions.end(person.session)
+
+
+@router.get("/me")
+async def me(person: SignedIn, work: Door) -> AccountView:
+    """Who am I?"""
+    async with work.begin() as tx:
+        found = await store.by_id(tx, person.account_id)
+    if found is None:
+        raise Unauthenticated("The account is no more.")
+    return AccountView(**vars(found.account))
+
+
+@router.get("/jwks.json")
+async def public_keys(response: Response, desk: Desk) -> KeySet:
+    """The keys that access tokens can be checked with."""
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return KeySet.read(desk.public_keys)

@@ -1,0 +1,34 @@
+"""The accounts that exist in demonstration mode, and in no other: everybody knows their password."""
+
+import contextlib
+from uuid import UUID
+
+from contracts.words import Role
+from runtime.work import Work
+from services.accounts import store
+from services.accounts.admin import create_account
+from services.accounts.domain import EmailTaken
+from services.accounts.passwords import Passwords
+
+PASSWORD = "batalkan-demo"  # noqa: S105
+ACCOUNTS = (
+    (UUID("0190d3a0-0000-7000-8000-000000000001"), "buyer@example.com", "Pembeli", Role.BUYER),
+    (UUID("0190d3a0-0000-7000-8000-000000000002"), "seller@example.com", "Penjual", Role.SELLER),
+    (UUID("0190d3a0-0000-7000-8000-000000000003"), "agent@example.com", "Layanan Pelanggan", Role.AGENT),
+)
+
+
+async def seed(work: Work, passwords: Passwords) -> None:
+    """Makes the accounts that are not there yet."""
+    for account_id, email, name, role in ACCOUNTS:
+        async with work.begin() as tx:
+            found = await store.by_email(tx, email)
+        if found is None:
+            with contextlib.suppress(EmailTaken):  # another replica was faster
+                await create_account(work, email, PASSWORD, name, role, account_id=account_id, passwords=passwords)
+
+
+async def remove(work: Work) -> None:
+    """Takes them out of a database that was once used for a demonstration."""
+    async with work.begin() as tx:
+        await store.remove(tx, [account_id for account_id, *_ in ACCOUNTS])

@@ -1,0 +1,37 @@
+"""What an account is, and the ways in which somebody does not get one, or does not get in."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from contracts.words import Role
+from runtime.problems import Problem
+
+
+class Client(StrEnum):
+    """The OAuth clients. Which one a token was given to is the channel of what is done with it (A: app, website)."""
+
+    APP = "app"
+    WEB = "web"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person in one role. `email` is in lower case, and nobody else's."""
+
+    account_id: UUID
+    email: str
+    name: str
+    role: Role
+
+
+class EmailTaken(Problem):
+    """There is an account with this address already."""
+
+    status, code, title = 409, "email_taken", "There is an account with this e-mail address already"
+
+
+class InvalidGrant(Problem):
+    """Wrong password, no such account, or a refresh token that is not valid (any more): which, is not said."""
+
+    status, code, title = 400, "invalid_grant", "That does not let you in"

@@ -1,0 +1,66 @@
+"""Puts `accounts` together."""
+
+import logging
+from pathlib import Path
+
+from contracts.accounts import AccountRegistered
+from runtime.bus import Bus
+from runtime.database import Database
+from runtime.redis import answers, connect
+from runtime.service import Description, Service
+from runtime.settings import Environment, Settings
+from services.accounts import api, demonstration
+from services.accounts.limits import Limit, Limits
+from services.accounts.passwords import Passwords
+from services.accounts.sessions import Sessions
+from services.accounts.signin import SignIn
+from services.accounts.tokens import AccessTokens, KeySet
+
+DESCRIPTION = Description(
+    text="Who buys, sells and helps, and the tokens by which every service knows them.",
+    router=api.router,
+    migrations=Path(__file__).parent / "migrations",
+    publishes=(AccountRegistered,),
+)
+
+log = logging.getLogger(__name__)
+
+
+def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
+    """The service, ready to run."""
+    public_keys = Path(env.require("TOKEN_KEYS"))
+    tokens = AccessTokens.read(Path(env.require("SIGNING_KEY")))
+    service = Service(settings, Database(database_url), bus, public_keys, DESCRIPTION)
+    redis = connect(settings.redis_url)
+    passwords, sessions, limits = Passwords(), Sessions(redis), Limits(redis)
+    service.app.state.parts = api.Parts(
+        passwords=passwords,
+        sessions=sessions,
+        limits=limits,
+        registrations=Limit("registrations", int(env.get("REGISTRATIONS_PER_HOUR", "60")), 3600),
+        sign_in=SignIn(service.work, passwords, sessions, limits, tokens),
+        public_keys=public_keys,
+        fingerprint_secret=tokens.secret("idempotency"),
+    )
+
+    async def redis_answers() -> bool:
+        return await answers(redis)
+
+    async def key_is_published() -> bool:
+        try:
+            return tokens.key_id in KeySet.read(public_keys)
+        except (OSError, ValueError):
+            return False
+
+    async def prepare() -> None:
+        if not await key_is_published():
+            log.error("nobody would believe a token signed here: %s has no key %s", public_keys, tokens.key_id)
+        if settings.demonstration:
+            await demonstration.seed(service.work, passwords)
+        else:
+            await demonstration.remove(service.work)
+
+    service.parts |= {"redis": redis_answers, "keys": key_is_published}
+    service.on_start.append(prepare)
+    service.on_stop.append(redis.aclose)
+    return service

@@ -1,0 +1,43 @@
+"""Passwords, as argon2id hashes: slow on purpose, so always beside the event loop and never inside a transaction."""
+
+import asyncio
+import os
+import secrets
+import unicodedata
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+
+class Passwords:
+    """Hashes and checks, as many at once as there are cores; each takes 64 MiB with the defaults (RFC 9106)."""
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._nobodys = self._hasher.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        """What to keep in place of the password."""
+        async with self._cores:
+            return await asyncio.to_thread(self._hasher.hash, _typed(password))
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Whether it is the password. For nobody's (None) the same work is done, and the answer is no."""
+        async with self._cores:
+            return await asyncio.to_thread(self._verify, password_hash or self._nobodys, _typed(password))
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether the hash was made with other parameters than those of today."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def _typed(password: str) -> str:
+    """The same characters typed on another keyboard may come in another form (RFC 8265: NFC)."""
+    return unicodedata.normalize("NFC", password)

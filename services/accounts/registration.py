@@ -1,0 +1,55 @@
+"""What somebody says to get an account, and how it comes to be."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from contracts.accounts import AccountRegistered
+from contracts.words import Role
+from runtime.http import Body, Printable
+from runtime.story import new_id
+from runtime.work import Transaction
+from services.accounts import store
+from services.accounts.domain import Account
+
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+EMAIL_PATTERN = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+$"
+"""What browsers take for an e-mail address (HTML standard), with a dot in the domain; ASCII, so that case is simple."""
+
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
+"""Invisible characters without which some names, and many emoji, cannot be written."""
+
+
+def _shown_as_it_is(name: str) -> str:
+    if not name.translate(_JOINERS).isprintable():
+        raise ValueError("must be printable")
+    return name
+
+
+class Person(Body):
+    """Who wants an account. The address is kept in lower case: `Siti@…` and `siti@…` are one."""
+
+    email: Annotated[str, StringConstraints(max_length=254, pattern=EMAIL_PATTERN), AfterValidator(str.lower)]
+    password: Annotated[str, StringConstraints(min_length=8, max_length=128), Printable, Field(repr=False)]
+    name: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+        AfterValidator(_shown_as_it_is),
+    ]
+
+
+class Registration(Person):
+    """Buyers and sellers register themselves; an agent is made by an administrator."""
+
+    role: Literal["buyer", "seller"]
+
+
+async def register(
+    tx: Transaction, person: Person, role: Role, password_hash: str, account_id: UUID | None = None
+) -> Account:
+    """A new account, and the event that tells of it; raises `EmailTaken`."""
+    account = Account(account_id or new_id(), person.email, person.name, role)
+    await store.add(tx, account, password_hash)
+    tx.publish(AccountRegistered(account_id=account.account_id, role=account.role, name=account.name))
+    return account

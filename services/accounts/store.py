@@ -1,0 +1,66 @@
+"""The only file of `accounts` with SQL. Every function works inside the transaction that it is given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from contracts.words import Role
+from runtime.work import Transaction
+from services.accounts.domain import Account, EmailTaken
+
+_COLUMNS = "account_id, email, name, role, password_hash"
+
+
+@dataclass(frozen=True)
+class Found:
+    """An account, with what its password is checked against."""
+
+    account: Account
+    password_hash: str
+
+
+def _found(row: asyncpg.Record | None) -> Found | None:
+    if row is None:
+        return None
+    return Found(Account(row["account_id"], row["email"], row["name"], Role(row["role"])), row["password_hash"])
+
+
+async def add(tx: Transaction, account: Account, password_hash: str) -> None:
+    """Keeps a new account; raises `EmailTaken`, also when somebody is taking the address right now."""
+    if not await tx.connection.fetchval(
+        "insert into accounts (account_id, email, name, role, password_hash) values ($1, $2, $3, $4, $5) "
+        "on conflict (email) do nothing returning true",
+        account.account_id,
+        account.email,
+        account.name,
+        account.role,
+        password_hash,
+    ):
+        raise EmailTaken
+
+
+async def by_email(tx: Transaction, email: str) -> Found | None:
+    """The account with this address, given in lower case."""
+    return _found(await tx.connection.fetchrow(f"select {_COLUMNS} from accounts where email = $1", email))
+
+
+async def by_id(tx: Transaction, account_id: UUID) -> Found | None:
+    """The account with this id."""
+    return _found(await tx.connection.fetchrow(f"select {_COLUMNS} from accounts where account_id = $1", account_id))
+
+
+async def replace_hash(tx: Transaction, found: Found, password_hash: str) -> None:
+    """Keeps the password under another hash, unless the hash has changed meanwhile."""
+    await tx.connection.execute(
+        "update accounts set password_hash = $3 where account_id = $1 and password_hash = $2",
+        found.account.account_id,
+        found.password_hash,
+        password_hash,
+    )
+
+
+async def remove(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """Forgets the accounts that have one of these ids."""
+    await tx.connection.execute("delete from accounts where account_id = any($1)", ids)
