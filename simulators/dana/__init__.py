@@ -1,0 +1,1 @@
+"""DANA, the wallet provider, as a partner meets it through SNAP BI: `python -m simulators.dana`."""

@@ -1,0 +1,51 @@
+"""What DANA can have said about one payment. The domain decides on these; only `snap.py` knows how they travel."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Outcome(Enum):
+    """What is known about the money. Only PAID and FAILED settle anything."""
+
+    PAID = "paid"
+    """The money has arrived in the wallet."""
+
+    PENDING = "pending"
+    """DANA has it and is still at work: ask again later."""
+
+    FAILED = "failed"
+    """DANA has refused, or has tried and failed: this call has moved nothing and will move nothing."""
+
+    NOT_FOUND = "not_found"
+    """DANA knows no such reference at this moment. A call that timed out may still be on its way to DANA."""
+
+    NOT_SENT = "not_sent"
+    """This call never reached DANA, or DANA turned it away at the door (throttled, not authorised)."""
+
+    UNKNOWN = "unknown"
+    """The money may have moved or not: ask about the same reference before anything is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, or the lack of one, to a top-up or to a status inquiry.
+
+    It speaks of that call alone: FAILED or NOT_SENT after an earlier UNKNOWN says nothing about the earlier call.
+    `code` is what decided: DANA's seven-digit response code; in an inquiry the two-digit transaction status; or, when
+    DANA said nothing, a word of ours: `not_connected`, `throttled`, `timeout`, `dropped`, `unreadable`.
+    `message` is for people.
+    """
+
+    outcome: Outcome
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInquiry:
+    """What DANA says about a phone number. Only an active account can be linked; only an existing one can be active."""
+
+    exists: bool
+    active: bool
+    code: str = ""
+    message: str = ""

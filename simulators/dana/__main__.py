@@ -1,0 +1,30 @@
+"""`python -m simulators.dana`: reads the environment, builds, serves."""
+
+import sqlite3
+import sys
+from pathlib import Path
+
+from runtime.settings import PORTS, Environment, SettingMissing
+from simulators.dana.app import Settings, build
+from simulators.dana.server import Server
+
+
+def main() -> None:
+    env = Environment.of_process()
+    host, level = env.get("HOST", "127.0.0.1"), env.get("LOG_LEVEL", "info").lower()
+    try:
+        port = int(env.get("PORT", str(PORTS["dana"])))
+        app = build(
+            Settings(
+                partner_id=env.get("DANA_PARTNER_ID", "batalkan"),
+                partner_key=Path(env.require("DANA_PARTNER_KEY")).read_bytes(),
+                journal=Path(env.require("DANA_JOURNAL")),
+            )
+        )
+    except (SettingMissing, OSError, ValueError, sqlite3.Error) as error:
+        sys.exit(f"dana: {error}")
+    Server(app, host, port, level).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The control interface, for demonstrations and tests. A real DANA has none, so it must never be published."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel, ConfigDict
+
+from simulators.dana.checks import is_mobile_number
+from simulators.dana.faults import Fault, Faults
+from simulators.dana.journal import AccountState, Books, Journal, masked
+
+PAYMENTS = """
+select reference, number as phone, amount, state, at,
+    (select count(*) from requests where requests.reference = payments.reference and service = '38') as calls
+from payments where ? in (state, 'all') order by at, reference
+"""
+
+REQUESTS = "select at, service, external_id, reference, phone, fault, code from requests order by id desc limit ?"
+
+
+class Account(BaseModel):
+    """An account, by its phone number in the form 628xxx, and what is to become of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phone: str
+    state: AccountState
+
+
+class Settlement(BaseModel):
+    """How pending payments end: one reference, or all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal["paid", "failed"] = "paid"
+    reference: str | None = None
+
+
+def router(faults: Faults, journal: Journal) -> APIRouter:
+    """The routes under `/control`."""
+    control = APIRouter(prefix="/control")
+
+    @control.get("/faults")
+    async def fault() -> Fault:
+        return faults.current
+
+    @control.put("/faults")
+    async def set_fault(wanted: Fault) -> Fault:
+        faults.current = wanted
+        return wanted
+
+    @control.get("/journal")
+    async def payments(state: Literal["paid", "pending", "failed", "all"] = "paid") -> dict[str, Any]:
+        items = await journal.within(lambda books: books.rows(PAYMENTS, state))
+        for item in items:
+            item["phone"] = masked(item["phone"])
+        return {"items": items, "count": len(items), "total": sum(item["amount"] for item in items)}
+
+    @control.get("/requests")
+    async def requests(limit: int = Query(default=100, ge=1, le=10_000)) -> dict[str, Any]:
+        return {"items": await journal.within(lambda books: books.rows(REQUESTS, limit))}
+
+    @control.post("/accounts")
+    async def account(wanted: Account) -> dict[str, str]:
+        if not is_mobile_number(wanted.phone):
+            raise HTTPException(422, "phone must be an Indonesian mobile number in the form 628xxx")
+        await journal.within(lambda books: books.set_account(wanted.phone, wanted.state))
+        return {"phone": masked(wanted.phone), "state": wanted.state}
+
+    @control.post("/settle")
+    async def settle(wanted: Settlement) -> dict[str, int]:
+        return {"settled": await journal.within(lambda books: books.settle(wanted.state, wanted.reference))}
+
+    @control.post("/reset")
+    async def reset() -> Fault:
+        faults.current = Fault()
+        await journal.within(Books.open_accounts)
+        return faults.current
+
+    return control

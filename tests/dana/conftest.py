@@ -1,0 +1,107 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from services.refunds.snap import Dana
+from simulators.dana.app import Settings, build
+from simulators.dana.server import running
+
+from .partner import new_key, public_pem
+
+
+@pytest.fixture(scope="session")
+def key() -> RSAPrivateKey:
+    """The partner's key, which the simulator knows."""
+    return new_key()
+
+
+@pytest.fixture(scope="session")
+async def url(key: RSAPrivateKey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A simulator on a real port."""
+    journal: Path = tmp_path_factory.mktemp("dana") / "journal.sqlite"
+    async with running(build(Settings("batalkan", public_pem(key), journal))) as url:
+        yield url
+
+
+class Control:
+    """The control interface of the simulator."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def fault(self, mode: str, **more: Any) -> None:
+        """Switches a fault on."""
+        (await self._http.put("/control/faults", json={"mode": mode, **more})).raise_for_status()
+
+    async def account(self, phone: str, state: str) -> None:
+        """Freezes, closes or opens an account."""
+        (await self._http.post("/control/accounts", json={"phone": phone, "state": state})).raise_for_status()
+
+    async def post(self, path: str, **body: Any) -> dict[str, Any]:
+        """Any other command."""
+        response = (await self._http.post(f"/control/{path}", json=body)).raise_for_status()
+        return dict(response.json())
+
+    async def current(self) -> dict[str, Any]:
+        """The fault that is set."""
+        return dict((await self._http.get("/control/faults")).json())
+
+    async def payments(self, reference: str, state: str = "paid") -> list[dict[str, Any]]:
+        """What the journal holds under a reference."""
+        found = await self._http.get("/control/journal", params={"state": state})
+        return [item for item in found.json()["items"] if item["reference"] == reference]
+
+    async def requests(self) -> list[dict[str, Any]]:
+        """The latest requests, newest first."""
+        return list((await self._http.get("/control/requests")).json()["items"])
+
+
+# The clients live as long as the tests: each new one reads the machine's certificates, which takes longer than a test.
+
+
+@pytest.fixture(scope="session")
+async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """For hand-made requests to the simulator."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+        yield http
+
+
+@pytest.fixture(scope="session")
+async def patient(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
+    """What `dana` is, for all tests."""
+    client = Dana(url, "batalkan", key)
+    yield client
+    await client.close()
+
+
+@pytest.fixture(scope="session")
+async def impatient(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
+    """What `hasty` is, for all tests."""
+    client = Dana(url, "batalkan", key, timeout=0.25)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def control(http: httpx.AsyncClient) -> AsyncIterator[Control]:
+    """The control interface of a simulator in good order, and again so at the end."""
+    control = Control(http)
+    await control.post("reset")
+    yield control
+    await control.post("reset")
+
+
+@pytest.fixture
+def dana(patient: Dana, control: Control) -> Dana:
+    """The client, with the patience that it has in earnest."""
+    return patient
+
+
+@pytest.fixture
+def hasty(impatient: Dana, control: Control) -> Dana:
+    """The client with little patience, for calls that are meant to time out."""
+    return impatient

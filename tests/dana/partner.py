@@ -1,0 +1,87 @@
+"""A partner of DANA for the tests: keys, hand-made requests, and waiting for something to happen."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from services.refunds.answers import Answer, Outcome
+from services.refunds.snap import JAKARTA, Dana, signature
+
+T = TypeVar("T")
+
+PHONE = "081234567890"
+NUMBER = "6281234567890"
+
+
+def new_key() -> RSAPrivateKey:
+    """A key like the one that signs for the partner."""
+    return generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def public_pem(key: RSAPrivateKey) -> bytes:
+    """What DANA is given of it."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def new_reference() -> str:
+    """A reference that was never used."""
+    return f"refund-{uuid4()}"
+
+
+def top_up_body(reference: str, **changes: Any) -> dict[str, Any]:
+    """A top-up that DANA accepts, with changes; a field changed to None is left out."""
+    body = {
+        "partnerReferenceNo": reference,
+        "customerNumber": NUMBER,
+        "amount": {"value": "150000.00", "currency": "IDR"},
+        "feeAmount": {"value": "0.00", "currency": "IDR"},
+        "additionalInfo": {"fundType": "AGENT_TOPUP_FOR_USER_SETTLE"},
+    } | changes
+    return {name: value for name, value in body.items() if value is not None}
+
+
+async def call(
+    http: httpx.AsyncClient,
+    key: RSAPrivateKey,
+    path: str,
+    body: dict[str, Any] | bytes,
+    *,
+    age: timedelta = timedelta(0),
+    sent: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> httpx.Response:
+    """A hand-made call: `age` makes it old, `sent` replaces the body after signing, `headers` replaces headers or, with
+    empty ones, leaves them out."""
+    content = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
+    timestamp = (datetime.now(JAKARTA) - age).isoformat(timespec="seconds")
+    usual = {
+        "Content-Type": "application/json",
+        "X-TIMESTAMP": timestamp,
+        "X-SIGNATURE": signature(key, path, content, timestamp),
+        "X-PARTNER-ID": "batalkan",
+        "X-EXTERNAL-ID": uuid4().hex,
+        "CHANNEL-ID": "95221",
+    } | dict(headers)
+    given = {name: value for name, value in usual.items() if value}
+    return await http.post(path, content=sent or content, headers=given)
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], within: float = 15) -> T:
+    """Asks until the answer is the wanted one; TimeoutError when it never is."""
+    async with asyncio.timeout(within):
+        while not wanted(answer := await ask()):
+            await asyncio.sleep(0.02)
+    return answer
+
+
+async def settled(dana: Dana, reference: str) -> Answer:
+    """The status of a reference, once it is PAID."""
+    return await eventually(lambda: dana.status(reference), lambda answer: answer.outcome is Outcome.PAID)

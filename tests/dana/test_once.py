@@ -1,0 +1,144 @@
+"""One reference is paid once: asked twenty times at a time, or across a simulator that is killed."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from services.refunds.answers import Answer, Outcome
+from services.refunds.snap import TOP_UP, Dana
+
+from .conftest import Control
+from .partner import PHONE, call, eventually, new_reference, public_pem, top_up_body
+
+
+async def test_twenty_at_a_time_pay_once(dana: Dana, control: Control) -> None:
+    """Twenty identical payments at the same time are all PAID, and the journal has one."""
+    reference = new_reference()
+    answers = await asyncio.gather(*(dana.top_up(reference, PHONE, 42_000) for _ in range(20)))
+    assert {answer.outcome for answer in answers} == {Outcome.PAID}
+    [payment] = await control.payments(reference)
+    assert (payment["amount"], payment["calls"]) == (42_000, 20)
+
+
+async def test_a_reference_with_another_content_is_inconsistent(dana: Dana, control: Control) -> None:
+    """The same reference with another amount or number is 4043818, which is UNKNOWN: DANA has something under it."""
+    reference = new_reference()
+    assert (await dana.top_up(reference, PHONE, 42_000)).outcome is Outcome.PAID
+    for phone, amount in ((PHONE, 42_001), ("081298765432", 42_000)):
+        answer = await dana.top_up(reference, phone, amount)
+        assert (answer.outcome, answer.code) == (Outcome.UNKNOWN, "4043818")
+    [payment] = await control.payments(reference)
+    assert payment["amount"] == 42_000
+
+
+@asynccontextmanager
+async def process(journal: Path, key: RSAPrivateKey) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """The simulator as a process of its own, once it answers."""
+    pem = journal.with_suffix(".pem")
+    pem.write_bytes(public_pem(key))
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    settings = {"DANA_PARTNER_KEY": str(pem), "DANA_JOURNAL": str(journal), "PORT": str(port), "LOG_LEVEL": "error"}
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "simulators.dana", env={**os.environ, **settings}
+    )
+    url = f"http://127.0.0.1:{port}"
+
+    async def answers() -> bool:
+        assert running.returncode is None, "the simulator has ended"
+        try:
+            return (await http.get("/health/live")).is_success
+        except httpx.ConnectError:
+            return False
+
+    try:
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            await eventually(answers, bool, within=60)
+        yield url, running
+    finally:
+        if running.returncode is None:
+            running.terminate()
+        await running.wait()
+
+
+async def paid(url: str) -> list[str]:
+    """The references that the journal says are paid."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
+        return [item["reference"] for item in (await http.get("/control/journal")).json()["items"]]
+
+
+async def test_a_payment_survives_a_kill(tmp_path: Path, key: RSAPrivateKey) -> None:
+    """Paid, hung, killed with SIGKILL: after the restart the inquiry says so, sending again pays nothing more, and an
+    X-EXTERNAL-ID of before is still used up."""
+    journal, reference, once = tmp_path / "journal.sqlite", new_reference(), uuid4().hex
+    async with process(journal, key) as (url, simulator):
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            await call(http, key, TOP_UP, top_up_body(new_reference()), headers={"X-EXTERNAL-ID": once})
+            await http.put("/control/faults", json={"mode": "timeout_after", "seconds": 60})
+        dana = Dana(url, "batalkan", key)
+        hanging = asyncio.create_task(dana.top_up(reference, PHONE, 150_000))
+        await eventually(lambda: paid(url), lambda references: reference in references)
+        simulator.send_signal(signal.SIGKILL)
+        assert (await hanging).outcome is Outcome.UNKNOWN
+        await dana.close()
+    async with process(journal, key) as (url, _):
+        dana = Dana(url, "batalkan", key)
+        status = await dana.status(reference)
+        assert (status.outcome, status.code) == (Outcome.PAID, "00")
+        assert (await dana.top_up(reference, PHONE, 150_000)).outcome is Outcome.PAID
+        assert (await paid(url)).count(reference) == 1
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            again = await call(http, key, TOP_UP, top_up_body(new_reference()), headers={"X-EXTERNAL-ID": once})
+        assert again.json()["responseCode"] == "4093800"
+        await dana.close()
+
+
+async def test_what_was_answered_survives_a_kill_under_load(tmp_path: Path, key: RSAPrivateKey) -> None:
+    """Killed amid 120 payments: whatever was PAID is still PAID, and sending all again pays each of them once."""
+    journal, references = tmp_path / "journal.sqlite", [new_reference() for _ in range(120)]
+    answers: dict[str, Answer] = {}
+    async with process(journal, key) as (url, simulator):
+        dana = Dana(url, "batalkan", key)
+
+        async def pay(reference: str) -> None:
+            answers[reference] = await dana.top_up(reference, PHONE, 1_000)
+            if len(answers) == 30:
+                simulator.send_signal(signal.SIGKILL)
+
+        await asyncio.gather(*map(pay, references))
+        await dana.close()
+    outcomes = {reference: answer.outcome for reference, answer in answers.items()}
+    assert set(outcomes.values()) <= {Outcome.PAID, Outcome.UNKNOWN, Outcome.NOT_SENT}
+    assert set(outcomes.values()) != {Outcome.PAID}
+    async with process(journal, key) as (url, _):
+        before = set(await paid(url))
+        assert {reference for reference, outcome in outcomes.items() if outcome is Outcome.PAID} <= before
+        assert not {reference for reference, outcome in outcomes.items() if outcome is Outcome.NOT_SENT} & before
+        dana = Dana(url, "batalkan", key)
+        again = await asyncio.gather(*(dana.top_up(reference, PHONE, 1_000) for reference in references))
+        assert {answer.outcome for answer in again} == {Outcome.PAID}
+        assert sorted(await paid(url)) == sorted(references)
+        await dana.close()
+
+
+async def test_a_missing_setting_gets_one_line(tmp_path: Path, key: RSAPrivateKey) -> None:
+    """Started without its journal, the process says so in one line and ends."""
+    pem = tmp_path / "key.pem"
+    pem.write_bytes(public_pem(key))
+    env = {**os.environ, "DANA_PARTNER_KEY": str(pem), "DANA_JOURNAL": ""}
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "simulators.dana", env=env, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await started.communicate()
+    assert started.returncode == 1
+    assert said.decode().count("\n") == 1
+    assert "DANA_JOURNAL" in said.decode()
