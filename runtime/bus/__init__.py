@@ -36,10 +36,13 @@ class Publisher(Protocol):
     """One connection for publishing."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Returns once every message is confirmed; raises `BusError` when one may not have arrived."""
+        """Returns once every message is confirmed; raises `BusError` when one may not have arrived.
+
+        Publishing nothing tells, with a `BusError`, that the connection is lost.
+        """
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection; never fails."""
 
 
 class Subscription(Protocol):
@@ -52,7 +55,7 @@ class Subscription(Protocol):
         """Marks `last`, and all that was taken before it, as done with."""
 
     async def close(self) -> None:
-        """Stops deliveries and closes the connection."""
+        """Stops deliveries and closes the connection; never fails."""
 
 
 class Bus(Protocol):

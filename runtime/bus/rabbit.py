@@ -5,10 +5,10 @@ the consumer) opens a new one, because only they know what was in flight.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import aio_pika
-import aiormq
 from aio_pika.abc import (
     AbstractChannel,
     AbstractConnection,
@@ -25,12 +25,38 @@ from runtime.story import new_id
 
 HEARTBEAT = 10
 CONNECT_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 2.0
 PUBLISH_TIMEOUT = 15.0
 """Seconds. A publish that timed out may have arrived."""
 PREFETCH = 256
 DELIVERY_LIMIT = 20
 
-_FAULTS = (aio_pika.exceptions.AMQPError, aiormq.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
+
+@contextmanager
+def _bus_errors(doing: str) -> Iterator[None]:
+    """Makes a `BusError` of whatever the client library raises: the connection is then given up, whatever it was.
+
+    To those who wait on a connection that breaks the library hands many kinds of exceptions, `CancelledError` among
+    them; a cancellation is meant for us only when our own task is being cancelled.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BusError(f"{doing}: the connection to RabbitMQ was lost") from None
+    except BusError:
+        raise
+    except Exception as error:
+        raise BusError(f"{doing}: {error!r}") from error
+
+
+async def _close(connection: AbstractConnection) -> None:
+    """Never raises, and never waits long for a broker that does not answer."""
+    with suppress(BusError), _bus_errors("closing"):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await connection.close()
 
 
 class RabbitBus:
@@ -43,50 +69,52 @@ class RabbitBus:
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         connection = await self._connect("publishes")
         try:
-            # The dead-letter queue is what a subscriber declares last: if it is there, the bindings are there too.
-            for name in queues:
-                async with connection.channel() as channel:
-                    await channel.declare_queue(f"{name}.dead", passive=True)
-            return await _RabbitPublisher.open(connection)
-        except _FAULTS as error:
-            await connection.close()
-            raise BusError(f"cannot publish yet: {error!r}") from error
+            with _bus_errors("cannot publish yet"):
+                # The dead-letter queue is what a subscriber declares last: if it is there, the bindings are there too.
+                for name in queues:
+                    async with connection.channel() as channel:
+                        await channel.declare_queue(f"{name}.dead", passive=True)
+                return await _RabbitPublisher.open(connection)
+        except BaseException:
+            await _close(connection)
+            raise
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         connection = await self._connect("consumes")
         try:
-            return await _RabbitSubscription.open(connection, queue, routing_keys)
-        except _FAULTS as error:
-            await connection.close()
-            raise BusError(f"cannot consume yet: {error!r}") from error
+            with _bus_errors("cannot consume yet"):
+                return await _RabbitSubscription.open(connection, queue, routing_keys)
+        except BaseException:
+            await _close(connection)
+            raise
 
     async def _connect(self, does: str) -> AbstractConnection:
         name: FieldTable = {"connection_name": f"{self._client} {does}"}
-        try:
+        with _bus_errors("no connection to RabbitMQ"):
             url = URL(self._url).update_query(heartbeat=HEARTBEAT)  # the one place where it is taken from
             return await aio_pika.connect(url, client_properties=name, timeout=CONNECT_TIMEOUT)
-        except _FAULTS as error:
-            raise BusError(f"no connection to RabbitMQ: {error!r}") from error
 
 
 class _RabbitPublisher:
-    def __init__(self, connection: AbstractConnection, exchange: AbstractExchange) -> None:
+    def __init__(self, connection: AbstractConnection, channel: AbstractChannel, exchange: AbstractExchange) -> None:
         self._connection = connection
+        self._channel = channel
         self._exchange = exchange
 
     @classmethod
     async def open(cls, connection: AbstractConnection) -> "_RabbitPublisher":
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        return cls(connection, await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True))
+        return cls(connection, channel, await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True))
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+        if self._channel.is_closed:
+            raise BusError("the connection to RabbitMQ was lost")
+        with _bus_errors("publishing"):
+            results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
         faults = [result for result in results if isinstance(result, BaseException)]
         for fault in faults:
             if isinstance(fault, aio_pika.exceptions.PublishError):
                 raise Unroutable(str(fault)) from fault
-            if not isinstance(fault, _FAULTS):
-                raise fault
         if faults:
             raise BusError(f"{len(faults)} of {len(messages)} messages were not confirmed: {faults[0]!r}")
 
@@ -105,7 +133,7 @@ class _RabbitPublisher:
         )
 
     async def close(self) -> None:
-        await self._connection.close()
+        await _close(self._connection)
 
 
 class _RabbitSubscription:
@@ -161,11 +189,9 @@ class _RabbitSubscription:
         ]
 
     async def acknowledge(self, last: Delivery) -> None:
-        try:
+        with _bus_errors("not acknowledged"):
             channel = await self._channel.get_underlay_channel()
             await channel.basic_ack(last.tag, multiple=True)
-        except _FAULTS as error:
-            raise BusError(f"not acknowledged: {error!r}") from error
 
     async def close(self) -> None:
-        await self._connection.close()
+        await _close(self._connection)
