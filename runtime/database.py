@@ -23,6 +23,7 @@ POOL_SIZE = 10
 ACQUIRE_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 20.0
 """Seconds that one statement may take."""
+CLOSE_TIMEOUT = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,14 @@ def is_passing(error: BaseException) -> bool:
     """
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] in {"08", "40", "53", "55", "57", "58"}
-    return isinstance(error, (OSError, asyncpg.InterfaceError, asyncio.TimeoutError, DatabaseUnavailable))
+    if isinstance(error, asyncpg.InterfaceError):
+        return "clos" in str(error)  # a connection or pool that "is closed", "is closing"; the rest is wrong use
+    return isinstance(error, (OSError, asyncio.TimeoutError, DatabaseUnavailable))
+
+
+def _is_unprepared(error: BaseException) -> bool:
+    """Whether the server is there, but not yet our role (class 28) or our database (3D)."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in {"28", "3D"}
 
 
 class Database:
@@ -66,7 +74,7 @@ class Database:
                     init=_prepare,
                 )
             except Exception as error:
-                if not is_passing(error) and not isinstance(error, asyncpg.InvalidPasswordError):
+                if not is_passing(error) and not _is_unprepared(error):
                     raise
                 await patience.wait(error)
 
@@ -75,23 +83,24 @@ class Database:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             try:
-                await asyncio.wait_for(pool.close(), 5)
+                await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT)
             except _BROKEN:
                 pool.terminate()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """One connection out of the pool; raises `DatabaseUnavailable` when none can be had."""
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise DatabaseUnavailable("The service has not reached its database yet.")
         try:
-            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+            connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT)
         except _BROKEN as error:
             raise DatabaseUnavailable("No connection to the database could be had.") from error
         try:
             yield connection
         finally:
-            await self._pool.release(connection)
+            await pool.release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
