@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import asyncpg
 
 from runtime.bus import Bus, BusError, Message, Publisher
-from runtime.database import ACQUIRE_TIMEOUT, Connection, Database, is_passing
-from runtime.events import Event
+from runtime.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Connection, Database, is_passing
+from runtime.events import MAX_BODY, Event
 from runtime.patience import Patience
 from runtime.story import Story, new_id
 from runtime.telemetry import OUTBOX_PUBLISHED, OUTBOX_UNPUBLISHED
@@ -18,7 +18,17 @@ BATCH = 256
 POLL = 1.0
 """Seconds after which the relay looks, woken or not."""
 LEADER_LOCK = 0x0B0A7A1
+LEASE = {
+    "idle_session_timeout": "20s",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+"""By these the server takes the lock from a leader whose process stands still or whose machine is gone."""
 CHANNEL = "outbox"
+MAX_DATA = MAX_BODY - 4096
+"""Bytes: leaves room for the envelope."""
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +62,18 @@ returning seq, event_id, type, subject, dataschema, routing_key, mandatory, corr
 """
 
 
+class EventTooLarge(Exception):
+    """The event is larger than any service would read, so it is refused where it arises."""
+
+    def __init__(self, event: Event, size: int) -> None:
+        super().__init__(f"{event.wire_name} of {event.subject} is {size} bytes large, at most {MAX_DATA} are sent")
+
+
 async def write(connection: Connection, service: str, events: Sequence[tuple[Event, Story]]) -> None:
-    """Adds the events to the outbox, in their order, under the transaction that is open on the connection."""
+    """Adds the events to the outbox, in their order, under the transaction that is open on the connection.
+
+    Raises `EventTooLarge`.
+    """
     if not events:
         return
     columns = [
@@ -63,15 +83,22 @@ async def write(connection: Connection, service: str, events: Sequence[tuple[Eve
             event.subject,
             event.dataschema(),
             f"{service}.{event.wire_name}",
-            bool(event.heard_by),
+            bool(set(event.heard_by) - {service}),  # nobody hears an event of its own
             story.correlation_id,
             story.causation_id,
             story.traceparent,
-            event.model_dump_json(),
+            _data(event),
         )
         for event, story in events
     ]
     await connection.execute(_WRITE, *map(list, zip(*columns, strict=True)))
+
+
+def _data(event: Event) -> str:
+    data = event.model_dump_json()
+    if len(data.encode()) > MAX_DATA:
+        raise EventTooLarge(event, len(data.encode()))
+    return data
 
 
 def _message(service: str, row: asyncpg.Record) -> Message:
@@ -99,14 +126,14 @@ class Relay:
         self._bus = bus
         self._hearers = hearers
         self._woken = asyncio.Event()
-        self._leads = False
+        self._leads = self._stands_by = False
         self._publisher: Publisher | None = None
         self._hint: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection to publish on, now or as soon as this relay leads."""
-        return self._publisher is not None or not self._leads
+        """Whether there is a connection to publish on, or another relay that leads and needs one."""
+        return self._publisher is not None or self._stands_by
 
     def wake(self) -> None:
         """Says that there is something to publish: here, or, with a hint that may be lost, at the relay that leads."""
@@ -126,11 +153,14 @@ class Relay:
                 await patience.wait(error)
 
     async def _lead(self, patience: Patience) -> None:
-        connection = await asyncpg.connect(self._database.url, timeout=ACQUIRE_TIMEOUT)
+        connection = await asyncpg.connect(
+            self._database.url, timeout=ACQUIRE_TIMEOUT, command_timeout=COMMAND_TIMEOUT, server_settings=LEASE
+        )
         try:
             while not await connection.fetchval("select pg_try_advisory_lock($1)", LEADER_LOCK):
+                self._stands_by = True
                 await asyncio.sleep(POLL)
-            self._leads = True
+            self._leads, self._stands_by = True, False
             await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
             self._publisher = await self._bus.publisher(self._hearers)
             patience.rewarded()
@@ -140,17 +170,17 @@ class Relay:
                 if published < BATCH:
                     await self._pause()
         finally:
-            self._leads = False
+            self._leads = self._stands_by = False
+            connection.terminate()  # first, and at once: it gives the lock back
             publisher, self._publisher = self._publisher, None
             if publisher is not None:
                 await publisher.close()
-            connection.terminate()
 
     async def _publish_batch(self, connection: "asyncpg.Connection[asyncpg.Record]", publisher: Publisher) -> int:
         async with connection.transaction():
             rows = sorted(await connection.fetch(_TAKE, BATCH), key=lambda row: row["seq"])
-            if rows:
-                await publisher.publish([_message(self._service, row) for row in rows])
+            # Also when there is nothing to publish: that tells whether the connection is still there.
+            await publisher.publish([_message(self._service, row) for row in rows])
         OUTBOX_PUBLISHED.labels(self._service).inc(len(rows))
         return len(rows)
 
