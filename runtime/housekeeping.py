@@ -9,8 +9,9 @@ from runtime.work import Work
 
 EVERY = 30.0
 """Seconds between two rounds."""
-REMEMBERED = ("inbox", "30 days"), ("idempotency", "7 days")
-"""How long the ids of handled events and the answers to keyed requests are kept: far longer than either comes again."""
+REMEMBERED = ("inbox", "30 days"), ("failures", "30 days"), ("idempotency", "7 days")
+"""How long the ids of handled and failed events and the answers to keyed requests are kept: far longer than any of
+them comes again."""
 
 log = logging.getLogger(__name__)
 

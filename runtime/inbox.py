@@ -7,7 +7,8 @@ five failures is parked.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -26,8 +27,9 @@ BATCH = 64
 """Messages that share one transaction at the most."""
 MOST_FAILURES = 5
 """Failures of a handler, counted in the database, after which its event is parked."""
-
-STOPPING = 5.0
+RETRY_AFTER = 0.05
+"""Seconds until the second attempt, doubled for each further one."""
+STOPPING = 3.0
 """Seconds that what is in hand may take when the service stops; after that it is rolled back and delivered again."""
 
 Handler = Callable[[Transaction, Any], Awaitable[Sequence[Event]]]
@@ -58,31 +60,29 @@ class Consumer:
 
     async def run(self) -> None:
         """Consumes until it is cancelled; what is in hand then is finished."""
-        patience = Patience("RabbitMQ, to consume", log)
-        keys = sorted(key for event in self._handlers for key in event.routing_keys(self._work.service))
+        bus, recovery = Patience("RabbitMQ, to consume", log), Patience("the consumer to recover", log)
         while True:
-            subscription = None
             try:
-                subscription = await self._bus.subscribe(self._work.service, keys)
-                self.connected = True
-                patience.rewarded()
-                await self._consume(subscription)
+                await self._consume(bus, recovery)
             except BusError as error:
-                await patience.wait(error)
-            finally:
-                self.connected = False
-                if subscription is not None:
-                    await subscription.close()
+                await bus.wait(error)
+            except Exception as error:
+                log.exception("the consumer failed")
+                await recovery.wait(error)
 
-    async def _consume(self, subscription: Subscription) -> None:
-        while True:
-            deliveries = await subscription.take(BATCH)
-            in_hand = asyncio.create_task(self._finish(subscription, deliveries))
-            try:
-                await asyncio.shield(in_hand)
-            except asyncio.CancelledError:
-                await asyncio.wait({in_hand}, timeout=STOPPING)
-                raise
+    async def _consume(self, bus: Patience, recovery: Patience) -> None:
+        keys = sorted(key for event in self._handlers for key in event.routing_keys(self._work.service))
+        subscription = await self._bus.subscribe(self._work.service, keys)
+        try:
+            self.connected = True
+            bus.rewarded()
+            while True:
+                deliveries = await subscription.take(BATCH)
+                await _finished(self._finish(subscription, deliveries))
+                recovery.rewarded()
+        finally:
+            self.connected = False
+            await subscription.close()
 
     async def _finish(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         await self.handle(deliveries)
@@ -109,7 +109,7 @@ class Consumer:
 
     async def _together(self, messages: Sequence[Read]) -> None:
         async with self._work.begin() as tx:
-            fresh = await self._fresh(tx, [message.envelope.id for message in messages if message.envelope])
+            fresh = await self.fresh(tx, [message.envelope.id for message in messages if message.envelope])
             for message in messages:
                 if message.envelope is None:
                     await self._park(tx, message, str(message.error))
@@ -117,9 +117,10 @@ class Consumer:
                     fresh.remove(message.envelope.id)
                     await self.act(tx, message.envelope)
                 else:
-                    EVENTS_DUPLICATE.labels(self._work.service, message.envelope.type).inc()
+                    tx.after_commit(EVENTS_DUPLICATE.labels(self._work.service, message.envelope.type).inc)
 
-    async def _fresh(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+    async def fresh(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+        """Enters the ids into the inbox; returns those that were not there. Waits for whoever is entering one now."""
         if not ids:
             return set()
         rows = await tx.connection.fetch(
@@ -135,7 +136,7 @@ class Consumer:
             tx.heard = envelope
             tx.publish(*await self._handlers[type(envelope.data)](tx, envelope.data))
             tx.heard = None
-        EVENTS_HANDLED.labels(self._work.service, envelope.type).inc()
+        tx.after_commit(EVENTS_HANDLED.labels(self._work.service, envelope.type).inc)
 
     async def _alone(self, message: Read) -> None:
         patience = Patience("the database, to handle an event", log)
@@ -148,15 +149,19 @@ class Consumer:
                 if is_passing(error):
                     await patience.wait(error)
                     continue
+                if message.envelope is None:
+                    raise  # it cannot even be parked; the queue's delivery limit is what is left
                 log.exception("handling %s failed", message.delivery.routing_key)
-                failures = await self._count_failure(message, error, patience)
+                failures = await self._count_failure(message, message.envelope.id, error, patience)
                 if failures >= MOST_FAILURES:
                     return
-                await asyncio.sleep(0.05 * 2**failures)
+                await asyncio.sleep(RETRY_AFTER * 2**failures)
 
-    async def _count_failure(self, message: Read, failure: Exception, patience: Patience) -> int:
-        """Writes the failure down, and with the last one parks the message."""
-        event_id = message.envelope.id if message.envelope else UUID(int=0)
+    async def _count_failure(self, message: Read, event_id: UUID, failure: Exception, patience: Patience) -> int:
+        """Writes the failure down, and with the last one parks the message.
+
+        It does not go into the inbox: what stands there has had its effect, and what is parked has not.
+        """
         while True:
             try:
                 async with self._work.begin() as tx:
@@ -164,12 +169,11 @@ class Consumer:
                         "insert into failures as f (event_id, error) values ($1, $2) on conflict (event_id) do update "
                         "set failures = f.failures + 1, error = excluded.error returning failures",
                         event_id,
-                        repr(failure),
+                        parked.printable(repr(failure)),
                     )
                     if failures >= MOST_FAILURES:
                         await tx.connection.execute("delete from failures where event_id = $1", event_id)
-                        if await self._fresh(tx, [event_id]):
-                            await self._park(tx, message, f"failed {failures} times, last with {failure!r}")
+                        await self._park(tx, message, f"failed {failures} times, last with {failure!r}")
                 return failures
             except Exception as error:
                 if not is_passing(error):
@@ -181,3 +185,15 @@ class Consumer:
         await parked.park(tx.connection, event_id, message.delivery, why)
         tx.after_commit(EVENTS_PARKED.labels(self._work.service).inc)
         log.error("parked %s: %s", message.delivery.routing_key, why)
+
+
+async def _finished(work: Coroutine[Any, Any, None]) -> None:
+    """Does the work to its end, also when the caller is cancelled meanwhile; then for `STOPPING` seconds at most."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING):
+                await asyncio.gather(task, return_exceptions=True)
+        raise

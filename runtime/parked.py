@@ -17,7 +17,7 @@ from runtime.story import new_id
 
 if TYPE_CHECKING:
     from runtime.inbox import Consumer
-    from runtime.work import Work
+    from runtime.work import Transaction, Work
 
 POLL = 1.0
 """Seconds within which a replay that was asked for begins."""
@@ -44,16 +44,21 @@ async def park(connection: Connection, event_id: UUID | None, delivery: Delivery
     """Sets the message aside. A body that cannot be told apart from one that lies there already is not kept twice."""
     await connection.execute(
         "insert into parked (parked_id, event_id, routing_key, body, size, digest, error) "
-        "values ($1, $2, $3, $4, $5, $6, $7) on conflict (digest, routing_key) where state = 'parked' "
+        "values ($1, $2, $3, $4, $5, $6, $7) on conflict (digest, routing_key) where state <> 'replayed' "
         "do update set times = parked.times + 1",
         new_id(),
         event_id,
-        delivery.routing_key,
+        printable(delivery.routing_key),
         delivery.body[:MAX_BODY],
         len(delivery.body),
         hashlib.sha256(delivery.body).digest(),
-        why[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        printable(why),
     )
+
+
+def printable(text: str) -> str:
+    """The text as the database takes it, and no longer than anybody reads."""
+    return text[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 async def listing(connection: Connection) -> list[Parked]:
@@ -109,25 +114,30 @@ class Replays:
         try:
             async with self._work.begin() as tx:
                 row = await tx.connection.fetchrow(
-                    "select parked_id, routing_key, body from parked where state = 'replay' order by parked_at limit 1 "
-                    "for update skip locked"
+                    "select parked_id, routing_key, body, size from parked where state = 'replay' order by parked_at "
+                    "limit 1 for update skip locked"
                 )
                 if row is None:
                     return False
-                envelope = self._consumer.reader.read(row["body"], row["routing_key"])
-                await tx.connection.execute(
-                    "insert into inbox (event_id) values ($1) on conflict do nothing", envelope.id
-                )
-                await self._consumer.act(tx, envelope)
+                await self._replay(tx, row)
                 await tx.connection.execute(
                     "update parked set state = 'replayed' where parked_id = $1", row["parked_id"]
                 )
         except Exception as error:
-            if row is None or (is_passing(error) and not isinstance(error, UnreadableEvent)):
+            if row is None or is_passing(error):
                 raise
             log.warning("the replay of %s failed: %r", row["parked_id"], error)
             async with self._work.begin() as tx:
                 await tx.connection.execute(
-                    "update parked set state = 'parked', error = $2 where parked_id = $1", row["parked_id"], str(error)
+                    "update parked set state = 'parked', error = $2 where parked_id = $1",
+                    row["parked_id"],
+                    printable(str(error)),
                 )
         return True
+
+    async def _replay(self, tx: "Transaction", row: Any) -> None:
+        if row["size"] > MAX_BODY:
+            raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
+        envelope = self._consumer.reader.read(row["body"], row["routing_key"])
+        if await self._consumer.fresh(tx, [envelope.id]):  # or else a copy that came later has had its effect
+            await self._consumer.act(tx, envelope)

@@ -53,7 +53,8 @@ TABLES = (
     create table failures (
         event_id uuid primary key,
         failures integer not null default 1,
-        error text not null
+        error text not null,
+        at timestamptz not null default now()
     )
     """,
     """
@@ -70,7 +71,7 @@ TABLES = (
         parked_at timestamptz not null default now()
     )
     """,
-    "create unique index parked_once on parked (digest, routing_key) where state = 'parked'",
+    "create unique index parked_once on parked (digest, routing_key) where state <> 'replayed'",
     "create index parked_replay on parked (parked_at) where state = 'replay'",
     """
     create table deadlines (
