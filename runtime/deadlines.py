@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 _SCHEDULE = """
 insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent)
 values ($1, $2, clock_now() + $3, $4, $5, $6)
-on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0
+on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0,
+    correlation_id = excluded.correlation_id, causation_id = excluded.causation_id, traceparent = excluded.traceparent
 """
 
 _CLAIM = """
@@ -45,7 +46,8 @@ returning kind, subject, due_at, correlation_id, causation_id, traceparent
 """
 
 _POSTPONE = """
-update deadlines set failures = failures + 1, due_at = clock_now() + least(2 ^ failures, 300) * interval '1 second'
+update deadlines set failures = failures + 1,
+    due_at = clock_now() + least(2 ^ least(failures, 9), 300) * interval '1 second'
 where kind = $1 and subject = $2 and due_at <= clock_now()
 returning failures
 """
@@ -135,4 +137,4 @@ class Deadlines:
         story = Story(row["correlation_id"], row["causation_id"], row["traceparent"])
         with telling(story):
             tx.publish(*await self._handlers[row["kind"]](tx, row["subject"]))
-        DEADLINES_FIRED.labels(self._work.service, row["kind"]).inc()
+        tx.after_commit(DEADLINES_FIRED.labels(self._work.service, row["kind"]).inc)
