@@ -57,7 +57,10 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
 
 
 async def listen(app: FastAPI, host: str, port: int) -> None:
-    """Serves the application until the process is told to stop, then lets its lifespan end."""
+    """Serves the application until the process is told to stop, then lets its lifespan end.
+
+    Exits with code 1 when the lifespan ended with an error.
+    """
     config = uvicorn.Config(
         app,
         host=host,
@@ -69,7 +72,10 @@ async def listen(app: FastAPI, host: str, port: int) -> None:
         forwarded_allow_ips="*",
         timeout_graceful_shutdown=5,
     )
-    await uvicorn.Server(config).serve()
+    server = uvicorn.Server(config)
+    await server.serve()
+    if server.lifespan.should_exit:
+        sys.exit(1)
 
 
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:

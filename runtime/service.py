@@ -1,11 +1,12 @@
 """One service: its HTTP interface, its consumer, its relay and its deadlines, started and stopped together."""
 
 import asyncio
-import contextlib
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fastapi import APIRouter
 from runtime import clock, schema
 from runtime.auth import TokenVerifier
 from runtime.bus import Bus
-from runtime.database import Database
+from runtime.database import Database, is_passing
 from runtime.deadlines import DeadlineHandler, Deadlines
 from runtime.events import Event
 from runtime.housekeeping import keep_house
@@ -22,6 +23,7 @@ from runtime.http import create_app
 from runtime.inbox import Consumer, Handlers
 from runtime.outbox import Relay
 from runtime.parked import Replays
+from runtime.patience import Patience
 from runtime.settings import Settings
 from runtime.work import Work
 
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 Part = Callable[[], Awaitable[bool]]
 """Tells whether something that the service stands on is there."""
+Loop = Callable[[], Coroutine[Any, Any, None]]
+"""Works until it is cancelled."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,10 @@ class Service:
         self.name = name
         self.work = Work(name, database)
         self.parts: dict[str, Part] = {"database": self._database_ready, "broker": self._broker_ready}
-        self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.background: list[Loop] = []
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
+        self.give_up: Callable[[], object] = partial(signal.raise_signal, signal.SIGTERM)
         self._settings = settings
         self._database = database
         self._migrations = description.migrations
@@ -87,39 +92,69 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Serves at once, and works as soon as the database is there; on leaving stops what runs, then disconnects."""
         life = asyncio.create_task(self._live(), name=f"{self.name} at work")
+        life.add_done_callback(self._over)
         try:
             yield
         finally:
             life.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await life
+            await asyncio.wait({life})
             for stop in self.on_stop:
                 await stop()
             await self._database.close()
+        if not life.cancelled():
+            life.result()  # raises what ended it, so that the process does not end as if all were well
+
+    def _over(self, life: asyncio.Task[None]) -> None:
+        if not life.cancelled():
+            log.critical("%s cannot go on, its process ends to be started again", self.name, exc_info=life.exception())
+            self.give_up()
 
     async def _live(self) -> None:
-        await self._database.connect()
-        await schema.migrate(self._database, self._migrations)
-        async with self._database.connection() as connection:
-            await clock.allow(connection, self._settings.demonstration)
-        for start in self.on_start:
-            await start()
-        self._migrated = True
+        await self._prepare()
         log.info("%s is at work", self.name)
+        loops: list[Loop] = [self._relay.run, partial(keep_house, self.work)]
+        if self._consumer is not None:
+            loops += [self._consumer.run, Replays(self.work, self._consumer).run]
+        if self._deadlines:
+            deadlines = Deadlines(self.work, self._deadlines)
+            self.work.wake_deadlines = deadlines.wake
+            loops.append(deadlines.run)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._relay.run(), name=f"{self.name} relay")
-            group.create_task(keep_house(self.work), name=f"{self.name} housekeeping")
-            if self._consumer is not None:
-                group.create_task(self._consumer.run(), name=f"{self.name} consumer")
-                group.create_task(Replays(self.work, self._consumer).run(), name=f"{self.name} replays")
-            if self._deadlines:
-                deadlines = Deadlines(self.work, self._deadlines)
-                self.work.wake_deadlines = deadlines.wake
-                group.create_task(deadlines.run(), name=f"{self.name} deadlines")
-            for run in self.background:
-                group.create_task(run())
+            for loop in [*loops, *self.background]:
+                group.create_task(_endless(loop))
+
+    async def _prepare(self) -> None:
+        patience = Patience("PostgreSQL, to prepare the database", log)
+        while not self._migrated:
+            try:
+                await self._database.connect()
+                await schema.migrate(self._database, self._migrations)
+                async with self._database.connection() as connection:
+                    await clock.allow(connection, self._settings.demonstration)
+                for start in self.on_start:
+                    await start()
+                self._migrated = True
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                await patience.wait(error)
 
     async def until_ready(self) -> None:
         """Waits until everything that the service stands on is there."""
         while not all((await self._ready()).values()):
             await asyncio.sleep(0.02)
+
+
+class LoopEnded(Exception):
+    """Something that works for as long as the process lives has stopped working."""
+
+
+async def _endless(loop: Loop) -> None:
+    """Turns the end of a loop into an error, also when a library's stray cancellation was what ended it."""
+    try:
+        await loop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+    raise LoopEnded(repr(loop))
