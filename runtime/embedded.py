@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
@@ -36,8 +37,7 @@ def start(url: str, databases: list[str]) -> dict[str, str]:
 
 async def create_missing(urls: dict[str, str]) -> None:
     """Makes the databases that the server does not have yet."""
-    some = next(iter(urls))
-    connection = await asyncpg.connect(urls[some].replace(f"/{some}?", "/postgres?"))
+    connection = await asyncpg.connect(urlunsplit(urlsplit(next(iter(urls.values())))._replace(path="/postgres")))
     try:
         there = {row["datname"] for row in await connection.fetch("select datname from pg_database")}
         for name in sorted(urls.keys() - there):

@@ -31,8 +31,7 @@ class Event(BaseModel):
     published_by: ClassVar[tuple[str, ...]]
     heard_by: ClassVar[tuple[str, ...]]
 
-    @classmethod
-    def __pydantic_init_subclass__(  # type: ignore[override]  # the keywords of the class statement
+    def __init_subclass__(
         cls,
         *,
         name: str,
@@ -42,9 +41,13 @@ class Event(BaseModel):
         heard_by: tuple[str, ...] = (),
         **kwargs: Any,
     ) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
+        super().__init_subclass__(**kwargs)
         cls.wire_name, cls.version, cls.subject_field = name, version, subject
         cls.published_by, cls.heard_by = published_by, heard_by
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """The keywords of the class statement are taken already."""
 
     @property
     def subject(self) -> str:

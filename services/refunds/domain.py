@@ -15,7 +15,7 @@ IN_HAND = timedelta(seconds=30)
 DOUBT = timedelta(minutes=10)
 """A call whose outcome is unknown may still reach DANA for as long as DANA takes its timestamp: 5 minutes, twice."""
 CLOSED_WALLET = frozenset({"4033805", "4033809", "4033818", "4043811"})
-"""DANA's words for a wallet that cannot receive money: refused, abnormal, inactive, unknown. Trying again is in vain."""
+"""DANA's words for a wallet that cannot receive money: refused, abnormal, inactive, unknown. Retries are in vain."""
 
 
 class State(StrEnum):
