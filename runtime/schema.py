@@ -1,5 +1,6 @@
 """Bringing a service's database up to date, with Alembic: the runtime's tables and the service's own."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from runtime.database import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x0B0A7A2
+
+_one_at_a_time = asyncio.Lock()
+"""Alembic keeps what it works on in a module of its own; services in one process must not work on it together."""
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,8 @@ async def migrate(database: Database, own_migrations: Path) -> None:
         await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=300)
         try:
             if await _revisions(database) != _heads(folders):
-                await _upgrade(database.url, folders)
+                async with _one_at_a_time:
+                    await _upgrade(database.url, folders)
         finally:
             await connection.execute("select pg_advisory_unlock($1)", LOCK)
 
