@@ -1,0 +1,124 @@
+"""All services in one process, on one port: for trying things out, for demonstrations and for tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import services.accounts.main
+import services.orders.main
+import services.refunds.main
+import simulators.dana.app as dana
+from batalkan.keys import Keys, make_keys
+from runtime import embedded
+from runtime.bus import Bus
+from runtime.http import problem_response
+from runtime.problems import NotFound
+from runtime.serve import open_bus
+from runtime.service import Service
+from runtime.settings import Environment, Settings
+
+NAMES = ("accounts", "orders", "refunds")
+PARTNER = "batalkan"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where the parts are: a folder for the data, and the URLs that choose them."""
+
+    folder: Path
+    database_url: str = ""
+    """`embedded://…` (by default in `folder`), or `postgresql://…` of a server on which databases may be made."""
+    broker_url: str = "memory://"
+    redis_url: str = "memory://"
+    demonstration: bool = True
+    dana_timeout: float = 8.0
+
+
+class OneOrigin:
+    """Sends each prefix to its service, as the gateway does."""
+
+    def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            raise RuntimeError("the services are started by whoever opens them")
+        prefix = scope["path"].split("/")[1]
+        app = self._apps.get(prefix)
+        if app is None:
+            app = problem_response(NotFound(f"There is no service here; there are {', '.join(sorted(self._apps))}."))
+        elif prefix == "dana":
+            scope = {**scope, "path": scope["path"].removeprefix("/dana")}
+        await app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class System:
+    """The services, running. `app` serves them all; `database_urls` are for looking behind the scenes."""
+
+    app: OneOrigin
+    services: Mapping[str, Service]
+    database_urls: Mapping[str, str]
+    keys: Keys
+    dana: httpx.AsyncClient
+    """The control interface of the DANA simulator."""
+
+
+@asynccontextmanager
+async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> AsyncIterator[System]:
+    """Starts all services in this process and waits until they are ready; stops them at the end of the block.
+
+    `tap` may wrap the bus, to see what travels on it. Raises `runtime.embedded.DataFolderUnusable`.
+    """
+    database_urls = await _databases(where)
+    keys = await asyncio.to_thread(make_keys, where.folder / "keys")
+    simulator = dana.build(dana.Settings(PARTNER, keys.dana_partner_key.read_bytes(), where.folder / "dana.sqlite"))
+    env = Environment(
+        {
+            "TOKEN_KEYS": str(keys.token_keys),
+            "SIGNING_KEY": str(keys.signing_key),
+            "DANA_PRIVATE_KEY": str(keys.dana_private_key),
+            "DANA_URL": "http://dana",
+            "DANA_TIMEOUT": str(where.dana_timeout),
+            "REGISTRATIONS_PER_HOUR": "100000",
+        }
+    )
+    shared = open_bus(where.broker_url, "batalkan")
+    to_dana = httpx.ASGITransport(simulator)
+
+    def settings(name: str) -> Settings:
+        url = database_urls[name]
+        return Settings(name, url, where.broker_url, where.redis_url, "", 0, where.demonstration, "info")
+
+    built = {
+        "accounts": services.accounts.main.build(settings("accounts"), env, database_urls["accounts"], tap(shared)),
+        "orders": services.orders.main.build(settings("orders"), env, database_urls["orders"], tap(shared)),
+        "refunds": services.refunds.main.build(
+            settings("refunds"), env, database_urls["refunds"], tap(shared), to_dana
+        ),
+    }
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(simulator.router.lifespan_context(simulator))
+        control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")
+        await stack.enter_async_context(control)
+        for service in built.values():
+            await stack.enter_async_context(service.running())
+        await asyncio.gather(*(service.until_ready() for service in built.values()))
+        apps: dict[str, ASGIApp] = {name: service.app for name, service in built.items()}
+        yield System(OneOrigin({**apps, "dana": simulator}), built, database_urls, keys, control)
+
+
+async def _databases(where: Where) -> dict[str, str]:
+    url = where.database_url or f"{embedded.SCHEME}{where.folder.absolute()}"
+    if url.startswith(embedded.SCHEME):
+        urls = await asyncio.to_thread(embedded.start, url, list(NAMES))
+    else:
+        urls = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in NAMES}
+    await embedded.create_missing(urls)
+    return urls
