@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from batalkan.servers.install import PACKAGES, find
+from batalkan.servers.packages import PACKAGES, find
 from batalkan.servers.place import is_free
 from runtime.settings import PORTS
 

@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -110,15 +109,13 @@ class Processes:
         offsets: dict[str, int] = {}
         while True:
             for name, watched in list(self.watched.items()):
-                with suppress(FileNotFoundError), watched.child.log.open("rb") as log:
-                    log.seek(offsets.get(name, 0))
-                    for raw in log:
-                        if not raw.endswith(b"\n"):
-                            break  # half a line: the rest comes with the next look
-                        offsets[name] = offsets.get(name, 0) + len(raw)
-                        line = _parse(name, raw.decode(errors="replace").rstrip())
-                        if line.level in levels:
-                            yield line
+                new = _read_from(watched.child.log, offsets.get(name, 0))
+                whole = new[: new.rfind(b"\n") + 1]  # half a line: the rest comes with the next look
+                offsets[name] = offsets.get(name, 0) + len(whole)
+                for raw in whole.splitlines():
+                    line = _parse(name, raw.decode(errors="replace").rstrip())
+                    if line.level in levels:
+                        yield line
             await asyncio.sleep(0.2)
 
     async def _start(self, watched: Watched, timeout: float) -> None:
@@ -171,6 +168,14 @@ async def _says_ready(url: str) -> bool:
                 writer.close()
     except OSError:  # a TimeoutError is one, too
         return False
+
+
+def _read_from(path: Path, offset: int) -> bytes:
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read()
 
 
 def _parse(process: str, text: str) -> LogLine:

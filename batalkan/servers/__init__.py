@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from batalkan.child import Warden, together
-from batalkan.servers.install import ServersMissing, install, missing
+from batalkan.servers.packages import ServersMissing, install, missing
 from batalkan.servers.place import FolderInUse, Place
 from batalkan.servers.postgres import Postgres
 from batalkan.servers.rabbitmq import RabbitMQ
@@ -60,7 +60,6 @@ class LocalServers:
         except BaseException:
             await self.stop()
             raise
-        self._place.save()
 
     async def stop(self) -> None:
         """Shut down cleanly; the data stay, unless the folder was a temporary one."""

@@ -42,6 +42,8 @@ class Place:
             digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
             self.folder = Path("/var/tmp") / f"batalkan-{digest}"  # noqa: S108 - survives a reboot, unlike /tmp
             self._make_folder()
+            if self.folder.is_symlink() or self.folder.stat().st_uid != os.geteuid():
+                raise PermissionError(f"{self.folder} belongs to someone else")
         self.lock = self._take_lock(patience)
         self._file = self.folder / "servers.json"
         known = json.loads(self._file.read_text()) if self._file.exists() else {}
@@ -53,11 +55,16 @@ class Place:
         if name not in self._ports or not is_free(self._ports[name]):
             taken = set(self._ports.values())
             self._ports[name] = next(port for port in iter(_random_port, 0) if port not in taken and is_free(port))
+            self._save()
         return self._ports[name]
 
     def secret(self, *names: str) -> str:
         """A random password of letters, digits, `-` and `_`, made once per name."""
-        return self._secrets.setdefault("/".join(names), secrets.token_urlsafe(24))
+        name = "/".join(names)
+        if name not in self._secrets:
+            self._secrets[name] = secrets.token_urlsafe(24)
+            self._save()
+        return self._secrets[name]
 
     def user(self, package_user: str) -> str | None:
         """Whom the server runs as: None for ourselves."""
@@ -86,15 +93,18 @@ class Place:
         path.write_text(text)
         self.give(path, user=user)
 
-    def save(self) -> None:
-        self._file.touch(mode=0o600)
-        self._file.write_text(json.dumps({"ports": self._ports, "secrets": self._secrets}, indent=1))
-
     def leave(self) -> None:
         """Let go of the folder, and remove it when it was a temporary one."""
         os.close(self.lock)
         if self._temporary:
             shutil.rmtree(self.folder)
+
+    def _save(self) -> None:
+        """At once: data that outlive the password to them would be lost."""
+        new = self.folder / "servers.json.new"
+        new.touch(mode=0o600)
+        new.write_text(json.dumps({"ports": self._ports, "secrets": self._secrets}, indent=1))
+        new.replace(self._file)
 
     def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from batalkan.child import Child, ChildFailed, Warden
-from batalkan.servers.install import need
+from batalkan.servers.packages import need
 from batalkan.servers.place import Place
 
 USER = "postgres"

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 
 from batalkan.child import Child, Warden
-from batalkan.servers.install import need
+from batalkan.servers.packages import need
 from batalkan.servers.place import Place
 
 USER = "rabbitmq"
@@ -63,6 +63,7 @@ class RabbitMQ:
         await self._epmd.stop(5)
 
     async def kill(self) -> None:
+        """As a power cut. RabbitMQ notes new queues a second late: one declared since then comes back broken."""
         await self.child.kill()
 
     def pause(self) -> None:

@@ -7,7 +7,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from batalkan.child import Child, Warden
-from batalkan.servers.install import need
+from batalkan.servers.packages import need
 from batalkan.servers.place import Place
 
 USER = "redis"

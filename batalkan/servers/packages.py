@@ -62,7 +62,7 @@ def install(log: Path, say: Callable[[str], None] = print) -> None:
         raise ServersMissing(f"the real servers are not all on this machine; {by_hand}")
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"Installing {', '.join(packages)} from the distribution's packages (log: {log})")
-    with log.open("w") as out, _daemons_stay_off(root):
+    with log.open("w") as out, daemons_stay_off(root):
         for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
             command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
             command += ["-o", "DPkg::Lock::Timeout=120", *arguments]
@@ -86,7 +86,7 @@ def _become_root() -> list[str] | None:
 
 
 @contextmanager
-def _daemons_stay_off(root: list[str]) -> Iterator[None]:
+def daemons_stay_off(root: list[str]) -> Iterator[None]:
     """Tell the package scripts not to start what they install; a policy that the machine already has stays as it is.
 
     The policy holds only while this process lives, so that being killed here leaves no lasting trace.

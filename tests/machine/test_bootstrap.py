@@ -1,0 +1,105 @@
+"""The script that makes `.venv` on a bare machine."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def bootstrap() -> ModuleType:
+    """The script, as a module: it belongs to no package, because it runs before there are any."""
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "deploy" / "bootstrap.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def no_settings(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who has configured neither pip nor uv."""
+    for name in (*bootstrap.UV_INDEX_SETTINGS, "UV_FIND_LINKS", "SSL_CERT_FILE", "UV_INDEX_STRATEGY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(bootstrap, "pip_settings", dict)
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_uv_gets_the_indexes_of_pip(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who has configured pip alone has thereby configured uv."""
+    pip = {"index-url": "https://one.example/simple", "extra-index-url": "file:///a\nfile:///b", "cert": "/ca.pem"}
+    monkeypatch.setattr(bootstrap, "pip_settings", lambda: pip)
+    environment = bootstrap.uv_environment()
+    assert environment["UV_DEFAULT_INDEX"] == "https://one.example/simple"
+    assert environment["UV_INDEX"] == "file:///a file:///b"
+    assert environment["SSL_CERT_FILE"] == "/ca.pem"
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_uv_keeps_its_own_indexes(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where uv has an index of its own, pip's is not forced upon it."""
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example/simple")
+    monkeypatch.setattr(bootstrap, "pip_settings", lambda: {"index-url": "https://pip.example/simple"})
+    assert bootstrap.uv_environment()["UV_DEFAULT_INDEX"] == "https://uv.example/simple"
+
+
+def test_settings_of_pip_are_read(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and environment both count, and the environment last."""
+    listed = (
+        "global.index-url='https://file.example/simple'\n:env:.index-url='https://env.example/simple'\nuser.x='y'\n"
+    )
+    done = subprocess.CompletedProcess([], 0, stdout=listed)
+    monkeypatch.setattr(bootstrap.subprocess, "run", lambda *_, **__: done)
+    assert bootstrap.pip_settings() == {"index-url": "https://env.example/simple"}
+
+
+def test_old_python_is_told_so(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Python that is too old gets one line that says what is needed."""
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    assert bootstrap.main() == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("batalkan: Python 3.11 to 3.14 is needed")
+    assert said.err.count("\n") == 1
+
+
+def test_missing_pip_is_told_so(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Python without pip gets one line that says how to get it."""
+    monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda name: None)
+    assert bootstrap.main() == 1
+    assert "pip is missing" in capsys.readouterr().err
+
+
+def test_done_once(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that is as its lock says is left alone, and the developer's serves the others as well."""
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path)
+    monkeypatch.setattr(bootstrap, "python_works", lambda: True)
+    monkeypatch.setattr(bootstrap, "fetch_uv", lambda: Path("/bin/false"))
+    (tmp_path / "requirements.lock").write_text("a==1")
+    (tmp_path / "requirements-dev.lock").write_text("a==1\nb==1")
+    bootstrap.touch_stamps("dev", bootstrap.digest(tmp_path / "requirements-dev.lock"))
+    bootstrap.install("dev")
+    bootstrap.install("runtime")
+    (tmp_path / "requirements-dev.lock").write_text("a==1\nb==2")
+    with pytest.raises(subprocess.CalledProcessError):
+        bootstrap.install("dev")
+
+
+def test_locks_name_no_host() -> None:
+    """The locks pin hashes and leave it to each machine where the packages come from."""
+    for lock in ROOT.glob("requirements*.lock"):
+        text = lock.read_text()
+        assert "--hash=sha256:" in text
+        assert "://" not in text

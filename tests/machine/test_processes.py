@@ -1,0 +1,144 @@
+"""The supervisor of the services, tried on a process that is nothing but alive."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from batalkan import processes as module
+from batalkan.child import Child, ChildFailed, Warden
+from batalkan.processes import Processes
+from batalkan.servers.place import PORTS, is_free
+from tests.machine.life import children_of_the_killed, gone, is_there
+
+SAMPLE = "tests.machine.sample"
+OWNER = """
+import sys
+from pathlib import Path
+from batalkan.child import Child, Warden
+log = Path(sys.argv[1]) / "log"
+child = Child("sleep", ["sh", "-c", "sleep 600 & echo $!; wait"], warden=Warden(), log=log)
+child.spawn()
+while not log.read_text().endswith("\\n"):
+    pass
+print(child.pid, log.read_text().strip(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def ends() -> list[str]:
+    """What the supervisor says about processes that ended unasked."""
+    return []
+
+
+@pytest.fixture
+async def running(tmp_path: Path, ends: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Processes]:
+    """A supervisor that runs `sample`."""
+    monkeypatch.setattr(module, "BACKOFF", (0.01,))
+    monkeypatch.setattr(module, "GRACE", 0.2)
+    async with Processes(tmp_path, say=ends.append) as processes:
+        add(processes, "sample")
+        await processes.start()
+        yield processes
+
+
+def add(processes: Processes, name: str, **environment: str) -> None:
+    """A sample on a port of its own."""
+    port = next(port for port in reversed(PORTS) if is_free(port))
+    processes.add(name, {"PORT": str(port), **environment}, module=SAMPLE)
+
+
+def pid(processes: Processes, name: str = "sample") -> int:
+    """Which process the name stands for now."""
+    found = processes.watched[name].child.pid
+    assert found is not None
+    return found
+
+
+async def test_crash_is_followed_by_a_new_start(running: Processes, ends: list[str]) -> None:
+    """A process that was killed is reported and comes back, ready, under the same name."""
+    first = pid(running)
+    await running.kill("sample")
+    async with asyncio.timeout(10):
+        while running.watched["sample"].restarts == 0:
+            await asyncio.sleep(0.01)
+    await running.ready("sample", timeout=10)
+    assert pid(running) != first
+    assert ends == ["sample ended with exit code -9; starting it again in 0.01 s"]
+
+
+async def test_restart_is_no_crash(running: Processes, ends: list[str]) -> None:
+    """A restart that was asked for ends the old process, starts a new one, and alarms nobody."""
+    first = pid(running)
+    await running.restart("sample")
+    assert pid(running) != first
+    assert not is_there(first)
+    assert ends == []
+
+
+async def test_paused_process_is_there_and_silent(running: Processes) -> None:
+    """A frozen process is not ready, and is again as soon as it goes on."""
+    running.pause("sample")
+    with pytest.raises(TimeoutError):
+        await running.ready("sample", timeout=0.3)
+    assert is_there(pid(running))
+    running.resume("sample")
+    await running.ready("sample", timeout=10)
+
+
+async def test_stop_forces_what_does_not_listen(running: Processes) -> None:
+    """A process that ignores SIGTERM is killed when the grace is over."""
+    add(running, "stubborn", STUBBORN="1")
+    await running.start("stubborn")
+    stubborn = pid(running, "stubborn")
+    await running.stop()
+    assert not is_there(stubborn)
+    assert running.watched["stubborn"].child.exit_code == -9
+    assert running.watched["sample"].child.exit_code == -15
+
+
+async def test_failing_start_shows_the_log(running: Processes) -> None:
+    """A process that ends instead of becoming ready raises its last words."""
+    add(running, "broken", BROKEN="1")
+    with pytest.raises(ChildFailed, match=r"broken ended with exit code 1:[^$]*cannot read its settings"):
+        await running.start("broken")
+
+
+async def test_warnings_are_followed(running: Processes) -> None:
+    """Following the logs gives the lines from warnings on, and what was printed rather than logged."""
+    add(running, "broken", BROKEN="1")
+    with pytest.raises(ChildFailed):
+        await running.start("broken")
+    lines = running.follow()
+    async with asyncio.timeout(10):
+        first, second = await anext(lines), await anext(lines)
+    assert (first.process, first.level, first.message) == ("sample", "warning", f"warning from {pid(running)}")
+    assert (second.process, second.level, second.message) == ("broken", "", "cannot read its settings")
+
+
+async def test_settings_of_ours_do_not_leak(running: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is told what it was given, not what stands in our own environment."""
+    monkeypatch.setenv("BROKEN", "1")
+    add(running, "second")
+    await running.start("second")
+    assert is_there(pid(running, "second"))
+
+
+async def test_nothing_outlives_a_killed_owner(tmp_path: Path) -> None:
+    """When we are killed, our children end, and theirs too."""
+    ids = await asyncio.to_thread(children_of_the_killed, OWNER, tmp_path)
+    await gone(*ids)
+    assert len(ids) == 2
+
+
+async def test_log_is_kept_over_restarts(tmp_path: Path) -> None:
+    """One log file holds what every life of a program printed."""
+    warden = Warden()
+    child = Child("echo", ["sh", "-c", "echo life $$"], warden=warden, log=tmp_path / "log")
+    for _ in range(2):
+        child.spawn()
+        await child.wait(10)
+    warden.close()
+    assert child.tail().count("life") == 2
