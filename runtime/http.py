@@ -19,13 +19,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime import story
+from runtime.body import LimitBody
 from runtime.database import DatabaseUnavailable, is_passing
 from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
 from runtime.telemetry import REQUESTS
 from runtime.work import Work
 
-MAX_REQUEST = 64 * 1024
-"""Bytes of a request's body."""
 TRIES = 3
 """How often a route runs at the most when the database lets another transaction win."""
 
@@ -101,10 +100,10 @@ def create_app(service: str, description: str, ready: Callable[[], Awaitable[Map
         openapi_url=f"/{service}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        max_body_size=MAX_REQUEST,
         telemetry={"auto_configure": False},
         responses={"default": describe_problem("A problem, with its `code`")},
     )
+    app.add_middleware(LimitBody)
     app.add_middleware(Tell, service=service)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer_error)
