@@ -1,0 +1,130 @@
+"""One process per service on private RabbitMQ, PostgreSQL and Redis: what `docker compose up` runs, without Docker."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import httpx
+
+from batalkan.keys import Keys, make_keys
+from batalkan.processes import Processes
+from batalkan.servers import LocalServers
+from batalkan.servers.place import PORTS, is_free
+
+SERVICES = ("accounts", "orders", "refunds")
+DANA = "dana"
+CONNECTIONS = 200
+KEEP_ALIVE = 2.0
+"""Seconds an idle connection is kept: less than services do, so that a request is not written into one being closed."""
+
+
+class ByPrefix(httpx.AsyncBaseTransport):
+    """Sends each request to the service that its path names first, to the service's replicas in turn."""
+
+    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
+        self._turns = {name: cycle([httpx.URL(url) for url in urls]) for name, urls in origins.items()}
+        limits = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE)
+        self._http = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        turns = self._turns.get(request.url.path.split("/")[1])
+        if turns is None:
+            return httpx.Response(404)
+        origin = next(turns)
+        request.url = request.url.copy_with(scheme=origin.scheme, host=origin.host, port=origin.port)
+        return await self._http.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+@dataclass(frozen=True)
+class Local:
+    """The servers and the processes, running. `database_urls` are for looking behind the scenes."""
+
+    servers: LocalServers
+    processes: Processes
+    origins: Mapping[str, Sequence[str]]
+    """`http://host:port` of each replica of each service, and of the DANA simulator (`dana`)."""
+    database_urls: Mapping[str, str]
+    keys: Keys
+    dana: httpx.AsyncClient
+    """The control interface of the DANA simulator."""
+
+    def origin(self, service: str) -> str:
+        """Where the first replica of the service listens."""
+        return self.origins[service][0]
+
+    def client(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
+        """A client that sees one origin, as behind the gateway; `timeout` in seconds."""
+        services = {name: self.origins[name] for name in SERVICES}
+        return httpx.AsyncClient(transport=ByPrefix(services), base_url="http://batalkan", timeout=timeout)
+
+
+@asynccontextmanager
+async def running(
+    folder: Path | None,
+    *,
+    replicas: Mapping[str, int] | None = None,
+    demonstration: bool = True,
+    dana_timeout: float = 8.0,
+    say: Callable[[str], None] = print,
+) -> AsyncIterator[Local]:
+    """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
+
+    Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
+    `dana_timeout` how many seconds refunds waits for DANA; `say` is told of processes that end unasked and are started
+    again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
+    """
+    async with LocalServers(folder / "servers" if folder else None) as servers:
+        place = folder or servers.folder
+        keys = await asyncio.to_thread(make_keys, place / "keys")
+        counts = {name: (replicas or {}).get(name, 1) for name in SERVICES} | {DANA: 1}
+        free = iter(_free_ports(sum(counts.values())))
+        ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
+        origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
+        told = _settings(servers, keys, origins[DANA][0], dana_timeout, place / "dana.sqlite", demonstration)
+        async with Processes(place / "logs", say=say) as processes:
+            for name, taken in ports.items():
+                for number, port in enumerate(taken, start=1):
+                    processes.add(name if number == 1 else f"{name}-{number}", {**told[name], "PORT": str(port)})
+            await processes.start()
+            async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
+                urls = {name: servers.postgres.url(name) for name in SERVICES}
+                yield Local(servers, processes, origins, urls, keys, dana)
+
+
+def _settings(
+    servers: LocalServers, keys: Keys, dana_url: str, dana_timeout: float, journal: Path, demonstration: bool
+) -> dict[str, dict[str, str]]:
+    """What each process is told, and no more: a private key reaches the one service that signs with it."""
+    common = {"HOST": "127.0.0.1", "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info")}
+    shared = {**common, "TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1" if demonstration else "0"}
+    own = {
+        "accounts": {"SIGNING_KEY": str(keys.signing_key), "REGISTRATIONS_PER_HOUR": "100000"},
+        "orders": {},
+        "refunds": {
+            "DANA_URL": dana_url,
+            "DANA_TIMEOUT": str(dana_timeout),
+            "DANA_PRIVATE_KEY": str(keys.dana_private_key),
+        },
+    }
+    told = {name: {**shared, **servers.environment(name), **own[name]} for name in SERVICES}
+    told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
+    return told
+
+
+def _free_ports(count: int) -> list[int]:
+    """Below the range of outgoing connections, so that a process that was killed finds its port free again."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        if is_free(port):
+            found.append(port)
+    return found
