@@ -1,1 +1,248 @@
-app = None
+"""The command line. Every command teaches with --help; exit code 0 is success, 1 is no, 2 is a wrong call."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from runtime.settings import Environment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Batalkan: how a marketplace order is cancelled, and how the money comes back.",
+)
+agents = typer.Typer(no_args_is_help=True, help="Customer-service agents, who cannot register themselves.")
+clocks = typer.Typer(no_args_is_help=True, help="The demonstration's time, which can be moved forward.")
+parked = typer.Typer(no_args_is_help=True, help="Messages that were set aside because they could not be handled.")
+app.add_typer(agents, name="agent")
+app.add_typer(clocks, name="clock")
+app.add_typer(parked, name="parked")
+
+console = Console(highlight=False)
+T = TypeVar("T")
+
+Folder = Annotated[
+    Path, typer.Option("--data", envvar="BATALKAN_DATA", help="Where the embedded parts keep their data.")
+]
+Port = Annotated[int, typer.Option("--port", envvar="PORT", help="The port of the one origin.")]
+Host = Annotated[str, typer.Option("--host", envvar="HOST", help="The address to listen on.")]
+Database = Annotated[str, typer.Option(envvar="DATABASE_URL", help="A PostgreSQL to use instead of the embedded one.")]
+Broker = Annotated[str, typer.Option(envvar="BROKER_URL", help="amqp://…, or memory:// for the one in this process.")]
+Redis = Annotated[str, typer.Option(envvar="REDIS_URL", help="redis://…, or memory:// for the one in this process.")]
+Json = Annotated[bool, typer.Option("--json", help="For scripts: JSON instead of a table.")]
+
+DATA = Path(".batalkan")
+
+
+@app.command()
+def up(
+    data: Folder = DATA,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    database_url: Database = "",
+    broker_url: Broker = "memory://",
+    redis_url: Redis = "memory://",
+    servers: Annotated[
+        str, typer.Option(help='"local": private RabbitMQ, Redis and PostgreSQL, and a process for each service.')
+    ] = "",
+    demonstration: Annotated[
+        bool, typer.Option(envvar="DEMONSTRATION", help="Ready accounts, and a clock that can be moved.")
+    ] = True,
+) -> None:
+    """Serve until Ctrl-C: everything in this process, or with --servers local on real servers, without Docker."""
+    from batalkan import here
+    from batalkan.system import Where
+
+    if servers == "local":
+        from batalkan.local import serve
+
+        here.run(serve(data / "local", console=console, demonstration=demonstration))
+    elif servers:
+        raise typer.BadParameter("only: local", param_hint="--servers")
+    else:
+        where = Where(data, database_url, broker_url, redis_url, demonstration)
+        here.run(here.up(where, host, port, console))
+
+
+@app.command()
+def demo(
+    data: Folder = DATA,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    database_url: Database = "",
+    broker_url: Broker = "memory://",
+    redis_url: Redis = "memory://",
+    serve: Annotated[bool, typer.Option(help="Go on serving after the guided run, until Ctrl-C.")] = True,
+) -> None:
+    """A guided run through both ways of cancelling, with what is refused and what goes wrong; then serve."""
+    from batalkan import here
+    from batalkan.system import Where
+
+    where = Where(data, database_url, broker_url, redis_url, dana_timeout=1.0)
+    here.run(here.demo(where, host, port, console, then_serve=serve))
+
+
+@app.command()
+def migrate(data: Folder = DATA) -> None:
+    """Bring the databases up to date. The services do so too when they start; this is for doing it before."""
+    from batalkan.operate import database_urls, migrate_all
+
+    for name in _run(migrate_all(database_urls(_env(), data))):
+        console.print(f"{name}: up to date")
+
+
+@app.command()
+def seed(data: Folder = DATA) -> None:
+    """Add the demonstration's accounts and catalogue to the databases, where they are missing."""
+    from batalkan.operate import database_urls, seed_all
+
+    _run(seed_all(database_urls(_env(), data)))
+    console.print("buyer@example.com, seller@example.com, agent@example.com (batalkan-demo), and six products")
+
+
+@agents.command("create")
+def create_agent(
+    email: Annotated[str, typer.Option(prompt=True)],
+    name: Annotated[str, typer.Option(prompt=True)],
+    password: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="AGENT_PASSWORD")
+    ],
+    data: Folder = DATA,
+) -> None:
+    """Make an agent's account. The password is asked for, or taken from AGENT_PASSWORD."""
+    from batalkan.operate import create_agent, database_urls
+
+    account_id = _run(create_agent(database_urls(_env(), data), email, password, name))
+    console.print(f"{email} is agent {account_id}")
+
+
+@clocks.command("advance")
+def advance(
+    by: Annotated[str, typer.Argument(help="How far, as 90s, 30m, 24h or 2d.")],
+    data: Folder = DATA,
+) -> None:
+    """Move the time of every service forward. Refused unless they run for demonstration."""
+    from batalkan.operate import advance_clock, database_urls
+
+    moved = _run(advance_clock(database_urls(_env(), data), _duration(by)))
+    console.print(f"time is moved by {moved} now")
+
+
+@clocks.command("show")
+def show_clock(data: Folder = DATA) -> None:
+    """How far the time of each service is moved."""
+    from batalkan.operate import clock_shift, database_urls
+
+    for name, shift in _run(clock_shift(database_urls(_env(), data))).items():
+        console.print(f"{name}: {shift}")
+
+
+@parked.command("list")
+def list_parked(data: Folder = DATA, as_json: Json = False) -> None:
+    """What is set aside, at which service, and why."""
+    from batalkan.operate import database_urls, list_parked
+
+    found = _run(list_parked(database_urls(_env(), data)))
+    if as_json:
+        rows = [{"service": name, **asdict(one)} for name, many in found.items() for one in many]
+        console.print_json(json.dumps(rows, default=str))
+        return
+    table = Table("service", "id", "message", "since", "state", "why")
+    for name, many in found.items():
+        for one in many:
+            since = one.parked_at.isoformat(timespec="seconds")
+            table.add_row(name, str(one.parked_id), one.routing_key, since, one.state, one.error)
+    console.print(table if table.row_count else "Nothing is set aside.")
+
+
+@parked.command("show")
+def show_parked(parked_id: UUID, data: Folder = DATA) -> None:
+    """One message, with its body."""
+    from batalkan.operate import database_urls, show_parked
+
+    found = _run(show_parked(database_urls(_env(), data), parked_id))
+    if found is None:
+        sys.exit(f"batalkan: nothing with the id {parked_id} is set aside")
+    name, one = found
+    console.print(f"{one.routing_key}, set aside by {name} at {one.parked_at} ({one.state}, {one.size} bytes)")
+    console.print(f"because: {one.error}", markup=False)
+    console.print(one.body.decode(errors="replace"), markup=False, soft_wrap=True)
+
+
+@parked.command("replay")
+def replay_parked(
+    parked_id: Annotated[UUID | None, typer.Argument(help="Which one; without it, all of them.")] = None,
+    data: Folder = DATA,
+) -> None:
+    """Have the service handle a message again; if it fails again, it is set aside again."""
+    from batalkan.operate import database_urls, replay_parked
+
+    asked = _run(replay_parked(database_urls(_env(), data), [parked_id] if parked_id else None))
+    console.print(f"{asked} messages are handled again")
+    if parked_id and not asked:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(data: Folder = DATA, as_json: Json = False) -> None:
+    """What this machine has, which ports are free, and what is missing for which command."""
+    from batalkan.doctor import diagnose
+
+    found = diagnose(data)
+    if as_json:
+        console.print_json(json.dumps(found.as_json()))
+    else:
+        table = Table("", "what", "found")
+        for one in found.findings:
+            table.add_row("[green]✓[/green]" if one.ok else "[red]✗[/red]", one.name, one.detail)
+        console.print(table)
+        for command, missing in found.commands.items():
+            console.print(f"{command}: " + (f"[red]needs {', '.join(missing)}[/red]" if missing else "can run here"))
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def docs(check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False) -> None:
+    """Write docs/events.md, the catalogue of events, from the contracts."""
+    from batalkan.catalogue import PATH, catalogue
+
+    text = catalogue()
+    if not check:
+        PATH.write_text(text)
+    elif not PATH.exists() or PATH.read_text() != text:
+        sys.exit(f"batalkan: {PATH} is not what the contracts say; run: batalkan docs")
+
+
+def _env() -> Environment:
+    return Environment.of_process()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a short piece of work; what is in the way becomes one line and exit code 1."""
+    from batalkan.operate import NothingRunning
+    from runtime.clock import ClockFixed
+    from runtime.problems import Problem
+
+    try:
+        return asyncio.run(work)
+    except (NothingRunning, ClockFixed, Problem) as error:
+        sys.exit(f"batalkan: {error}")
+
+
+def _duration(text: str) -> timedelta:
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdecimal() or int(number) > 100_000:
+        raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 30m, 24h or 2d")
+    return timedelta(**{units[unit]: int(number)})

@@ -1,0 +1,71 @@
+"""The catalogue of events, written from the contracts."""
+
+import inspect
+from pathlib import Path
+
+from contracts import EVENTS
+from runtime.events import Event
+
+PATH = Path(__file__).parent.parent / "docs" / "events.md"
+
+_BEGINNING = """\
+# The events
+
+Written by `batalkan docs` from `contracts/`; do not edit it by hand.
+
+Every event is a CloudEvents 1.0 message in structured JSON (`application/cloudevents+json`) on the topic exchange
+`batalkan.events`, under the routing key `<publisher>.<event>`. Around the `data` described here stand `id` (UUIDv7),
+`source` (the publisher), `type` (the event's name), `subject`, `time`, `dataschema` (name and version), and the
+extensions `correlationid` (one for the whole story of a cancellation), `causationid` (the event or request right
+before), `sequence` (1, 2, 3, … for each subject at each publisher) and `traceparent`. Amounts are whole rupiah.
+Consumers ignore fields that they do not know; a change that they could not ignore gets a new version.
+
+| event | published by | heard by |
+| --- | --- | --- |
+"""
+
+
+def catalogue() -> str:
+    """The whole page."""
+    rows = [
+        f"| [{event.wire_name}](#{event.wire_name.lower()}) | {_list(event.published_by)} | {_list(event.heard_by)} |"
+        for event in EVENTS
+    ]
+    return _BEGINNING + "\n".join(rows) + "\n" + "".join(_section(event) for event in EVENTS)
+
+
+def _list(services: tuple[str, ...]) -> str:
+    return ", ".join(services) or "–"
+
+
+def _section(event: type[Event]) -> str:
+    schema = event.model_json_schema()
+    required = set(schema.get("required", ()))
+    lines = [
+        f"\n## {event.wire_name}\n",
+        f"{inspect.getdoc(event)}\n",
+        f"Schema `{event.dataschema()}`, subject `{event.subject_field}`.\n",
+        "| field | type | |",
+        "| --- | --- | --- |",
+    ]
+    for name, field in schema["properties"].items():
+        note = "" if name in required else "may be missing"
+        lines.append(f"| {name} | {_type(field, schema)} | {field.get('description', note)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(field: dict[str, object], schema: dict[str, object]) -> str:
+    """A field's type in a few words."""
+    if isinstance(ref := field.get("$ref"), str):
+        definitions = schema["$defs"]
+        assert isinstance(definitions, dict)
+        return _type(definitions[ref.rsplit("/", 1)[-1]], schema)
+    if isinstance(choices := field.get("anyOf"), list):
+        return " or ".join(_type(choice, schema) for choice in choices)
+    if isinstance(values := field.get("enum"), list):
+        return " \\| ".join(f"`{value}`" for value in values)
+    if isinstance(items := field.get("items"), dict):
+        return f"list of: {_type(items, schema)}"
+    if isinstance(properties := field.get("properties"), dict):
+        return ", ".join(f"{name} ({_type(one, schema)})" for name, one in properties.items())
+    return str(field.get("format") or field.get("type"))

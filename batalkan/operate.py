@@ -1,0 +1,139 @@
+"""What an operator does to running services: moving the demonstration's clock, looking after parked messages."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from batalkan.system import NAMES
+from contracts.words import Role
+from runtime import clock, embedded, parked, schema
+from runtime.database import Database
+from runtime.parked import Parked
+from runtime.settings import Environment
+from runtime.work import Work
+from services.accounts import demonstration
+from services.accounts.admin import create_account
+from services.accounts.passwords import Passwords
+from services.orders import catalogue
+
+
+class NothingRunning(Exception):
+    """No database of a service can be found or reached."""
+
+
+def database_urls(env: Environment, folder: Path) -> Mapping[str, str]:
+    """Where the services' databases are: named by ORDERS_DATABASE_URL and its like, or embedded in `folder`.
+
+    Raises `NothingRunning`.
+    """
+    named = {name: env.get(f"{name.upper()}_DATABASE_URL", "") for name in NAMES}
+    if all(named.values()):
+        return named
+    if not (folder / "postgres" / "postmaster.pid").exists():
+        raise NothingRunning(
+            f"nothing runs in {folder}, and {', '.join(f'{name.upper()}_DATABASE_URL' for name in NAMES)} are not set"
+        )
+    return embedded.start(f"{embedded.SCHEME}{folder.absolute()}", list(NAMES))
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Any]:
+    """A connection to one database for a moment. Raises `NothingRunning`."""
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise NothingRunning(f"the database is away: {error}") from error
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
+    """Moves the time of all services together. Raises `ClockFixed` if one of them does not run for demonstration."""
+    for url in urls.values():
+        async with connected(url) as connection:
+            if not await connection.fetchval("select demonstration from clock"):
+                raise clock.ClockFixed
+    moved = timedelta(0)
+    for url in urls.values():
+        async with connected(url) as connection:
+            moved = await clock.advance(connection, by)
+    return moved
+
+
+async def clock_shift(urls: Mapping[str, str]) -> Mapping[str, timedelta]:
+    """How far the time of each service is moved."""
+    shifts = {}
+    for name, url in urls.items():
+        async with connected(url) as connection:
+            shifts[name] = await clock.shift(connection)
+    return shifts
+
+
+@asynccontextmanager
+async def working(name: str, urls: Mapping[str, str]) -> AsyncIterator[Work]:
+    """The door to one service's database, for a moment."""
+    database = Database(urls[name], pool_size=1)
+    async with connected(urls[name]):
+        await database.connect()
+    try:
+        yield Work(name, database)
+    finally:
+        await database.close()
+
+
+async def migrate_all(urls: Mapping[str, str]) -> Sequence[str]:
+    """Brings every service's database up to date and returns their names."""
+    for name, url in urls.items():
+        database = Database(url, pool_size=2)
+        await database.connect()
+        await schema.migrate(database, Path(__file__).parent.parent / "services" / name / "migrations")
+        await database.close()
+    return list(urls)
+
+
+async def seed_all(urls: Mapping[str, str]) -> None:
+    """Adds the demonstration's accounts and catalogue."""
+    async with working("accounts", urls) as work:
+        await demonstration.seed(work, Passwords())
+    async with working("orders", urls) as work:
+        await catalogue.seed(work)
+
+
+async def create_agent(urls: Mapping[str, str], email: str, password: str, name: str) -> UUID:
+    """Makes an agent's account; the running service tells the others. Raises `Problem`."""
+    async with working("accounts", urls) as work:
+        return (await create_account(work, email, password, name, Role.AGENT)).account_id
+
+
+async def list_parked(urls: Mapping[str, str]) -> Mapping[str, Sequence[Parked]]:
+    """The messages that each service has set aside."""
+    found = {}
+    for name, url in urls.items():
+        async with connected(url) as connection:
+            found[name] = await parked.listing(connection)
+    return found
+
+
+async def show_parked(urls: Mapping[str, str], parked_id: UUID) -> tuple[str, Parked] | None:
+    """One message set aside, and by which service."""
+    for name, url in urls.items():
+        async with connected(url) as connection:
+            if found := await parked.show(connection, parked_id):
+                return name, found
+    return None
+
+
+async def replay_parked(urls: Mapping[str, str], ids: Sequence[UUID] | None) -> int:
+    """Asks the services to handle these messages again (None: all that are set aside); returns how many there are."""
+    asked = 0
+    for url in urls.values():
+        async with connected(url) as connection:
+            asked += await parked.ask_for_replay(connection, ids)
+    return asked
