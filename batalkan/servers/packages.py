@@ -66,12 +66,10 @@ def install(log: Path, say: Callable[[str], None] = print) -> None:
         for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
             command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
             command += ["-o", "DPkg::Lock::Timeout=120", *arguments]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False)
-            # An update that failed may still have left lists good enough to install from.
-            if done.returncode != 0 and arguments[0] == "install":
-                raise ServersMissing(f"apt-get could not install them (see {log}); {by_hand}")
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False)
+    # What counts is what is there now: apt-get also fails over packages that are none of ours.
     if still := missing():
-        raise ServersMissing(f"installed, but {', '.join(still)} cannot be found; {by_hand}")
+        raise ServersMissing(f"apt-get did not bring {', '.join(still)} (see {log}); {by_hand}")
     say("Installed.")
 
 
