@@ -195,6 +195,38 @@ def replay_parked(
 
 
 @app.command()
+def load(
+    url: Annotated[str, typer.Option(help="The origin of a running system.")] = "http://127.0.0.1:8080",
+    orders: Annotated[int, typer.Option(min=1, help="How many orders are placed, paid and cancelled.")] = 500,
+    clients: Annotated[int, typer.Option(min=1, max=1000, help="How many requests are under way at once.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Cancel many orders at once on a running system, and wait for every refund."""
+    from batalkan import load as loading
+
+    async def run() -> loading.Figures:
+        async with loading.origin(url, clients) as http:
+            return await loading.load(http, orders, clients, Console(stderr=True))
+
+    try:
+        figures = asyncio.run(run()).as_json()
+    except* loading.LoadFailed as failed:
+        sys.exit(f"batalkan: {_first(failed)}")
+    if as_json:
+        console.print_json(json.dumps(figures))
+        return
+    table = Table("figure", "value")
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    console.print(table)
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    one = group.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
+
+
+@app.command()
 def doctor(data: Folder = DATA, as_json: Json = False) -> None:
     """What this machine has, which ports are free, and what is missing for which command."""
     from batalkan.doctor import diagnose

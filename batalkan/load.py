@@ -1,0 +1,154 @@
+"""A simple load: many orders are placed, paid and cancelled, until every refund has arrived."""
+
+import asyncio
+import statistics
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from secrets import token_hex
+from time import perf_counter
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+PASSWORD = token_hex(16)
+PRICE = 50_000
+PRODUCTS = 50
+"""Enough for the orders not to queue for the stock of one."""
+PATIENCE = 120.0
+"""Seconds that the refunds may take after the last cancellation was answered."""
+MOST_PIECES = 1_000_000
+
+
+class LoadFailed(Exception):
+    """The system did not do what it was asked."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a load measured: counts, seconds, milliseconds, whole rupiah."""
+
+    orders: int
+    clients: int
+    cancel_seconds: float
+    settled_seconds: float
+    """From the first cancellation until the last refund had arrived."""
+    sagas_per_second: float
+    cancel_p50_ms: float
+    cancel_p99_ms: float
+    refunded: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For a script."""
+        return asdict(self)
+
+
+async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Console) -> Figures:
+    """Runs the load against one origin with so many clients at once. Raises `LoadFailed`."""
+    if not 0 < orders <= MOST_PIECES:
+        raise LoadFailed(f"1 to {MOST_PIECES} orders")
+    run = token_hex(4)
+    seller = await _join(http, f"load-seller-{run}@example.com", "seller")
+    buyer = await _join(http, f"load-buyer-{run}@example.com", "buyer")
+    products = [
+        await _call(http, "POST", "/orders/products", seller, title=f"Load {n}", price=PRICE, stock=orders)
+        for n in range(PRODUCTS)
+    ]
+    with _progress(console) as progress:
+
+        async def place(n: int) -> str:
+            lines = [{"product_id": products[n % PRODUCTS]["product_id"], "quantity": 1}]
+            order = await _call(http, "POST", "/orders", buyer, lines=lines, payment_method="bank_transfer")
+            await _call(http, "POST", f"/orders/{order['order_id']}/pay", buyer)
+            return str(order["order_id"])
+
+        ids = await _each(progress, "placed and paid", range(orders), clients, place)
+        times: list[float] = []
+
+        async def cancel(order_id: str) -> None:
+            started = perf_counter()
+            await _call(http, "POST", f"/orders/{order_id}/cancel", buyer)
+            times.append(perf_counter() - started)
+
+        started = perf_counter()
+        await _each(progress, "cancelled", ids, clients, cancel)
+        cancelled = perf_counter() - started
+        refunded = await _refunded(http, buyer, orders * PRICE, progress)
+        settled = perf_counter() - started
+    cuts = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
+    return Figures(
+        orders=orders,
+        clients=clients,
+        cancel_seconds=round(cancelled, 2),
+        settled_seconds=round(settled, 2),
+        sagas_per_second=round(orders / settled, 1),
+        cancel_p50_ms=round(cuts[49] * 1000, 1),
+        cancel_p99_ms=round(cuts[98] * 1000, 1),
+        refunded=refunded,
+    )
+
+
+@asynccontextmanager
+async def origin(url: str, clients: int) -> AsyncIterator[httpx.AsyncClient]:
+    """A client for one origin that keeps a connection for each of the load's clients."""
+    limits = httpx.Limits(max_connections=clients + 1, max_keepalive_connections=clients + 1)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits, trust_env=False) as http:
+        yield http
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+async def _each(
+    progress: Progress, words: str, items: Any, clients: int, do: Callable[[Any], Awaitable[Any]]
+) -> list[Any]:
+    """Does `do` for each item, by so many workers at once."""
+    waiting = list(items)
+    task = progress.add_task(words, total=len(waiting))
+    done: list[Any] = []
+
+    async def work() -> None:
+        while waiting:
+            done.append(await do(waiting.pop()))
+            progress.advance(task)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(work())
+    return done
+
+
+async def _refunded(http: httpx.AsyncClient, buyer: dict[str, str], due: int, progress: Progress) -> int:
+    task = progress.add_task("refunded", total=due // PRICE)
+    end = perf_counter() + PATIENCE
+    while True:
+        arrived = int((await _call(http, "GET", "/refunds/wallet", buyer))["credit_balance"])
+        progress.update(task, completed=arrived // PRICE)
+        if arrived == due:
+            return arrived
+        if arrived > due or perf_counter() > end:
+            raise LoadFailed(f"{arrived} rupiah have come back, and {due} were paid")
+        await asyncio.sleep(0.05)
+
+
+async def _join(http: httpx.AsyncClient, email: str, role: str) -> dict[str, str]:
+    await _call(http, "POST", "/accounts", {}, email=email, password=PASSWORD, name=f"Load {role}", role=role)
+    form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": "web"}
+    answer = await http.post("/accounts/token", data=form)
+    if answer.is_error:
+        raise LoadFailed(f"signing in: {answer.status_code} {answer.text}")
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+async def _call(http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], **body: Any) -> Any:
+    try:
+        answer = await http.request(method, path, headers=headers, json=body or None)
+    except httpx.HTTPError as error:
+        raise LoadFailed(f"{method} {path}: {error or type(error).__name__}") from error
+    if answer.is_error:
+        raise LoadFailed(f"{method} {path}: {answer.status_code} {answer.text}")
+    return answer.json()
