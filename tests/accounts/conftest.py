@@ -1,0 +1,53 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from batalkan.keys import Keys
+from batalkan.servers import LocalServers
+from runtime.redis import connect
+from tests.accounts.house import MIGRATIONS, House, Visitor, open_house
+from tests.conftest import Databases
+
+
+@pytest.fixture
+async def database_url(embedded_databases: Databases) -> AsyncIterator[str]:
+    """A database for one test."""
+    async with embedded_databases.lent() as lent:
+        yield await lent.fresh("accounts", MIGRATIONS)
+
+
+@pytest.fixture(scope="session")
+async def house(embedded_databases: Databases, keys: Keys) -> AsyncIterator[House]:
+    """A service that tests share; each comes with people and addresses of its own."""
+    url = await embedded_databases.fresh("accounts", MIGRATIONS)
+    async with open_house(url, keys, REGISTRATIONS_PER_HOUR="1000") as house:
+        yield house
+
+
+@pytest.fixture
+async def visitor(house: House) -> AsyncIterator[Visitor]:
+    """Somebody who was never there before."""
+    async with house.visitor() as visitor:
+        yield visitor
+
+
+@pytest.fixture
+async def real_redis_url(servers: LocalServers) -> str:
+    """The Redis server as `accounts` may use it, with nothing in it."""
+    async with Redis.from_url(servers.redis.admin_url) as admin:
+        await admin.flushall()
+    return servers.redis.url("accounts")
+
+
+@pytest.fixture(params=["memory", pytest.param("server", marks=pytest.mark.servers)])
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """One Redis after the other: a test that takes this holds for both."""
+    return "memory://" if request.param == "memory" else str(request.getfixturevalue("real_redis_url"))
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of that Redis, which is empty."""
+    async with connect(redis_url) as redis:
+        yield redis

@@ -1,0 +1,93 @@
+"""Accounts that nobody registers: those of agents, and those of the demonstration."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from batalkan.keys import Keys
+from contracts.accounts import AccountRegistered
+from contracts.words import Role
+from runtime.bus.memory import MemoryBus
+from runtime.database import Database
+from runtime.events import EventReader
+from runtime.problems import InvalidRequest
+from runtime.work import Work
+from services.accounts import demonstration
+from services.accounts.admin import create_account
+from services.accounts.domain import EmailTaken
+from services.accounts.passwords import Passwords
+from tests.accounts.house import QUICK, open_house
+
+
+@pytest.fixture
+async def work(database_url: str) -> AsyncIterator[Work]:
+    """What a command line has at hand: the database."""
+    database = Database(database_url, pool_size=2)
+    await database.connect()
+    yield Work("accounts", database)
+    await database.close()
+
+
+async def test_an_administrator_makes_agents(work: Work, keys: Keys) -> None:
+    """An agent can sign in, and the service that runs on the database tells the others of it."""
+    agent = await create_account(work, "Dewi@example.com", "rahasia-sekali", "Dewi")
+    assert (agent.email, agent.role) == ("dewi@example.com", Role.AGENT)
+    bus = MemoryBus()
+    listening = await bus.subscribe("witness", ["accounts.AccountRegistered"])
+    async with open_house(work.database.url, keys, bus=bus) as house, house.visitor() as visitor:
+        [delivery] = await listening.take(10)
+        await listening.acknowledge(delivery)
+        event = EventReader({"AccountRegistered": AccountRegistered}).read(delivery.body, delivery.routing_key).data
+        assert event == AccountRegistered(account_id=agent.account_id, role=Role.AGENT, name="Dewi")
+        visitor.email = agent.email
+        tokens = (await visitor.sign_in("web")).json()
+        assert (await visitor.me(tokens["access_token"])).json()["role"] == "agent"
+
+
+async def test_an_administrator_is_told_what_is_wrong(work: Work) -> None:
+    """What nobody could register, no command makes either."""
+    with pytest.raises(InvalidRequest, match="email"):
+        await create_account(work, "dewi", "rahasia-sekali", "Dewi")
+    with pytest.raises(InvalidRequest, match="password") as refused:
+        await create_account(work, "dewi@example.com", "rahasia", "Dewi")
+    assert "rahasia" not in str(refused.value)
+    await create_account(work, "dewi@example.com", "rahasia-sekali", "Dewi")
+    with pytest.raises(EmailTaken):
+        await create_account(work, "DEWI@example.com", "rahasia-sekali", "Dewi")
+
+
+async def test_the_demonstration_has_three_people(database_url: str, keys: Keys) -> None:
+    """They are made once, under ids that the other services count on, and can sign in, also after a restart."""
+    for _ in range(2):
+        async with open_house(database_url, keys, demonstration=True) as house, house.visitor() as visitor:
+            for role in Role:
+                visitor.email = f"{role}@example.com"
+                tokens = (await visitor.sign_in(password="batalkan-demo")).json()
+                account = (await visitor.me(tokens["access_token"])).json()
+                assert account["role"] == role
+                assert account["account_id"] == f"0190d3a0-0000-7000-8000-00000000000{list(Role).index(role) + 1}"
+            async with house.service.work.begin() as tx:
+                assert await tx.connection.fetchval("select count(*) from accounts") == 3
+                assert await tx.connection.fetchval("select max(last) from event_sequence") == 1
+
+
+async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> None:
+    """Outside of demonstration mode nobody gets in with the password that everybody knows, whatever was before."""
+    async with open_house(database_url, keys, demonstration=True) as house, house.visitor() as visitor:
+        visitor.email = "agent@example.com"
+        tokens = (await visitor.sign_in(password=demonstration.PASSWORD)).json()
+    async with open_house(database_url, keys) as house, house.visitor() as visitor:
+        for role in Role:
+            visitor.email = f"{role}@example.com"
+            assert (await visitor.sign_in(password=demonstration.PASSWORD)).status_code == 400
+        assert (await visitor.me(tokens["access_token"])).status_code == 401
+
+
+async def test_seeding_leaves_alone_who_was_there_before(work: Work) -> None:
+    """An address of the demonstration that somebody has registered stays theirs; seeding at once makes no second."""
+    before = await create_account(work, "buyer@example.com", "rahasia-sekali", "Siti", Role.BUYER)
+    for _ in range(2):
+        await demonstration.seed(work, Passwords(QUICK))
+    async with work.begin() as tx:
+        assert await tx.connection.fetchval("select count(*) from accounts") == 3
+        assert await tx.connection.fetchval("select name from accounts where account_id = $1", before.account_id)

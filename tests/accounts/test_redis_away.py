@@ -1,0 +1,102 @@
+"""What is left when Redis is away: nobody gets in, and everybody who is in goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+
+import pytest
+
+from batalkan.keys import Keys
+from batalkan.servers import LocalServers
+from tests.accounts.house import House, Visitor, open_house
+
+
+@pytest.fixture(params=["closed port", "silence", "not Redis"])
+async def broken_redis_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """A Redis that refuses connections, takes them and is silent, or is something else."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if request.param == "not Redis":
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if request.param == "closed port":
+        server.close()
+    yield f"redis://accounts:secret@127.0.0.1:{port}/0"
+    server.close()
+    await server.wait_closed()
+
+
+async def check_away(house: House, visitor: Visitor, access_token: str, refresh_token: str) -> None:
+    """Holds while Redis is away."""
+    headers = {"Authorization": f"Bearer {access_token}"}
+    started = monotonic()
+    answers = await asyncio.gather(
+        visitor.sign_in(),
+        visitor.refresh(refresh_token),
+        visitor.register(),
+        visitor.http.post("/accounts/logout", headers=headers),
+    )
+    assert monotonic() - started < 2  # a second, and another for a busy machine
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (503, "sessions_unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    assert answers[0].json()["error"] == answers[1].json()["error"] == "sessions_unavailable"
+    assert (await visitor.me(access_token)).status_code == 200
+    assert (await visitor.http.get("/accounts/jwks.json")).status_code == 200
+    assert (await visitor.http.get("/accounts/health/live")).status_code == 200
+    ready = await visitor.http.get("/accounts/health/ready")
+    assert (ready.status_code, ready.json()["parts"]["redis"]) == (503, False)
+    assert ready.json()["parts"]["database"]
+
+
+async def test_without_redis_who_is_in_stays_in(database_url: str, keys: Keys, broken_redis_url: str) -> None:
+    """Signing in, on and out get a 503 within a second; tokens that are out there are good; nothing hangs."""
+    async with open_house(database_url, keys) as house, house.visitor() as visitor:
+        tokens = await visitor.signed_in()
+    async with (
+        open_house(database_url, keys, redis_url=broken_redis_url, wait=False) as house,
+        house.visitor() as back,
+    ):
+        back.email = visitor.email
+        while not await house.service.parts["database"]():
+            await asyncio.sleep(0.01)
+        await check_away(house, back, tokens["access_token"], tokens["refresh_token"])
+
+
+@pytest.mark.servers
+async def test_it_comes_back_with_redis(
+    database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
+) -> None:
+    """A Redis that freezes, and one that dies, is noticed and missed; sessions go on when it is there again."""
+    async with open_house(database_url, keys, redis_url=real_redis_url) as house, house.visitor() as visitor:
+        tokens = await visitor.signed_in()
+        servers.redis.pause()
+        try:
+            await check_away(house, visitor, tokens["access_token"], tokens["refresh_token"])
+        finally:
+            servers.redis.resume()
+        await house.service.until_ready()
+        tokens = (await visitor.refresh(tokens["refresh_token"])).json()
+        await servers.redis.kill()
+        try:
+            await check_away(house, visitor, tokens["access_token"], tokens["refresh_token"])
+        finally:
+            await servers.redis.start()
+        await house.service.until_ready()
+        assert (await visitor.sign_in()).status_code == 200
+
+
+@pytest.mark.servers
+async def test_broken_connections_are_not_noticed(
+    database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
+) -> None:
+    """After a quick restart of Redis the first request finds its connections broken, and succeeds all the same."""
+    async with open_house(database_url, keys, redis_url=real_redis_url) as house, house.visitor() as visitor:
+        await visitor.signed_in()
+        await servers.redis.stop()
+        await servers.redis.start()
+        assert (await visitor.sign_in()).status_code == 200

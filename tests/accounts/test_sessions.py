@@ -1,0 +1,118 @@
+"""Families of refresh tokens, on both Redises."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from services.accounts.domain import Client, InvalidGrant
+from services.accounts.sessions import EXPIRES_IN, Session, Sessions
+
+WHO = uuid4()
+
+
+async def renew(sessions: Sessions, token: str, client: Client = Client.APP) -> Session:
+    """What the token endpoint does, without looking for the account."""
+    return await sessions.renew(await sessions.find(token, client))
+
+
+async def test_each_token_makes_the_next_one(redis: Redis) -> None:
+    """A session goes on from token to token, and stays the same account's and client's."""
+    sessions = Sessions(redis)
+    first = await sessions.start(WHO, Client.WEB)
+    second = await renew(sessions, first.refresh_token, Client.WEB)
+    third = await renew(sessions, second.refresh_token, Client.WEB)
+    assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
+    assert (third.session_id, third.account_id, third.client) == (first.session_id, WHO, Client.WEB)
+
+
+async def test_a_token_used_twice_ends_its_family(redis: Redis) -> None:
+    """When a token comes a second time, the one that followed from it is worth nothing either."""
+    sessions = Sessions(redis)
+    first = await sessions.start(WHO, Client.APP)
+    second = await renew(sessions, first.refresh_token)
+    with pytest.raises(InvalidGrant):
+        await renew(sessions, first.refresh_token)
+    with pytest.raises(InvalidGrant):
+        await renew(sessions, second.refresh_token)
+    assert not await redis.exists(f"accounts:family:{first.session_id}")
+
+
+async def test_of_two_who_refresh_at_once_one_wins_and_the_family_ends(redis: Redis) -> None:
+    """Both saw the token while it was valid: one gets the next, the other ends the family."""
+    sessions = Sessions(redis)
+    for _ in range(20):
+        token = (await sessions.start(WHO, Client.APP)).refresh_token
+        both = [await sessions.find(token, Client.APP) for _ in range(2)]
+        results = await asyncio.gather(*map(sessions.renew, both), return_exceptions=True)
+        won = [result for result in results if isinstance(result, Session)]
+        assert len(won) == 1
+        assert sum(isinstance(result, InvalidGrant) for result in results) == 1
+        with pytest.raises(InvalidGrant):
+            await renew(sessions, won[0].refresh_token)
+
+
+async def test_of_many_who_refresh_at_once_at_most_one_wins(redis: Redis) -> None:
+    """However the steps of thirty interleave, nobody wins after another, and nothing of the family is left."""
+    sessions = Sessions(redis)
+    token = (await sessions.start(WHO, Client.APP)).refresh_token
+    results = await asyncio.gather(*(renew(sessions, token) for _ in range(30)), return_exceptions=True)
+    assert sum(isinstance(result, Session) for result in results) == 1
+    assert sum(isinstance(result, InvalidGrant) for result in results) == 29
+    assert not await redis.exists(f"accounts:family:{token.partition('.')[0]}")
+
+
+async def test_a_token_is_for_its_client_only(redis: Redis) -> None:
+    """The app's refresh token is refused to the website, and goes on being good for the app."""
+    sessions = Sessions(redis)
+    token = (await sessions.start(WHO, Client.APP)).refresh_token
+    with pytest.raises(InvalidGrant):
+        await renew(sessions, token, Client.WEB)
+    assert (await renew(sessions, token)).client is Client.APP
+
+
+async def test_an_ended_session_is_over(redis: Redis) -> None:
+    """After the end the token is refused, and ending again is harmless."""
+    sessions = Sessions(redis)
+    session = await sessions.start(WHO, Client.APP)
+    await sessions.end(session.session_id)
+    await sessions.end(session.session_id)
+    with pytest.raises(InvalidGrant):
+        await renew(sessions, session.refresh_token)
+
+
+async def test_renewing_does_not_bring_back_what_ended_meanwhile(redis: Redis) -> None:
+    """Who logs out between the two steps of a refresh stays logged out."""
+    sessions = Sessions(redis)
+    session = await sessions.start(WHO, Client.APP)
+    found = await sessions.find(session.refresh_token, Client.APP)
+    await sessions.end(session.session_id)
+    with pytest.raises(InvalidGrant):
+        await sessions.renew(found)
+    assert not await redis.exists(f"accounts:family:{session.session_id}")
+
+
+@pytest.mark.parametrize("token", ["", ".", "x", "x.y", "é.\U0001f600", "a" * 200, "accounts:family:.x"])
+async def test_what_is_no_token_is_refused(redis: Redis, token: str) -> None:
+    """Whatever is sent in place of a refresh token lets nobody in."""
+    with pytest.raises(InvalidGrant):
+        await renew(Sessions(redis), token)
+
+
+async def test_thirty_days_begin_anew_with_each_use(redis: Redis) -> None:
+    """A session lasts for thirty days after it was last used."""
+    sessions = Sessions(redis)
+    session = await sessions.start(WHO, Client.APP)
+    key = f"accounts:family:{session.session_id}"
+    assert EXPIRES_IN - 5 <= await redis.ttl(key) <= EXPIRES_IN
+    await redis.expire(key, 60)
+    await renew(sessions, session.refresh_token)
+    assert EXPIRES_IN - 5 <= await redis.ttl(key) <= EXPIRES_IN
+
+
+async def test_redis_knows_no_tokens(redis: Redis) -> None:
+    """What can be read in Redis cannot be used to refresh."""
+    session = await Sessions(redis).start(WHO, Client.APP)
+    kept = str(await redis.get(f"accounts:family:{session.session_id}"))
+    assert session.refresh_token.partition(".")[2] not in kept

@@ -1,0 +1,154 @@
+"""The password grant."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import jwt
+import pytest
+from argon2 import PasswordHasher
+
+from services.accounts import store
+from services.accounts.passwords import Passwords
+from services.accounts.signin import FAILURES_FROM_ADDRESS, FAILURES_OF_EMAIL
+from tests.accounts.house import PASSWORD, QUICK, House, Visitor
+
+
+class Watched(Passwords):
+    """Remembers which hashes were checked."""
+
+    def __init__(self) -> None:
+        super().__init__(QUICK)
+        self.checked: list[str] = []
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        self.checked.append(password_hash)
+        return super()._verify(password_hash, password)
+
+
+@pytest.fixture
+def watched(house: House) -> Iterator[Watched]:
+    """The house checks passwords before our eyes."""
+    before, watched = house.parts.passwords, Watched()
+    house.use(watched)
+    yield watched
+    house.use(before)
+
+
+async def test_signing_in_gives_tokens_and_nobody_stores_them(visitor: Visitor) -> None:
+    """The answer is OAuth 2's, for a quarter of an hour, and must not be cached on its way."""
+    await visitor.register()
+    answer = await visitor.sign_in("web")
+    tokens = answer.json()
+    assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
+    assert answer.headers["cache-control"] == "no-store"
+    assert jwt.decode(tokens["access_token"], options={"verify_signature": False})["client_id"] == "web"
+    assert (await visitor.me(tokens["access_token"])).json()["email"] == visitor.email
+
+
+async def test_nothing_tells_who_has_an_account(visitor: Visitor, watched: Watched) -> None:
+    """A wrong password and an e-mail that nobody has get the same answer, for the same work."""
+    await visitor.register()
+    wrong = await visitor.sign_in(password="not the password")
+    unknown = await visitor.sign_in(username="nobody@example.com")
+    assert wrong.status_code == unknown.status_code == 400
+    assert wrong.json() == unknown.json()
+    assert wrong.json()["code"] == "invalid_grant"
+    of_somebody, of_nobody = watched.checked
+    assert of_somebody != of_nobody
+    assert of_somebody.split("$")[:4] == of_nobody.split("$")[:4]  # algorithm, version, parameters
+
+
+async def test_passwords_are_the_same_on_every_keyboard(visitor: Visitor) -> None:
+    """An é is an é, whether it is sent as one character or as two."""
+    await visitor.register(password="caf\N{LATIN SMALL LETTER E WITH ACUTE} sekali")
+    assert (await visitor.sign_in(password="cafe\N{COMBINING ACUTE ACCENT} sekali")).status_code == 200
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_guesses_made_at_once_are_limited(visitor: Visitor, watched: Watched, exists: bool) -> None:
+    """Of fifty wrong guesses at once ten are looked at, whether there is such an account or not."""
+    if exists:
+        await visitor.register()
+    answers = await asyncio.gather(*(visitor.sign_in(password=f"guess {n}") for n in range(50)))
+    assert len(watched.checked) == FAILURES_OF_EMAIL.most
+    assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 40
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["error"] == refused.json()["code"] == "rate_limited"
+    assert 890 <= int(refused.headers["retry-after"]) <= 900
+    assert (await visitor.sign_in()).status_code == 429
+
+
+async def test_an_address_is_limited_over_all_emails(visitor: Visitor, house: House) -> None:
+    """Who tries one password on many accounts is stopped after a hundred."""
+    assert (FAILURES_FROM_ADDRESS.most, FAILURES_FROM_ADDRESS.seconds) == (100, 15 * 60)
+    answers = [await visitor.sign_in(username=f"{n}@example.com") for n in range(101)]
+    assert [answer.status_code for answer in answers] == [400] * 100 + [429]
+    async with house.visitor() as elsewhere:
+        await elsewhere.signed_in()
+
+
+async def test_people_who_know_their_password_are_not_limited(visitor: Visitor) -> None:
+    """Signing in any number of times is fine."""
+    await visitor.register()
+    for _ in range(15):
+        assert (await visitor.sign_in()).status_code == 200
+
+
+async def test_old_hashes_are_renewed(visitor: Visitor, house: House) -> None:
+    """When hashing has become harder, a password is hashed anew as its owner signs in."""
+    await visitor.register()
+    before = house.parts.passwords
+    house.use(Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)))
+    try:
+        assert (await visitor.sign_in()).status_code == 200
+        async with house.service.work.begin() as tx:
+            found = await store.by_email(tx, visitor.email)
+        assert found is not None
+        assert "t=2" in found.password_hash
+        assert (await visitor.sign_in()).status_code == 200
+    finally:
+        house.use(before)
+
+
+async def test_the_parameters_are_those_of_the_rfc() -> None:
+    """Passwords are hashed as RFC 9106 advises where memory is limited: argon2id, 64 MiB, three passes."""
+    assert (await Passwords().hash(PASSWORD)).startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+async def test_hashing_leaves_the_event_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a password is checked, the process goes on with everything else."""
+    passwords, hashing, go_on = Passwords(QUICK), asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(password_hash: str, password: str) -> bool:
+        loop.call_soon_threadsafe(hashing.set)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(10)
+        return True
+
+    monkeypatch.setattr(passwords, "_verify", slow)
+    checking = asyncio.create_task(passwords.verify(None, PASSWORD))
+    await hashing.wait()
+    go_on.set()
+    assert await checking
+
+
+async def test_a_fault_of_ours_is_no_failure_of_theirs(visitor: Visitor, house: House) -> None:
+    """When sessions cannot be kept for a moment, trying on does not lock anybody out."""
+    await visitor.register()
+    whole = house.parts
+
+    class Broken(type(whole.sessions)):  # type: ignore[misc]
+        async def start(self, *_: object) -> None:
+            raise ConnectionResetError
+
+    broken = replace(whole.sign_in, sessions=Broken(None))
+    house.service.app.state.parts = replace(whole, sign_in=broken)
+    try:
+        for _ in range(12):
+            answer = await visitor.sign_in()
+            assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
+    finally:
+        house.service.app.state.parts = whole
+    assert (await visitor.sign_in()).status_code == 200
