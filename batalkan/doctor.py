@@ -17,6 +17,7 @@ from batalkan.servers.place import is_free
 from runtime.settings import PORTS
 
 DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"
+BY_HAND = "python -m services.…"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Diagnosis:
         """For each command, the names of what keeps it from running; an empty list is a healthy command."""
         return {
             command: [finding.name for finding in self.findings if command in finding.needed_for and not finding.ok]
-            for command in (DEMO, LOCAL, COMPOSE, TEST)
+            for command in (DEMO, LOCAL, COMPOSE, BY_HAND, TEST)
         }
 
     @property
@@ -57,7 +58,7 @@ def diagnose(folder: Path = Path(".batalkan")) -> Diagnosis:
 
 
 def _python() -> Finding:
-    return Finding("Python", True, platform.python_version(), (DEMO, LOCAL, TEST))
+    return Finding("Python", True, platform.python_version(), (DEMO, LOCAL, BY_HAND, TEST))
 
 
 def _embedded() -> Finding:
@@ -105,7 +106,7 @@ def _chromium() -> Finding:
 def _ports() -> list[Finding]:
     gateway = int(os.environ.get("PORT", "8080"))
     services = [PORTS[name] for name in PORTS if find_spec(f"services.{name}") or find_spec(f"simulators.{name}")]
-    wanted = {gateway: (DEMO, COMPOSE), **dict.fromkeys(services, (LOCAL,))}
+    wanted = {gateway: (DEMO, LOCAL, COMPOSE), **dict.fromkeys(services, (BY_HAND,))}
     return [
         Finding(f"port {port}", free, "free" if free else "something listens there", commands)
         for port, commands in wanted.items()
