@@ -19,7 +19,7 @@ up: .venv/runtime.stamp ## serve; ARGS="--servers local": on private RabbitMQ, R
 	@.venv/bin/batalkan up $(ARGS)
 
 check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue of events
-	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff check --quiet --output-format concise .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
