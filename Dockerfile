@@ -18,6 +18,7 @@ ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFE
 WORKDIR /app
 COPY --from=packages /venv /venv
 COPY . .
-RUN python -m compileall -q .
+# Readable for others also when the checkout is not.
+RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 CMD ["python", "-m", "batalkan", "--help"]

@@ -1,0 +1,102 @@
+"""The whole of compose.yaml under a project name and on a port of its own, driven by the `docker` command."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).parents[2]
+OURS = ("accounts", "orders", "refunds")
+"""The services of ours that speak HTTP through the gateway."""
+
+T = TypeVar("T")
+
+
+def docker(*arguments: str, **variables: str) -> str:
+    """What the command says; raises AssertionError with everything it said when it fails."""
+    done = subprocess.run(  # noqa: S603 - the commands of these tests
+        ["docker", *arguments],  # noqa: S607 - whichever docker is found first
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+class Stack:
+    """One running copy of everything."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.first_logs = ""
+        """What had been written when everything was healthy for the first time."""
+
+    def compose(self, *arguments: str, profile: str = "tools", demonstration: bool = True) -> str:
+        """`docker compose …` for this copy."""
+        return docker(
+            "compose",
+            "--project-name",
+            self._project,
+            *arguments,
+            PORT=str(self._port),
+            MANAGEMENT_PORT="0",
+            COMPOSE_PROFILES=profile,
+            DEMONSTRATION="1" if demonstration else "0",
+        )
+
+    def up(self, *arguments: str, demonstration: bool = True) -> None:
+        """Start everything but the tools, and wait until it is healthy."""
+        try:
+            self.compose("up", "--build", "--wait", *arguments, profile="", demonstration=demonstration)
+        except AssertionError as failed:
+            raise AssertionError(f"{failed}\n{self.logs()[-5000:]}") from None
+        self.first_logs = self.first_logs or self.logs()
+
+    def logs(self) -> str:
+        """Everything that every container has written."""
+        return self.compose("logs", "--no-color")
+
+    def containers(self, *services: str) -> list[dict[str, Any]]:
+        """`docker inspect` of the containers, also of those that have done their work."""
+        found: list[dict[str, Any]] = json.loads(docker("inspect", *self.compose("ps", "-aq", *services).split()))
+        return found
+
+    def kill(self, container: dict[str, Any]) -> None:
+        """End a container as a crash would."""
+        docker("kill", container["Id"])
+
+    def is_internal(self, network: str) -> bool:
+        """Whether nothing outside can be reached through the network."""
+        if network == "none":
+            return True
+        (found,) = json.loads(docker("network", "inspect", network))
+        return bool(found["Internal"])
+
+    def run_in(self, service: str, *command: str) -> str:
+        """What a command says that is run inside the service's container."""
+        return self.compose("exec", "-T", service, *command)
+
+
+def service_of(container: dict[str, Any]) -> str:
+    """The name in compose.yaml."""
+    return str(container["Config"]["Labels"]["com.docker.compose.service"])
+
+
+def wait_for(look: Callable[[], T | None], seconds: float = 30) -> T:
+    """What `look` finds, as soon as it finds something."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, f"nothing within {seconds} s"
+        time.sleep(0.1)
+    return found

@@ -1,0 +1,54 @@
+"""What one service can reach of another's: nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.compose.stack import OURS, Stack, service_of
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
+
+SECRETS = {"broker_url", "database_url", "jwks.json", "redis_url"}
+
+TRESPASS = (Path(__file__).parent / "trespass.py").read_text()
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_service_has_its_own_secrets_only(stack: Stack, service: str) -> None:
+    """Private keys are with the one service that signs with them, and every URL names the service that holds it."""
+    own = {"accounts": {"signing_key.pem"}, "refunds": {"dana_private_key.pem"}}.get(service, set())
+    assert set(stack.run_in(service, "ls", "/run/secrets").split()) == SECRETS | own
+    for url in ("broker_url", "database_url", "redis_url"):
+        assert f"//{service}:" in stack.run_in(service, "cat", f"/run/secrets/{url}")
+
+
+def test_passwords_are_random_and_nowhere_else(stack: Stack) -> None:
+    """No two passwords are the same, and the servers' volumes hold hashes of them only."""
+    urls = [
+        stack.run_in(service, "cat", f"/run/secrets/{kind}_url") for service in OURS for kind in ("broker", "redis")
+    ]
+    passwords = {url.split(":")[2].split("@")[0] for url in urls}
+    assert len(passwords) == len(urls)
+    for server in ("postgres", "rabbitmq", "redis"):
+        held = stack.run_in(server, "sh", "-c", "cat /run/config/*")
+        assert not any(password in held for password in passwords), server
+
+
+def test_a_service_cannot_use_what_belongs_to_another(stack: Stack) -> None:
+    """With all that `orders` has, nobody reads another's data, speaks in its name, or comes in as a default user."""
+    refused = stack.run_in("orders", "python", "-c", TRESPASS).splitlines()
+    expected = ["database", "superuser", "key", "flush", "default", "queue", "forged", "guest"]
+    assert [line.split()[0] for line in refused] == expected
+
+
+def test_the_gateway_cannot_reach_the_servers(stack: Stack) -> None:
+    """The container that the outside talks to does not even know the servers' names."""
+    for server in ("postgres", "rabbitmq", "redis", "dana"):
+        found = stack.run_in("gateway", "sh", "-c", f"getent hosts {server} || echo unknown")
+        assert found.strip() == "unknown"
+
+
+def test_only_refunds_can_reach_the_wallet_provider(stack: Stack) -> None:
+    """The network of the DANA simulator has two members."""
+    networks = {service_of(one): set(one["NetworkSettings"]["Networks"]) for one in stack.containers()}
+    assert {service for service in networks if networks[service] & networks["dana"]} == {"dana", "refunds"}
