@@ -64,15 +64,11 @@ def up(
     from batalkan import here
     from batalkan.system import Where
 
-    if servers == "local":
-        from batalkan.local import serve
-
-        here.run(serve(data / "local", console=console, demonstration=demonstration))
-    elif servers:
+    where = Where(data, database_url, broker_url, redis_url, demonstration)
+    if servers not in ("", "local"):
         raise typer.BadParameter("only: local", param_hint="--servers")
-    else:
-        where = Where(data, database_url, broker_url, redis_url, demonstration)
-        here.run(here.up(where, host, port, console))
+    serve = here.up_on_servers if servers else here.up
+    here.run(serve(where, host, port, console))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Running the services in this process behind one port: `batalkan up` and `batalkan demo`."""
+"""Running the services behind one port: `batalkan up` and `batalkan demo`."""
 
 import asyncio
 import logging
@@ -10,9 +10,13 @@ from typing import Any
 import httpx
 import uvicorn
 from rich.console import Console
+from starlette.types import ASGIApp
 
-from batalkan import system
+from batalkan import local, system
+from batalkan.child import ChildFailed
 from batalkan.demo import Demo, DemoFailed, rupiah
+from batalkan.gateway import Gateway
+from batalkan.servers import FolderInUse, missing
 from batalkan.system import System, Where
 from batalkan.tap import Seen, Tap
 from runtime.embedded import DataFolderUnusable
@@ -51,18 +55,15 @@ async def serve_while(
         logging.getLogger(library).setLevel(logging.CRITICAL)
     tap = (lambda bus: Tap(bus, tell)) if tell else (lambda bus: bus)
     async with system.running(where, tap) as running:
-        config = uvicorn.Config(
-            running.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOPPING
-        )
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve([listening]))
+        http = server(running.app)
+        serving = asyncio.create_task(http.serve([listening]))
         doing = asyncio.ensure_future(do(running))
         try:
             await asyncio.wait({serving, doing}, return_when=asyncio.FIRST_COMPLETED)
             if doing.done() and await doing:
                 await serving
         finally:
-            server.should_exit = True
+            http.should_exit = True
             doing.cancel()
             await asyncio.wait({serving, doing})
 
@@ -71,7 +72,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs `main`; what is in the way becomes one line and exit code 1."""
     try:
         run_to_end(main)
-    except (CannotStart, DataFolderUnusable, DemoFailed) as error:
+    except (CannotStart, ChildFailed, DataFolderUnusable, DemoFailed, FolderInUse) as error:
         sys.exit(f"batalkan: {error}")
 
 
@@ -84,6 +85,30 @@ async def up(where: Where, host: str, port: int, console: Console) -> None:
         return True
 
     await serve_while(where, listening, say)
+
+
+async def up_on_servers(where: Where, host: str, port: int, console: Console) -> None:
+    """Serves until Ctrl-C, with a process for each service on private RabbitMQ, Redis and PostgreSQL."""
+    if lacking := missing():
+        raise CannotStart(f"not on this machine: {', '.join(lacking)}; `make servers` installs them where it may")
+    listening = bind(host, port)
+    console.print("Starting RabbitMQ, PostgreSQL and Redis, then the services …")
+    folder = where.folder / "local"
+    async with local.running(folder, demonstration=where.demonstration, say=console.print) as running:
+        console.print(f"\n[bold]Serving on http://{host}:{port}[/bold] until Ctrl-C; logs in {folder / 'logs'}")
+        for name, origins in running.origins.items():
+            console.print(f"  {name:>8} {' '.join(origins)}", soft_wrap=True)
+        for name, url in running.database_urls.items():
+            console.print(f"  export {name.upper()}_DATABASE_URL='{url}'", soft_wrap=True, highlight=False)
+        console.print(f"  RabbitMQ {running.servers.rabbitmq.admin_url}", soft_wrap=True)
+        await server(Gateway(running.transport())).serve([listening])
+
+
+def server(app: ASGIApp) -> uvicorn.Server:
+    """The HTTP server, which takes the process's signals while it serves."""
+    return uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOPPING)
+    )
 
 
 async def demo(where: Where, host: str, port: int, console: Console, *, then_serve: bool) -> None:

@@ -62,8 +62,11 @@ class Local:
 
     def client(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
         """A client that sees one origin, as behind the gateway; `timeout` in seconds."""
-        services = {name: self.origins[name] for name in SERVICES}
-        return httpx.AsyncClient(transport=ByPrefix(services), base_url="http://batalkan", timeout=timeout)
+        return httpx.AsyncClient(transport=self.transport(), base_url="http://batalkan", timeout=timeout)
+
+    def transport(self) -> ByPrefix:
+        """The way to the services, by the first segment of the path."""
+        return ByPrefix({name: self.origins[name] for name in SERVICES})
 
 
 @asynccontextmanager
