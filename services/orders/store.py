@@ -96,7 +96,11 @@ async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]
 
 async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """As `read`, and nobody else can change the order until the transaction ends."""
-    return await _one(tx, f"{_ORDER} where order_id = $1 for update of o", order_id)
+    order, now = await _one(tx, f"{_ORDER} where order_id = $1 for update of o", order_id)
+    if order is not None and order.status is Status.CANCELLED and order.cancellation is None:
+        # Cancelled while this waited for the lock: PostgreSQL then looks at the order anew, but not at what is joined.
+        return await read(tx, order_id)
+    return order, now
 
 
 async def _one(tx: Transaction, query: str, order_id: UUID) -> tuple[Order | None, datetime]:
