@@ -172,11 +172,15 @@ def _without_input(error: RequestValidationError) -> list[dict[str, Any]]:
     return [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
 
 
+_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Renamed in Python 3.13; a `code` is the same in every version."""
+
+
 class _Http(Problem):
     """What the framework refuses: unknown paths, wrong methods, bodies that are too large or not readable."""
 
     def __init__(self, error: HTTPException) -> None:
-        phrase = HTTPStatus(error.status_code).phrase
+        phrase = _PHRASES.get(error.status_code) or HTTPStatus(error.status_code).phrase
         super().__init__(error.detail)
         self.status = error.status_code  # type: ignore[misc]
         self.code = phrase.lower().replace(" ", "_").replace("-", "_")  # type: ignore[misc]
