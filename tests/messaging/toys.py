@@ -1,0 +1,141 @@
+"""A toy publisher and a toy hearer, made of the parts that every service is made of, each on its own database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+
+from runtime.bus import Bus
+from runtime.database import Database
+from runtime.deadlines import DeadlineHandler, Deadlines
+from runtime.events import Event
+from runtime.inbox import Consumer, Handlers
+from runtime.outbox import Relay
+from runtime.parked import Parked, Replays, listing
+from runtime.work import Transaction, Work
+from tests.conftest import BusOf, Databases
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+TIMEOUT = 20.0
+T = TypeVar("T")
+
+
+class Counted(
+    Event, name="Counted", version=1, subject="thing", published_by=("orders", "chat"), heard_by=("refunds",)
+):
+    """Something was counted."""
+
+    thing: str
+    number: Annotated[int, Field(ge=0, strict=True)]
+    note: str = ""
+
+
+class Noted(Event, name="Noted", version=1, subject="thing", published_by=("refunds",)):
+    """What `Counted` is answered with. Nobody hears it."""
+
+    thing: str
+    number: int
+
+
+async def write_down(tx: Transaction, event: Counted) -> list[Event]:
+    """The effect of `Counted`, which must happen once."""
+    await tx.connection.execute(
+        "insert into effects (thing, number, note) values ($1, $2, $3)", event.thing, event.number, event.note
+    )
+    return [Noted(thing=event.thing, number=event.number)]
+
+
+class Toy:
+    """One service, or one replica of it."""
+
+    def __init__(self, service: str, url: str, bus: Bus, handlers: Handlers, deadlines: dict[str, DeadlineHandler]):
+        self.url = url
+        self.bus = bus
+        self.database = Database(url)
+        self.work = Work(service, self.database)
+        self.relay = Relay(service, self.database, bus, ["refunds"] if service == "orders" else [])
+        self.work.wake_relay = self.relay.wake
+        self.consumer = Consumer(self.work, bus, handlers)
+        self.replays = Replays(self.work, self.consumer)
+        self.deadlines = Deadlines(self.work, deadlines)
+
+    async def say(self, *numbers: int, thing: str = "a") -> None:
+        """Publishes `Counted`, all of it in one transaction."""
+        async with self.work.begin() as tx:
+            tx.publish(*(Counted(thing=thing, number=number) for number in numbers))
+
+    async def fetch(self, query: str, *arguments: object) -> list[Any]:
+        """The first column of what the query finds."""
+        async with self.database.connection() as connection:
+            return [row[0] for row in await connection.fetch(query, *arguments)]
+
+    async def effects(self) -> list[int]:
+        """The numbers written down so far, in that order."""
+        return await self.fetch("select number from effects order by place")
+
+    async def outbox(self) -> int:
+        """How many events wait in the outbox."""
+        return len(await self.fetch("select seq from outbox"))
+
+    async def parked(self) -> list[Parked]:
+        """What is set aside."""
+        async with self.database.connection() as connection:
+            return await listing(connection)
+
+
+class Toys:
+    """Makes toys, and closes them in the end."""
+
+    def __init__(self, bus: BusOf, databases: Databases) -> None:
+        self.bus = bus
+        self._databases = databases
+        self._made: list[Toy] = []
+
+    async def orders(self) -> Toy:
+        """A publisher."""
+        return await self.on(await self._databases.fresh("orders", MIGRATIONS), "orders", {})
+
+    async def refunds(self, handler: Callable[[Transaction, Counted], Awaitable[list[Event]]] = write_down) -> Toy:
+        """One who hears."""
+        return await self.on(await self._databases.fresh("refunds", MIGRATIONS), "refunds", {Counted: handler})
+
+    async def on(
+        self, url: str, service: str, handlers: Handlers, deadlines: dict[str, DeadlineHandler] | None = None
+    ) -> Toy:
+        """A service on that very database: a second one there is a replica."""
+        toy = Toy(service, url, self.bus(service), handlers, deadlines or {})
+        self._made.append(toy)
+        await toy.database.connect()
+        return toy
+
+    async def close(self) -> None:
+        """Disconnects them."""
+        for toy in self._made:
+            await toy.database.close()
+
+
+@asynccontextmanager
+async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs the loops beside the block, then stops them; one that ends by itself fails the test."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert not ended, [task.exception() for task in ended if not task.cancelled()]
+
+
+async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
+    """Asks until the answer is the expected one."""
+    last: object = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TIMEOUT):
+            while (last := await ask()) != expected:
+                await asyncio.sleep(0.01)
+    assert last == expected
