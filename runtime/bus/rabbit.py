@@ -137,23 +137,24 @@ class _RabbitPublisher:
         await _close(self._connection)
 
 
+def queue_arguments(service: str) -> FieldTable:
+    """With what the queue of a service is declared; RabbitMQ refuses whoever declares it otherwise."""
+    return {
+        "x-queue-type": "quorum",
+        # One replica at a time, or else two events of one subject could be handled side by side.
+        "x-single-active-consumer": True,
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": f"{service}.dead",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
 async def _declare(channel: AbstractChannel, service: str, routing_keys: Sequence[str]) -> AbstractQueue:
     """The queue of a service, bound to what it hears, and where its dead letters go."""
     await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     dead = await channel.declare_exchange(f"{service}.dead", ExchangeType.FANOUT, durable=True)
-    queue = await channel.declare_queue(
-        service,
-        durable=True,
-        arguments={
-            "x-queue-type": "quorum",
-            # One replica at a time, or else two events of one subject could be handled side by side.
-            "x-single-active-consumer": True,
-            "x-delivery-limit": DELIVERY_LIMIT,
-            "x-dead-letter-exchange": dead.name,
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-        },
-    )
+    queue = await channel.declare_queue(service, durable=True, arguments=queue_arguments(service))
     for routing_key in routing_keys:
         await queue.bind(EXCHANGE, routing_key)
     graveyard = await channel.declare_queue(f"{service}.dead", durable=True, arguments={"x-queue-type": "quorum"})
