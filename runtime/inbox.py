@@ -91,7 +91,7 @@ class Consumer:
     async def _finish(self, subscription: Subscription, deliveries: Sequence[Delivery], suspect: bool) -> None:
         """Handles and acknowledges, what comes again one by one.
 
-        By that the first delivery of a subscription is the one that was in hand when the service went down the last time: a
+        By that the first delivery of a subscription is the one that was in hand when the service last went down: a
         suspect, and the only one, however often its neighbours were delivered together with it.
         """
         messages = [self._read(delivery) for delivery in deliveries]
@@ -106,12 +106,13 @@ class Consumer:
         """Returns once every message has had its effect or is parked, for good; waits out passing faults."""
         started = perf_counter()
         try:
-            await self._together(messages)
+            if len(messages) > 1:
+                await self._together(messages)
+                messages = []
         except Exception as error:
-            if len(messages) > 1 or not is_passing(error):
-                log.warning("a batch of %d is taken apart: %r", len(messages), error)
-            for message in messages:
-                await self._alone(message)
+            log.warning("a batch of %d is taken apart: %r", len(messages), error)
+        for message in messages:
+            await self._alone(message)
         HANDLING_SECONDS.labels(self._work.service).observe(perf_counter() - started)
 
     def _read(self, delivery: Delivery) -> Read:
