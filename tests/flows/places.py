@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
+from argon2 import PasswordHasher
 
 from batalkan import local, system
 from batalkan.invariants import Books, check
@@ -88,15 +90,20 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[Place]:
         buses.append(bus)
         return bus
 
-    async with system.running(Where(folder, database_url, dana_timeout=0.3), tap) as running:
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # what real ones cost is not what this is about
+    where = Where(folder, database_url, dana_timeout=0.3)
+    hashing = patch("services.accounts.passwords.PasswordHasher", lambda: quick)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(hashing)
+        running = await stack.enter_async_context(system.running(where, tap))
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://batalkan")
+        await stack.enter_async_context(http)
 
         def hurry() -> None:
             for service in running.services.values():
                 service.work.wake_deadlines()
 
-        transport = httpx.ASGITransport(running.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://batalkan") as http:
-            yield Place(http, running.dana, running.database_urls, lambda _: buses[0], full=False, hurry=hurry)
+        yield Place(http, running.dana, running.database_urls, lambda _: buses[0], full=False, hurry=hurry)
 
 
 @asynccontextmanager
