@@ -223,6 +223,29 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
 
 
 @app.command()
+def check(
+    data: Folder = DATA,
+    dana: Annotated[str, typer.Option(help="The DANA simulator's origin, to hold its journal against the books.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Look whether every rupiah is right: ledger, orders, refunds, DANA's journal. Exit code 1 if one is not."""
+    from batalkan.operate import check_money, database_urls
+
+    books = _run(check_money(database_urls(_env(), data), dana))
+    if as_json:
+        console.print_json(json.dumps(asdict(books)))
+    else:
+        for sentence in books.broken:
+            console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
+        console.print(
+            f"the ledger sums to {books.ledger_sum}; {books.cancelled_paid_orders} cancelled, paid orders; "
+            f"{books.refunds} refunds, {books.open_refunds} of them on their way",
+            soft_wrap=True,
+        )
+    raise typer.Exit(1 if books.broken or books.ledger_sum else 0)
+
+
+@app.command()
 def doctor(data: Folder = DATA, as_json: Json = False) -> None:
     """What this machine has, which ports are free, and what is missing for which command."""
     from batalkan.doctor import diagnose

@@ -136,7 +136,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         for guided in demos:
             guided.see(event)
 
-    console.print(f"All services in one process, on {origin}, data in {where.folder}\n", soft_wrap=True)
+    console.print(f"All services in one process, on {origin}, data in {where.folder.absolute()}\n", soft_wrap=True)
     await serve_while(where, listening, guide, tell)
 
 
