@@ -113,7 +113,7 @@ def _settings(
     common = {"HOST": "127.0.0.1", "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info")}
     shared = {**common, "TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1" if demonstration else "0"}
     own = {
-        "accounts": {"SIGNING_KEY": str(keys.signing_key), "REGISTRATIONS_PER_HOUR": "100000"},
+        "accounts": {"SIGNING_KEY": str(keys.signing_key)},
         "orders": {},
         "refunds": {
             "DANA_URL": dana_url,

@@ -89,7 +89,6 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
             "DANA_URL": "http://dana",
             "DANA_TIMEOUT": str(where.dana_timeout),
-            "REGISTRATIONS_PER_HOUR": "100000",
         }
     )
     shared = open_bus(where.broker_url, "batalkan")
