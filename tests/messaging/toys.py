@@ -109,13 +109,13 @@ class Shelf:
     """Databases of toys that are done with, emptied for the next ones: faster than making them."""
 
     def __init__(self, databases: Databases) -> None:
-        self._databases = databases
+        self.databases = databases
         self._free: dict[str, list[str]] = {}
 
     async def take(self, service: str) -> str:
         """The URL of an empty database."""
         free = self._free.setdefault(service, [])
-        return free.pop() if free else await self._databases.fresh(service, MIGRATIONS)
+        return free.pop() if free else await self.databases.fresh(service, MIGRATIONS)
 
     async def give_back(self, service: str, url: str) -> None:
         """Empties the database."""
@@ -137,6 +137,7 @@ class Toys:
 
     def __init__(self, bus: BusOf, shelf: Shelf) -> None:
         self.bus = bus
+        self.databases = shelf.databases
         self._shelf = shelf
         self._taken: list[tuple[str, str]] = []
         self._made: list[Toy] = []
