@@ -83,20 +83,22 @@ async def test_a_bad_message_harms_itself_only(toys: Toys) -> None:
 
 async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that is restarted between two attempts goes on counting where it was."""
-    attempts = 0
+    attempts, fourth = 0, asyncio.Event()
     monkeypatch.setattr(inbox, "STOPPING", 0.01)
 
     async def fail(tx: Transaction, event: Counted) -> Sequence[Event]:
         nonlocal attempts
         attempts += 1
         if attempts == 4:
+            fourth.set()
             await asyncio.Event().wait()  # the service is stopped during the fourth attempt
         raise ValueError(event.number)
 
     refunds = await toys.refunds(fail)
     async with running(refunds.consumer.run()):
         await toys.send(message(1))
-        await becomes(refunds.count("failures where failures = 3"), 1)
+        await fourth.wait()
+    assert await refunds.fetch("select failures from failures") == [3]
     async with running(refunds.consumer.run()):
         await becomes(refunds.count("parked"), 1)
     assert attempts == 3 + 1 + 2
