@@ -99,7 +99,8 @@ async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pyt
         await toys.send(message(1))
         await fourth.wait()
     assert await refunds.fetch("select failures from failures") == [3]
-    async with running(refunds.consumer.run()):
+    restarted = await toys.on(refunds.url, "refunds", {Counted: fail})
+    async with running(restarted.consumer.run()):
         await becomes(refunds.count("parked"), 1)
     assert attempts == 3 + 1 + 2
     assert await refunds.count("failures")() == 0
@@ -138,6 +139,31 @@ async def test_wrong_use_of_the_database_does_not_hold_up_the_queue(toys: Toys) 
         await toys.send(message(1), message(2))
         await becomes(refunds.effects, [2])
     assert len(await refunds.parked()) == 1
+
+
+async def test_what_is_acknowledged_is_in_the_database(toys: Toys) -> None:
+    """At the moment of an acknowledgement, effects and parked messages are committed: a crash then loses nothing."""
+    settled: list[int] = []
+
+    async def fail_at_odd(tx: Transaction, event: Counted) -> Sequence[Event]:
+        if event.number % 2:
+            raise ValueError("odd")
+        return await write_down(tx, event)
+
+    refunds = await toys.refunds(fail_at_odd)
+    refunds.consumer._bus = bus = Unreliable(refunds.bus)
+
+    async def look() -> None:
+        settled.append(await refunds.count("effects")() + await refunds.count("parked")())
+
+    bus.before_acknowledging = look
+    async with running(refunds.consumer.run()):
+        for number in range(4):
+            await toys.send(message(number))
+            await becomes(refunds.count("effects"), number // 2 + 1)
+            await becomes(refunds.count("parked"), (number + 1) // 2)
+
+    assert settled == [1, 2, 3, 4]
 
 
 async def test_a_crash_before_the_commit_loses_nothing(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
