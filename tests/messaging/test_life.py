@@ -165,6 +165,7 @@ serve("refunds", build)
 """
 
 
+@pytest.mark.processes
 async def test_the_process_of_a_service_that_gave_up_ends_with_an_error(embedded_toys: Toys) -> None:
     """Whoever supervises the process sees that it failed, and why."""
     environment = {"DATABASE_URL": await embedded_toys.database("refunds"), "PORT": "0"}
