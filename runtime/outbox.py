@@ -26,6 +26,8 @@ LEASE = {
     "tcp_keepalives_count": "3",
 }
 """By these the server takes the lock from a leader whose process stands still or whose machine is gone."""
+PLANS = {"enable_seqscan": "off"}
+"""What was published leaves the table empty but, until it is vacuumed, as large as it was: never read all of it."""
 CHANNEL = "outbox"
 MAX_DATA = MAX_BODY - 4096
 """Bytes: leaves room for the envelope."""
@@ -154,7 +156,10 @@ class Relay:
 
     async def _lead(self, patience: Patience) -> None:
         connection = await asyncpg.connect(
-            self._database.url, timeout=ACQUIRE_TIMEOUT, command_timeout=COMMAND_TIMEOUT, server_settings=LEASE
+            self._database.url,
+            timeout=ACQUIRE_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings={**LEASE, **PLANS},
         )
         try:
             while not await connection.fetchval("select pg_try_advisory_lock($1)", LEADER_LOCK):
