@@ -25,6 +25,8 @@ from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
 from runtime.telemetry import REQUESTS
 from runtime.work import Work
 
+BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""By name, because the framework answers what is caught as an `Exception` and then raises it all the same."""
 TRIES = 3
 """How often a route runs at the most when the database lets another transaction win."""
 
@@ -105,7 +107,7 @@ def create_app(service: str, description: str, ready: Callable[[], Awaitable[Map
     )
     app.add_middleware(LimitBody)
     app.add_middleware(Tell, service=service)
-    for error in (Problem, RequestValidationError, HTTPException, Exception):
+    for error in (Problem, RequestValidationError, HTTPException, *BROKEN, Exception):
         app.add_exception_handler(error, _answer_error)
 
     waiting: dict[int | str, dict[str, Any]] = {
@@ -163,7 +165,7 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         return _Http(error)
     if is_passing(error):
-        return DatabaseUnavailable("The database broke off; nothing was changed. Try again.")
+        return DatabaseUnavailable("The database broke off before it could say that all is done. Try again.")
     log.error("a request failed", exc_info=error)
     return Problem("This is our fault, and it was logged.")
 

@@ -38,6 +38,10 @@ class Unreliable:
         """As the bus does."""
         return _Subscription(self, await self.bus.subscribe(queue, routing_keys))
 
+    async def faults_left(self) -> int:
+        """How many faults are still to happen."""
+        return self.refuse + self.lose_confirms + self.lose_acknowledgements + self.fail_closing
+
     def happens(self, fault: str) -> bool:
         """Whether the fault happens now."""
         left: int = getattr(self, fault)

@@ -53,3 +53,11 @@ async def embedded_toys(memory_bus: BusOf, embedded_shelf: Shelf) -> AsyncIterat
     made = Toys(memory_bus, embedded_shelf)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def toys_on_rabbit(rabbit_bus: BusOf, server_shelf: Shelf) -> AsyncIterator[Toys]:
+    """Services to try things with that only RabbitMQ can show."""
+    made = Toys(rabbit_bus, server_shelf)
+    yield made
+    await made.close()

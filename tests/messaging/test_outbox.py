@@ -161,10 +161,11 @@ async def test_the_leader_hears_of_what_another_replica_wrote(toys: Toys, monkey
     monkeypatch.setattr(outbox, "POLL", 60)
     async with running(refunds.consumer.run()):
         await becomes(refunds.hears, True)
-        async with running(first.relay.run(), second.relay.run()):
+        async with running(first.relay.run()):
             await becomes(first.leads, True)
-            await second.say(1)
-            await becomes(refunds.effects, [1])
+            async with running(second.relay.run()):
+                await second.say(1)
+                await becomes(refunds.effects, [1])
 
 
 async def test_what_nobody_told_the_relay_of_leaves_by_the_timer(toys: Toys) -> None:

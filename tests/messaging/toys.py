@@ -1,7 +1,8 @@
 """A toy publisher and a toy hearer, made of the parts that every service is made of, each on its own database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -9,13 +10,14 @@ from typing import Annotated, Any, TypeVar
 import asyncpg
 from pydantic import Field
 
-from runtime.bus import Bus
+from runtime.bus import Bus, BusError, Message, Publisher
 from runtime.database import Database
 from runtime.deadlines import DeadlineHandler, Deadlines
 from runtime.events import Event
 from runtime.inbox import Consumer, Handlers
 from runtime.outbox import Relay
 from runtime.parked import Parked, Replays, listing
+from runtime.story import new_id, new_traceparent
 from runtime.work import Transaction, Work
 from tests.conftest import BusOf, Databases
 
@@ -85,9 +87,17 @@ class Toy:
         """Whether it listens on its queue."""
         return self.consumer.connected
 
+    def count(self, what: str) -> Callable[[], Awaitable[int]]:
+        """Asks how many rows there are of that."""
+
+        async def ask() -> int:
+            return len(await self.fetch(f"select 1 from {what}"))  # noqa: S608
+
+        return ask
+
     async def outbox(self) -> int:
         """How many events wait in the outbox."""
-        return len(await self.fetch("select seq from outbox"))
+        return await self.count("outbox")()
 
     async def parked(self) -> list[Parked]:
         """What is set aside."""
@@ -99,13 +109,13 @@ class Shelf:
     """Databases of toys that are done with, emptied for the next ones: faster than making them."""
 
     def __init__(self, databases: Databases) -> None:
-        self._databases = databases
+        self.databases = databases
         self._free: dict[str, list[str]] = {}
 
     async def take(self, service: str) -> str:
         """The URL of an empty database."""
         free = self._free.setdefault(service, [])
-        return free.pop() if free else await self._databases.fresh(service, MIGRATIONS)
+        return free.pop() if free else await self.databases.fresh(service, MIGRATIONS)
 
     async def give_back(self, service: str, url: str) -> None:
         """Empties the database."""
@@ -127,15 +137,17 @@ class Toys:
 
     def __init__(self, bus: BusOf, shelf: Shelf) -> None:
         self.bus = bus
+        self.databases = shelf.databases
         self._shelf = shelf
         self._taken: list[tuple[str, str]] = []
         self._made: list[Toy] = []
+        self._sending: list[asyncio.Task[None]] = []
 
     async def orders(self, handlers: Handlers | None = None) -> Toy:
         """A publisher."""
         return await self.on(await self.database("orders"), "orders", handlers or {})
 
-    async def refunds(self, handler: Callable[[Transaction, Counted], Awaitable[list[Event]]] = write_down) -> Toy:
+    async def refunds(self, handler: Callable[[Transaction, Counted], Awaitable[Sequence[Event]]] = write_down) -> Toy:
         """One who hears."""
         return await self.on(await self.database("refunds"), "refunds", {Counted: handler})
 
@@ -153,12 +165,53 @@ class Toys:
         await toy.database.connect()
         return toy
 
+    async def send(self, *messages: Message, bus: Bus | None = None) -> None:
+        """Publishes as `orders`, past any outbox, once `refunds` can hear it; does not wait for the confirms."""
+        bus = bus or self.bus("orders")
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                with suppress(BusError):
+                    publisher = await bus.publisher(["refunds"])
+                    break
+                await asyncio.sleep(0.01)
+        self._sending.append(asyncio.create_task(_send(publisher, messages)))
+
     async def close(self) -> None:
         """Disconnects them, and leaves nothing behind."""
+        for sending in self._sending:
+            sending.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
         for toy in self._made:
             await toy.database.close()
         for service, url in self._taken:
             await self._shelf.give_back(service, url)
+
+
+async def _send(publisher: Publisher, messages: Sequence[Message]) -> None:
+    try:
+        await publisher.publish(messages)
+    finally:
+        await publisher.close()
+
+
+def message(number: int, thing: str = "a", **changes: object) -> Message:
+    """`Counted` as `orders` would publish it, with changes to its envelope."""
+    envelope = {
+        "specversion": "1.0",
+        "id": str(new_id()),
+        "source": "orders",
+        "type": "Counted",
+        "subject": thing,
+        "time": "2025-01-31T12:00:00Z",
+        "datacontenttype": "application/json",
+        "dataschema": Counted.dataschema(),
+        "correlationid": str(new_id()),
+        "causationid": str(new_id()),
+        "sequence": 1,
+        "traceparent": new_traceparent(),
+        "data": {"thing": thing, "number": number, "note": ""},
+    }
+    return Message("orders.Counted", json.dumps(envelope | changes).encode())
 
 
 @asynccontextmanager
