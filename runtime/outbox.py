@@ -58,7 +58,7 @@ order by e.n
 """
 
 _TAKE = """
-delete from outbox where seq in (select seq from outbox order by seq limit $1)
+delete from outbox where seq = any(array(select seq from outbox order by seq limit $1))
 returning seq, event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent,
           data, sequence, to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time
 """

@@ -23,7 +23,7 @@ async def decide(tx: Transaction, request: OrderCancelRequested) -> Sequence[Eve
 
 async def show_refund(tx: Transaction, issued: RefundIssued) -> Sequence[Event]:
     """The money has arrived: the order says so."""
-    refund = store.Refund(issued.refund_id, "issued", issued.amount, issued.destination)
+    refund = domain.Refund(issued.refund_id, "issued", issued.amount, issued.destination)
     await store.note_refund(tx, issued.order_id, refund, tx.sequence)
     return []
 
@@ -32,7 +32,7 @@ async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]
     """The money is late: the order says so, and does not claim otherwise."""
     order, _ = await store.read(tx, delayed.order_id)
     if order is not None:
-        refund = store.Refund(delayed.refund_id, "sending", order.paid_amount, delayed.destination)
+        refund = domain.Refund(delayed.refund_id, "sending", order.paid_amount, delayed.destination)
         await store.note_refund(tx, delayed.order_id, refund, tx.sequence)
     return []
 
