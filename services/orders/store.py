@@ -1,6 +1,6 @@
 """The only file of `orders` with SQL. Every function works inside the transaction that it is given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -229,18 +229,20 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
     return replace(_next(order, Status.CANCELLED, at), cancellation=cancellation)
 
 
-async def note_refund(tx: Transaction, order_id: UUID, refund: Refund, sequence: int) -> None:
-    """Keeps what was said last about a refund; what is heard late, after something newer, changes nothing."""
+async def note_refunds(tx: Transaction, told: Sequence[tuple[UUID, Refund, int]]) -> None:
+    """Keeps what was said last about refunds: (order, refund, sequence); what is heard late, after something newer,
+    changes nothing."""
+    rows = [
+        (order_id, refund.refund_id, refund.state, refund.amount, refund.destination, sequence)
+        for order_id, refund, sequence in told
+    ]
     await tx.connection.execute(
         "insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence) "
-        "values ($1, $2, $3, $4, $5, $6) on conflict (order_id) do update set state = excluded.state, "
+        "select distinct on (order_id) * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], "
+        "$6::integer[]) as one (order_id, refund_id, state, amount, destination, sequence) "
+        "order by order_id, sequence desc on conflict (order_id) do update set state = excluded.state, "
         "destination = excluded.destination, sequence = excluded.sequence where r.sequence < excluded.sequence",
-        order_id,
-        refund.refund_id,
-        refund.state,
-        refund.amount,
-        refund.destination,
-        sequence,
+        *map(list, zip(*rows, strict=True)),
     )
 
 
