@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from batalkan.servers import LocalServers
-from runtime.bus import BusError, Message, rabbit
+from runtime.bus import BusError, Delivery, Message, rabbit
 from runtime.bus.rabbit import RabbitBus
 from runtime.events import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
@@ -194,3 +194,36 @@ async def test_a_broker_that_falls_silent_is_noticed(
             servers.rabbitmq.resume()
         await becomes(refunds.effects, [1, 2, 3])
         await becomes(orders.outbox, 0)
+
+
+async def test_publishing_and_consuming_go_over_connections_of_their_own(
+    servers: LocalServers, toys_on_rabbit: Toys
+) -> None:
+    """A broker that holds back who publishes, because it is short of memory, does not hold back who consumes."""
+    async with wire(servers.rabbitmq.url("refunds")) as line:
+        bus = RabbitBus(line.url, "refunds")
+        refunds = await toys_on_rabbit.refunds()
+        refunds.relay._bus = refunds.consumer._bus = bus
+        async with running(refunds.relay.run(), refunds.consumer.run()):
+            await becomes(refunds.leads, True)
+            await becomes(refunds.hears, True)
+            assert line.connections == 2
+
+
+@pytest.mark.usefixtures("queue")
+async def test_no_more_is_fetched_than_can_be_in_hand(rabbit_bus: BusOf) -> None:
+    """Of a long queue, a service holds a bounded part; the rest stays at the broker until that is done with."""
+    publisher = await rabbit_bus("orders").publisher(["refunds"])
+    await publisher.publish([Message(KEY, b"")] * (rabbit.PREFETCH + 10))
+    await publisher.close()
+    subscription = await rabbit_bus("refunds").subscribe("refunds", [KEY])
+    taken: list[Delivery] = []
+    while len(taken) < rabbit.PREFETCH:
+        taken += await subscription.take(1000)
+    assert len(taken) == rabbit.PREFETCH
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await subscription.take(1)
+    await subscription.acknowledge(taken[-1])
+    assert await subscription.take(1)
+    await subscription.close()

@@ -42,7 +42,8 @@ async def accepted(toy: Toy, number: int) -> bool:
     try:
         await toy.say(number)
     except Exception as error:
-        assert is_passing(error)
+        if not is_passing(error):
+            raise
         return False
     return True
 

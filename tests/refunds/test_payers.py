@@ -59,24 +59,27 @@ async def test_a_payer_that_is_stopped_amid_a_call(
 async def test_a_payer_that_is_overtaken_has_no_say(branch: Branch, caplog: pytest.LogCaptureFixture) -> None:
     """A call that takes longer than anybody waits is left behind: another worker asks, and what the slow one hears at
     last is of no account."""
-    async with branch.opened() as quick:
-        async with branch.opened(patience="30") as slow:
-            buyer = await slow.buyer(linked=True)
-            branch.dana.fails("timeout_after", seconds=60, times=1)
-            order_id = await buyer.cancel()
-            await happens(branch.dana.is_called)
-            await quick.later(LATER)
-            await quick.ears.hear(order_id, "RefundIssued")
-            branch.dana.wakes()
-        assert quick.ears.names(order_id) == ["RefundIssued"]
-        assert not [record for record in caplog.records if record.levelname == "ERROR"]
-        await quick.agrees()
+    caplog.set_level("INFO", "services.refunds.payer")
+    async with branch.opened(patience="30") as one, branch.opened(patience="30") as other:
+        buyer = await one.buyer(linked=True)
+        branch.dana.fails("timeout_after", seconds=60, times=1)
+        order_id = await buyer.cancel()
+        await happens(branch.dana.is_called)
+        await one.later(LATER)
+        other.service.work.wake_deadlines()
+        await one.ears.hear(order_id, "RefundIssued")
+        branch.dana.wakes()
+        await one.agrees()
+    # The services have waited for the slow call before they closed.
+    assert one.ears.names(order_id) == ["RefundIssued"]
+    assert "too late to count" in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_call_that_takes_too_long_is_broken_off(branch: Branch) -> None:
     """When DANA does not answer within its time, before or after paying, it is asked, and the money arrives once."""
     async with branch.opened(patience="0.3") as bank:
-        for mode in ("slow", "timeout_before", "timeout_after"):
+        for mode in ("slow", "timeout_after"):
             buyer = await bank.buyer(linked=True)
             branch.dana.fails(mode, seconds=60, times=1)
             refund, events = await buyer.refunded()
@@ -91,10 +94,10 @@ async def test_two_payers_pay_once(mode: str, branch: Branch) -> None:
     async with branch.opened() as one, branch.opened() as other:
         buyer = await one.buyer(linked=True)
         branch.dana.fails(mode, seconds=0, times=6)
-        await asyncio.gather(*(buyer.cancel() for _ in range(16)))
+        await asyncio.gather(*(buyer.cancel() for _ in range(10)))
         await asyncio.gather(all_issued(one), all_issued(other))
         rows = await one.fetch("select destination from refunds")
-        assert [row["destination"] for row in rows] == ["dana"] * 16
+        assert [row["destination"] for row in rows] == ["dana"] * 10
 
 
 async def test_a_long_line_is_not_let_in_at_once(branch: Branch) -> None:
@@ -103,14 +106,14 @@ async def test_a_long_line_is_not_let_in_at_once(branch: Branch) -> None:
     async with branch.opened(patience="30") as bank:
         buyer = await bank.buyer(linked=True)
         branch.dana.fails("timeout_before", seconds=60)
-        await asyncio.gather(*(buyer.cancel() for _ in range(2 * IN_LINE)))
+        await asyncio.gather(*(buyer.cancel() for _ in range(IN_LINE + 10)))
         await happens(branch.dana.is_called)
         taken = await bank.fetch("select from refunds where state = 'sending'")
         assert AT_ONCE <= len(taken) <= IN_LINE
         branch.dana.wakes()
         await all_issued(bank)
         rows = await bank.fetch("select destination from refunds")
-        assert [row["destination"] for row in rows] == ["dana"] * 2 * IN_LINE
+        assert [row["destination"] for row in rows] == ["dana"] * (IN_LINE + 10)
 
 
 async def test_what_waited_too_long_is_not_sent(branch: Branch, caplog: pytest.LogCaptureFixture) -> None:

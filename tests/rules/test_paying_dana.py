@@ -119,4 +119,4 @@ class PayingDana(RuleBasedStateMachine):
 
 TestPayingDana = PayingDana.TestCase
 TestPayingDana.__doc__ = """Whatever is lost, late, refused or dead, the money arrives exactly once."""
-TestPayingDana.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestPayingDana.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
