@@ -81,22 +81,45 @@ async def running(
     `dana_timeout` how many seconds refunds waits for DANA; `say` is told of processes that end unasked and are started
     again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
     """
-    async with LocalServers(folder / "servers" if folder else None) as servers:
-        place = folder or servers.folder
-        keys = await asyncio.to_thread(make_keys, place / "keys")
-        counts = {name: (replicas or {}).get(name, 1) for name in SERVICES} | {DANA: 1}
-        free = iter(_free_ports(sum(counts.values())))
-        ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
-        origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
-        told = _settings(servers, keys, origins[DANA][0], dana_timeout, place / "dana.sqlite", demonstration)
-        async with Processes(place / "logs", say=say) as processes:
-            for name, taken in ports.items():
-                for number, port in enumerate(taken, start=1):
-                    processes.add(name if number == 1 else f"{name}-{number}", {**told[name], "PORT": str(port)})
-            await processes.start()
-            async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
-                urls = {name: servers.postgres.url(name) for name in SERVICES}
-                yield Local(servers, processes, origins, urls, keys, dana)
+    async with (
+        LocalServers(folder / "servers" if folder else None) as servers,
+        running_on(
+            servers,
+            folder or servers.folder,
+            replicas=replicas,
+            demonstration=demonstration,
+            dana_timeout=dana_timeout,
+            say=say,
+        ) as local,
+    ):
+        yield local
+
+
+@asynccontextmanager
+async def running_on(
+    servers: LocalServers,
+    place: Path,
+    *,
+    replicas: Mapping[str, int] | None = None,
+    demonstration: bool = True,
+    dana_timeout: float = 8.0,
+    say: Callable[[str], None] = print,
+) -> AsyncIterator[Local]:
+    """As `running`, on servers that run already; keys and logs are in `place`."""
+    keys = await asyncio.to_thread(make_keys, place / "keys")
+    counts = {name: (replicas or {}).get(name, 1) for name in SERVICES} | {DANA: 1}
+    free = iter(_free_ports(sum(counts.values())))
+    ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
+    origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
+    told = _settings(servers, keys, origins[DANA][0], dana_timeout, place / "dana.sqlite", demonstration)
+    async with Processes(place / "logs", say=say) as processes:
+        for name, taken in ports.items():
+            for number, port in enumerate(taken, start=1):
+                processes.add(name if number == 1 else f"{name}-{number}", {**told[name], "PORT": str(port)})
+        await processes.start()
+        async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
+            urls = {name: servers.postgres.url(name) for name in SERVICES}
+            yield Local(servers, processes, origins, urls, keys, dana)
 
 
 def _settings(

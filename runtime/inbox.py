@@ -11,6 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from time import perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,7 +22,6 @@ from runtime.bus import Bus, BusError, Delivery, Subscription
 from runtime.database import is_passing
 from runtime.events import Envelope, Event, EventReader, UnreadableEvent
 from runtime.patience import Patience
-from runtime.story import telling
 from runtime.telemetry import EVENTS_DUPLICATE, EVENTS_HANDLED, EVENTS_PARKED, HANDLING_SECONDS
 from runtime.work import Transaction, Work
 
@@ -37,7 +38,17 @@ STOPPING = 3.0
 
 Handler = Callable[[Transaction, Any], Awaitable[Sequence[Event]]]
 """Acts on one event and returns the events that follow; raising means that nothing happened."""
-Handlers = Mapping[type[Event], Handler]
+
+
+@dataclass(frozen=True)
+class Together:
+    """A handler of all the events of its kind that stand one after the other in a batch, for what comes often: it needs
+    as many statements for all of them as for one. What follows from each it says within `tx.hearing(envelope)`."""
+
+    handle: Callable[[Transaction, Sequence[Envelope[Any]]], Awaitable[None]]
+
+
+Handlers = Mapping[type[Event], Handler | Together]
 
 T = TypeVar("T")
 
@@ -139,14 +150,17 @@ class Consumer:
     async def _together(self, messages: Sequence[Read]) -> None:
         async with self._work.begin() as tx:
             fresh = await self.fresh(tx, [message.envelope.id for message in messages if message.envelope])
+            new: list[Envelope[Any]] = []
             for message in messages:
                 if message.envelope is None:
                     await self._park(tx, message, str(message.error))
                 elif message.envelope.id in fresh:
                     fresh.remove(message.envelope.id)
-                    await self.act(tx, message.envelope)
+                    new.append(message.envelope)
                 else:
                     tx.after_commit(EVENTS_DUPLICATE.labels(self._work.service, message.envelope.type).inc)
+            for _, alike in groupby(new, key=lambda envelope: type(envelope.data)):
+                await self.act(tx, list(alike))
 
     async def fresh(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
         """Enters the ids into the inbox; returns those that were not there. Waits for whoever is entering one now."""
@@ -159,13 +173,16 @@ class Consumer:
         )
         return {row["event_id"] for row in rows}
 
-    async def act(self, tx: Transaction, envelope: Envelope[Any]) -> None:
-        """Runs the handler of one event inside the story that the event belongs to."""
-        with telling(envelope.story):
-            tx.heard = envelope
-            tx.publish(*await self._handlers[type(envelope.data)](tx, envelope.data))
-            tx.heard = None
-        tx.after_commit(EVENTS_HANDLED.labels(self._work.service, envelope.type).inc)
+    async def act(self, tx: Transaction, alike: Sequence[Envelope[Any]]) -> None:
+        """Runs the handler of some events of one kind, each inside the story that it belongs to."""
+        handler = self._handlers[type(alike[0].data)]
+        if isinstance(handler, Together):
+            await handler.handle(tx, alike)
+        else:
+            for envelope in alike:
+                with tx.hearing(envelope):
+                    tx.publish(*await handler(tx, envelope.data))
+        tx.after_commit(partial(EVENTS_HANDLED.labels(self._work.service, alike[0].type).inc, len(alike)))
 
     async def _alone(self, message: Read) -> None:
         patience = Patience("the database, to handle an event", log)

@@ -26,6 +26,8 @@ LEASE = {
     "tcp_keepalives_count": "3",
 }
 """By these the server takes the lock from a leader whose process stands still or whose machine is gone."""
+PLANS = {"enable_seqscan": "off"}
+"""What was published leaves the table empty but, until it is vacuumed, as large as it was: never read all of it."""
 CHANNEL = "outbox"
 MAX_DATA = MAX_BODY - 4096
 """Bytes: leaves room for the envelope."""
@@ -56,7 +58,7 @@ order by e.n
 """
 
 _TAKE = """
-delete from outbox where seq in (select seq from outbox order by seq limit $1)
+delete from outbox where seq = any(array(select seq from outbox order by seq limit $1))
 returning seq, event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent,
           data, sequence, to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time
 """
@@ -156,7 +158,10 @@ class Relay:
 
     async def _lead(self, bus: Patience, database: Patience) -> None:
         connection = await asyncpg.connect(
-            self._database.url, timeout=ACQUIRE_TIMEOUT, command_timeout=COMMAND_TIMEOUT, server_settings=LEASE
+            self._database.url,
+            timeout=ACQUIRE_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings={**LEASE, **PLANS},
         )
         try:
             database.rewarded()

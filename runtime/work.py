@@ -1,7 +1,7 @@
 """The one door through which state changes: a transaction that holds the change and the events that follow from it."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from typing import Any
 from runtime import deadlines, outbox
 from runtime.database import Connection, Database
 from runtime.events import Envelope, Event
-from runtime.story import Story, current
+from runtime.story import Story, current, telling
 
 
 @dataclass
@@ -33,6 +33,14 @@ class Transaction:
         """Runs `call`, in this story, once the transaction has committed: for work outside, which may get lost."""
         context = copy_context()
         self.afterwards.append(lambda: context.run(call))
+
+    @contextmanager
+    def hearing(self, envelope: Envelope[Any]) -> Iterator[None]:
+        """What is done inside the block follows from this event."""
+        with telling(envelope.story):
+            self.heard = envelope
+            yield
+        self.heard = None
 
     @property
     def sequence(self) -> int:

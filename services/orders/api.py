@@ -142,7 +142,7 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey) -> Respons
                 placed_at=order.placed_at,
             )
         )
-        return await _shown(tx, order, now)
+        return show(order, now)
 
     return await once(str(buyer.account_id), place)
 
@@ -157,7 +157,7 @@ async def list_orders(
         orders, now = await store.page(
             tx, person.account_id, selling=selling, status=status, before=cursor, limit=limit
         )
-        items = await show(tx, orders, now)
+    items = [show(order, now) for order in orders]
     return Page(items=items, next=items[-1].order_id if len(items) == limit else None)
 
 
@@ -168,7 +168,7 @@ async def get_order(order_id: UUID, person: SignedIn, work: Door) -> OrderView:
         order, now = await store.read(tx, order_id)
         if order is None or (person.role != "agent" and person.account_id not in (order.buyer_id, order.seller_id)):
             raise NotFound("There is no such order.")
-        return (await show(tx, [order], now))[0]
+        return show(order, now)
 
 
 @router.post("/{order_id}/pay")
@@ -182,7 +182,7 @@ async def pay(order_id: UUID, buyer: Buyer, work: Door) -> OrderView:
             domain.check_move(order, Status.PROCESSING)
             order = await store.move(tx, order, Status.PROCESSING, order.total)
             tx.publish(OrderPaid(order_id=order_id, buyer_id=order.buyer_id, amount=order.total))
-        return await _shown(tx, order, now)
+        return show(order, now)
 
 
 @router.post("/{order_id}/cancel")
@@ -191,7 +191,7 @@ async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None =
     async with work.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
         if order.status is Status.CANCELLED:
-            return await _shown(tx, order, now)
+            return show(order, now)
         request = OrderCancelRequested(
             cancellation_id=new_id(),
             order_id=order_id,
@@ -204,7 +204,7 @@ async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None =
         answer = domain.decide(order, request, now)
         tx.publish(request, *([answer] if answer else []))
         if isinstance(answer, OrderCancelled):
-            return await _shown(tx, await store.cancel(tx, order, request, answer), now)
+            return show(await store.cancel(tx, order, request, answer), now)
     # The refusal is a fact of its own, and is published: so it is committed before it is answered.
     assert isinstance(answer, OrderCancelRejected)
     raise REFUSALS[answer.code](answer.detail)
@@ -240,7 +240,7 @@ async def _move(
         domain.check_move(order, to)
         order = await store.move(tx, order, to, order.paid_amount)
         tx.publish(moved(order_id=order_id, seller_id=order.seller_id, at=now))
-        return await _shown(tx, order, now)
+        return show(order, now)
 
 
 async def _lock_own(tx: Transaction, order_id: UUID, person: Identity) -> tuple[Order, datetime]:
@@ -248,7 +248,3 @@ async def _lock_own(tx: Transaction, order_id: UUID, person: Identity) -> tuple[
     if order is None or person.account_id not in (order.buyer_id, order.seller_id):
         raise NotFound("There is no such order.")
     return order, now
-
-
-async def _shown(tx: Transaction, order: Order, now: datetime) -> OrderView:
-    return (await show(tx, [order], now))[0]

@@ -14,7 +14,7 @@ from contracts.orders import (
     RejectionCode,
     RequesterRole,
 )
-from contracts.words import Channel, Fault, PaymentMethod
+from contracts.words import Channel, Destination, Fault, PaymentMethod
 from runtime.problems import Problem, WrongState
 
 WINDOW = timedelta(hours=24)
@@ -76,6 +76,24 @@ class Cancellation:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One entry in an order's history."""
+
+    status: Status
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Refund:
+    """What `refunds` said last about the money for a cancelled order."""
+
+    refund_id: UUID
+    state: str
+    amount: int
+    destination: Destination
+
+
+@dataclass(frozen=True)
 class Order:
     """One buyer, one seller, some products. Amounts are whole rupiah; `version` counts the statuses, from 1."""
 
@@ -90,6 +108,9 @@ class Order:
     placed_at: datetime
     version: int
     cancellation: Cancellation | None = None
+    history: tuple[Step, ...] = ()
+    """The oldest step first; one for each version."""
+    refund: Refund | None = None
 
 
 def new_order(
@@ -98,7 +119,8 @@ def new_order(
     """An order as it is placed: it waits for its payment, or with cash on delivery is in process at once."""
     status = Status.PROCESSING if method is PaymentMethod.COD else Status.UNPAID
     total = sum(line.quantity * line.unit_price for line in lines)
-    return Order(order_id, buyer_id, seller_id, status, lines, total, method, 0, at, 1)
+    first = (Step(status, at),)
+    return Order(order_id, buyer_id, seller_id, status, lines, total, method, 0, at, 1, history=first)
 
 
 def check_move(order: Order, to: Status) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from contracts.orders import OrderCancelled, OrderCancelRequested
 from contracts.refunds import RefundDelayed, RefundIssued
-from runtime.events import Event
-from runtime.inbox import Handlers
+from runtime.events import Envelope, Event
+from runtime.inbox import Handlers, Together
 from runtime.work import Transaction
 from services.orders import domain, store
 
@@ -21,24 +21,26 @@ async def decide(tx: Transaction, request: OrderCancelRequested) -> Sequence[Eve
     return [answer] if answer else []
 
 
-async def show_refund(tx: Transaction, issued: RefundIssued) -> Sequence[Event]:
-    """The money has arrived: the order says so."""
-    refund = store.Refund(issued.refund_id, "issued", issued.amount, issued.destination)
-    await store.note_refund(tx, issued.order_id, refund, tx.sequence)
-    return []
+async def show_refunds(tx: Transaction, heard: Sequence[Envelope[RefundIssued]]) -> None:
+    """The money has arrived: the orders say so."""
+    await store.note_refunds(tx, [(issued.data.order_id, _issued(issued.data), issued.sequence) for issued in heard])
+
+
+def _issued(told: RefundIssued) -> domain.Refund:
+    return domain.Refund(told.refund_id, "issued", told.amount, told.destination)
 
 
 async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]:
     """The money is late: the order says so, and does not claim otherwise."""
     order, _ = await store.read(tx, delayed.order_id)
     if order is not None:
-        refund = store.Refund(delayed.refund_id, "sending", order.paid_amount, delayed.destination)
-        await store.note_refund(tx, delayed.order_id, refund, tx.sequence)
+        refund = domain.Refund(delayed.refund_id, "sending", order.paid_amount, delayed.destination)
+        await store.note_refunds(tx, [(delayed.order_id, refund, tx.sequence)])
     return []
 
 
 HANDLERS: Handlers = {
     OrderCancelRequested: decide,
-    RefundIssued: show_refund,
+    RefundIssued: Together(show_refunds),
     RefundDelayed: show_delay,
 }

@@ -11,12 +11,14 @@ from contracts.orders import OrderCancelled, OrderCancelRequested, OrderLine, Re
 from contracts.words import Channel, Destination, Fault, PaymentMethod
 from runtime.problems import Problem
 from runtime.work import Transaction
-from services.orders.domain import Cancellation, Order, Score, Status
+from services.orders.domain import Cancellation, Order, Refund, Score, Status, Step
 
 _ORDER = """
 select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.role, c.reason, c.note, c.fault,
-       c.at as cancelled_at
-from orders o left join cancellations c using (order_id)
+       c.at as cancelled_at, r.refund_id, r.state as refund_state, r.amount as refund_amount, r.destination,
+       array(select h.status from order_history h where h.order_id = o.order_id order by h.version) as steps,
+       array(select h.at from order_history h where h.order_id = o.order_id order by h.version) as times
+from orders o left join cancellations c using (order_id) left join order_refunds r using (order_id)
 """
 
 
@@ -47,24 +49,6 @@ class Product:
     stock: int
 
 
-@dataclass(frozen=True)
-class Step:
-    """One entry in an order's history."""
-
-    status: Status
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Refund:
-    """What `refunds` said last about the money for a cancelled order."""
-
-    refund_id: UUID
-    state: str
-    amount: int
-    destination: Destination
-
-
 def _order(row: asyncpg.Record) -> Order:
     cancellation = None
     if row["cancellation_id"] is not None:
@@ -90,7 +74,13 @@ def _order(row: asyncpg.Record) -> Order:
         row["placed_at"],
         row["version"],
         cancellation,
+        tuple(Step(Status(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
+        _refund(row) if row["refund_id"] else None,
     )
+
+
+def _refund(row: asyncpg.Record) -> Refund:
+    return Refund(row["refund_id"], row["refund_state"], row["refund_amount"], Destination(row["destination"]))
 
 
 async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
@@ -101,8 +91,8 @@ async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]
 async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """As `read`, and nobody else can change the order until the transaction ends."""
     order, now = await _one(tx, f"{_ORDER} where order_id = $1 for update of o", order_id)
-    if order is not None and order.status is Status.CANCELLED and order.cancellation is None:
-        # Cancelled while this waited for the lock: PostgreSQL then looks at the order anew, but not at what is joined.
+    if order is not None and len(order.history) != order.version:
+        # Changed while this waited for the lock: PostgreSQL then looks at the order anew, but not at what is joined.
         return await read(tx, order_id)
     return order, now
 
@@ -126,28 +116,6 @@ async def page(
         limit,
     )
     return [_order(row) for row in rows], rows[0]["now"] if rows else await tx.now()
-
-
-async def histories(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, list[Step]]:
-    """The histories of some orders, oldest step first."""
-    rows = await tx.connection.fetch(
-        "select order_id, status, at from order_history where order_id = any($1) order by order_id, version", ids
-    )
-    steps: dict[UUID, list[Step]] = {order_id: [] for order_id in ids}
-    for row in rows:
-        steps[row["order_id"]].append(Step(Status(row["status"]), row["at"]))
-    return steps
-
-
-async def refunds(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Refund]:
-    """What is known of the refunds of some orders."""
-    rows = await tx.connection.fetch(
-        "select order_id, refund_id, state, amount, destination from order_refunds where order_id = any($1)", ids
-    )
-    return {
-        row["order_id"]: Refund(row["refund_id"], row["state"], row["amount"], Destination(row["destination"]))
-        for row in rows
-    }
 
 
 async def reserve(tx: Transaction, wanted: Mapping[UUID, int]) -> list[Product]:
@@ -193,19 +161,23 @@ async def place(tx: Transaction, order: Order) -> None:
 
 async def move(tx: Transaction, order: Order, to: Status, paid_amount: int) -> Order:
     """Writes the order's next status, and what has been paid by now. Raises `ChangedMeanwhile`."""
-    written = await tx.connection.fetchval(
+    at = await tx.connection.fetchval(
         "with o as (update orders set status = $3, paid_amount = $4, version = version + 1 "
         "where order_id = $1 and version = $2 returning order_id, version) "
         "insert into order_history (order_id, version, status, at) select order_id, version, $3, clock_now() from o "
-        "returning version",
+        "returning at",
         order.order_id,
         order.version,
         to,
         paid_amount,
     )
-    if written is None:
+    if at is None:
         raise ChangedMeanwhile
-    return replace(order, status=to, paid_amount=paid_amount, version=written)
+    return replace(_next(order, to, at), paid_amount=paid_amount)
+
+
+def _next(order: Order, status: Status, at: datetime) -> Order:
+    return replace(order, status=status, version=order.version + 1, history=(*order.history, Step(status, at)))
 
 
 async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, granted: OrderCancelled) -> Order:
@@ -254,21 +226,23 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
         granted.fault,
         at,
     )
-    return replace(order, status=Status.CANCELLED, version=order.version + 1, cancellation=cancellation)
+    return replace(_next(order, Status.CANCELLED, at), cancellation=cancellation)
 
 
-async def note_refund(tx: Transaction, order_id: UUID, refund: Refund, sequence: int) -> None:
-    """Keeps what was said last about a refund; what is heard late, after something newer, changes nothing."""
+async def note_refunds(tx: Transaction, told: Sequence[tuple[UUID, Refund, int]]) -> None:
+    """Keeps what was said last about refunds: (order, refund, sequence); what is heard late, after something newer,
+    changes nothing."""
+    rows = [
+        (order_id, refund.refund_id, refund.state, refund.amount, refund.destination, sequence)
+        for order_id, refund, sequence in told
+    ]
     await tx.connection.execute(
         "insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence) "
-        "values ($1, $2, $3, $4, $5, $6) on conflict (order_id) do update set state = excluded.state, "
+        "select distinct on (order_id) * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], "
+        "$6::integer[]) as one (order_id, refund_id, state, amount, destination, sequence) "
+        "order by order_id, sequence desc on conflict (order_id) do update set state = excluded.state, "
         "destination = excluded.destination, sequence = excluded.sequence where r.sequence < excluded.sequence",
-        order_id,
-        refund.refund_id,
-        refund.state,
-        refund.amount,
-        refund.destination,
-        sequence,
+        *map(list, zip(*rows, strict=True)),
     )
 
 

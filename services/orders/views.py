@@ -7,8 +7,6 @@ from pydantic import BaseModel
 
 from contracts.orders import OrderLine
 from contracts.words import Channel, Destination, Fault, PaymentMethod
-from runtime.work import Transaction
-from services.orders import store
 from services.orders.domain import WINDOW, Order, Score, Status, refusal
 
 
@@ -81,14 +79,8 @@ class ScoreView(BaseModel):
     rating: float
 
 
-async def show(tx: Transaction, orders: list[Order], now: datetime) -> list[OrderView]:
-    """The views of some orders."""
-    ids = [order.order_id for order in orders]
-    histories, refunds = await store.histories(tx, ids), await store.refunds(tx, ids)
-    return [_view(order, histories[order.order_id], refunds.get(order.order_id), now) for order in orders]
-
-
-def _view(order: Order, history: list[store.Step], refund: store.Refund | None, now: datetime) -> OrderView:
+def show(order: Order, now: datetime) -> OrderView:
+    """The view of an order."""
     refused = refusal(order, Channel.APP, now)
     gone = order.cancellation
     return OrderView(
@@ -102,7 +94,7 @@ def _view(order: Order, history: list[store.Step], refund: store.Refund | None, 
         paid_amount=order.paid_amount,
         placed_at=order.placed_at,
         version=order.version,
-        history=[StepView(status=step.status, at=step.at) for step in history],
+        history=[StepView(status=step.status, at=step.at) for step in order.history],
         cancellation=CancellationView(
             allowed=refused is None,
             code=refused.code if refused else None,
@@ -114,7 +106,7 @@ def _view(order: Order, history: list[store.Step], refund: store.Refund | None, 
             fault=gone.fault if gone else None,
             at=gone.at if gone else None,
         ),
-        refund=RefundView(**vars(refund)) if refund else None,
+        refund=RefundView(**vars(order.refund)) if order.refund else None,
     )
 
 

@@ -1,32 +1,48 @@
 """What `refunds` does about what it hears."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from contracts.orders import OrderCancelled
 from contracts.refunds import RefundIssued
 from contracts.words import Destination
-from runtime.events import Event
-from runtime.inbox import Handlers
+from runtime.events import Envelope
+from runtime.inbox import Handlers, Together
 from runtime.story import new_id
 from runtime.work import Transaction
 from services.refunds import store
 from services.refunds.domain import Refund, State
+from services.refunds.store import Movement
 
 PAY_DANA = "pay_dana"
 """The deadline at which something is to be done about a refund to DANA."""
 
 
-async def refund(tx: Transaction, cancelled: OrderCancelled) -> Sequence[Event]:
-    """The order is cancelled: what was paid comes back in full (A), to DANA if it is linked, else to Lazada Credit.
+async def refund(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> None:
+    """The orders are cancelled: what was paid comes back in full (A), to DANA if it is linked, else to Lazada Credit.
 
     Lazada Credit is credited here and now. For DANA only the intent is recorded; a worker pays.
     """
-    if not cancelled.paid_amount:
-        return []
-    phone = await store.phone_of(tx, cancelled.buyer_id)
-    money = Refund(
-        refund_id=new_id(),
+    paid = [cancelled for cancelled in heard if cancelled.data.paid_amount]
+    phones = await store.phones_of(tx, [cancelled.data.buyer_id for cancelled in paid])
+    causes = {new_id(): cancelled for cancelled in paid}
+    due = [_due(refund_id, cancelled.data, phones) for refund_id, cancelled in causes.items()]
+    opened = await store.open_refunds(tx, due)
+    await store.post(tx, [money for money in opened if money.destination is Destination.LAZADA_CREDIT], Movement.CREDIT)
+    await store.post(tx, [money for money in opened if money.destination is Destination.DANA], Movement.SEND)
+    for money in opened:
+        with tx.hearing(causes[money.refund_id]):
+            if money.destination is Destination.DANA:
+                await tx.schedule(PAY_DANA, str(money.refund_id), timedelta(0))
+            else:
+                tx.publish(issued(money))
+
+
+def _due(refund_id: UUID, cancelled: OrderCancelled, phones: Mapping[UUID, str]) -> Refund:
+    phone = phones.get(cancelled.buyer_id)
+    return Refund(
+        refund_id=refund_id,
         cancellation_id=cancelled.cancellation_id,
         order_id=cancelled.order_id,
         buyer_id=cancelled.buyer_id,
@@ -35,14 +51,6 @@ async def refund(tx: Transaction, cancelled: OrderCancelled) -> Sequence[Event]:
         state=State.PENDING if phone else State.ISSUED,
         phone=phone,
     )
-    if not await store.open_refund(tx, money):
-        return []
-    if money.destination is Destination.DANA:
-        await store.post(tx, money, store.Movement.SEND)
-        await tx.schedule(PAY_DANA, str(money.refund_id), timedelta(0))
-        return []
-    await store.post(tx, money, store.Movement.CREDIT)
-    return [issued(money)]
 
 
 def issued(money: Refund) -> RefundIssued:
@@ -57,4 +65,4 @@ def issued(money: Refund) -> RefundIssued:
     )
 
 
-HANDLERS: Handlers = {OrderCancelled: refund}
+HANDLERS: Handlers = {OrderCancelled: Together(refund)}

@@ -152,7 +152,7 @@ async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -
     """Writes down what was learnt of a refund and sets the time for what comes next."""
     await store.save(tx, refund)
     if refund.state is State.ISSUED:
-        await store.post(tx, refund, store.Movement.SETTLE)
+        await store.post(tx, [refund], store.Movement.SETTLE)
         await tx.call_off(PAY_DANA, str(refund.refund_id))
         return [issued(refund)]
     step = domain.next_step(refund, linked, now)
@@ -176,6 +176,6 @@ async def _credit(tx: Transaction, refund: Refund) -> Sequence[Event]:
     """Gives up on DANA: the money goes to Lazada Credit."""
     given = domain.credited(refund)
     await store.save(tx, given)
-    await store.post(tx, given, store.Movement.RETURN)
+    await store.post(tx, [given], store.Movement.RETURN)
     await tx.call_off(PAY_DANA, str(refund.refund_id))
     return [issued(given)]

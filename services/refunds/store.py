@@ -1,6 +1,6 @@
 """The only file of `refunds` with SQL. Every function works inside the transaction that it is given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -58,37 +58,52 @@ def _refund(row: asyncpg.Record) -> Refund:
     return Refund(**{**row, "destination": Destination(row["destination"]), "state": State(row["state"])})
 
 
-async def open_refund(tx: Transaction, refund: Refund) -> bool:
-    """Adds the refund; False if its cancellation has one already."""
-    added = await tx.connection.fetchval(
+async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refund]:
+    """Adds the refunds, and returns them without those whose cancellation has one already."""
+    if not refunds:
+        return []
+    rows = await tx.connection.fetch(
         "insert into refunds (refund_id, cancellation_id, order_id, buyer_id, amount, destination, state, phone) "
-        "values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (cancellation_id) do nothing returning true",
-        refund.refund_id,
-        refund.cancellation_id,
-        refund.order_id,
-        refund.buyer_id,
-        refund.amount,
-        refund.destination,
-        refund.state,
-        refund.phone,
+        "select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], "
+        "$8::text[]) on conflict (cancellation_id) do nothing returning refund_id",
+        *_columns(
+            (
+                refund.refund_id,
+                refund.cancellation_id,
+                refund.order_id,
+                refund.buyer_id,
+                refund.amount,
+                refund.destination,
+                refund.state,
+                refund.phone,
+            )
+            for refund in refunds
+        ),
     )
-    return bool(added)
+    added = {row["refund_id"] for row in rows}
+    return [refund for refund in refunds if refund.refund_id in added]
 
 
-async def post(tx: Transaction, refund: Refund, movement: Movement) -> None:
-    """Moves the refund's amount in the ledger: one transaction, two entries that sum to zero."""
+def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
+    """Rows as PostgreSQL's `unnest` takes them: a statement of one shape for however many."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+async def post(tx: Transaction, refunds: Sequence[Refund], movement: Movement) -> None:
+    """Moves the amount of each refund in the ledger: one transaction, two entries that sum to zero."""
+    if not refunds:
+        return
     source, target = _BETWEEN[movement]
     await tx.connection.execute(
-        "with t as (insert into ledger_transactions (transaction_id, refund_id, kind) values ($1, $2, $3) "
-        "returning transaction_id) "
+        "with moved as (select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) "
+        "as one (transaction_id, refund_id, buyer_id, amount)), "
+        "t as (insert into ledger_transactions (transaction_id, refund_id, kind) "
+        "select transaction_id, refund_id, $5 from moved) "
         "insert into ledger_entries (transaction_id, account, buyer_id, amount) "
-        "select transaction_id, account, $4, sign * $5::bigint from t, "
+        "select transaction_id, account, buyer_id, sign * amount from moved, "
         "(values ($6, -1), ($7, 1)) as side (account, sign)",
-        new_id(),
-        refund.refund_id,
+        *_columns((new_id(), refund.refund_id, refund.buyer_id, refund.amount) for refund in refunds),
         movement,
-        refund.buyer_id,
-        refund.amount,
         source,
         target,
     )
@@ -155,6 +170,12 @@ async def entries(tx: Transaction, buyer_id: UUID, limit: int) -> list[Entry]:
         limit,
     )
     return [Entry(*row.values()) for row in rows]
+
+
+async def phones_of(tx: Transaction, buyer_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The numbers of the linked DANA wallets of those of the buyers who have one."""
+    rows = await tx.connection.fetch("select buyer_id, phone from dana_links where buyer_id = any($1)", buyer_ids)
+    return {row["buyer_id"]: row["phone"] for row in rows}
 
 
 async def phone_of(tx: Transaction, buyer_id: UUID) -> str | None:

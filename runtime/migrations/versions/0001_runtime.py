@@ -15,9 +15,12 @@ TABLES = (
     )
     """,
     "insert into clock default values",
+    # In plpgsql because that keeps the plan for the session; a function in SQL is parsed and planned at each use.
     """
-    create function clock_now() returns timestamptz language sql stable
-    return now() + (select shift from clock)
+    create function clock_now() returns timestamptz language plpgsql stable as $$
+    begin
+        return now() + (select shift from clock);
+    end $$
     """,
     """
     create table event_sequence (

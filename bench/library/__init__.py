@@ -1,0 +1,1 @@
+"""The saga as one would write it with FastStream and faststream-outbox."""
