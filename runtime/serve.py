@@ -16,6 +16,7 @@ from runtime.bus.memory import MemoryBus
 from runtime.bus.rabbit import RabbitBus
 from runtime.settings import Environment, SettingMissing, Settings
 from runtime.telemetry import log_to_stderr
+from runtime.websockets import WEBSOCKETS
 
 
 def open_bus(url: str, client: str) -> Bus:
@@ -71,6 +72,7 @@ async def listen(app: FastAPI, host: str, port: int) -> None:
         proxy_headers=True,
         forwarded_allow_ips="*",
         timeout_graceful_shutdown=5,
+        **WEBSOCKETS,
     )
     server = uvicorn.Server(config)
     await server.serve()
