@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 # Reads "+ PID" and "- PID" on its standard input. When that closes, because we closed it or because we were killed,
-# it ends the groups that are left: politely, and after three seconds by force.
+# it ends the groups that are left: politely, and after three seconds by force. Then it removes the folder it was given.
 WARDEN = """
 trap '' INT TERM HUP TSTP
 alive=' '
@@ -27,10 +27,11 @@ for pid in $alive; do kill -s CONT -- -$pid; kill -s TERM -- -$pid; done
 for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
   left=
   for pid in $alive; do kill -s 0 -- -$pid && left=1; done
-  [ -z "$left" ] && exit 0
+  [ -z "$left" ] && break
   sleep 0.1
 done
 for pid in $alive; do kill -s KILL -- -$pid; done
+if [ -n "$1" ]; then rm -rf "$1"; fi
 """
 
 
@@ -41,10 +42,10 @@ class ChildFailed(Exception):
 class Warden:
     """A tiny shell that outlives us just long enough to end our children, however we died."""
 
-    def __init__(self, *, keep_open: Sequence[int] = ()) -> None:
-        """`keep_open`: descriptors (a lock's) that stay open until the last child is gone."""
+    def __init__(self, *, keep_open: Sequence[int] = (), remove: Path | None = None) -> None:
+        """What is to wait for the end of the last child: descriptors (a lock's) that stay open, a folder to remove."""
         self._shell = subprocess.Popen(
-            ["/bin/sh", "-c", WARDEN],
+            ["/bin/sh", "-c", WARDEN, "warden", str(remove or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -92,18 +92,18 @@ def demo(
 @app.command()
 def migrate(data: Folder = DATA) -> None:
     """Bring the databases up to date. The services do so too when they start; this is for doing it before."""
-    from batalkan.operate import database_urls, migrate_all
+    from batalkan.operate import migrate_all
 
-    for name in _run(migrate_all(database_urls(_env(), data))):
+    for name in _run(migrate_all(_urls(data))):
         console.print(f"{name}: up to date")
 
 
 @app.command()
 def seed(data: Folder = DATA) -> None:
     """Add the demonstration's accounts and catalogue to the databases, where they are missing."""
-    from batalkan.operate import database_urls, seed_all
+    from batalkan.operate import seed_all
 
-    _run(seed_all(database_urls(_env(), data)))
+    _run(seed_all(_urls(data)))
     console.print("buyer@example.com, seller@example.com, agent@example.com (batalkan-demo), and six products")
 
 
@@ -117,9 +117,9 @@ def create_agent(
     data: Folder = DATA,
 ) -> None:
     """Make an agent's account. The password is asked for, or taken from AGENT_PASSWORD."""
-    from batalkan.operate import create_agent, database_urls
+    from batalkan.operate import create_agent
 
-    account_id = _run(create_agent(database_urls(_env(), data), email, password, name))
+    account_id = _run(create_agent(_urls(data), email, password, name))
     console.print(f"{email} is agent {account_id}")
 
 
@@ -129,27 +129,27 @@ def advance(
     data: Folder = DATA,
 ) -> None:
     """Move the time of every service forward. Refused unless they run for demonstration."""
-    from batalkan.operate import advance_clock, database_urls
+    from batalkan.operate import advance_clock
 
-    moved = _run(advance_clock(database_urls(_env(), data), _duration(by)))
+    moved = _run(advance_clock(_urls(data), _duration(by)))
     console.print(f"time is moved by {moved} now")
 
 
 @clocks.command("show")
 def show_clock(data: Folder = DATA) -> None:
     """How far the time of each service is moved."""
-    from batalkan.operate import clock_shift, database_urls
+    from batalkan.operate import clock_shift
 
-    for name, shift in _run(clock_shift(database_urls(_env(), data))).items():
+    for name, shift in _run(clock_shift(_urls(data))).items():
         console.print(f"{name}: {shift}")
 
 
 @parked.command("list")
 def list_parked(data: Folder = DATA, as_json: Json = False) -> None:
     """What is set aside, at which service, and why."""
-    from batalkan.operate import database_urls, list_parked
+    from batalkan.operate import list_parked
 
-    found = _run(list_parked(database_urls(_env(), data)))
+    found = _run(list_parked(_urls(data)))
     if as_json:
         rows = [{"service": name, **asdict(one)} for name, many in found.items() for one in many]
         console.print_json(json.dumps(rows, default=str))
@@ -165,9 +165,9 @@ def list_parked(data: Folder = DATA, as_json: Json = False) -> None:
 @parked.command("show")
 def show_parked(parked_id: UUID, data: Folder = DATA) -> None:
     """One message, with its body."""
-    from batalkan.operate import database_urls, show_parked
+    from batalkan.operate import show_parked
 
-    found = _run(show_parked(database_urls(_env(), data), parked_id))
+    found = _run(show_parked(_urls(data), parked_id))
     if found is None:
         sys.exit(f"batalkan: nothing with the id {parked_id} is set aside")
     name, one = found
@@ -182,9 +182,9 @@ def replay_parked(
     data: Folder = DATA,
 ) -> None:
     """Have the service handle a message again; if it fails again, it is set aside again."""
-    from batalkan.operate import database_urls, replay_parked
+    from batalkan.operate import replay_parked
 
-    asked = _run(replay_parked(database_urls(_env(), data), [parked_id] if parked_id else None))
+    asked = _run(replay_parked(_urls(data), [parked_id] if parked_id else None))
     console.print(f"{asked} messages are handled again")
     if parked_id and not asked:
         raise typer.Exit(1)
@@ -223,6 +223,29 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
 
 
 @app.command()
+def check(
+    data: Folder = DATA,
+    dana: Annotated[str, typer.Option(help="The DANA simulator's origin, to hold its journal against the books.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Look whether every rupiah is right: ledger, orders, refunds, DANA's journal. Exit code 1 if one is not."""
+    from batalkan.operate import check_money
+
+    books = _run(check_money(_urls(data), dana))
+    if as_json:
+        console.print_json(json.dumps(asdict(books)))
+    else:
+        for sentence in books.broken:
+            console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
+        console.print(
+            f"the ledger sums to {books.ledger_sum}; {books.cancelled_paid_orders} cancelled, paid orders; "
+            f"{books.refunds} refunds, {books.open_refunds} of them on their way",
+            soft_wrap=True,
+        )
+    raise typer.Exit(1 if books.broken or books.ledger_sum else 0)
+
+
+@app.command()
 def doctor(data: Folder = DATA, as_json: Json = False) -> None:
     """What this machine has, which ports are free, and what is missing for which command."""
     from batalkan.doctor import diagnose
@@ -254,6 +277,16 @@ def docs(check: Annotated[bool, typer.Option("--check", help="Only say whether i
 
 def _env() -> Environment:
     return Environment.of_process()
+
+
+def _urls(data: Path) -> Mapping[str, str]:
+    """Where the services' databases are; if nowhere, one line and exit code 1."""
+    from batalkan.operate import NothingRunning, database_urls
+
+    try:
+        return database_urls(_env(), data)
+    except NothingRunning as error:
+        sys.exit(f"batalkan: {error}")
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,7 @@ from runtime.http import problem_response
 from runtime.problems import Problem
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length"}
+FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
 
 
 class ServiceAway(Problem):
@@ -25,7 +26,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
+        headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP | FORWARDED]
         if request.client:
             headers.append(("X-Forwarded-For", request.client.host))
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")

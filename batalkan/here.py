@@ -107,7 +107,14 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
 def server(app: ASGIApp) -> uvicorn.Server:
     """The HTTP server, which takes the process's signals while it serves."""
     return uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOPPING)
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            lifespan="off",
+            timeout_graceful_shutdown=STOPPING,
+        )
     )
 
 
@@ -136,7 +143,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         for guided in demos:
             guided.see(event)
 
-    console.print(f"All services in one process, on {origin}, data in {where.folder}\n", soft_wrap=True)
+    console.print(f"All services in one process, on {origin}, data in {where.folder.absolute()}\n", soft_wrap=True)
     await serve_while(where, listening, guide, tell)
 
 
@@ -148,4 +155,7 @@ def show_urls(console: Console, origin: str, running: System) -> None:
         console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)
     console.print(f"  {origin}/dana/control/journal  [dim]what DANA paid[/dim]", soft_wrap=True)
     console.print(f"  {origin}/dana/control/faults  [dim]what DANA is to do wrong (PUT)[/dim]", soft_wrap=True)
-    console.print("  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n")
+    console.print(
+        "  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n",
+        soft_wrap=True,
+    )

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 
+from batalkan.invariants import Books, check
 from batalkan.system import NAMES
 from contracts.words import Role
 from runtime import clock, embedded, parked, schema
@@ -65,6 +67,15 @@ async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
         async with connected(url) as connection:
             moved = await clock.advance(connection, by)
     return moved
+
+
+async def check_money(urls: Mapping[str, str], dana: str) -> Books:
+    """Holds the stores against each other, and against DANA's journal at the origin `dana`, if one is given."""
+    payments = None
+    if dana:
+        async with httpx.AsyncClient(base_url=dana, trust_env=False) as http:
+            payments = (await http.get("/control/journal")).raise_for_status().json()["items"]
+    return await check(urls, payments)
 
 
 async def clock_shift(urls: Mapping[str, str]) -> Mapping[str, timedelta]:

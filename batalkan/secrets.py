@@ -14,9 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batalkan.keys import jwks, new_dana_key, new_signing_key, public_pem
+from batalkan.rights import VHOST, broker_queues, broker_users, redis_user
 
-VHOST = "batalkan"
-EXCHANGE = "batalkan.events"
 SERVERS = ("gateway", "postgres", "rabbitmq", "redis")
 OPERATOR = "operator"
 
@@ -35,7 +34,7 @@ def fill(volumes: Path, configuration: Path, services: list[str]) -> None:
         write(volumes / "postgres" / f"{service}.scram", scram_verifier(_password_in(database)))
     keep(volumes / OPERATOR / "broker_url", f"amqp://{OPERATOR}:{password()}@rabbitmq:5672/{VHOST}")
     _keys(volumes, services)
-    _broker_users(volumes, services)
+    _broker(volumes, services)
     _redis_users(volumes, services)
 
 
@@ -70,12 +69,6 @@ def scram_verifier(clear: str) -> str:
     return f"SCRAM-SHA-256${rounds}:{_base64(salt)}${_base64(stored)}:{_base64(server)}"
 
 
-def broker_hash(clear: str) -> str:
-    """What RabbitMQ stores instead of a password (`rabbit_password_hashing_sha256`)."""
-    salt = secrets.token_bytes(4)
-    return _base64(salt + sha256(salt + clear.encode()).digest())
-
-
 def _keys(volumes: Path, services: list[str]) -> None:
     """Accounts alone can sign access tokens, refunds alone requests to DANA; the others get the public halves."""
     token_keys = jwks(keep(volumes / "accounts" / "signing_key.pem", new_signing_key()))
@@ -85,34 +78,19 @@ def _keys(volumes: Path, services: list[str]) -> None:
     write(volumes / "dana" / "dana_partner_key.pem", partner_key)
 
 
-def _broker_users(volumes: Path, services: list[str]) -> None:
-    """The virtual host and its users. A service may touch its own queues, and publish under its own name only."""
-    users, permissions, topics = [], [], []
-    for name in [*services, OPERATOR]:
-        clear = _password_in((volumes / name / "broker_url").read_text())
-        own = ".*" if name == OPERATOR else rf"^(batalkan\.events|{name}(\.dead)?)$"
-        tags = ["administrator"] if name == OPERATOR else []
-        hashed = {"password_hash": broker_hash(clear), "hashing_algorithm": "rabbit_password_hashing_sha256"}
-        users.append({"name": name, "tags": tags, **hashed})
-        permissions.append({"user": name, "vhost": VHOST, "configure": own, "write": own, "read": own})
-        if name != OPERATOR:
-            topics.append({"user": name, "vhost": VHOST, "exchange": EXCHANGE, "write": rf"^{name}\.", "read": ".*"})
-    definitions = {
-        "vhosts": [{"name": VHOST, "default_queue_type": "quorum"}],
-        "users": users,
-        "permissions": permissions,
-        "topic_permissions": topics,
-    }
+def _broker(volumes: Path, services: list[str]) -> None:
+    """The virtual host with its users; and its queues, so that on the first start nobody has to wait for another's."""
+    names = [*services, OPERATOR]
+    passwords = {name: _password_in((volumes / name / "broker_url").read_text()) for name in names}
+    definitions = broker_users(passwords, admin=OPERATOR) | broker_queues(services)
     write(volumes / "rabbitmq" / "definitions.json", json.dumps(definitions, indent=1))
 
 
 def _redis_users(volumes: Path, services: list[str]) -> None:
-    """A service sees the keys and channels that begin with its name. The default user, whom nobody needs, is off."""
+    """The services' users, and one that may only ask whether Redis lives. The default user is off."""
     lines = ["user default off"]
     for service in services:
-        hashed = sha256(_password_in((volumes / service / "redis_url").read_text()).encode()).hexdigest()
-        # @dangerous holds what knows no keys (FLUSHALL, KEYS), so key patterns alone would not keep services apart.
-        lines.append(f"user {service} on #{hashed} ~{service}:* &{service}:* +@all -@admin -@dangerous")
+        lines.append(redis_user(service, _password_in((volumes / service / "redis_url").read_text())))
     hashed = sha256(keep(volumes / "redis" / "health", password()).encode()).hexdigest()
     lines.append(f"user health on #{hashed} +ping")
     write(volumes / "redis" / "users.acl", "\n".join(lines) + "\n")

@@ -1,10 +1,12 @@
 """All services in one process, on one port: for trying things out, for demonstrations and for tests."""
 
 import asyncio
+import fcntl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -76,6 +78,7 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
 
     `tap` may wrap the bus, to see what travels on it. Raises `runtime.embedded.DataFolderUnusable`.
     """
+    claim = _claim(where.folder)
     database_urls = await _databases(where)
     keys = await asyncio.to_thread(make_keys, where.folder / "keys")
     simulator = dana.build(dana.Settings(PARTNER, keys.dana_partner_key.read_bytes(), where.folder / "dana.sqlite"))
@@ -86,7 +89,6 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
             "DANA_URL": "http://dana",
             "DANA_TIMEOUT": str(where.dana_timeout),
-            "REGISTRATIONS_PER_HOUR": "100000",
         }
     )
     shared = open_bus(where.broker_url, "batalkan")
@@ -104,6 +106,7 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
         ),
     }
     async with AsyncExitStack() as stack:
+        stack.callback(claim.close)
         await stack.enter_async_context(simulator.router.lifespan_context(simulator))
         control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")
         await stack.enter_async_context(control)
@@ -112,6 +115,23 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
         await asyncio.gather(*(service.until_ready() for service in built.values()))
         apps: dict[str, ASGIApp] = {name: service.app for name, service in built.items()}
         yield System(OneOrigin({**apps, "dana": simulator}), built, database_urls, keys, control)
+
+
+def _claim(folder: Path) -> IO[str]:
+    """Keeps the folder for this process, as long as the file is open. Raises `DataFolderUnusable`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        claim = (folder / "in-use").open("w")
+    except OSError as error:
+        raise embedded.DataFolderUnusable(f"{folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        claim.close()
+        raise embedded.DataFolderUnusable(
+            f"{folder} is in use by another process; choose another with --data"
+        ) from None
+    return claim
 
 
 async def _databases(where: Where) -> dict[str, str]:

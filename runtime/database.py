@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class DatabaseUnavailable(Problem):
-    """The database cannot be reached now; nothing was changed. Ask again soon."""
+    """The database cannot be reached now, or broke off. Ask again soon."""
 
     status, code, title = 503, "database_unavailable", "The database is away"
 
@@ -44,7 +44,8 @@ def is_passing(error: BaseException) -> bool:
         return (error.sqlstate or "")[:2] in {"08", "40", "53", "55", "57", "58"}
     if isinstance(error, asyncpg.InterfaceError):
         return "clos" in str(error)  # a connection or pool that "is closed", "is closing"; the rest is wrong use
-    return isinstance(error, (OSError, asyncio.TimeoutError, DatabaseUnavailable))
+    # The library raises InternalClientError when it is used between the server's last words and the connection's end.
+    return isinstance(error, (OSError, asyncio.TimeoutError, asyncpg.InternalClientError, DatabaseUnavailable))
 
 
 def _is_unprepared(error: BaseException) -> bool:

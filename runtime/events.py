@@ -84,7 +84,7 @@ class Envelope(BaseModel, Generic[E]):
     dataschema: Word
     correlationid: UUID
     causationid: UUID
-    sequence: int = Field(ge=1)
+    sequence: int = Field(ge=1, le=2**31 - 1)
     traceparent: str = Field(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
     data: E
 

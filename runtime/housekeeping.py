@@ -5,6 +5,7 @@ import logging
 
 from runtime import outbox
 from runtime.database import is_passing
+from runtime.patience import Patience
 from runtime.work import Work
 
 EVERY = 30.0
@@ -18,13 +19,16 @@ log = logging.getLogger(__name__)
 
 async def keep_house(work: Work) -> None:
     """Runs until it is cancelled."""
+    patience = Patience("PostgreSQL, to keep house", log)
     while True:
         try:
             async with work.database.connection() as connection:
                 await outbox.count(connection, work.service)
                 for table, age in REMEMBERED:
                     await connection.execute(f"delete from {table} where at < now() - interval '{age}'")  # noqa: S608
+            patience.rewarded()
+            await asyncio.sleep(EVERY)
         except Exception as error:
             if not is_passing(error):
                 log.exception("housekeeping failed")
-        await asyncio.sleep(EVERY)
+            await patience.wait(error)

@@ -25,6 +25,8 @@ from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
 from runtime.telemetry import REQUESTS
 from runtime.work import Work
 
+BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""By name, because the framework answers what is caught as an `Exception` and then raises it all the same."""
 TRIES = 3
 """How often a route runs at the most when the database lets another transaction win."""
 
@@ -109,7 +111,7 @@ def create_app(service: str, description: str, ready: Parts, optional: Parts | N
     )
     app.add_middleware(LimitBody)
     app.add_middleware(Tell, service=service)
-    for error in (Problem, RequestValidationError, HTTPException, Exception):
+    for error in (Problem, RequestValidationError, HTTPException, *BROKEN, Exception):
         app.add_exception_handler(error, _answer_error)
 
     waiting: dict[int | str, dict[str, Any]] = {
@@ -168,7 +170,7 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         return _Http(error)
     if is_passing(error):
-        return DatabaseUnavailable("The database broke off; nothing was changed. Try again.")
+        return DatabaseUnavailable("The database broke off before it could say that all is done. Try again.")
     log.error("a request failed", exc_info=error)
     return Problem("This is our fault, and it was logged.")
 
@@ -177,11 +179,15 @@ def _without_input(error: RequestValidationError) -> list[dict[str, Any]]:
     return [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
 
 
+_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Renamed in Python 3.13; a `code` is the same in every version."""
+
+
 class _Http(Problem):
     """What the framework refuses: unknown paths, wrong methods, bodies that are too large or not readable."""
 
     def __init__(self, error: HTTPException) -> None:
-        phrase = HTTPStatus(error.status_code).phrase
+        phrase = _PHRASES.get(error.status_code) or HTTPStatus(error.status_code).phrase
         super().__init__(error.detail)
         self.status = error.status_code  # type: ignore[misc]
         self.code = phrase.lower().replace(" ", "_").replace("-", "_")  # type: ignore[misc]

@@ -27,6 +27,8 @@ BATCH = 64
 """Messages that share one transaction at the most."""
 MOST_FAILURES = 5
 """Failures of a handler, counted in the database, after which its event is parked."""
+MOST_DELIVERIES = 10
+"""Deliveries after which the message that was in hand each time when the service went down is parked."""
 RETRY_AFTER = 0.05
 """Seconds until the second attempt, doubled for each further one."""
 STOPPING = 3.0
@@ -76,29 +78,41 @@ class Consumer:
         try:
             self.connected = True
             bus.rewarded()
+            suspect = True
             while True:
                 deliveries = await subscription.take(BATCH)
-                await _finished(self._finish(subscription, deliveries))
+                await _finished(self._finish(subscription, deliveries, suspect))
+                suspect = False
                 recovery.rewarded()
         finally:
             self.connected = False
             await subscription.close()
 
-    async def _finish(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
-        await self.handle(deliveries)
-        await subscription.acknowledge(deliveries[-1])
+    async def _finish(self, subscription: Subscription, deliveries: Sequence[Delivery], suspect: bool) -> None:
+        """Handles and acknowledges, what comes again one by one.
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Returns once every delivery has had its effect or is parked, for good; waits out passing faults."""
+        By that the first delivery of a subscription is the one that was in hand when the service last went down: a
+        suspect, and the only one, however often its neighbours were delivered together with it.
+        """
         messages = [self._read(delivery) for delivery in deliveries]
+        if suspect and deliveries[0].earlier >= MOST_DELIVERIES:
+            why = UnreadableEvent(f"in hand {deliveries[0].earlier} times when the service went down")
+            messages[0] = Read(deliveries[0], None, why)
+        for group in _groups(messages):
+            await self._handle(group)
+            await subscription.acknowledge(group[-1].delivery)
+
+    async def _handle(self, messages: Sequence[Read]) -> None:
+        """Returns once every message has had its effect or is parked, for good; waits out passing faults."""
         started = perf_counter()
         try:
-            await self._together(messages)
+            if len(messages) > 1:
+                await self._together(messages)
+                messages = []
         except Exception as error:
-            if len(messages) > 1 or not is_passing(error):
-                log.warning("a batch of %d is taken apart: %r", len(messages), error)
-            for message in messages:
-                await self._alone(message)
+            log.warning("a batch of %d is taken apart: %r", len(messages), error)
+        for message in messages:
+            await self._alone(message)
         HANDLING_SECONDS.labels(self._work.service).observe(perf_counter() - started)
 
     def _read(self, delivery: Delivery) -> Read:
@@ -185,6 +199,17 @@ class Consumer:
         await parked.park(tx.connection, event_id, message.delivery, why)
         tx.after_commit(EVENTS_PARKED.labels(self._work.service).inc)
         log.error("parked %s: %s", message.delivery.routing_key, why)
+
+
+def _groups(messages: Sequence[Read]) -> list[list[Read]]:
+    """The messages in their order: what comes for the first time together, what comes again each by itself."""
+    groups: list[list[Read]] = []
+    for message in messages:
+        if groups and not message.delivery.earlier and not groups[-1][-1].delivery.earlier:
+            groups[-1].append(message)
+        else:
+            groups.append([message])
+    return groups
 
 
 async def _finished(work: Coroutine[Any, Any, None]) -> None:

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+import asyncpg
 
 from runtime.bus import Delivery
 from runtime.database import Connection, is_passing
@@ -17,7 +19,7 @@ from runtime.story import new_id
 
 if TYPE_CHECKING:
     from runtime.inbox import Consumer
-    from runtime.work import Transaction, Work
+    from runtime.work import Work
 
 POLL = 1.0
 """Seconds within which a replay that was asked for begins."""
@@ -88,6 +90,14 @@ async def ask_for_replay(connection: Connection, ids: Sequence[UUID] | None) -> 
     return len(rows)
 
 
+_NEXT_REPLAY = """
+update parked set state = 'parked' where parked_id = (
+    select parked_id from parked where state = 'replay' order by parked_at limit 1 for update skip locked
+)
+returning parked_id, routing_key, body, size
+"""
+
+
 class Replays:
     """Handles parked messages again when that was asked for."""
 
@@ -100,44 +110,42 @@ class Replays:
         patience = Patience("PostgreSQL, for replays", log)
         while True:
             try:
-                while await self.replay_one():
-                    patience.rewarded()
+                while await self.replay_one(patience):
+                    pass
                 await asyncio.sleep(POLL)
             except Exception as error:
                 if not is_passing(error):
                     log.exception("replaying failed")
                 await patience.wait(error)
 
-    async def replay_one(self) -> bool:
-        """Takes one message through its handler; a failure puts it back with the new error. False if none is asked."""
-        row: Any = None
-        try:
-            async with self._work.begin() as tx:
-                row = await tx.connection.fetchrow(
-                    "select parked_id, routing_key, body, size from parked where state = 'replay' order by parked_at "
-                    "limit 1 for update skip locked"
-                )
-                if row is None:
-                    return False
-                await self._replay(tx, row)
-                await tx.connection.execute(
-                    "update parked set state = 'replayed' where parked_id = $1", row["parked_id"]
-                )
-        except Exception as error:
-            if row is None or is_passing(error):
-                raise
-            log.warning("the replay of %s failed: %r", row["parked_id"], error)
-            async with self._work.begin() as tx:
-                await tx.connection.execute(
-                    "update parked set state = 'parked', error = $2 where parked_id = $1",
-                    row["parked_id"],
-                    printable(str(error)),
-                )
-        return True
+    async def replay_one(self, patience: Patience) -> bool:
+        """Takes one message through its handler; a failure puts it back with the new error. False if none is asked.
 
-    async def _replay(self, tx: "Transaction", row: Any) -> None:
+        It counts as parked again before it is tried, so that one that brings the process down does so once.
+        """
+        async with self._work.begin() as tx:
+            row = await tx.connection.fetchrow(_NEXT_REPLAY)
+        while row is not None:
+            try:
+                await self._replay(row)
+            except Exception as error:
+                if is_passing(error):
+                    await patience.wait(error)
+                    continue
+                log.warning("the replay of %s failed: %r", row["parked_id"], error)
+                async with self._work.database.connection() as connection:
+                    await connection.execute(
+                        "update parked set error = $2 where parked_id = $1", row["parked_id"], printable(str(error))
+                    )
+            patience.rewarded()
+            return True
+        return False
+
+    async def _replay(self, row: asyncpg.Record) -> None:
         if row["size"] > MAX_BODY:
             raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
         envelope = self._consumer.reader.read(row["body"], row["routing_key"])
-        if await self._consumer.fresh(tx, [envelope.id]):  # or else a copy that came later has had its effect
-            await self._consumer.act(tx, envelope)
+        async with self._work.begin() as tx:
+            if await self._consumer.fresh(tx, [envelope.id]):  # or else a copy that came later has had its effect
+                await self._consumer.act(tx, envelope)
+            await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])

@@ -17,7 +17,13 @@ class Patience:
         self._tries = 0
 
     async def wait(self, error: BaseException) -> None:
-        """Sleeps for 0.1 s doubled with every try, at most 5 s, half of it random."""
+        """Sleeps for 0.1 s doubled with every try, at most 5 s, half of it random.
+
+        Raises `CancelledError` when the task was cancelled and the error only came up on its way out.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
         pause = min(SHORTEST * 2**self._tries, LONGEST) * random.uniform(0.5, 1)  # noqa: S311 (jitter is no secret)
         if self._tries in {0, 3} or self._tries % 10 == 9:
             self._log.warning("waiting for %s: %s", self._thing, error or type(error).__name__)

@@ -57,7 +57,6 @@ async def _upgrade(url: str, folders: list[Path]) -> None:
         config.set_main_option("version_locations", "\n".join(map(str, folders)))
         config.attributes["connection"] = connection
         command.upgrade(config, "runtime@head")  # first, because the services' tables use its functions
-        command.upgrade(config, "runtime@head")  # first, because the services' tables build on these
         command.upgrade(config, "heads")
 
     engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: _connect(url))

@@ -69,8 +69,7 @@ async def listen(app: FastAPI, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=True,
-        forwarded_allow_ips="*",
+        proxy_headers=True,  # from those whom FORWARDED_ALLOW_IPS names, by default this machine
         timeout_graceful_shutdown=5,
         **WEBSOCKETS,
     )

@@ -40,7 +40,8 @@ class LocalServers:
             raise ServersMissing(f"not on this machine: {', '.join(absent)}")
         self._place = Place(folder)
         self.folder = self._place.folder
-        self._warden = Warden(keep_open=[self._place.lock])
+        remove = self.folder if self._place.temporary else None
+        self._warden = Warden(keep_open=[self._place.lock], remove=remove)
         self.postgres = Postgres(self._place, services, self._warden)
         self.redis = Redis(self._place, services, self._warden)
         self.rabbitmq = RabbitMQ(self._place, services, self._warden, management=management)

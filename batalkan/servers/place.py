@@ -35,10 +35,10 @@ class Place:
         `patience`: seconds to wait for a folder that is in use, because servers whose owner was killed need a few
         to be gone. Raises FolderInUse.
         """
-        self._temporary = folder is None
+        self.temporary = folder is None
         self.folder = (folder or Path(tempfile.mkdtemp(prefix="batalkan-servers-"))).absolute()
         self._make_folder()
-        if not self._temporary and not self._all_can_reach():
+        if not self.temporary and not self._all_can_reach():
             digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
             self.folder = Path("/var/tmp") / f"batalkan-{digest}"  # noqa: S108 - survives a reboot, unlike /tmp
             self._make_folder()
@@ -96,8 +96,8 @@ class Place:
     def leave(self) -> None:
         """Let go of the folder, and remove it when it was a temporary one."""
         os.close(self.lock)
-        if self._temporary:
-            shutil.rmtree(self.folder)
+        if self.temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _save(self) -> None:
         """At once: data that outlive the password to them would be lost."""

@@ -4,20 +4,16 @@ The users come from a definitions file that the node loads at every boot: no `ra
 """
 
 import asyncio
-import base64
-import hashlib
 import json
 import os
-import secrets
 from collections.abc import Sequence
 
 from batalkan.child import Child, Warden
+from batalkan.rights import VHOST, broker_users
 from batalkan.servers.packages import need
 from batalkan.servers.place import Place
 
 USER = "rabbitmq"
-VHOST = "batalkan"
-EXCHANGE = "batalkan.events"
 
 
 class RabbitMQ:
@@ -110,30 +106,8 @@ class RabbitMQ:
         return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
     def _definitions(self) -> dict[str, object]:
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        users = [self._user("admin", tags=["administrator"]), *(self._user(name, tags=[]) for name in self._services)]
-        permissions = [{"user": "admin", "vhost": VHOST, **everything}]
-        topics = []
-        for name in self._services:
-            own = rf"^(batalkan\.events|{name}(\.dead)?)$"
-            permissions.append({"user": name, "vhost": VHOST, "configure": own, "write": own, "read": own})
-            topics.append({"user": name, "vhost": VHOST, "exchange": EXCHANGE, "write": rf"^{name}\.", "read": ".*"})
-        return {
-            "vhosts": [{"name": VHOST}],
-            "users": users,
-            "permissions": permissions,
-            "topic_permissions": topics,
-        }
-
-    def _user(self, name: str, *, tags: list[str]) -> dict[str, object]:
-        salt = secrets.token_bytes(4)
-        digest = hashlib.sha256(salt + self._place.secret("rabbitmq", name).encode()).digest()
-        return {
-            "name": name,
-            "password_hash": base64.b64encode(salt + digest).decode(),
-            "hashing_algorithm": "rabbit_password_hashing_sha256",
-            "tags": tags,
-        }
+        names = ("admin", *self._services)
+        return broker_users({name: self._place.secret("rabbitmq", name) for name in names}, admin="admin")
 
     async def _answers(self) -> bool:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

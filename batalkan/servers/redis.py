@@ -7,6 +7,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from batalkan.child import Child, Warden
+from batalkan.rights import redis_user
 from batalkan.servers.packages import need
 from batalkan.servers.place import Place
 
@@ -58,15 +59,10 @@ class Redis:
         return f'bind 127.0.0.1\nport {self.port}\ndir "{self._folder}"\naclfile users.acl\nsave ""\nappendonly yes\n'
 
     def _users(self) -> str:
-        """FLUSHALL and its like know no keys, so key patterns alone would not keep the services apart."""
-        lines = ["user default off", f"user admin on {self._hash('admin')} ~* &* +@all"]
-        for name in self._services:
-            rights = f"resetkeys ~{name}:* resetchannels &{name}:* +@all -@admin -@dangerous"
-            lines.append(f"user {name} on {self._hash(name)} {rights}")
+        admin = hashlib.sha256(self._place.secret("redis", "admin").encode()).hexdigest()
+        lines = ["user default off", f"user admin on #{admin} ~* &* +@all"]
+        lines += [redis_user(name, self._place.secret("redis", name)) for name in self._services]
         return "\n".join(lines) + "\n"
-
-    def _hash(self, name: str) -> str:
-        return "#" + hashlib.sha256(self._place.secret("redis", name).encode()).hexdigest()
 
     async def _answers(self) -> bool:
         client = redis.asyncio.Redis.from_url(self.admin_url, socket_timeout=2, socket_connect_timeout=2, retry=None)

@@ -21,7 +21,8 @@ class Delivery:
     tag: int
     routing_key: str
     body: bytes
-    redelivered: bool
+    earlier: int
+    """How often it was delivered before without being acknowledged."""
 
 
 class BusError(Exception):
@@ -46,7 +47,10 @@ class Publisher(Protocol):
 
 
 class Subscription(Protocol):
-    """One service's hold on its queue. What was taken and not acknowledged is delivered again after `close`."""
+    """One service's hold on its queue. What was taken and not acknowledged is delivered again after `close`.
+
+    Of several on one queue, one gets all the messages, so that they are handled in order; the next takes its place.
+    """
 
     async def take(self, most: int) -> list[Delivery]:
         """Waits for a delivery, and returns it with what else has arrived, `most` at the most, in order."""

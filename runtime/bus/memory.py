@@ -30,6 +30,8 @@ class _Queue:
     waiting: deque[_Copy] = field(default_factory=deque)
     dead: list[Message] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    subscriptions: list["_MemorySubscription"] = field(default_factory=list)
+    """The first of them gets the messages, the others stand by."""
 
     def put_back(self, copies: Sequence[_Copy]) -> None:
         for copy in reversed(copies):
@@ -89,34 +91,42 @@ class _MemoryPublisher:
 class _MemorySubscription:
     def __init__(self, queue: _Queue) -> None:
         self._queue = queue
+        queue.subscriptions.append(self)
         self._taken: deque[tuple[int, _Copy]] = deque()
         self._tag = 0
         self._closed = False
 
     async def take(self, most: int) -> list[Delivery]:
         queue = self._queue
-        while not queue.waiting and not self._closed:
+        while not self._closed and (not queue.waiting or queue.subscriptions[0] is not self):
             queue.arrived.clear()
             await queue.arrived.wait()
-        if self._closed:
-            raise BusError("the subscription was closed")
+        self._check()
         deliveries: list[Delivery] = []
         while queue.waiting and len(deliveries) < most:
             copy = queue.waiting.popleft()
             self._tag += 1
-            copy.deliveries += 1
             self._taken.append((self._tag, copy))
-            deliveries.append(Delivery(self._tag, copy.message.routing_key, copy.message.body, copy.deliveries > 1))
+            deliveries.append(Delivery(self._tag, copy.message.routing_key, copy.message.body, copy.deliveries))
+            copy.deliveries += 1
         return deliveries
 
     async def acknowledge(self, last: Delivery) -> None:
+        self._check()
         while self._taken and self._taken[0][0] <= last.tag:
             _, copy = self._taken.popleft()
             if not copy.done.done():
                 copy.done.set_result(None)
 
+    def _check(self) -> None:
+        if self._closed:
+            raise BusError("the subscription was closed")
+
     async def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
+        self._queue.subscriptions.remove(self)
         self._queue.put_back([copy for _, copy in self._taken])
         self._taken.clear()
         self._queue.arrived.set()

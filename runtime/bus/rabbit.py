@@ -14,6 +14,7 @@ from aio_pika.abc import (
     AbstractConnection,
     AbstractExchange,
     AbstractIncomingMessage,
+    AbstractQueue,
     ExchangeType,
 )
 from pamqp.common import FieldTable
@@ -136,6 +137,31 @@ class _RabbitPublisher:
         await _close(self._connection)
 
 
+def queue_arguments(service: str) -> FieldTable:
+    """With what the queue of a service is declared; RabbitMQ refuses whoever declares it otherwise."""
+    return {
+        "x-queue-type": "quorum",
+        # One replica at a time, or else two events of one subject could be handled side by side.
+        "x-single-active-consumer": True,
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": f"{service}.dead",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+async def _declare(channel: AbstractChannel, service: str, routing_keys: Sequence[str]) -> AbstractQueue:
+    """The queue of a service, bound to what it hears, and where its dead letters go."""
+    await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+    dead = await channel.declare_exchange(f"{service}.dead", ExchangeType.FANOUT, durable=True)
+    queue = await channel.declare_queue(service, durable=True, arguments=queue_arguments(service))
+    for routing_key in routing_keys:
+        await queue.bind(EXCHANGE, routing_key)
+    graveyard = await channel.declare_queue(f"{service}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+    await graveyard.bind(dead)
+    return queue
+
+
 class _RabbitSubscription:
     def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
         self._connection = connection
@@ -144,28 +170,13 @@ class _RabbitSubscription:
 
     @classmethod
     async def open(
-        cls, connection: AbstractConnection, name: str, routing_keys: Sequence[str]
+        cls, connection: AbstractConnection, service: str, routing_keys: Sequence[str]
     ) -> "_RabbitSubscription":
         channel = await connection.channel()
         subscription = cls(connection, channel)
+        # As much as one subscription may leave behind: with less, what is returned to the queue would change places.
         await channel.set_qos(prefetch_count=PREFETCH)
-        await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
-        dead = await channel.declare_exchange(f"{name}.dead", ExchangeType.FANOUT, durable=True)
-        queue = await channel.declare_queue(
-            name,
-            durable=True,
-            arguments={
-                "x-queue-type": "quorum",
-                "x-delivery-limit": DELIVERY_LIMIT,
-                "x-dead-letter-exchange": dead.name,
-                "x-dead-letter-strategy": "at-least-once",
-                "x-overflow": "reject-publish",
-            },
-        )
-        for routing_key in routing_keys:
-            await queue.bind(EXCHANGE, routing_key)
-        graveyard = await channel.declare_queue(f"{name}.dead", durable=True, arguments={"x-queue-type": "quorum"})
-        await graveyard.bind(dead)
+        queue = await _declare(channel, service, routing_keys)
         connection.close_callbacks.add(subscription._wake)
         channel.close_callbacks.add(subscription._wake)
         # The broker cancels a consumer whose queue was deleted: end the subscription, so that it is declared anew.
@@ -182,11 +193,7 @@ class _RabbitSubscription:
             messages.append(self._arrived.get_nowait())
         if None in messages:
             raise BusError("the connection to RabbitMQ was lost")
-        return [
-            Delivery(message.delivery_tag or 0, message.routing_key or "", message.body, bool(message.redelivered))
-            for message in messages
-            if message is not None
-        ]
+        return [_delivery(message) for message in messages if message is not None]
 
     async def acknowledge(self, last: Delivery) -> None:
         with _bus_errors("not acknowledged"):
@@ -195,3 +202,13 @@ class _RabbitSubscription:
 
     async def close(self) -> None:
         await _close(self._connection)
+
+
+def _delivery(message: AbstractIncomingMessage) -> Delivery:
+    earlier = message.headers.get("x-delivery-count", 0)
+    return Delivery(
+        tag=message.delivery_tag or 0,
+        routing_key=message.routing_key or "",
+        body=message.body,
+        earlier=max(int(bool(message.redelivered)), earlier if isinstance(earlier, int) else 0),
+    )

@@ -31,7 +31,13 @@ class EmailTaken(Problem):
     status, code, title = 409, "email_taken", "There is an account with this e-mail address already"
 
 
-class InvalidGrant(Problem):
-    """Wrong password, no such account, or a refresh token that is not valid (any more): which, is not said."""
+class WrongPassword(Problem):
+    """Not the password, or there is no such account: which of them is not said."""
 
-    status, code, title = 400, "invalid_grant", "That does not let you in"
+    status, code, title = 400, "invalid_grant", "The e-mail address or the password is wrong"
+
+
+class SessionOver(Problem):
+    """A refresh token that is not valid, or not any more: why is not said."""
+
+    status, code, title = 400, "invalid_grant", "The session is over, sign in again"

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from runtime.problems import RateLimited
 from runtime.redis import reached
-from services.accounts.domain import InvalidGrant
+from services.accounts.domain import WrongPassword
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Limits:
 
     @asynccontextmanager
     async def guess(self, *counts: Count) -> AsyncIterator[None]:
-        """Around a try to get in: it stays counted if it ends in `InvalidGrant`, not if it succeeds or we fail."""
+        """Around a try to get in: it stays counted if it ends in `WrongPassword`, not if it succeeds or we fail."""
         await self.take(*counts)
         try:
             yield
-        except InvalidGrant:
+        except WrongPassword:
             raise
         except Exception:
             await self.give_back(*counts)

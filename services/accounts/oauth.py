@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, WithJsonSchema
 
 from runtime.http import Printable, ProblemDetails, describe_problem
 from runtime.problems import MEDIA_TYPE, Problem
@@ -19,7 +19,8 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 class _Grant(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    client_id: Client
+    # Spelled out, because the OpenAPI document takes this schema in as a part.
+    client_id: Annotated[Client, WithJsonSchema({"enum": [client.value for client in Client], "type": "string"})]
 
 
 class PasswordGrant(_Grant):

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from runtime.redis import reached
-from services.accounts.domain import Client, InvalidGrant
+from services.accounts.domain import Client, SessionOver
 
 EXPIRES_IN = 30 * 24 * 3600
 """Seconds for which a session that is not used goes on."""
@@ -52,24 +52,24 @@ class Sessions:
         return session
 
     async def find(self, refresh_token: str, client: Client) -> Session:
-        """The session that the token continues. A token used before ends it. Raises `InvalidGrant`."""
+        """The session that the token continues. A token used before ends it. Raises `SessionOver`."""
         session_id = refresh_token.partition(".")[0]
         async with reached():
             value = await self._redis.get(_key(session_id))
         if value is None:
-            raise InvalidGrant
+            raise SessionOver
         family = _Family.model_validate_json(value)
         if not secrets.compare_digest(family.digest, _digest(refresh_token)):
             await self.end(session_id)
-            raise InvalidGrant
+            raise SessionOver
         if family.client != client:
-            raise InvalidGrant
+            raise SessionOver
         return Session(session_id, family.account_id, client, refresh_token)
 
     async def renew(self, session: Session) -> Session:
         """The same session with its next token; of those who come at once with the same one, only the first has it.
 
-        Raises `InvalidGrant`.
+        Raises `SessionOver`.
         """
         renewed = Session(session.session_id, session.account_id, session.client, _new_token(session.session_id))
         async with reached():
@@ -78,7 +78,7 @@ class Sessions:
             before = await self._redis.set(_key(session.session_id), _value(renewed), ex=EXPIRES_IN, xx=True, get=True)
             if not before or _Family.model_validate_json(str(before)).digest != _digest(session.refresh_token):
                 await self._redis.delete(_key(session.session_id))
-                raise InvalidGrant
+                raise SessionOver
         return renewed
 
     async def end(self, session_id: str) -> None:

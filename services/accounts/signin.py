@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from runtime.work import Work
 from services.accounts import store, tokens
-from services.accounts.domain import Account, InvalidGrant
+from services.accounts.domain import Account, SessionOver, WrongPassword
 from services.accounts.limits import Limit, Limits, line
 from services.accounts.oauth import PasswordGrant, RefreshGrant
 from services.accounts.passwords import Passwords
@@ -37,7 +37,7 @@ class SignIn:
     tokens: AccessTokens
 
     async def with_password(self, grant: PasswordGrant, host: str) -> TokenAnswer:
-        """Starts a session; raises `InvalidGrant`, `RateLimited`."""
+        """Starts a session; raises `WrongPassword`, `RateLimited`."""
         email = grant.username.lower()
         async with self.limits.guess(FAILURES_OF_EMAIL.of(email), FAILURES_FROM_ADDRESS.of(line(host))):
             account = await self._prove(email, grant.password)
@@ -45,20 +45,20 @@ class SignIn:
         return self._answer(account, session)
 
     async def with_refresh_token(self, grant: RefreshGrant) -> TokenAnswer:
-        """Goes on with a session, if the account is still there; raises `InvalidGrant`."""
+        """Goes on with a session, if the account is still there; raises `SessionOver`."""
         session = await self.sessions.find(grant.refresh_token, grant.client_id)
         async with self.work.begin() as tx:
             found = await store.by_id(tx, session.account_id)
         if found is None:
             await self.sessions.end(session.session_id)
-            raise InvalidGrant
+            raise SessionOver
         return self._answer(found.account, await self.sessions.renew(session))
 
     async def _prove(self, email: str, password: str) -> Account:
         async with self.work.begin() as tx:
             found = await store.by_email(tx, email)
         if not await self.passwords.verify(found.password_hash if found else None, password) or found is None:
-            raise InvalidGrant
+            raise WrongPassword
         if self.passwords.is_outdated(found.password_hash):
             password_hash = await self.passwords.hash(password)
             async with self.work.begin() as tx:

@@ -173,12 +173,12 @@ async def get_order(order_id: UUID, person: SignedIn, work: Door) -> OrderView:
 
 @router.post("/{order_id}/pay")
 async def pay(order_id: UUID, buyer: Buyer, work: Door) -> OrderView:
-    """Confirms the payment, which is simulated. Paying twice is harmless."""
+    """Confirms the payment, which is simulated. Paying again is harmless, also when the order has moved on."""
     async with work.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
         if order.payment_method is PaymentMethod.COD:
             raise WrongState("Cash on delivery is paid at the door.")
-        if not (order.paid_amount and order.status is Status.PROCESSING):
+        if not order.paid_amount or order.status is Status.CANCELLED:
             domain.check_move(order, Status.PROCESSING)
             order = await store.move(tx, order, Status.PROCESSING, order.total)
             tx.publish(OrderPaid(order_id=order_id, buyer_id=order.buyer_id, amount=order.total))

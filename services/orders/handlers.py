@@ -13,6 +13,8 @@ from services.orders import domain, store
 async def decide(tx: Transaction, request: OrderCancelRequested) -> Sequence[Event]:
     """The seller (chat) or customer service (cs) wants an order cancelled: grant it or say why not."""
     order, now = await store.lock(tx, request.order_id)
+    if tx.heard is None or tx.heard.source != request.channel:
+        order = None  # Nobody can ask in the name of another channel, not even for the right person.
     answer = domain.decide(order, request, now)
     if order is not None and isinstance(answer, OrderCancelled):
         await store.cancel(tx, order, request, answer)
@@ -28,7 +30,7 @@ async def show_refund(tx: Transaction, issued: RefundIssued) -> Sequence[Event]:
 
 async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]:
     """The money is late: the order says so, and does not claim otherwise."""
-    order, _ = await store.lock(tx, delayed.order_id)
+    order, _ = await store.read(tx, delayed.order_id)
     if order is not None:
         refund = store.Refund(delayed.refund_id, "sending", order.paid_amount, delayed.destination)
         await store.note_refund(tx, delayed.order_id, refund, tx.sequence)

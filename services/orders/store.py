@@ -20,6 +20,10 @@ from orders o left join cancellations c using (order_id)
 """
 
 
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
+"""Before and behind every id: a condition that is always there can use the index, one that may be missing cannot."""
+
+
 class ChangedMeanwhile(Problem):
     """Somebody else changed the order between reading and writing it."""
 
@@ -96,7 +100,11 @@ async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]
 
 async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """As `read`, and nobody else can change the order until the transaction ends."""
-    return await _one(tx, f"{_ORDER} where order_id = $1 for update of o", order_id)
+    order, now = await _one(tx, f"{_ORDER} where order_id = $1 for update of o", order_id)
+    if order is not None and order.status is Status.CANCELLED and order.cancellation is None:
+        # Cancelled while this waited for the lock: PostgreSQL then looks at the order anew, but not at what is joined.
+        return await read(tx, order_id)
+    return order, now
 
 
 async def _one(tx: Transaction, query: str, order_id: UUID) -> tuple[Order | None, datetime]:
@@ -111,10 +119,10 @@ async def page(
     owner = "seller_id" if selling else "buyer_id"
     rows = await tx.connection.fetch(
         f"{_ORDER} where o.{owner} = $1 and ($2::text is null or o.status = $2) "
-        "and ($3::uuid is null or order_id < $3) order by order_id desc limit $4",
+        "and o.order_id < $3 order by o.order_id desc limit $4",
         person,
         status,
-        before,
+        before or LAST_ID,
         limit,
     )
     return [_order(row) for row in rows], rows[0]["now"] if rows else await tx.now()
@@ -282,8 +290,8 @@ async def products(tx: Transaction, after: UUID | None, limit: int) -> list[Prod
     """The catalogue, oldest product first, behind the product `after`."""
     rows = await tx.connection.fetch(
         "select product_id, seller_id, title, price, stock from products "
-        "where $1::uuid is null or product_id > $1 order by product_id limit $2",
-        after,
+        "where product_id > $1 order by product_id limit $2",
+        after or FIRST_ID,
         limit,
     )
     return [Product(*row.values()) for row in rows]

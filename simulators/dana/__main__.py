@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from runtime.settings import PORTS, Environment, SettingMissing
+from runtime.telemetry import log_to_stderr
 from simulators.dana.app import Settings, build
 from simulators.dana.server import Server
 
@@ -23,7 +24,8 @@ def main() -> None:
         )
     except (SettingMissing, OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"dana: {error}")
-    Server(app, host, port, level).run()
+    log_to_stderr("dana", level)
+    Server(app, host, port).run()
 
 
 if __name__ == "__main__":

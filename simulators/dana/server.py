@@ -12,8 +12,10 @@ from fastapi import FastAPI
 class Server(uvicorn.Server):
     """uvicorn, except that calls which hang on purpose do not hold up its end."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, log_level: str = "info", *, signals: bool = True) -> None:
-        super().__init__(uvicorn.Config(app, host, port, log_level=log_level, lifespan="on", server_header=False))
+    def __init__(self, app: FastAPI, host: str, port: int, *, signals: bool = True) -> None:
+        super().__init__(
+            uvicorn.Config(app, host, port, log_config=None, access_log=False, lifespan="on", server_header=False)
+        )
         self._faults = app.state.faults
         self._signals = signals
 
@@ -37,7 +39,7 @@ async def running(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Async
     """Serves `app` inside this process, by default on a free port, and gives its URL. Raises OSError for a busy one."""
     listening = socket.create_server((host, port))
     url = f"http://{host}:{listening.getsockname()[1]}"
-    server = Server(app, host, port, "warning", signals=False)
+    server = Server(app, host, port, signals=False)
     serving = asyncio.create_task(server.serve([listening]))
     try:
         yield url

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 from argon2 import PasswordHasher
@@ -104,9 +105,9 @@ async def open_house(
     """Runs the service; `env` holds further settings."""
     environment = Environment({"SIGNING_KEY": str(keys.signing_key), "TOKEN_KEYS": str(keys.token_keys), **env})
     settings = replace(Settings.read("accounts", environment), redis_url=redis_url, demonstration=demonstration)
-    service = main.build(settings, environment, database_url, bus or MemoryBus())
+    with patch("services.accounts.passwords.PasswordHasher", lambda: QUICK):
+        service = main.build(settings, environment, database_url, bus or MemoryBus())
     house = House(service)
-    house.use(Passwords(QUICK))
     async with service.running():
         if wait:
             await service.until_ready()

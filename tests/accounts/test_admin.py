@@ -1,6 +1,8 @@
 """Accounts that nobody registers: those of agents, and those of the demonstration."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -46,14 +48,15 @@ async def test_an_administrator_makes_agents(work: Work, keys: Keys) -> None:
 
 async def test_an_administrator_is_told_what_is_wrong(work: Work) -> None:
     """What nobody could register, no command makes either."""
+    create = partial(create_account, work, passwords=Passwords(QUICK))
     with pytest.raises(InvalidRequest, match="email"):
-        await create_account(work, "dewi", "rahasia-sekali", "Dewi")
+        await create("dewi", "rahasia-sekali", "Dewi")
     with pytest.raises(InvalidRequest, match="password") as refused:
-        await create_account(work, "dewi@example.com", "rahasia", "Dewi")
+        await create("dewi@example.com", "rahasia", "Dewi")
     assert "rahasia" not in str(refused.value)
-    await create_account(work, "dewi@example.com", "rahasia-sekali", "Dewi")
+    await create("dewi@example.com", "rahasia-sekali", "Dewi")
     with pytest.raises(EmailTaken):
-        await create_account(work, "DEWI@example.com", "rahasia-sekali", "Dewi")
+        await create("DEWI@example.com", "rahasia-sekali", "Dewi")
 
 
 async def test_the_demonstration_has_three_people(database_url: str, keys: Keys) -> None:
@@ -85,9 +88,9 @@ async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> 
 
 async def test_seeding_leaves_alone_who_was_there_before(work: Work) -> None:
     """An address of the demonstration that somebody has registered stays theirs; seeding at once makes no second."""
-    before = await create_account(work, "buyer@example.com", "rahasia-sekali", "Siti", Role.BUYER)
-    for _ in range(2):
-        await demonstration.seed(work, Passwords(QUICK))
+    passwords = Passwords(QUICK)
+    before = await create_account(work, "buyer@example.com", "rahasia-sekali", "Siti", Role.BUYER, passwords=passwords)
+    await asyncio.gather(*(demonstration.seed(work, passwords) for _ in range(3)))
     async with work.begin() as tx:
         assert await tx.connection.fetchval("select count(*) from accounts") == 3
         assert await tx.connection.fetchval("select name from accounts where account_id = $1", before.account_id)

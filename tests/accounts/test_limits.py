@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from runtime.problems import RateLimited
-from services.accounts.domain import InvalidGrant
+from services.accounts.domain import WrongPassword
 from services.accounts.limits import Limit, Limits, line
 
 EMAIL = Limit("email", 10, 900)
@@ -17,7 +17,7 @@ async def fail(limits: Limits, *whose: str) -> None:
     """One wrong guess."""
     counts = [limit.of(who) for limit, who in zip((EMAIL, ADDRESS), whose, strict=True)]
     async with limits.guess(*counts):
-        raise InvalidGrant
+        raise WrongPassword
 
 
 async def test_guesses_made_at_once_do_not_slip_through(redis: Redis) -> None:
@@ -29,10 +29,10 @@ async def test_guesses_made_at_once_do_not_slip_through(redis: Redis) -> None:
         async with limits.guess(EMAIL.of("siti")):
             looked_at += 1
             await asyncio.sleep(0)
-            raise InvalidGrant
+            raise WrongPassword
 
     results = await asyncio.gather(*(guess() for _ in range(50)), return_exceptions=True)
-    assert looked_at == sum(isinstance(result, InvalidGrant) for result in results) == 10
+    assert looked_at == sum(isinstance(result, WrongPassword) for result in results) == 10
     refusals = [result for result in results if isinstance(result, RateLimited)]
     assert len(refusals) == 40
     assert all(890 <= int(refusal.headers["Retry-After"]) <= 900 for refusal in refusals)
@@ -51,11 +51,11 @@ async def test_getting_in_does_not_forgive_failures(redis: Redis) -> None:
     """Nine failures and a success leave one try, so that nobody guesses on behind the owner's back."""
     limits = Limits(redis)
     for _ in range(9):
-        with pytest.raises(InvalidGrant):
+        with pytest.raises(WrongPassword):
             await fail(limits, "siti", "home")
     async with limits.guess(EMAIL.of("siti")):
         pass
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(WrongPassword):
         await fail(limits, "siti", "home")
     with pytest.raises(RateLimited):
         await fail(limits, "siti", "home")
@@ -78,19 +78,19 @@ async def test_a_refused_try_is_counted_nowhere(redis: Redis) -> None:
         with pytest.raises(RateLimited):
             await fail(limits, "siti", "cafe")
     assert await redis.get(EMAIL.of("siti").key) == "0"
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(WrongPassword):
         await fail(limits, "siti", "home")
 
 
 async def test_tries_are_forgotten(redis: Redis) -> None:
     """Each count is forgotten a quarter of an hour after its first try, however many follow."""
     limits = Limits(redis)
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(WrongPassword):
         await fail(limits, "siti", "home")
     key = EMAIL.of("siti").key
     assert 0 < await redis.ttl(key) <= 900
     await redis.expire(key, 60)
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(WrongPassword):
         await fail(limits, "siti", "home")
     assert 0 < await redis.ttl(key) <= 60
 

@@ -13,7 +13,7 @@ from batalkan.keys import Keys
 from contracts.accounts import AccountRegistered
 from runtime.bus.memory import MemoryBus
 from runtime.events import EventReader
-from tests.accounts.house import PASSWORD, House, Visitor, open_house
+from tests.accounts.house import PASSWORD, QUICK, House, Visitor, open_house
 
 
 async def test_the_answer_shows_the_account(visitor: Visitor) -> None:
@@ -191,7 +191,7 @@ async def test_the_password_is_hashed_before_the_transaction(house: House, visit
             return str(await super().hash(password))
 
     before = house.parts.passwords
-    house.use(Watching())
+    house.use(Watching(QUICK))
     assert (await visitor.register({"Idempotency-Key": str(uuid4())})).status_code == 201
     house.use(before)
     assert seen == [0]

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from services.accounts.domain import Client, InvalidGrant
+from services.accounts.domain import Client, SessionOver
 from services.accounts.sessions import EXPIRES_IN, Session, Sessions
 
 WHO = uuid4()
@@ -32,9 +32,9 @@ async def test_a_token_used_twice_ends_its_family(redis: Redis) -> None:
     sessions = Sessions(redis)
     first = await sessions.start(WHO, Client.APP)
     second = await renew(sessions, first.refresh_token)
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(SessionOver):
         await renew(sessions, first.refresh_token)
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(SessionOver):
         await renew(sessions, second.refresh_token)
     assert not await redis.exists(f"accounts:family:{first.session_id}")
 
@@ -48,8 +48,8 @@ async def test_of_two_who_refresh_at_once_one_wins_and_the_family_ends(redis: Re
         results = await asyncio.gather(*map(sessions.renew, both), return_exceptions=True)
         won = [result for result in results if isinstance(result, Session)]
         assert len(won) == 1
-        assert sum(isinstance(result, InvalidGrant) for result in results) == 1
-        with pytest.raises(InvalidGrant):
+        assert sum(isinstance(result, SessionOver) for result in results) == 1
+        with pytest.raises(SessionOver):
             await renew(sessions, won[0].refresh_token)
 
 
@@ -59,7 +59,7 @@ async def test_of_many_who_refresh_at_once_at_most_one_wins(redis: Redis) -> Non
     token = (await sessions.start(WHO, Client.APP)).refresh_token
     results = await asyncio.gather(*(renew(sessions, token) for _ in range(30)), return_exceptions=True)
     assert sum(isinstance(result, Session) for result in results) == 1
-    assert sum(isinstance(result, InvalidGrant) for result in results) == 29
+    assert sum(isinstance(result, SessionOver) for result in results) == 29
     assert not await redis.exists(f"accounts:family:{token.partition('.')[0]}")
 
 
@@ -67,7 +67,7 @@ async def test_a_token_is_for_its_client_only(redis: Redis) -> None:
     """The app's refresh token is refused to the website, and goes on being good for the app."""
     sessions = Sessions(redis)
     token = (await sessions.start(WHO, Client.APP)).refresh_token
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(SessionOver):
         await renew(sessions, token, Client.WEB)
     assert (await renew(sessions, token)).client is Client.APP
 
@@ -78,7 +78,7 @@ async def test_an_ended_session_is_over(redis: Redis) -> None:
     session = await sessions.start(WHO, Client.APP)
     await sessions.end(session.session_id)
     await sessions.end(session.session_id)
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(SessionOver):
         await renew(sessions, session.refresh_token)
 
 
@@ -88,7 +88,7 @@ async def test_renewing_does_not_bring_back_what_ended_meanwhile(redis: Redis) -
     session = await sessions.start(WHO, Client.APP)
     found = await sessions.find(session.refresh_token, Client.APP)
     await sessions.end(session.session_id)
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(SessionOver):
         await sessions.renew(found)
     assert not await redis.exists(f"accounts:family:{session.session_id}")
 
@@ -96,7 +96,7 @@ async def test_renewing_does_not_bring_back_what_ended_meanwhile(redis: Redis) -
 @pytest.mark.parametrize("token", ["", ".", "x", "x.y", "é.\U0001f600", "a" * 200, "accounts:family:.x"])
 async def test_what_is_no_token_is_refused(redis: Redis, token: str) -> None:
     """Whatever is sent in place of a refresh token lets nobody in."""
-    with pytest.raises(InvalidGrant):
+    with pytest.raises(SessionOver):
         await renew(Sessions(redis), token)
 
 

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from batalkan.child import Child, Warden
 log = Path(sys.argv[1]) / "log"
-child = Child("sleep", ["sh", "-c", "sleep 600 & echo $!; wait"], warden=Warden(), log=log)
+warden = Warden(remove=log.parent / "temporary")
+child = Child("sleep", ["sh", "-c", "sleep 600 & echo $!; wait"], warden=warden, log=log)
 child.spawn()
 while not log.read_text().endswith("\\n"):
     pass
@@ -127,10 +128,15 @@ async def test_settings_of_ours_do_not_leak(running: Processes, monkeypatch: pyt
 
 
 async def test_nothing_outlives_a_killed_owner(tmp_path: Path) -> None:
-    """When we are killed, our children end, and theirs too."""
+    """When we are killed, our children end, and theirs too, and then the temporary folder is removed."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     ids = await asyncio.to_thread(children_of_the_killed, OWNER, tmp_path)
     await gone(*ids)
     assert len(ids) == 2
+    async with asyncio.timeout(10):
+        while temporary.exists():
+            await asyncio.sleep(0.02)
 
 
 async def test_log_is_kept_over_restarts(tmp_path: Path) -> None:

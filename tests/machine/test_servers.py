@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 
 import aio_pika
 import asyncpg
@@ -158,14 +159,17 @@ async def test_frozen_server_answers_when_it_goes_on(servers: LocalServers) -> N
     await client.aclose()
 
 
-async def test_servers_do_not_outlive_a_killed_owner(
-    servers: LocalServers, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.usefixtures("servers")
+async def test_servers_do_not_outlive_a_killed_owner() -> None:
     """When the process that started servers is killed, they end, and their folder can be used again."""
-    folder = tmp_path_factory.mktemp("owner") / "servers"
-    ids = await asyncio.to_thread(children_of_the_killed, OWNER, folder)
-    await gone(*ids)
-    assert len(ids) == 3
-    async with LocalServers(folder, services=["orders"]) as again:
-        connection = await asyncpg.connect(again.postgres.url("orders"))
-        await connection.close()
+    with TemporaryDirectory(
+        ignore_cleanup_errors=True
+    ) as name:  # pytest's own folders are closed to the servers' users
+        folder = Path(name)
+        ids = await asyncio.to_thread(children_of_the_killed, OWNER, folder)
+        await gone(*ids)
+        assert len(ids) == 3
+        async with LocalServers(folder, services=["orders"]) as again:
+            assert again.folder == folder
+            connection = await asyncpg.connect(again.postgres.url("orders"))
+            await connection.close()

@@ -1,0 +1,77 @@
+"""The step that makes the secrets, without Docker."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from batalkan.secrets import OPERATOR, SERVERS, fill
+from tests.compose.stack import OURS, ROOT
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """The volumes after the first `up`."""
+    for name in (*OURS, *SERVERS, OPERATOR, "dana", "chat"):
+        (tmp_path / name).mkdir()
+    fill(tmp_path, ROOT / "deploy", list(OURS))
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file in a folder."""
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_second_run_keeps_every_secret(volumes: Path) -> None:
+    """Stopping and starting again changes no password and no key."""
+    folders = [volumes / name for name in (*OURS, OPERATOR, "dana")]
+    before = [contents(folder) for folder in folders]
+    fill(volumes, ROOT / "deploy", list(OURS))
+    assert [contents(folder) for folder in folders] == before
+
+
+def test_a_service_can_be_added_later(volumes: Path) -> None:
+    """A service that is new in the list gets secrets of its own, and the servers get to know it."""
+    fill(volumes, ROOT / "deploy", [*OURS, "chat"])
+    assert contents(volumes / "chat").keys() == {"broker_url", "database_url", "redis_url", "jwks.json"}
+    assert (volumes / "postgres" / "chat.scram").exists()
+    assert "user chat on #" in (volumes / "redis" / "users.acl").read_text()
+
+
+def test_being_killed_half_way_does_no_harm(volumes: Path) -> None:
+    """What an earlier run left half done is made good by the next."""
+    (volumes / "orders" / "broker_url").unlink()
+    (volumes / "orders" / ".broker_url.new").write_text("amqp://ord")
+    (volumes / "orders" / ".broker_url.new").chmod(0o400)
+    fill(volumes, ROOT / "deploy", list(OURS))
+    assert (volumes / "orders" / "broker_url").read_text().startswith("amqp://orders:")
+    assert not (volumes / "orders" / ".broker_url.new").exists()
+
+
+def test_the_broker_knows_the_password_by_its_hash(volumes: Path) -> None:
+    """RabbitMQ's hash is base64(salt + sha256(salt + password)), with a salt of four bytes."""
+    definitions = json.loads((volumes / "rabbitmq" / "definitions.json").read_text())
+    hashes = {user["name"]: base64.b64decode(user["password_hash"]) for user in definitions["users"]}
+    password = urlsplit((volumes / "orders" / "broker_url").read_text()).password or ""
+    salt, digest = hashes["orders"][:4], hashes["orders"][4:]
+    assert hashlib.sha256(salt + password.encode()).digest() == digest
+
+
+def test_services_speak_under_their_own_name_only(volumes: Path) -> None:
+    """A service may publish `<its name>.*` and touch its own queue and dead letters, nothing else."""
+    definitions = json.loads((volumes / "rabbitmq" / "definitions.json").read_text())
+    assert {topic["user"]: topic["write"] for topic in definitions["topic_permissions"]} == {
+        service: rf"^{service}\." for service in OURS
+    }
+    own = {one["user"]: one["configure"] for one in definitions["permissions"] if one["user"] in OURS}
+    assert own == {service: rf"^(batalkan\.events|{service}(\.dead)?)$" for service in OURS}
+
+
+def test_private_keys_are_with_one_service_each(volumes: Path) -> None:
+    """Only accounts can sign tokens, and only refunds requests to DANA."""
+    holders = {path.parent.name for path in volumes.glob("*/*") if "PRIVATE KEY" in path.read_text()}
+    assert holders == {"accounts", "refunds"}

@@ -1,0 +1,129 @@
+"""Where the flows are tried: everything in this process, or one process per service on real servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+from argon2 import PasswordHasher
+
+from batalkan import local, system
+from batalkan.invariants import Books, check
+from batalkan.system import Where
+from runtime import clock
+from runtime.bus import Bus
+from runtime.bus.rabbit import RabbitBus
+from runtime.database import Database
+from tests.flows.waiting import eventually
+
+
+@dataclass(frozen=True)
+class Place:
+    """The running system, as its users see it (`http`), and what a test needs to look behind it and to disturb it."""
+
+    http: httpx.AsyncClient
+    dana: httpx.AsyncClient
+    """The control interface of the DANA simulator."""
+    database_urls: Mapping[str, str]
+    bus: Callable[[str], Bus]
+    """The bus as the service of that name reaches it."""
+    full: bool
+    """Whether there is time for the full numbers."""
+    hurry: Callable[[], object] = lambda: None
+    """Has deadlines that time has moved past fire now; elsewhere they are looked for every second."""
+
+    async def advance(self, by: timedelta) -> None:
+        """Moves the time of all services."""
+        for url in self.database_urls.values():
+            async with _opened(url) as database, database.connection() as connection:
+                await clock.advance(connection, by)
+        self.hurry()
+
+    async def count(self, service: str, table: str) -> int:
+        """How many rows there are."""
+        async with _opened(self.database_urls[service]) as database, database.connection() as connection:
+            rows: int = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608 (a name in a test)
+        return rows
+
+    async def dana_payments(self) -> list[dict[str, Any]]:
+        """What DANA has paid."""
+        items: list[dict[str, Any]] = (await self.dana.get("/journal")).raise_for_status().json()["items"]
+        return items
+
+    async def settled(self, within: float = 30.0) -> Books:
+        """The books, once every event has travelled and every refund has arrived; nothing is parked."""
+
+        async def look() -> Books | None:
+            for service in self.database_urls:
+                if await self.count(service, "outbox"):
+                    return None
+            books = await check(self.database_urls, await self.dana_payments())
+            return books if books.refunds >= books.cancelled_paid_orders and not books.open_refunds else None
+
+        books = await eventually(look, within)
+        for service in self.database_urls:
+            assert await self.count(service, "parked") == 0
+        return books
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url, pool_size=1)
+    await database.connect()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def embedded(folder: Path, database_url: str) -> AsyncIterator[Place]:
+    """All services in this process, on the bus in memory."""
+    buses: list[Bus] = []
+
+    def tap(bus: Bus) -> Bus:
+        buses.append(bus)
+        return bus
+
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # what real ones cost is not what this is about
+    where = Where(folder, database_url, dana_timeout=0.3)
+    hashing = patch("services.accounts.passwords.PasswordHasher", lambda: quick)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(hashing)
+        running = await stack.enter_async_context(system.running(where, tap))
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://batalkan")
+        await stack.enter_async_context(http)
+
+        def hurry() -> None:
+            for service in running.services.values():
+                service.work.wake_deadlines()
+
+        yield Place(http, running.dana, running.database_urls, lambda _: buses[0], full=False, hurry=hurry)
+
+
+@asynccontextmanager
+async def on_servers() -> AsyncIterator[Place]:
+    """One process per service, two of orders and of refunds, on RabbitMQ, PostgreSQL and Redis of their own."""
+    replicas = {"orders": 2, "refunds": 2}
+    async with local.running(None, replicas=replicas, dana_timeout=1.0) as running, running.client() as http:
+
+        def bus(service: str) -> Bus:
+            return RabbitBus(running.servers.rabbitmq.url(service), service)
+
+        yield Place(http, running.dana, running.database_urls, bus, full=True)
+
+
+async def gathered(calls: list[Any], at_once: int) -> list[Any]:
+    """The results of all, `at_once` of them under way at a time."""
+    free = asyncio.Semaphore(at_once)
+
+    async def one(call: Any) -> Any:
+        async with free:
+            return await call
+
+    return await asyncio.gather(*(one(call) for call in calls))

@@ -1,0 +1,111 @@
+"""Cancellations that come from services other than orders: the seller's (chat), and customer service's (cs)."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.orders import OrderCancelRequested, RequesterRole
+from contracts.words import Channel
+from runtime.story import new_id
+from tests.flows.ears import Ears, request_cancellation
+from tests.flows.people import Buyer, Seller
+from tests.flows.places import Place
+
+
+def request(order_id: str, channel: Channel, by: str | None, role: RequesterRole) -> OrderCancelRequested:
+    """A request that bears an id of its own."""
+    return OrderCancelRequested(
+        cancellation_id=new_id(),
+        order_id=UUID(order_id),
+        channel=channel,
+        requested_by=UUID(by) if by else None,
+        role=role,
+        reason="Stok habis",
+    )
+
+
+async def test_seller_cancels(place: Place, ears: Ears, buyer: Buyer) -> None:
+    """A seller who cancels, after the 24 hours or before, gives the money back and loses score."""
+    seller = await Seller.register(place.http, "seller")
+    product = await seller.offer()
+    for _ in range(9):
+        await buyer.place(product)
+    order_id = await buyer.buy(product)
+    assert (await seller.score()).items() >= {"orders": 10, "rating": 5.0, "cancellation_rate": 0.0}.items()
+    asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
+    await request_cancellation(place.bus("chat"), "chat", asked)
+    cancelled = (await ears.until(order_id, "OrderCancelled"))["data"]
+    assert cancelled.items() >= {"channel": "chat", "fault": "seller", "paid_amount": 189_000}.items()
+    assert (await buyer.refund(order_id))["amount"] == 189_000
+    order = await buyer.order(order_id)
+    assert order["cancellation"].items() >= {"channel": "chat", "fault": "seller", "reason": "Stok habis"}.items()
+    score = await seller.score()
+    assert score["cancellations"] == {"seller": 1, "buyer": 0, "platform": 0}
+    assert (score["cancellation_rate"], score["rating"]) == (0.1, 4.0)
+
+
+async def test_buyer_costs_the_seller_nothing(place: Place, buyer: Buyer) -> None:
+    """A cancellation that the buyer asked for does not count against the seller."""
+    seller = await Seller.register(place.http, "seller")
+    await buyer.cancel(await buyer.buy(await seller.offer()))
+    score = await seller.score()
+    assert score["cancellations"] == {"seller": 0, "buyer": 1, "platform": 0}
+    assert (score["cancellation_rate"], score["rating"]) == (0.0, 5.0)
+
+
+@pytest.mark.parametrize(("role", "fault"), [(RequesterRole.SYSTEM, "seller"), (RequesterRole.AGENT, "platform")])
+async def test_customer_service_cancels(
+    place: Place, ears: Ears, buyer: Buyer, product: str, role: RequesterRole, fault: str
+) -> None:
+    """Customer service cancels for a seller who keeps silent, or by itself; the money comes back either way."""
+    order_id = await buyer.buy(product)
+    await request_cancellation(place.bus("cs"), "cs", request(order_id, Channel.CS, None, role))
+    assert (await ears.until(order_id, "OrderCancelled"))["data"].items() >= {"channel": "cs", "fault": fault}.items()
+    assert (await buyer.refund(order_id))["destination"] == "lazada_credit"
+
+
+async def test_too_late_for_the_seller_too(
+    place: Place, ears: Ears, buyer: Buyer, seller: Seller, product: str
+) -> None:
+    """What has shipped is not cancelled by anybody (A); who asked is told why."""
+    order_id = await buyer.buy(product)
+    await seller.done(order_id, "pack", "ship")
+    asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
+    await request_cancellation(place.bus("chat"), "chat", asked)
+    rejected = (await ears.until(order_id, "OrderCancelRejected"))["data"]
+    assert (rejected["code"], rejected["cancellation_id"]) == ("already_shipped", str(asked.cancellation_id))
+    assert (await buyer.order(order_id))["status"] == "shipped"
+
+
+@pytest.mark.parametrize("who", ["another seller", "the buyer"])
+async def test_not_theirs_to_cancel(place: Place, ears: Ears, buyer: Buyer, product: str, who: str) -> None:
+    """A request in the name of somebody whose order it is not is answered as if there were no such order."""
+    order_id = await buyer.buy(product)
+    by = buyer.account_id if who == "the buyer" else str(uuid4())
+    await request_cancellation(place.bus("chat"), "chat", request(order_id, Channel.CHAT, by, RequesterRole.SELLER))
+    assert (await ears.until(order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    assert (await buyer.order(order_id))["status"] == "processing"
+
+
+async def test_unknown_order(place: Place, ears: Ears) -> None:
+    """A request about an order that there is not is answered, too."""
+    unknown = str(uuid4())
+    await request_cancellation(place.bus("cs"), "cs", request(unknown, Channel.CS, None, RequesterRole.SYSTEM))
+    assert (await ears.until(unknown, "OrderCancelRejected"))["data"]["code"] == "not_found"
+
+
+async def test_same_request_twice(place: Place, ears: Ears, buyer: Buyer, seller: Seller, product: str) -> None:
+    """The same event again does nothing; the same request in a new event gets no second answer; another is refused."""
+    order_id, event_id = await buyer.buy(product), new_id()
+    asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
+    for known in (event_id, event_id, new_id()):
+        await request_cancellation(place.bus("chat"), "chat", asked, known)
+    other = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
+    await request_cancellation(place.bus("chat"), "chat", other)
+    rejected = (await ears.until(order_id, "OrderCancelRejected"))["data"]
+    assert (rejected["code"], rejected["cancellation_id"]) == ("already_cancelled", str(other.cancellation_id))
+    answers = [event["type"] for event in ears.about(order_id) if event["type"].startswith("OrderCancel")]
+    answers = [kind for kind in answers if kind != "OrderCancelRequested"]
+    assert answers == ["OrderCancelled", "OrderCancelRejected"]
+    await buyer.refund(order_id)
+    assert (await place.settled()).broken == []

@@ -1,0 +1,15 @@
+"""Waiting for what is to happen."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(look: Callable[[], Awaitable[T | None]], within: float = 30.0) -> T:
+    """What `look` finds, once it finds something; raises TimeoutError after `within` seconds."""
+    async with asyncio.timeout(within):
+        while not (found := await look()):
+            await asyncio.sleep(0.01)
+    return found

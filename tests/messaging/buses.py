@@ -1,0 +1,88 @@
+"""Buses that fail where they are told to."""
+
+from collections.abc import Sequence
+
+from runtime.bus import Bus, BusError, Delivery, Message, Publisher, Subscription
+
+
+class Unreliable:
+    """A bus with faults: each of them happens as often as its number says, and is counted down."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        refuse: int = 0,
+        lose_confirms: int = 0,
+        lose_acknowledgements: int = 0,
+        fail_closing: int = 0,
+    ) -> None:
+        self.bus = bus
+        self.refuse = refuse
+        self.lose_confirms = lose_confirms
+        self.lose_acknowledgements = lose_acknowledgements
+        self.fail_closing = fail_closing
+        self.publishers = 0
+        """How many connections for publishing are open."""
+        self.most_publishers = 0
+        self.published: list[Message] = []
+
+    async def publisher(self, queues: Sequence[str]) -> Publisher:
+        """As the bus does."""
+        publisher = _Publisher(self, await self.bus.publisher(queues))
+        self.publishers += 1
+        self.most_publishers = max(self.most_publishers, self.publishers)
+        return publisher
+
+    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+        """As the bus does."""
+        return _Subscription(self, await self.bus.subscribe(queue, routing_keys))
+
+    async def faults_left(self) -> int:
+        """How many faults are still to happen."""
+        return self.refuse + self.lose_confirms + self.lose_acknowledgements + self.fail_closing
+
+    def happens(self, fault: str) -> bool:
+        """Whether the fault happens now."""
+        left: int = getattr(self, fault)
+        setattr(self, fault, max(left - 1, 0))
+        return left > 0
+
+
+class _Publisher:
+    def __init__(self, faults: Unreliable, publisher: Publisher) -> None:
+        self._faults = faults
+        self._publisher = publisher
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if messages and self._faults.happens("refuse"):
+            raise BusError("refused")
+        self._faults.published += messages
+        await self._publisher.publish(messages)
+        if messages and self._faults.happens("lose_confirms"):
+            raise BusError("the confirms were lost")
+
+    async def close(self) -> None:
+        self._faults.publishers -= 1
+        await self._publisher.close()
+        if self._faults.happens("fail_closing"):
+            raise RuntimeError("closing failed")
+
+
+class _Subscription:
+    def __init__(self, faults: Unreliable, subscription: Subscription) -> None:
+        self._faults = faults
+        self._subscription = subscription
+
+    async def take(self, most: int) -> list[Delivery]:
+        return await self._subscription.take(most)
+
+    async def acknowledge(self, last: Delivery) -> None:
+        if self._faults.happens("lose_acknowledgements"):
+            raise BusError("the connection broke just now")
+        await self._subscription.acknowledge(last)
+
+    async def close(self) -> None:
+        await self._subscription.close()
+        if self._faults.happens("fail_closing"):
+            raise RuntimeError("closing failed")

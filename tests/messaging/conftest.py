@@ -1,0 +1,63 @@
+"""Fixtures of the messaging tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from runtime import deadlines, inbox, outbox, parked, patience
+from runtime.bus.memory import MemoryBus
+from tests.conftest import BusOf, Databases
+from tests.messaging.toys import Shelf, Toys
+
+
+@pytest.fixture(autouse=True)
+def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses between two attempts are short, so that a test with many of them is."""
+    monkeypatch.setattr(patience, "SHORTEST", 0.01)
+    monkeypatch.setattr(patience, "LONGEST", 0.05)
+    monkeypatch.setattr(inbox, "RETRY_AFTER", 0.001)
+    for module in (outbox, deadlines, parked):
+        monkeypatch.setattr(module, "POLL", 0.02)
+
+
+@pytest.fixture(scope="session")
+def embedded_shelf(embedded_databases: Databases) -> Shelf:
+    """Databases in the embedded server."""
+    return Shelf(embedded_databases)
+
+
+@pytest.fixture(scope="session")
+def server_shelf(server_databases: Databases) -> Shelf:
+    """Databases in the real server."""
+    return Shelf(server_databases)
+
+
+@pytest.fixture
+def shelf(bus: BusOf, request: pytest.FixtureRequest) -> Shelf:
+    """Databases that go with the bus."""
+    found: Shelf = request.getfixturevalue("embedded_shelf" if isinstance(bus("-"), MemoryBus) else "server_shelf")
+    return found
+
+
+@pytest.fixture
+async def toys(bus: BusOf, shelf: Shelf) -> AsyncIterator[Toys]:
+    """Services to try things with, on both buses."""
+    made = Toys(bus, shelf)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def embedded_toys(memory_bus: BusOf, embedded_shelf: Shelf) -> AsyncIterator[Toys]:
+    """Services to try things with that have nothing to do with the bus."""
+    made = Toys(memory_bus, embedded_shelf)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def toys_on_rabbit(rabbit_bus: BusOf, server_shelf: Shelf) -> AsyncIterator[Toys]:
+    """Services to try things with that only RabbitMQ can show."""
+    made = Toys(rabbit_bus, server_shelf)
+    yield made
+    await made.close()

@@ -1,0 +1,192 @@
+"""What a bus promises, whichever it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable, memory, rabbit
+from tests.conftest import BusOf
+
+KEY = "orders.Counted"
+
+
+def messages(*numbers: int) -> list[Message]:
+    """Messages that tell themselves apart by a number."""
+    return [Message(KEY, str(number).encode()) for number in numbers]
+
+
+def numbers(deliveries: list[Delivery]) -> list[int]:
+    """What those messages were."""
+    return [int(delivery.body) for delivery in deliveries]
+
+
+async def take(subscription: Subscription, how_many: int) -> list[Delivery]:
+    """The next deliveries, not acknowledged."""
+    deliveries: list[Delivery] = []
+    async with asyncio.timeout(10):
+        while len(deliveries) < how_many:
+            deliveries += await subscription.take(how_many - len(deliveries))
+    return deliveries
+
+
+async def finish(subscription: Subscription, how_many: int) -> list[int]:
+    """The next deliveries, acknowledged one by one."""
+    deliveries: list[Delivery] = []
+    while len(deliveries) < how_many:
+        deliveries += (taken := await take(subscription, 1))
+        await subscription.acknowledge(taken[-1])
+    return numbers(deliveries)
+
+
+@asynccontextmanager
+async def subscribed(bus: BusOf, service: str = "refunds") -> AsyncIterator[Subscription]:
+    """The service listens."""
+    subscription = await bus(service).subscribe(service, [KEY])
+    try:
+        yield subscription
+    finally:
+        await subscription.close()
+
+
+@asynccontextmanager
+async def publishing(bus: BusOf, *queues: str) -> AsyncIterator[Publisher]:
+    """`orders` has a connection for publishing."""
+    publisher = await bus("orders").publisher(queues)
+    try:
+        yield publisher
+    finally:
+        await publisher.close()
+
+
+@asynccontextmanager
+async def published(bus: BusOf, *what: int) -> AsyncIterator[asyncio.Task[None]]:
+    """`orders` publishes to `refunds`, and must succeed by the end of the block: in memory that takes acknowledging."""
+    async with subscribed(bus):
+        pass
+    async with publishing(bus) as publisher:
+        task = asyncio.create_task(publisher.publish(messages(*what)))
+        yield task
+        async with asyncio.timeout(10):
+            await task
+
+
+async def test_messages_arrive_in_the_order_of_publishing(bus: BusOf) -> None:
+    """Many messages published at once arrive once each, in their order."""
+    async with subscribed(bus) as subscription, published(bus, *range(1000)):
+        assert await finish(subscription, 1000) == list(range(1000))
+
+
+async def test_every_queue_gets_a_copy(bus: BusOf) -> None:
+    """Each service that listens gets the message, whatever the others do with theirs."""
+    async with subscribed(bus) as first, subscribed(bus, "chat") as second, published(bus, 1, 2):
+        assert await finish(first, 2) == [1, 2]
+        assert await finish(second, 2) == [1, 2]
+
+
+async def test_a_message_waits_for_a_service_that_is_away(bus: BusOf) -> None:
+    """A queue outlives its subscription: what is published meanwhile is there when the service comes back."""
+    async with published(bus, 1), subscribed(bus) as subscription:
+        assert await finish(subscription, 1) == [1]
+
+
+async def test_take_returns_no_more_than_was_asked_for(bus: BusOf) -> None:
+    """A batch is bounded; what is over stays for the next."""
+    async with subscribed(bus) as subscription, published(bus, *range(30)):
+        taken: list[int] = []
+        while len(taken) < 30:
+            batch = await subscription.take(7)
+            assert 1 <= len(batch) <= 7
+            taken += numbers(batch)
+            await subscription.acknowledge(batch[-1])
+        assert taken == list(range(30))
+
+
+async def test_a_mandatory_message_without_a_queue_is_refused(bus: BusOf) -> None:
+    """Publishing what reaches nobody fails, and what is published with it still arrives."""
+    async with publishing(bus) as publisher, subscribed(bus) as subscription:
+        with pytest.raises(Unroutable):
+            await publisher.publish([*messages(1), Message("orders.Unheard", b"?")])
+        assert await finish(subscription, 1) == [1]
+
+
+async def test_an_optional_message_without_a_queue_is_dropped(bus: BusOf) -> None:
+    """What is not mandatory may reach nobody."""
+    async with publishing(bus) as publisher:
+        await publisher.publish([Message("orders.Unheard", b"?", mandatory=False)])
+
+
+async def test_a_publisher_waits_for_the_queues_of_those_who_hear(bus: BusOf) -> None:
+    """No connection for publishing is had before every hearer's queue is there and bound."""
+    with pytest.raises(BusError):
+        await bus("orders").publisher(["refunds"])
+    async with subscribed(bus), publishing(bus, "refunds"):
+        pass
+
+
+async def test_what_was_not_acknowledged_is_delivered_again(bus: BusOf) -> None:
+    """After a subscription has ended, the next gets what the first did not acknowledge: marked, and in order."""
+    async with published(bus, *range(8)):
+        async with subscribed(bus) as first:
+            taken = await take(first, 5)
+            assert [delivery.earlier for delivery in taken] == [0, 0, 0, 0, 0]
+            await first.acknowledge(taken[1])
+        for earlier in (1, 2):
+            async with subscribed(bus) as other:
+                again = await take(other, 6)
+                assert numbers(again) == [2, 3, 4, 5, 6, 7]
+                assert [delivery.earlier for delivery in again[:3]] == [earlier, earlier, earlier]
+        async with subscribed(bus) as last:
+            assert await finish(last, 6) == [2, 3, 4, 5, 6, 7]
+
+
+async def test_one_subscription_at_a_time_gets_messages(bus: BusOf) -> None:
+    """Of two replicas one gets everything, so that order is kept; when it goes, the other takes over."""
+    async with subscribed(bus) as first, published(bus, *range(50)), subscribed(bus) as second:
+        waiting = asyncio.create_task(finish(second, 40))
+        taken = await take(first, 50)
+        assert numbers(taken) == list(range(50))
+        assert not waiting.done()
+        await first.acknowledge(taken[9])
+        await first.close()
+        assert await waiting == list(range(10, 50))
+
+
+async def test_a_large_body_arrives_whole(bus: BusOf) -> None:
+    """200 KiB are nothing special."""
+    body = bytes(range(256)) * 800
+    async with subscribed(bus) as subscription, publishing(bus) as publisher:
+        task = asyncio.create_task(publisher.publish([Message(KEY, body)]))
+        (delivery,) = await take(subscription, 1)
+        assert delivery.body == body
+        assert delivery.routing_key == KEY
+        await subscription.acknowledge(delivery)
+        await task
+
+
+async def test_a_closed_subscription_says_so(bus: BusOf) -> None:
+    """Whoever waits on a subscription when it is closed, or uses it afterwards, gets a BusError."""
+    async with subscribed(bus) as subscription, published(bus, 1):
+        (delivery,) = await take(subscription, 1)
+        waiting = asyncio.create_task(subscription.take(1))
+        await asyncio.sleep(0)
+        await subscription.close()
+        for use in (waiting, subscription.take(1), subscription.acknowledge(delivery)):
+            with pytest.raises(BusError):
+                await use
+        async with subscribed(bus) as next_one:
+            assert await finish(next_one, 1) == [1]
+
+
+async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the delivery limit a message goes to the dead letters, and no longer holds up the others."""
+    for module in (rabbit, memory):
+        monkeypatch.setattr(module, "DELIVERY_LIMIT", 3)
+    async with published(bus, 0):
+        for earlier in range(4):
+            async with subscribed(bus) as subscription:
+                (delivery,) = await take(subscription, 1)
+                assert delivery.earlier == earlier
+    async with published(bus, 1), subscribed(bus) as subscription:
+        assert await finish(subscription, 1) == [1]

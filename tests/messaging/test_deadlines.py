@@ -1,0 +1,202 @@
+"""What is set for a time happens then: once, not before, and unless it is called off."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from runtime import clock, story
+from runtime.deadlines import DeadlineHandler
+from runtime.events import Event
+from runtime.work import Transaction
+from tests.messaging.toys import Noted, Toy, Toys, becomes, running
+
+HOUR = timedelta(hours=1)
+NOW = timedelta()
+
+
+async def write_down(tx: Transaction, subject: str) -> Sequence[Event]:
+    """The effect of a deadline; its subject is a number."""
+    await tx.connection.execute("insert into effects (thing, number, note) values ('due', $1, '')", int(subject))
+    return [Noted(thing=subject, number=0)]
+
+
+async def service(toys: Toys, handler: DeadlineHandler = write_down) -> Toy:
+    """A service with deadlines of the kind `due`, whose time can be moved."""
+    toy = await toys.on(await toys.database("refunds"), "refunds", {}, {"due": handler})
+    async with toy.database.connection() as connection:
+        await clock.allow(connection, True)
+    return toy
+
+
+async def schedule(toy: Toy, delay: timedelta, *subjects: int) -> None:
+    """Sets the deadlines."""
+    async with toy.work.begin() as tx:
+        for subject in subjects:
+            await tx.schedule("due", str(subject), delay)
+
+
+async def pass_time(toy: Toy, by: timedelta) -> None:
+    """Moves the service's time."""
+    async with toy.database.connection() as connection:
+        await clock.advance(connection, by)
+
+
+async def test_a_deadline_is_not_acted_on_before_it_is_due(embedded_toys: Toys) -> None:
+    """By the database's clock, a minute early is too early, and then it is time."""
+    toy = await service(embedded_toys)
+    await schedule(toy, HOUR, 1)
+    await pass_time(toy, timedelta(minutes=59))
+    assert await toy.deadlines.fire_due() == 0
+    await pass_time(toy, timedelta(minutes=1))
+    assert await toy.deadlines.fire_due() == 1
+    assert await toy.effects() == [1]
+    assert await toy.deadlines.fire_due() == 0
+
+
+async def test_a_deadline_that_was_called_off_is_never_acted_on(embedded_toys: Toys) -> None:
+    """Taking it back is enough, and does nothing to others."""
+    toy = await service(embedded_toys)
+    await schedule(toy, HOUR, 1, 2)
+    async with toy.work.begin() as tx:
+        await tx.call_off("due", "1")
+        await tx.call_off("due", "never set")
+    await pass_time(toy, HOUR)
+    assert await toy.deadlines.fire_due() == 1
+    assert await toy.effects() == [2]
+
+
+async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> None:
+    """Setting it again replaces it: it is acted on once, at the new time, as part of the newer story."""
+    toy = await service(embedded_toys)
+    await schedule(toy, HOUR, 1)
+    with story.telling(story.begin()) as told:
+        await schedule(toy, 2 * HOUR, 1)
+    await pass_time(toy, HOUR)
+    assert await toy.deadlines.fire_due() == 0
+    await pass_time(toy, HOUR)
+    assert await toy.deadlines.fire_due() == 1
+    assert await toy.fetch("select correlation_id from outbox") == [told.correlation_id]
+
+
+async def test_two_thousand_deadlines_and_three_replicas(embedded_toys: Toys) -> None:
+    """Everything that is due at once is acted on exactly once, whoever looks."""
+    toy = await service(embedded_toys)
+    replicas = [await embedded_toys.on(toy.url, "refunds", {}, {"due": write_down}) for _ in range(2)]
+    await schedule(toy, HOUR, *range(2000))
+    await pass_time(toy, HOUR)
+    async with running(*(one.deadlines.run() for one in (toy, *replicas))):
+        await becomes(toy.count("deadlines"), 0)
+        await becomes(toy.count("effects"), 2000)
+    assert sorted(await toy.effects()) == list(range(2000))
+    assert await toy.outbox() == 2000
+
+
+async def test_a_failing_deadline_harms_itself_only_and_is_tried_again(embedded_toys: Toys) -> None:
+    """The others are acted on; the failing one later, with growing pauses, until it succeeds."""
+    attempts: Counter[str] = Counter()
+
+    async def fail_at_first(tx: Transaction, subject: str) -> Sequence[Event]:
+        await write_down(tx, subject)
+        attempts[subject] += 1
+        if subject == "5" and attempts[subject] < 5:
+            raise ValueError("not yet")
+        return []
+
+    toy = await service(embedded_toys, fail_at_first)
+    await schedule(toy, NOW, *range(10))
+    await toy.deadlines.fire_due()
+    assert sorted(await toy.effects()) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert await toy.fetch("select failures from deadlines") == [1]
+    for pause in (1, 2, 4):
+        await pass_time(toy, timedelta(seconds=pause))
+        await toy.deadlines.fire_due()
+    assert sorted(await toy.effects()) == list(range(10))
+    assert await toy.count("deadlines")() == 0
+
+
+async def test_a_deadline_is_tried_again_however_often_it_failed(embedded_toys: Toys) -> None:
+    """After thousands of failures the pause is five minutes, as after ten."""
+
+    async def fail(tx: Transaction, subject: str) -> Sequence[Event]:
+        raise ValueError("never")
+
+    toy = await service(embedded_toys, fail)
+    await schedule(toy, NOW, 1)
+    await toy.fetch("update deadlines set failures = 5000 returning 1")
+    await toy.deadlines.fire_due()
+    assert await toy.fetch("select due_at - clock_now() between '4 min' and '5 min' from deadlines") == [True]
+
+
+async def test_a_crash_while_acting_leaves_the_deadline(embedded_toys: Toys) -> None:
+    """Acting and removing the deadline are one transaction: cut off in the middle, neither has happened."""
+    reached = asyncio.Event()
+
+    async def stand_still(tx: Transaction, subject: str) -> Sequence[Event]:
+        await write_down(tx, subject)
+        reached.set()
+        await asyncio.Event().wait()
+        return []
+
+    toy = await service(embedded_toys, stand_still)
+    await schedule(toy, NOW, 1)
+    async with running(toy.deadlines.run()):
+        await reached.wait()
+    replica = await embedded_toys.on(toy.url, "refunds", {}, {"due": write_down})
+    async with running(replica.deadlines.run()):
+        await becomes(toy.effects, [1])
+
+
+async def test_a_deadline_can_set_itself_again(embedded_toys: Toys) -> None:
+    """A handler that schedules its own deadline anew is called again then: this is how a worker retries."""
+
+    async def once_more(tx: Transaction, subject: str) -> Sequence[Event]:
+        await write_down(tx, subject)
+        await tx.schedule("due", subject, HOUR)
+        return []
+
+    toy = await service(embedded_toys, once_more)
+    await schedule(toy, NOW, 1)
+    for _ in range(3):
+        assert await toy.deadlines.fire_due() == 1
+        await pass_time(toy, HOUR)
+    assert await toy.effects() == [1, 1, 1]
+
+
+async def test_calling_off_waits_for_who_is_acting(embedded_toys: Toys) -> None:
+    """Either the deadline is called off or it is acted on: never half of each."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def take_a_while(tx: Transaction, subject: str) -> Sequence[Event]:
+        reached.set()
+        await go_on.wait()
+        return await write_down(tx, subject)
+
+    toy = await service(embedded_toys, take_a_while)
+    await schedule(toy, NOW, 1)
+    firing = asyncio.create_task(toy.deadlines.fire_due())
+    await reached.wait()
+
+    async def call_off() -> list[int]:
+        async with toy.work.begin() as tx:
+            await tx.call_off("due", "1")
+            return [row["number"] for row in await tx.connection.fetch("select number from effects")]
+
+    calling_off = asyncio.create_task(call_off())
+    await becomes(toy.count("pg_locks where not granted"), 1)
+    go_on.set()
+    assert await calling_off == [1]
+    assert await firing == 1
+
+
+async def test_time_stands_still_outside_a_demonstration(embedded_toys: Toys) -> None:
+    """Moving the clock is refused, and an offset from an earlier demonstration is taken back."""
+    toy = await service(embedded_toys)
+    await pass_time(toy, HOUR)
+    async with toy.database.connection() as connection:
+        await clock.allow(connection, False)
+        assert await clock.shift(connection) == NOW
+        with pytest.raises(clock.ClockFixed):
+            await clock.advance(connection, HOUR)

@@ -1,0 +1,257 @@
+"""Every event has its effect once, whatever is repeated and whatever fails."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+
+from runtime import inbox, story
+from runtime.bus.memory import MemoryBus
+from runtime.database import DatabaseUnavailable
+from runtime.events import Event
+from runtime.work import Transaction
+from tests.messaging.buses import Unreliable
+from tests.messaging.toys import Counted, Toys, becomes, message, running, write_down
+
+
+async def test_an_event_has_its_effect_in_another_service(toys: Toys) -> None:
+    """What one service publishes, the other acts on, in order; what nobody hears holds nothing up."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    async with running(orders.relay.run(), refunds.consumer.run(), refunds.relay.run()):
+        await orders.say(*range(10))
+        await becomes(refunds.effects, list(range(10)))
+        await becomes(orders.outbox, 0)
+        await becomes(refunds.outbox, 0)
+
+
+async def test_a_duplicate_has_no_second_effect(toys: Toys) -> None:
+    """The same event, twice in one batch and once more later, is acted on once, and is acknowledged each time."""
+    refunds = await toys.refunds()
+    first, second = message(1), message(2)
+    async with running(refunds.consumer.run()):
+        await toys.send(first, first)
+        await toys.send(first, second)
+        await becomes(refunds.effects, [1, 2])
+
+
+async def test_two_replicas_at_the_same_message_have_one_effect(embedded_toys: Toys) -> None:
+    """Whoever enters the event into the inbox first acts on it; the other waits for that, and then does nothing."""
+    toys, apart = embedded_toys, MemoryBus()
+    first = await toys.refunds()
+    second = await toys.on(first.url, "refunds", {Counted: write_down})
+    second.consumer._bus = apart
+    messages = [message(number) for number in range(100)]
+    async with running(first.consumer.run(), second.consumer.run()):
+        await toys.send(*messages)
+        await toys.send(*messages, bus=apart)
+        await toys.send(message(100), bus=apart)
+        await becomes(first.count("inbox"), 101)
+    assert sorted(await first.effects()) == list(range(101))
+
+
+async def test_what_has_arrived_shares_a_transaction(toys: Toys) -> None:
+    """Many messages cost few commits."""
+    refunds = await toys.refunds()
+    async with running(refunds.consumer.run()):
+        await toys.send(*(message(number) for number in range(200)))
+        await becomes(refunds.effects, list(range(200)))
+    assert len(await refunds.fetch("select distinct xmin::text from effects")) < 100
+
+
+async def test_a_bad_message_harms_itself_only(toys: Toys) -> None:
+    """One of twenty whose handler keeps failing: 19 effects, and that one parked with its error after five attempts."""
+    attempts = 0
+
+    async def fail_at_seven(tx: Transaction, event: Counted) -> Sequence[Event]:
+        nonlocal attempts
+        written = await write_down(tx, event)
+        if event.number == 7:
+            attempts += 1
+            raise ValueError("seven is too much")
+        return written
+
+    refunds = await toys.refunds(fail_at_seven)
+    async with running(refunds.consumer.run()):
+        await toys.send(*(message(number) for number in range(20)))
+        await becomes(refunds.effects, [number for number in range(20) if number != 7])
+    (parked,) = await refunds.parked()
+    assert parked.error == "failed 5 times, last with ValueError('seven is too much')"
+    assert 5 <= attempts <= 6  # one more where it came in company
+    assert await refunds.outbox() == 19
+
+
+async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that is restarted between two attempts goes on counting where it was."""
+    attempts = 0
+    monkeypatch.setattr(inbox, "STOPPING", 0.01)
+
+    async def fail(tx: Transaction, event: Counted) -> Sequence[Event]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 4:
+            await asyncio.Event().wait()  # the service is stopped during the fourth attempt
+        raise ValueError(event.number)
+
+    refunds = await toys.refunds(fail)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1))
+        await becomes(refunds.count("failures where failures = 3"), 1)
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.count("parked"), 1)
+    assert attempts == 3 + 1 + 2
+    assert await refunds.count("failures")() == 0
+
+
+@pytest.mark.parametrize("fault", [DatabaseUnavailable(), asyncpg.DeadlockDetectedError("deadlock"), OSError("gone")])
+async def test_a_passing_fault_burns_nothing(toys: Toys, fault: Exception) -> None:
+    """As long as the database is what fails, the consumer waits: no failure is counted and nothing is parked."""
+    attempts = 0
+
+    async def fail_at_first(tx: Transaction, event: Counted) -> Sequence[Event]:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 9:
+            raise fault
+        return await write_down(tx, event)
+
+    refunds = await toys.refunds(fail_at_first)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1), message(2))
+        await becomes(refunds.effects, [1, 2])
+    assert await refunds.parked() == []
+    assert await refunds.count("failures")() == 0
+
+
+async def test_wrong_use_of_the_database_does_not_hold_up_the_queue(toys: Toys) -> None:
+    """A handler whose query is wrong is a handler that fails, not a database that is away."""
+
+    async def ask_wrongly(tx: Transaction, event: Counted) -> Sequence[Event]:
+        if event.number == 1:
+            await tx.connection.execute("select $1::int", 1, 2)
+        return await write_down(tx, event)
+
+    refunds = await toys.refunds(ask_wrongly)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1), message(2))
+        await becomes(refunds.effects, [2])
+    assert len(await refunds.parked()) == 1
+
+
+async def test_a_crash_before_the_commit_loses_nothing(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message whose handling was cut off has had no effect, and comes again."""
+    monkeypatch.setattr(inbox, "STOPPING", 0.0)
+    reached = asyncio.Event()
+
+    async def stand_still(tx: Transaction, event: Counted) -> Sequence[Event]:
+        await write_down(tx, event)
+        reached.set()
+        await asyncio.Event().wait()
+        return []
+
+    refunds = await toys.refunds(stand_still)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1))
+        await reached.wait()
+    assert await refunds.effects() == []
+    after_restart = await toys.on(refunds.url, "refunds", {Counted: write_down})
+    async with running(after_restart.consumer.run()):
+        await becomes(refunds.effects, [1])
+
+
+async def test_a_crash_between_commit_and_acknowledgement_has_no_second_effect(toys: Toys) -> None:
+    """A message that was handled but not acknowledged comes again, and does nothing."""
+    refunds = await toys.refunds()
+    refunds.consumer._bus = bus = Unreliable(refunds.bus, lose_acknowledgements=2)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1), message(2))
+        await toys.send(message(3))
+        await becomes(refunds.effects, [1, 2, 3])
+        await becomes(bus.faults_left, 0)
+
+
+async def test_a_subscription_that_cannot_be_closed_does_not_end_the_consumer(toys: Toys) -> None:
+    """Whatever a broken connection raises, the consumer begins anew."""
+    refunds = await toys.refunds()
+    refunds.consumer._bus = bus = Unreliable(refunds.bus, lose_acknowledgements=2, fail_closing=2)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1))
+        await toys.send(message(2))
+        await becomes(refunds.effects, [1, 2])
+        await becomes(bus.faults_left, 0)
+
+
+async def test_stopping_finishes_what_is_in_hand(toys: Toys) -> None:
+    """A handler that has begun is let finish; its message is acknowledged and does not come again."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    attempts = 0
+
+    async def take_a_while(tx: Transaction, event: Counted) -> Sequence[Event]:
+        nonlocal attempts
+        attempts += 1
+        reached.set()
+        await go_on.wait()
+        return await write_down(tx, event)
+
+    refunds = await toys.refunds(take_a_while)
+    consuming = asyncio.create_task(refunds.consumer.run())
+    await toys.send(message(1))
+    await reached.wait()
+    consuming.cancel()
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await consuming
+    assert await refunds.effects() == [1]
+    async with running(refunds.consumer.run()):
+        await toys.send(message(2))
+        await becomes(refunds.effects, [1, 2])
+    assert attempts == 2
+
+
+async def test_a_message_that_brings_the_service_down_is_parked_it_alone(toys: Toys) -> None:
+    """What was in hand ten times when the service went down is set aside unhandled; its neighbours are handled."""
+    refunds = await toys.refunds()
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.hears, True)
+    await toys.send(*(message(number) for number in range(3)))
+    for _ in range(inbox.MOST_DELIVERIES):
+        subscription = await refunds.bus.subscribe("refunds", [])
+        for _ in range(3):
+            await subscription.take(1)
+        await subscription.close()
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.effects, [1, 2])
+        (parked,) = await refunds.parked()
+        assert parked.error == "in hand 10 times when the service went down"
+
+
+async def test_what_comes_again_is_handled_one_by_one(toys: Toys) -> None:
+    """After a crash each message is finished by itself, so that the next crash shows which one was in hand."""
+    refunds = await toys.refunds()
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.hears, True)
+    await toys.send(*(message(number) for number in range(6)))
+    subscription = await refunds.bus.subscribe("refunds", [])
+    for _ in range(6):
+        await subscription.take(1)
+    await subscription.close()
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.effects, list(range(6)))
+    assert len(await refunds.fetch("select distinct xmin::text from effects")) == 6
+
+
+async def test_events_that_follow_tell_where_they_came_from(toys: Toys) -> None:
+    """An answer carries the story of what it answers: the same correlation and trace, caused by that event."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    told = story.begin()
+    with story.telling(told):
+        await orders.say(1)
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await becomes(refunds.outbox, 1)
+    (cause,) = await refunds.fetch("select event_id from inbox")
+    async with refunds.database.connection() as connection:
+        row = await connection.fetchrow("select correlation_id, causation_id, traceparent from outbox")
+    assert row is not None
+    assert row["correlation_id"] == told.correlation_id
+    assert row["causation_id"] == cause
+    assert row["traceparent"].split("-")[1] == told.traceparent.split("-")[1]

@@ -1,0 +1,185 @@
+"""Events leave if, and only if, their transaction commits: all of them, in order."""
+
+import asyncio
+
+import pytest
+
+from runtime import outbox
+from runtime.bus import Message
+from runtime.events import Event
+from runtime.story import begin, current
+from tests.messaging.buses import Unreliable
+from tests.messaging.toys import Counted, Toy, Toys, becomes, running
+
+
+class Remembered(Event, name="Remembered", version=1, subject="thing", published_by=("orders",), heard_by=("orders",)):
+    """What a service would hear from others, published by itself."""
+
+    thing: str
+
+
+async def test_a_transaction_that_fails_says_nothing(toys: Toys) -> None:
+    """An event of a transaction that is rolled back never leaves."""
+    orders = await toys.orders()
+    with pytest.raises(ZeroDivisionError):
+        async with orders.work.begin() as tx:
+            tx.publish(Counted(thing="a", number=1 // 0))
+    assert await orders.outbox() == 0
+
+
+async def test_a_row_that_commits_late_is_not_lost(toys: Toys) -> None:
+    """An event that was written first but committed last is published when it commits."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        async with orders.work.begin() as slow:
+            await outbox.write(slow.connection, "orders", [(Counted(thing="slow", number=1), current())])
+            await orders.say(2, thing="quick")
+            await becomes(refunds.effects, [2])
+        await becomes(refunds.effects, [2, 1])
+        await becomes(orders.outbox, 0)
+
+
+async def test_what_was_not_confirmed_is_still_there(toys: Toys) -> None:
+    """When publishing fails, the rows stay and are published in their order once it succeeds."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    orders.relay._bus = Unreliable(orders.bus, refuse=3)
+    await orders.say(*range(600))
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await becomes(refunds.effects, list(range(600)))
+        await becomes(orders.outbox, 0)
+
+
+async def test_a_lost_confirm_leads_to_a_second_copy_and_no_second_effect(toys: Toys) -> None:
+    """A publish that failed may have arrived: it is repeated with the same event id, and handled once."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    bus = Unreliable(orders.bus, lose_confirms=2)
+    orders.relay._bus = bus
+    await orders.say(1, 2, 3)
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await becomes(orders.outbox, 0)
+        await orders.say(4)
+        await becomes(refunds.effects, [1, 2, 3, 4])
+    assert bus.published[:3] == bus.published[3:6] == bus.published[6:9]
+
+
+async def test_a_relay_whose_connection_cannot_be_closed_leads_again(toys: Toys) -> None:
+    """An error on closing a broken connection neither ends the relay nor keeps the lock."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    orders.relay._bus = Unreliable(orders.bus, refuse=2, fail_closing=2)
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await orders.say(1)
+        await becomes(refunds.effects, [1])
+
+
+async def test_an_event_without_its_hearer_waits(toys: Toys) -> None:
+    """Until the queue of a service that hears the event is there, the event stays, and the service is not ready."""
+    orders = await toys.orders()
+    await orders.say(1)
+    async with running(orders.relay.run()):
+        assert not orders.relay.connected
+        refunds = await toys.refunds()
+        async with running(refunds.consumer.run()):
+            await becomes(refunds.effects, [1])
+            assert orders.relay.connected
+
+
+async def test_an_unroutable_event_is_an_alarm_and_no_loss(toys: Toys) -> None:
+    """An event that somebody should hear but no queue takes stays in the outbox, and the service is not ready."""
+    orders = await toys.orders()
+    orders.relay._hearers = []
+    orders.relay._bus = bus = Unreliable(orders.bus)
+    await orders.say(1)
+
+    async def tried_twice() -> bool:
+        return len(bus.published) >= 2
+
+    async with running(orders.relay.run()):
+        await becomes(tried_twice, True)
+        assert not await orders.leads()
+        assert await orders.outbox() == 1
+        refunds = await toys.refunds()
+        async with running(refunds.consumer.run()):
+            await becomes(refunds.effects, [1])
+
+
+async def test_an_event_of_its_own_holds_nothing_up(toys: Toys) -> None:
+    """What only its publisher would hear has no queue to go to: it leaves, and what is behind it too."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    async with orders.work.begin() as tx:
+        tx.publish(Remembered(thing="a"), Counted(thing="a", number=1))
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await becomes(refunds.effects, [1])
+
+
+async def test_an_event_that_nobody_would_read_is_refused(toys: Toys) -> None:
+    """An event near the size above which bodies are not read fails its own transaction."""
+    orders = await toys.orders()
+    with pytest.raises(outbox.EventTooLarge):
+        async with orders.work.begin() as tx:
+            tx.publish(Counted(thing="a", number=1, note="ö" * 128 * 1024))
+    assert await orders.outbox() == 0
+
+
+async def test_one_of_two_relays_publishes_and_the_other_takes_over(toys: Toys) -> None:
+    """Two replicas have one connection for publishing between them; when the leader's lock is gone, the other leads."""
+    first, refunds = await toys.orders(), await toys.refunds()
+    second = await toys.on(first.url, "orders", {})
+    bus = Unreliable(first.bus)
+    first.relay._bus = second.relay._bus = bus
+    async with running(first.relay.run(), second.relay.run(), refunds.consumer.run()):
+        for number in range(0, 300, 3):
+            await (first if number % 2 else second).say(number, number + 1, number + 2)
+            if number in {90, 180}:
+                await becomes(refunds.effects, list(range(number + 3)))
+                assert await _end_the_leader(first) == [True]
+        await becomes(refunds.effects, list(range(300)))
+    assert bus.most_publishers == 1
+
+
+async def test_a_leader_that_stands_still_is_replaced(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server takes the lock from a relay that does not come back from publishing."""
+
+    async def stand_still(messages: list[Message]) -> None:
+        if messages:
+            await asyncio.Event().wait()
+
+    monkeypatch.setitem(outbox.LEASE, "idle_in_transaction_session_timeout", "300ms")
+    first, refunds = await toys.orders(), await toys.refunds()
+    second = await toys.on(first.url, "orders", {})
+    async with running(refunds.consumer.run(), first.relay.run()):
+        await becomes(first.leads, True)
+        monkeypatch.setattr(first.relay._publisher, "publish", stand_still)
+        await first.say(1)
+        async with running(second.relay.run()):
+            await becomes(refunds.effects, [1])
+
+
+async def test_the_leader_hears_of_what_another_replica_wrote(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event written by a replica that does not lead leaves at once, long before the leader's timer."""
+    first, refunds = await toys.orders(), await toys.refunds()
+    second = await toys.on(first.url, "orders", {})
+    monkeypatch.setattr(outbox, "POLL", 60)
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.hears, True)
+        async with running(first.relay.run()):
+            await becomes(first.leads, True)
+            async with running(second.relay.run()):
+                await second.say(1)
+                await becomes(refunds.effects, [1])
+
+
+async def test_what_nobody_told_the_relay_of_leaves_by_the_timer(toys: Toys) -> None:
+    """Hints may be lost: the relay looks by itself."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await becomes(orders.leads, True)
+        async with orders.database.transaction() as connection:
+            await outbox.write(connection, "orders", [(Counted(thing="a", number=1), begin())])
+        await becomes(refunds.effects, [1])
+
+
+async def _end_the_leader(toy: Toy) -> list[bool]:
+    return await toy.fetch(
+        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and database = "
+        "(select oid from pg_database where datname = current_database())"
+    )

@@ -1,0 +1,206 @@
+"""What is RabbitMQ's alone: durability, permissions, connections that break."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
+from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
+
+from batalkan.servers import LocalServers
+from runtime.bus import BusError, Message, rabbit
+from runtime.bus.rabbit import RabbitBus
+from runtime.events import CONTENT_TYPE, EXCHANGE
+from tests.conftest import BusOf
+from tests.messaging.buses import Unreliable
+from tests.messaging.toys import Toys, becomes, message, running
+from tests.messaging.wire import wire
+
+pytestmark = pytest.mark.servers
+KEY = "orders.Counted"
+
+
+@asynccontextmanager
+async def channel_of(url: str) -> AsyncIterator[AbstractChannel]:
+    """A plain AMQP channel, for looking behind the bus."""
+    async with await aio_pika.connect(url) as connection, connection.channel(on_return_raises=True) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def queue(rabbit_bus: BusOf) -> None:
+    """The queue of `refunds` is there."""
+    await (await rabbit_bus("refunds").subscribe("refunds", [KEY])).close()
+
+
+async def get(servers: LocalServers, how_many: int) -> list[AbstractIncomingMessage]:
+    """The next messages in the queue of `refunds`, as a stranger sees them."""
+    async with channel_of(servers.rabbitmq.admin_url) as channel:
+        found: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        queue = await channel.declare_queue("refunds", passive=True)
+        await queue.consume(found.put, no_ack=True)
+        async with asyncio.timeout(10):
+            return [await found.get() for _ in range(how_many)]
+
+
+@pytest.mark.usefixtures("queue")
+async def test_messages_are_persistent_and_survive_the_broker(servers: LocalServers, rabbit_bus: BusOf) -> None:
+    """What was confirmed is still there after the broker was killed and started again."""
+    publisher = await rabbit_bus("orders").publisher(["refunds"])
+    await publisher.publish([Message(KEY, str(number).encode()) for number in range(50)])
+    await servers.rabbitmq.kill()
+    await servers.rabbitmq.start()
+    await publisher.close()
+    found = await get(servers, 50)
+    assert [int(one.body) for one in found] == list(range(50))
+    assert {one.delivery_mode for one in found} == {aio_pika.DeliveryMode.PERSISTENT}
+    assert {one.content_type for one in found} == {CONTENT_TYPE}
+
+
+@pytest.mark.usefixtures("queue")
+async def test_each_attempt_has_a_message_id_of_its_own(servers: LocalServers, toys_on_rabbit: Toys) -> None:
+    """The same event, published again, is another AMQP message; what it is stands in its body."""
+    orders = await toys_on_rabbit.orders()
+    orders.relay._bus = Unreliable(orders.bus, lose_confirms=1)
+    await orders.say(1, 2)
+    async with running(orders.relay.run()):
+        await becomes(orders.outbox, 0)
+    found = await get(servers, 4)
+    assert found[0].body == found[2].body != found[1].body == found[3].body
+    assert len({one.message_id for one in found}) == 4
+
+
+async def _ignore(_: object) -> None:
+    return None
+
+
+def _message() -> aio_pika.Message:
+    return aio_pika.Message(b"{}")
+
+
+REFUSED: dict[str, Callable[[AbstractChannel, AbstractExchange, AbstractQueue], Awaitable[object]]] = {
+    "publish": lambda channel, exchange, queue: exchange.publish(_message(), "refunds.RefundIssued"),
+    "publish to the queue": lambda channel, exchange, queue: channel.default_exchange.publish(_message(), "refunds"),
+    "consume": lambda channel, exchange, queue: queue.consume(_ignore),
+    "get": lambda channel, exchange, queue: queue.get(),
+    "purge": lambda channel, exchange, queue: queue.purge(),
+    "delete": lambda channel, exchange, queue: queue.delete(),
+    "bind": lambda channel, exchange, queue: queue.bind(EXCHANGE, "orders.#"),
+    "unbind": lambda channel, exchange, queue: queue.unbind(EXCHANGE, KEY),
+    "declare": lambda channel, exchange, queue: channel.declare_queue("spy", durable=True),
+}
+"""What `orders` may not do to `refunds`, nor to the broker."""
+
+
+@pytest.mark.usefixtures("queue")
+async def test_a_service_can_neither_speak_for_another_nor_read_its_queue(servers: LocalServers) -> None:
+    """The broker refuses `orders` what is `refunds`', and lets it do what is its own."""
+    url = servers.rabbitmq.url("orders")
+    for attempt in REFUSED.values():
+        async with channel_of(url) as channel:
+            exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+            with pytest.raises(ChannelAccessRefused):
+                await attempt(channel, exchange, await channel.get_queue("refunds", ensure=False))
+    async with channel_of(url) as channel:
+        await (await channel.get_exchange(EXCHANGE, ensure=False)).publish(_message(), KEY)
+
+
+@pytest.mark.usefixtures("queue")
+async def test_a_message_beyond_the_brokers_limit_is_refused(servers: LocalServers, rabbit_bus: BusOf) -> None:
+    """A megabyte does not get into a queue, whoever sends it."""
+    publisher = await rabbit_bus("orders").publisher([])
+    with pytest.raises(BusError):
+        await publisher.publish([Message(KEY, b" " * 1_100_000)])
+    await publisher.close()
+    async with channel_of(servers.rabbitmq.url("orders")) as channel:
+        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+        with pytest.raises(ChannelPreconditionFailed):
+            await exchange.publish(aio_pika.Message(b" " * 1_100_000), KEY)
+
+
+async def test_a_deleted_queue_ends_the_subscription_and_is_made_anew(
+    servers: LocalServers, toys_on_rabbit: Toys
+) -> None:
+    """Whoever waits on a queue that somebody deletes notices, declares it again and goes on hearing."""
+    refunds = await toys_on_rabbit.refunds()
+    subscription = await refunds.bus.subscribe("refunds", [KEY])
+    taking = asyncio.create_task(subscription.take(1))
+    async with channel_of(servers.rabbitmq.admin_url) as channel:
+        await channel.queue_delete("refunds")
+        with pytest.raises(BusError):
+            await taking
+        await subscription.close()
+        async with running(refunds.consumer.run()):
+            await becomes(refunds.hears, True)
+            await channel.queue_delete("refunds")
+            await becomes(refunds.hears, False)
+            await becomes(refunds.hears, True)
+            await toys_on_rabbit.send(message(1))
+            await becomes(refunds.effects, [1])
+
+
+@pytest.mark.usefixtures("queue")
+async def test_a_connection_that_breaks_is_a_bus_error_for_all_who_use_it(servers: LocalServers) -> None:
+    """Cut while publishing, taking and acknowledging: each of them fails with a BusError, and nothing hangs."""
+    async with wire(servers.rabbitmq.url("orders")) as line, wire(servers.rabbitmq.url("refunds")) as other:
+        publisher = await RabbitBus(line.url, "orders").publisher([])
+        subscription = await RabbitBus(other.url, "refunds").subscribe("refunds", [KEY])
+        await publisher.publish([Message(KEY, b"1")])
+        (delivery,) = await subscription.take(1)
+        line.silence()
+        other.silence()
+        publishing = asyncio.create_task(publisher.publish([Message(KEY, b"2")] * 300))
+        taking = asyncio.create_task(subscription.take(1))
+        await asyncio.sleep(0.05)
+        line.cut()
+        other.cut()
+        async with asyncio.timeout(5):
+            for use in (publishing, publisher.publish([]), taking, subscription.acknowledge(delivery)):
+                with pytest.raises(BusError):
+                    await use
+            await publisher.close()
+            await subscription.close()
+
+
+async def test_a_connection_that_breaks_again_and_again_loses_nothing(
+    servers: LocalServers, toys_on_rabbit: Toys
+) -> None:
+    """While both sides' connections are cut every few messages, every event has its effect once, in order."""
+    orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
+    async with wire(servers.rabbitmq.url("orders")) as line, wire(servers.rabbitmq.url("refunds")) as other:
+        orders.relay._bus = RabbitBus(line.url, "orders")
+        refunds.consumer._bus = RabbitBus(other.url, "refunds")
+        async with running(orders.relay.run(), refunds.consumer.run()):
+            await becomes(refunds.hears, True)
+            for number in range(0, 200, 10):
+                await orders.say(*range(number, number + 10))
+                if number % 40 == 30:
+                    await becomes(refunds.count("effects"), number + 10)
+                (line if number % 20 else other).cut()
+            await becomes(refunds.effects, list(range(200)))
+            await becomes(orders.outbox, 0)
+
+
+async def test_a_broker_that_falls_silent_is_noticed(
+    servers: LocalServers, toys_on_rabbit: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen broker keeps its connections and answers nothing: publishing times out, and all goes on afterwards."""
+    monkeypatch.setattr(rabbit, "PUBLISH_TIMEOUT", 0.5)
+    monkeypatch.setattr(rabbit, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(rabbit, "HEARTBEAT", 1)
+    orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await orders.say(1)
+        await becomes(refunds.effects, [1])
+        servers.rabbitmq.pause()
+        try:
+            await orders.say(2, 3)
+            await becomes(refunds.hears, False)
+            await becomes(orders.leads, False)
+            assert await orders.outbox() == 2
+        finally:
+            servers.rabbitmq.resume()
+        await becomes(refunds.effects, [1, 2, 3])
+        await becomes(orders.outbox, 0)

@@ -1,0 +1,238 @@
+"""A toy publisher and a toy hearer, made of the parts that every service is made of, each on its own database."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import asyncpg
+from pydantic import Field
+
+from runtime.bus import Bus, BusError, Message, Publisher
+from runtime.database import Database
+from runtime.deadlines import DeadlineHandler, Deadlines
+from runtime.events import Event
+from runtime.inbox import Consumer, Handlers
+from runtime.outbox import Relay
+from runtime.parked import Parked, Replays, listing
+from runtime.story import new_id, new_traceparent
+from runtime.work import Transaction, Work
+from tests.conftest import BusOf, Databases
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+TIMEOUT = 20.0
+T = TypeVar("T")
+
+
+class Counted(
+    Event, name="Counted", version=1, subject="thing", published_by=("orders", "chat"), heard_by=("refunds",)
+):
+    """Something was counted."""
+
+    thing: str
+    number: Annotated[int, Field(ge=0, strict=True)]
+    note: str = ""
+
+
+class Noted(Event, name="Noted", version=1, subject="thing", published_by=("refunds",)):
+    """What `Counted` is answered with. Nobody hears it."""
+
+    thing: str
+    number: int
+
+
+async def write_down(tx: Transaction, event: Counted) -> list[Event]:
+    """The effect of `Counted`, which must happen once."""
+    await tx.connection.execute(
+        "insert into effects (thing, number, note) values ($1, $2, $3)", event.thing, event.number, event.note
+    )
+    return [Noted(thing=event.thing, number=event.number)]
+
+
+class Toy:
+    """One service, or one replica of it."""
+
+    def __init__(self, service: str, url: str, bus: Bus, handlers: Handlers, deadlines: dict[str, DeadlineHandler]):
+        self.url = url
+        self.bus = bus
+        self.database = Database(url)
+        self.work = Work(service, self.database)
+        self.relay = Relay(service, self.database, bus, ["refunds"] if service == "orders" else [])
+        self.work.wake_relay = self.relay.wake
+        self.consumer = Consumer(self.work, bus, handlers)
+        self.replays = Replays(self.work, self.consumer)
+        self.deadlines = Deadlines(self.work, deadlines)
+
+    async def say(self, *numbers: int, thing: str = "a") -> None:
+        """Publishes `Counted`, all of it in one transaction."""
+        async with self.work.begin() as tx:
+            tx.publish(*(Counted(thing=thing, number=number) for number in numbers))
+
+    async def fetch(self, query: str, *arguments: object) -> list[Any]:
+        """The first column of what the query finds."""
+        async with self.database.connection() as connection:
+            return [row[0] for row in await connection.fetch(query, *arguments)]
+
+    async def effects(self) -> list[int]:
+        """The numbers written down so far, in that order."""
+        return await self.fetch("select number from effects order by place")
+
+    async def leads(self) -> bool:
+        """Whether its relay is the one that publishes, and can."""
+        return self.relay._publisher is not None
+
+    async def hears(self) -> bool:
+        """Whether it listens on its queue."""
+        return self.consumer.connected
+
+    def count(self, what: str) -> Callable[[], Awaitable[int]]:
+        """Asks how many rows there are of that."""
+
+        async def ask() -> int:
+            return len(await self.fetch(f"select 1 from {what}"))  # noqa: S608
+
+        return ask
+
+    async def outbox(self) -> int:
+        """How many events wait in the outbox."""
+        return await self.count("outbox")()
+
+    async def parked(self) -> list[Parked]:
+        """What is set aside."""
+        async with self.database.connection() as connection:
+            return await listing(connection)
+
+
+class Shelf:
+    """Databases of toys that are done with, emptied for the next ones: faster than making them."""
+
+    def __init__(self, databases: Databases) -> None:
+        self.databases = databases
+        self._free: dict[str, list[str]] = {}
+
+    async def take(self, service: str) -> str:
+        """The URL of an empty database."""
+        free = self._free.setdefault(service, [])
+        return free.pop() if free else await self.databases.fresh(service, MIGRATIONS)
+
+    async def give_back(self, service: str, url: str) -> None:
+        """Empties the database."""
+        connection = await asyncpg.connect(url)
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
+        )
+        await connection.execute(
+            "truncate outbox, inbox, failures, parked, deadlines, idempotency, event_sequence, effects restart identity"
+        )
+        await connection.execute("update clock set shift = interval '0', demonstration = false")
+        await connection.close()
+        self._free[service].append(url)
+
+
+class Toys:
+    """Makes toys, and closes them in the end."""
+
+    def __init__(self, bus: BusOf, shelf: Shelf) -> None:
+        self.bus = bus
+        self.databases = shelf.databases
+        self._shelf = shelf
+        self._taken: list[tuple[str, str]] = []
+        self._made: list[Toy] = []
+        self._sending: list[asyncio.Task[None]] = []
+
+    async def orders(self, handlers: Handlers | None = None) -> Toy:
+        """A publisher."""
+        return await self.on(await self.database("orders"), "orders", handlers or {})
+
+    async def refunds(self, handler: Callable[[Transaction, Counted], Awaitable[Sequence[Event]]] = write_down) -> Toy:
+        """One who hears."""
+        return await self.on(await self.database("refunds"), "refunds", {Counted: handler})
+
+    async def database(self, service: str) -> str:
+        """The URL of an empty database."""
+        self._taken.append((service, await self._shelf.take(service)))
+        return self._taken[-1][1]
+
+    async def on(
+        self, url: str, service: str, handlers: Handlers, deadlines: dict[str, DeadlineHandler] | None = None
+    ) -> Toy:
+        """A service on that very database: a second one there is a replica."""
+        toy = Toy(service, url, self.bus(service), handlers, deadlines or {})
+        self._made.append(toy)
+        await toy.database.connect()
+        return toy
+
+    async def send(self, *messages: Message, bus: Bus | None = None) -> None:
+        """Publishes as `orders`, past any outbox, once `refunds` can hear it; does not wait for the confirms."""
+        bus = bus or self.bus("orders")
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                with suppress(BusError):
+                    publisher = await bus.publisher(["refunds"])
+                    break
+                await asyncio.sleep(0.01)
+        self._sending.append(asyncio.create_task(_send(publisher, messages)))
+
+    async def close(self) -> None:
+        """Disconnects them, and leaves nothing behind."""
+        for sending in self._sending:
+            sending.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+        for toy in self._made:
+            await toy.database.close()
+        for service, url in self._taken:
+            await self._shelf.give_back(service, url)
+
+
+async def _send(publisher: Publisher, messages: Sequence[Message]) -> None:
+    try:
+        await publisher.publish(messages)
+    finally:
+        await publisher.close()
+
+
+def message(number: int, thing: str = "a", **changes: object) -> Message:
+    """`Counted` as `orders` would publish it, with changes to its envelope."""
+    envelope = {
+        "specversion": "1.0",
+        "id": str(new_id()),
+        "source": "orders",
+        "type": "Counted",
+        "subject": thing,
+        "time": "2025-01-31T12:00:00Z",
+        "datacontenttype": "application/json",
+        "dataschema": Counted.dataschema(),
+        "correlationid": str(new_id()),
+        "causationid": str(new_id()),
+        "sequence": 1,
+        "traceparent": new_traceparent(),
+        "data": {"thing": thing, "number": number, "note": ""},
+    }
+    return Message("orders.Counted", json.dumps(envelope | changes).encode())
+
+
+@asynccontextmanager
+async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs the loops beside the block, then stops them; one that ends by itself fails the test."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert not ended, [task.exception() for task in ended if not task.cancelled()]
+
+
+async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
+    """Asks until the answer is the expected one."""
+    last: object = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TIMEOUT):
+            while (last := await ask()) != expected:
+                await asyncio.sleep(0.01)
+    assert last == expected

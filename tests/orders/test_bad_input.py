@@ -1,0 +1,195 @@
+"""What no client should send, and some do: each gets a problem with a code, and changes nothing."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.orders.people import assert_problem
+from tests.orders.shop import Shop
+
+ID = str(uuid4())
+LINE = {"product_id": ID, "quantity": 1}
+
+
+def order_with(**changes: Any) -> dict[str, Any]:
+    """A well-formed order, with changes."""
+    return {"lines": [LINE], "payment_method": "dana"} | changes
+
+
+QUANTITIES: list[Any] = [0, -1, 101, 10**30, 1.5, 1.0, "1", None, True, [1]]
+PRODUCT_IDS: list[Any] = ["", "x", 1, None, ID + "0", ID + "\0", {}]
+ORDERS: list[Any] = [
+    {},
+    [],
+    None,
+    "order",
+    7,
+    order_with(extra=1),
+    order_with(lines=[]),
+    order_with(lines=None),
+    order_with(lines={}),
+    order_with(lines=[LINE] * 21),
+    order_with(lines=[LINE | {"extra": 1}]),
+    order_with(lines=[{"product_id": ID}]),
+    order_with(payment_method="gold"),
+    order_with(payment_method=None),
+    order_with(payment_method="dana\0"),
+    *(order_with(lines=[LINE | {"quantity": bad}]) for bad in QUANTITIES),
+    *(order_with(lines=[LINE | {"product_id": bad}]) for bad in PRODUCT_IDS),
+]
+PRODUCT = {"title": "Kopi", "price": 1000, "stock": 1}
+PRODUCTS = [
+    PRODUCT | change
+    for change in (
+        {"title": ""},
+        {"title": "   "},
+        {"title": "x" * 201},
+        {"title": "a\0b"},
+        {"title": "a\x1bb"},
+        {"title": 7},
+        {"price": 0},
+        {"price": -5},
+        {"price": 100_000_001},
+        {"price": 10**400},
+        {"price": "1000"},
+        {"price": 10.5},
+        {"stock": -1},
+        {"stock": 1_000_001},
+        {"seller_id": ID},
+    )
+]
+CANCELS = [
+    {"reason": "because"},
+    {"reason": 1},
+    {"note": "x" * 501},
+    {"note": "a\0b"},
+    {"note": ["x"]},
+    {"reason": "other", "extra": 1},
+    [],
+    "other",
+]
+RAW = [
+    b"",
+    b"{",
+    b"{]",
+    b"\x00",
+    b"\xff\xfe",
+    b'{"lines": [}',
+    b"[" * 5_000,
+    b'{"a":' * 5_000,
+    b'{"title": "\\ud800", "price": 1, "stock": 1}',
+    b'{"title": "\xc3\x28", "price": 1, "stock": 1}',
+    b'{"title": "x", "price": NaN, "stock": 1}',
+    b'{"title": "x", "price": 1e400, "stock": 1}',
+    b'{"title": "x", "price": ' + b"9" * 5_000 + b', "stock": 1}',
+]
+
+
+@pytest.mark.parametrize("body", ORDERS, ids=lambda body: json.dumps(body)[:60])
+async def test_a_malformed_order_is_refused(body: Any, shop: Shop) -> None:
+    """Missing and unknown fields, wrong types, zero and huge quantities, too many lines: 422."""
+    assert_problem(await shop.buyer().ask("POST", "/orders", json=body), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("body", PRODUCTS, ids=lambda body: json.dumps(body)[:80])
+async def test_a_malformed_product_is_refused(body: Any, shop: Shop) -> None:
+    """Overlong and unprintable text, prices and stocks out of range: 422."""
+    assert_problem(await shop.seller().ask("POST", "/orders/products", json=body), 422, "invalid_request")
+
+
+async def test_a_malformed_cancellation_is_refused(shop: Shop) -> None:
+    """Unknown reasons, overlong and unprintable notes: 422, and the order is as it was."""
+    sale = await shop.sold()
+    before = await sale.seen()
+    for body in CANCELS:
+        assert_problem(await sale.buyer.ask("POST", f"{sale.path}/cancel", json=body), 422, "invalid_request")
+    assert await sale.seen() == before
+
+
+@pytest.mark.parametrize("content", RAW, ids=lambda raw: repr(raw)[:40])
+async def test_what_is_not_json_is_refused(content: bytes, shop: Shop) -> None:
+    """Broken, deeply nested, half a character, not a number: refused, whatever breaks the reading."""
+    answer = await shop.seller().ask(
+        "POST", "/orders/products", content=content, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code in (400, 422)
+    assert_problem(answer, answer.status_code)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_another_content_type_is_refused(kind: str, shop: Shop) -> None:
+    """A body has to say that it is JSON."""
+    content = json.dumps(PRODUCT).encode()
+    headers = {"Content-Type": kind} if kind else {}
+    answer = await shop.seller().ask("POST", "/orders/products", content=content, headers=headers)
+    assert answer.status_code in (400, 415, 422)
+    assert_problem(answer, answer.status_code)
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    """A body that does not say how long it is."""
+    yield b'{"title": "'
+    for _ in range(size // 1024):
+        yield b"x" * 1024
+    yield b'"}'
+
+
+@pytest.mark.parametrize("path", ["/orders/products", "/orders", f"/orders/{ID}/cancel"])
+async def test_more_than_64_kib_is_refused(path: str, shop: Shop) -> None:
+    """A body that is too large is refused with 413, whether it says its length or not."""
+    person = shop.seller() if path.endswith("products") else shop.buyer()
+    headers = {"Content-Type": "application/json"}
+    told = await person.ask("POST", path, content=b'{"title": "' + b"x" * 65_536 + b'"}', headers=headers)
+    assert_problem(told, 413)
+    untold = await person.ask("POST", path, content=chunks(70_000), headers=headers)
+    assert_problem(untold, 413)
+    assert told.json()["code"] == untold.json()["code"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/orders/x",
+        f"/orders/{ID}%00",
+        "/orders/%00",
+        "/orders/%ff",
+        f"/orders/{ID}0",
+        "/orders/" + "1" * 3_000,
+        "/orders?status=lost",
+        "/orders?status=packed%00",
+        "/orders?limit=0",
+        "/orders?limit=101",
+        "/orders?limit=1e3",
+        "/orders?limit=" + "9" * 5_000,
+        "/orders?limit=",
+        "/orders?cursor=x",
+        "/orders?cursor=%00",
+        "/orders/products?cursor=1%20or%201=1",
+        "/orders/products?limit=-1",
+        "/orders/sellers/x/score",
+    ],
+    ids=lambda path: path[:50],
+)
+async def test_malformed_paths_and_queries_are_refused(path: str, shop: Shop) -> None:
+    """Ids that are none, NUL bytes, limits out of range, unknown statuses: 422."""
+    assert_problem(await shop.buyer().ask("GET", path), 422, "invalid_request")
+
+
+async def test_unknown_paths_and_methods_are_problems_too(shop: Shop) -> None:
+    """Where there is nothing, or nothing to be done in this way, the answer is a problem as well."""
+    buyer = shop.buyer()
+    assert_problem(await buyer.ask("GET", f"/orders/{ID}/pay"), 405)
+    assert_problem(await buyer.ask("DELETE", "/orders"), 405)
+    assert_problem(await buyer.ask("GET", "/orders/a/b/c/d"), 404)
+
+
+@pytest.mark.parametrize("token", ["", "x", "x.y.z", "\xff", "a" * 5_000])
+async def test_a_bad_token_is_no_token(token: str, shop: Shop) -> None:
+    """What is not a token is 401, and says how to sign in."""
+    headers = [(b"Authorization", b"Bearer " + token.encode("latin-1"))]
+    answer = await shop.people.passer_by().http.get("/orders", headers=headers)
+    assert_problem(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"] == "Bearer"

@@ -1,0 +1,53 @@
+"""What is for sale."""
+
+from tests.orders.people import Json, assert_problem
+from tests.orders.shop import Shop
+
+
+async def test_a_product_is_offered_to_everybody(shop: Shop) -> None:
+    """A seller's product stands in the catalogue, with its stock, for people who are not signed in."""
+    seller = shop.seller()
+    body = {"title": "  Kemeja batik\u00a0✓ ", "price": 189_000, "stock": 3}
+    product = await seller.post("/orders/products", body, 201)
+    assert product | {"title": "Kemeja batik\u00a0✓", "price": 189_000, "stock": 3} == product
+    assert product["seller_id"] == str(seller.account_id)
+    found: list[Json] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await shop.people.passer_by().get("/orders/products", limit=100, **cursor)
+        found += page["items"]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert product in found
+    assert len({item["product_id"] for item in found}) == len(found)
+
+
+async def test_the_catalogue_comes_in_parts(shop: Shop) -> None:
+    """`next` leads through the catalogue without a gap and without a repetition."""
+    everybody = shop.people.passer_by()
+    first = await everybody.get("/orders/products", limit=2)
+    second = await everybody.get("/orders/products", limit=2, cursor=first["next"])
+    both = await everybody.get("/orders/products", limit=4)
+    assert first["items"] + second["items"] == both["items"]
+
+
+async def test_only_sellers_sell(shop: Shop) -> None:
+    """Buyers and agents may not offer products, and a passer-by is asked to sign in."""
+    body = {"title": "Kopi", "price": 1, "stock": 1}
+    for person in (shop.buyer(), shop.people.person("agent")):
+        assert_problem(await person.ask("POST", "/orders/products", json=body), 403, "wrong_role")
+    assert_problem(await shop.people.passer_by().ask("POST", "/orders/products", json=body), 401, "unauthenticated")
+
+
+async def test_the_reasons_are_in_two_languages(shop: Shop) -> None:
+    """Everybody may read the reasons, each with words in Indonesian and English."""
+    reasons = (await shop.people.passer_by().get("/orders/cancel-reasons"))["items"]
+    assert {"changed_mind", "other"} <= {reason["code"] for reason in reasons}
+    assert all(reason["id"] and reason["en"] and reason["id"] != reason["en"] for reason in reasons)
+
+
+async def test_the_demonstration_has_a_catalogue(shop: Shop) -> None:
+    """In demonstration mode the demonstration's seller has products from the start."""
+    rows = await shop.fetch("select from products where seller_id = '0190d3a0-0000-7000-8000-000000000002'")
+    assert len(rows) >= 5

@@ -1,0 +1,49 @@
+"""The lists of one's own orders."""
+
+from typing import Any
+
+from tests.orders.people import Person
+from tests.orders.shop import Shop
+
+
+async def all_of(person: Person, limit: int, **more: Any) -> list[str]:
+    """The order ids of a whole list, part by part."""
+    ids: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await person.get("/orders", limit=limit, **cursor, **more)
+        assert len(page["items"]) <= limit
+        ids += [order["order_id"] for order in page["items"]]
+        if page["next"] is None:
+            return ids
+        cursor = {"cursor": page["next"]}
+
+
+async def test_250_orders_come_in_parts(shop: Shop) -> None:
+    """However large the parts, they add up to all orders, newest first, without gaps and repetitions; for the seller
+    as for the buyer."""
+    buyer, seller = shop.buyer(), shop.seller()
+    ids = sorted(await shop.many(250, buyer, seller), reverse=True)
+    for limit in (100, 50, 83):
+        assert await all_of(buyer, limit) == ids
+    assert await all_of(seller, 100) == ids
+
+
+async def test_orders_by_status(shop: Shop) -> None:
+    """`?status=` shows those alone, each as it is shown by itself."""
+    buyer, seller = shop.buyer(), shop.seller()
+    packed, shipped = await shop.many(3, buyer, seller), await shop.many(4, buyer, seller, "shipped")
+    assert await all_of(buyer, 2, status="packed") == sorted(packed, reverse=True)
+    assert await all_of(seller, 4, status="shipped") == sorted(shipped, reverse=True)
+    assert await all_of(buyer, 10, status="delivered") == []
+    for order in (await buyer.get("/orders"))["items"]:
+        assert order == await buyer.get(f"/orders/{order['order_id']}")
+
+
+async def test_others_orders_are_not_listed(shop: Shop) -> None:
+    """Who has no orders sees none, also with a cursor out of somebody's list."""
+    buyer, seller = shop.buyer(), shop.seller()
+    ids = await shop.many(2, buyer, seller)
+    for stranger in (shop.buyer(), shop.seller()):
+        assert await stranger.get("/orders") == {"items": [], "next": None}
+        assert (await stranger.get("/orders", cursor=max(ids)))["items"] == []

@@ -1,0 +1,68 @@
+"""What orders hears of a refund is shown with the order."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.refunds import RefundDelayed, RefundIssued
+from contracts.words import Destination
+from runtime import inbox
+from tests.orders.ears import say
+from tests.orders.shop import Sale, Shop
+
+
+async def cancelled(shop: Shop) -> tuple[Sale, RefundDelayed, RefundIssued]:
+    """A cancelled order, and what refunds may say about it."""
+    sale = await shop.sold()
+    order = await sale.buyer.post(f"{sale.path}/cancel")
+    ids = {"refund_id": uuid4(), "order_id": UUID(sale.order_id), "buyer_id": sale.buyer.account_id}
+    delayed = RefundDelayed(
+        **ids, destination=Destination.DANA, attempts=1, next_attempt_at=datetime(2026, 3, 1, tzinfo=UTC)
+    )
+    cancellation_id = UUID(order["cancellation"]["cancellation_id"])
+    issued = RefundIssued(**ids, cancellation_id=cancellation_id, amount=50_000, destination=Destination.LAZADA_CREDIT)
+    return sale, delayed, issued
+
+
+async def test_an_issued_refund_is_shown(shop: Shop) -> None:
+    """The order says that the money has arrived, how much, and where."""
+    sale, _, issued = await cancelled(shop)
+    assert (await sale.seen())["refund"] is None
+    await say(shop.ears.bus, "refunds", issued)
+    assert (await sale.seen())["refund"] == {
+        "refund_id": str(issued.refund_id),
+        "state": "issued",
+        "amount": 50_000,
+        "destination": "lazada_credit",
+    }
+
+
+async def test_a_delayed_refund_is_not_said_to_have_arrived(shop: Shop) -> None:
+    """While the money is late the order says so; when it has arrived, elsewhere perhaps, it says that."""
+    sale, delayed, issued = await cancelled(shop)
+    await say(shop.ears.bus, "refunds", delayed)
+    refund = (await sale.seen())["refund"]
+    assert (refund["state"], refund["amount"], refund["destination"]) == ("sending", 50_000, "dana")
+    await say(shop.ears.bus, "refunds", issued, sequence=2)
+    refund = (await sale.seen())["refund"]
+    assert (refund["state"], refund["destination"]) == ("issued", "lazada_credit")
+
+
+async def test_old_news_changes_nothing(shop: Shop) -> None:
+    """A delay that is heard of after the arrival, late or twice, is past."""
+    sale, delayed, issued = await cancelled(shop)
+    await say(shop.ears.bus, "refunds", issued, sequence=3)
+    shown = await sale.seen()
+    await say(shop.ears.bus, "refunds", delayed, delayed, sequence=1)
+    assert await sale.seen() == shown
+
+
+async def test_news_of_an_unknown_order_harms_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refund for an order that is not there does not keep the news behind it from being heard."""
+    monkeypatch.setattr(inbox, "MOST_FAILURES", 1)
+    sale, delayed, issued = await cancelled(shop)
+    nothing = {"order_id": uuid4(), "refund_id": uuid4()}
+    unknown = [delayed.model_copy(update=nothing), issued.model_copy(update=nothing)]
+    await say(shop.ears.bus, "refunds", *unknown, issued)
+    assert (await sale.seen())["refund"]["state"] == "issued"

@@ -1,0 +1,148 @@
+"""Requests that come from the chat and from customer service, as events."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.orders import OrderCancelRequested, RequesterRole
+from contracts.words import Channel
+from tests.orders.ears import say
+from tests.orders.people import assert_problem
+from tests.orders.shop import Shop
+
+
+@pytest.mark.parametrize("channel", ["chat", "cs"])
+@pytest.mark.parametrize("status", ["unpaid", "processing", "packed"])
+async def test_a_request_is_granted(channel: str, status: str, shop: Shop) -> None:
+    """The seller, or customer service on a silent seller, has an order cancelled; its buyer sees it."""
+    sale = await shop.sold(status)
+    request = await shop.request(sale, channel, reason="Stok habis", note="Maaf")
+    answer = await shop.ears.hear(sale.order_id, "OrderCancelled")
+    assert answer["data"]["cancellation_id"] == str(request.cancellation_id)
+    assert (answer["data"]["channel"], answer["data"]["fault"]) == (channel, "seller")
+    assert answer["data"]["paid_amount"] == (0 if status == "unpaid" else 50_000)
+    order = await sale.seen()
+    assert (order["status"], order["cancellation"]["channel"]) == ("cancelled", channel)
+    assert (order["cancellation"]["reason"], order["cancellation"]["note"]) == ("Stok habis", "Maaf")
+    assert await shop.stock(sale.product) == 10
+
+
+@pytest.mark.parametrize("channel", ["chat", "cs"])
+async def test_the_24_hours_do_not_bind_them(channel: str, shop: Shop) -> None:
+    """After 24 hours, when the buyer cannot any more, the seller and customer service still can."""
+    sale = await shop.sold("packed")
+    await shop.later(hours=30)
+    assert_problem(await sale.buyer.ask("POST", f"{sale.path}/cancel"), 409, "window_closed")
+    await shop.request(sale, channel)
+    await shop.ears.hear(sale.order_id, "OrderCancelled")
+
+
+@pytest.mark.parametrize("status", ["shipped", "delivered"])
+async def test_a_shipped_order_is_not_given_up(status: str, shop: Shop) -> None:
+    """What is on its way is not cancelled for anybody."""
+    sale = await shop.sold(status)
+    await shop.request(sale)
+    assert (await shop.ears.hear(sale.order_id, "OrderCancelRejected"))["data"]["code"] == "already_shipped"
+    assert (await sale.seen())["status"] == status
+
+
+async def test_a_cancelled_order_is_not_cancelled_again(shop: Shop) -> None:
+    """A second cancellation, with an id of its own, is told that there is nothing left to cancel."""
+    sale = await shop.sold()
+    first = await sale.buyer.post(f"{sale.path}/cancel")
+    request = await shop.request(sale)
+    answer = (await shop.ears.hear(sale.order_id, "OrderCancelRejected"))["data"]
+    assert (answer["code"], answer["cancellation_id"]) == ("already_cancelled", str(request.cancellation_id))
+    assert await sale.seen() == first
+    assert await shop.stock(sale.product) == 10
+
+
+async def test_the_same_request_again_gets_no_second_answer(shop: Shop) -> None:
+    """The same cancellation under another event id was granted already: nothing more is said."""
+    sale = await shop.sold()
+    request = await shop.request(sale)
+    await shop.ears.hear(sale.order_id, "OrderCancelled")
+    await say(shop.ears.bus, "chat", request, request)
+    other = await shop.request(sale)
+    rejected = await shop.ears.hear(sale.order_id, "OrderCancelRejected")
+    assert rejected["data"]["cancellation_id"] == str(other.cancellation_id)
+    assert shop.ears.names(sale.order_id)[2:] == ["OrderCancelled", "OrderCancelRejected"]
+
+
+@pytest.mark.parametrize(
+    ("publisher", "changes"),
+    [
+        ("chat", {"requested_by": uuid4()}),
+        ("chat", {"requested_by": None}),
+        ("chat", {"role": RequesterRole.BUYER}),
+        ("chat", {"role": RequesterRole.SYSTEM}),
+        ("chat", {"channel": Channel.APP, "role": RequesterRole.BUYER, "requested_by": "buyer"}),
+        ("chat", {"channel": Channel.CS, "role": RequesterRole.SYSTEM}),
+        ("cs", {"channel": Channel.CHAT}),
+        ("cs", {"channel": Channel.WEB, "role": RequesterRole.BUYER, "requested_by": "buyer"}),
+        ("cs", {"channel": Channel.CS, "role": RequesterRole.BUYER, "requested_by": "buyer"}),
+    ],
+)
+async def test_who_is_not_entitled_learns_nothing(publisher: str, changes: dict[str, Any], shop: Shop) -> None:
+    """A request by somebody else, or in the name of another channel, is answered as if there were no such order."""
+    sale = await shop.sold()
+    wanted = {
+        "cancellation_id": uuid4(),
+        "order_id": UUID(sale.order_id),
+        "channel": Channel.CHAT,
+        "requested_by": sale.seller.account_id,
+        "role": RequesterRole.SELLER,
+    } | changes
+    if wanted["requested_by"] == "buyer":
+        wanted["requested_by"] = sale.buyer.account_id
+    await say(shop.ears.bus, publisher, OrderCancelRequested.model_validate(wanted))
+    assert (await shop.ears.hear(sale.order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    assert (await sale.seen())["status"] == "processing"
+
+
+async def test_an_unknown_order_is_answered(shop: Shop) -> None:
+    """Also a request for an order that never was gets its answer."""
+    sale = await shop.sold()
+    unknown = uuid4()
+    await shop.request(sale, order_id=unknown)
+    assert (await shop.ears.hear(str(unknown), "OrderCancelRejected"))["data"]["code"] == "not_found"
+
+
+async def test_the_answer_belongs_to_the_story_of_the_request(shop: Shop) -> None:
+    """The answer is caused by the event that asked, under its correlation."""
+    sale, event_id = await shop.sold(), uuid4()
+    request = OrderCancelRequested(
+        cancellation_id=uuid4(),
+        order_id=UUID(sale.order_id),
+        channel=Channel.CS,
+        requested_by=None,
+        role=RequesterRole.SYSTEM,
+    )
+    await say(shop.ears.bus, "cs", request, event_ids=[event_id])
+    assert (await shop.ears.hear(sale.order_id, "OrderCancelled"))["causationid"] == str(event_id)
+
+
+async def test_all_ways_at_once_are_one_cancellation(shop: Shop) -> None:
+    """Buyer, seller and customer service at the same moment: one is granted, the others hear that it is done."""
+    buyer, seller = shop.buyer(), shop.seller()
+    sale = await shop.sold()
+    ids = await shop.many(30, buyer, seller)
+
+    async def ask(order_id: str) -> None:
+        one = type(sale)(buyer, seller, order_id, order_id)
+        answer, *_ = await asyncio.gather(
+            buyer.ask("POST", f"{one.path}/cancel"), shop.request(one), shop.request(one, "cs")
+        )
+        assert answer.status_code == 200
+        assert answer.json()["cancellation"]["cancellation_id"]
+
+    await asyncio.gather(*map(ask, ids))
+    for order_id in ids:
+        await shop.ears.hear(order_id, "OrderCancelled")
+        names = shop.ears.names(order_id)
+        assert names.count("OrderCancelled") == 1
+        await shop.ears.until(lambda order_id=order_id: len(shop.ears.names(order_id)) >= 3)  # type: ignore[misc]
+    rows = await shop.fetch("select stock from products where seller_id = $1", seller.account_id)
+    assert {row["stock"] for row in rows} == {1}

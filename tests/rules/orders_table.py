@@ -1,0 +1,91 @@
+"""Orders, requests and the table of who may cancel what, written from the flow and not from the code."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested, OrderLine, RequesterRole
+from contracts.words import Channel, PaymentMethod
+from services.orders.domain import Cancellation, Order, Status, decide, new_order
+
+PLACED = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BUYER, SELLER, AGENT, STRANGER = (UUID(int=number) for number in range(1, 5))
+
+GRAPH = {
+    "unpaid": {"processing", "cancelled"},
+    "processing": {"packed", "cancelled"},
+    "packed": {"shipped", "cancelled"},
+    "shipped": {"delivered"},
+    "delivered": set(),
+    "cancelled": set(),
+}
+"""Which status may follow which."""
+
+COLUMNS = ("unpaid", "processing", "packed", "shipped", "delivered", "cancelled")
+TABLE = """
+app  buyer  young  yes   yes   yes   shipped shipped cancelled
+app  buyer  old    late  late  late  shipped shipped cancelled
+web  buyer  young  yes   yes   yes   shipped shipped cancelled
+web  buyer  old    late  late  late  shipped shipped cancelled
+chat seller young  yes   yes   yes   shipped shipped cancelled
+chat seller old    yes   yes   yes   shipped shipped cancelled
+cs   agent  young  yes   yes   yes   shipped shipped cancelled
+cs   agent  old    yes   yes   yes   shipped shipped cancelled
+cs   system young  yes   yes   yes   shipped shipped cancelled
+cs   system old    yes   yes   yes   shipped shipped cancelled
+"""
+"""The answer by channel, role and age, for each status. What does not stand here, nobody is entitled to."""
+
+WORDS = {
+    "yes": "granted",
+    "late": "window_closed",
+    "shipped": "already_shipped",
+    "cancelled": "already_cancelled",
+}
+PEOPLE = {"buyer": BUYER, "seller": SELLER, "agent": AGENT, "system": None}
+
+
+def expected(channel: str, role: str, age: str, status: str) -> str:
+    """What the flow answers: `granted`, or the code of the refusal."""
+    for line in TABLE.strip().splitlines():
+        *key, answers = line.split(maxsplit=3)
+        if key == [channel, role, age]:
+            return WORDS[answers.split()[COLUMNS.index(status)]]
+    return "not_found"
+
+
+def an_order(status: Status = Status.PROCESSING, paid: int = 100) -> Order:
+    """An order of BUYER with SELLER, placed at PLACED."""
+    line = OrderLine(product_id=uuid4(), title="Kopi", quantity=2, unit_price=50)
+    order = new_order(uuid4(), BUYER, SELLER, (line,), PaymentMethod.DANA, PLACED)
+    return replace(order, status=status, paid_amount=0 if status is Status.UNPAID else paid)
+
+
+def a_request(
+    order: Order, channel: str, role: str, who: UUID | None, cancellation_id: UUID | None = None
+) -> OrderCancelRequested:
+    """Somebody wants the order cancelled."""
+    return OrderCancelRequested(
+        cancellation_id=cancellation_id or uuid4(),
+        order_id=order.order_id,
+        channel=Channel(channel),
+        requested_by=who,
+        role=RequesterRole(role),
+    )
+
+
+def answer_to(order: Order | None, request: OrderCancelRequested, now: datetime) -> str:
+    """`granted`, the code of the refusal, or `silence`."""
+    answer = decide(order, request, now)
+    if isinstance(answer, OrderCancelRejected):
+        return answer.code.value
+    return "granted" if answer else "silence"
+
+
+def cancelled(order: Order, request: OrderCancelRequested, granted: OrderCancelled, at: datetime) -> Order:
+    """The order once the cancellation is written down."""
+    kept = Cancellation(
+        granted.cancellation_id, request.channel, request.requested_by, request.role, None, None, granted.fault, at
+    )
+    return replace(order, status=Status.CANCELLED, version=order.version + 1, cancellation=kept)

@@ -1,0 +1,132 @@
+"""Who may cancel which order, and until when."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from contracts.orders import OrderCancelled, RequesterRole
+from contracts.words import Channel, PaymentMethod
+from runtime.problems import WrongState
+from services.orders.domain import Status, check_move, decide, new_order, refusal
+from tests.rules.orders_table import (
+    BUYER,
+    GRAPH,
+    HOUR,
+    PEOPLE,
+    PLACED,
+    SELLER,
+    STRANGER,
+    a_request,
+    an_order,
+    answer_to,
+    expected,
+)
+
+DAY = PLACED + 24 * HOUR
+
+
+@pytest.mark.parametrize("channel", ["app", "web"])
+@pytest.mark.parametrize(
+    ("now", "answer"),
+    [
+        (PLACED, "granted"),
+        (DAY - timedelta(seconds=1), "granted"),
+        (DAY - timedelta(microseconds=1), "granted"),
+        (DAY, "granted"),
+        (DAY + timedelta(microseconds=1), "window_closed"),
+        (DAY + 365 * 24 * HOUR, "window_closed"),
+    ],
+)
+def test_the_window_is_at_most_24_hours(channel: str, now: datetime, answer: str) -> None:
+    """A buyer may cancel until the order is exactly 24 hours old, and not a microsecond longer."""
+    order = an_order(Status.PACKED)
+    assert answer_to(order, a_request(order, channel, "buyer", BUYER), now) == answer
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+@pytest.mark.parametrize("role", list(RequesterRole))
+@pytest.mark.parametrize("age", ["young", "old"])
+def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRole, age: str) -> None:
+    """Every status, channel, role and age gets the answer of the flow's table; nobody else is entitled to anything."""
+    now = PLACED + (HOUR if age == "young" else 25 * HOUR)
+    for status in Status:
+        order = an_order(status)
+        request = a_request(order, channel, role, PEOPLE[role])
+        assert answer_to(order, request, now) == expected(channel, role, age, status), status
+
+
+@pytest.mark.parametrize(("channel", "role"), [("app", "buyer"), ("web", "buyer"), ("chat", "seller")])
+@pytest.mark.parametrize("who", [STRANGER, None])
+def test_only_its_own_people_may_cancel(channel: str, role: str, who: None) -> None:
+    """The order of somebody else is answered as one that is not there, in every status."""
+    for status in Status:
+        order = an_order(status)
+        assert answer_to(order, a_request(order, channel, role, who), PLACED) == "not_found"
+
+
+def test_an_unknown_order_is_not_found() -> None:
+    """Where there is no order, there is a refusal all the same, under the ids of the request."""
+    request = a_request(an_order(), "chat", "seller", SELLER)
+    answer = decide(None, request, PLACED)
+    assert answer is not None
+    assert (answer.wire_name, answer.cancellation_id, answer.order_id) == (
+        "OrderCancelRejected",
+        request.cancellation_id,
+        request.order_id,
+    )
+    assert answer_to(None, request, PLACED) == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("channel", "role", "fault"),
+    [("app", "buyer", "buyer"), ("web", "buyer", "buyer"), ("chat", "seller", "seller"), ("cs", "system", "seller")],
+)
+def test_the_fault_is_whose_doing_it_is(channel: str, role: str, fault: str) -> None:
+    """A cancellation goes on the account of who performs it; that of a silent seller on the seller's."""
+    order = an_order()
+    granted = decide(order, a_request(order, channel, role, PEOPLE[role]), PLACED)
+    assert isinstance(granted, OrderCancelled)
+    assert granted.fault == fault
+
+
+@pytest.mark.parametrize("paid", [0, 1, 999_999_999])
+def test_what_was_paid_comes_back_in_full(paid: int) -> None:
+    """A granted cancellation names exactly what was paid, and the people of the order."""
+    order = replace(an_order(), paid_amount=paid)
+    granted = decide(order, a_request(order, "web", "buyer", BUYER), PLACED)
+    assert isinstance(granted, OrderCancelled)
+    assert (granted.paid_amount, granted.buyer_id, granted.seller_id) == (paid, BUYER, SELLER)
+    assert (granted.channel, granted.order_id) == (Channel.WEB, order.order_id)
+
+
+def test_what_is_shown_is_what_is_decided() -> None:
+    """The reason shown beside an order is the code with which a request would be refused."""
+    for status in Status:
+        for now in (PLACED, DAY, DAY + timedelta(microseconds=1)):
+            order = an_order(status)
+            shown = refusal(order, Channel.APP, now)
+            answer = answer_to(order, a_request(order, "app", "buyer", BUYER), now)
+            assert (shown.code if shown else "granted") == answer
+
+
+def test_statuses_follow_the_graph() -> None:
+    """An order moves along the arrows of the flow, and along no others."""
+    for status in Status:
+        for to in Status:
+            if to in GRAPH[status]:
+                check_move(an_order(status), to)
+            else:
+                with pytest.raises(WrongState):
+                    check_move(an_order(status), to)
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [(PaymentMethod.COD, "processing"), (PaymentMethod.DANA, "unpaid"), (PaymentMethod.BANK_TRANSFER, "unpaid")],
+)
+def test_a_new_order_waits_for_its_payment(method: PaymentMethod, status: str) -> None:
+    """Cash on delivery is in process at once, the rest once it is paid; nothing is paid yet, and the total adds up."""
+    lines = an_order().lines * 3
+    order = new_order(an_order().order_id, BUYER, SELLER, lines, method, PLACED)
+    assert (order.status, order.paid_amount, order.total, order.version) == (status, 0, 300, 1)

@@ -1,0 +1,39 @@
+"""What cancellations do to a seller's score."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.orders.domain import Score
+
+
+@pytest.mark.parametrize(
+    ("orders", "by_seller", "rate", "rating"),
+    [
+        (0, 0, 0.0, 5.0),
+        (1, 0, 0.0, 5.0),
+        (1, 1, 1.0, 1.0),
+        (100, 1, 0.01, 4.9),
+        (1000, 1, 0.001, 4.9),
+        (1000, 11, 0.011, 4.8),
+        (3, 1, 0.3333, 1.6),
+        (100, 40, 0.4, 1.0),
+        (100, 41, 0.41, 1.0),
+    ],
+)
+def test_the_rating_falls_by_a_tenth_for_each_percent(orders: int, by_seller: int, rate: float, rating: float) -> None:
+    """Five points, less a tenth for each started percent of orders that the seller cancelled, at least one."""
+    score = Score(orders, by_seller, 0, 0)
+    assert (score.cancellation_rate, score.rating) == (rate, rating)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 10**9).flatmap(lambda orders: st.tuples(st.just(orders), st.integers(0, orders - 1))))
+def test_a_cancellation_never_helps(numbers: tuple[int, int]) -> None:
+    """One more cancellation by the seller never raises the rating; those by others change nothing."""
+    orders, by_seller = numbers
+    before, after = Score(orders, by_seller, 0, 0), Score(orders, by_seller + 1, 0, 0)
+    assert 1.0 <= after.rating <= before.rating <= 5.0
+    assert 0.0 <= before.cancellation_rate <= after.cancellation_rate <= 1.0
+    assert Score(orders, by_seller, 7, 9).rating == before.rating
+    assert (before.rating < 5.0) == (by_seller > 0)

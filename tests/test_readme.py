@@ -1,0 +1,72 @@
+"""What the pages say holds: the walk-through works as written, and every link leads somewhere."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from batalkan import here
+from batalkan.system import System, Where
+from tests.conftest import Databases
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def walk_through() -> str:
+    """The first block of shell under the heading."""
+    _, _, section = (ROOT / "README.md").read_text().partition("\n## With curl\n")
+    found = re.search(r"^```sh\n(.+?)^```$", section, re.DOTALL | re.MULTILINE)
+    assert found
+    return found[1]
+
+
+async def run(script: str, base: str) -> tuple[list[str], str]:
+    """The lines that bash prints when it is given the script, and what it complains of."""
+    bash = await asyncio.create_subprocess_exec(
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        script,
+        env={"PATH": os.environ["PATH"], "BASE": base, "no_proxy": "*"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, complaints = await bash.communicate()
+    return output.decode().splitlines(), complaints.decode()
+
+
+async def test_the_walk_through_works_as_written(embedded_databases: Databases, tmp_path: Path) -> None:
+    """Who pastes the README's commands into a shell sees the whole price in the wallet at the end."""
+    listening = here.bind("127.0.0.1", 0)
+    base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    printed: list[tuple[list[str], str]] = []
+
+    async def walk(_: System) -> bool:
+        printed.append(await run(walk_through(), base))
+        return False
+
+    await here.serve_while(Where(tmp_path, embedded_databases.admin_url), listening, walk)
+    ((lines, complaints),) = printed
+    assert not complaints
+    assert [line.split()[-1] for line in lines] == ["unpaid", "processing", "cancelled", "Rp290000"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A page names no file that there is not, and no heading that the other page does not have."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in headings(there), f"{target}#{anchor}"
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a page's headings get."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
