@@ -17,7 +17,7 @@ from batalkan.servers import LocalServers
 from batalkan.servers.place import PORTS, is_free
 from batalkan.thin import KEEP_ALIVE, Thin
 
-SERVICES = ("accounts", "orders", "refunds")
+SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
 DANA = "dana"
 CONNECTIONS = 200
 
