@@ -12,15 +12,17 @@ class Flight:
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
+        self._slice = max(grace / 4, 0.001)
         self._since: float | None = None
         self._oldest: dict[int, datetime] = {}
+        """For each slice of the last `grace`, the time of the oldest event that arrived in it."""
 
     def heard(self, at: datetime) -> None:
         """An event that was published at `at` has arrived."""
-        second = int(monotonic())
-        if second not in self._oldest:
-            self._oldest = {then: time for then, time in self._oldest.items() if then >= second - self._grace - 1}
-        self._oldest[second] = min(at, self._oldest.get(second, at))
+        now = int(monotonic() / self._slice)
+        if now not in self._oldest:
+            self._oldest = {then: time for then, time in self._oldest.items() if then >= now - 5}
+        self._oldest[now] = min(at, self._oldest.get(now, at))
 
     def may_carry(self, before: datetime) -> bool:
         """Whether an event from before that time may still arrive: because the broker was not there the whole last
@@ -28,7 +30,8 @@ class Flight:
         now = monotonic()
         if self._since is None or now - self._since < self._grace:
             return True
-        return any(time < before for then, time in self._oldest.items() if then >= int(now - self._grace))
+        recent = int((now - self._grace) / self._slice)
+        return any(time < before for then, time in self._oldest.items() if then >= recent)
 
     async def watch(self, connected: Callable[[], Awaitable[bool]]) -> None:
         """Keeps an eye on the connection to the broker, until it is cancelled."""
