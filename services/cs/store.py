@@ -295,7 +295,7 @@ async def due(tx: Transaction, kind: str, case_id: UUID) -> datetime:
 
 async def begin_settling(tx: Transaction, case_id: UUID, grace: timedelta) -> None:
     """From now on the grace for events in flight runs: in real time, which no demonstration moves."""
-    await tx.connection.execute("update cases set settles_at = now() + $2 where case_id = $1", case_id, grace)
+    await tx.connection.execute("update cases set settles_at = now() + $2::interval where case_id = $1", case_id, grace)
 
 
 async def has_settled(tx: Transaction, case_id: UUID) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from batalkan.keys import Keys
+from contracts.chat import SellerReplied
 from contracts.orders import OrderLine, OrderPaid, OrderPlaced
 from contracts.words import PaymentMethod
 from runtime.bus.memory import MemoryBus
@@ -162,6 +163,10 @@ class House:
         case = await agent.post(f"/cs/cases/{case_id}/contact-seller")
         assert case["state"] == "awaiting_seller"
         return Contacted(buyer, agent, case_id, order_id, seller_id, datetime.fromisoformat(case["respond_by"]))
+
+    def reply(self, case: Contacted) -> SellerReplied:
+        """The seller has answered."""
+        return SellerReplied(case_id=UUID(case.case_id), order_id=UUID(case.order_id), seller_id=UUID(case.seller_id))
 
     async def becomes(self, case_id: str | UUID, state: str) -> None:
         """Waits until a case has that state."""

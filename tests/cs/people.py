@@ -79,7 +79,7 @@ class People:
     def person(self, role: str, account_id: UUID | None = None, http: httpx.AsyncClient | None = None) -> Person:
         """Somebody, new if no account is named."""
         account_id, now = account_id or uuid4(), int(time())
-        claims: dict[str, str | int] = {"iss": ISSUER, "sub": str(account_id), "role": role, "client_id": "app", "sid": "s"}
-        claims |= {"iat": now, "exp": now + 900}
+        claims: dict[str, str | int] = {"iss": ISSUER, "sub": str(account_id), "role": role}
+        claims |= {"client_id": "app", "sid": "s", "iat": now, "exp": now + 900}
         token = jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self._key_id})
         return Person(account_id, http or self._http, token)
