@@ -140,7 +140,7 @@ async def settled(office: Office, tx: Transaction, case_id: str) -> Sequence[Eve
     assert case.respond_by is not None
     assert case.order_id is not None
     assert asking.cancellation_id is not None
-    if office.flight.may_carry(case.respond_by) or not await store.has_settled(tx, case.case_id):
+    if not office.flight.is_steady or not await store.has_settled(tx, case, office.settling):
         await tx.schedule(SETTLED, case_id, office.settling)
         return []
     await office.save(tx, asking)
@@ -181,7 +181,7 @@ def handlers(office: Office) -> Handlers:
 
     async def handle(act: Act, tx: Transaction, event: Event) -> list[Event]:
         assert tx.heard is not None
-        office.flight.heard(tx.heard.time)
+        await store.note_heard(tx, tx.heard.time, office.settling)
         await act(office, tx, event)
         return []
 

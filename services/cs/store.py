@@ -26,6 +26,10 @@ COLUMNS = (
 )
 """What is read of a case."""
 _CASE = f"select {', '.join(COLUMNS)} from cases"
+_SLICE = """
+(select floor(extract(epoch from now()) / greatest(0.001, extract(epoch from $1::interval)))::bigint as slice) as this
+"""
+"""Real time in slices of one grace each."""
 _ENDED = "('resolved', 'closed')"
 _QUEUED = "agent_id is null and state in ('waiting', 'seller_replied')"
 
@@ -298,9 +302,29 @@ async def begin_settling(tx: Transaction, case_id: UUID, grace: timedelta) -> No
     await tx.connection.execute("update cases set settles_at = now() + $2::interval where case_id = $1", case_id, grace)
 
 
-async def has_settled(tx: Transaction, case_id: UUID) -> bool:
-    """Whether the grace is over."""
-    return bool(await tx.connection.fetchval("select settles_at <= now() from cases where case_id = $1", case_id))
+async def has_settled(tx: Transaction, case: Case, grace: timedelta) -> bool:
+    """Whether the grace is over, and nothing has arrived in it that was published before the case's 24 hours ended."""
+    settled = await tx.connection.fetchval(
+        f"select settles_at <= now() and not exists (select from hearing, {_SLICE} where "
+        "(hearing.slice >= this.slice - 1 and oldest < $3) or (hearing.slice = this.slice and oldest_before < $3)) "
+        "from cases where case_id = $2",
+        grace,
+        case.case_id,
+        case.respond_by,
+    )
+    return bool(settled)
+
+
+async def note_heard(tx: Transaction, at: datetime, grace: timedelta) -> None:
+    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept."""
+    await tx.connection.execute(
+        "update hearing set slice = this.slice, "
+        "oldest = least(case when hearing.slice = this.slice then oldest end, $2), "
+        "oldest_before = case hearing.slice when this.slice then oldest_before when this.slice - 1 then oldest end "
+        f"from {_SLICE} where hearing.slice <> this.slice or oldest > $2",
+        grace,
+        at,
+    )
 
 
 async def note_account(tx: Transaction, account: AccountRegistered) -> None:

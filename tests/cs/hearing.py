@@ -64,6 +64,7 @@ class Ears:
         """The orders that are not cancelled, and why not; the others are."""
         self.silent: set[str] = set()
         """The orders about which no answer is given."""
+        self.answers = True
         self._voice = voice
         self._arrived = asyncio.Condition()
 
@@ -82,7 +83,7 @@ class Ears:
                     self._arrived.notify_all()
                 await subscription.acknowledge(deliveries[-1])
                 for event in heard:
-                    if event["type"] == "OrderCancelRequested" and event["subject"] not in self.silent:
+                    if event["type"] == "OrderCancelRequested" and self.answers and event["subject"] not in self.silent:
                         await self.answer(event)
 
         tasks = [asyncio.create_task(listen(subscription)) for subscription in (chat, orders)]

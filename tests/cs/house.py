@@ -56,6 +56,8 @@ class House:
         self.people = people
         self.voice = voice
         self.ears = ears
+        self.lives: list[AsyncExitStack] = []
+        """The life of each replica, which a test may end."""
         self.https = [
             httpx.AsyncClient(transport=httpx.ASGITransport(one.app), base_url="http://cs") for one in services
         ]
@@ -187,24 +189,33 @@ async def eventually(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool
 
 @asynccontextmanager
 async def open_house(
-    databases: Databases, keys: Keys, replicas: int = 1, *, fires: bool = True, **env: str
+    databases: Databases,
+    keys: Keys,
+    replicas: int = 1,
+    *,
+    url: str = "",
+    voice: Voice | None = None,
+    fires: bool = True,
+    **env: str,
 ) -> AsyncIterator[House]:
-    """Runs the service on a new database and a new bus. With `fires` false, what is due waits for the test."""
-    url = await databases.fresh("cs", MIGRATIONS)
+    """Runs the service, on a new database and a new bus if there are none from an earlier life. With `fires` false,
+    what is due waits for the test."""
+    url = url or await databases.fresh("cs", MIGRATIONS)
     variables = {"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", "SETTLING": str(SETTLING)}
     variables |= {"REDIS_URL": f"memory://{uuid4()}"} | env
     environment = Environment(variables)
     settings = Settings.read("cs", environment)
-    bus = MemoryBus()
-    voice = Voice(bus)
+    voice = voice or Voice(MemoryBus())
     async with AsyncExitStack() as stack:
         ears = await stack.enter_async_context(Ears(voice).listening())
-        services = [build(settings, environment, url, bus) for _ in range(replicas)]
+        services = [build(settings, environment, url, voice.bus) for _ in range(replicas)]
         house = House(services, People(keys, httpx.AsyncClient()), voice, ears)
         for service in services if not fires else []:
             service._deadlines.clear()
         for service, http in zip(services, house.https, strict=True):
             await stack.enter_async_context(http)
-            await stack.enter_async_context(service.running())
+            life = AsyncExitStack()
+            await life.enter_async_context(service.running())
+            house.lives.append(await stack.enter_async_context(life))
         await asyncio.gather(*(service.until_ready() for service in services))
         yield house

@@ -73,6 +73,16 @@ TABLES = (
     "create index cases_of_agent on cases (agent_id, case_id desc)",
     "create index cases_spoken_in on cases (spoken_at)",
     "create index cases_of_order on cases (order_id) where order_id is not null",
+    # In the current slice of real time, and in the one before: when the oldest event was published that arrived in it.
+    """
+    create table hearing (
+        one boolean primary key default true check (one),
+        slice bigint not null default 0,
+        oldest timestamptz,
+        oldest_before timestamptz
+    )
+    """,
+    "insert into hearing default values",
     """
     create table messages (
         case_id uuid not null references cases,
