@@ -159,7 +159,8 @@ async def seen(tx: Transaction, ids: Sequence[UUID]) -> None:
 async def absent(tx: Transaction, grace: timedelta) -> list[UUID]:
     """The agents on duty of whom nothing has been seen for longer than `grace`, by the real time of the database."""
     rows = await tx.connection.fetch(
-        "select agent_id from agents where on_duty and seen_at < now() - $1::interval order by agent_id for update skip locked",
+        "select agent_id from agents where on_duty and seen_at < now() - $1::interval order by agent_id "
+        "for update skip locked",
         grace,
     )
     return [row["agent_id"] for row in rows]

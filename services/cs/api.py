@@ -16,6 +16,7 @@ from runtime.idempotency import OncePerKey
 from runtime.live import Live
 from runtime.problems import NotFound, WrongRole
 from runtime.story import current, new_id
+from runtime.throttle import Throttle
 from runtime.tickets import Ticket
 from runtime.work import Transaction
 from services.cs import agents, domain, store, words
@@ -36,6 +37,7 @@ class Parts:
     office: Office
     presence: Presence
     live: Live
+    throttle: Throttle
 
 
 class Words(Body):
@@ -177,6 +179,7 @@ async def get_messages(
 @router.post("/cases/{case_id}/messages", status_code=201, response_model=MessageView)
 async def post_message(case_id: UUID, body: Words, person: Either, once: OncePerKey, parts: Inside) -> Response:
     """Says something in the case: its buyer, who may be waiting still, or its agent."""
+    await parts.throttle.take(str(person.account_id))
 
     async def say(tx: Transaction) -> MessageView:
         case = _readable(await store.lock(tx, case_id), person)

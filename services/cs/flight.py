@@ -1,4 +1,4 @@
-"""Whether this process is where events arrive: those from within the 24 hours may be waiting at a broker that is away."""
+"""Whether events can arrive: while the broker is away, some from within the 24 hours may be waiting there."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -13,6 +13,7 @@ from runtime.live import Live, origins
 from runtime.redis import connect
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
+from runtime.throttle import Throttle
 from services.cs import api
 from services.cs.flight import Flight
 from services.cs.handlers import deadlines, handlers
@@ -20,6 +21,9 @@ from services.cs.live import Cases
 from services.cs.office import Office
 from services.cs.presence import Presence
 from services.cs.rounds import Rounds
+
+MOST_MESSAGES, IN_SECONDS = 30, 10
+"""How much one account may say."""
 
 DESCRIPTION = Description(
     text="Customer service: the queue, the agents, the cases, and the 24 hours that a silent seller has.",
@@ -37,8 +41,10 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     office = Office(flight, most=int(env.get("CASES_PER_AGENT", "3")), settling=timedelta(seconds=settling))
     description = replace(DESCRIPTION, handlers=handlers(office))
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), description)
-    live = Live(service.work, connect(settings.redis_url), Cases(), origins(env))
+    redis = connect(settings.redis_url)
+    live = Live(service.work, redis, Cases(), origins(env))
     live.attach(service)
+    throttle = Throttle(redis, "cs:messages", MOST_MESSAGES, IN_SECONDS, lambda: live.fanout.away)
     grace = timedelta(seconds=float(env.get("AGENT_GRACE", "60")))
     presence = Presence(service.work, office, grace, lambda: live.people)
     rounds = Rounds(service.work, office)
@@ -50,5 +56,5 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
         presence.watch,
         partial(flight.watch, service.parts["broker"]),
     ]
-    service.app.state.parts = api.Parts(office, presence, live)
+    service.app.state.parts = api.Parts(office, presence, live, throttle)
     return service
