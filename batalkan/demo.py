@@ -210,9 +210,8 @@ async def _told(guide: Guide, path: str, person: Person, code: str) -> None:
 
 async def _contacted(guide: Guide, buyer: Person, agent: Person, order: str) -> str:
     """The buyer turns to customer service, hands over the order, and the agent writes to the seller."""
-    case = await guide.call(
-        "POST", "/cs/cases", buyer, 201, text="Penjual tidak membalas. Tolong batalkan pesanan saya."
-    )
+    text = "Penjual tidak membalas. Tolong batalkan pesanan saya."
+    case = await guide.call("POST", "/cs/cases", buyer, 201, text=text)
     path = f"/cs/cases/{case['case_id']}"
     await guide.until(lambda: guide.call("GET", path, buyer, 200), lambda view: view["state"] == "active")
     guide.say(f"buyer: {text}   (connected with an agent)")

@@ -11,10 +11,10 @@ from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
-import services.chat.main
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import services.accounts.main
+import services.chat.main
 import services.cs.main
 import services.orders.main
 import services.refunds.main
