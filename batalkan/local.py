@@ -15,19 +15,18 @@ from batalkan.keys import Keys, make_keys
 from batalkan.processes import Processes
 from batalkan.servers import LocalServers
 from batalkan.servers.place import PORTS, is_free
-from batalkan.thin import KEEP_ALIVE, Thin
+from batalkan.thin import Thin
 
 SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
 DANA = "dana"
-CONNECTIONS = 200
 
 
 class ByPrefix(httpx.AsyncBaseTransport):
     """Sends each request to the service that its path names first, to the service's replicas in turn."""
 
-    def __init__(self, origins: Mapping[str, Sequence[str]], http: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
         self._turns = {name: cycle([httpx.URL(url) for url in urls]) for name, urls in origins.items()}
-        self._http = http
+        self._http = Thin()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         turns = self._turns.get(request.url.path.split("/")[1])
@@ -59,18 +58,12 @@ class Local:
         return self.origins[service][0]
 
     def client(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
-        """A client that sees one origin, as behind the gateway, and costs little; `timeout` in seconds."""
-        transport = ByPrefix(self._services, Thin())
-        return httpx.AsyncClient(transport=transport, base_url="http://batalkan", timeout=timeout)
+        """A client that sees one origin, as behind the gateway; `timeout` in seconds."""
+        return httpx.AsyncClient(transport=self.transport(), base_url="http://batalkan", timeout=timeout)
 
     def transport(self) -> ByPrefix:
         """The way to the services, by the first segment of the path."""
-        limits = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE)
-        return ByPrefix(self._services, httpx.AsyncHTTPTransport(limits=limits, trust_env=False))
-
-    @property
-    def _services(self) -> dict[str, Sequence[str]]:
-        return {name: self.origins[name] for name in SERVICES}
+        return ByPrefix({name: self.origins[name] for name in SERVICES})
 
 
 @asynccontextmanager

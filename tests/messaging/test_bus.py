@@ -190,3 +190,24 @@ async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, mon
                 assert delivery.earlier == earlier
     async with published(bus, 1), subscribed(bus) as subscription:
         assert await finish(subscription, 1) == [1]
+
+
+async def test_in_memory_a_message_is_confirmed_when_it_is_done_with(memory_bus: BusOf) -> None:
+    """The bus in memory has no disk: until every queue is done with a message, its publisher has to keep it."""
+    async with subscribed(memory_bus, "chat") as chat, published(memory_bus, 1) as publish:
+        async with subscribed(memory_bus) as refunds:
+            await take(refunds, 1)
+        assert await finish(chat, 1) == [1]
+        async with subscribed(memory_bus) as refunds_again:
+            (delivery,) = await take(refunds_again, 1)
+            assert not publish.done()
+            await refunds_again.acknowledge(delivery)
+            await publish
+
+
+async def test_in_memory_a_publisher_does_not_wait_for_ever(memory_bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody is done with a message for long, publishing it fails; it may have arrived."""
+    monkeypatch.setattr(memory, "CONFIRM_TIMEOUT", 0.01)
+    async with subscribed(memory_bus), publishing(memory_bus) as publisher:
+        with pytest.raises(BusError):
+            await publisher.publish(messages(1))

@@ -29,9 +29,8 @@ async def replay(toy: Toy) -> list[str]:
     """Asks for a replay of everything, and returns the states afterwards."""
     async with toy.database.connection() as connection:
         await parked.ask_for_replay(connection, None)
-    async with running(toy.replays.run()):
-        await becomes(toy.count("parked where state = 'replay'"), 0)
-        await becomes(toy.count("pg_locks where locktype = 'tuple'"), 0)
+    while await toy.replays.replay_one(Patience("the database", parked.log)):
+        pass
     return [one.state for one in await toy.parked()]
 
 

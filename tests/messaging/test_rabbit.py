@@ -1,4 +1,4 @@
-"""What is RabbitMQ's alone: durability, permissions, connections that break."""
+"""What is RabbitMQ's alone: permissions, limits, connections that break."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from batalkan.servers import LocalServers
-from runtime.bus import BusError, Message, rabbit
+from runtime.bus import BusError, Delivery, Message, rabbit
 from runtime.bus.rabbit import RabbitBus
 from runtime.events import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
@@ -46,22 +46,10 @@ async def get(servers: LocalServers, how_many: int) -> list[AbstractIncomingMess
 
 
 @pytest.mark.usefixtures("queue")
-async def test_messages_are_persistent_and_survive_the_broker(servers: LocalServers, rabbit_bus: BusOf) -> None:
-    """What was confirmed is still there after the broker was killed and started again."""
-    publisher = await rabbit_bus("orders").publisher(["refunds"])
-    await publisher.publish([Message(KEY, str(number).encode()) for number in range(50)])
-    await servers.rabbitmq.kill()
-    await servers.rabbitmq.start()
-    await publisher.close()
-    found = await get(servers, 50)
-    assert [int(one.body) for one in found] == list(range(50))
-    assert {one.delivery_mode for one in found} == {aio_pika.DeliveryMode.PERSISTENT}
-    assert {one.content_type for one in found} == {CONTENT_TYPE}
-
-
-@pytest.mark.usefixtures("queue")
-async def test_each_attempt_has_a_message_id_of_its_own(servers: LocalServers, toys_on_rabbit: Toys) -> None:
-    """The same event, published again, is another AMQP message; what it is stands in its body."""
+async def test_events_are_persistent_messages_each_with_an_id_of_its_own(
+    servers: LocalServers, toys_on_rabbit: Toys
+) -> None:
+    """The same event, published again, is another AMQP message; which event it is stands in its body alone."""
     orders = await toys_on_rabbit.orders()
     orders.relay._bus = Unreliable(orders.bus, lose_confirms=1)
     await orders.say(1, 2)
@@ -70,6 +58,8 @@ async def test_each_attempt_has_a_message_id_of_its_own(servers: LocalServers, t
     found = await get(servers, 4)
     assert found[0].body == found[2].body != found[1].body == found[3].body
     assert len({one.message_id for one in found}) == 4
+    assert {one.delivery_mode for one in found} == {aio_pika.DeliveryMode.PERSISTENT}
+    assert {one.content_type for one in found} == {CONTENT_TYPE}
 
 
 async def _ignore(_: object) -> None:
@@ -204,3 +194,36 @@ async def test_a_broker_that_falls_silent_is_noticed(
             servers.rabbitmq.resume()
         await becomes(refunds.effects, [1, 2, 3])
         await becomes(orders.outbox, 0)
+
+
+async def test_publishing_and_consuming_go_over_connections_of_their_own(
+    servers: LocalServers, toys_on_rabbit: Toys
+) -> None:
+    """A broker that holds back who publishes, because it is short of memory, does not hold back who consumes."""
+    async with wire(servers.rabbitmq.url("refunds")) as line:
+        bus = RabbitBus(line.url, "refunds")
+        refunds = await toys_on_rabbit.refunds()
+        refunds.relay._bus = refunds.consumer._bus = bus
+        async with running(refunds.relay.run(), refunds.consumer.run()):
+            await becomes(refunds.leads, True)
+            await becomes(refunds.hears, True)
+            assert line.connections == 2
+
+
+@pytest.mark.usefixtures("queue")
+async def test_no_more_is_fetched_than_can_be_in_hand(rabbit_bus: BusOf) -> None:
+    """Of a long queue, a service holds a bounded part; the rest stays at the broker until that is done with."""
+    publisher = await rabbit_bus("orders").publisher(["refunds"])
+    await publisher.publish([Message(KEY, b"")] * (rabbit.PREFETCH + 10))
+    await publisher.close()
+    subscription = await rabbit_bus("refunds").subscribe("refunds", [KEY])
+    taken: list[Delivery] = []
+    while len(taken) < rabbit.PREFETCH:
+        taken += await subscription.take(1000)
+    assert len(taken) == rabbit.PREFETCH
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await subscription.take(1)
+    await subscription.acknowledge(taken[-1])
+    assert await subscription.take(1)
+    await subscription.close()

@@ -15,6 +15,7 @@ class Wire:
         self._flows = asyncio.Event()
         self._flows.set()
         self._port = 0
+        self.connections = 0
 
     @property
     def url(self) -> str:
@@ -33,6 +34,7 @@ class Wire:
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Takes a client to the server."""
+        self.connections += 1
         with suppress(OSError):
             far_reader, far_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
             await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer))

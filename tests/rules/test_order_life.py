@@ -103,4 +103,4 @@ class OrderLife(RuleBasedStateMachine):
 
 TestOrderLife = OrderLife.TestCase
 TestOrderLife.__doc__ = """Whatever happens to an order: its history is a path in the graph, it is cancelled once."""
-TestOrderLife.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestOrderLife.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)

@@ -1,0 +1,49 @@
+"""Who publishes, and who hears: the contracts say what the services do."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+
+import services
+from contracts import EVENTS
+from contracts.orders import OrderCancelled, OrderCancelRequested
+from contracts.refunds import WalletLinked
+from runtime.events import Event
+from runtime.service import Description
+from runtime.settings import PORTS
+
+HERE = sorted(module.name for module in iter_modules(services.__path__) if module.ispkg)
+"""The services that there are."""
+
+
+def description(service: str) -> Description:
+    """What the service is made of."""
+    described: Description = import_module(f"services.{service}.main").DESCRIPTION
+    return described
+
+
+@pytest.mark.parametrize("service", HERE)
+def test_a_service_hears_what_the_contracts_say(service: str) -> None:
+    """It has a handler for each event that names it, and for no other."""
+    assert set(description(service).handlers) == {event for event in EVENTS if service in event.heard_by}
+
+
+@pytest.mark.parametrize("service", HERE)
+def test_a_service_publishes_what_the_contracts_say(service: str) -> None:
+    """It announces each event that it is named for, and no other."""
+    assert set(description(service).publishes) == {event for event in EVENTS if service in event.published_by}
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.wire_name)
+def test_only_services_are_named(event: type[Event]) -> None:
+    """Whoever publishes has a name among the services, and whoever hears exists: its queue is waited for."""
+    assert set(event.published_by) <= PORTS.keys() - {"dana", "web"}
+    assert set(event.heard_by) <= set(HERE)
+
+
+def test_an_event_is_heard_under_the_key_of_each_publisher_but_oneself() -> None:
+    """The keys that a service binds its queue to are those of the others who publish the event."""
+    assert OrderCancelled.routing_keys("refunds") == ("orders.OrderCancelled",)
+    assert OrderCancelRequested.routing_keys("orders") == ("chat.OrderCancelRequested", "cs.OrderCancelRequested")
+    assert WalletLinked.routing_keys("refunds") == ()

@@ -1,0 +1,96 @@
+"""Being told to stop, politely, in the middle of the work."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from batalkan.local import DANA
+from tests.faults.house import House, each
+from tests.flows.people import Buyer, Seller
+from tests.flows.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+ORDERS = 240
+MOST_SECONDS = 10
+
+
+async def test_stopped_under_load(house: House) -> None:
+    """A service that gets SIGTERM under load ends within 10 seconds, with code 0, and nothing accepted is lost."""
+    http, processes = house.place.http, house.running.processes
+    seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
+    dana_buyer = await Buyer.register(http, "buyer")
+    await dana_buyer.link_dana("081300000002")
+    product = await seller.offer(stock=ORDERS)
+    before = await house.settled()
+    accepted: set[str] = set()
+
+    async def story(number: int) -> None:
+        person = (buyer, dana_buyer)[number % 2]
+        order_id = await person.buy(product)
+        (await person.cancel(order_id)).raise_for_status()
+        accepted.add(order_id)
+
+    async def stop_each() -> None:
+        for name in ("orders", "refunds", DANA, "accounts", "orders", "refunds"):
+            started, child = time.monotonic(), processes.watched[name].child
+            await processes.stop(name)
+            assert time.monotonic() - started < MOST_SECONDS
+            assert child.exit_code == 0 or name == DANA
+            await processes.start(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(each(range(ORDERS), story, 12))
+        group.create_task(stop_each())
+    after = await house.settled()
+    assert (after.broken, after.ledger_sum) == ([], 0)
+    assert after.refunds - before.refunds == len(accepted) == ORDERS
+
+
+async def test_answer_that_is_under_way_arrives(house: House) -> None:
+    """A request that a service has begun with is carried out and answered although the service is told to stop."""
+    http, processes = house.place.http, house.running.processes
+    seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
+    order_id = await buyer.buy(await seller.offer())
+    async with held(house.running.database_urls["orders"], order_id) as holder:
+        asked = asyncio.create_task(
+            house.plain.post(f"/orders/{order_id}/cancel", headers={"Authorization": f"Bearer {buyer.token}"})
+        )
+        await eventually(lambda: holder.fetchval("select true from pg_stat_activity where wait_event_type = 'Lock'"))
+        stopping = asyncio.create_task(processes.stop("orders"))
+        await eventually(lambda: is_closed(house.running.origin("orders")))
+    answer = await asked
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    await stopping
+    assert processes.watched["orders"].child.exit_code == 0
+    await processes.start("orders")
+    assert (await buyer.refund(order_id))["amount"] == 189_000
+
+
+@asynccontextmanager
+async def held(database_url: str, order_id: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """Nobody else gets hold of the order inside the block."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("select from orders where order_id = $1 for update", UUID(order_id))
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def is_closed(origin: str) -> bool:
+    """Whether nobody listens there any more."""
+    parts = urlsplit(origin)
+    try:
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except OSError:
+        return True
+    writer.close()
+    return False

@@ -1,0 +1,156 @@
+"""Refunds to DANA, through everything that DANA can do to them."""
+
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.refunds.bank import Bank
+
+PAUSES = [5, 10, 20, 40, 60]
+PAY, ASK = "38", "39"
+
+
+async def test_a_linked_wallet_is_paid(bank: Bank) -> None:
+    """The money goes to DANA, all of it, with one payment; Lazada Credit stays empty."""
+    buyer = await bank.buyer(linked=True)
+    refund, events = await buyer.refunded(325_000)
+    assert (refund["state"], refund["destination"], refund["attempts"]) == ("issued", "dana", 1)
+    assert [event["type"] for event in events] == ["RefundIssued"]
+    assert (events[0]["data"]["destination"], events[0]["data"]["amount"]) == ("dana", 325_000)
+    assert await bank.dana.calls(refund["refund_id"]) == [PAY]
+    assert (await buyer.wallet())["credit_balance"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "destination", "payments"),
+    [
+        ({"mode": "slow", "seconds": 0.02, "times": 1}, "dana", 1),
+        ({"mode": "fail", "recorded": False, "times": 1}, "dana", 2),
+        ({"mode": "fail", "recorded": False, "times": 5}, "dana", 6),
+        ({"mode": "fail", "recorded": True, "times": 1}, "lazada_credit", 6),
+        ({"mode": "timeout_before", "seconds": 0, "times": 1}, "dana", 1),
+        ({"mode": "timeout_after", "seconds": 0, "times": 1}, "dana", 1),
+        ({"mode": "drop_before", "times": 2}, "dana", 1),
+        ({"mode": "drop_after", "times": 1}, "dana", 1),
+        ({"mode": "throttle", "times": 3}, "dana", 1),
+        ({"mode": "down", "times": 4}, "dana", 1),
+        ({"mode": "down", "times": 4, "applies_to": "all"}, "dana", 1),
+        ({"mode": "pending", "seconds": 0}, "dana", 1),
+        ({"mode": "pending", "seconds": 0, "settles_as": "failed"}, "lazada_credit", 6),
+    ],
+    ids=str,
+)
+async def test_a_fault_that_passes(fault: dict[str, Any], destination: str, payments: int, bank: Bank) -> None:
+    """Whatever goes wrong for a while, the money arrives once, at DANA where that is possible; `payments` of the calls
+    got as far as DANA's books."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails(**fault)
+    refund, events = await buyer.refunded()
+    assert (refund["state"], refund["destination"]) == ("issued", destination)
+    assert (events[-1]["data"]["destination"], events[-1]["data"]["amount"]) == (destination, 150_000)
+    assert (await bank.dana.calls(refund["refund_id"])).count(PAY) == payments
+    assert (await buyer.wallet())["credit_balance"] == (150_000 if destination == "lazada_credit" else 0)
+
+
+@pytest.mark.parametrize("mode", ["fail", "throttle"])
+async def test_a_failure_that_stays(mode: str, bank: Bank) -> None:
+    """After six payments that definitely failed, at the pauses of DANA's book, the money goes to Lazada Credit; every
+    delay is told as it is."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails(mode, recorded=False)
+    refund, events = await buyer.refunded()
+    assert (refund["destination"], refund["attempts"]) == ("lazada_credit", 6)
+    delays = events[:-1]
+    assert [delay["type"] for delay in delays] == ["RefundDelayed"] * 5
+    assert [delay["data"]["attempts"] for delay in delays] == [1, 2, 3, 4, 5]
+    for delay, pause in zip(delays, PAUSES, strict=True):
+        assert delay["data"]["destination"] == "dana"
+        assert delay["data"]["order_id"] == refund["order_id"]
+        said, then = (datetime.fromisoformat(at) for at in (delay["time"], delay["data"]["next_attempt_at"]))
+        assert then - said == timedelta(seconds=pause)
+    for one, next_one in pairwise(delays):
+        assert next_one["time"] >= one["data"]["next_attempt_at"]
+    assert [event["sequence"] for event in events] == list(range(1, 7))
+
+
+@pytest.mark.parametrize("mode", ["timeout_before", "drop_before"])
+async def test_silence_that_stays(mode: str, bank: Bank) -> None:
+    """Payments that are never answered are each asked about, and credit is given only long after the last of them."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails(mode, seconds=0)
+    refund, events = await buyer.refunded()
+    assert (refund["destination"], refund["attempts"]) == ("lazada_credit", 6)
+    assert await bank.dana.calls(refund["refund_id"]) == [ASK] * 7
+    last, issued = (datetime.fromisoformat(event["time"]) for event in (events[-2], events[-1]))
+    assert issued - last >= timedelta(minutes=10)
+
+
+async def test_a_dana_that_is_down_is_waited_for(bank: Bank) -> None:
+    """While nobody knows what became of a payment, however long, nothing is sent and nothing credited."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails("timeout_after", seconds=0, times=1)
+    order_id = await buyer.cancel()
+    await bank.ears.hear(order_id, "RefundDelayed")
+    bank.dana.fails("down")
+    for times in range(2, 9):
+        delayed = await bank.ears.hear(order_id, "RefundDelayed", times - 1)
+        await bank.until(delayed["data"]["next_attempt_at"])
+        await bank.ears.hear(order_id, "RefundDelayed", times)
+    [refund] = await buyer.refunds()
+    assert (refund["state"], refund["attempts"]) == ("sending", 1)
+    assert (await buyer.wallet())["credit_balance"] == 0
+    bank.dana.fails()
+    await bank.carry_on(order_id)
+    assert await bank.dana.calls(refund["refund_id"]) == [PAY, ASK]
+
+
+@pytest.mark.parametrize("end", ["paid", "failed"])
+async def test_unlinked_while_pending(end: str, bank: Bank) -> None:
+    """What DANA is at work on is not taken elsewhere because the wallet was unlinked meanwhile; if it fails, it is."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails("pending")
+    order_id = await buyer.cancel()
+    delayed = await bank.ears.hear(order_id, "RefundDelayed")
+    await buyer.unlink()
+    await bank.until(delayed["data"]["next_attempt_at"])
+    await bank.ears.hear(order_id, "RefundDelayed", 2)
+    assert (await buyer.refunds())[0]["state"] == "sending"
+    await bank.dana.settle(end)
+    events = await bank.carry_on(order_id)
+    assert events[-1]["data"]["destination"] == ("dana" if end == "paid" else "lazada_credit")
+    [refund] = await buyer.refunds()
+    assert (await bank.dana.calls(refund["refund_id"])).count(PAY) == 1
+
+
+async def test_unlinked_before_it_is_sent_again(bank: Bank) -> None:
+    """A payment that definitely failed is not sent again to a wallet that is no longer linked."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails("fail", recorded=False)
+    order_id = await buyer.cancel()
+    await bank.ears.hear(order_id, "RefundDelayed")
+    await buyer.unlink()
+    events = await bank.carry_on(order_id)
+    assert events[-1]["data"]["destination"] == "lazada_credit"
+    [refund] = await buyer.refunds()
+    assert refund["attempts"] == 1
+
+
+@pytest.mark.parametrize("state", ["frozen", "closed"])
+async def test_a_wallet_that_cannot_receive(state: str, bank: Bank) -> None:
+    """A frozen or closed wallet is no reason to wait: the money goes to Lazada Credit at once."""
+    buyer = await bank.buyer(linked=True)
+    await bank.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
+    refund, events = await buyer.refunded()
+    assert (refund["destination"], refund["attempts"]) == ("lazada_credit", 1)
+    assert [event["type"] for event in events] == ["RefundIssued"]
+    assert (await buyer.wallet())["credit_balance"] == 150_000
+
+
+async def test_more_than_a_wallet_holds(bank: Bank) -> None:
+    """An amount above DANA's limit goes to Lazada Credit in the end."""
+    buyer = await bank.buyer(linked=True)
+    refund, _ = await buyer.refunded(20_000_001)
+    assert refund["destination"] == "lazada_credit"
+    assert (await buyer.wallet())["credit_balance"] == 20_000_001

@@ -1,0 +1,89 @@
+"""The wallet: Lazada Credit, and the link to DANA."""
+
+import pytest
+
+from tests.orders.people import assert_problem
+from tests.refunds.bank import Bank
+
+
+async def test_a_wallet_is_linked_and_unlinked(bank: Bank) -> None:
+    """A number is linked once DANA has confirmed it, shown masked, told to the others masked, and unlinked again."""
+    buyer = await bank.buyer()
+    assert (await buyer.wallet())["dana"] == {"linked": False, "phone": None}
+    for form in (f"+{buyer.phone}", f"0{buyer.phone[2:]}", buyer.phone):
+        linked = await buyer.link(form)
+        assert linked["dana"]["linked"]
+        assert linked["dana"]["phone"].endswith(buyer.phone[-4:])
+        assert buyer.phone[2:] not in linked["dana"]["phone"]
+    assert (await buyer.unlink())["dana"] == {"linked": False, "phone": None}
+    assert (await buyer.unlink())["dana"] == {"linked": False, "phone": None}
+    subject = str(buyer.person.account_id)
+    await bank.ears.hear(subject, "WalletUnlinked")
+    assert bank.ears.names(subject) == ["WalletLinked", "WalletUnlinked"]
+    assert buyer.phone[2:] not in str(bank.ears.events[subject])
+
+
+async def test_another_number_takes_the_place_of_the_first(bank: Bank) -> None:
+    """Linking a second number replaces the first."""
+    buyer, other = await bank.buyer(linked=True), await bank.buyer()
+    assert (await buyer.link(other.phone))["dana"]["phone"].endswith(other.phone[-4:])
+
+
+@pytest.mark.parametrize("state", ["frozen", "closed"])
+async def test_a_wallet_that_cannot_receive_is_not_linked(state: str, bank: Bank) -> None:
+    """DANA is asked first: what it does not know, or has frozen, is refused, and the link is as it was."""
+    buyer = await bank.buyer()
+    await bank.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
+    answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": buyer.phone})
+    assert_problem(answer, 422, "dana_account_not_found")
+    assert not (await buyer.wallet())["dana"]["linked"]
+
+
+@pytest.mark.parametrize("mode", ["down", "drop_before", "timeout_before", "throttle"])
+async def test_without_dana_nothing_is_linked(mode: str, bank: Bank) -> None:
+    """When DANA does not answer, the buyer is told to try again, and unlinking and looking work all the same."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails(mode, applies_to="all", seconds=0)
+    answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": "081234567890"})
+    assert_problem(answer, 503, "dana_unreachable")
+    assert (await buyer.wallet())["dana"]["phone"].endswith(buyer.phone[-4:])
+    assert not (await buyer.unlink())["dana"]["linked"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"phone": None},
+        {"phone": 6281234567890},
+        {"phone": ""},
+        {"phone": "08123"},
+        {"phone": "+1 555 0100"},
+        {"phone": "0812345678901234"},
+        {"phone": "081234567890\n"},
+        {"phone": "081234567890\0"},
+        {"phone": "٠٨١٢٣٤٥٦٧٨٩٠"},
+        {"phone": "081234567890", "extra": 1},
+        [],
+    ],
+)
+async def test_what_is_no_number_is_refused(body: object, bank: Bank) -> None:
+    """Only Indonesian mobile numbers, as text, in one of their three forms."""
+    buyer = await bank.buyer()
+    assert_problem(await buyer.person.ask("PUT", "/refunds/wallet/dana", json=body), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/refunds/x",
+        "/refunds/%00",
+        "/refunds?limit=0",
+        "/refunds?limit=101",
+        "/refunds?cursor=%00",
+        "/refunds?cursor=x",
+    ],
+)
+async def test_malformed_paths_and_queries_are_refused(path: str, bank: Bank) -> None:
+    """Ids that are none, NUL bytes, limits out of range: 422."""
+    assert_problem(await (await bank.buyer()).person.ask("GET", path), 422, "invalid_request")
