@@ -27,17 +27,17 @@ left join messages m on m.thread_id = t.thread_id and m.seq = t.last_seq
 
 _POST = """
 with t as (
-    update threads set last_seq = last_seq + 1, active_at = clock_now(),
-        buyer_read = case when buyer_id = $3 then last_seq + 1 else buyer_read end,
-        seller_read = case when seller_id = $3 then last_seq + 1 else seller_read end,
-        asked = case when $3::uuid is null then asked else buyer_id = $3 end,
+    update threads set last_seq = last_seq + 1, active_at = greatest(active_at, clock_now()),
+        buyer_read = case when buyer_id = $3::uuid then last_seq + 1 else buyer_read end,
+        seller_read = case when seller_id = $3::uuid then last_seq + 1 else seller_read end,
+        asked = case when $3::uuid is null then asked else buyer_id = $3::uuid end,
         guided = guided or $2::text = 'guide',
-        thanks_due = thanks_due and buyer_id is distinct from $3
-    where thread_id = $1 and ($3 is null or $3 in (buyer_id, seller_id))
+        thanks_due = thanks_due and buyer_id is distinct from $3::uuid
+    where thread_id = $1 and ($3::uuid is null or $3::uuid in (buyer_id, seller_id))
     returning *
 ), m as (
     insert into messages (thread_id, seq, kind, sender_id, text, code, data, at)
-    select thread_id, last_seq, $2, $3, $4::text, $5::text, $6::jsonb, active_at from t
+    select thread_id, last_seq, $2::text, $3::uuid, $4::text, $5::text, $6::jsonb, active_at from t
 )
 select t.*, before.thanks_due as was_due from t join threads before using (thread_id)
 """
@@ -202,7 +202,8 @@ async def post(
 ) -> Posted | None:
     """Writes the next message of a thread; None if there is no such thread for the sender.
 
-    The thread's row is locked until the commit, so that the numbers are without gaps and in the order of the commits.
+    The thread's row is locked until the commit, so that the numbers are without gaps and in the order of the commits;
+    their times, which are those of the transactions' beginnings, are made to follow them.
     """
     row = await tx.connection.fetchrow(_POST, thread_id, kind, sender_id, text, code, data)
     if row is None:
