@@ -123,7 +123,8 @@ async def open_case(body: Words, buyer: Buyer, once: OncePerKey, work: Door, par
         return await _shown(tx, await store.read(tx, case.case_id))
 
     try:
-        return await once(str(buyer.account_id), create)
+        async with office.turn:
+            return await once(str(buyer.account_id), create)
     except _OpenAlready:
         async with work.begin() as tx:
             shown = await _shown(tx, await store.open_case_of(tx, buyer.account_id))
@@ -202,7 +203,7 @@ async def get_duty(agent: Agent, work: Door, parts: Inside) -> DutyView:
 @router.put("/duty")
 async def set_duty(body: Duty, agent: Agent, work: Door, parts: Inside) -> DutyView:
     """Goes on duty, and gets cases, or off duty: then what one has at hand is given to others."""
-    async with work.begin() as tx:
+    async with parts.office.turn, work.begin() as tx:
         await agents.in_turn(tx)
         if body.on:
             await agents.go_on_duty(tx, agent.account_id)
@@ -261,13 +262,14 @@ async def contact_seller(
         await office.give_cases(tx)
         return await _shown(tx, asked)
 
-    return await once(str(agent.account_id), contact, status=200)
+    async with office.turn:
+        return await once(str(agent.account_id), contact, status=200)
 
 
 @router.post("/cases/{case_id}/close")
 async def close(case_id: UUID, body: Close, agent: Agent, work: Door, parts: Inside) -> CaseView:
     """Ends the case, with its outcome."""
-    async with work.begin() as tx:
+    async with parts.office.turn, work.begin() as tx:
         await agents.in_turn(tx)
         case = _readable(await store.lock(tx, case_id), agent)
         order = (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None

@@ -19,6 +19,7 @@ from services.cs.flight import Flight
 from services.cs.handlers import deadlines, handlers
 from services.cs.live import Cases
 from services.cs.office import Office
+from services.cs.places import Places
 from services.cs.presence import Presence
 from services.cs.rounds import Rounds
 
@@ -48,11 +49,12 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     grace = timedelta(seconds=float(env.get("AGENT_GRACE", "60")))
     presence = Presence(service.work, office, grace, lambda: live.people)
     rounds = Rounds(service.work, office)
+    places = Places(service.work, office, live, redis)
     for kind, fire in deadlines(office).items():
         service.on_deadline(kind, fire)
     service.background += [
         rounds.route,
-        rounds.watch_queue,
+        places.run,
         presence.watch,
         partial(flight.watch, service.parts["broker"]),
     ]

@@ -28,6 +28,8 @@ class Office:
         self.flight = flight
         self.most = most
         self.settling = settling
+        self.turn = asyncio.Lock()
+        """Held by those of this process who want their turn (`agents.in_turn`), so that one connection waits for it."""
         self.came_back = asyncio.Event()
         """Set when a case is in the queue that perhaps somebody could take."""
         self.moved = asyncio.Event()

@@ -54,7 +54,7 @@ class Presence:
             await self._send_home()
 
     async def _send_home(self) -> None:
-        async with self._work.begin() as tx:
+        async with self._office.turn, self._work.begin() as tx:
             await agents.in_turn(tx)
             if absent := await agents.absent(tx, self._grace):
                 await self._office.send_home(tx, absent)

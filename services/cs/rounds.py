@@ -1,4 +1,4 @@
-"""What is done in the office without anybody asking: giving cases that came back, telling people their places."""
+"""What is done in the office without anybody asking: giving the cases that came back to those who are free."""
 
 import asyncio
 import logging
@@ -7,13 +7,11 @@ from contextlib import suppress
 from runtime.database import is_passing
 from runtime.patience import Patience
 from runtime.work import Work
-from services.cs import agents, frames, store
+from services.cs import agents
 from services.cs.office import Office
 
 LOOK = 1.0
 """Seconds between two looks for somebody who waits while an agent is free, woken or not."""
-TOGETHER = 0.2
-"""Seconds in which changes of the queue are gathered, before everybody in it is told of the new place."""
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +27,11 @@ class Rounds:
         """Gives waiting cases to agents who have room, if there are such."""
         self._office.came_back.clear()
         async with self._work.begin() as tx:
-            if await agents.is_someone_free(tx, self._office.most):
-                await agents.in_turn(tx)
-                await self._office.give_cases(tx)
-
-    async def tell_places(self) -> None:
-        """Tells everybody in the queue the place, and the agents its length."""
-        self._office.moved.clear()
-        async with self._work.begin() as tx:
-            line, on_duty = await store.line(tx), await agents.on_duty(tx)
-        for position, (case_id, buyer_id) in enumerate(line, start=1):
-            self._work.audience.tell([buyer_id], frames.place(case_id, position, len(on_duty)))
-        self._work.audience.tell(on_duty, frames.queue(len(line), len(on_duty)))
+            if not await agents.is_someone_free(tx, self._office.most):
+                return
+        async with self._office.turn, self._work.begin() as tx:
+            await agents.in_turn(tx)
+            await self._office.give_cases(tx)
 
     async def route(self) -> None:
         """Gives cases until it is cancelled: whenever one comes back to the queue, and on a timer."""
@@ -50,26 +41,9 @@ class Rounds:
                 await self.give_cases()
                 patience.rewarded()
             except Exception as error:
-                await _wait(patience, error)
+                if not is_passing(error):
+                    log.exception("routing cases failed")
+                await patience.wait(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await self._office.came_back.wait()
-
-    async def watch_queue(self) -> None:
-        """Tells places until it is cancelled, once for all changes within a moment."""
-        patience = Patience("PostgreSQL, to tell places in the queue", log)
-        while True:
-            await self._office.moved.wait()
-            await asyncio.sleep(TOGETHER)
-            try:
-                await self.tell_places()
-                patience.rewarded()
-            except Exception as error:
-                self._office.moved.set()
-                await _wait(patience, error)
-
-
-async def _wait(patience: Patience, error: Exception) -> None:
-    if not is_passing(error):
-        log.error("a round in the office failed", exc_info=error)
-    await patience.wait(error)
