@@ -114,7 +114,7 @@ def _settings(
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
         },
     }
-    told = {name: {**shared, **servers.environment(name), **own[name]} for name in SERVICES}
+    told = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
     told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
     return told
 
