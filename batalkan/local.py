@@ -73,13 +73,14 @@ async def running(
     replicas: Mapping[str, int] | None = None,
     demonstration: bool = True,
     dana_timeout: float = 8.0,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
 ) -> AsyncIterator[Local]:
     """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
 
     Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
-    `dana_timeout` how many seconds refunds waits for DANA; `say` is told of processes that end unasked and are started
-    again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
+    `dana_timeout` how many seconds refunds waits for DANA; `extra` what else a service is to find in its environment;
+    `say` is told of processes that end unasked and are started again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
     """
     async with LocalServers(folder / "servers" if folder else None) as servers:
         place = folder or servers.folder
@@ -89,6 +90,8 @@ async def running(
         ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
         origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
         told = _settings(servers, keys, origins[DANA][0], dana_timeout, place / "dana.sqlite", demonstration)
+        for name, variables in (extra or {}).items():
+            told[name].update(variables)
         async with Processes(place / "logs", say=say) as processes:
             for name, taken in ports.items():
                 for number, port in enumerate(taken, start=1):
@@ -113,6 +116,8 @@ def _settings(
             "DANA_TIMEOUT": str(dana_timeout),
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
         },
+        "chat": {},
+        "cs": {},
     }
     told = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
     told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
