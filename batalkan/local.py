@@ -80,7 +80,8 @@ async def running(
 
     Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
     `dana_timeout` how many seconds refunds waits for DANA; `extra` what else a service is to find in its environment;
-    `say` is told of processes that end unasked and are started again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
+    `say` is told of processes that end unasked and are started again. Raises `ServersMissing`, `FolderInUse`,
+    `ChildFailed`.
     """
     async with LocalServers(folder / "servers" if folder else None) as servers:
         place = folder or servers.folder
@@ -116,8 +117,6 @@ def _settings(
             "DANA_TIMEOUT": str(dana_timeout),
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
         },
-        "chat": {},
-        "cs": {},
     }
     told = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
     told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}

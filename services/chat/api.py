@@ -15,7 +15,7 @@ from runtime.http import Body, Door, Limit, Printable, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.live import LiveParts, live_routes
 from runtime.problems import InvalidRequest, NotFound
-from runtime.story import new_id
+from runtime.story import current, new_id, telling
 from runtime.throttle import Throttle
 from runtime.work import Transaction
 from services.chat import domain, store, talk, words
@@ -153,8 +153,9 @@ async def send_message(
             raise talk.NoThread
         if person.account_id == posted.seller_id:
             order_id = posted.order_id
-            for case_id in await store.answer_questions(tx, order_id):
-                tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
+            for case_id, story in await store.answer_questions(tx, order_id, current()):
+                with telling(story):  # the case's, not that of the seller's request
+                    tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
         return show_message(posted.message)
 
     await limit.take(str(person.account_id))

@@ -17,7 +17,7 @@ from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import PaymentMethod
 from runtime.events import Event
 from runtime.inbox import Handlers
-from runtime.story import new_id
+from runtime.story import current, new_id
 from runtime.work import Transaction
 from services.chat import domain, store, talk, words
 from services.chat.domain import Code, Status, Thread
@@ -122,7 +122,7 @@ async def show_refund(tx: Transaction, refund: RefundIssued | RefundDelayed) -> 
 
 async def contact_seller(tx: Transaction, contacted: SellerContacted) -> Sequence[Event]:
     """Customer service asks the seller: in the order's thread, which is made for it if there is none."""
-    await store.note_question(tx, contacted.case_id, contacted.order_id, contacted.question, contacted.respond_by)
+    await store.note_question(tx, contacted, current())
     await show_questions(tx, contacted)
     return []
 

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import asyncpg
 
+from contracts.cs import SellerContacted
 from contracts.orders import OrderPlaced
 from contracts.words import Destination
 from runtime.conversations import Change, Followed
 from runtime.database import Connection
+from runtime.story import Story
 from runtime.work import Transaction
 from services.chat.domain import Code, Kind, Message, Order, Status, Thread, headline
 
@@ -287,16 +289,18 @@ async def take_untold_refunds(tx: Transaction, order_id: UUID) -> list[Refund]:
     return [Refund(row["refund_id"], Destination(row["destination"]), row["amount"]) for row in rows]
 
 
-async def note_question(tx: Transaction, case_id: UUID, order_id: UUID, question: str, respond_by: datetime) -> None:
-    """Keeps what customer service asks; a case that is closed already stays so."""
+async def note_question(tx: Transaction, asked: SellerContacted, story: Story) -> None:
+    """Keeps what customer service asks, and in which story; a case that is closed already stays so."""
     await tx.connection.execute(
-        "insert into questions as q (case_id, order_id, question, respond_by, state) values ($1, $2, $3, $4, 'untold') "
-        "on conflict (case_id) do update set question = $3, respond_by = $4, state = 'untold' "
-        "where q.state <> 'closed'",
-        case_id,
-        order_id,
-        question,
-        respond_by,
+        "insert into questions as q (case_id, order_id, question, respond_by, state, correlation_id, traceparent) "
+        "values ($1, $2, $3, $4, 'untold', $5, $6) on conflict (case_id) do update set question = $3, respond_by = $4, "
+        "state = 'untold', correlation_id = $5, traceparent = $6 where q.state <> 'closed'",
+        asked.case_id,
+        asked.order_id,
+        asked.question,
+        asked.respond_by,
+        story.correlation_id,
+        story.traceparent,
     )
 
 
@@ -316,12 +320,20 @@ async def take_untold_questions(tx: Transaction, order_id: UUID) -> list[Questio
     return [Question(*row.values()) for row in rows]
 
 
-async def answer_questions(tx: Transaction, order_id: UUID) -> Sequence[UUID]:
-    """The seller has answered: the cases whose questions were open, each once."""
+async def answer_questions(tx: Transaction, order_id: UUID, answer: Story) -> Sequence[tuple[UUID, Story]]:
+    """The seller has answered: the cases whose questions were open, each once, and the story in which that goes on."""
     rows = await tx.connection.fetch(
-        "update questions set state = 'answered' where order_id = $1 and state = 'open' returning case_id", order_id
+        "update questions set state = 'answered' where order_id = $1 and state = 'open' "
+        "returning case_id, correlation_id, traceparent",
+        order_id,
     )
-    return [row["case_id"] for row in rows]
+    return [
+        (
+            row["case_id"],
+            Story(row["correlation_id"], answer.causation_id, row["traceparent"]).caused_by(answer.causation_id),
+        )
+        for row in rows
+    ]
 
 
 async def close_question(tx: Transaction, case_id: UUID, order_id: UUID) -> bool:

@@ -70,7 +70,9 @@ TABLES = (
         order_id uuid not null,
         question text,
         respond_by timestamptz,
-        state text not null check (state in ('untold', 'open', 'answered', 'closed'))
+        state text not null check (state in ('untold', 'open', 'answered', 'closed')),
+        correlation_id uuid,
+        traceparent text
     )
     """,
     "create index questions_of_order on questions (order_id) where state in ('untold', 'open')",
