@@ -85,7 +85,7 @@ def demo(
     from batalkan import here
     from batalkan.system import Where
 
-    where = Where(data, database_url, broker_url, redis_url, dana_timeout=1.0)
+    where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.5, settling=0.3)
     here.run(here.demo(where, host, port, console, then_serve=serve))
 
 

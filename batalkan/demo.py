@@ -1,239 +1,242 @@
-"""The guided run: both ways of cancelling, what is refused, and what goes wrong on the way and ends well."""
+"""The guided run: all four ways of cancelling, what is refused, and what goes wrong on the way and ends well."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from secrets import token_hex
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from batalkan.guide import DemoFailed, Guide, Person, rupiah
 from batalkan.invariants import Books, check
-from batalkan.operate import advance_clock
-from batalkan.tap import Seen
-
-T = TypeVar("T")
-
-PATIENCE = 20.0
-"""Seconds within which something that was set off must have happened."""
-PASSWORD = "batalkan-demo"  # noqa: S105 (the demonstration's, and published)
 
 
-class DemoFailed(Exception):
-    """Something did not come out as it must."""
+async def run(guide: Guide) -> Books:
+    """All steps; raises `DemoFailed` when one does not come out as it must."""
+    seller = await guide.join("seller", "web")
+    product = await guide.call("POST", "/orders/products", seller, 201, title="Kopi Gayo 1 kg", price=145_000, stock=99)
+    guide.console.print(f"A seller offers {product['title']} for {rupiah(product['price'])}.\n")
+    await in_the_app(guide, product)
+    await on_the_website(guide, product, seller)
+    await guided_in_the_chat(guide, product, seller)
+    await cancelled_by_the_seller(guide, product, seller)
+    agent = await on_duty(guide)
+    await silent_seller(guide, product, agent)
+    await seller_answers_in_time(guide, product, seller, agent)
+    await guide.call("PUT", "/cs/duty", agent, 200, on=False)
+    await too_late(guide, product)
+    await already_shipped(guide, product, seller)
+    await dana_times_out(guide, product)
+    return await settle(guide)
 
 
-@dataclass(frozen=True)
-class Person:
-    """Somebody signed in."""
+async def in_the_app(guide: Guide, product: dict[str, Any]) -> None:
+    guide.step("Way 1, the app: pay, cancel with a reason, and again")
+    buyer = await guide.join("buyer", "app")
+    order = await guide.ordered(buyer, product, 2)
+    gone = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="changed_mind")
+    guide.say(f"cancelled through the {gone['cancellation']['channel']}; {rupiah(gone['paid_amount'])} were paid")
+    await guide.refunded(buyer, order, "lazada_credit")
+    again = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200)
+    if again["cancellation"]["cancellation_id"] != gone["cancellation"]["cancellation_id"]:
+        raise DemoFailed("asking twice made two cancellations")
+    guide.say("asked a second time: the same cancellation, nothing more is refunded")
+    wallet = await guide.call("GET", "/refunds/wallet", buyer, 200)
+    guide.say(f"Lazada Credit now: {rupiah(wallet['credit_balance'])}")
+    await guide.show_events(order)
 
-    account_id: str
-    headers: Mapping[str, str]
+
+async def on_the_website(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+    guide.step("Way 2, the website: packed already, no reason given, DANA linked")
+    buyer = await guide.join("buyer", "web")
+    await guide.link_dana(buyer)
+    order = await guide.ordered(buyer, product, 1)
+    await guide.call("POST", f"/orders/{order}/pack", seller, 200)
+    gone = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200)
+    guide.say(f"cancelled through the {gone['cancellation']['channel']}, although it was packed (Dikemas)")
+    await guide.refunded(buyer, order, "dana")
+    await guide.show_events(order)
 
 
-def rupiah(amount: int) -> str:
-    """As Indonesia writes it: Rp189.000"""
-    return f"Rp{amount:,}".replace(",", ".")
+async def too_late(guide: Guide, product: dict[str, Any]) -> None:
+    guide.step("Refused: the order is more than 1 × 24 hours old")
+    buyer = await guide.join("buyer", "app")
+    order = await guide.ordered(buyer, product, 1)
+    await guide.advance(timedelta(hours=24, seconds=1))
+    await guide.refused(buyer, order, "window_closed")
+    await guide.show_events(order, "OrderCancelRejected")
 
 
-class Demo:
-    """Walks through the main job over HTTP, as the app and the website would."""
+async def already_shipped(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+    guide.step("Refused: the order has shipped")
+    buyer = await guide.join("buyer", "web")
+    order = await guide.ordered(buyer, product, 1)
+    for move in ("pack", "ship"):
+        await guide.call("POST", f"/orders/{order}/{move}", seller, 200)
+    await guide.refused(buyer, order, "already_shipped")
+    await guide.show_events(order, "OrderCancelRejected")
 
-    def __init__(
-        self, http: httpx.AsyncClient, dana: httpx.AsyncClient, database_urls: Mapping[str, str], console: Console
-    ) -> None:
-        self._http = http
-        self._dana = dana
-        self._database_urls = database_urls
-        self._console = console
-        self._seen: list[Seen] = []
-        self._steps = 0
 
-    def see(self, event: Seen) -> None:
-        """Takes note of an event that travels."""
-        self._seen.append(event)
+async def dana_times_out(guide: Guide, product: dict[str, Any]) -> None:
+    guide.step("DANA pays and then does not answer: it is asked, and pays once")
+    buyer = await guide.join("buyer", "app")
+    await guide.link_dana(buyer)
+    order = await guide.ordered(buyer, product, 3)
+    fault = {"mode": "timeout_after", "times": 1, "seconds": 30}
+    (await guide.dana.put("faults", json=fault)).raise_for_status()
+    await guide.call("POST", f"/orders/{order}/cancel", buyer, 200)
+    late = await guide.until(
+        lambda: guide.call("GET", f"/orders/{order}", buyer, 200), lambda view: view["refund"] is not None
+    )
+    guide.say(f"no answer from DANA: the refund is {late['refund']['state']}, and the order says so")
+    await guide.advance(timedelta(seconds=5))
+    await guide.refunded(buyer, order, "dana")
+    journal = (await guide.dana.get("journal")).json()
+    reference = (await guide.call("GET", f"/orders/{order}", buyer, 200))["refund"]["refund_id"].replace("-", "")
+    payments = [payment for payment in journal["items"] if payment["reference"] == reference]
+    if len(payments) != 1:
+        raise DemoFailed(f"DANA paid {len(payments)} times")
+    guide.say(f"DANA's journal: one payment of {rupiah(payments[0]['amount'])} under {reference[:8]}…")
+    await guide.show_events(order)
 
-    async def run(self) -> Books:
-        """All steps; raises `DemoFailed` when one does not come out as it must."""
-        seller = await self._join("seller", "web")
-        product = await self._call(
-            "POST", "/orders/products", seller, 201, title="Kopi Gayo 1 kg", price=145_000, stock=99
-        )
-        self._console.print(f"A seller offers {product['title']} for {rupiah(product['price'])}.\n")
-        await self._in_the_app(product)
-        await self._on_the_website(product, seller)
-        await self._too_late(product)
-        await self._already_shipped(product, seller)
-        await self._dana_times_out(product)
-        return await self._settle()
 
-    async def _in_the_app(self, product: dict[str, Any]) -> None:
-        self._step("Way 1, the app: pay, cancel with a reason, and again")
-        buyer = await self._join("buyer", "app")
-        order = await self._ordered(buyer, product, 2)
-        gone = await self._call("POST", f"/orders/{order}/cancel", buyer, 200, reason="changed_mind")
-        self._say(f"cancelled through the {gone['cancellation']['channel']}; {rupiah(gone['paid_amount'])} were paid")
-        await self._refunded(buyer, order, "lazada_credit")
-        again = await self._call("POST", f"/orders/{order}/cancel", buyer, 200)
-        if again["cancellation"]["cancellation_id"] != gone["cancellation"]["cancellation_id"]:
-            raise DemoFailed("asking twice made two cancellations")
-        self._say("asked a second time: the same cancellation, nothing more is refunded")
-        wallet = await self._call("GET", "/refunds/wallet", buyer, 200)
-        self._say(f"Lazada Credit now: {rupiah(wallet['credit_balance'])}")
-        await self._show_events(order)
+async def guided_in_the_chat(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+    """A: the seller answers with directions, and the buyer cancels."""
+    guide.step("Way 3, chat: the seller shows the way, the buyer cancels")
+    buyer = await guide.join("buyer", "app")
+    order = await guide.ordered(buyer, product, 1)
+    thread = await _thread(guide, buyer, order)
+    await _write(guide, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf, saya salah pilih. Bisa dibatalkan?")
+    await guide.call("POST", f"/chat/threads/{thread}/guide", seller, 201)
+    guide.say("seller: [guide card: how to cancel this order]")
+    await guide.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="wrong_product")
+    await guide.refunded(buyer, order, "lazada_credit")
+    await _told(guide, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
+    await guide.show_events(order)
 
-    async def _on_the_website(self, product: dict[str, Any], seller: Person) -> None:
-        self._step("Way 2, the website: packed already, no reason given, DANA linked")
-        buyer = await self._join("buyer", "web")
-        await self._link_dana(buyer)
-        order = await self._ordered(buyer, product, 1)
-        await self._call("POST", f"/orders/{order}/pack", seller, 200)
-        gone = await self._call("POST", f"/orders/{order}/cancel", buyer, 200)
-        self._say(f"cancelled through the {gone['cancellation']['channel']}, although it was packed (Dikemas)")
-        await self._refunded(buyer, order, "dana")
-        await self._show_events(order)
 
-    async def _too_late(self, product: dict[str, Any]) -> None:
-        self._step("Refused: the order is more than 1 × 24 hours old")
-        buyer = await self._join("buyer", "app")
-        order = await self._ordered(buyer, product, 1)
-        await self._advance(timedelta(hours=24, seconds=1))
-        await self._refused(buyer, order, "window_closed")
-        await self._show_events(order, "OrderCancelRejected")
+async def cancelled_by_the_seller(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+    """A: the seller may cancel it itself, and pays for it with its score."""
+    guide.step("Way 3, chat: the seller cancels, and the score falls")
+    buyer = await guide.join("buyer", "web")
+    order = await guide.ordered(buyer, product, 1)
+    before = await guide.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
+    thread = await _thread(guide, buyer, order)
+    await _write(guide, "buyer", buyer, f"/chat/threads/{thread}/messages", "Kak, tolong batalkan ya.")
+    await guide.call("POST", f"/chat/threads/{thread}/cancel", seller, 202, reason="out_of_stock")
+    await guide.refunded(buyer, order, "lazada_credit")
+    after = await guide.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
+    if after["rating"] >= before["rating"]:
+        raise DemoFailed(f"the score did not fall: {before['rating']} and {after['rating']}")
+    guide.say(f"the seller's rating falls from {before['rating']} to {after['rating']}")
+    await _told(guide, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
+    await _write(guide, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf merepotkan, dan terima kasih, Kak.")
+    await guide.show_events(order)
 
-    async def _already_shipped(self, product: dict[str, Any], seller: Person) -> None:
-        self._step("Refused: the order has shipped")
-        buyer = await self._join("buyer", "web")
-        order = await self._ordered(buyer, product, 1)
-        for move in ("pack", "ship"):
-            await self._call("POST", f"/orders/{order}/{move}", seller, 200)
-        await self._refused(buyer, order, "already_shipped")
-        await self._show_events(order, "OrderCancelRejected")
 
-    async def _dana_times_out(self, product: dict[str, Any]) -> None:
-        self._step("DANA pays and then does not answer: it is asked, and pays once")
-        buyer = await self._join("buyer", "app")
-        await self._link_dana(buyer)
-        order = await self._ordered(buyer, product, 3)
-        fault = {"mode": "timeout_after", "times": 1, "seconds": 30}
-        (await self._dana.put("faults", json=fault)).raise_for_status()
-        await self._call("POST", f"/orders/{order}/cancel", buyer, 200)
-        late = await self._until(
-            lambda: self._call("GET", f"/orders/{order}", buyer, 200), lambda view: view["refund"] is not None
-        )
-        self._say(f"no answer from DANA: the refund is {late['refund']['state']}, and the order says so")
-        await self._advance(timedelta(seconds=5))
-        await self._refunded(buyer, order, "dana")
-        journal = (await self._dana.get("journal")).json()
-        reference = (await self._call("GET", f"/orders/{order}", buyer, 200))["refund"]["refund_id"].replace("-", "")
-        payments = [payment for payment in journal["items"] if payment["reference"] == reference]
-        if len(payments) != 1:
-            raise DemoFailed(f"DANA paid {len(payments)} times")
-        self._say(f"DANA's journal: one payment of {rupiah(payments[0]['amount'])} under {reference[:8]}…")
-        await self._show_events(order)
+async def on_duty(guide: Guide) -> Person:
+    """The demonstration's agent comes to work."""
+    agent = await guide.sign_in("agent@example.com", "web")
+    await guide.call("PUT", "/cs/duty", agent, 200, on=True)
+    return agent
 
-    async def _settle(self) -> Books:
-        """The ledger at the end, and whether it is right."""
 
-        async def books() -> Books:
-            return await check(self._database_urls, (await self._dana.get("journal")).json()["items"])
+async def silent_seller(guide: Guide, product: dict[str, Any], agent: Person) -> None:
+    """A: within 24 hours the seller has neither processed the order nor answered, so it is cancelled automatically."""
+    guide.step("Way 4, customer service: the seller is silent for 24 hours")
+    buyer = await guide.join("buyer", "app")
+    order = await guide.ordered(buyer, product, 2)
+    case = await _contacted(guide, buyer, agent, order)
+    await guide.advance(timedelta(hours=24))
+    await guide.refunded(buyer, order, "lazada_credit")
+    ended = await guide.until(
+        lambda: guide.call("GET", f"/cs/cases/{case}", buyer, 200), lambda view: view["state"] == "resolved"
+    )
+    view = await guide.call("GET", f"/orders/{order}", buyer, 200)
+    channel = view["cancellation"]["channel"]
+    guide.say(f"cancelled automatically through {channel}; the case is {ended['state']}: {ended['outcome']}")
+    await guide.call("POST", f"/cs/cases/{case}/rate", buyer, 200, rating=5)
+    await guide.show_events(order)
 
-        found = await self._until(books, lambda found: not found.open_refunds and not found.broken, fail=False)
-        table = Table("account", title="The ledger", title_justify="left")
-        table.add_column("balance", justify="right")
-        for account, balance in sorted(found.accounts.items()):
-            table.add_row(account, rupiah(balance).replace("Rp-", "-Rp"))
-        table.add_section()
-        table.add_row("sum", rupiah(found.ledger_sum))
-        self._console.print(table)
-        for sentence in found.broken:
-            self._console.print(f"[red]BROKEN[/red] {escape(sentence)}")
-        if found.broken or found.open_refunds or found.ledger_sum:
-            raise DemoFailed("the books are not right")
-        return found
 
-    # What the steps are made of.
+async def seller_answers_in_time(guide: Guide, product: dict[str, Any], seller: Person, agent: Person) -> None:
+    """A: the seller answers in time, so nothing is cancelled."""
+    guide.step("Way 4, customer service: the seller answers in the 23rd hour")
+    buyer = await guide.join("buyer", "web")
+    order = await guide.ordered(buyer, product, 1)
+    case = await _contacted(guide, buyer, agent, order)
+    await guide.advance(timedelta(hours=23))
+    threads = await guide.until(
+        lambda: guide.call("GET", "/chat/threads", seller, 200),
+        lambda page: any(thread["order_id"] == order for thread in page["items"]),
+    )
+    thread = next(thread["thread_id"] for thread in threads["items"] if thread["order_id"] == order)
+    await _write(guide, "seller", seller, f"/chat/threads/{thread}/messages", "Mohon maaf, besok kami kirim.")
+    await guide.until(
+        lambda: guide.call("GET", f"/cs/cases/{case}", agent, 200), lambda view: view["state"] == "seller_replied"
+    )
+    await guide.advance(timedelta(hours=2))
+    view = await guide.call("GET", f"/orders/{order}", buyer, 200)
+    if view["status"] != "processing":
+        raise DemoFailed(f"the order is {view['status']}")
+    guide.say(f"two hours later the order is still {view['status']} (Sedang diproses); the agent has the case again")
+    await guide.call("POST", f"/cs/cases/{case}/close", agent, 200, outcome="answered")
+    await guide.show_events(order, "SellerReplied")
 
-    def _step(self, title: str) -> None:
-        self._steps += 1
-        self._console.print(f"[bold]{self._steps}. {escape(title)}[/bold]")
 
-    def _say(self, line: str) -> None:
-        self._console.print(f"   {escape(line)}", soft_wrap=True)
+async def _thread(guide: Guide, buyer: Person, order: str) -> str:
+    """The order's conversation; chat hears of the order a moment after it was placed."""
 
-    async def _show_events(self, order: str, last: str = "RefundIssued") -> None:
-        """What has travelled about an order, up to the event that ends its story."""
+    async def opened() -> dict[str, Any]:
+        return await guide.ask("POST", "/chat/threads", buyer, order_id=order)
 
-        async def events() -> list[Seen]:
-            return [seen for seen in self._seen if seen.subject == order]
+    return str((await guide.until(opened, lambda thread: "thread_id" in thread))["thread_id"])
 
-        for seen in await self._until(events, lambda events: any(seen.type == last for seen in events)):
-            story = seen.correlation_id[-6:]
-            self._console.print(f"   [cyan]{seen.source:>8} → {seen.type:<21}[/cyan] [dim]story …{story}[/dim]")
-        self._console.print()
 
-    async def _join(self, role: str, client: str) -> Person:
-        email = f"{role}-{token_hex(4)}@example.com"
-        account = await self._call(
-            "POST", "/accounts", None, 201, email=email, password=PASSWORD, name=role.title(), role=role
-        )
-        form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": client}
-        answer = await self._http.post("/accounts/token", data=form)
-        if answer.status_code != 200:
-            raise DemoFailed(f"signing in: {answer.text}")
-        return Person(account["account_id"], {"Authorization": f"Bearer {answer.json()['access_token']}"})
+async def _write(guide: Guide, who: str, person: Person, path: str, text: str) -> None:
+    await guide.call("POST", path, person, 201, text=text)
+    guide.say(f"{who}: {text}")
 
-    async def _ordered(self, buyer: Person, product: dict[str, Any], quantity: int) -> str:
-        lines = [{"product_id": product["product_id"], "quantity": quantity}]
-        order = await self._call("POST", "/orders", buyer, 201, lines=lines, payment_method="bank_transfer")
-        paid = await self._call("POST", f"/orders/{order['order_id']}/pay", buyer, 200)
-        self._say(f"order {paid['order_id'][-6:]}: {quantity} × {product['title']}, paid {rupiah(paid['paid_amount'])}")
-        return str(order["order_id"])
 
-    async def _link_dana(self, buyer: Person) -> None:
-        wallet = await self._call("PUT", "/refunds/wallet/dana", buyer, 200, phone=f"0812{int(token_hex(3), 16):08d}")
-        self._say(f"DANA linked: {wallet['dana']['phone']}")
+async def _told(guide: Guide, path: str, person: Person, code: str) -> None:
+    """Waits until the conversation says what happened."""
+    page = await guide.until(
+        lambda: guide.call("GET", path, person, 200),
+        lambda page: any(message["code"] == code for message in page["items"]),
+    )
+    for message in page["items"]:
+        if message["kind"] == "system":
+            guide.say(f"[{message['text']}]")
 
-    async def _refunded(self, buyer: Person, order: str, destination: str) -> None:
-        view = await self._until(
-            lambda: self._call("GET", f"/orders/{order}", buyer, 200),
-            lambda view: view["refund"] is not None and view["refund"]["state"] == "issued",
-        )
-        refund = view["refund"]
-        if (refund["amount"], refund["destination"]) != (view["paid_amount"], destination):
-            raise DemoFailed(f"refunded {refund}, not {view['paid_amount']} to {destination}")
-        where = {"dana": "DANA", "lazada_credit": "Lazada Credit"}[destination]
-        self._say(f"refunded in full: {rupiah(refund['amount'])} to {where}")
 
-    async def _refused(self, buyer: Person, order: str, code: str) -> None:
-        problem = await self._call("POST", f"/orders/{order}/cancel", buyer, 409)
-        if problem["code"] != code:
-            raise DemoFailed(f"refused with {problem['code']}, not {code}")
-        self._say(f"409 {problem['code']}: {problem['detail']}")
+async def _contacted(guide: Guide, buyer: Person, agent: Person, order: str) -> str:
+    """The buyer turns to customer service, hands over the order, and the agent writes to the seller."""
+    text = "Penjual tidak membalas. Tolong batalkan pesanan saya."
+    case = await guide.call("POST", "/cs/cases", buyer, 201, text=text)
+    path = f"/cs/cases/{case['case_id']}"
+    await guide.until(lambda: guide.call("GET", path, buyer, 200), lambda view: view["state"] == "active")
+    guide.say(f"buyer: {text}   (connected with an agent)")
+    await guide.until(lambda: guide.ask("POST", f"{path}/order", buyer, order_id=order), lambda view: "case_id" in view)
+    contacted = await guide.call("POST", f"{path}/contact-seller", agent, 200)
+    guide.say(f"the agent writes to the seller, who has until {contacted['respond_by']}")
+    return str(case["case_id"])
 
-    async def _advance(self, by: timedelta) -> None:
-        await advance_clock(self._database_urls, by)
-        self._say(f"(the clock moves on by {by})")
 
-    async def _call(self, method: str, path: str, who: Person | None, status: int, **body: Any) -> dict[str, Any]:
-        headers = dict(who.headers) if who else {}
-        answer = await self._http.request(method, path, headers=headers, json=body or None)
-        if answer.status_code != status:
-            raise DemoFailed(f"{method} {path}: {answer.status_code}, not {status}: {answer.text}")
-        told: dict[str, Any] = answer.json()
-        return told
+async def settle(guide: Guide) -> Books:
+    """The ledger at the end, and whether it is right."""
 
-    async def _until(self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, fail: bool = True) -> T:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + PATIENCE
-        while not enough(found := await look()):
-            if loop.time() > end:
-                if fail:
-                    raise DemoFailed(f"not within {PATIENCE:.0f} s: {found}")
-                break
-            await asyncio.sleep(0.02)
-        return found
+    async def books() -> Books:
+        return await check(guide.database_urls, (await guide.dana.get("journal")).json()["items"])
+
+    found = await guide.until(books, lambda found: not found.open_refunds and not found.broken, fail=False)
+    table = Table("account", title="The ledger", title_justify="left")
+    table.add_column("balance", justify="right")
+    for account, balance in sorted(found.accounts.items()):
+        table.add_row(account, rupiah(balance).replace("Rp-", "-Rp"))
+    table.add_section()
+    table.add_row("sum", rupiah(found.ledger_sum))
+    guide.console.print(table)
+    for sentence in found.broken:
+        guide.console.print(f"[red]BROKEN[/red] {escape(sentence)}")
+    if found.broken or found.open_refunds or found.ledger_sum:
+        raise DemoFailed("the books are not right")
+    return found

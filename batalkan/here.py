@@ -12,10 +12,11 @@ import uvicorn
 from rich.console import Console
 from starlette.types import ASGIApp
 
+from batalkan import demo as steps
 from batalkan import local, system
 from batalkan.child import ChildFailed
-from batalkan.demo import Demo, DemoFailed, rupiah
 from batalkan.gateway import Gateway
+from batalkan.guide import DemoFailed, Guide, rupiah
 from batalkan.servers import FolderInUse, missing
 from batalkan.system import System, Where
 from batalkan.tap import Seen, Tap
@@ -122,12 +123,12 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
     """The guided run, and then serving until Ctrl-C."""
     listening = bind(host, port)
     origin = f"http://{host}:{port}"
-    demos: list[Demo] = []
+    guides: list[Guide] = []
 
-    async def guide(running: System) -> bool:
+    async def walk(running: System) -> bool:
         async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
-            demos.append(Demo(http, running.dana, running.database_urls, console))
-            books = await demos[0].run()
+            guides.append(Guide(http, running.dana, running.database_urls, console))
+            books = await steps.run(guides[0])
         if then_serve:
             show_urls(console, origin, running)
         else:
@@ -140,11 +141,11 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         return then_serve
 
     def tell(event: Seen) -> None:
-        for guided in demos:
-            guided.see(event)
+        for guide in guides:
+            guide.see(event)
 
     console.print(f"All services in one process, on {origin}, data in {where.folder.absolute()}\n", soft_wrap=True)
-    await serve_while(where, listening, guide, tell)
+    await serve_while(where, listening, walk, tell)
 
 
 def show_urls(console: Console, origin: str, running: System) -> None:

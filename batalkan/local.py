@@ -17,7 +17,7 @@ from batalkan.servers import LocalServers
 from batalkan.servers.place import PORTS, is_free
 from batalkan.thin import Thin
 
-SERVICES = ("accounts", "orders", "refunds")
+SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
 DANA = "dana"
 
 
@@ -73,13 +73,15 @@ async def running(
     replicas: Mapping[str, int] | None = None,
     demonstration: bool = True,
     dana_timeout: float = 8.0,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
 ) -> AsyncIterator[Local]:
     """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
 
     Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
-    `dana_timeout` how many seconds refunds waits for DANA; `say` is told of processes that end unasked and are started
-    again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
+    `dana_timeout` how many seconds refunds waits for DANA; `extra` what else a service is to find in its environment;
+    `say` is told of processes that end unasked and are started again. Raises `ServersMissing`, `FolderInUse`,
+    `ChildFailed`.
     """
     async with (
         LocalServers(folder / "servers" if folder else None) as servers,
@@ -89,6 +91,7 @@ async def running(
             replicas=replicas,
             demonstration=demonstration,
             dana_timeout=dana_timeout,
+            extra=extra,
             say=say,
         ) as local,
     ):
@@ -103,6 +106,7 @@ async def running_on(
     replicas: Mapping[str, int] | None = None,
     demonstration: bool = True,
     dana_timeout: float = 8.0,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
 ) -> AsyncIterator[Local]:
     """As `running`, on servers that run already; keys and logs are in `place`."""
@@ -112,6 +116,8 @@ async def running_on(
     ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
     origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
     told = _settings(servers, keys, origins[DANA][0], dana_timeout, place / "dana.sqlite", demonstration)
+    for name, variables in (extra or {}).items():
+        told[name].update(variables)
     async with Processes(place / "logs", say=say) as processes:
         for name, taken in ports.items():
             for number, port in enumerate(taken, start=1):
@@ -137,7 +143,7 @@ def _settings(
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
         },
     }
-    told = {name: {**shared, **servers.environment(name), **own[name]} for name in SERVICES}
+    told = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
     told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
     return told
 

@@ -5,6 +5,7 @@ import fcntl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit, urlunsplit
@@ -13,6 +14,8 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import services.accounts.main
+import services.chat.main
+import services.cs.main
 import services.orders.main
 import services.refunds.main
 import simulators.dana.app as dana
@@ -25,7 +28,7 @@ from runtime.serve import open_bus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 
-NAMES = ("accounts", "orders", "refunds")
+NAMES = ("accounts", "orders", "refunds", "chat", "cs")
 PARTNER = "batalkan"
 
 
@@ -40,6 +43,8 @@ class Where:
     redis_url: str = "memory://"
     demonstration: bool = True
     dana_timeout: float = 8.0
+    settling: float = 2.0
+    """Real seconds that customer service waits, when the 24 hours are over, for events that are still on their way."""
 
 
 class OneOrigin:
@@ -89,6 +94,7 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
             "DANA_URL": "http://dana",
             "DANA_TIMEOUT": str(where.dana_timeout),
+            "SETTLING": str(where.settling),
         }
     )
     shared = open_bus(where.broker_url, "batalkan")
@@ -98,13 +104,14 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
         url = database_urls[name]
         return Settings(name, url, where.broker_url, where.redis_url, "", 0, where.demonstration, "info")
 
-    built = {
-        "accounts": services.accounts.main.build(settings("accounts"), env, database_urls["accounts"], tap(shared)),
-        "orders": services.orders.main.build(settings("orders"), env, database_urls["orders"], tap(shared)),
-        "refunds": services.refunds.main.build(
-            settings("refunds"), env, database_urls["refunds"], tap(shared), to_dana
-        ),
+    builds: dict[str, Callable[[Settings, Environment, str, Bus], Service]] = {
+        "accounts": services.accounts.main.build,
+        "orders": services.orders.main.build,
+        "refunds": partial(services.refunds.main.build, dana_transport=to_dana),
+        "chat": services.chat.main.build,
+        "cs": services.cs.main.build,
     }
+    built = {name: build(settings(name), env, database_urls[name], tap(shared)) for name, build in builds.items()}
     async with AsyncExitStack() as stack:
         stack.callback(claim.close)
         await stack.enter_async_context(simulator.router.lifespan_context(simulator))

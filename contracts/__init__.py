@@ -1,6 +1,8 @@
 """The events that travel between the services, one file per publisher."""
 
 from contracts.accounts import AccountRegistered
+from contracts.chat import SellerReplied
+from contracts.cs import CaseClosed, SellerContacted
 from contracts.orders import (
     OrderCancelled,
     OrderCancelRejected,
@@ -28,5 +30,8 @@ EVENTS: tuple[type[Event], ...] = (
     RefundDelayed,
     WalletLinked,
     WalletUnlinked,
+    SellerContacted,
+    SellerReplied,
+    CaseClosed,
 )
 """Every event there is, in the order in which a story meets them."""

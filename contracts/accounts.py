@@ -7,7 +7,12 @@ from runtime.events import Event
 
 
 class AccountRegistered(
-    Event, name="AccountRegistered", version=1, subject="account_id", published_by=("accounts",), heard_by=()
+    Event,
+    name="AccountRegistered",
+    version=1,
+    subject="account_id",
+    published_by=("accounts",),
+    heard_by=("chat", "cs"),
 ):
     """Somebody has an account now."""
 

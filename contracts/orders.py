@@ -22,7 +22,9 @@ class OrderLine(BaseModel):
     unit_price: Rupiah
 
 
-class OrderPlaced(Event, name="OrderPlaced", version=1, subject="order_id", published_by=("orders",)):
+class OrderPlaced(
+    Event, name="OrderPlaced", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+):
     """A buyer has placed an order; its stock is reserved."""
 
     order_id: UUID
@@ -34,7 +36,9 @@ class OrderPlaced(Event, name="OrderPlaced", version=1, subject="order_id", publ
     placed_at: datetime
 
 
-class OrderPaid(Event, name="OrderPaid", version=1, subject="order_id", published_by=("orders",)):
+class OrderPaid(
+    Event, name="OrderPaid", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+):
     """The order is paid for; the seller can start on it."""
 
     order_id: UUID
@@ -42,7 +46,9 @@ class OrderPaid(Event, name="OrderPaid", version=1, subject="order_id", publishe
     amount: Rupiah
 
 
-class OrderPacked(Event, name="OrderPacked", version=1, subject="order_id", published_by=("orders",)):
+class OrderPacked(
+    Event, name="OrderPacked", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+):
     """The seller has packed the order. It can still be cancelled."""
 
     order_id: UUID
@@ -50,7 +56,9 @@ class OrderPacked(Event, name="OrderPacked", version=1, subject="order_id", publ
     at: datetime
 
 
-class OrderShipped(Event, name="OrderShipped", version=1, subject="order_id", published_by=("orders",)):
+class OrderShipped(
+    Event, name="OrderShipped", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+):
     """The order is on its way. It cannot be cancelled any more (A)."""
 
     order_id: UUID
@@ -58,7 +66,9 @@ class OrderShipped(Event, name="OrderShipped", version=1, subject="order_id", pu
     at: datetime
 
 
-class OrderDelivered(Event, name="OrderDelivered", version=1, subject="order_id", published_by=("orders",)):
+class OrderDelivered(
+    Event, name="OrderDelivered", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+):
     """The order has arrived."""
 
     order_id: UUID
@@ -101,7 +111,7 @@ class OrderCancelled(
     version=1,
     subject="order_id",
     published_by=("orders",),
-    heard_by=("refunds",),
+    heard_by=("refunds", "chat", "cs"),
 ):
     """The order is cancelled, for good. What was paid for it has to come back in full (A)."""
 
@@ -123,7 +133,9 @@ class RejectionCode(StrEnum):
     NOT_FOUND = "not_found"
 
 
-class OrderCancelRejected(Event, name="OrderCancelRejected", version=1, subject="order_id", published_by=("orders",)):
+class OrderCancelRejected(
+    Event, name="OrderCancelRejected", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+):
     """The order is not cancelled for this request; nothing has changed."""
 
     cancellation_id: UUID

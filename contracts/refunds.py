@@ -11,7 +11,12 @@ from runtime.events import Event
 
 
 class RefundIssued(
-    Event, name="RefundIssued", version=1, subject="order_id", published_by=("refunds",), heard_by=("orders",)
+    Event,
+    name="RefundIssued",
+    version=1,
+    subject="order_id",
+    published_by=("refunds",),
+    heard_by=("orders", "chat", "cs"),
 ):
     """The money has arrived, all of it, at `destination`."""
 
@@ -24,7 +29,12 @@ class RefundIssued(
 
 
 class RefundDelayed(
-    Event, name="RefundDelayed", version=1, subject="order_id", published_by=("refunds",), heard_by=("orders",)
+    Event,
+    name="RefundDelayed",
+    version=1,
+    subject="order_id",
+    published_by=("refunds",),
+    heard_by=("orders", "chat", "cs"),
 ):
     """The money is not there yet: `attempts` so far, the next not before `next_attempt_at`."""
 

@@ -92,9 +92,13 @@ def problem_response(problem: Problem) -> Response:
     return JSONResponse(problem.body(), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
-def create_app(service: str, description: str, ready: Callable[[], Awaitable[Mapping[str, bool]]]) -> FastAPI:
-    """The application of one service, without its own routes. `ready` names what the service stands on, and whether
-    each part is there."""
+Parts = Callable[[], Awaitable[Mapping[str, bool]]]
+"""Names parts, and tells whether each is there."""
+
+
+def create_app(service: str, description: str, ready: Parts, optional: Parts | None = None) -> FastAPI:
+    """The application of one service, without its own routes. `ready` names what the service stands on, `optional`
+    what it can do without."""
     app = FastAPI(
         title=f"Batalkan: {service}",
         description=description,
@@ -125,7 +129,8 @@ def create_app(service: str, description: str, ready: Callable[[], Awaitable[Map
         parts = await ready()
         if not all(parts.values()):
             response.status_code = 503
-        return {"status": "ready" if all(parts.values()) else "waiting", "parts": parts}
+        state = "ready" if all(parts.values()) else "waiting"
+        return {"status": state, "parts": {**parts, **(await optional() if optional else {})}}
 
     @app.get(f"/{service}/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def metrics() -> Response:

@@ -27,11 +27,14 @@ class SessionsUnavailable(Problem):
 
 
 def connect(url: str) -> Redis:
-    """A client that connects when it is first used. `memory://` is a Redis inside this process."""
-    if url == "memory://":
+    """A client that connects when it is first used. `memory://` is a Redis inside this process, for this client alone;
+    `memory://NAME` is one that all clients of that name share."""
+    if url.startswith("memory://"):
         from fakeredis import FakeAsyncRedis, FakeServer
 
-        return FakeAsyncRedis(server=FakeServer(), decode_responses=True)
+        name = url.removeprefix("memory://")
+        server = FakeServer.get_server(name, (7,), "redis") if name else FakeServer()
+        return FakeAsyncRedis(server=server, decode_responses=True)
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
@@ -45,13 +48,13 @@ def connect(url: str) -> Redis:
 
 
 @asynccontextmanager
-async def reached() -> AsyncIterator[None]:
-    """Around an exchange with Redis: raises `SessionsUnavailable` when it fails or takes longer than `PATIENCE`."""
+async def reached(unavailable: type[Problem] = SessionsUnavailable) -> AsyncIterator[None]:
+    """Around an exchange with Redis: raises `unavailable` when it fails or takes longer than `PATIENCE`."""
     try:
         async with asyncio.timeout(PATIENCE):
             yield
     except (RedisError, OSError) as error:
-        raise SessionsUnavailable("The store of sessions cannot be reached. Try again soon.") from error
+        raise unavailable("What this needs cannot be reached right now. Try again soon.") from error
 
 
 async def answers(redis: Redis) -> bool:

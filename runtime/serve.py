@@ -16,6 +16,7 @@ from runtime.bus.memory import MemoryBus
 from runtime.bus.rabbit import RabbitBus
 from runtime.settings import Environment, SettingMissing, Settings
 from runtime.telemetry import log_to_stderr
+from runtime.websockets import WEBSOCKETS
 
 
 def open_bus(url: str, client: str) -> Bus:
@@ -70,6 +71,7 @@ async def listen(app: FastAPI, host: str, port: int) -> None:
         server_header=False,
         proxy_headers=True,  # from those whom FORWARDED_ALLOW_IPS names, by default this machine
         timeout_graceful_shutdown=5,
+        **WEBSOCKETS,
     )
     server = uvicorn.Server(config)
     await server.serve()

@@ -57,6 +57,8 @@ class Service:
         self.name = name
         self.work = Work(name, database)
         self.parts: dict[str, Part] = {"database": self._database_ready, "broker": self._broker_ready}
+        self.optional: dict[str, Part] = {}
+        """What the service can do without: shown, and not needed to be ready."""
         self.background: list[Loop] = []
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
@@ -69,7 +71,7 @@ class Service:
         self.work.wake_relay = self._relay.wake
         self._consumer = Consumer(self.work, bus, description.handlers) if description.handlers else None
         self._deadlines: dict[str, DeadlineHandler] = {}
-        self.app = create_app(name, description.text, self._ready)
+        self.app = create_app(name, description.text, self._ready, self._optional)
         self.app.state.work = self.work
         self.app.state.verifier = TokenVerifier(token_keys)
         self.app.include_router(description.router)
@@ -81,6 +83,9 @@ class Service:
 
     async def _ready(self) -> dict[str, bool]:
         return {name: await part() for name, part in self.parts.items()}
+
+    async def _optional(self) -> dict[str, bool]:
+        return {name: await part() for name, part in self.optional.items()}
 
     async def _database_ready(self) -> bool:
         return self._migrated and await self._database.answers()

@@ -17,6 +17,8 @@ OUTBOX_PUBLISHED = Counter("batalkan_outbox_published", "Events published and co
 OUTBOX_UNPUBLISHED = Gauge("batalkan_outbox_unpublished", "Events that wait in the outbox", ["service"])
 DEADLINES_FIRED = Counter("batalkan_deadlines_fired", "Deadlines that were acted on", ["service", "kind"])
 DEADLINES_FAILED = Counter("batalkan_deadlines_failed", "Deadlines whose handler failed", ["service", "kind"])
+LIVE_SOCKETS = Gauge("batalkan_live_sockets", "Open WebSockets", ["service"])
+LIVE_DROPPED = Counter("batalkan_live_dropped", "WebSockets that the service ended", ["service", "code"])
 REQUESTS = Histogram("batalkan_http_seconds", "HTTP requests by outcome", ["service", "method", "status"])
 
 

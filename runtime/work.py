@@ -1,16 +1,39 @@
 """The one door through which state changes: a transaction that holds the change and the events that follow from it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID
 
 from runtime import deadlines, outbox
 from runtime.database import Connection, Database
 from runtime.events import Envelope, Event
 from runtime.story import Story, current, telling
+
+
+class Audience(Protocol):
+    """Whoever is connected and wants to see at once what has happened (`runtime.live`)."""
+
+    def message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+        """Shows message `seq` of a conversation."""
+
+    def tell(self, to: Collection[UUID], frame: str) -> None:
+        """Shows something else, which may get lost."""
+
+
+class _Nobody:
+    def message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+        return None
+
+    def tell(self, to: Collection[UUID], frame: str) -> None:
+        return None
+
+
+NOBODY: Audience = _Nobody()
 
 
 @dataclass
@@ -23,6 +46,7 @@ class Transaction:
     events: list[tuple[Event, Story]] = field(default_factory=list)
     afterwards: list[Callable[[], object]] = field(default_factory=list)
     wake_deadlines: Callable[[], object] = lambda: None
+    audience: Audience = NOBODY
 
     def publish(self, *events: Event) -> None:
         """Says what happened: the events leave if, and only if, the transaction commits."""
@@ -41,6 +65,14 @@ class Transaction:
             self.heard = envelope
             yield
         self.heard = None
+
+    def show_message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+        """Sends message `seq` of a conversation, as JSON, to the accounts `to`, once the transaction has committed."""
+        self.afterwards.append(partial(self.audience.message, conversation, seq, frame, to))
+
+    def show(self, to: Collection[UUID], frame: str) -> None:
+        """Sends a frame other than a message to the accounts `to`, once the transaction has committed."""
+        self.afterwards.append(partial(self.audience.tell, to, frame))
 
     @property
     def sequence(self) -> int:
@@ -72,12 +104,13 @@ class Work:
         self.database = database
         self.wake_relay: Callable[[], object] = lambda: None
         self.wake_deadlines: Callable[[], object] = lambda: None
+        self.audience = NOBODY
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         """A transaction: at the end of the block the events are written to the outbox, then all of it commits."""
         async with self.database.transaction() as connection:
-            tx = Transaction(connection, wake_deadlines=self.wake_deadlines)
+            tx = Transaction(connection, wake_deadlines=self.wake_deadlines, audience=self.audience)
             yield tx
             await outbox.write(connection, self.service, tx.events)
         if tx.events:

@@ -105,7 +105,7 @@ class House:
         books = await eventually(look, within)
         async with await aio_pika.connect(self.running.servers.rabbitmq.admin_url) as connection:
             channel = await connection.channel()
-            for name in ("orders", "refunds", "orders.dead", "refunds.dead"):
+            for name in (f"{service}{end}" for service in ("orders", "refunds", "chat", "cs") for end in ("", ".dead")):
                 queue = await channel.declare_queue(name, passive=True)
                 assert queue.declaration_result.message_count == 0, name
         return books
@@ -133,7 +133,7 @@ async def open_house() -> AsyncIterator[House]:
         async with local.running(None, dana_timeout=1.0, say=lambda _: None) as running:
             stubborn = httpx.AsyncClient(transport=Stubborn(running.transport()), base_url="http://batalkan")
             async with stubborn, running.client(timeout=5) as plain:
-                place = Place(stubborn, running.dana, running.database_urls, _no_bus, full=True)
+                place = Place(stubborn, running.dana, running.database_urls, _no_bus, running.keys, full=True)
                 yield House(running, place, plain)
 
 

@@ -1,10 +1,10 @@
 """Where the flows are tried: everything in this process, or one process per service on real servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,12 +14,16 @@ from argon2 import PasswordHasher
 
 from batalkan import local, system
 from batalkan.invariants import Books, check
+from batalkan.keys import Keys
 from batalkan.system import Where
 from runtime import clock
 from runtime.bus import Bus
 from runtime.bus.rabbit import RabbitBus
 from runtime.database import Database
 from tests.flows.waiting import eventually
+
+_TIME = "create or replace function clock_now() returns timestamptz language sql stable return"
+_REAL_TIME = f"{_TIME} now() + (select shift from clock)"  # noqa: S608 (a constant)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Place:
     database_urls: Mapping[str, str]
     bus: Callable[[str], Bus]
     """The bus as the service of that name reaches it."""
+    keys: Keys
     full: bool
     """Whether there is time for the full numbers."""
     hurry: Callable[[], object] = lambda: None
@@ -43,6 +48,29 @@ class Place:
             async with _opened(url) as database, database.connection() as connection:
                 await clock.advance(connection, by)
         self.hurry()
+
+    @asynccontextmanager
+    async def clock(self) -> AsyncIterator[Callable[[datetime], Awaitable[None]]]:
+        """Inside the block the time of all services is what it is set to, and stands still; then it goes on."""
+        last: list[datetime] = []
+
+        async def stand_still(at: datetime) -> None:
+            last.append(at)
+            for url in self.database_urls.values():
+                async with _opened(url) as database, database.connection() as connection:
+                    await connection.execute(f"{_TIME} timestamptz '{at.isoformat()}'")
+            self.hurry()
+
+        yield stand_still
+        for url in self.database_urls.values():
+            async with _opened(url) as database, database.connection() as connection:
+                await connection.execute("update clock set shift = $1 - now()", max(last))
+                await connection.execute(_REAL_TIME)
+
+    async def run(self, service: str, statement: str, *arguments: object) -> None:
+        """Changes something behind the service's back."""
+        async with _opened(self.database_urls[service]) as database, database.connection() as connection:
+            await connection.execute(statement, *arguments)
 
     async def count(self, service: str, table: str) -> int:
         """How many rows there are."""
@@ -91,7 +119,7 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[Place]:
         return bus
 
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # what real ones cost is not what this is about
-    where = Where(folder, database_url, dana_timeout=0.3)
+    where = Where(folder, database_url, dana_timeout=0.3, settling=0.1)
     hashing = patch("services.accounts.passwords.PasswordHasher", lambda: quick)
     async with AsyncExitStack() as stack:
         stack.enter_context(hashing)
@@ -103,19 +131,22 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[Place]:
             for service in running.services.values():
                 service.work.wake_deadlines()
 
-        yield Place(http, running.dana, running.database_urls, lambda _: buses[0], full=False, hurry=hurry)
+        yield Place(
+            http, running.dana, running.database_urls, lambda _: buses[0], running.keys, full=False, hurry=hurry
+        )
 
 
 @asynccontextmanager
 async def on_servers() -> AsyncIterator[Place]:
-    """One process per service, two of orders and of refunds, on RabbitMQ, PostgreSQL and Redis of their own."""
-    replicas = {"orders": 2, "refunds": 2}
-    async with local.running(None, replicas=replicas, dana_timeout=1.0) as running, running.client() as http:
+    """One process per service, two of orders, refunds and cs, on RabbitMQ, PostgreSQL and Redis of their own."""
+    replicas, extra = {"orders": 2, "refunds": 2, "cs": 2}, {"cs": {"SETTLING": "0.5"}}
+    start = local.running(None, replicas=replicas, dana_timeout=1.0, extra=extra)
+    async with start as running, running.client() as http:
 
         def bus(service: str) -> Bus:
             return RabbitBus(running.servers.rabbitmq.url(service), service)
 
-        yield Place(http, running.dana, running.database_urls, bus, full=True)
+        yield Place(http, running.dana, running.database_urls, bus, running.keys, full=True)
 
 
 async def gathered(calls: list[Any], at_once: int) -> list[Any]:

@@ -1,0 +1,40 @@
+"""What `cs` (customer service) tells the others."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import StringConstraints
+
+from runtime.events import Event
+
+
+class SellerContacted(
+    Event, name="SellerContacted", version=1, subject="order_id", published_by=("cs",), heard_by=("chat",)
+):
+    """Customer service has written to the seller, who has until `respond_by` to answer, pack or ship (A: 24 hours)."""
+
+    case_id: UUID
+    order_id: UUID
+    seller_id: UUID
+    question: Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
+    respond_by: datetime
+
+
+class Outcome(StrEnum):
+    """How a case ended."""
+
+    ORDER_CANCELLED = "order_cancelled"
+    SELLER_ANSWERED = "seller_answered"
+    ORDER_PROCESSED = "order_processed"
+    ANSWERED = "answered"
+    WITHDRAWN = "withdrawn"
+
+
+class CaseClosed(Event, name="CaseClosed", version=1, subject="case_id", published_by=("cs",), heard_by=("chat",)):
+    """The case is over; the seller owes no answer any more."""
+
+    case_id: UUID
+    order_id: UUID | None
+    outcome: Outcome

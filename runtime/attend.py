@@ -1,0 +1,124 @@
+"""Serving one WebSocket, from the handshake to its end."""
+
+import asyncio
+import json
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from starlette.websockets import WebSocket
+
+from runtime.auth import Identity
+from runtime.http import as_problem, problem_response
+from runtime.problems import InvalidRequest, NotFound, Problem
+from runtime.sockets import RENEW, TOO_BIG, Socket
+from runtime.telemetry import LIVE_DROPPED
+from runtime.tickets import check_origin
+
+if TYPE_CHECKING:
+    from runtime.live import Live
+
+MAX_FRAME = 16 * 1024
+"""Bytes of a frame from a client."""
+HOLD = 0.5
+"""Seconds for which messages wait for the client to say what it has."""
+LIFETIME = 15 * 60.0
+"""Seconds after which a socket is closed, up to a tenth earlier: a session that was ended stays live no longer."""
+PER_PERSON = 32
+"""Sockets that one account may have at one replica."""
+
+
+class TooManySockets(Problem):
+    """One account has many sockets open already."""
+
+    status, code, title = 429, "too_many_sockets", "Too many connections"
+
+
+async def attend(live: "Live", websocket: WebSocket) -> None:
+    """Lets a client in, or says why not; then shows it what happens, and hears what it says."""
+    try:
+        socket = Socket(websocket, await _admitted(live, websocket), live)
+    except Exception as error:
+        await websocket.send_denial_response(problem_response(as_problem(error)))
+        return
+    live.enter(socket)
+    try:
+        try:
+            await live.acquaint(socket)
+        except Exception as error:
+            await websocket.send_denial_response(problem_response(as_problem(error)))
+            return
+        await websocket.accept()
+        await _serve(live, websocket, socket)
+    finally:
+        live.leave(socket)
+        await socket.finish()
+        if socket.code is not None:
+            LIVE_DROPPED.labels(live.work.service, str(socket.code)).inc()
+
+
+async def _admitted(live: "Live", websocket: WebSocket) -> Identity:
+    check_origin(websocket.headers, live.allowed)
+    person = await live.tickets.redeem(websocket.query_params.get("ticket", ""))
+    if len(live.presence.here.get(person.account_id, ())) >= PER_PERSON:
+        raise TooManySockets(f"At most {PER_PERSON} at a time.")
+    return person
+
+
+async def _serve(live: "Live", websocket: WebSocket, socket: Socket) -> None:
+    loop = asyncio.get_running_loop()
+    release = loop.call_later(HOLD, socket.release)
+    renew = loop.call_later(LIFETIME * random.uniform(0.9, 1), socket.drop, RENEW, "renew")  # noqa: S311
+    socket.start()
+    try:
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            text = message.get("text") or ""
+            if len(text.encode()) > MAX_FRAME:
+                socket.drop(TOO_BIG, "at most 16 KiB")
+                continue
+            try:
+                await _answer(live, socket, text)
+            except Exception as error:
+                problem = as_problem(error)
+                socket.show(json.dumps({"type": "error", "code": problem.code, "detail": problem.detail}))
+    finally:
+        release.cancel()
+        renew.cancel()
+
+
+async def _answer(live: "Live", socket: Socket, text: str) -> None:
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError):
+        frame = None
+    if not isinstance(frame, dict):
+        raise InvalidRequest("A frame is a JSON object, in text.")
+    if frame.get("type") == "ping":
+        socket.show('{"type": "pong"}')
+    elif frame.get("type") == "resume":
+        try:
+            await _resume(live, socket, _positions(frame.get("after", {})))
+        finally:
+            socket.release()
+    else:
+        await live.source.heard(socket.person, frame)
+
+
+async def _resume(live: "Live", socket: Socket, after: Mapping[UUID, int]) -> None:
+    readable = await live.readable(socket.person, list(after)) if after else {}
+    for conversation, head in readable.items():
+        if conversation not in socket.cursors:
+            live.add_reader(socket, conversation)
+        socket.resume(conversation, after[conversation], head)
+    if missing := after.keys() - readable.keys():
+        raise NotFound(f"There is nothing to read: {', '.join(map(str, missing))}")
+
+
+def _positions(after: object) -> dict[UUID, int]:
+    try:
+        if isinstance(after, dict) and all(type(seq) is int and seq >= 0 for seq in after.values()):
+            return {UUID(conversation): seq for conversation, seq in after.items()}
+    except ValueError:
+        pass
+    raise InvalidRequest('A client resumes with {"after": {"<id>": <seq>, …}}.')

@@ -1,0 +1,97 @@
+"""Who may open a WebSocket: pages of known origins, with a one-use ticket.
+
+A page cannot send its access token with the handshake, so it fetches a ticket with it first.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from secrets import token_urlsafe
+from typing import ClassVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from starlette.datastructures import Headers
+
+from runtime.auth import Identity
+from runtime.problems import Problem
+from runtime.redis import reached
+from runtime.settings import Environment
+
+EXPIRES_IN = 30
+"""Seconds from the making of a ticket in which it must be used."""
+
+_TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class LiveUnavailable(Problem):
+    """Redis is away, so nobody can connect for live messages now. Everything else goes on, and nothing is lost."""
+
+    status, code, title = 503, "live_unavailable", "Live messages are not possible right now"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class TicketRefused(Problem):
+    """The ticket was never issued, has expired, or was used before."""
+
+    status, code, title = 403, "ticket_refused", "The ticket is not valid"
+
+
+class ForeignOrigin(Problem):
+    """A page of another site; the browser would lend it the person's tickets."""
+
+    status, code, title = 403, "foreign_origin", "This origin may not connect"
+
+
+class Ticket(BaseModel):
+    """What goes into `?ticket=`, once, within so many seconds."""
+
+    ticket: str
+    expires_in: int = EXPIRES_IN
+
+
+class Tickets:
+    """The tickets of one service, in Redis, so that they can be used at any replica."""
+
+    def __init__(self, redis: Redis, service: str) -> None:
+        self._redis = redis
+        self._prefix = f"{service}:ticket:"
+
+    async def issue(self, person: Identity) -> Ticket:
+        """A ticket that proves who `person` is; raises `LiveUnavailable`."""
+        ticket = Ticket(ticket=token_urlsafe(32))
+        proof = json.dumps([str(person.account_id), person.role, person.client, person.session])
+        async with reached(LiveUnavailable):
+            await self._redis.set(self._prefix + ticket.ticket, proof, ex=EXPIRES_IN)
+        return ticket
+
+    async def redeem(self, ticket: str) -> Identity:
+        """Who the ticket was issued to. It is worth nothing from now on.
+
+        Raises `TicketRefused` and `LiveUnavailable`.
+        """
+        if not _TICKET.fullmatch(ticket):
+            raise TicketRefused("A ticket is needed: POST …/tickets, then ?ticket=…")
+        async with reached(LiveUnavailable):
+            proof = await self._redis.getdel(self._prefix + ticket)
+        if proof is None:
+            raise TicketRefused("The ticket has expired or was used before. Get a new one.")
+        account_id, role, client, session = json.loads(proof)
+        return Identity(UUID(account_id), role, client, session)
+
+
+def origins(env: Environment) -> frozenset[str]:
+    """The setting ORIGINS: pages of which origins may connect, separated by commas."""
+    text = env.get("ORIGINS", "http://127.0.0.1:8080,http://localhost:8080")
+    return frozenset(one.strip().rstrip("/").lower() for one in text.split(",") if one.strip())
+
+
+def check_origin(headers: Headers, allowed: Collection[str]) -> None:
+    """Raises `ForeignOrigin`. Whoever sends no Origin is no browser; a page of our own host is always welcome."""
+    origin = headers.get("origin")
+    if origin is None or origin.lower() in allowed:
+        return
+    if "://" not in origin or urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        raise ForeignOrigin(f"Pages of {origin!r:.100} may not connect.")

@@ -1,0 +1,43 @@
+"""How the HTTP server serves WebSockets."""
+
+import logging
+from typing import Any, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from runtime.attend import MAX_FRAME
+from runtime.sockets import ABORT
+
+log = logging.getLogger(__name__)
+log.setLevel(logging.WARNING)  # below that the server writes every address down, tickets included
+
+
+class WebSockets(WebSocketsSansIOProtocol):
+    """Lets the application end a connection whose client reads nothing: closing waits for what was not sent yet."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = log
+
+    def handle_connect(self, event: Request) -> None:
+        """The application runs only after this has returned, and finds the extension."""
+        super().handle_connect(event)
+        if hasattr(self, "scope"):  # the handshake was well-formed
+            cast(dict[str, Any], self.scope["extensions"])[ABORT] = self.transport.abort
+
+    def keepalive_timeout(self) -> None:
+        """No answer to a ping: what is still to be sent will not be read either."""
+        super().keepalive_timeout()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+
+WEBSOCKETS: dict[str, Any] = {
+    "ws": WebSockets,
+    "ws_max_size": MAX_FRAME,
+    "ws_ping_interval": 20.0,
+    "ws_ping_timeout": 20.0,
+    "ws_per_message_deflate": False,
+}
+"""Settings for `uvicorn.Config`. Frames are small: compressing them would cost 32 KiB and more for each connection."""

@@ -1,0 +1,241 @@
+"""The HTTP interface of `chat`."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field, StringConstraints
+
+from contracts.chat import SellerReplied
+from contracts.orders import OrderCancelRequested, RequesterRole
+from contracts.words import Channel
+from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
+from runtime.http import Body, Door, Limit, Printable, TryAgain
+from runtime.idempotency import OncePerKey
+from runtime.live import LiveParts, live_routes
+from runtime.problems import InvalidRequest, NotFound
+from runtime.story import current, new_id, telling
+from runtime.throttle import Throttle
+from runtime.work import Transaction
+from services.chat import domain, store, talk, words
+from services.chat.domain import Code, Kind, Thread
+from services.chat.views import (
+    MessagePage,
+    MessageView,
+    ReadView,
+    Requested,
+    ThreadPage,
+    ThreadView,
+    may_read,
+    other_than,
+    quick_replies,
+    show_message,
+    show_thread,
+)
+
+router = APIRouter(prefix="/chat", tags=["chat"], route_class=TryAgain)
+router.include_router(live_routes())
+
+
+class NewThread(Body):
+    """What the buyer wants to talk about."""
+
+    order_id: Annotated[UUID, Field(strict=False)]
+
+
+class NewMessage(Body):
+    """What somebody says."""
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Printable]
+
+
+class Read(Body):
+    """Up to where somebody has seen a thread."""
+
+    seq: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Cancel(Body):
+    """Why, if the seller cares to say."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None = None
+
+
+async def _throttle(request: Request) -> Throttle:
+    throttle: Throttle = request.app.state.throttle
+    return throttle
+
+
+MessageLimit = Annotated[Throttle, Depends(_throttle)]
+Place = Annotated[
+    str | None,
+    Query(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f-]{36}$", description="`next` of the part before"),
+]
+
+
+@router.post("/threads", status_code=201, responses={200: {"description": "There is one already", "model": ThreadView}})
+async def open_thread(body: NewThread, buyer: Buyer, work: Door, live: LiveParts, response: Response) -> ThreadView:
+    """The thread about an order of the buyer's own; it is made once, asking again answers 200 with the same one."""
+    async with work.begin() as tx:
+        order = await store.order(tx, body.order_id)
+        if order is None or not order.placed or order.buyer_id != buyer.account_id:
+            raise NotFound("There is no such order.")
+        made = await store.make_thread(tx, new_id(), order)
+        thread = await store.thread_of(tx, body.order_id)
+        assert thread is not None
+        if made:
+            await talk.show(tx, thread.thread_id)
+    response.status_code = 201 if made else 200
+    return await _shown(thread, buyer, live)
+
+
+@router.get("/threads")
+async def list_threads(
+    person: SignedIn, work: Door, live: LiveParts, order_id: UUID | None = None, limit: Limit = 50, cursor: Place = None
+) -> ThreadPage:
+    """One's own threads, the newest activity first. With `order_id` the thread about that order; agents have no
+    threads of their own, and find any by its order."""
+    async with work.begin() as tx:
+        if order_id is not None:
+            found = await store.thread_of(tx, order_id)
+            threads = [found] if found is not None and may_read(found, person) else []
+        elif person.role == "agent":
+            threads = []
+        else:
+            selling = person.role == "seller"
+            threads = await store.page(tx, person.account_id, selling=selling, before=_place(cursor), limit=limit)
+    online = await live.online({other_than(thread, person.account_id) for thread in threads})
+    items = [
+        show_thread(thread, person.account_id, other_than(thread, person.account_id) in online) for thread in threads
+    ]
+    full = len(threads) == limit and order_id is None
+    return ThreadPage(items=items, next=_cursor(threads[-1]) if full else None)
+
+
+@router.get("/threads/{thread_id}")
+async def get_thread(thread_id: UUID, person: SignedIn, work: Door, live: LiveParts) -> ThreadView:
+    """The thread, for its two people and agents."""
+    async with work.begin() as tx:
+        thread = await _readable(tx, thread_id, person)
+    return await _shown(thread, person, live)
+
+
+@router.get("/threads/{thread_id}/messages")
+async def list_messages(
+    thread_id: UUID,
+    person: SignedIn,
+    work: Door,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="the last `seq` that is known")] = 0,
+    limit: Limit = 50,
+) -> MessagePage:
+    """The messages behind `after`, in their order, which is without gaps: 1, 2, 3, …"""
+    async with work.begin() as tx:
+        thread = await _readable(tx, thread_id, person)
+        messages = await store.messages(tx.connection, thread_id, after, limit)
+    more = bool(messages) and messages[-1].seq < thread.last_seq
+    return MessagePage(
+        items=[show_message(message) for message in messages],
+        next=messages[-1].seq if more else None,
+        quick_replies=quick_replies(thread, person.account_id),
+    )
+
+
+@router.post("/threads/{thread_id}/messages", status_code=201, response_model=MessageView)
+async def send_message(
+    thread_id: UUID, body: NewMessage, person: BuyerOrSeller, once: OncePerKey, limit: MessageLimit
+) -> Response:
+    """Says something to the other one. A seller who writes also answers what customer service has asked."""
+
+    async def send(tx: Transaction) -> MessageView:
+        posted = await talk.say(tx, thread_id, Kind.TEXT, person.account_id, body.text)
+        if posted is None:
+            raise talk.NoThread
+        if person.account_id == posted.seller_id:
+            order_id = posted.order_id
+            for case_id, story in await store.answer_questions(tx, order_id, current()):
+                with telling(story):  # the case's, not that of the seller's request
+                    tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
+        return show_message(posted.message)
+
+    await limit.take(str(person.account_id))
+    return await once(str(person.account_id), send)
+
+
+@router.post("/threads/{thread_id}/read")
+async def mark_read(thread_id: UUID, body: Read, person: BuyerOrSeller, work: Door) -> ReadView:
+    """Says that one has seen the thread up to `seq`; what was seen stays seen."""
+    async with work.begin() as tx:
+        return await talk.mark_read(tx, thread_id, person, body.seq)
+
+
+@router.post("/threads/{thread_id}/guide", status_code=201, response_model=MessageView)
+async def send_guide(thread_id: UUID, seller: Seller, once: OncePerKey, limit: MessageLimit) -> Response:
+    """Sends the card that opens the cancel dialog of the thread's order (A), in answer to the buyer's message (M)."""
+
+    async def send(tx: Transaction) -> MessageView:
+        thread = await _own(tx, thread_id, seller)
+        domain.check_guide(thread)
+        known = {"order_id": str(thread.order_id)}
+        posted = await talk.say(tx, thread_id, Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
+        assert posted is not None
+        return show_message(posted.message)
+
+    await limit.take(str(seller.account_id))
+    return await once(str(seller.account_id), send)
+
+
+@router.post("/threads/{thread_id}/cancel", status_code=202)
+async def cancel(thread_id: UUID, seller: Seller, work: Door, body: Cancel | None = None) -> Requested:
+    """The seller cancels the order itself, which counts against its score (A). `orders` decides, and the thread shows
+    the outcome. Asking again while it is undecided is the same request."""
+    async with work.begin() as tx:
+        thread = await _own(tx, thread_id, seller)
+        domain.check_cancel(thread)
+        if thread.pending is not None:
+            return Requested(cancellation_id=thread.pending)
+        request = OrderCancelRequested(
+            cancellation_id=new_id(),
+            order_id=thread.order_id,
+            channel=Channel.CHAT,
+            requested_by=seller.account_id,
+            role=RequesterRole.SELLER,
+            reason=(body.reason or None) if body else None,
+        )
+        await store.set_pending(tx, thread_id, request.cancellation_id)
+        tx.publish(request)
+        await talk.show(tx, thread_id)
+        return Requested(cancellation_id=request.cancellation_id)
+
+
+async def _own(tx: Transaction, thread_id: UUID, seller: Identity) -> Thread:
+    thread = await store.thread(tx, thread_id, lock=True)
+    if thread is None or thread.seller_id != seller.account_id:
+        raise talk.NoThread
+    return thread
+
+
+async def _readable(tx: Transaction, thread_id: UUID, person: Identity) -> Thread:
+    thread = await store.thread(tx, thread_id)
+    if thread is None or not may_read(thread, person):
+        raise talk.NoThread
+    return thread
+
+
+async def _shown(thread: Thread, person: Identity, live: LiveParts) -> ThreadView:
+    other = other_than(thread, person.account_id)
+    return show_thread(thread, person.account_id, other in await live.online([other]))
+
+
+def _cursor(thread: Thread) -> str:
+    return f"{thread.active_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}~{thread.thread_id}"
+
+
+def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
+    if cursor is None:
+        return None
+    at, _, thread_id = cursor.partition("~")
+    try:
+        return datetime.fromisoformat(at), UUID(thread_id)
+    except ValueError as error:
+        raise InvalidRequest("cursor: not one that was given out") from error

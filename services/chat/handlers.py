@@ -1,0 +1,185 @@
+"""What `chat` does about what it hears. A thread shows what becomes of its order; where there is none, nobody asked."""
+
+from collections.abc import Sequence
+
+from contracts.accounts import AccountRegistered
+from contracts.cs import CaseClosed, SellerContacted
+from contracts.orders import (
+    OrderCancelled,
+    OrderCancelRejected,
+    OrderDelivered,
+    OrderPacked,
+    OrderPaid,
+    OrderPlaced,
+    OrderShipped,
+)
+from contracts.refunds import RefundDelayed, RefundIssued
+from contracts.words import PaymentMethod
+from runtime.events import Event
+from runtime.inbox import Handlers
+from runtime.story import current, new_id
+from runtime.work import Transaction
+from services.chat import domain, store, talk, words
+from services.chat.domain import Code, Status, Thread
+
+
+async def remember_person(tx: Transaction, registered: AccountRegistered) -> Sequence[Event]:
+    """Somebody has an account: threads call them by their name."""
+    await store.note_person(tx, registered.account_id, registered.name)
+    return []
+
+
+async def remember_order(tx: Transaction, placed: OrderPlaced) -> Sequence[Event]:
+    """There is an order that its two people can talk about; customer service may have asked about it already."""
+    cash = placed.payment_method is PaymentMethod.COD
+    await store.note_order(tx, placed, Status.PROCESSING if cash else Status.UNPAID)
+    await show_questions(tx, placed)
+    return []
+
+
+async def note_paid(tx: Transaction, paid: OrderPaid) -> Sequence[Event]:
+    """The order is in process."""
+    return await note_status(tx, paid, Status.PROCESSING)
+
+
+async def note_packed(tx: Transaction, packed: OrderPacked) -> Sequence[Event]:
+    """The order is packed."""
+    return await note_status(tx, packed, Status.PACKED)
+
+
+async def note_shipped(tx: Transaction, shipped: OrderShipped) -> Sequence[Event]:
+    """The order is on its way: from now on neither guides nor cancellations make sense."""
+    return await note_status(tx, shipped, Status.SHIPPED)
+
+
+async def note_delivered(tx: Transaction, delivered: OrderDelivered) -> Sequence[Event]:
+    """The order has arrived."""
+    return await note_status(tx, delivered, Status.DELIVERED)
+
+
+async def note_status(
+    tx: Transaction, moved: OrderPaid | OrderPacked | OrderShipped | OrderDelivered, status: Status
+) -> Sequence[Event]:
+    """Keeps the order's status, and shows it in the thread's head."""
+    if await store.note_status(tx, moved.order_id, status) and (thread := await _thread(tx, moved)):
+        await talk.show(tx, thread.thread_id)
+    return []
+
+
+async def show_cancelled(tx: Transaction, cancelled: OrderCancelled) -> Sequence[Event]:
+    """The order is cancelled: the thread says so and, where the seller helped, offers to apologise and thank (A)."""
+    if not await store.note_status(tx, cancelled.order_id, Status.CANCELLED):
+        return []
+    thread = await _thread(tx, cancelled)
+    if thread is None:
+        return []
+    await talk.announce(
+        tx,
+        thread.thread_id,
+        words.cancelled(cancelled.channel, cancelled.fault),
+        Code.ORDER_CANCELLED,
+        order_id=str(cancelled.order_id),
+        cancellation_id=str(cancelled.cancellation_id),
+        channel=cancelled.channel.value,
+        fault=cancelled.fault.value,
+    )
+    if thread.pending == cancelled.cancellation_id:
+        await store.set_pending(tx, thread.thread_id, None)
+    if domain.owes_thanks(cancelled.channel, thread.guided):
+        await store.owe_thanks(tx, thread.thread_id)
+    await talk.tell_refunds(tx, thread)  # `refunds` may have been heard before `orders`
+    await talk.show(tx, thread.thread_id)
+    return []
+
+
+async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Sequence[Event]:
+    """What the seller asked for in this thread was not granted. Who asked elsewhere is told there."""
+    thread = await _thread(tx, rejected)
+    if thread is not None and thread.pending == rejected.cancellation_id:
+        await store.set_pending(tx, thread.thread_id, None)
+        await talk.announce(
+            tx,
+            thread.thread_id,
+            words.rejected(rejected.code),
+            Code.CANCEL_REJECTED,
+            order_id=str(rejected.order_id),
+            cancellation_id=str(rejected.cancellation_id),
+            rejection=rejected.code.value,
+        )
+        await talk.show(tx, thread.thread_id)
+    return []
+
+
+async def show_refund(tx: Transaction, refund: RefundIssued | RefundDelayed) -> Sequence[Event]:
+    """The money has arrived, or is late: the thread says so, after it has said that the order is cancelled."""
+    amount = refund.amount if isinstance(refund, RefundIssued) else None
+    await store.note_refund(tx, refund.refund_id, refund.order_id, refund.destination, amount)
+    thread = await _thread(tx, refund)
+    if thread is not None and thread.status is Status.CANCELLED:
+        await talk.tell_refunds(tx, thread)
+    return []
+
+
+async def contact_seller(tx: Transaction, contacted: SellerContacted) -> Sequence[Event]:
+    """Customer service asks the seller: in the order's thread, which is made for it if there is none."""
+    await store.note_question(tx, contacted, current())
+    await show_questions(tx, contacted)
+    return []
+
+
+async def show_questions(tx: Transaction, event: OrderPlaced | SellerContacted) -> None:
+    """Shows what customer service asks about an order, once the order is known."""
+    order = await store.order(tx, event.order_id)
+    questions = order is not None and order.placed and await store.has_untold_questions(tx, event.order_id)
+    if order is None or not questions:
+        return
+    await store.make_thread(tx, new_id(), order)
+    thread = await _thread(tx, event)
+    assert thread is not None
+    await talk.ask(tx, thread)
+    await talk.show(tx, thread.thread_id)
+
+
+async def close_case(tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
+    """The seller owes customer service no answer any more."""
+    if closed.order_id is None or not await store.close_question(tx, closed.case_id, closed.order_id):
+        return []
+    if thread := await store.thread_of(tx, closed.order_id, lock=True):
+        text = words.case_closed(closed.outcome)
+        known = {"case_id": str(closed.case_id), "outcome": closed.outcome.value}
+        await talk.announce(tx, thread.thread_id, text, Code.CASE_CLOSED, **known)
+    return []
+
+
+OrderEvent = (
+    OrderPlaced
+    | OrderPaid
+    | OrderPacked
+    | OrderShipped
+    | OrderDelivered
+    | OrderCancelled
+    | OrderCancelRejected
+    | RefundIssued
+    | RefundDelayed
+    | SellerContacted
+)
+
+
+async def _thread(tx: Transaction, event: OrderEvent) -> Thread | None:
+    return await store.thread_of(tx, event.order_id, lock=True)
+
+
+HANDLERS: Handlers = {
+    AccountRegistered: remember_person,
+    OrderPlaced: remember_order,
+    OrderPaid: note_paid,
+    OrderPacked: note_packed,
+    OrderShipped: note_shipped,
+    OrderDelivered: note_delivered,
+    OrderCancelled: show_cancelled,
+    OrderCancelRejected: show_rejected,
+    RefundIssued: show_refund,
+    RefundDelayed: show_refund,
+    SellerContacted: contact_seller,
+    CaseClosed: close_case,
+}

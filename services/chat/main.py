@@ -1,0 +1,37 @@
+"""Puts `chat` together."""
+
+from pathlib import Path
+
+from contracts.chat import SellerReplied
+from contracts.orders import OrderCancelRequested
+from runtime.bus import Bus
+from runtime.database import Database
+from runtime.live import Live, origins
+from runtime.redis import connect
+from runtime.service import Description, Service
+from runtime.settings import Environment, Settings
+from runtime.throttle import Throttle
+from services.chat import api
+from services.chat.conversations import Threads
+from services.chat.handlers import HANDLERS
+
+MOST_MESSAGES, IN_SECONDS = 30, 10
+"""How much one account may say."""
+
+DESCRIPTION = Description(
+    text="Conversations between buyers and sellers, one for each order, live and kept.",
+    router=api.router,
+    migrations=Path(__file__).parent / "migrations",
+    publishes=(OrderCancelRequested, SellerReplied),
+    handlers=HANDLERS,
+)
+
+
+def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
+    """The service, ready to run."""
+    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), DESCRIPTION)
+    redis = connect(settings.redis_url)
+    live = Live(service.work, redis, Threads(service.work), origins(env))
+    live.attach(service)
+    service.app.state.throttle = Throttle(redis, "chat:messages", MOST_MESSAGES, IN_SECONDS, lambda: live.fanout.away)
+    return service

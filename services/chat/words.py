@@ -1,0 +1,100 @@
+"""What the system says in a thread, in Indonesian, and what a buyer may say with one tap."""
+
+from datetime import datetime, timedelta, timezone
+
+from pydantic import BaseModel
+
+from contracts.cs import Outcome
+from contracts.orders import RejectionCode
+from contracts.words import Channel, Destination, Fault
+from services.chat.domain import was_silent
+
+WIB = timezone(timedelta(hours=7))
+"""Western Indonesian Time."""
+
+
+class QuickReply(BaseModel):
+    """Something that the buyer can send with one tap."""
+
+    code: str
+    id: str
+    en: str
+
+
+QUICK_REPLIES = [
+    QuickReply(
+        code="sorry_and_thanks",
+        id="Mohon maaf sudah merepotkan, dan terima kasih banyak atas bantuannya.",
+        en="I am sorry for the trouble, and thank you very much for your help.",
+    ),
+    QuickReply(
+        code="next_time",
+        id="Maaf ya, Kak, pesanannya jadi batal. Terima kasih, lain kali saya pesan lagi.",
+        en="Sorry that the order came to nothing. Thank you, I will order again another time.",
+    ),
+    QuickReply(
+        code="patience",
+        id="Mohon maaf atas pembatalannya. Terima kasih atas pengertian dan kesabarannya.",
+        en="My apologies for cancelling. Thank you for your understanding and patience.",
+    ),
+]
+"""A: "jangan lupa untuk meminta maaf … dan berterima kasih": each does both."""
+
+GUIDE = (
+    "Pesanan ini dapat Anda batalkan sendiri: buka pesanannya, tekan “Batalkan pesanan”, pilih alasannya bila mau, "
+    "lalu konfirmasi. Dana yang sudah dibayar dikembalikan sepenuhnya."
+)
+DESTINATIONS = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
+REJECTIONS = {
+    RejectionCode.ALREADY_SHIPPED: "pesanan sudah dikirim",
+    RejectionCode.ALREADY_CANCELLED: "pesanan sudah dibatalkan",
+    RejectionCode.WINDOW_CLOSED: "batas waktu 1 × 24 jam sudah lewat",
+    RejectionCode.NOT_FOUND: "pesanan tidak ditemukan",
+}
+OUTCOMES = {
+    Outcome.ORDER_CANCELLED: "pesanan dibatalkan",
+    Outcome.SELLER_ANSWERED: "penjual sudah menjawab",
+    Outcome.ORDER_PROCESSED: "pesanan sudah diproses penjual",
+    Outcome.ANSWERED: "pertanyaan pembeli sudah dijawab",
+    Outcome.WITHDRAWN: "pembeli menarik laporannya",
+}
+
+
+def cancelled(channel: Channel, fault: Fault) -> str:
+    """How the order came to be cancelled."""
+    if was_silent(channel, fault):
+        return "Pesanan dibatalkan oleh layanan pelanggan karena penjual tidak memproses dan tidak menjawab."
+    by = {
+        Channel.APP: "oleh pembeli melalui aplikasi",
+        Channel.WEB: "oleh pembeli melalui situs web",
+        Channel.CHAT: "oleh penjual",
+        Channel.CS: "oleh layanan pelanggan",
+    }
+    return f"Pesanan dibatalkan {by[channel]}."
+
+
+def rejected(code: RejectionCode) -> str:
+    """Why the cancellation that the seller asked for did not happen."""
+    return f"Pembatalan oleh penjual tidak dapat dilakukan: {REJECTIONS[code]}."
+
+
+def refund_issued(amount: int, destination: Destination) -> str:
+    """The money is back; `amount` in whole rupiah."""
+    rupiah = f"Rp{amount:,}".replace(",", ".")
+    return f"Dana {rupiah} sudah dikembalikan sepenuhnya ke {DESTINATIONS[destination]} pembeli."
+
+
+def refund_delayed(destination: Destination) -> str:
+    """The money is late, and it is tried on."""
+    return f"Pengembalian dana ke {DESTINATIONS[destination]} tertunda. Sistem terus mencoba sampai berhasil."
+
+
+def seller_contacted(question: str, respond_by: datetime) -> str:
+    """What customer service asks the seller, and until when it waits."""
+    until = f"{respond_by.astimezone(WIB):%d-%m-%Y %H.%M} WIB"
+    return f"Layanan pelanggan bertanya kepada penjual: “{question}” Mohon dijawab sebelum {until}."
+
+
+def case_closed(outcome: Outcome) -> str:
+    """Customer service is done with it."""
+    return f"Layanan pelanggan menutup kasus ini: {OUTCOMES[outcome]}."

@@ -1,0 +1,166 @@
+"""Agents on duty, and the giving of cases to them. All of it happens one transaction after the other (`in_turn`), so
+that no case is ever with two agents, none is lost, and the order of arrival is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from runtime.work import Transaction
+from services.cs import store
+from services.cs.domain import Case, Desk, InLine, route
+from services.cs.store import Message
+from services.cs.words import agent_joined
+
+ROUTING = 0x0B0A7A5
+
+_DESKS = """
+select agent_id, turn, name,
+       (select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')) as load
+from agents a left join accounts on account_id = agent_id
+where on_duty
+"""
+
+_FRONT = """
+select case_id, returns_to from cases
+where agent_id is null and state in ('waiting', 'seller_replied')
+order by arrived limit $1 for update
+"""
+
+_FREE = """
+select exists (select from cases where agent_id is null and state in ('waiting', 'seller_replied'))
+   and exists (
+       select from agents a where on_duty and $1 > (
+           select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')
+       )
+   )
+"""
+
+_GIVE = """
+with plan as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[]) with ordinality
+        as p (case_id, agent_id, text, data, n)
+), given as (
+    update cases c set agent_id = p.agent_id, returns_to = null, last_seq = last_seq + 1, spoken_at = clock_now(),
+           state = case when state = 'waiting' then 'active' else state end
+    from plan p where c.case_id = p.case_id returning c.*
+), turned as (
+    update agents a set turn = t.turn
+    from (select agent_id, max(turn) as turn
+          from (select agent_id, nextval('agent_turns') as turn from plan order by n) as turns group by agent_id) as t
+    where a.agent_id = t.agent_id
+), said as (
+    insert into messages (case_id, seq, kind, text, code, data, at)
+    select case_id, last_seq, 'system', p.text, $5, p.data, clock_now() from given join plan p using (case_id)
+    returning case_id, seq, kind, sender_id, text, code, data, at
+)
+select * from given join said using (case_id) order by arrived
+"""
+
+_TAKE_AWAY = """
+update cases set agent_id = null, state = case when state = 'active' then 'waiting' else state end
+where agent_id = any($1) and state in ('active', 'seller_replied')
+returning *
+"""
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Whether an agent is on duty, and with how many cases at hand."""
+
+    on: bool
+    load: int
+
+
+async def in_turn(tx: Transaction) -> None:
+    """Waits until nobody else gives or takes cases, and keeps it so until the transaction ends.
+
+    Whoever needs a case locked as well calls this first.
+    """
+    await tx.connection.execute("select pg_advisory_xact_lock($1)", ROUTING)
+
+
+async def give_cases(tx: Transaction, most: int) -> list[tuple[Case, Message]]:
+    """Gives the first in the queue to the agents on duty who have room, `most` cases each at the most; returns the
+    cases that were given, and what was said in them. To be called `in_turn`."""
+    given: list[tuple[Case, Message]] = []
+    while True:
+        rows = await tx.connection.fetch(_DESKS)
+        room = sum(max(0, most - row["load"]) for row in rows)
+        if not room:
+            return given
+        front = await tx.connection.fetch(_FRONT, room)
+        if not front:
+            return given
+        desks = [Desk(row["agent_id"], row["load"], row["turn"]) for row in rows]
+        names = {row["agent_id"]: row["name"] for row in rows}
+        plan = route([InLine(**row) for row in front], desks, most)
+        words = [agent_joined(agent_id, names[agent_id]) for _, agent_id in plan]
+        rows = await tx.connection.fetch(
+            _GIVE,
+            [case_id for case_id, _ in plan],
+            [agent_id for _, agent_id in plan],
+            [phrase.text for phrase in words],
+            [phrase.data for phrase in words],
+            words[0].code,
+        )
+        given += [(store.case_of(row), store.message_of(row)) for row in rows]
+
+
+async def is_someone_free(tx: Transaction, most: int) -> bool:
+    """Whether somebody waits while an agent has room: then cases are to be given."""
+    return bool(await tx.connection.fetchval(_FREE, most))
+
+
+async def go_on_duty(tx: Transaction, agent_id: UUID) -> bool:
+    """The agent is there; False if that was known. To be called `in_turn`."""
+    came = await tx.connection.fetchval(
+        "insert into agents as a (agent_id, on_duty) values ($1, true) "
+        "on conflict (agent_id) do update set on_duty = true, seen_at = now() where not a.on_duty returning true",
+        agent_id,
+    )
+    return bool(came)
+
+
+async def go_off_duty(tx: Transaction, ids: Sequence[UUID]) -> list[Case]:
+    """The agents are gone. What they had at hand stands in the queue again, in its old place; returns those cases.
+
+    To be called `in_turn`.
+    """
+    await tx.connection.execute("update agents set on_duty = false where agent_id = any($1) and on_duty", ids)
+    return [store.case_of(row) for row in await tx.connection.fetch(_TAKE_AWAY, ids)]
+
+
+async def duty(tx: Transaction, agent_id: UUID) -> Duty:
+    """Where an agent stands."""
+    row = await tx.connection.fetchrow(
+        "select exists (select from agents where agent_id = $1 and on_duty) as on_duty, "
+        "(select count(*) from cases where agent_id = $1 and state in ('active', 'seller_replied')) as load",
+        agent_id,
+    )
+    assert row is not None
+    return Duty(row["on_duty"], row["load"])
+
+
+async def on_duty(tx: Transaction) -> list[UUID]:
+    """The agents who are on duty."""
+    return [row["agent_id"] for row in await tx.connection.fetch("select agent_id from agents where on_duty")]
+
+
+async def seen(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """The agents are connected, or have just asked for something."""
+    await tx.connection.execute(
+        "update agents set seen_at = now() where agent_id in "
+        "(select agent_id from agents where agent_id = any($1) and on_duty order by agent_id for update)",
+        ids,
+    )
+
+
+async def absent(tx: Transaction, grace: timedelta) -> list[UUID]:
+    """The agents on duty of whom nothing has been seen for longer than `grace`, by the real time of the database."""
+    rows = await tx.connection.fetch(
+        "select agent_id from agents where on_duty and seen_at < now() - $1::interval order by agent_id "
+        "for update skip locked",
+        grace,
+    )
+    return [row["agent_id"] for row in rows]

@@ -1,0 +1,326 @@
+"""The HTTP interface of `cs`."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field, StringConstraints
+from starlette.websockets import WebSocket
+
+from contracts.cs import Outcome, SellerContacted
+from runtime.attend import attend
+from runtime.auth import Buyer, BuyerOrAgent, Identity, SignedIn
+from runtime.http import Body, Cursor, Door, Limit, Page, Printable, TryAgain
+from runtime.idempotency import OncePerKey
+from runtime.live import Live
+from runtime.problems import NotFound, WrongRole
+from runtime.story import current, new_id
+from runtime.throttle import Throttle
+from runtime.tickets import Ticket
+from runtime.work import Transaction
+from services.cs import agents, domain, store, words
+from services.cs.domain import ANSWER_WITHIN, Case, State
+from services.cs.office import SELLER_SILENT, Office
+from services.cs.presence import Presence
+from services.cs.views import CaseView, DutyView, Messages, MessageView, show
+
+router = APIRouter(prefix="/cs", tags=["cs"], route_class=TryAgain)
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Printable]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with, besides the database."""
+
+    office: Office
+    presence: Presence
+    live: Live
+    throttle: Throttle
+
+
+class Words(Body):
+    """What somebody says."""
+
+    text: Text
+
+
+class Duty(Body):
+    """Whether one is on duty."""
+
+    on: bool
+
+
+class HandOver(Body):
+    """The order that it is about."""
+
+    order_id: Annotated[UUID, Field(strict=False)]
+
+
+class Ask(Body):
+    """What to ask the seller; without it, the usual."""
+
+    question: Text | None = None
+
+
+class Close(Body):
+    """How the case ended."""
+
+    outcome: Annotated[Outcome, Field(strict=False)]
+
+
+class Rate(Body):
+    """How it was."""
+
+    rating: Annotated[int, Field(ge=1, le=5)]
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+Inside = Annotated[Parts, Depends(_parts)]
+
+
+async def _agent(person: SignedIn, parts: Inside) -> Identity:
+    if person.role != "agent":
+        raise WrongRole("Only for: agent.")
+    parts.presence.saw(person.account_id)
+    return person
+
+
+async def _either(person: BuyerOrAgent, parts: Inside) -> Identity:
+    if person.role == "agent":
+        parts.presence.saw(person.account_id)
+    return person
+
+
+Agent = Annotated[Identity, Depends(_agent)]
+Either = Annotated[Identity, Depends(_either)]
+
+
+class _OpenAlready(Exception):
+    pass
+
+
+@router.post("/cases", status_code=201, response_model=CaseView)
+async def open_case(body: Words, buyer: Buyer, once: OncePerKey, work: Door, parts: Inside) -> Response:
+    """Opens a case: waiting in the queue, or connected at once. Whoever has an open case gets that one (200)."""
+    office = parts.office
+
+    async def create(tx: Transaction) -> CaseView:
+        await agents.in_turn(tx)  # the order of arrival is the order of commits
+        story = current()
+        case = await store.open_case(tx, new_id(), buyer.account_id, story.correlation_id, story.traceparent)
+        if case is None:
+            raise _OpenAlready
+        await office.say(tx, case, body.text, buyer.account_id)
+        if not await agents.on_duty(tx):
+            await office.say(tx, case, words.NOBODY_ON_DUTY)
+        await office.give_cases(tx)
+        return await _shown(tx, await store.read(tx, case.case_id))
+
+    try:
+        async with office.turn:
+            return await once(str(buyer.account_id), create)
+    except _OpenAlready:
+        async with work.begin() as tx:
+            shown = await _shown(tx, await store.open_case_of(tx, buyer.account_id))
+        return Response(shown.model_dump_json(), media_type="application/json")
+
+
+@router.get("/cases")
+async def list_cases(
+    person: Either,
+    work: Door,
+    state: State | None = None,
+    buyer_id: Annotated[UUID | None, Query(description="for agents: the history of this buyer")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[CaseView]:
+    """A buyer's cases, or those that are or were with an agent, newest first. For an agent `?state=waiting` is the
+    whole queue, from the front."""
+    async with work.begin() as tx:
+        if person.role == "buyer":
+            cases = await store.of_buyer(tx, person.account_id, state, cursor, limit)
+        elif buyer_id is not None:
+            cases = await store.of_buyer(tx, buyer_id, state, cursor, limit)
+        elif state is State.WAITING:
+            cases = await store.queue(tx, cursor, limit)
+        else:
+            cases = await store.of_agent(tx, person.account_id, state, cursor, limit)
+        items = await show(tx, cases)
+    return Page(items=items, next=items[-1].case_id if len(items) == limit else None)
+
+
+@router.get("/cases/{case_id}")
+async def get_case(case_id: UUID, person: Either, work: Door) -> CaseView:
+    """The case, for its buyer and agents."""
+    async with work.begin() as tx:
+        return await _shown(tx, _readable(await store.read(tx, case_id), person))
+
+
+@router.get("/cases/{case_id}/messages")
+async def get_messages(
+    case_id: UUID,
+    person: Either,
+    work: Door,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="the number of the last message one has")] = 0,
+    limit: Limit = 100,
+) -> Messages:
+    """What was said in the case, for its buyer and agents."""
+    async with work.begin() as tx:
+        _readable(await store.read(tx, case_id), person)
+        items = [MessageView(**vars(one)) for one in await store.messages(tx.connection, case_id, after, limit)]
+    return Messages(items=items, next=items[-1].seq if len(items) == limit else None)
+
+
+@router.post("/cases/{case_id}/messages", status_code=201, response_model=MessageView)
+async def post_message(case_id: UUID, body: Words, person: Either, once: OncePerKey, parts: Inside) -> Response:
+    """Says something in the case: its buyer, who may be waiting still, or its agent."""
+    await parts.throttle.take(str(person.account_id))
+
+    async def say(tx: Transaction) -> MessageView:
+        case = _readable(await store.lock(tx, case_id), person)
+        if person.role == "agent":
+            domain.check_agent(case, person.account_id)
+        domain.check_open(case)
+        with parts.office.telling(case):
+            return MessageView(**vars(await parts.office.say(tx, case, body.text, person.account_id)))
+
+    return await once(str(person.account_id), say)
+
+
+@router.get("/duty")
+async def get_duty(agent: Agent, work: Door, parts: Inside) -> DutyView:
+    """Whether one is on duty, and what there is to do."""
+    async with work.begin() as tx:
+        return await _duty(tx, agent, parts.office)
+
+
+@router.put("/duty")
+async def set_duty(body: Duty, agent: Agent, work: Door, parts: Inside) -> DutyView:
+    """Goes on duty, and gets cases, or off duty: then what one has at hand is given to others."""
+    async with parts.office.turn, work.begin() as tx:
+        await agents.in_turn(tx)
+        if body.on:
+            await agents.go_on_duty(tx, agent.account_id)
+            await parts.office.give_cases(tx)
+        else:
+            await parts.office.send_home(tx, [agent.account_id])
+        return await _duty(tx, agent, parts.office)
+
+
+@router.post("/cases/{case_id}/order")
+async def hand_over(case_id: UUID, body: HandOver, buyer: Buyer, work: Door, parts: Inside) -> CaseView:
+    """The buyer hands over the data of an order, which must be the buyer's own (A)."""
+    async with work.begin() as tx:
+        case = _readable(await store.lock(tx, case_id), buyer)
+        order = (await store.orders(tx, [body.order_id])).get(body.order_id)
+        if order is None or order.buyer_id != buyer.account_id:
+            raise NotFound("You have no such order.")
+        changed = domain.hand_over(case, body.order_id)
+        if changed != case:
+            with parts.office.telling(case):
+                await parts.office.save(tx, changed)
+                await parts.office.say(tx, changed, words.order_handed_over(body.order_id))
+        return await _shown(tx, changed)
+
+
+@router.post("/cases/{case_id}/contact-seller", response_model=CaseView)
+async def contact_seller(
+    case_id: UUID, agent: Agent, once: OncePerKey, parts: Inside, body: Ask | None = None
+) -> Response:
+    """Writes to the seller, who has 24 hours to answer, pack or ship; else the order is cancelled (A)."""
+    question = body.question if body and body.question else words.QUESTION
+    office = parts.office
+
+    async def contact(tx: Transaction) -> CaseView:
+        await agents.in_turn(tx)
+        case = _readable(await store.lock(tx, case_id), agent)
+        order = (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None
+        asked = domain.contact(case, agent.account_id, order.status if order else None, await tx.now() + ANSWER_WITHIN)
+        assert order is not None
+        assert order.seller_id is not None
+        with office.telling(case):
+            await tx.schedule(SELLER_SILENT, str(case_id), ANSWER_WITHIN)
+            respond_by = await store.due(tx, SELLER_SILENT, case_id)
+            asked = replace(asked, respond_by=respond_by)
+            await office.save(tx, asked)
+            await office.say(tx, asked, words.seller_contacted(order.order_id, question, respond_by))
+            tx.publish(
+                SellerContacted(
+                    case_id=case_id,
+                    order_id=order.order_id,
+                    seller_id=order.seller_id,
+                    question=question,
+                    respond_by=respond_by,
+                )
+            )
+        await office.give_cases(tx)
+        return await _shown(tx, asked)
+
+    async with office.turn:
+        return await once(str(agent.account_id), contact, status=200)
+
+
+@router.post("/cases/{case_id}/close")
+async def close(case_id: UUID, body: Close, agent: Agent, work: Door, parts: Inside) -> CaseView:
+    """Ends the case, with its outcome."""
+    async with parts.office.turn, work.begin() as tx:
+        await agents.in_turn(tx)
+        case = _readable(await store.lock(tx, case_id), agent)
+        order = (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None
+        closed = domain.close(case, agent.account_id, body.outcome, order.status if order else None)
+        if closed != case:
+            await parts.office.save(tx, closed)
+            await parts.office.say(tx, closed, words.case_closed(body.outcome))
+            await parts.office.give_cases(tx)
+        return await _shown(tx, closed)
+
+
+@router.post("/cases/{case_id}/rate")
+async def rate(case_id: UUID, body: Rate, buyer: Buyer, work: Door) -> CaseView:
+    """Says how it was, 1 to 5, once the case is over. Saying the same again is harmless."""
+    async with work.begin() as tx:
+        rated = domain.rate(_readable(await store.lock(tx, case_id), buyer), body.rating)
+        await store.save(tx, rated)
+        return await _shown(tx, rated)
+
+
+@router.post("/tickets", status_code=201)
+async def get_ticket(person: Either, parts: Inside) -> Ticket:
+    """A one-use ticket for the WebSocket; valid for half a minute."""
+    return await parts.live.tickets.issue(person)
+
+
+@router.websocket("/live")
+async def connect(websocket: WebSocket) -> None:
+    """Messages, cases and places in the queue, live."""
+    parts: Parts = websocket.app.state.parts
+    await attend(parts.live, websocket)
+
+
+def _readable(case: Case | None, person: Identity) -> Case:
+    if case is None or (person.role != "agent" and case.buyer_id != person.account_id):
+        raise NotFound("There is no such case.")
+    return case
+
+
+async def _shown(tx: Transaction, case: Case | None) -> CaseView:
+    if case is None:
+        raise NotFound("The case has ended just now.")
+    return (await show(tx, [case]))[0]
+
+
+async def _duty(tx: Transaction, agent: Identity, office: Office) -> DutyView:
+    duty = await agents.duty(tx, agent.account_id)
+    return DutyView(
+        on=duty.on,
+        load=duty.load,
+        most=office.most,
+        waiting=await store.waiting(tx),
+        agents_on_duty=len(await agents.on_duty(tx)),
+    )

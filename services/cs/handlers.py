@@ -1,0 +1,193 @@
+"""What `cs` does about what it hears, and about the deadlines that it has set."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from contracts.accounts import AccountRegistered
+from contracts.chat import SellerReplied
+from contracts.orders import (
+    OrderCancelled,
+    OrderCancelRejected,
+    OrderCancelRequested,
+    OrderDelivered,
+    OrderPacked,
+    OrderPaid,
+    OrderPlaced,
+    OrderShipped,
+    RequesterRole,
+)
+from contracts.refunds import RefundDelayed, RefundIssued
+from contracts.words import Channel
+from runtime.deadlines import DeadlineHandler
+from runtime.events import Event
+from runtime.inbox import Handlers
+from runtime.story import new_id
+from runtime.work import Transaction
+from services.cs import domain, store, words
+from services.cs.domain import Case, OrderStatus, SellerDid, State
+from services.cs.office import SELLER_SILENT, SETTLED, Office
+
+Act = Callable[[Office, Transaction, Any], Awaitable[None]]
+Fire = Callable[[Office, Transaction, str], Awaitable[Sequence[Event]]]
+
+NOTE = "Penjual tidak menjawab layanan pelanggan dalam 24 jam."
+
+
+async def remember_account(office: Office, tx: Transaction, account: AccountRegistered) -> None:
+    """Somebody has a name now."""
+    await store.note_account(tx, account)
+
+
+async def remember_order(office: Office, tx: Transaction, placed: OrderPlaced) -> None:
+    """A buyer has an order, which can be handed over in a case."""
+    await store.note_order(tx, placed, tx.sequence)
+
+
+async def note_paid(office: Office, tx: Transaction, paid: OrderPaid) -> None:
+    """The order is paid for."""
+    await store.note_status(tx, paid.order_id, OrderStatus.PROCESSING, tx.sequence)
+
+
+async def note_delivered(office: Office, tx: Transaction, delivered: OrderDelivered) -> None:
+    """The order has arrived."""
+    await store.note_status(tx, delivered.order_id, OrderStatus.DELIVERED, tx.sequence)
+
+
+async def order_packed(office: Office, tx: Transaction, packed: OrderPacked) -> None:
+    """The seller processes the order: nothing is cancelled for silence (A)."""
+    await store.note_status(tx, packed.order_id, OrderStatus.PACKED, tx.sequence)
+    await _seller_acted(office, tx, await store.lock_about(tx, packed.order_id), packed.order_id, SellerDid.PACKED)
+
+
+async def order_shipped(office: Office, tx: Transaction, shipped: OrderShipped) -> None:
+    """The seller has shipped the order: nothing is cancelled for silence (A)."""
+    await store.note_status(tx, shipped.order_id, OrderStatus.SHIPPED, tx.sequence)
+    await _seller_acted(office, tx, await store.lock_about(tx, shipped.order_id), shipped.order_id, SellerDid.SHIPPED)
+
+
+async def seller_replied(office: Office, tx: Transaction, reply: SellerReplied) -> None:
+    """The seller has answered customer service: nothing is cancelled for silence (A)."""
+    case = await store.lock(tx, reply.case_id)
+    await _seller_acted(office, tx, [case] if case else [], reply.order_id, SellerDid.REPLIED)
+
+
+async def _seller_acted(
+    office: Office, tx: Transaction, cases: Sequence[Case], order_id: UUID, deed: SellerDid
+) -> None:
+    assert tx.heard is not None
+    for case in cases:
+        if returned := domain.seller_acted(case, order_id, tx.heard.time):
+            await office.call_off(tx, case)
+            await office.save(tx, returned)
+            await office.say(tx, returned, words.called_off(deed, order_id))
+        elif case.order_id == order_id and case.state in (State.AWAITING_SELLER, State.CANCELLING):
+            await office.say(tx, case, words.too_late(deed, order_id))
+
+
+async def order_cancelled(office: Office, tx: Transaction, cancelled: OrderCancelled) -> None:
+    """The order is cancelled, through whichever channel: a case that waited for its seller is resolved."""
+    await store.note_status(tx, cancelled.order_id, OrderStatus.CANCELLED, tx.sequence)
+    for case in await store.lock_about(tx, cancelled.order_id):
+        ours = case.cancellation_id == cancelled.cancellation_id
+        await office.say(tx, case, words.order_cancelled(cancelled, ours=ours))
+        if resolved := domain.order_cancelled(case):
+            await office.save(tx, resolved)
+
+
+async def cancel_rejected(office: Office, tx: Transaction, rejected: OrderCancelRejected) -> None:
+    """`orders` does not cancel what this asked it to: the case says why, and goes back to its agent."""
+    for case in await store.lock_about(tx, rejected.order_id):
+        if case.cancellation_id != rejected.cancellation_id:
+            continue
+        await office.say(tx, case, words.cancel_rejected(rejected.order_id, rejected.code, rejected.detail))
+        if changed := domain.rejected(case, rejected.cancellation_id, rejected.code):
+            await office.save(tx, changed)
+
+
+async def refund_issued(office: Office, tx: Transaction, issued: RefundIssued) -> None:
+    """The money has arrived: the case says where."""
+    for case in await store.lock_about(tx, issued.order_id):
+        if await store.refund_issued(tx, case.case_id, tx.sequence):
+            await office.say(tx, case, words.refund_issued(issued))
+
+
+async def refund_delayed(office: Office, tx: Transaction, delayed: RefundDelayed) -> None:
+    """The money is late: the case says so, once."""
+    for case in await store.lock_about(tx, delayed.order_id):
+        if await store.refund_delayed(tx, case.case_id, tx.sequence, delayed.refund_id):
+            await office.say(tx, case, words.refund_delayed(delayed))
+
+
+async def seller_silent(office: Office, tx: Transaction, case_id: str) -> Sequence[Event]:
+    """24 hours without an answer: the order is to be cancelled (A), unless there was one that is still on its way."""
+    case = await store.lock(tx, UUID(case_id))
+    if case is None or (silent := domain.run_out(case)) is None:
+        return []
+    await office.save(tx, silent)
+    await store.begin_settling(tx, case.case_id, office.settling)
+    await tx.schedule(SETTLED, case_id, office.settling)
+    await office.say(tx, silent, words.SELLER_SILENT)
+    return []
+
+
+async def settled(office: Office, tx: Transaction, case_id: str) -> Sequence[Event]:
+    """Nothing from within the 24 hours was on its way: `orders` is asked to cancel."""
+    case = await store.lock(tx, UUID(case_id))
+    if case is None or (asking := domain.request_cancellation(case, new_id())) is None:
+        return []
+    assert case.respond_by is not None
+    assert case.order_id is not None
+    assert asking.cancellation_id is not None
+    if not office.flight.is_steady or not await store.has_settled(tx, case, office.settling):
+        await tx.schedule(SETTLED, case_id, office.settling)
+        return []
+    await office.save(tx, asking)
+    return [
+        OrderCancelRequested(
+            cancellation_id=asking.cancellation_id,
+            order_id=case.order_id,
+            channel=Channel.CS,
+            requested_by=None,
+            role=RequesterRole.SYSTEM,
+            note=NOTE,
+        )
+    ]
+
+
+DEADLINES: Mapping[str, Fire] = {
+    SELLER_SILENT: seller_silent,
+    SETTLED: settled,
+}
+
+HANDLERS: Mapping[type[Event], Act] = {
+    AccountRegistered: remember_account,
+    OrderPlaced: remember_order,
+    OrderPaid: note_paid,
+    OrderPacked: order_packed,
+    OrderShipped: order_shipped,
+    OrderDelivered: note_delivered,
+    OrderCancelled: order_cancelled,
+    OrderCancelRejected: cancel_rejected,
+    RefundIssued: refund_issued,
+    RefundDelayed: refund_delayed,
+    SellerReplied: seller_replied,
+}
+
+
+def handlers(office: Office) -> Handlers:
+    """The table for this office: what they publish belongs to the story of its case."""
+
+    async def handle(act: Act, tx: Transaction, event: Event) -> list[Event]:
+        assert tx.heard is not None
+        await store.note_heard(tx, tx.heard.time, office.settling)
+        await act(office, tx, event)
+        return []
+
+    return {event: partial(handle, act) for event, act in HANDLERS.items()}
+
+
+def deadlines(office: Office) -> Mapping[str, DeadlineHandler]:
+    """The deadlines of this office."""
+    return {kind: partial(fire, office) for kind, fire in DEADLINES.items()}

@@ -1,0 +1,62 @@
+"""Puts `cs` together."""
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from contracts.cs import CaseClosed, SellerContacted
+from contracts.orders import OrderCancelRequested
+from runtime.bus import Bus
+from runtime.database import Database
+from runtime.live import Live, origins
+from runtime.redis import connect
+from runtime.service import Description, Service
+from runtime.settings import Environment, Settings
+from runtime.throttle import Throttle
+from services.cs import api
+from services.cs.flight import Flight
+from services.cs.handlers import deadlines, handlers
+from services.cs.live import Cases
+from services.cs.office import Office
+from services.cs.places import Places
+from services.cs.presence import Presence
+from services.cs.rounds import Rounds
+
+MOST_MESSAGES, IN_SECONDS = 30, 10
+"""How much one account may say."""
+
+DESCRIPTION = Description(
+    text="Customer service: the queue, the agents, the cases, and the 24 hours that a silent seller has.",
+    router=api.router,
+    migrations=Path(__file__).parent / "migrations",
+    publishes=(SellerContacted, CaseClosed, OrderCancelRequested),
+)
+"""Its handlers come with the office in which they work."""
+
+
+def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
+    """The service, ready to run."""
+    settling = float(env.get("SETTLING", "2"))
+    flight = Flight(settling)
+    office = Office(flight, most=int(env.get("CASES_PER_AGENT", "3")), settling=timedelta(seconds=settling))
+    description = replace(DESCRIPTION, handlers=handlers(office))
+    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), description)
+    redis = connect(settings.redis_url)
+    live = Live(service.work, redis, Cases(), origins(env))
+    live.attach(service)
+    throttle = Throttle(redis, "cs:messages", MOST_MESSAGES, IN_SECONDS, lambda: live.fanout.away)
+    grace = timedelta(seconds=float(env.get("AGENT_GRACE", "60")))
+    presence = Presence(service.work, office, grace, lambda: live.people)
+    rounds = Rounds(service.work, office)
+    places = Places(service.work, office, live, redis)
+    for kind, fire in deadlines(office).items():
+        service.on_deadline(kind, fire)
+    service.background += [
+        rounds.route,
+        places.run,
+        presence.watch,
+        partial(flight.watch, service.parts["broker"]),
+    ]
+    service.app.state.parts = api.Parts(office, presence, live, throttle)
+    return service

@@ -1,0 +1,81 @@
+"""What every change of a case brings with it, whoever makes it: messages, live frames, the routing, the one story."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+from contracts.cs import CaseClosed
+from runtime.story import Story, current, telling
+from runtime.work import Transaction
+from services.cs import agents, frames, store
+from services.cs.domain import OVER, Case
+from services.cs.flight import Flight
+from services.cs.words import AGENT_LEFT, Phrase
+
+SELLER_SILENT = "seller_silent"
+"""The deadline at which the seller's 24 hours are over (A)."""
+SETTLED = "settled"
+"""The deadline at which no event from within the 24 hours is on its way any more."""
+
+
+class Office:
+    """Where cases are kept. `most` is the number of cases that an agent has at hand at the most, `settling` the real
+    time that is left for events in flight when the 24 hours are over."""
+
+    def __init__(self, flight: Flight, *, most: int, settling: timedelta) -> None:
+        self.flight = flight
+        self.most = most
+        self.settling = settling
+        self.turn = asyncio.Lock()
+        """Held by those of this process who want their turn (`agents.in_turn`), so that one connection waits for it."""
+        self.came_back = asyncio.Event()
+        """Set when a case is in the queue that perhaps somebody could take."""
+        self.moved = asyncio.Event()
+        """Set when places in the queue, or the number of agents on duty, may be others."""
+
+    @contextmanager
+    def telling(self, case: Case) -> Iterator[None]:
+        """What happens inside the block goes on with the story that began with the case."""
+        story = Story(case.correlation_id, current().causation_id, case.traceparent)
+        with telling(story.caused_by(story.causation_id)):
+            yield
+
+    async def say(self, tx: Transaction, case: Case, words: Phrase | str, sender: UUID | None = None) -> store.Message:
+        """Adds a message to the case."""
+        message = await store.say(tx, case.case_id, words, sender)
+        tx.show_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
+        return message
+
+    async def save(self, tx: Transaction, case: Case) -> None:
+        """Writes the case; one that is over is told of (`CaseClosed`), one that waits for an agent is routed."""
+        await store.save(tx, case)
+        if case.state in OVER and case.outcome is not None:
+            await self.call_off(tx, case)
+            with self.telling(case):
+                tx.publish(CaseClosed(case_id=case.case_id, order_id=case.order_id, outcome=case.outcome))
+        if case.is_queued:
+            tx.after_commit(self.came_back.set)
+            tx.after_commit(self.moved.set)
+        tx.show(frames.people(case), frames.case(case))
+
+    async def call_off(self, tx: Transaction, case: Case) -> None:
+        """Nothing is cancelled for the seller's silence."""
+        await tx.call_off(SELLER_SILENT, str(case.case_id))
+        await tx.call_off(SETTLED, str(case.case_id))
+
+    async def give_cases(self, tx: Transaction) -> None:
+        """Gives waiting cases to agents who have room; to be called `agents.in_turn`, after what changed the queue."""
+        for case, message in await agents.give_cases(tx, self.most):
+            tx.show_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
+            tx.show(frames.people(case), frames.case(case))
+        tx.after_commit(self.moved.set)
+
+    async def send_home(self, tx: Transaction, ids: Sequence[UUID]) -> None:
+        """The agents go off duty; their cases go to others. To be called `agents.in_turn`."""
+        for case in await agents.go_off_duty(tx, ids):
+            await self.say(tx, case, AGENT_LEFT)
+            tx.show([*frames.people(case), *ids], frames.case(case))
+        tx.show(ids, frames.duty(on=False))
+        await self.give_cases(tx)

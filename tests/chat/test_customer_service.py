@@ -1,0 +1,110 @@
+"""Customer service writes to the seller, in the order's thread, and hears of the answer."""
+
+from uuid import uuid4
+
+from contracts.cs import CaseClosed, Outcome
+from tests.chat.house import House, Talk
+
+REPLIED = "SellerReplied"
+
+
+async def test_the_question_stands_in_the_thread(house: House, talk: Talk) -> None:
+    """The seller sees what customer service asks, and until when it waits."""
+    case_id = uuid4()
+    contacted = talk.deal.contacted(case_id, "Apakah pesanan bisa dibatalkan?")
+    await house.hears(contacted)
+    [shown] = await talk.messages()
+    assert (shown["kind"], shown["code"]) == ("system", "seller_contacted")
+    assert "Apakah pesanan bisa dibatalkan?" in shown["text"]
+    assert shown["data"]["case_id"] == str(case_id)
+    assert shown["data"]["question"] == "Apakah pesanan bisa dibatalkan?"
+    assert shown["data"]["respond_by"] == contacted.respond_by.isoformat()
+    assert (await talk.seen(talk.seller))["unread"] == 1
+
+
+async def test_a_thread_is_made_for_the_question(house: House) -> None:
+    """Where buyer and seller have not talked yet, customer service's question opens their thread."""
+    deal = await house.sold()
+    await house.hears(deal.contacted(uuid4()))
+    [thread] = (await deal.seller.get("/chat/threads"))["items"]
+    assert thread["last_message"]["code"] == "seller_contacted"
+    again = await deal.buyer.ask("POST", "/chat/threads", json={"order_id": str(deal.order_id)})
+    assert (again.status_code, again.json()["thread_id"]) == (200, thread["thread_id"])
+
+
+async def test_a_question_heard_before_its_order_waits_for_it(house: House) -> None:
+    """`cs` may be heard before `orders`: as soon as the order's people are known, the seller is asked."""
+    deal = house.deal()
+    await house.hears(deal.contacted(uuid4()))
+    assert (await deal.seller.get("/chat/threads"))["items"] == []
+    await house.hears(deal.placed())
+    [thread] = (await deal.seller.get("/chat/threads"))["items"]
+    assert thread["last_message"]["code"] == "seller_contacted"
+
+
+async def test_the_sellers_answer_is_told_once(house: House, talk: Talk) -> None:
+    """The first text of the seller after the question tells `cs`; the buyer's, and further ones, do not."""
+    case_id, order_id = uuid4(), str(talk.deal.order_id)
+    await talk.write(talk.seller, "Sebelum ditanya")
+    await house.hears(talk.deal.contacted(case_id))
+    await talk.write(talk.buyer)
+    assert house.ears.names(order_id) == []
+    await talk.write(talk.seller, "Sedang kami siapkan")
+    replied = await house.ears.hear(order_id, REPLIED)
+    assert replied["data"] == {
+        "case_id": str(case_id),
+        "order_id": order_id,
+        "seller_id": str(talk.seller.account_id),
+    }
+    await talk.write(talk.seller, "Besok dikirim")
+    await talk.seller.post(f"{talk.path}/cancel", status=202)  # whatever comes next on this subject
+    await house.ears.hear(order_id, "OrderCancelRequested")
+    assert house.ears.names(order_id).count(REPLIED) == 1
+
+
+async def test_a_guide_is_no_answer_to_customer_service(house: House, talk: Talk) -> None:
+    """The guide answers the buyer; customer service waits for words."""
+    await talk.write(talk.buyer)
+    await house.hears(talk.deal.contacted(uuid4()))
+    await talk.seller.post(f"{talk.path}/guide", status=201)
+    await talk.seller.post(f"{talk.path}/cancel", status=202)
+    await house.ears.hear(str(talk.deal.order_id), "OrderCancelRequested")
+    assert REPLIED not in house.ears.names(str(talk.deal.order_id))
+
+
+async def test_every_open_case_is_answered(house: House, talk: Talk) -> None:
+    """When two cases ask about one order, one answer answers both; a new question needs a new answer."""
+    first, second, order_id = uuid4(), uuid4(), str(talk.deal.order_id)
+    await house.hears(talk.deal.contacted(first), talk.deal.contacted(second))
+    await talk.write(talk.seller)
+    await house.ears.hear(order_id, REPLIED, times=2)
+    assert {heard["data"]["case_id"] for heard in house.ears.events[order_id]} == {str(first), str(second)}
+    await house.hears(talk.deal.contacted(first, "Kapan tepatnya?"))
+    await talk.write(talk.seller)
+    assert (await house.ears.hear(order_id, REPLIED, times=3))["data"]["case_id"] == str(first)
+
+
+async def test_a_closed_case_waits_for_nobody(house: House, talk: Talk) -> None:
+    """Once the case is closed the thread says so, and what the seller writes is no answer any more."""
+    case_id = uuid4()
+    await house.hears(talk.deal.contacted(case_id), talk.deal.closed(case_id, Outcome.WITHDRAWN))
+    shown = (await talk.messages())[-1]
+    assert (shown["code"], shown["data"]) == ("case_closed", {"case_id": str(case_id), "outcome": "withdrawn"})
+    await talk.write(talk.seller)
+    await talk.seller.post(f"{talk.path}/cancel", status=202)
+    await house.ears.hear(str(talk.deal.order_id), "OrderCancelRequested")
+    assert REPLIED not in house.ears.names(str(talk.deal.order_id))
+
+
+async def test_a_case_without_a_question_is_not_the_threads_business(house: House, talk: Talk) -> None:
+    """A case in which the seller was never asked is closed without a word; so is one without an order."""
+    await house.hears(talk.deal.closed(uuid4()))
+    await house.hears(CaseClosed(case_id=uuid4(), order_id=None, outcome=Outcome.ANSWERED))
+    assert await talk.messages() == []
+
+
+async def test_a_case_closed_before_its_question_came_is_closed(house: House, talk: Talk) -> None:
+    """A question that arrives after the end of its case is not asked any more."""
+    case_id = uuid4()
+    await house.hears(talk.deal.closed(case_id), talk.deal.contacted(case_id))
+    assert await talk.messages() == []

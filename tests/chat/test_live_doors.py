@@ -1,0 +1,199 @@
+"""Who gets a socket, and who loses it."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import pytest
+from starlette.datastructures import Headers
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from batalkan.keys import Keys
+from runtime import attend, sockets
+from runtime.auth import Identity
+from runtime.settings import Environment
+from runtime.tickets import ForeignOrigin, Tickets, check_origin, origins
+from tests.chat.client import address, listening, ticket
+from tests.chat.house import House, Talk, replicas
+from tests.orders.people import assert_problem
+
+
+async def refusal(url: str, **more: Any) -> tuple[int, str]:
+    """Status and code with which a handshake is refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(url, proxy=None, **more):
+            pass
+    response = refused.value.response
+    assert response.headers["content-type"] == "application/problem+json"
+    code = response.body.decode().partition('"code":"')[2].partition('"')[0]
+    return response.status_code, code
+
+
+async def test_a_ticket_opens_one_socket(talk: Talk, origin: str) -> None:
+    """A ticket that was used is worth nothing, also to two who use it at once."""
+    once = await ticket(talk.buyer, origin)
+    async with connect(address(origin, once), proxy=None):
+        assert await refusal(address(origin, once)) == (403, "ticket_refused")
+    twice = await ticket(talk.buyer, origin)
+    both = await asyncio.gather(
+        *(connect(address(origin, twice), proxy=None) for _ in range(2)), return_exceptions=True
+    )
+    opened = [one for one in both if not isinstance(one, BaseException)]
+    assert len(opened) == 1
+    await opened[0].close()
+
+
+@pytest.mark.parametrize("made_up", ["", "x", "A" * 43, "*" * 43, "../../x", "%00"])
+async def test_a_made_up_ticket_opens_nothing(origin: str, made_up: str) -> None:
+    """Neither a missing ticket nor a guessed one is let in."""
+    assert await refusal(address(origin, made_up)) == (403, "ticket_refused")
+
+
+async def test_a_ticket_expires(house: House, talk: Talk, origin: str) -> None:
+    """Thirty seconds after it was made a ticket is worth nothing; the store counts them."""
+    answer = await talk.buyer.post("/chat/tickets", status=201)
+    assert answer["expires_in"] == 30
+    redis = house.service.app.state.live.redis
+    key = f"chat:ticket:{answer['ticket']}"
+    assert 28 <= await redis.ttl(key) <= 30
+    await redis.pexpire(key, 1)
+    while await redis.exists(key):
+        await asyncio.sleep(0.001)
+    assert await refusal(address(origin, answer["ticket"])) == (403, "ticket_refused")
+
+
+async def test_a_ticket_of_another_service_opens_nothing(house: House, talk: Talk, origin: str) -> None:
+    """Each service has tickets of its own, also where they share a Redis."""
+    live = house.service.app.state.live
+    person = Identity(UUID(int=1), "buyer", "app")
+    foreign = (await Tickets(live.redis, "cs").issue(person)).ticket
+    assert await refusal(address(origin, foreign)) == (403, "ticket_refused")
+
+
+ALLOWED = ["http://127.0.0.1:8080", "http://LOCALHOST:8080", "same", None]
+FOREIGN = ["https://evil.example", "null", "http://127.0.0.1:8080.evil.example", "http://127.0.0.1", "", "x"]
+
+
+@pytest.mark.parametrize("page", ALLOWED)
+async def test_known_origins_may_connect(talk: Talk, origin: str, page: str | None) -> None:
+    """Pages of the origins in ORIGINS, pages of our own host, and clients that are no browsers are let in."""
+    headers = {} if page is None else {"Origin": f"http://{origin}" if page == "same" else page}
+    url = address(origin, await ticket(talk.buyer, origin))
+    async with connect(url, proxy=None, additional_headers=headers):
+        pass
+
+
+@pytest.mark.parametrize("page", FOREIGN)
+async def test_foreign_origins_may_not(talk: Talk, origin: str, page: str) -> None:
+    """A page of another site is refused, and does not use up the ticket."""
+    url = address(origin, await ticket(talk.buyer, origin))
+    assert await refusal(url, additional_headers={"Origin": page}) == (403, "foreign_origin")
+    async with connect(url, proxy=None):
+        pass
+
+
+def test_origins_are_a_setting() -> None:
+    """ORIGINS names the pages that may connect, separated by commas."""
+    allowed = origins(Environment({"ORIGINS": "https://a.example, https://b.example/"}))
+    for page in ("https://a.example", "https://b.example"):
+        check_origin(Headers({"origin": page, "host": "x"}), allowed)
+    with pytest.raises(ForeignOrigin):
+        check_origin(Headers({"origin": "http://127.0.0.1:8080", "host": "x"}), allowed)
+
+
+async def test_a_frame_that_is_too_large_ends_the_connection(talk: Talk, origin: str) -> None:
+    """A frame has at most 16 KiB; with more the socket is closed with 1009."""
+    async with listening(talk.buyer, origin) as buyer:
+        await buyer.socket.send('{"type": "ping"}'.ljust(16 * 1024))
+        await buyer.until(lambda one: len(one.of("pong")) == 2)
+        await buyer.socket.send('{"type": "ping"}'.ljust(16 * 1024 + 1))
+        assert await buyer.closed() == 1009
+
+
+async def test_a_socket_lives_no_longer_than_a_token(talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a quarter of an hour the client must show again who it is; nothing is lost by it."""
+    monkeypatch.setattr(attend, "LIFETIME", 0.2)
+    async with listening(talk.buyer, origin) as buyer:
+        await talk.write(talk.buyer)
+        assert await buyer.closed() == sockets.RENEW
+    monkeypatch.undo()
+    async with listening(talk.buyer, origin, {talk.thread_id: 0}) as buyer:
+        await buyer.has(talk.thread_id, 1)
+
+
+async def test_one_account_has_so_many_sockets(talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More sockets than anybody needs are refused; one that is closed makes room."""
+    monkeypatch.setattr(attend, "PER_PERSON", 1)
+    async with listening(talk.buyer, origin):
+        url = address(origin, await ticket(talk.buyer, origin))
+        assert await refusal(url) == (429, "too_many_sockets")
+
+
+async def test_a_slow_reader_is_dropped_and_resumes(
+    house: House, talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes nothing while hundreds of frames come in is let go; the others notice nothing, and nothing is lost."""
+    monkeypatch.setattr(sockets, "CLOSING", 0.05)
+    live = house.service.app.state.live
+    frame = '{"type":"thread","x":"' + "x" * 200_000 + '"}'
+    url = address(origin, await ticket(talk.seller, origin))
+    async with (
+        listening(talk.buyer, origin) as buyer,
+        connect(url, proxy=None, compression=None, max_queue=1, close_timeout=0.1) as slow,
+    ):
+        async with asyncio.timeout(10):
+            while talk.seller.account_id in live.people:  # it never reads
+                live.tell([talk.seller.account_id], frame)
+                await asyncio.sleep(0)
+        await talk.write(talk.seller)
+        await buyer.has(talk.thread_id, 1)
+        slow.transport.abort()
+    async with listening(talk.seller, origin, {talk.thread_id: 0}) as seller:
+        await seller.has(talk.thread_id, 1)
+
+
+async def test_a_reader_that_recovers_is_told_why_it_is_dropped(house: House, talk: Talk, origin: str) -> None:
+    """A slow reader that goes on reading in time finds the close code 4008 behind what was sent before."""
+    live = house.service.app.state.live
+    frame = '{"type":"thread","x":"' + "x" * 200_000 + '"}'
+    url = address(origin, await ticket(talk.seller, origin))
+    async with connect(url, proxy=None, compression=None, max_queue=1) as slow:
+        [socket] = live.presence.here[talk.seller.account_id]
+        async with asyncio.timeout(10):
+            while socket.code is None:
+                live.tell([talk.seller.account_id], frame)
+                await asyncio.sleep(0)
+            with suppress(ConnectionClosed):
+                while True:
+                    await slow.recv()
+        assert slow.close_code == sockets.SLOW
+
+
+async def test_tickets_stay_out_of_the_log(talk: Talk, origin: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The server's log names no addresses of sockets, for they hold tickets."""
+    caplog.set_level(logging.INFO)
+    async with listening(talk.buyer, origin):
+        pass
+    await refusal(address(origin, "A" * 43))
+    assert "ticket=" not in caplog.text
+
+
+@pytest.mark.parametrize("redis_url", ["redis://chat:secret@127.0.0.1:1/0"])
+async def test_without_redis_there_are_no_tickets_and_all_else_goes_on(
+    house: House, talk: Talk, keys: Keys, redis_url: str
+) -> None:
+    """A replica without Redis is ready, says so, takes and shows messages, and gives out no tickets."""
+    async with replicas(house, keys, redis_url, count=1) as [away]:
+        buyer = away.same(talk.buyer)
+        started = asyncio.get_running_loop().time()
+        assert_problem(await buyer.ask("POST", "/chat/tickets"), 503, "live_unavailable")
+        assert await refusal(address(away.origin, "A" * 43)) == (503, "live_unavailable")
+        assert asyncio.get_running_loop().time() - started < 2  # a second each, on an idle machine far less
+        ready = await buyer.get("/chat/health/ready")
+        assert (ready["status"], ready["parts"]["redis"]) == ("ready", False)
+        await buyer.post(f"{talk.path}/messages", {"text": "Halo"}, 201)
+        assert (await buyer.get("/chat/threads"))["items"][0]["last_seq"] == 1
+    assert (await house.people.passer_by().get("/chat/health/ready"))["parts"]["redis"] is True

@@ -1,0 +1,23 @@
+"""Fixtures of the tests of customer service."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from batalkan.keys import Keys
+from tests.conftest import Databases
+from tests.cs.house import House, open_house
+
+
+@pytest.fixture(scope="package")
+async def shared_house(embedded_databases: Databases, keys: Keys) -> AsyncIterator[House]:
+    """The service, for all tests that need one replica and nothing special; what is due waits for them."""
+    async with embedded_databases.lent() as databases, open_house(databases, keys, fires=False) as house:
+        yield house
+
+
+@pytest.fixture
+async def house(shared_house: House) -> House:
+    """The service, with nobody there yet."""
+    await shared_house.clean()
+    return shared_house

@@ -1,0 +1,182 @@
+"""A case from its opening to its end, by the HTTP interface."""
+
+from uuid import UUID
+
+import pytest
+
+from contracts.accounts import AccountRegistered
+from contracts.orders import OrderShipped
+from contracts.refunds import RefundDelayed, RefundIssued
+from contracts.words import Channel, Destination, Role
+from runtime.story import new_id
+from tests.cs.hearing import cancelled
+from tests.cs.house import House
+
+
+async def test_a_case_is_connected_at_once_when_an_agent_is_free(house: House) -> None:
+    """An agent on duty gets it; the buyer reads who it is."""
+    agent, buyer = house.agent(), house.buyer()
+    for person, role, name in ((agent, Role.AGENT, "Dewi"), (buyer, Role.BUYER, "Budi")):
+        await house.voice.say("accounts", AccountRegistered(account_id=person.account_id, role=role, name=name))
+    await agent.duty()
+    case = await buyer.open_case()
+    assert (case["state"], case["agent_id"], case["position"]) == ("active", str(agent.account_id), None)
+    assert (case["agent_name"], case["buyer_name"]) == ("Dewi", "Budi")
+    messages = (await buyer.get(f"/cs/cases/{case['case_id']}/messages"))["items"]
+    assert [message["text"] for message in messages] == ["Penjual tidak menjawab.", "Dewi bergabung."]
+
+
+async def test_with_nobody_on_duty_a_case_waits_and_says_so(house: House) -> None:
+    """The place in the queue is that of arrival, and the next agent on duty gets the first ones."""
+    buyers = [house.buyer() for _ in range(5)]
+    cases = [await buyer.open_case() for buyer in buyers]
+    assert [case["position"] for case in cases] == [1, 2, 3, 4, 5]
+    assert cases[0]["agents_on_duty"] == 0
+    assert await buyers[0].codes(cases[0]["case_id"]) == ["nobody_on_duty"]
+    agent = house.agent()
+    queue = await agent.get("/cs/cases", state="waiting", limit=2)
+    assert [case["case_id"] for case in queue["items"]] == [case["case_id"] for case in cases[:2]]
+    queue = await agent.get("/cs/cases", state="waiting", cursor=queue["next"])
+    assert [case["position"] for case in queue["items"]] == [3, 4, 5]
+    assert await agent.duty() == {"on": True, "load": 3, "most": 3, "waiting": 2, "agents_on_duty": 1}
+    assert [(await buyer.case(case["case_id"]))["position"] for buyer, case in zip(buyers, cases, strict=True)] == [
+        None,
+        None,
+        None,
+        1,
+        2,
+    ]
+
+
+async def test_a_buyer_has_one_open_case(house: House) -> None:
+    """Asking again gets the same one, also at once; a keyed request that comes again gets its own answer."""
+    buyer = house.buyer()
+    keyed = {"json": {"text": "Halo"}, "headers": {"Idempotency-Key": "k"}}
+    first = await buyer.ask("POST", "/cs/cases", **keyed)
+    assert first.status_code == 201
+    again = await buyer.post("/cs/cases", 200, text="Halo?")
+    assert again["case_id"] == first.json()["case_id"]
+    replayed = await buyer.ask("POST", "/cs/cases", **keyed)
+    assert (replayed.status_code, replayed.json()) == (201, first.json())
+    assert (await buyer.get("/cs/cases"))["items"][0]["last_seq"] == 2
+
+
+async def test_messages_have_numbers_without_gaps(house: House) -> None:
+    """Also while waiting a buyer may write; a client that was away asks for what is behind its last."""
+    buyer = house.buyer()
+    case = await buyer.open_case("satu")
+    path = f"/cs/cases/{case['case_id']}/messages"
+    await buyer.post(path, 201, text="dua")
+    agent = await house.agent_on_duty()
+    await agent.post(path, 201, text="tiga")
+    items = (await buyer.get(path))["items"]
+    assert [(one["seq"], one["text"]) for one in items if one["kind"] == "text"] == [
+        (1, "satu"),
+        (3, "dua"),
+        (5, "tiga"),
+    ]
+    assert [one["seq"] for one in (await agent.get(path, after=3))["items"]] == [4, 5]
+    page = await agent.get(path, limit=2)
+    assert ([one["seq"] for one in page["items"]], page["next"]) == ([1, 2], 2)
+
+
+async def test_the_order_must_be_the_buyers_own(house: House) -> None:
+    """One that is not known, or somebody else's, is not there; the agent then sees how the order stands."""
+    buyer, agent, case_id = await house.active()
+    path = f"/cs/cases/{case_id}/order"
+    foreign, _ = await house.order(house.buyer())
+    for order_id in (foreign, str(new_id())):
+        assert await buyer.refused(path, order_id=order_id) == "not_found"
+    order_id, seller_id = await house.order(buyer)
+    assert await agent.refused(f"/cs/cases/{case_id}/contact-seller") == "no_order"
+    await buyer.post(path, order_id=order_id)
+    await buyer.post(path, order_id=order_id)
+    order = (await agent.case(case_id))["order"]
+    assert (order["status"], order["seller_id"], order["total"]) == ("processing", seller_id, 100)
+    assert (await buyer.codes(case_id)).count("order_handed_over") == 1
+
+
+async def test_the_seller_is_contacted_once_for_an_order(house: House) -> None:
+    """The seller hears the question and the time; a second letter is refused."""
+    case = await house.contacted()
+    heard = await house.ears.hear("SellerContacted", case_id=case.case_id)
+    assert heard["data"]["order_id"] == case.order_id
+    assert heard["data"]["seller_id"] == case.seller_id
+    assert heard["data"]["respond_by"].replace("Z", "+00:00") == case.respond_by.isoformat()
+    assert await case.agent.refused(f"/cs/cases/{case.case_id}/contact-seller") == "already_contacted"
+    assert await case.buyer.refused(f"/cs/cases/{case.case_id}/order", order_id=(await house.order(case.buyer))[0]) == (
+        "wrong_state"
+    )
+    assert (await case.agent.duty())["load"] == 0
+
+
+async def test_an_order_on_its_way_is_not_asked_about(house: House) -> None:
+    """It cannot be cancelled any more (A), nor can one that is cancelled."""
+    buyer, agent, case_id = await house.active()
+    order_id, seller_id = await house.order(buyer)
+    await buyer.post(f"/cs/cases/{case_id}/order", order_id=order_id)
+    shipped = OrderShipped(order_id=UUID(order_id), seller_id=UUID(seller_id), at="2026-03-01T10:00:00Z")
+    await house.voice.say("orders", shipped)
+    assert await agent.refused(f"/cs/cases/{case_id}/contact-seller") == "already_shipped"
+    other, _ = await house.order(buyer)
+    await buyer.post(f"/cs/cases/{case_id}/order", order_id=other)
+    await house.voice.say("orders", cancelled(UUID(other), new_id(), Channel.APP))
+    assert await agent.refused(f"/cs/cases/{case_id}/contact-seller") == "already_cancelled"
+    assert (await buyer.case(case_id))["state"] == "active"
+
+
+async def test_closing_and_rating(house: House) -> None:
+    """The agent ends it with an outcome, the buyer rates it once, and can then open another."""
+    buyer, agent, case_id = await house.active()
+    assert await buyer.refused(f"/cs/cases/{case_id}/rate", rating=5) == "case_not_over"
+    assert await agent.refused(f"/cs/cases/{case_id}/close", outcome="order_cancelled") == "order_not_cancelled"
+    closed = await agent.post(f"/cs/cases/{case_id}/close", outcome="answered")
+    assert (closed["state"], closed["outcome"]) == ("closed", "answered")
+    assert await agent.post(f"/cs/cases/{case_id}/close", outcome="answered") == closed
+    assert await agent.refused(f"/cs/cases/{case_id}/close", outcome="withdrawn") == "case_over"
+    heard = await house.ears.hear("CaseClosed", case_id=case_id)
+    assert heard["data"] == {"case_id": case_id, "order_id": None, "outcome": "answered"}
+    assert heard["correlationid"] == closed["correlation_id"]
+    for text in ("rating", "rating"):
+        assert (await buyer.post(f"/cs/cases/{case_id}/rate", **{text: 4}))["rating"] == 4
+    assert await buyer.refused(f"/cs/cases/{case_id}/rate", rating=5) == "already_rated"
+    assert await buyer.refused(f"/cs/cases/{case_id}/messages", text="Halo") == "case_over"
+    assert (await buyer.open_case())["case_id"] != case_id
+    history = await agent.get("/cs/cases", buyer_id=str(buyer.account_id))
+    assert [case["state"] for case in history["items"]] == ["active", "closed"]
+    assert len((await agent.get("/cs/cases", state="closed"))["items"]) == 1
+
+
+@pytest.mark.parametrize("rating", [0, 6, "5", 4.5, None])
+async def test_a_rating_is_a_number_from_one_to_five(house: House, rating: object) -> None:
+    """Anything else is refused."""
+    assert await house.buyer().refused(f"/cs/cases/{new_id()}/rate", rating=rating) == "invalid_request"
+
+
+async def test_the_refund_is_told_of_in_the_case(house: House) -> None:
+    """Late money is told of once, also when it is late for long, and then where it is; old news is none."""
+    case = await house.contacted()
+    order_id, buyer_id, refund_id = UUID(case.order_id), case.buyer.account_id, new_id()
+    await house.voice.say("orders", cancelled(order_id, new_id(), Channel.CHAT))
+    late = RefundDelayed(
+        refund_id=refund_id,
+        order_id=order_id,
+        buyer_id=buyer_id,
+        destination=Destination.DANA,
+        attempts=1,
+        next_attempt_at="2026-03-01T10:00:00Z",
+    )
+    issued = RefundIssued(
+        refund_id=refund_id,
+        cancellation_id=new_id(),
+        order_id=order_id,
+        buyer_id=buyer_id,
+        amount=100,
+        destination=Destination.DANA,
+    )
+    await house.voice.say("refunds", late)
+    await house.voice.say("refunds", late)
+    await house.voice.say("refunds", issued, twice=True)
+    assert (await case.buyer.codes(case.case_id))[-3:] == ["order_cancelled", "refund_delayed", "refund_issued"]
+    last = (await case.buyer.get(f"/cs/cases/{case.case_id}/messages"))["items"][-1]
+    assert last["data"] == {"refund_id": str(refund_id), "amount": 100, "destination": "dana"}

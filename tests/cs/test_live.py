@@ -1,0 +1,194 @@
+"""Live: places in the queue, cases and messages reach those whom they concern at once."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+
+from runtime.service import Service
+from runtime.websockets import WEBSOCKETS
+from tests.cs.hearing import PATIENCE
+from tests.cs.house import House, eventually
+from tests.cs.people import Json, Person
+
+
+@dataclass
+class Listener:
+    """What one socket was sent."""
+
+    socket: ClientConnection
+    frames: list[Json] = field(default_factory=list)
+    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def of(self, kind: str) -> list[Json]:
+        """The frames of one type."""
+        return [frame for frame in self.frames if frame["type"] == kind]
+
+    async def until(self, happened: Callable[[], Any]) -> None:
+        """Waits until what came is enough."""
+        async with asyncio.timeout(PATIENCE), self.arrived:
+            await self.arrived.wait_for(happened)
+
+    async def messages(self, count: int) -> None:
+        """Waits until so many messages have come."""
+        await self.until(lambda: len(self.of("message")) == count)
+
+    async def echo(self) -> None:
+        """Everything that the service had to say until now has come."""
+        had = len(self.of("pong"))
+        await self.socket.send('{"type": "ping"}')
+        await self.until(lambda: len(self.of("pong")) > had)
+
+    async def listen(self) -> None:
+        """Takes what comes, until the end."""
+        async for text in self.socket:
+            async with self.arrived:
+                self.frames.append(json.loads(text))
+                self.arrived.notify_all()
+
+
+@asynccontextmanager
+async def on_a_port(service: Service) -> AsyncIterator[str]:
+    """The service on a free port."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        config = uvicorn.Config(service.app, log_config=None, access_log=False, lifespan="off", **WEBSOCKETS)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve([listening]))
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture(scope="package")
+async def origin(shared_house: House) -> AsyncIterator[str]:
+    """Where the service listens."""
+    async with on_a_port(shared_house.service) as origin:
+        yield origin
+
+
+@asynccontextmanager
+async def listening(person: Person, origin: str, after: dict[str, int] | None = None) -> AsyncIterator[Listener]:
+    """Connects, says what one has, and takes what comes."""
+    ticket = (await person.post("/cs/tickets", 201))["ticket"]
+    async with connect(f"ws://{origin}/cs/live?ticket={ticket}", proxy=None, compression=None) as websocket:
+        listener = Listener(websocket)
+        task = asyncio.create_task(listener.listen())
+        await websocket.send(json.dumps({"type": "resume", "after": after or {}}))
+        await listener.echo()
+        try:
+            yield listener
+        finally:
+            await websocket.close()
+            await task
+
+
+async def test_places_in_the_queue_are_live(house: House, origin: str) -> None:
+    """Whoever waits sees the place change, then the agent come, without asking; agents see how many wait."""
+    first, second, agent = house.buyer(), house.buyer(), house.agent()
+    await first.open_case()
+    async with listening(second, origin) as live, listening(agent, origin) as desk:
+        case_id = (await second.open_case())["case_id"]
+        await live.until(lambda: [one["position"] for one in live.of("queue")] == [2])
+        house.office.most = 1
+        await agent.duty()
+        await live.until(lambda: [one["position"] for one in live.of("queue")] == [2, 1])
+        await desk.until(lambda: desk.of("queue"))
+        assert (desk.of("queue")[-1]["waiting"], desk.of("queue")[-1]["agents_on_duty"]) == (1, 1)
+        await agent.post(f"/cs/cases/{desk.of('case')[0]['case_id']}/close", outcome="answered")
+        await live.until(lambda: live.of("case"))
+        assert live.of("case")[-1]["agent_id"] == str(agent.account_id)
+        await live.until(lambda: live.of("message")[-1]["message"]["code"] == "agent_joined")
+        assert [one["message"]["seq"] for one in live.of("message")] == [1, 2, 3]
+        assert {one["case_id"] for one in live.of("message")} == {case_id}
+
+
+async def test_both_sides_hear_each_other(house: House, origin: str) -> None:
+    """Messages and the countdown come to the buyer and the agent; nobody else hears anything."""
+    buyer, agent, case_id = await house.active()
+    order_id, _ = await house.order(buyer)
+    others = house.buyer(), house.agent()
+    async with (
+        listening(buyer, origin) as live,
+        listening(agent, origin) as desk,
+        listening(others[0], origin) as stranger,
+        listening(others[1], origin) as colleague,
+    ):
+        await buyer.post(f"/cs/cases/{case_id}/messages", 201, text="Halo")
+        await agent.post(f"/cs/cases/{case_id}/messages", 201, text="Selamat pagi")
+        await buyer.post(f"/cs/cases/{case_id}/order", order_id=order_id)
+        asked = await agent.post(f"/cs/cases/{case_id}/contact-seller")
+        for one in (live, desk):
+            await one.messages(4)
+            assert [frame["message"]["seq"] for frame in one.of("message")] == [3, 4, 5, 6]
+            assert one.of("case")[-1]["state"] == "awaiting_seller"
+            assert one.of("case")[-1]["respond_by"] == asked["respond_by"].replace("Z", "+00:00")
+        for one in (stranger, colleague):
+            await one.echo()
+            assert not one.of("message") + one.of("case")
+
+
+async def test_a_client_that_was_away_misses_nothing(house: House, origin: str) -> None:
+    """It says what it has, and gets the rest, once and in order; so does an agent who reads somebody else's case."""
+    buyer, _, case_id = await house.active()
+    for n in range(5):
+        await buyer.post(f"/cs/cases/{case_id}/messages", 201, text=f"{n}")
+    for person, after in ((buyer, 3), (house.agent(), 0)):
+        async with listening(person, origin, {case_id: after}) as live:
+            await live.messages(7 - after)
+            assert [one["message"]["seq"] for one in live.of("message")] == list(range(after + 1, 8))
+
+
+async def test_nobody_resumes_a_foreign_case(house: House, origin: str) -> None:
+    """It is not there for another buyer."""
+    _, _, case_id = await house.active()
+    async with listening(house.buyer(), origin, {case_id: 0}) as live:
+        assert [one["code"] for one in live.of("error")] == ["not_found"]
+        assert not live.of("message")
+
+
+async def test_a_used_ticket_and_a_foreign_page_are_refused(house: House, origin: str) -> None:
+    """A ticket is worth one socket; pages of other sites get none."""
+    buyer = house.buyer()
+    ticket = (await buyer.post("/cs/tickets", 201))["ticket"]
+    url = f"ws://{origin}/cs/live?ticket="
+    with pytest.raises(InvalidStatus, match="403"):
+        async with connect(url + ticket, proxy=None, origin="http://evil.example"):  # type: ignore[arg-type]
+            pass
+    async with connect(url + ticket, proxy=None):
+        pass
+    for used in (ticket, "", "A" * 43):
+        with pytest.raises(InvalidStatus, match="403"):
+            async with connect(url + used, proxy=None):
+                pass
+
+
+async def test_an_agent_who_is_connected_stays_on_duty(house: House, origin: str) -> None:
+    """A live connection is enough, however long nothing is asked; when it is gone for too long, so is the agent."""
+    agent = await house.agent_on_duty()
+    house.parts.presence._judges_from = 0
+    case_id = (await house.buyer().open_case())["case_id"]
+    async with listening(agent, origin):
+        await house.parts.presence.look()
+        await house.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
+        await house.parts.presence.look()
+        assert await house.fetch("select on_duty from agents") == [True]
+    await eventually(lambda: _here(house), lambda here: not here)
+    await house.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
+    await house.parts.presence.look()
+    assert await house.fetch("select on_duty from agents") == [False]
+    assert await house.fetch("select state from cases where case_id = $1", case_id) == ["waiting"]
+
+
+async def _here(house: House) -> list[Any]:
+    return list(house.parts.live.people)

@@ -1,0 +1,90 @@
+"""The service goes down and comes back: nothing is lost, nothing happens twice, nobody is wronged."""
+
+import asyncio
+from collections import Counter
+
+import asyncpg
+import pytest
+
+from batalkan.keys import Keys
+from runtime import deadlines
+from services.cs.office import SELLER_SILENT
+from tests.conftest import Databases
+from tests.cs.house import HOUR, MIGRATIONS, eventually, open_house
+
+DUE = """
+insert into cases (case_id, buyer_id, state, agent_id, order_id, contacted, respond_by, opened_at, spoken_at,
+                   correlation_id, traceparent)
+select gen_random_uuid(), gen_random_uuid(), 'awaiting_seller', gen_random_uuid(), o, array[o], clock_now(),
+       clock_now(), clock_now(), gen_random_uuid(), '00-' || repeat('a', 32) || '-' || repeat('b', 16) || '-01'
+from (select gen_random_uuid() as o from generate_series(1, $1)) as orders
+"""
+DEADLINES = """
+insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent)
+select $1, case_id::text, respond_by, correlation_id, correlation_id, traceparent from cases
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is looked for often, so that nobody waits for that."""
+    monkeypatch.setattr(deadlines, "POLL", 0.02)
+
+
+async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases: Databases, keys: Keys) -> None:
+    """At the start the deadlines are overdue and fire at once; the seller's answer from the 23rd hour is still in the
+    queue, and is heard before anything is cancelled. The silence of the other seller has its end."""
+    async with embedded_databases.lent() as databases:
+        url = await databases.fresh("cs", MIGRATIONS)
+        async with open_house(databases, keys, url=url) as house:
+            saved, lost = await house.contacted(), await house.contacted()
+            told = (await lost.buyer.case(lost.case_id))["correlation_id"]
+        connection = await asyncpg.connect(url)
+        await connection.execute("update clock set shift = interval '30 hours'")
+        await connection.close()
+        answer = house.voice.say("chat", house.reply(saved), at=saved.respond_by - HOUR)
+        waiting = asyncio.create_task(answer)
+        async with open_house(databases, keys, url=url, voice=house.voice) as later:
+            request = await later.ears.hear("OrderCancelRequested", order_id=lost.order_id)
+            await later.becomes(saved.case_id, "seller_replied")
+            await later.becomes(lost.case_id, "resolved")
+            assert not later.ears.about("OrderCancelRequested", order_id=saved.order_id)
+            assert request["correlationid"] == told
+        await waiting
+
+
+async def test_cases_and_agents_are_there_after_a_restart(embedded_databases: Databases, keys: Keys) -> None:
+    """Who is with whom, who waits and in which order stands in the database alone."""
+    async with embedded_databases.lent() as databases:
+        url = await databases.fresh("cs", MIGRATIONS)
+        async with open_house(databases, keys, url=url) as house:
+            agent = await house.agent_on_duty()
+            cases = [await house.buyer().open_case() for _ in range(5)]
+            before = await house.fetch("select case_id, state, agent_id, arrived from cases order by arrived")
+        async with open_house(databases, keys, url=url, voice=house.voice) as later:
+            assert await later.fetch("select case_id, state, agent_id, arrived from cases order by arrived") == before
+            again = later.people.person("agent", agent.account_id, later.https[0])
+            await again.post(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
+            assert (await again.case(cases[3]["case_id"]))["agent_id"] == str(agent.account_id)
+
+
+@pytest.mark.parametrize("many", [150, pytest.param(10_000, marks=pytest.mark.servers)])
+async def test_deadlines_due_at_the_same_moment_fire_once_each(
+    embedded_databases: Databases, keys: Keys, many: int
+) -> None:
+    """Three replicas look at the same time, one dies in the middle: every order is asked to be cancelled once."""
+    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as house:
+        house.ears.answers = False
+        async with house.service.work.begin() as tx:
+            await tx.connection.execute(DUE, many)
+            await tx.connection.execute(DEADLINES, SELLER_SILENT)
+        await eventually(lambda: house.fetch("select count(*) from cases where state <> 'awaiting_seller'"), any)
+        await house.lives[-1].aclose()
+        async with asyncio.timeout(90):
+            while len(house.ears.about("OrderCancelRequested")) < many:
+                await asyncio.sleep(0.02)
+        asked = Counter(event["subject"] for event in house.ears.about("OrderCancelRequested"))
+        assert len(asked) == many
+        assert set(asked.values()) == {1}
+        assert await house.fetch("select count(*) from deadlines") == [0]
+        assert await house.fetch("select count(*) from cases where cancellation_id is null") == [0]

@@ -1,0 +1,184 @@
+"""Who gets which case, with several replicas at once and agents who come and go."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from batalkan.keys import Keys
+from tests.conftest import Databases
+from tests.cs.house import House, eventually, open_house
+from tests.cs.people import Person
+
+MOST = 3
+
+WATCH = (
+    "create table seen (n bigint generated always as identity, tx bigint default txid_current(), case_id uuid, "
+    "arrived bigint, was uuid, agent_id uuid, old_state text, state text)",
+    "create function see() returns trigger language plpgsql as $$ begin "
+    "insert into seen (case_id, arrived, was, agent_id, old_state, state) values "
+    "(new.case_id, new.arrived, case when tg_op = 'UPDATE' then old.agent_id end, new.agent_id, "
+    "case when tg_op = 'UPDATE' then old.state end, new.state); return null; end $$",
+    "create trigger see after insert or update of agent_id, state on cases for each row execute function see()",
+)
+"""Writes down every change of a case, in the transaction that makes it."""
+
+
+@pytest.fixture
+async def replicas(embedded_databases: Databases, keys: Keys) -> AsyncIterator[House]:
+    """Three replicas of the service, whose every step is written down."""
+    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as house:
+        for statement in WATCH:
+            await house.fetch(statement)
+        yield house
+
+
+def check(steps: list[Any]) -> None:
+    """Nobody ever had too many cases or another's, and whenever some were given, they were the first in line."""
+    line: dict[str, int] = {}
+    desks: dict[str, set[str]] = defaultdict(set)
+    given: dict[int, list[int]] = defaultdict(list)
+    last_tx = None
+    for tx, case_id, arrived, was, agent_id, state in [*steps, (None, *(None,) * 5)]:
+        if tx != last_tx and last_tx is not None and given[last_tx]:
+            assert not line or min(line.values()) > max(given[last_tx]), "the order of arrival"
+        last_tx = tx
+        if tx is None:
+            return
+        if was is not None and case_id in desks[was] and (agent_id != was or state not in ("active", "seller_replied")):
+            desks[was].remove(case_id)
+        if agent_id is None:
+            line[case_id] = arrived
+        elif state in ("active", "seller_replied") and case_id not in desks[agent_id]:
+            assert not any(case_id in desk for desk in desks.values()), "with one agent"
+            desks[agent_id].add(case_id)
+            given[tx].append(line.pop(case_id))
+            assert len(desks[agent_id]) <= MOST, "over the limit"
+
+
+@pytest.mark.parametrize(("agents", "buyers"), [(8, 60), pytest.param(20, 300, marks=pytest.mark.servers)])
+async def test_every_case_is_with_one_agent_in_the_order_of_arrival(replicas: House, agents: int, buyers: int) -> None:
+    """Agents come and go as they like at three replicas, buyers keep coming: nothing is lost, nothing is double."""
+    chance = random.Random(agents)
+    over = asyncio.Event()
+
+    async def buy() -> None:
+        buyer = replicas.people.person("buyer", http=chance.choice(replicas.https))
+        await asyncio.sleep(chance.random() * buyers / 100)
+        await buyer.open_case()
+
+    async def work() -> None:
+        agent = replicas.people.person("agent", http=chance.choice(replicas.https))
+        while not over.is_set():
+            await agent.duty()
+            for _ in range(chance.randrange(4)):
+                await serve(agent)
+            if chance.random() < 0.3:
+                await agent.duty(False)
+            await asyncio.sleep(0.02)
+
+    async def serve(agent: Person) -> None:
+        for case in (await agent.get("/cs/cases", state="active", limit=MOST))["items"]:
+            if chance.random() < 0.6:
+                answer = await agent.ask("POST", f"/cs/cases/{case['case_id']}/close", json={"outcome": "answered"})
+                assert answer.status_code == 200 or answer.json()["code"] == "not_your_case"
+
+    async def closed() -> int:
+        return int((await replicas.fetch("select count(*) from cases where state = 'closed'"))[0])
+
+    working = [asyncio.create_task(work()) for _ in range(agents)]
+    try:
+        await asyncio.gather(*(buy() for _ in range(buyers)))
+        async with asyncio.timeout(60):
+            while await closed() < buyers:
+                await asyncio.sleep(0.02)
+    finally:
+        over.set()
+        await asyncio.gather(*working)
+    check(await replicas.fetch("select tx, case_id, arrived, was, agent_id, state from seen order by n"))
+
+
+async def test_the_least_busy_agent_gets_the_next_case(house: House) -> None:
+    """And among equals, whoever has waited longest."""
+    first, second = await house.agent_on_duty(), await house.agent_on_duty()
+    got = [(await house.buyer().open_case())["agent_id"] for _ in range(7)]
+    one, other = str(first.account_id), str(second.account_id)
+    assert set(got[:2]) == set(got[2:4]) == set(got[4:6]) == {one, other}
+    assert got[6] is None
+
+
+async def test_an_agent_who_goes_off_duty_keeps_nothing(house: House) -> None:
+    """The cases go to others, in the order in which they arrived, before newer ones."""
+    leaving = await house.agent_on_duty()
+    cases = [(await house.buyer().open_case())["case_id"] for _ in range(5)]
+    await leaving.duty(False)
+    queue = (await leaving.get("/cs/cases", state="waiting"))["items"]
+    assert [case["case_id"] for case in queue] == cases
+    other = await house.agent_on_duty()
+    held = (await other.get("/cs/cases", state="active"))["items"]
+    assert sorted(case["case_id"] for case in held) == sorted(cases[:3])
+    assert (await leaving.get("/cs/cases"))["items"] == []
+
+
+async def test_closing_and_contacting_make_room(house: House) -> None:
+    """The next in line is connected at once."""
+    agent = await house.agent_on_duty()
+    buyers = [house.buyer() for _ in range(5)]
+    cases = [await buyer.open_case() for buyer in buyers]
+    await agent.post(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
+    assert (await buyers[3].case(cases[3]["case_id"]))["state"] == "active"
+    order_id, _ = await house.order(buyers[1])
+    await buyers[1].post(f"/cs/cases/{cases[1]['case_id']}/order", order_id=order_id)
+    await agent.post(f"/cs/cases/{cases[1]['case_id']}/contact-seller")
+    assert (await buyers[4].case(cases[4]["case_id"]))["state"] == "active"
+
+
+@pytest.mark.parametrize("room", [True, False])
+async def test_a_case_comes_back_to_its_agent_if_there_is_room(house: House, room: bool) -> None:
+    """Otherwise to whoever has; and if nobody has, it stands in front of those who came later."""
+    case = await house.contacted()
+    for _ in range(2 if room else 3):
+        await house.buyer().open_case()
+    newer = house.buyer()
+    if not room:
+        await newer.open_case()
+    await house.voice.say("chat", house.reply(case))
+    if room:
+        await eventually(lambda: case.buyer.case(case.case_id), lambda one: one["agent_id"] is not None)
+        assert (await case.buyer.case(case.case_id))["agent_id"] == str(case.agent.account_id)
+    else:
+        shown = await case.buyer.case(case.case_id)
+        assert (shown["state"], shown["agent_id"], shown["position"]) == ("seller_replied", None, 1)
+        other = await house.agent_on_duty()
+        assert (await case.buyer.case(case.case_id))["agent_id"] == str(other.account_id)
+
+
+async def test_an_agent_who_is_gone_for_too_long_is_off_duty(house: House) -> None:
+    """By the real time of the database; somebody who was seen in time stays, also when the clock is moved."""
+    gone, there = await house.agent_on_duty(), await house.agent_on_duty()
+    buyers = [house.buyer() for _ in range(2)]
+    cases = [(await buyer.open_case())["case_id"] for buyer in buyers]
+    await house.fetch("update clock set shift = interval '24 hours'")
+    await house.fetch("update agents set seen_at = now() - interval '59 seconds'")
+    await house.parts.presence.look()
+    assert (await there.get("/cs/duty"))["agents_on_duty"] == 2
+    await house.fetch("update agents set seen_at = now() - interval '61 seconds'")
+    await there.get("/cs/duty")
+    house.parts.presence._judges_from = 0
+    await house.parts.presence.look()
+    assert (await gone.get("/cs/duty"))["on"] is False
+    for buyer, case_id in zip(buyers, cases, strict=True):
+        assert (await buyer.case(case_id))["agent_id"] == str(there.account_id)
+
+
+async def test_nobody_is_sent_home_right_after_a_start(house: House) -> None:
+    """When the service was away, its agents get the time to come back."""
+    agent = await house.agent_on_duty()
+    await house.fetch("update agents set seen_at = now() - interval '1 hour'")
+    house.parts.presence._judges_from = float("inf")
+    await house.parts.presence.look()
+    assert await house.fetch("select on_duty from agents") == [True]
+    assert (await agent.get("/cs/duty"))["on"] is True

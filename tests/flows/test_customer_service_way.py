@@ -1,0 +1,121 @@
+"""The article's fourth way: customer service, and the 24 hours of a silent seller."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from tests.flows.asking import Asked, codes, contacted, told
+from tests.flows.ears import Ears
+from tests.flows.people import Buyer, Person, Seller
+from tests.flows.places import Place
+
+HOUR = timedelta(hours=1)
+DEEDS = {
+    "reply": ("seller_replied", "processing", "seller_answered"),
+    "pack": ("order_packed", "packed", "order_processed"),
+    "ship": ("order_shipped", "shipped", "order_processed"),
+}
+"""What the seller does: what the case says then, where the order stands, and how the case ends."""
+
+
+@pytest.fixture
+async def on_duty(agent: Person) -> AsyncIterator[Person]:
+    """The agent, at work."""
+    (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+    yield agent
+    (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
+
+
+async def asked(place: Place, agent: Person, seller: Seller, product: str, deed: str = "") -> Asked:
+    """Another buyer whose seller is written to; what is to be shipped is packed by then."""
+    buyer = Buyer.signed(place.http, place.keys, "buyer")
+    order_id = await buyer.buy(product)
+    if deed == "ship":
+        await seller.done(order_id, "pack")
+    return await contacted(buyer, agent, seller, order_id)
+
+
+async def test_the_seller_is_silent(place: Place, ears: Ears, on_duty: Person) -> None:
+    """After 24 hours the order is cancelled by itself, at the seller's fault, and all the money comes back."""
+    seller = await Seller.register(place.http, "seller")
+    case = await asked(place, on_duty, seller, await seller.offer())
+    path = f"/cs/cases/{case.case_id}"
+    before = await seller.score()
+    await place.advance(24 * HOUR)
+    ended = await case.becomes("resolved")
+    assert ended["outcome"] == "order_cancelled"
+    refund = await case.buyer.refund(case.order_id)
+    assert refund.items() >= {"amount": 189_000, "destination": "lazada_credit"}.items()
+    cancellation = (await case.buyer.order(case.order_id))["cancellation"]
+    assert (cancellation["channel"], cancellation["fault"]) == ("cs", "seller")
+    assert (await seller.score())["rating"] < before["rating"]
+    await told(case.buyer, path, "refund_issued")
+    assert (await codes(case.buyer, path))[-4:] == [
+        *("seller_contacted", "seller_silent", "order_cancelled", "refund_issued")
+    ]
+    await told(case.buyer, f"/chat/threads/{case.thread_id}", "case_closed")
+    await told(case.buyer, f"/chat/threads/{case.thread_id}", "refund_issued")
+    assert (await case.buyer.post(f"{path}/rate", rating=5))["rating"] == 5
+    await ears.until(order_id := case.order_id, "RefundIssued")
+    await ears.until(case.case_id, "CaseClosed")
+    story = [one for one in ears.heard if one["correlationid"] == case.story]
+    assert [one["type"] for one in story if one["subject"] == order_id] == [
+        *("SellerContacted", "OrderCancelRequested", "OrderCancelled", "RefundIssued")
+    ]
+    assert {one["subject"] for one in story if one["type"] == "CaseClosed"} == {case.case_id}
+    assert len({one["traceparent"].split("-")[1] for one in story}) == 1
+
+
+async def test_the_seller_acts_in_the_23rd_hour(
+    place: Place, ears: Ears, on_duty: Person, seller: Seller, product: str
+) -> None:
+    """A reply, a pack or a ship in the 23rd hour: two hours later a silent seller's order is gone, and these are not.
+
+    Each case is with its agent again.
+    """
+    cases = {deed: await asked(place, on_duty, seller, product, deed) for deed in DEEDS}
+    silent = await asked(place, on_duty, seller, product)
+    await place.advance(23 * HOUR)
+    for deed, case in cases.items():
+        await case.seller(seller, deed)
+        await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
+    await place.advance(2 * HOUR)
+    await silent.becomes("resolved")
+    await asyncio.gather(*(case.back() for case in cases.values()))
+    for deed, (_, status, outcome) in DEEDS.items():
+        case = cases[deed]
+        assert (await case.buyer.order(case.order_id))["status"] == status
+        await on_duty.post(f"/cs/cases/{case.case_id}/close", outcome=outcome)
+        await ears.until(case.case_id, "CaseClosed")
+        assert "OrderCancelRequested" not in {one["type"] for one in ears.about(case.order_id)}
+    replied = await ears.until(cases["reply"].order_id, "SellerReplied")
+    assert replied["correlationid"] == cases["reply"].story
+    story = [one for one in ears.heard if one["correlationid"] == replied["correlationid"]]
+    assert [one["type"] for one in story] == ["SellerContacted", "SellerReplied", "CaseClosed"]
+    assert len({one["traceparent"].split("-")[1] for one in story}) == 1
+
+
+async def test_24_hours_to_the_second(place: Place, on_duty: Person, seller: Seller, product: str) -> None:
+    """At 23:59:59 a reply, a pack and a ship call it off; a microsecond before 24:00:00 nothing is cancelled yet, and
+    at 24:00:00 the order is."""
+    earlier = await asked(place, on_duty, seller, product)
+    cases = {deed: await asked(place, on_duty, seller, product, deed) for deed in DEEDS}
+    silent = await asked(place, on_duty, seller, product)
+    async with place.clock() as stand_still:
+        for deed, case in cases.items():
+            await stand_still(case.respond_by - timedelta(seconds=1))
+            await case.seller(seller, deed)
+            await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
+        await stand_still(silent.respond_by - timedelta(microseconds=1))
+        await earlier.becomes("cancelling")  # so whoever looks for what is due has looked
+        assert (await silent.now())["state"] == "awaiting_seller"
+        await stand_still(silent.respond_by)
+        await silent.becomes("cancelling")
+    await silent.becomes("resolved")
+    assert (await silent.buyer.order(silent.order_id))["cancellation"]["channel"] == "cs"
+    for deed, (_, status, outcome) in DEEDS.items():
+        assert (await cases[deed].buyer.order(cases[deed].order_id))["status"] == status
+        await cases[deed].back()
+        await on_duty.post(f"/cs/cases/{cases[deed].case_id}/close", outcome=outcome)
