@@ -203,7 +203,7 @@ async def measure(target: Target, options: argparse.Namespace, say: Callable[[st
         "doubles_or_disorder": tally.doubles,
         "kills": options.times if options.kill else 0,
         "reconnects": tally.reconnects,
-        "repeated_requests": tally.retries,
+        "repeated_requests": dict(tally.repeated),
         "latency_ms": latency,
         "post_ms": answered,
         "connect_seconds": round(connected, 2),
@@ -237,7 +237,7 @@ def show(figures: dict[str, Any]) -> None:
     table.add_column("")
     table.add_column("", justify="right")
     for name, value in figures.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             value = " · ".join(f"{cut} {one}" for cut, one in value.items())
         table.add_row(
             name.replace("_", " "), "–" if value is None else f"{value:,}" if type(value) is int else str(value)

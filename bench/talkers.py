@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from uuid import uuid4
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+KEPT = 3.0
+"""Seconds for which an idle connection is used again; the service closes it after five."""
 PATIENCE = 60.0
 """Seconds for which a request is repeated, under its key, while the service cannot be reached."""
 
@@ -34,7 +37,8 @@ class Tally:
     gaps: int = 0
     doubles: int = 0
     reconnects: int = 0
-    retries: int = 0
+    repeated: Counter[str] = field(default_factory=Counter)
+    """Why requests were repeated, and how often."""
 
 
 class Posts:
@@ -43,7 +47,7 @@ class Posts:
     def __init__(self, origins: Sequence[str], tally: Tally) -> None:
         self._origins = origins
         self._tally = tally
-        self._free: list[Line] = []
+        self._free: list[tuple[float, Line]] = []
 
     async def post(self, path: str, token: str, body: Any = None) -> Any:
         """The JSON of the answer. Repeated under one Idempotency-Key until there is one."""
@@ -53,19 +57,25 @@ class Posts:
         request = f"POST {path} HTTP/1.1\r\nHost: chat\r\n{head}{kind}\r\n".encode() + content
         end = monotonic() + PATIENCE
         while True:
-            with suppress(OSError, EOFError):
+            try:
                 status, answer = await self._exchange(request)
                 if status < 400:
                     return json.loads(answer)
+                wrong = f"{status} {answer.decode()}"
                 if status < 500:
-                    raise Failed(f"POST {path}: {status} {answer.decode()}")
+                    raise Failed(f"POST {path}: {wrong}")
+            except (OSError, EOFError) as error:
+                wrong = repr(error)
             if monotonic() > end:
-                raise Failed(f"POST {path}: no answer in {PATIENCE:.0f} s")
-            self._tally.retries += 1
+                raise Failed(f"POST {path}: no answer in {PATIENCE:.0f} s, at last {wrong}")
+            self._tally.repeated[wrong[:60]] += 1
             await asyncio.sleep(random.uniform(0.05, 0.3))
 
     async def _exchange(self, request: bytes) -> tuple[int, bytes]:
-        line = self._free.pop() if self._free else await self._connect()
+        since, line = self._free.pop() if self._free else (0.0, None)
+        if line is None or monotonic() - since > KEPT:
+            self.close()  # the others are older still
+            line = await self._connect()
         reader, writer = line
         try:
             writer.write(request)
@@ -79,7 +89,7 @@ class Posts:
         if "connection: close" in head:
             writer.close()
         else:
-            self._free.append(line)
+            self._free.append((monotonic(), line))
         return int(head.split()[1]), answer
 
     async def _connect(self) -> Line:
@@ -88,8 +98,9 @@ class Posts:
 
     def close(self) -> None:
         """Closes what is kept."""
-        for _, writer in self._free:
+        for _, (_, writer) in self._free:
             writer.close()
+        self._free.clear()
 
 
 @dataclass

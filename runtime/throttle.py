@@ -28,12 +28,13 @@ class Throttle:
             return
         key = f"{self._prefix}:{whose}"
         try:
-            async with asyncio.timeout(PATIENCE), self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.incr(key)
-                pipeline.expire(key, self._seconds, nx=True)
-                pipeline.ttl(key)
-                taken, _, wait = await pipeline.execute()
+            async with asyncio.timeout(PATIENCE):
+                taken = int(await self._redis.incr(key))
+                if 1 < taken <= self._most:
+                    return  # one round trip, nearly always
+                await self._redis.expire(key, self._seconds, nx=True)  # also if whoever began it died before this
+                wait = int(await self._redis.ttl(key))
         except (RedisError, OSError):
             return
         if taken > self._most:
-            raise RateLimited(f"At most {self._most} in {self._seconds} seconds.", max(1, int(wait)))
+            raise RateLimited(f"At most {self._most} in {self._seconds} seconds.", max(1, wait))

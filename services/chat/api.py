@@ -151,7 +151,7 @@ async def send_message(
         posted = await talk.say(tx, thread_id, Kind.TEXT, person.account_id, body.text)
         if posted is None:
             raise talk.NoThread
-        if person.account_id == posted.seller_id:
+        if posted.questioned and person.account_id == posted.seller_id:
             order_id = posted.order_id
             for case_id, story in await store.answer_questions(tx, order_id, current()):
                 with telling(story):  # the case's, not that of the seller's request

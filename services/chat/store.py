@@ -41,7 +41,9 @@ with t as (
     insert into messages (thread_id, seq, kind, sender_id, text, code, data, at)
     select thread_id, last_seq, $2::text, $3::uuid, $4::text, $5::text, $6::jsonb, active_at from t
 )
-select t.*, before.thanks_due as was_due from t join threads before using (thread_id)
+select t.*, before.thanks_due as was_due,
+       exists (select from questions q where q.order_id = t.order_id and q.state = 'open') as questioned
+from t join threads before using (thread_id)
 """
 
 
@@ -57,6 +59,8 @@ class Posted:
     """What each of the two has not seen, this message included."""
     thanked: bool
     """Whether this was what the buyer had still to say."""
+    questioned: bool
+    """Whether customer service waits for an answer of the seller."""
     message: Message
 
 
@@ -220,6 +224,7 @@ async def post(
             row["seller_id"]: row["last_seq"] - row["seller_read"],
         },
         thanked=row["was_due"] and not row["thanks_due"],
+        questioned=row["questioned"],
         message=Message(row["last_seq"], kind, sender_id, text, code, data, row["active_at"]),
     )
 

@@ -189,5 +189,10 @@ def handlers(office: Office) -> Handlers:
 
 
 def deadlines(office: Office) -> Mapping[str, DeadlineHandler]:
-    """The deadlines of this office."""
-    return {kind: partial(fire, office) for kind, fire in DEADLINES.items()}
+    """The deadlines of this office. What is being heard while one fires comes first."""
+
+    async def fire(act: Fire, tx: Transaction, subject: str) -> Sequence[Event]:
+        await store.wait_for_hearing(tx)
+        return await act(office, tx, subject)
+
+    return {kind: partial(fire, act) for kind, act in DEADLINES.items()}

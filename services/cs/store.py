@@ -27,7 +27,10 @@ COLUMNS = (
 """What is read of a case."""
 _CASE = f"select {', '.join(COLUMNS)} from cases"
 _SLICE = """
-(select floor(extract(epoch from now()) / greatest(0.001, extract(epoch from $1::interval)))::bigint as slice) as this
+(
+    select floor(extract(epoch from clock_timestamp()) / greatest(0.001, extract(epoch from $1::interval)))::bigint
+        as slice
+) as this
 """
 """Real time in slices of one grace each."""
 _ENDED = "('resolved', 'closed')"
@@ -302,6 +305,12 @@ async def begin_settling(tx: Transaction, case_id: UUID, grace: timedelta) -> No
     await tx.connection.execute("update cases set settles_at = now() + $2::interval where case_id = $1", case_id, grace)
 
 
+async def wait_for_hearing(tx: Transaction) -> None:
+    """Waits until the events that are being handled right now have had their effect, and has the next ones wait. To be
+    called before any case is locked, as hearing is."""
+    await tx.connection.execute("select from hearing for share")
+
+
 async def has_settled(tx: Transaction, case: Case, grace: timedelta) -> bool:
     """Whether the grace is over, and nothing has arrived in it that was published before the case's 24 hours ended."""
     settled = await tx.connection.fetchval(
@@ -316,7 +325,9 @@ async def has_settled(tx: Transaction, case: Case, grace: timedelta) -> bool:
 
 
 async def note_heard(tx: Transaction, at: datetime, grace: timedelta) -> None:
-    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept."""
+    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept. To be called before
+    any case is locked."""
+    await tx.connection.execute("select from hearing for no key update")
     await tx.connection.execute(
         "update hearing set slice = this.slice, "
         "oldest = least(case when hearing.slice = this.slice then oldest end, $2), "

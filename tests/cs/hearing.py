@@ -16,7 +16,7 @@ from runtime.bus.memory import MemoryBus
 from runtime.events import Envelope, Event
 from runtime.story import Story, begin, new_id
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds after which what has not happened never will."""
 
 Heard = dict[str, Any]

@@ -59,7 +59,7 @@ def check(steps: list[Any]) -> None:
             assert len(desks[agent_id]) <= MOST, "over the limit"
 
 
-@pytest.mark.parametrize(("agents", "buyers"), [(8, 60), pytest.param(20, 300, marks=pytest.mark.servers)])
+@pytest.mark.parametrize(("agents", "buyers"), [(6, 40), pytest.param(20, 300, marks=pytest.mark.servers)])
 async def test_every_case_is_with_one_agent_in_the_order_of_arrival(replicas: House, agents: int, buyers: int) -> None:
     """Agents come and go as they like at three replicas, buyers keep coming: nothing is lost, nothing is double."""
     chance = random.Random(agents)
