@@ -28,8 +28,8 @@ check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue 
 test: check servers ## check, and all tests, on real servers too (installs them where it may)
 	@.venv/bin/pytest $(ARGS)
 
-test-fast: .venv/dev.stamp ## the tests that need no servers
-	@.venv/bin/pytest -m "not servers and not compose" $(ARGS)
+test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own, two at a time
+	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes" $(ARGS)
 
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m bench $(ARGS)

@@ -40,6 +40,8 @@ def is_passing(error: BaseException) -> bool:
     By SQLSTATE class: 08 connection, 40 deadlock or serialization, 53 resources, 55 not in that state, 57 operator
     intervention, 58 system error; and everything that breaks the connection.
     """
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # another replica has just migrated the tables; the library has forgotten the statement by now
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "")[:2] in {"08", "40", "53", "55", "57", "58"}
     if isinstance(error, asyncpg.InterfaceError):

@@ -145,16 +145,18 @@ class Relay:
 
     async def run(self) -> None:
         """Publishes until it is cancelled; outages of the database and the bus are waited out."""
-        patience = Patience("RabbitMQ, to publish", log)
+        bus, database = Patience("RabbitMQ, to publish", log), Patience("PostgreSQL, to publish", log)
         while True:
             try:
-                await self._lead(patience)
+                await self._lead(bus, database)
+            except BusError as error:
+                await bus.wait(error)
             except Exception as error:
-                if not isinstance(error, BusError) and not is_passing(error):
+                if not is_passing(error):
                     log.exception("the relay failed")
-                await patience.wait(error)
+                await database.wait(error)
 
-    async def _lead(self, patience: Patience) -> None:
+    async def _lead(self, bus: Patience, database: Patience) -> None:
         connection = await asyncpg.connect(
             self._database.url,
             timeout=ACQUIRE_TIMEOUT,
@@ -162,13 +164,14 @@ class Relay:
             server_settings={**LEASE, **PLANS},
         )
         try:
+            database.rewarded()
             while not await connection.fetchval("select pg_try_advisory_lock($1)", LEADER_LOCK):
                 self._stands_by = True
                 await asyncio.sleep(POLL)
             self._leads, self._stands_by = True, False
             await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
             self._publisher = await self._bus.publisher(self._hearers)
-            patience.rewarded()
+            bus.rewarded()
             while True:
                 self._woken.clear()
                 published = await self._publish_batch(connection, self._publisher)

@@ -39,6 +39,7 @@ async def run(script: str, base: str) -> tuple[list[str], str]:
     return output.decode().splitlines(), complaints.decode()
 
 
+@pytest.mark.processes
 async def test_the_walk_through_works_as_written(embedded_databases: Databases, tmp_path: Path) -> None:
     """Who pastes the README's commands into a shell sees the whole price in the wallet at the end."""
     listening = here.bind("127.0.0.1", 0)

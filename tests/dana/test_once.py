@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from services.refunds.answers import Answer, Outcome
@@ -76,6 +77,7 @@ async def paid(url: str) -> list[str]:
         return [item["reference"] for item in (await http.get("/control/journal")).json()["items"]]
 
 
+@pytest.mark.processes
 async def test_a_payment_survives_a_kill(tmp_path: Path, key: RSAPrivateKey) -> None:
     """Paid, hung, killed with SIGKILL: after the restart the inquiry says so, sending again pays nothing more, and an
     X-EXTERNAL-ID of before is still used up."""
@@ -102,6 +104,7 @@ async def test_a_payment_survives_a_kill(tmp_path: Path, key: RSAPrivateKey) -> 
         await dana.close()
 
 
+@pytest.mark.processes
 async def test_what_was_answered_survives_a_kill_under_load(tmp_path: Path, key: RSAPrivateKey) -> None:
     """Killed amid 120 payments: whatever was PAID is still PAID, and sending all again pays each of them once."""
     journal, references = tmp_path / "journal.sqlite", [new_reference() for _ in range(120)]
@@ -130,6 +133,7 @@ async def test_what_was_answered_survives_a_kill_under_load(tmp_path: Path, key:
         await dana.close()
 
 
+@pytest.mark.processes
 async def test_a_missing_setting_gets_one_line(tmp_path: Path, key: RSAPrivateKey) -> None:
     """Started without its journal, the process says so in one line and ends."""
     pem = tmp_path / "key.pem"

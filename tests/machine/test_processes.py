@@ -13,6 +13,8 @@ from batalkan.servers.place import PORTS, is_free
 from tests.machine.life import children_of_the_killed, gone, is_there
 
 SAMPLE = "tests.machine.sample"
+pytestmark = pytest.mark.processes
+
 OWNER = """
 import sys
 from pathlib import Path

@@ -31,6 +31,7 @@ async def test_a_duplicate_has_no_second_effect(toys: Toys) -> None:
     first, second = message(1), message(2)
     async with running(refunds.consumer.run()):
         await toys.send(first, first)
+        await becomes(refunds.effects, [1])
         await toys.send(first, second)
         await becomes(refunds.effects, [1, 2])
 
@@ -124,6 +125,24 @@ async def test_a_passing_fault_burns_nothing(toys: Toys, fault: Exception) -> No
         await becomes(refunds.effects, [1, 2])
     assert await refunds.parked() == []
     assert await refunds.count("failures")() == 0
+
+
+async def test_a_migration_by_another_replica_burns_nothing(toys: Toys) -> None:
+    """A statement that was prepared before the tables changed is prepared anew."""
+
+    async def read_all(tx: Transaction, event: Counted) -> Sequence[Event]:
+        await tx.connection.fetch("select * from effects")
+        return await write_down(tx, event)
+
+    refunds = await toys.refunds(read_all)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1))
+        await becomes(refunds.effects, [1])
+        await refunds.fetch("alter table effects add column added text")
+        await toys.send(message(2))
+        await becomes(refunds.effects, [1, 2])
+    assert await refunds.count("failures")() == 0
+    await refunds.fetch("alter table effects drop column added")
 
 
 async def test_wrong_use_of_the_database_does_not_hold_up_the_queue(toys: Toys) -> None:

@@ -3,14 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from tests.orders.people import assert_problem
 from tests.orders.shop import Shop
 
-ID = str(uuid4())
+ID = "0190d3a0-0000-7000-8000-00000000abcd"
 LINE = {"product_id": ID, "quantity": 1}
 
 
