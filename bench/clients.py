@@ -21,6 +21,8 @@ from typing import cast
 import uvloop
 
 END_OF_HEADERS = b"\r\n\r\n"
+BUSY, ASK_AGAIN = 503, 0.05
+"""What a service says that has no connection to its database free, and how many seconds later it is asked again."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,10 @@ async def _work(
             due = started + n / rate
             await asyncio.sleep(max(0.0, due - perf_counter()))
         result.began[order_id] = time() - (perf_counter() - due)
-        result.statuses[await client.ask(request)] += 1
+        while (status := await client.ask(request)) == BUSY:
+            result.statuses[status] += 1
+            await asyncio.sleep(ASK_AGAIN)
+        result.statuses[status] += 1
         result.seconds.append(perf_counter() - due)
 
 

@@ -1,4 +1,4 @@
-"""The cancel saga with nothing but uvicorn, asyncpg and aio-pika: the ceiling for Python on this machine.
+"""The cancel saga with nothing but uvicorn, asyncpg and aiormq (under aio-pika): the ceiling for Python here.
 
     DATABASE_URL=… BROKER_URL=… PORT=… python -m bench.reference orders | refunds
 
@@ -15,17 +15,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import aio_pika
+import aiormq
 import asyncpg
 import uvicorn
 import uvloop
-from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 from uuid_utils.compat import uuid7
 
 EXCHANGE = "batalkan.events"
-BATCH, RELAY_BATCH, PREFETCH = 64, 256, 256
+BATCH, RELAY_BATCH, PREFETCH, FRAMES = 256, 256, 256, 1024
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 LOCK = """
@@ -146,15 +145,14 @@ class Service:
         )
         return published
 
-    async def consume(self, channel: AbstractChannel) -> None:
-        await channel.set_qos(prefetch_count=PREFETCH)
-        await channel.declare_exchange(EXCHANGE, "topic", durable=True)
-        arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-single-active-consumer": True}
-        queue = await channel.declare_queue(self.name, durable=True, arguments=arguments)
-        await queue.bind(EXCHANGE, self.heard)
+    async def consume(self, channel: Any) -> None:
+        await channel.basic_qos(prefetch_count=PREFETCH)
+        await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
+        arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+        await channel.queue_declare(self.name, durable=True, arguments=arguments)
+        await channel.queue_bind(self.name, EXCHANGE, self.heard)
         arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
-        under: Any = await channel.get_underlay_channel()
-        await under.basic_consume(self.name, arrived.put)
+        await channel.basic_consume(self.name, arrived.put)
         while True:
             messages = [await arrived.get()]
             while len(messages) < BATCH and not arrived.empty():
@@ -168,7 +166,7 @@ class Service:
                     said = [(e["subject"], json.dumps(e["follows"])) for e in fresh]
                     await self.say(connection, "RefundIssued", said)
                 await connection.execute("commit")
-            await under.basic_ack(messages[-1].delivery_tag, multiple=True)
+            await channel.basic_ack(messages[-1].delivery_tag, multiple=True)
             if follow:
                 self.woken.set()
 
@@ -243,6 +241,19 @@ async def _leave_as_it_is(connection: Connection) -> None:
     """Nothing is set on a connection that would have to be taken back."""
 
 
+class Broker(aiormq.Connection):
+    """With buffers for a whole batch."""
+
+    FRAME_BUFFER_SIZE = FRAMES
+
+
+async def connect(url: str) -> Broker:
+    """A connection to RabbitMQ."""
+    connection = Broker(url)
+    await connection.connect()
+    return connection
+
+
 async def main(side: str) -> None:
     """Runs one side until the process is ended."""
     broker_url = os.environ["BROKER_URL"]
@@ -251,11 +262,11 @@ async def main(side: str) -> None:
     other = name.replace("orders", "refunds") if side == "orders" else name.replace("refunds", "orders")
     heard = f"{other}.RefundIssued" if side == "orders" else f"{other}.OrderCancelled"
     service = Service(name, pool, heard, show if side == "orders" else refund)
-    consuming, publishing = await aio_pika.connect(broker_url), await aio_pika.connect(broker_url)
-    channel = await publishing.channel(publisher_confirms=True, on_return_raises=True)
+    consuming, publishing = await connect(broker_url), await connect(broker_url)
+    confirming = await publishing.channel(publisher_confirms=True, on_return_raises=True, frame_buffer_size=FRAMES)
     async with asyncio.TaskGroup() as group:
-        group.create_task(service.consume(await consuming.channel()))
-        group.create_task(service.relay(await channel.get_underlay_channel()))
+        group.create_task(service.consume(await consuming.channel(frame_buffer_size=FRAMES)))
+        group.create_task(service.relay(confirming))
         await asyncio.sleep(0.3)  # until both sides have declared what they hear
         port = int(os.environ["PORT"])
         config = uvicorn.Config(service, port=port, log_config=None, access_log=False, lifespan="off")

@@ -48,6 +48,7 @@ def show(console: Console, rounds: Sequence[Figures]) -> None:
     each("CPU ms per saga, all but the generator", "cpu_ms_per_saga")
     for process in _keys(runs, "cpu_by_process"):
         row(f"  {process}", *(_median_of(many, "cpu_by_process", process) for many in runs.values()))
+    each("answers 503, and asked again", "turned_away")
     for part in ("p50", "p99", "p99.9"):
         row(f"HTTP {part}, ms", *(_median_of(many, "http_ms", part) for many in runs.values()))
     for part in ("p50", "p99"):

@@ -14,8 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime import story
@@ -33,13 +36,21 @@ TRIES = 3
 log = logging.getLogger(__name__)
 
 
+class _Printable:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(_printable, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": r"^[^\x00-\x08\x0b-\x1f]*$"}
+
+
 def _printable(text: str) -> str:
     if any(ord(character) < 32 and character not in "\n\t" for character in text):
         raise ValueError("must not contain control characters")
     return text
 
 
-Printable = AfterValidator(_printable)
+Printable = _Printable()
 """Refuses text with control characters, which PostgreSQL or a reader could not take."""
 
 
@@ -156,7 +167,19 @@ class TryAgain(APIRoute):
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
-    return problem_response(as_problem(error))
+    problem = as_problem(error)
+    if problem.status == 405:
+        problem.headers = {"Allow": ", ".join(_allowed(request))}  # type: ignore[misc]
+    return problem_response(problem)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the path knows; the framework names those of the first route that it finds only."""
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def as_problem(error: Exception) -> Problem:

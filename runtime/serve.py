@@ -1,6 +1,7 @@
 """Running one service as a process of its own."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -49,6 +50,7 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
 
     async def run() -> None:
         built = build(settings, env, await database_url(settings), open_bus(settings.broker_url, service))
+        gc.freeze()  # what is there by now stays: no need to look through it at every collection
         await listen(built.app, settings.host, settings.port)
 
     try:

@@ -72,6 +72,32 @@ class Cancel(Body):
     note: Annotated[str, StringConstraints(max_length=500), Printable] | None = None
 
 
+# First, because the framework tries one route after the other, and this is the one that counts.
+@router.post("/{order_id}/cancel")
+async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None = None) -> OrderView:
+    """Cancels the order, at once and for good. Asking again gets the same answer; 409 says why it cannot be done."""
+    async with work.begin() as tx:
+        order, now = await _lock_own(tx, order_id, buyer)
+        if order.status is Status.CANCELLED:
+            return show(order, now)
+        request = OrderCancelRequested(
+            cancellation_id=new_id(),
+            order_id=order_id,
+            channel=Channel(buyer.client),
+            requested_by=buyer.account_id,
+            role=RequesterRole.BUYER,
+            reason=body.reason if body else None,
+            note=body.note if body else None,
+        )
+        answer = domain.decide(order, request, now)
+        tx.publish(request, *([answer] if answer else []))
+        if isinstance(answer, OrderCancelled):
+            return show(await store.cancel(tx, order, request, answer), now)
+    # The refusal is a fact of its own, and is published: so it is committed before it is answered.
+    assert isinstance(answer, OrderCancelRejected)
+    raise REFUSALS[answer.code](answer.detail)
+
+
 @router.get("/products")
 async def list_products(work: Door, limit: Limit = 50, cursor: Cursor = None) -> Page[ProductView]:
     """The catalogue, with what is left of each product."""
@@ -183,31 +209,6 @@ async def pay(order_id: UUID, buyer: Buyer, work: Door) -> OrderView:
             order = await store.move(tx, order, Status.PROCESSING, order.total)
             tx.publish(OrderPaid(order_id=order_id, buyer_id=order.buyer_id, amount=order.total))
         return show(order, now)
-
-
-@router.post("/{order_id}/cancel")
-async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None = None) -> OrderView:
-    """Cancels the order, at once and for good. Asking again gets the same answer; 409 says why it cannot be done."""
-    async with work.begin() as tx:
-        order, now = await _lock_own(tx, order_id, buyer)
-        if order.status is Status.CANCELLED:
-            return show(order, now)
-        request = OrderCancelRequested(
-            cancellation_id=new_id(),
-            order_id=order_id,
-            channel=Channel(buyer.client),
-            requested_by=buyer.account_id,
-            role=RequesterRole.BUYER,
-            reason=body.reason if body else None,
-            note=body.note if body else None,
-        )
-        answer = domain.decide(order, request, now)
-        tx.publish(request, *([answer] if answer else []))
-        if isinstance(answer, OrderCancelled):
-            return show(await store.cancel(tx, order, request, answer), now)
-    # The refusal is a fact of its own, and is published: so it is committed before it is answered.
-    assert isinstance(answer, OrderCancelRejected)
-    raise REFUSALS[answer.code](answer.detail)
 
 
 @router.post("/{order_id}/pack")

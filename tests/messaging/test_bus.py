@@ -143,7 +143,7 @@ async def test_what_was_not_acknowledged_is_delivered_again(bus: BusOf) -> None:
 
 async def test_one_subscription_at_a_time_gets_messages(bus: BusOf) -> None:
     """Of two replicas one gets everything, so that order is kept; when it goes, the other takes over."""
-    async with subscribed(bus) as first, published(bus, *range(50)), subscribed(bus) as second:
+    async with subscribed(bus) as first, subscribed(bus) as second, published(bus, *range(50)):
         waiting = asyncio.create_task(finish(second, 40))
         taken = await take(first, 50)
         assert numbers(taken) == list(range(50))

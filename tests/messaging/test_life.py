@@ -82,9 +82,11 @@ async def test_a_service_stops_at_once_when_its_database_was_never_reached(embed
     silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     built = service(f"postgresql://toy:toy@127.0.0.1:{port}/toy", MemoryBus(), keys)
-    async with asyncio.timeout(1), built.running():
-        assert await ready(built) == {"database": False, "broker": False}
-    silent.close()
+    try:
+        async with asyncio.timeout(1), built.running():
+            assert await ready(built) == {"database": False, "broker": False}
+    finally:
+        silent.close()
 
 
 @pytest.mark.parametrize("heard", [{}, {Counted: write_down}])

@@ -1,0 +1,104 @@
+"""Whatever is sent to a service, it answers as its OpenAPI document says, and never with an error of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case, CheckContext, Response
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+import services.accounts.main
+import services.orders.main
+import services.refunds.main
+from runtime.http import create_app
+from runtime.service import Description
+
+pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(120)]
+
+EXAMPLES = 30
+"""Tries of each operation, beside those that its description itself suggests."""
+UNSTATED = {"value_error", "string_too_short", "int_type"}
+"""Names have to be printable, titles more than blanks; and 2.0, an integer to JSON Schema, is none to us."""
+
+bounded = settings(derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+async def nothing_is_needed() -> Mapping[str, bool]:
+    """Nobody asks."""
+    return {}
+
+
+def schema_of(service: str, description: Description) -> OpenApiSchema:
+    """What the service says of itself, to be tried with so many examples, always the same ones."""
+    app = create_app(service, description.text, nothing_is_needed)
+    app.include_router(description.router)
+    schema = schemathesis.openapi.from_dict(app.openapi())
+    schema.config.generation.update(max_examples=EXAMPLES, deterministic=True, database="none")
+    return schema
+
+
+accounts = schema_of("accounts", services.accounts.main.DESCRIPTION)
+orders = schema_of("orders", services.orders.main.DESCRIPTION)
+refunds = schema_of("refunds", services.refunds.main.DESCRIPTION)
+
+
+def refusals_are_problems(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
+    """What is refused is refused with problem details that say the same as the status."""
+    if response.status_code < 400 or case.path.endswith("/health/ready"):
+        return
+    assert response.headers["content-type"] == ["application/problem+json"]
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert problem["type"] == f"urn:batalkan:problem:{problem['code']}"
+    assert problem["title"]
+    assert problem["detail"]
+
+
+def what_is_valid_is_taken(ctx: CheckContext, response: Response, case: Case[Any]) -> bool | None:
+    """What the document allows is not refused as malformed, but for rules that no document can state."""
+    if response.status_code == 422 and {error["type"] for error in response.json().get("errors", [])} <= UNSTATED:
+        return None
+    return positive_data_acceptance(ctx, response, case)
+
+
+def ask(case: Case[Any], origin: str, tokens: Mapping[str, str]) -> None:
+    """Sends what was thought up in the name of every role, and holds the answers against the document."""
+    for token in tokens.values():
+        case.call_and_validate(
+            origin,
+            headers={"Authorization": f"Bearer {token}"},
+            additional_checks=[refusals_are_problems, what_is_valid_is_taken],
+            excluded_checks=[positive_data_acceptance],
+        )
+
+
+@bounded
+@accounts.parametrize()
+def test_accounts(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
+    """Registering, signing in and out."""
+    ask(case, origin, tokens)
+
+
+@bounded
+@orders.parametrize()
+def test_orders(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
+    """The catalogue, and the life of an order."""
+    ask(case, origin, tokens)
+
+
+@bounded
+@refunds.parametrize()
+def test_refunds(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
+    """Refunds and the wallet."""
+    ask(case, origin, tokens)
+
+
+@pytest.mark.parametrize("schema", [accounts, orders, refunds], ids=["accounts", "orders", "refunds"])
+def test_document_is_what_is_served(origin: str, schema: OpenApiSchema) -> None:
+    """What was tried here is what the service publishes of itself."""
+    service = schema.raw_schema["info"]["title"].split()[-1]
+    assert httpx.get(f"{origin}/{service}/openapi.json").json() == schema.raw_schema
