@@ -25,6 +25,8 @@ HOLD = 0.5
 """Seconds for which messages wait for the client to say what it has."""
 LIFETIME = 15 * 60.0
 """Seconds after which a socket is closed, up to a tenth earlier: a session that was ended stays live no longer."""
+PAUSE = 0.02
+"""Seconds between two questions of a client that take the database to answer."""
 PER_PERSON = 32
 """Sockets that one account may have at one replica."""
 
@@ -96,13 +98,16 @@ async def _answer(live: "Live", socket: Socket, text: str) -> None:
         raise InvalidRequest("A frame is a JSON object, in text.")
     if frame.get("type") == "ping":
         socket.show('{"type": "pong"}')
-    elif frame.get("type") == "resume":
-        try:
+        return
+    try:
+        if frame.get("type") == "resume":
             await _resume(live, socket, _positions(frame.get("after", {})))
-        finally:
+        else:
+            await live.source.heard(socket.person, frame)
+    finally:
+        if frame.get("type") == "resume":
             socket.release()
-    else:
-        await live.source.heard(socket.person, frame)
+        await asyncio.sleep(PAUSE)
 
 
 async def _resume(live: "Live", socket: Socket, after: Mapping[UUID, int]) -> None:

@@ -89,6 +89,7 @@ class Fanout:
                 patience.rewarded()
             except Exception as error:
                 self._lost = True
+                self._waiting.clear()  # whoever looks for themselves needs no hints
                 await _wait(patience, error)
 
     async def _listen(self) -> None:

@@ -245,6 +245,8 @@ class Live:
 
     def _miss(self) -> None:
         self._missed.set()
+        if not self.fanout.away:
+            self.presence.refresh()
 
 
 async def _live(request: Request) -> Live:
