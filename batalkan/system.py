@@ -104,7 +104,7 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
         url = database_urls[name]
         return Settings(name, url, where.broker_url, where.redis_url, "", 0, where.demonstration, "info")
 
-    builds = {
+    builds: dict[str, Callable[[Settings, Environment, str, Bus], Service]] = {
         "accounts": services.accounts.main.build,
         "orders": services.orders.main.build,
         "refunds": partial(services.refunds.main.build, dana_transport=to_dana),
