@@ -11,21 +11,17 @@ from redis.exceptions import RedisError
 
 from runtime.patience import Patience
 from runtime.problems import Problem
-from runtime.redis import TIMEOUT, reached
+from runtime.redis import TIMEOUT, TOGETHER, Command, reached
 from runtime.story import new_id
 
 HEARTBEAT = 1.0
 """Seconds of silence after which the subscription is asked whether it is still alive."""
 MOST_WAITING = 10_000
 """Commands that may wait for Redis; beyond that they are dropped, and the others are told to look for themselves."""
-TOGETHER = 200
-"""Commands that share one round trip at the most."""
 RETRY = 0.5
 """Seconds between two tries at the most: whoever hears us again waits for what it missed."""
 LOOK = "look"
 """Says: I could not tell you everything, look into the database."""
-
-Command = tuple[str | int, ...]
 
 log = logging.getLogger(__name__)
 
