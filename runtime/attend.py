@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 MAX_FRAME = 16 * 1024
 """Bytes of a frame from a client."""
-HOLD = 0.5
-"""Seconds for which messages wait for the client to say what it has."""
+HOLD = 2.0
+"""Seconds for which messages wait for the client to say what it has, if it says nothing at all."""
+CHANCE = 0.05
+"""Seconds more, in which what it said can be read, should this process have stood still meanwhile."""
 LIFETIME = 15 * 60.0
 """Seconds after which a socket is closed, up to a tenth earlier: a session that was ended stays live no longer."""
+PAUSE = 0.02
+"""Seconds between two questions of a client that take the database to answer."""
 PER_PERSON = 32
 """Sockets that one account may have at one replica."""
 
@@ -68,7 +72,15 @@ async def _admitted(live: "Live", websocket: WebSocket) -> Identity:
 
 async def _serve(live: "Live", websocket: WebSocket, socket: Socket) -> None:
     loop = asyncio.get_running_loop()
-    release = loop.call_later(HOLD, socket.release)
+    answering = due = False
+
+    def release() -> None:
+        nonlocal due
+        due = True
+        if not answering:
+            socket.release()
+
+    hold = loop.call_later(HOLD, lambda: loop.call_later(CHANCE, release))
     renew = loop.call_later(LIFETIME * random.uniform(0.9, 1), socket.drop, RENEW, "renew")  # noqa: S311
     socket.start()
     try:
@@ -77,13 +89,17 @@ async def _serve(live: "Live", websocket: WebSocket, socket: Socket) -> None:
             if len(text.encode()) > MAX_FRAME:
                 socket.drop(TOO_BIG, "at most 16 KiB")
                 continue
+            answering = True
             try:
                 await _answer(live, socket, text)
             except Exception as error:
                 problem = as_problem(error)
                 socket.show(json.dumps({"type": "error", "code": problem.code, "detail": problem.detail}))
+            answering = False
+            if due:
+                socket.release()
     finally:
-        release.cancel()
+        hold.cancel()
         renew.cancel()
 
 
@@ -96,13 +112,16 @@ async def _answer(live: "Live", socket: Socket, text: str) -> None:
         raise InvalidRequest("A frame is a JSON object, in text.")
     if frame.get("type") == "ping":
         socket.show('{"type": "pong"}')
-    elif frame.get("type") == "resume":
-        try:
+        return
+    try:
+        if frame.get("type") == "resume":
             await _resume(live, socket, _positions(frame.get("after", {})))
-        finally:
+        else:
+            await live.source.heard(socket.person, frame)
+    finally:
+        if frame.get("type") == "resume":
             socket.release()
-    else:
-        await live.source.heard(socket.person, frame)
+        await asyncio.sleep(PAUSE)
 
 
 async def _resume(live: "Live", socket: Socket, after: Mapping[UUID, int]) -> None:

@@ -11,21 +11,17 @@ from redis.exceptions import RedisError
 
 from runtime.patience import Patience
 from runtime.problems import Problem
-from runtime.redis import TIMEOUT, reached
+from runtime.redis import TIMEOUT, TOGETHER, Command, reached
 from runtime.story import new_id
 
 HEARTBEAT = 1.0
 """Seconds of silence after which the subscription is asked whether it is still alive."""
 MOST_WAITING = 10_000
 """Commands that may wait for Redis; beyond that they are dropped, and the others are told to look for themselves."""
-TOGETHER = 200
-"""Commands that share one round trip at the most."""
 RETRY = 0.5
 """Seconds between two tries at the most: whoever hears us again waits for what it missed."""
 LOOK = "look"
 """Says: I could not tell you everything, look into the database."""
-
-Command = tuple[str | int, ...]
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +85,7 @@ class Fanout:
                 patience.rewarded()
             except Exception as error:
                 self._lost = True
+                self._waiting.clear()  # whoever looks for themselves needs no hints
                 await _wait(patience, error)
 
     async def _listen(self) -> None:
@@ -100,6 +97,7 @@ class Fanout:
                     await pubsub.subscribe(self._channel)
                 asked = False
                 while True:
+                    _stop_if_cancelled()
                     message = await pubsub.get_message(timeout=TIMEOUT if asked else HEARTBEAT)
                     if message is None and asked:
                         raise RedisAway("it is silent")
@@ -114,6 +112,7 @@ class Fanout:
                     elif message["type"] == "message":
                         self._hear(message["data"])
             except Exception as error:
+                _stop_if_cancelled()
                 if not isinstance(error, (RedisError, OSError, RedisAway)):
                     log.exception("listening to other replicas failed")
                 self.away = True
@@ -131,6 +130,13 @@ class Fanout:
             self._missed()
         else:
             self._heard(hint)
+
+
+def _stop_if_cancelled() -> None:
+    """A library that waits with a timeout of its own may take our cancellation for it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _wait(patience: Patience, error: BaseException) -> None:

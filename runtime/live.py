@@ -17,7 +17,7 @@ where a gap shows, else within `SWEEP` seconds, or `AWAY_SWEEP` while Redis is a
 in order, because a socket is only ever sent the one after its last (`runtime.sockets`).
 
 What a client may send: `{"type": "resume", "after": {"<conversation>": seq, …}}`, first of all, with what it has, or
-`{}`; messages are held back for it for half a second. Then `{"type": "ping"}`, answered by `pong`, and whatever
+`{}`; messages are held back for it for two seconds. Then `{"type": "ping"}`, answered by `pong`, and whatever
 `Source.heard` takes. What it did wrong is answered by `{"type": "error", "code": …, "detail": …}`.
 Close codes: 4000 after a quarter of an hour, 4008 for a slow reader, 1009 for a frame over 16 KiB, 1012 when the
 process stops. After each of them: a new ticket, and `resume`.
@@ -245,6 +245,8 @@ class Live:
 
     def _miss(self) -> None:
         self._missed.set()
+        if not self.fanout.away:
+            self.presence.refresh()
 
 
 async def _live(request: Request) -> Live:

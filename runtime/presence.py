@@ -37,6 +37,7 @@ class Presence:
         self._elsewhere: set[UUID] = set()
         self._unknown: set[UUID] = set()
         self._asked = asyncio.Event()
+        self._due = False
 
     def enter(self, socket: Socket) -> bool:
         """Somebody has connected; whether it is their first socket here."""
@@ -87,6 +88,11 @@ class Presence:
         else:
             self._changed(account, False)
 
+    def refresh(self) -> None:
+        """Says anew who is here, and looks who is elsewhere: Redis may have forgotten, and hints been lost."""
+        self._due = True
+        self._asked.set()
+
     def seems_online(self, account: UUID) -> bool:
         """Whether somebody is connected, without asking Redis."""
         return account in self.here or account in self._elsewhere
@@ -105,15 +111,18 @@ class Presence:
     async def run(self) -> None:
         """Says every quarter of a minute who is connected here, and finds out who is elsewhere, until cancelled."""
         while True:
-            self._asked.clear()
             try:
                 async with asyncio.timeout(REFRESH):
                     await self._asked.wait()
-                asked, self._unknown = self._unknown, set()
             except TimeoutError:
+                self._due = True
+            self._asked.clear()
+            asked, self._unknown = self._unknown, set()
+            if self._due:
+                self._due = False
+                asked = set(self._watchers)
                 for account in self.here:
                     self._fanout.command("SET", self._prefix + str(account), "1", "EX", EXPIRES_IN)
-                asked = set(self._watchers)
             try:
                 if not self._fanout.away:
                     await self._look(asked - self.here.keys())

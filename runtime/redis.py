@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from runtime.problems import Problem
 
@@ -16,7 +17,12 @@ TIMEOUT = 0.5
 """Seconds for one connection attempt or one answer."""
 PATIENCE = 0.9
 """Seconds for a whole exchange, with connecting anew: what needs Redis says within a second that it is away."""
+GRACE = 0.05
 CONNECTIONS = 50
+TOGETHER = 200
+"""Commands that share one round trip at the most."""
+
+Command = tuple[str | int, ...]
 
 
 class SessionsUnavailable(Problem):
@@ -55,6 +61,51 @@ async def reached(unavailable: type[Problem] = SessionsUnavailable) -> AsyncIter
             yield
     except (RedisError, OSError) as error:
         raise unavailable("What this needs cannot be reached right now. Try again soon.") from error
+
+
+class Shared:
+    """Asks Redis together: what is asked at the same moment shares a connection and a round trip. A thousand clients
+    who come back at once then wait for one answer, and not for connections."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, *command: str | int) -> Any:
+        """The answer to one command; raises `redis.exceptions.RedisError` when there is none within `PATIENCE`."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, answer))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._exchange())
+        try:
+            done, _ = await asyncio.wait({answer}, timeout=PATIENCE)
+            if not done:  # or it is there, and this process stood still: that shows when it has looked once more
+                done, _ = await asyncio.wait({answer}, timeout=GRACE)
+        finally:
+            answer.cancel()  # does nothing to an answer that is there
+        if not done:
+            raise RedisTimeout("no answer in time")
+        return answer.result()
+
+    async def _exchange(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            answers: list[Any]
+            try:
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for command, _ in batch:
+                        pipeline.execute_command(*command)
+                    answers = await pipeline.execute(raise_on_error=False)
+            except (RedisError, OSError) as error:
+                answers = [RedisTimeout(str(error))] * len(batch)
+            for (_, asked), answer in zip(batch, answers, strict=True):
+                if asked.done():
+                    continue
+                if isinstance(answer, Exception):
+                    asked.set_exception(answer)
+                else:
+                    asked.set_result(answer)
 
 
 async def answers(redis: Redis) -> bool:

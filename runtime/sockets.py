@@ -20,6 +20,8 @@ from runtime.patience import Patience
 
 QUEUE = 256
 """Frames that may come in for a socket while its client takes none."""
+MOST_FRAMES = 1024
+"""Frames other than messages that may wait at all."""
 CLOSING = 2.0
 """Seconds that a client may take to accept the close frame."""
 ABORT = "batalkan.abort"
@@ -83,7 +85,7 @@ class Socket:
 
     def show(self, frame: str) -> None:
         """Sends a frame that is no message."""
-        if len(self._frames) >= QUEUE:
+        if len(self._frames) >= MOST_FRAMES:
             self.drop(SLOW, "too much was waiting")
             return
         self._frames.append(frame)
@@ -91,7 +93,7 @@ class Socket:
 
     def news(self, conversation: UUID, head: int) -> None:
         """Says that the conversation has messages up to `head` now."""
-        if head > self._news.get(conversation, 0):
+        if head > max(self._news.get(conversation, 0), self.cursors.get(conversation, 0)):
             self._news[conversation] = head
             self._came()
 

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from runtime.problems import RateLimited
+from runtime.redis import Shared
 
 PATIENCE = 0.2
 """Seconds after which the count is not waited for: a limit is not worth more than what it limits."""
@@ -17,7 +18,7 @@ class Throttle:
 
     def __init__(self, redis: Redis, prefix: str, most: int, seconds: int, away: Callable[[], bool]) -> None:
         """`prefix` of the keys; `away` tells whether Redis is known to be away, so that it is not asked at all."""
-        self._redis = redis
+        self._redis = Shared(redis)
         self._prefix = prefix
         self._most, self._seconds = most, seconds
         self._away = away
@@ -29,11 +30,11 @@ class Throttle:
         key = f"{self._prefix}:{whose}"
         try:
             async with asyncio.timeout(PATIENCE):
-                taken = int(await self._redis.incr(key))
+                taken = int(await self._redis.ask("INCR", key))
                 if 1 < taken <= self._most:
                     return  # one round trip, nearly always
-                await self._redis.expire(key, self._seconds, nx=True)  # also if whoever began it died before this
-                wait = int(await self._redis.ttl(key))
+                await self._redis.ask("EXPIRE", key, self._seconds, "NX")  # also if whoever began it died before this
+                wait = int(await self._redis.ask("TTL", key))
         except (RedisError, OSError):
             return
         if taken > self._most:

@@ -5,7 +5,8 @@ A page cannot send its access token with the handshake, so it fetches a ticket w
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from secrets import token_urlsafe
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -13,11 +14,12 @@ from uuid import UUID
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 
 from runtime.auth import Identity
 from runtime.problems import Problem
-from runtime.redis import reached
+from runtime.redis import Shared
 from runtime.settings import Environment
 
 EXPIRES_IN = 30
@@ -52,19 +54,27 @@ class Ticket(BaseModel):
     expires_in: int = EXPIRES_IN
 
 
+@asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise LiveUnavailable("What this needs cannot be reached right now. Try again soon.") from error
+
+
 class Tickets:
     """The tickets of one service, in Redis, so that they can be used at any replica."""
 
     def __init__(self, redis: Redis, service: str) -> None:
-        self._redis = redis
+        self._redis = Shared(redis)
         self._prefix = f"{service}:ticket:"
 
     async def issue(self, person: Identity) -> Ticket:
         """A ticket that proves who `person` is; raises `LiveUnavailable`."""
         ticket = Ticket(ticket=token_urlsafe(32))
         proof = json.dumps([str(person.account_id), person.role, person.client, person.session])
-        async with reached(LiveUnavailable):
-            await self._redis.set(self._prefix + ticket.ticket, proof, ex=EXPIRES_IN)
+        async with _reached():
+            await self._redis.ask("SET", self._prefix + ticket.ticket, proof, "EX", EXPIRES_IN)
         return ticket
 
     async def redeem(self, ticket: str) -> Identity:
@@ -74,8 +84,8 @@ class Tickets:
         """
         if not _TICKET.fullmatch(ticket):
             raise TicketRefused("A ticket is needed: POST …/tickets, then ?ticket=…")
-        async with reached(LiveUnavailable):
-            proof = await self._redis.getdel(self._prefix + ticket)
+        async with _reached():
+            proof = await self._redis.ask("GETDEL", self._prefix + ticket)
         if proof is None:
             raise TicketRefused("The ticket has expired or was used before. Get a new one.")
         account_id, role, client, session = json.loads(proof)

@@ -1,7 +1,7 @@
 """The accounts service, running in the test's own process, and the people who knock at it."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from runtime.settings import Environment, Settings
 from services.accounts import main
 from services.accounts.api import Parts
 from services.accounts.passwords import Passwords
+from tests.orders.ears import Ears
 
 MIGRATIONS = Path(main.__file__).parent / "migrations"
 PASSWORD = "rahasia-sekali"
@@ -105,10 +106,16 @@ async def open_house(
     """Runs the service; `env` holds further settings."""
     environment = Environment({"SIGNING_KEY": str(keys.signing_key), "TOKEN_KEYS": str(keys.token_keys), **env})
     settings = replace(Settings.read("accounts", environment), redis_url=redis_url, demonstration=demonstration)
+    heard = bus or MemoryBus()
     with patch("services.accounts.passwords.PasswordHasher", lambda: QUICK):
-        service = main.build(settings, environment, database_url, bus or MemoryBus())
+        service = main.build(settings, environment, database_url, heard)
     house = House(service)
-    async with service.running():
+    async with AsyncExitStack() as stack:
+        if isinstance(heard, MemoryBus):
+            kinds = main.DESCRIPTION.publishes if bus is None else ()  # else the test listens itself
+            await stack.enter_async_context(Ears(heard, "chat").listening("accounts", kinds))
+            await heard.subscribe("cs", [])  # both are waited for
+        await stack.enter_async_context(service.running())
         if wait:
             await service.until_ready()
         yield house

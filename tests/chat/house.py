@@ -237,7 +237,9 @@ async def on_a_port(service: Service) -> AsyncIterator[str]:
     """Serves it over HTTP as a process of its own does; `host:port`."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(service.app, log_config=None, access_log=False, lifespan="off", **WEBSOCKETS)
+    config = uvicorn.Config(
+        service.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2, **WEBSOCKETS
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started:

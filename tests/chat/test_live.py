@@ -106,8 +106,9 @@ async def test_resuming_again_goes_back(talk: Talk, origin: str) -> None:
         assert buyer.seqs(talk.thread_id)[-1] == 5
 
 
-async def test_who_says_nothing_gets_what_is_new(talk: Talk, origin: str) -> None:
+async def test_who_says_nothing_gets_what_is_new(talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never resumes gets what is said from its connecting on, a moment later."""
+    monkeypatch.setattr(attend, "HOLD", 0.05)
     await talk.write(talk.buyer)
     async with listening(talk.seller, origin, resume=False) as seller:
         await talk.write(talk.buyer)

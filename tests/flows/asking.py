@@ -81,15 +81,18 @@ async def codes(person: Person, path: str) -> list[str]:
     return [message["code"] for message in await messages(person, path) if message["kind"] == "system"]
 
 
-async def contacted(buyer: Buyer, agent: Person, seller: Seller, order_id: str) -> Asked:
+async def contacted(buyer: Buyer, agents: list[Person], seller: Seller, order_id: str) -> Asked:
     """The buyer turns to customer service, is connected, hands the order over, and the agent writes to the seller."""
-    case_id = (await buyer.post("/cs/cases", text="Penjual tidak membalas. Tolong batalkan."))["case_id"]
+    by_id = {agent.account_id: agent for agent in agents}
+    opened = await buyer.post("/cs/cases", text="Penjual tidak membalas. Tolong batalkan.")
+    case_id = opened["case_id"]
     path = f"/cs/cases/{case_id}"
 
-    async def connected() -> bool:
-        return bool((await buyer.get(path))["state"] == "active")
+    async def connected() -> str | None:
+        found: str | None = (await buyer.get(path))["agent_id"]
+        return found
 
-    await eventually(connected)
+    agent = by_id[opened["agent_id"] or await eventually(connected, every=0.05)]
     await buyer.once_known(f"{path}/order", order_id=order_id)
     case = await agent.post(f"{path}/contact-seller")
     assert case["state"] == "awaiting_seller"
@@ -99,6 +102,6 @@ async def contacted(buyer: Buyer, agent: Person, seller: Seller, order_id: str) 
         asked = items and items[0]["last_message"] and items[0]["last_message"]["code"] == "seller_contacted"
         return str(items[0]["thread_id"]) if asked else None
 
-    thread_id = await eventually(shown)
+    thread_id = await eventually(shown, every=0.05)
     until = datetime.fromisoformat(case["respond_by"])
     return Asked(buyer, agent, order_id, case_id, thread_id, until, case["correlation_id"])

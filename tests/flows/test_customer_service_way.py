@@ -34,7 +34,7 @@ async def asked(place: Place, agent: Person, seller: Seller, product: str, deed:
     order_id = await buyer.buy(product)
     if deed == "ship":
         await seller.done(order_id, "pack")
-    return await contacted(buyer, agent, seller, order_id)
+    return await contacted(buyer, [agent], seller, order_id)
 
 
 async def test_the_seller_is_silent(place: Place, ears: Ears, on_duty: Person) -> None:

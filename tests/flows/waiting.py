@@ -7,9 +7,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(look: Callable[[], Awaitable[T | None]], within: float = 30.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T | None]], within: float = 30.0, every: float = 0.01) -> T:
     """What `look` finds, once it finds something; raises TimeoutError after `within` seconds."""
     async with asyncio.timeout(within):
         while not (found := await look()):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(every)
     return found

@@ -35,6 +35,8 @@ class Ears:
     async def listening(self, publisher: str, kinds: Sequence[type[Event]]) -> AsyncIterator["Ears"]:
         """Takes the events of these kinds off a queue of its own."""
         subscription = await self.bus.subscribe(self.queue, [f"{publisher}.{kind.wire_name}" for kind in kinds])
+        for other in {hearer for kind in kinds for hearer in kind.heard_by} - {self.queue, publisher}:
+            await self.bus.subscribe(other, [])  # a service waits for the queues of all who hear it
 
         async def listen() -> None:
             while True:
