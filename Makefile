@@ -29,7 +29,7 @@ test: check servers ## check, and all tests, on real servers too (installs them 
 	@.venv/bin/pytest $(ARGS)
 
 test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own, two at a time
-	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes" $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes and not fuzz" $(ARGS)
 
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m bench $(ARGS)

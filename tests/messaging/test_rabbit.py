@@ -120,7 +120,7 @@ async def test_a_deleted_queue_ends_the_subscription_and_is_made_anew(
     async with channel_of(servers.rabbitmq.admin_url) as channel:
         await channel.queue_delete("refunds")
         with pytest.raises(BusError):
-            await taking
+            await asyncio.wait_for(taking, 5)
         await subscription.close()
         async with running(refunds.consumer.run()):
             await becomes(refunds.hears, True)
