@@ -24,7 +24,7 @@ def main(
     clients: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="How often every variant gets its turn.")] = 3,
     variants: Annotated[str, typer.Option(help="Of batalkan, reference, library.")] = "batalkan,reference,library",
-    short: Annotated[bool, typer.Option(help="About a minute: one small round, for CI.")] = False,
+    short: Annotated[bool, typer.Option(help="About a minute: one small round.")] = False,
     half: Annotated[bool, typer.Option(help="Also latencies at half of the rate that batalkan can do.")] = False,
     old: Annotated[int, typer.Option(help="Delivered and refunded orders that fill the tables beforehand.")] = 0,
     replicas: Annotated[int, typer.Option(min=1, help="Processes of each of batalkan's services.")] = 1,

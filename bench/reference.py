@@ -42,10 +42,12 @@ with o as (
     select product_id, sum(quantity) as pieces
     from o, jsonb_to_recordset(o.lines) as line (product_id uuid, quantity integer) group by product_id
 ), locked as (
-    select product_id, pieces from products join given_back using (product_id) order by product_id
-    for update of products
+    select product_id from products where product_id = any(array(select product_id from given_back))
+    order by product_id for update
 ), p as (
-    update products set stock = stock + pieces from locked where products.product_id = locked.product_id
+    update products set stock = stock + pieces from given_back
+    where products.product_id = any(array(select product_id from locked))
+      and products.product_id = given_back.product_id
 )
 insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note, fault, at)
 select order_id, $3, seller_id, 'app', $4, 'buyer', $5, null, 'buyer', clock_now() from o returning at

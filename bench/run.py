@@ -163,7 +163,7 @@ class Run:
         profilers = []
         for name, pid in self._variant.pids.items():
             out = folder / f"{self._variant.name}-{name}.txt"
-            arguments = ["record", "-p", pid, "-d", "8", "-r", "200", "-f", "raw", "-o", out]
+            arguments = ["record", "-p", pid, "-d", "8", "-r", "200", "--gil", "-f", "raw", "-o", out]
             argv = [str(part) for part in (environment.program("py-spy"), *arguments)]
             profiler = Child("py-spy", argv, warden=warden, log=folder / "py-spy.log")
             profiler.spawn()

@@ -10,7 +10,12 @@ from batalkan.servers.packages import need
 from batalkan.servers.place import Place
 
 USER = "postgres"
-SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300"}
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "300",
+    "random_page_cost": "1.1",  # as in deploy/postgres
+}
 
 
 class Postgres:
