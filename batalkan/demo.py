@@ -225,7 +225,7 @@ async def settle(guide: Guide) -> Books:
     """The ledger at the end, and whether it is right."""
 
     async def books() -> Books:
-        return await check(guide.database_urls, (await guide.dana.get("journal")).json()["items"])
+        return await check(guide.database_urls, guide.dana)
 
     found = await guide.until(books, lambda found: not found.open_refunds and not found.broken, fail=False)
     table = Table("account", title="The ledger", title_justify="left")

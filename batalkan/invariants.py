@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import httpx
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Books:
         return sum(self.accounts.values())
 
 
-async def check(database_urls: Mapping[str, str], dana_payments: Sequence[Mapping[str, Any]] | None = None) -> Books:
-    """Holds the stores of orders and refunds, and DANA's journal if it is given, against each other.
+async def check(database_urls: Mapping[str, str], dana: httpx.AsyncClient | None = None) -> Books:
+    """Holds the stores of orders and refunds, and DANA's journal if its control interface is given, against each other.
 
     A refund that is still on its way is no fault. The stores are read one after the other: ask when nothing moves.
     """
@@ -52,13 +53,15 @@ async def check(database_urls: Mapping[str, str], dana_payments: Sequence[Mappin
         "join ledger_transactions using (transaction_id) where account in ('lazada_credit', 'dana') "
         "group by refund_id, account",
     )
+    # Last, so that what the refunds say is paid is in it.
+    payments = None if dana is None else (await dana.get("journal")).raise_for_status().json()["items"]
     paid = [row for row in cancelled if row["amount"]]
     broken = [f"the ledger transaction {row['transaction_id']} does not sum to zero" for row in unbalanced]
     broken += [f"the history of order {row['order_id']} is no path that an order can take" for row in wrong_paths]
     broken += _refunds_match(paid, refunds)
     broken += _movements_match(refunds, movements)
-    if dana_payments is not None:
-        broken += _journal_matches(refunds, dana_payments)
+    if payments is not None:
+        broken += _journal_matches(refunds, payments)
     return Books(
         accounts={row["account"]: row["balance"] for row in accounts},
         cancelled_paid_orders=len(paid),

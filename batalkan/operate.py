@@ -71,11 +71,10 @@ async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
 
 async def check_money(urls: Mapping[str, str], dana: str) -> Books:
     """Holds the stores against each other, and against DANA's journal at the origin `dana`, if one is given."""
-    payments = None
-    if dana:
-        async with httpx.AsyncClient(base_url=dana, trust_env=False) as http:
-            payments = (await http.get("/control/journal")).raise_for_status().json()["items"]
-    return await check(urls, payments)
+    if not dana:
+        return await check(urls)
+    async with httpx.AsyncClient(base_url=f"{dana}/control", trust_env=False) as control:
+        return await check(urls, control)
 
 
 async def clock_shift(urls: Mapping[str, str]) -> Mapping[str, timedelta]:

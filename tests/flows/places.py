@@ -90,7 +90,7 @@ class Place:
             for service in self.database_urls:
                 if await self.count(service, "outbox"):
                     return None
-            books = await check(self.database_urls, await self.dana_payments())
+            books = await check(self.database_urls, self.dana)
             return books if books.refunds >= books.cancelled_paid_orders and not books.open_refunds else None
 
         books = await eventually(look, within)
