@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from runtime.patience import Patience
 from runtime.problems import Problem
-from runtime.redis import TIMEOUT, TOGETHER, Command, reached
+from runtime.redis import TIMEOUT, TOGETHER, Command, reached, stop_if_cancelled
 from runtime.story import new_id
 
 HEARTBEAT = 1.0
@@ -97,7 +97,7 @@ class Fanout:
                     await pubsub.subscribe(self._channel)
                 asked = False
                 while True:
-                    _stop_if_cancelled()
+                    stop_if_cancelled()
                     message = await pubsub.get_message(timeout=TIMEOUT if asked else HEARTBEAT)
                     if message is None and asked:
                         raise RedisAway("it is silent")
@@ -112,7 +112,7 @@ class Fanout:
                     elif message["type"] == "message":
                         self._hear(message["data"])
             except Exception as error:
-                _stop_if_cancelled()
+                stop_if_cancelled()
                 if not isinstance(error, (RedisError, OSError, RedisAway)):
                     log.exception("listening to other replicas failed")
                 self.away = True
@@ -130,13 +130,6 @@ class Fanout:
             self._missed()
         else:
             self._heard(hint)
-
-
-def _stop_if_cancelled() -> None:
-    """A library that waits with a timeout of its own may take our cancellation for it."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _wait(patience: Patience, error: BaseException) -> None:

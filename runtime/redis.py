@@ -60,7 +60,16 @@ async def reached(unavailable: type[Problem] = SessionsUnavailable) -> AsyncIter
         async with asyncio.timeout(PATIENCE):
             yield
     except (RedisError, OSError) as error:
+        stop_if_cancelled()
         raise unavailable("What this needs cannot be reached right now. Try again soon.") from error
+    stop_if_cancelled()
+
+
+def stop_if_cancelled() -> None:
+    """Ends a task that was cancelled while the library waited: it may take a cancellation for a timeout of its own."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Shared:
