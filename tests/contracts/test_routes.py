@@ -1,6 +1,8 @@
 """Who publishes, and who hears: the contracts say what the services do."""
 
+from collections.abc import Collection
 from importlib import import_module
+from importlib.util import find_spec
 from pkgutil import iter_modules
 
 import pytest
@@ -23,10 +25,19 @@ def description(service: str) -> Description:
     return described
 
 
+def handlers(service: str) -> Collection[type[Event]]:
+    """The table of a service whose handlers come with their surroundings; empty for one that hears nothing."""
+    if find_spec(f"services.{service}.handlers") is None:
+        return ()
+    table: Collection[type[Event]] = import_module(f"services.{service}.handlers").HANDLERS
+    return table
+
+
 @pytest.mark.parametrize("service", HERE)
 def test_a_service_hears_what_the_contracts_say(service: str) -> None:
     """It has a handler for each event that names it, and for no other."""
-    assert set(description(service).handlers) == {event for event in EVENTS if service in event.heard_by}
+    heard = description(service).handlers or handlers(service)
+    assert set(heard) == {event for event in EVENTS if service in event.heard_by}
 
 
 @pytest.mark.parametrize("service", HERE)
