@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[2]
-OURS = ("accounts", "orders", "refunds")
+OURS = ("accounts", "orders", "refunds", "chat", "cs")
 """The services of ours that speak HTTP through the gateway."""
 
 T = TypeVar("T")
@@ -71,6 +71,14 @@ class Stack:
         """`docker inspect` of the containers, also of those that have done their work."""
         found: list[dict[str, Any]] = json.loads(docker("inspect", *self.compose("ps", "-aq", *services).split()))
         return found
+
+    def logs_of(self, container: str) -> str:
+        """What one container has written to its standard output."""
+        return docker("logs", container.strip())
+
+    def remove(self, container: str) -> None:
+        """End and forget a container that was run beside the others."""
+        docker("rm", "--force", container.strip())
 
     def kill(self, container: dict[str, Any]) -> None:
         """End a container as a crash would."""

@@ -15,7 +15,7 @@ from tests.compose.stack import OURS, ROOT
 @pytest.fixture
 def volumes(tmp_path: Path) -> Path:
     """The volumes after the first `up`."""
-    for name in (*OURS, *SERVERS, OPERATOR, "dana", "chat"):
+    for name in (*OURS, *SERVERS, OPERATOR, "dana", "later"):
         (tmp_path / name).mkdir()
     fill(tmp_path, ROOT / "deploy", list(OURS))
     return tmp_path
@@ -36,10 +36,10 @@ def test_a_second_run_keeps_every_secret(volumes: Path) -> None:
 
 def test_a_service_can_be_added_later(volumes: Path) -> None:
     """A service that is new in the list gets secrets of its own, and the servers get to know it."""
-    fill(volumes, ROOT / "deploy", [*OURS, "chat"])
-    assert contents(volumes / "chat").keys() == {"broker_url", "database_url", "redis_url", "jwks.json"}
-    assert (volumes / "postgres" / "chat.scram").exists()
-    assert "user chat on #" in (volumes / "redis" / "users.acl").read_text()
+    fill(volumes, ROOT / "deploy", [*OURS, "later"])
+    assert contents(volumes / "later").keys() == {"broker_url", "database_url", "redis_url", "jwks.json"}
+    assert (volumes / "postgres" / "later.scram").exists()
+    assert "user later on #" in (volumes / "redis" / "users.acl").read_text()
 
 
 def test_being_killed_half_way_does_no_harm(volumes: Path) -> None:

@@ -1,0 +1,162 @@
+"""The four ways through the gateway, its WebSockets included, and the events that one story of each is made of."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+
+from services.accounts.demonstration import PASSWORD
+from tests.compose.stack import Stack, wait_for
+from tests.flows.asking import contacted, says, thread_of, told
+from tests.flows.people import Buyer, Person, Seller
+from tests.flows.waiting import eventually
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
+
+TO_REFUND = ["OrderCancelRequested", "OrderCancelled", "RefundIssued"]
+LISTEN = """
+import asyncio, os, pathlib, aio_pika
+async def main():
+    connection = await aio_pika.connect(pathlib.Path(os.environ["BROKER_URL_FILE"]).read_text().strip())
+    channel = await connection.channel()
+    queue = await channel.declare_queue(exclusive=True, arguments={"x-queue-type": "classic"})
+    await queue.bind("batalkan.events", "#")
+    print("listening", flush=True)
+    async with queue.iterator(no_ack=True) as messages:
+        async for message in messages:
+            print(message.body.decode(), flush=True)
+asyncio.run(main())
+"""
+
+
+class Ears:
+    """A container that writes down what travels between the services."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        url = "BROKER_URL_FILE=/run/secrets/broker_url"
+        self._container = stack.compose("run", "-d", "-e", url, "--entrypoint", "python", "batalkan", "-c", LISTEN)
+        wait_for(lambda: self._lines()[:1])
+
+    def _lines(self) -> list[str]:
+        return self._stack.logs_of(self._container).splitlines()
+
+    async def story(self, correlation_id: str) -> list[str]:
+        """The types of the events of one story, once the money is back."""
+
+        async def look() -> list[str] | None:
+            events = [json.loads(line) for line in await asyncio.to_thread(lambda: self._lines()[1:])]
+            types = [event["type"] for event in events if event["correlationid"] == correlation_id]
+            return types if "RefundIssued" in types else None
+
+        return await eventually(look, every=0.2)
+
+    def remove(self) -> None:
+        """Stops listening."""
+        self._stack.remove(self._container)
+
+
+@pytest.fixture(scope="module")
+def ears(stack: Stack) -> Iterator[Ears]:
+    """Hears everything while these tests run."""
+    made = Ears(stack)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+async def people(stack: Stack) -> AsyncIterator[tuple[Buyer, Seller, str]]:
+    """A buyer, a seller, and what the seller sells."""
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as http:
+        seller = await Seller.register(http, "seller")
+        yield await Buyer.register(http, "buyer"), seller, await seller.offer()
+
+
+@asynccontextmanager
+async def live(stack: Stack, person: Person, service: str, origin: str) -> AsyncIterator[ClientConnection]:
+    """A live connection through the gateway, from a page of that origin."""
+    ticket = (await person.post(f"/{service}/tickets"))["ticket"]
+    url = f"{stack.url.replace('http', 'ws')}/{service}/live?ticket={ticket}"
+    async with connect(url, origin=origin, proxy=None) as socket:  # type: ignore[arg-type]
+        yield socket
+
+
+async def hears(socket: ClientConnection, code: str) -> None:
+    """Waits until the socket is sent a message with this code."""
+    async with asyncio.timeout(30):
+        while True:
+            frame = json.loads(await socket.recv())
+            if frame["type"] == "message" and frame["message"]["code"] == code:
+                return
+
+
+async def test_the_app_and_the_website(people: tuple[Buyer, Seller, str], ears: Ears) -> None:
+    """Ways 1 and 2: one account, two clients; the channel is the client's, and all money comes back."""
+    buyer, _, product = people
+    for channel, person in (("app", buyer), ("web", await buyer.on_the_website())):
+        answer = await person.cancel(await person.buy(product))
+        assert answer.json()["cancellation"]["channel"] == channel
+        assert (await person.refund(answer.json()["order_id"]))["amount"] == 189_000
+        assert await ears.story(answer.headers["X-Correlation-Id"]) == TO_REFUND
+
+
+async def test_the_chat_with_the_seller(stack: Stack, people: tuple[Buyer, Seller, str], ears: Ears) -> None:
+    """Way 3: the seller guides and the buyer cancels, or the seller cancels; the buyer's page sees it live."""
+    buyer, seller, product = people
+    guided, given_up = await buyer.buy(product), await buyer.buy(product)
+    async with live(stack, buyer, "chat", stack.url) as socket:
+        await socket.send(json.dumps({"type": "resume", "after": {}}))
+        thread = await thread_of(buyer, guided)
+        await says(buyer, thread, "Maaf, saya salah pilih. Bisa dibatalkan?")
+        await seller.post(f"/chat/threads/{thread}/guide")
+        await hears(socket, "cancel_guide")
+        by_buyer = await buyer.cancel(guided)
+        await hears(socket, "refund_issued")
+        thread = await thread_of(buyer, given_up)
+        await says(buyer, thread, "Kak, tolong batalkan ya.")
+        by_seller = await seller.ask("POST", f"/chat/threads/{thread}/cancel")
+        assert by_seller.status_code == 202
+        await hears(socket, "refund_issued")
+    assert (await buyer.order(given_up))["cancellation"]["channel"] == "chat"
+    assert await ears.story(by_buyer.headers["X-Correlation-Id"]) == TO_REFUND
+    assert await ears.story(by_seller.headers["X-Correlation-Id"]) == TO_REFUND
+
+
+async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str], ears: Ears) -> None:
+    """Way 4: who answers in the 23rd hour keeps the order, and the silent seller's is cancelled after 24; the clock of
+    all containers is moved by one command."""
+    buyer, seller, product = people
+    agent = await Person.sign_in(buyer.http, "agent@example.com", PASSWORD)
+    (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+    second = await Buyer.register(buyer.http, "buyer")
+    answered = await contacted(buyer, [agent], seller, await buyer.buy(product))
+    silent = await contacted(second, [agent], seller, await second.buy(product))
+    async with live(stack, second, "cs", stack.url) as socket:
+        await socket.send(json.dumps({"type": "resume", "after": {}}))
+        await asyncio.to_thread(stack.compose, "run", "--rm", "batalkan", "clock", "advance", "23h")
+        await answered.seller(seller, "reply")
+        await told(buyer, f"/cs/cases/{answered.case_id}", "seller_replied")
+        await asyncio.to_thread(stack.compose, "run", "--rm", "batalkan", "clock", "advance", "2h")
+        await hears(socket, "refund_issued")
+    assert (await silent.becomes("resolved"))["outcome"] == "order_cancelled"
+    assert (await second.order(silent.order_id))["cancellation"]["channel"] == "cs"
+    assert (await buyer.order(answered.order_id))["status"] == "processing"
+    story = await ears.story(silent.story)  # closing the case and paying go on side by side
+    assert [one for one in story if one != "CaseClosed"] == ["SellerContacted", *TO_REFUND]
+    fresh = await Person.sign_in(buyer.http, "agent@example.com", PASSWORD)  # 15 minutes may have gone by for a token
+    (await fresh.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
+
+
+async def test_a_socket_of_a_foreign_page(stack: Stack, people: tuple[Buyer, Seller, str]) -> None:
+    """A page of another origin gets no live connection, whatever ticket it has."""
+    buyer, _, _ = people
+    for service in ("chat", "cs"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with live(stack, buyer, service, "https://evil.example"):
+                pass
+        assert refused.value.response.status_code == 403
