@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -119,3 +120,26 @@ async def test_24_hours_to_the_second(place: Place, on_duty: Person, seller: Sel
         assert (await cases[deed].buyer.order(cases[deed].order_id))["status"] == status
         await cases[deed].back()
         await on_duty.post(f"/cs/cases/{cases[deed].case_id}/close", outcome=outcome)
+
+
+async def test_the_sellers_clock_is_not_asked(place: Place, on_duty: Person, seller: Seller, product: str) -> None:
+    """A seller whose machine is an hour ahead is on time at 23:59:59, and one whose machine is an hour behind is late
+    at 24:00:00."""
+    ahead, behind = [await asked(place, on_duty, seller, product) for _ in range(2)]
+
+    async def reply(case: Asked, wrong: timedelta) -> None:
+        now = datetime.fromisoformat((await case.now())["respond_by"]) + wrong
+        headers = {"Authorization": f"Bearer {seller.token}", "Date": format_datetime(now.astimezone(UTC), usegmt=True)}
+        path = f"/chat/threads/{case.thread_id}/messages"
+        (await place.http.post(path, json={"text": "Besok kami kirim."}, headers=headers)).raise_for_status()
+
+    async with place.clock() as stand_still:
+        await stand_still(ahead.respond_by - timedelta(seconds=1))
+        await reply(ahead, HOUR)
+        await told(ahead.buyer, f"/cs/cases/{ahead.case_id}", "seller_replied")
+        await stand_still(behind.respond_by)
+        await behind.becomes("cancelling")
+        await reply(behind, -HOUR)
+    assert (await behind.becomes("resolved"))["outcome"] == "order_cancelled"
+    assert (await ahead.buyer.order(ahead.order_id))["status"] == "processing"
+    await ahead.back()
