@@ -31,7 +31,7 @@ class InternalError(Exception):
 
 
 class Stubborn(httpx.AsyncBaseTransport):
-    """A client that asks again, for a minute, when nobody answers or the answer is a 5xx."""
+    """A client that asks again, for a while, when nobody answers or the answer is a 5xx."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
@@ -39,7 +39,7 @@ class Stubborn(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             while True:
                 try:
                     request.url = url

@@ -14,7 +14,7 @@ from services.accounts.demonstration import PASSWORD
 from tests.faults.house import House, each
 from tests.flows.people import Buyer, Person, Seller
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(420)]
 
 CANCELS = 2_000
 AT_ONCE = 24
