@@ -3,9 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import asyncpg
 
@@ -32,6 +32,7 @@ class DatabaseUnavailable(Problem):
     """The database cannot be reached now, or broke off. Ask again soon."""
 
     status, code, title = 503, "database_unavailable", "The database is away"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
 
 
 def is_passing(error: BaseException) -> bool:
@@ -63,8 +64,8 @@ class Database:
         self._pool_size = pool_size
         self._pool: Pool | None = None
 
-    async def connect(self) -> None:
-        """Waits until the database answers, for as long as that takes."""
+    async def connect(self, on_failure: Callable[[], object] = lambda: None) -> None:
+        """Waits until the database answers, for as long as that takes; says so each time that it does not."""
         patience = Patience("PostgreSQL", log)
         while self._pool is None:
             try:
@@ -80,6 +81,7 @@ class Database:
             except Exception as error:
                 if not is_passing(error) and not _is_unprepared(error):
                     raise
+                on_failure()
                 await patience.wait(error)
 
     async def close(self) -> None:
@@ -131,6 +133,11 @@ async def _leave(_: Any) -> None:
     a round trip for each use, can stay out."""
 
 
+_LISTS = ("uuid", "text", "bool", "smallint", "integer", "bigint", "timestamptz")
+
+
 async def _prepare(connection: Any) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    # Types of lists are looked up when they are first met: once for all here, or else many times in requests.
+    await connection.prepare("select " + ", ".join(f"null::{kind}[]" for kind in _LISTS))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -44,6 +45,9 @@ delete from deadlines where (kind, subject) in (
 )
 returning kind, subject, due_at, correlation_id, causation_id, traceparent
 """
+
+_DUE = "select exists (select from deadlines where due_at <= clock_now() and kind = any($1))"
+"""Asked without a transaction, because nearly always the answer is no."""
 
 _POSTPONE = """
 update deadlines set failures = failures + 1,
@@ -83,7 +87,7 @@ class Deadlines:
         while True:
             self._woken.clear()
             try:
-                fired = await self.fire_due()
+                fired = await self.fire_due() if await self._any_due() else 0
                 patience.rewarded()
             except Exception as error:
                 if not is_passing(error):
@@ -96,6 +100,10 @@ class Deadlines:
                         await self._woken.wait()
                 except TimeoutError:
                     continue
+
+    async def _any_due(self) -> bool:
+        async with self._work.database.connection() as connection:
+            return bool(await connection.fetchval(_DUE, list(self._handlers)))
 
     async def fire_due(self) -> int:
         """Fires what is due now, up to a batch: together, or where one fails, each by itself."""
@@ -138,3 +146,4 @@ class Deadlines:
         with telling(story):
             tx.publish(*await self._handlers[row["kind"]](tx, row["subject"]))
         tx.after_commit(DEADLINES_FIRED.labels(self._work.service, row["kind"]).inc)
+        tx.after_commit(partial(self._work.witness.fired, row["kind"], story))

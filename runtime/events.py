@@ -1,7 +1,6 @@
 """What an event is, on the inside (`Event`) and on the wire (`Envelope`, CloudEvents 1.0 in structured JSON)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
@@ -106,11 +105,11 @@ class UnreadableEvent(Exception):
         self.event_id = event_id
 
 
-@dataclass(frozen=True)
 class EventReader:
-    """Reads messages into envelopes of the event classes that a service hears."""
+    """Reads messages into envelopes of the event classes that a service hears, by their wire names."""
 
-    known: Mapping[str, type[Event]]
+    def __init__(self, known: Mapping[str, type[Event]]) -> None:
+        self._known = {name: (event, Envelope[event]) for name, event in known.items()}  # type: ignore[valid-type]
 
     def read(self, body: bytes, routing_key: str) -> Envelope[Any]:
         """The envelope in `body`, checked.
@@ -121,22 +120,27 @@ class EventReader:
         if len(body) > MAX_BODY:
             raise UnreadableEvent(f"too large: {len(body)} bytes, at most {MAX_BODY} are read")
         try:
-            loose = from_json(body)
-        except ValueError as error:
-            raise UnreadableEvent(f"not JSON: {error}") from error
-        kind = loose.get("type") if isinstance(loose, dict) else None
-        event_class = self.known.get(kind) if isinstance(kind, str) else None
-        if event_class is None:
-            raise UnreadableEvent(f"of an unknown type: {kind!r:.100}")
-        try:
-            envelope: Envelope[Event] = Envelope[event_class].model_validate_json(body)  # type: ignore[valid-type]
-        except ValidationError as error:
-            raise UnreadableEvent(f"not a {kind}: {_first_problem(error)}") from error
+            event_class, envelope_class = self._known[routing_key.rpartition(".")[2]]
+            envelope: Envelope[Event] = envelope_class.model_validate_json(body)
+        except (KeyError, ValidationError) as error:
+            raise UnreadableEvent(self._why(body, error)) from error
+        if envelope.type not in self._known:
+            raise UnreadableEvent(f"of an unknown type: {envelope.type!r:.100}")
         if routing_key != f"{envelope.source}.{envelope.type}" or envelope.source not in event_class.published_by:
             raise UnreadableEvent(f"forged: from {envelope.source!r} under the key {routing_key!r}", envelope.id)
         if envelope.dataschema != event_class.dataschema() or envelope.subject != envelope.data.subject:
             raise UnreadableEvent(f"contradicts itself: {envelope.dataschema} about {envelope.subject}", envelope.id)
         return envelope
+
+    def _why(self, body: bytes, error: Exception) -> str:
+        try:
+            loose = from_json(body)
+        except ValueError as unreadable:
+            return f"not JSON: {unreadable}"
+        kind = loose.get("type") if isinstance(loose, dict) else None
+        if not isinstance(kind, str) or kind not in self._known or not isinstance(error, ValidationError):
+            return f"of an unknown type: {kind!r:.100}"
+        return f"not a {kind}: {_first_problem(error)}"
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -26,10 +26,9 @@ from runtime.body import LimitBody
 from runtime.database import DatabaseUnavailable, is_passing
 from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
 from runtime.telemetry import REQUESTS
+from runtime.witness import NOBODY, Witness
 from runtime.work import Work
 
-BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""By name, because the framework answers what is caught as an `Exception` and then raises it all the same."""
 TRIES = 3
 """How often a route runs at the most when the database lets another transaction win."""
 
@@ -107,22 +106,25 @@ Parts = Callable[[], Awaitable[Mapping[str, bool]]]
 """Names parts, and tells whether each is there."""
 
 
-def create_app(service: str, description: str, ready: Parts, optional: Parts | None = None) -> FastAPI:
+def create_app(
+    service: str, description: str, ready: Parts, optional: Parts | None = None, witness: Witness = NOBODY
+) -> FastAPI:
     """The application of one service, without its own routes. `ready` names what the service stands on, `optional`
-    what it can do without."""
+    what it can do without; `witness` sees the requests."""
     app = FastAPI(
         title=f"Batalkan: {service}",
         description=description,
         version="1",
         openapi_url=f"/{service}/openapi.json",
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        telemetry={"auto_configure": False},
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
         responses={"default": describe_problem("A problem, with its `code`")},
     )
     app.add_middleware(LimitBody)
-    app.add_middleware(Tell, service=service)
-    for error in (Problem, RequestValidationError, HTTPException, *BROKEN, Exception):
+    app.add_middleware(Tell, service=service, witness=witness)
+    for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer_error)
 
     waiting: dict[int | str, dict[str, Any]] = {
@@ -175,11 +177,12 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> list[str]:
     """The methods that the path knows; the framework names those of the first route that it finds only."""
-    return [
+    known = [
         method
-        for method in ("DELETE", "GET", "HEAD", "POST", "PUT")
+        for method in ("DELETE", "GET", "POST", "PUT")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
     ]
+    return sorted([*known, "HEAD"] if "GET" in known else known)
 
 
 def as_problem(error: Exception) -> Problem:
@@ -219,19 +222,27 @@ class _Http(Problem):
 
 
 class Tell:
-    """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request."""
+    """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request.
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
+    What nobody foresaw is answered here: the framework would do so outside of the story, so that the log could not name
+    it, and would raise the error all the same.
+    """
+
+    def __init__(self, app: ASGIApp, service: str, witness: Witness = NOBODY) -> None:
         self._app = app
         self._service = service
+        self._witness = witness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":  # is GET, of whose answer the server leaves out the body; the framework does not know that
+            scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
         told = story.begin(_valid_traceparent(headers.get(b"traceparent")))
-        status = 500
+        status = 0
         started = perf_counter()
 
         async def send_named(message: Message) -> None:
@@ -244,8 +255,15 @@ class Tell:
         with story.telling(told):
             try:
                 await self._app(scope, receive, send_named)
+            except Exception as error:
+                if status:  # has been sent: what is left is to break off
+                    raise
+                answer = await scope["app"].exception_handlers[Exception](Request(scope), error)
+                await answer(scope, receive, send_named)
             finally:
-                REQUESTS.labels(self._service, scope["method"], str(status)).observe(perf_counter() - started)
+                seconds = perf_counter() - started
+                REQUESTS.labels(self._service, method, str(status or 500)).observe(seconds)
+                self._witness.requested(told, scope, status or 500, seconds)
 
 
 def _valid_traceparent(header: bytes | None) -> str | None:

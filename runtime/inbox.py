@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -34,6 +34,9 @@ MOST_DOWNS = 5
 """Times that the service may go down over one message, counted in the database, before that is parked untried."""
 RETRY_AFTER = 0.05
 """Seconds until the second attempt, doubled for each further one."""
+UNHURRIED = 0.05
+"""Seconds between the beginnings of two batches, for a service that nobody waits for: of a stream of events more then
+share a transaction. What comes alone does not wait."""
 STOPPING = 3.0
 """Seconds that what is in hand may take when the service stops; after that it is rolled back and delivered again."""
 
@@ -44,9 +47,14 @@ Handler = Callable[[Transaction, Any], Awaitable[Sequence[Event]]]
 @dataclass(frozen=True)
 class Together:
     """A handler of all the events of its kind that stand one after the other in a batch, for what comes often: it needs
-    as many statements for all of them as for one. What follows from each it says within `tx.hearing(envelope)`."""
+    as many statements for all of them as for one. What follows from each it says within `tx.hearing(envelope)`.
+
+    `prepare` is given all the events of its kind in a batch, before any event of the batch is handled: for what has to
+    be locked in one order, whatever else the batch holds.
+    """
 
     handle: Callable[[Transaction, Sequence[Envelope[Any]]], Awaitable[None]]
+    prepare: Callable[[Transaction, Sequence[Envelope[Any]]], Awaitable[None]] | None = None
 
 
 Handlers = Mapping[type[Event], Handler | Together]
@@ -68,10 +76,12 @@ class Read:
 class Consumer:
     """Takes a service's messages off its queue and through its handlers."""
 
-    def __init__(self, work: Work, bus: Bus, handlers: Handlers) -> None:
+    def __init__(self, work: Work, bus: Bus, handlers: Handlers, pace: float = 0.0) -> None:
+        """`pace`: seconds from the beginning of a batch to that of the next (see `UNHURRIED`)."""
         self._work = work
         self._bus = bus
         self._handlers = handlers
+        self._pace = pace
         self.reader = EventReader({event.wire_name: event for event in handlers})
         self.connected = False
 
@@ -93,9 +103,11 @@ class Consumer:
         try:
             self.connected = True
             bus.rewarded()
-            suspect = True
+            suspect, began = True, -self._pace
             while True:
+                await asyncio.sleep(began + self._pace - monotonic())
                 deliveries = await subscription.take(BATCH)
+                began = monotonic()
                 await _finished(self._finish(subscription, deliveries, suspect))
                 suspect = False
                 recovery.rewarded()
@@ -160,8 +172,17 @@ class Consumer:
                     new.append(message.envelope)
                 else:
                     tx.after_commit(EVENTS_DUPLICATE.labels(self._work.service, message.envelope.type).inc)
+                    tx.after_commit(partial(self._work.witness.repeated, message.envelope))
+            await self._prepare(tx, new)
             for _, alike in groupby(new, key=lambda envelope: type(envelope.data)):
                 await self.act(tx, list(alike))
+
+    async def _prepare(self, tx: Transaction, batch: Sequence[Envelope[Any]]) -> None:
+        for kind, handler in self._handlers.items():
+            if isinstance(handler, Together) and handler.prepare is not None:
+                alike = [envelope for envelope in batch if isinstance(envelope.data, kind)]
+                if alike:
+                    await handler.prepare(tx, alike)
 
     async def fresh(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
         """Enters the ids into the inbox; returns those that were not there. Waits for whoever is entering one now."""
@@ -234,6 +255,7 @@ class Consumer:
         event_id = message.envelope.id if message.envelope else message.error.event_id if message.error else None
         await parked.park(tx.connection, event_id, message.delivery, why)
         tx.after_commit(EVENTS_PARKED.labels(self._work.service).inc)
+        tx.after_commit(partial(self._work.witness.parked, message.delivery, why))
         log.error("parked %s: %s", message.delivery.routing_key, why)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from uuid import UUID
 
 import asyncpg
 
@@ -38,9 +39,10 @@ log = logging.getLogger(__name__)
 # place in the outbox in one order, whoever writes them.
 _WRITE = """
 with counted as (
-    insert into event_sequence as s (subject, last)
-    select subject, count(*) from unnest($3::text[]) as subject group by subject order by subject
-    on conflict (subject) do update set last = s.last + excluded.last
+    insert into event_sequence as s (subject, last, heard)
+    select subject, count(*), count(*) filter (where mandatory)
+    from unnest($3::text[], $6::bool[]) as one (subject, mandatory) group by subject order by subject
+    on conflict (subject) do update set last = s.last + excluded.last, heard = s.heard + excluded.heard
     returning s.subject, s.last
 )
 insert into outbox (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id,
@@ -71,13 +73,14 @@ class EventTooLarge(Exception):
         super().__init__(f"{event.wire_name} of {event.subject} is {size} bytes large, at most {MAX_DATA} are sent")
 
 
-async def write(connection: Connection, service: str, events: Sequence[tuple[Event, Story]]) -> None:
-    """Adds the events to the outbox, in their order, under the transaction that is open on the connection.
+async def write(connection: Connection, service: str, events: Sequence[tuple[Event, Story]]) -> list[UUID]:
+    """Adds the events to the outbox, in their order, under the transaction that is open on the connection. Returns
+    their ids.
 
     Raises `EventTooLarge`.
     """
     if not events:
-        return
+        return []
     columns = [
         (
             new_id(),
@@ -94,6 +97,7 @@ async def write(connection: Connection, service: str, events: Sequence[tuple[Eve
         for event, story in events
     ]
     await connection.execute(_WRITE, *map(list, zip(*columns, strict=True)))
+    return [event_id for event_id, *_ in columns]
 
 
 def _data(event: Event) -> str:
@@ -176,7 +180,7 @@ class Relay:
                 self._woken.clear()
                 published = await self._publish_batch(connection, self._publisher)
                 if published < BATCH:
-                    await self._pause()
+                    await self._pause(connection, self._publisher)
         finally:
             self._leads = self._stands_by = False
             connection.terminate()  # first, and at once: it gives the lock back
@@ -187,17 +191,21 @@ class Relay:
     async def _publish_batch(self, connection: "asyncpg.Connection[asyncpg.Record]", publisher: Publisher) -> int:
         async with connection.transaction():
             rows = sorted(await connection.fetch(_TAKE, BATCH), key=lambda row: row["seq"])
-            # Also when there is nothing to publish: that tells whether the connection is still there.
             await publisher.publish([_message(self._service, row) for row in rows])
         OUTBOX_PUBLISHED.labels(self._service).inc(len(rows))
         return len(rows)
 
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(POLL):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+    async def _pause(self, connection: "asyncpg.Connection[asyncpg.Record]", publisher: Publisher) -> None:
+        """Until somebody says that there is something to publish, or the timer finds it."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL):
+                    await self._woken.wait()
+                return
+            except TimeoutError:
+                await publisher.publish([])  # which tells whether the connection is still there
+                if await connection.fetchval("select exists (select from outbox)"):
+                    return
 
     async def _notify(self) -> None:
         try:

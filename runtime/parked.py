@@ -139,8 +139,8 @@ class Replays:
 
         It counts as parked again before it is tried, so that one that brings the process down does so once.
         """
-        async with self._work.begin() as tx:
-            row = await tx.connection.fetchrow(_NEXT_REPLAY)
+        async with self._work.database.connection() as connection:
+            row = await connection.fetchrow(_NEXT_REPLAY)
         while row is not None:
             try:
                 await self._replay(row)

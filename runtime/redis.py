@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionBroken
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
@@ -15,7 +16,7 @@ from runtime.problems import Problem
 
 TIMEOUT = 0.5
 """Seconds for one connection attempt or one answer."""
-PATIENCE = 0.9
+PATIENCE = 0.7
 """Seconds for a whole exchange, with connecting anew: what needs Redis says within a second that it is away."""
 GRACE = 0.05
 CONNECTIONS = 50
@@ -32,6 +33,16 @@ class SessionsUnavailable(Problem):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
 
 
+class _Connection(Connection):
+    """Over uvloop, which has an error of its own, unknown to the library, for what is written after a break."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise ConnectionBroken(str(error)) from error
+
+
 def connect(url: str) -> Redis:
     """A client that connects when it is first used. `memory://` is a Redis inside this process, for this client alone;
     `memory://NAME` is one that all clients of that name share."""
@@ -43,6 +54,7 @@ def connect(url: str) -> Redis:
         return FakeAsyncRedis(server=server, decode_responses=True)
     pool = BlockingConnectionPool.from_url(
         url,
+        connection_class=_Connection,
         max_connections=CONNECTIONS,
         timeout=TIMEOUT,
         decode_responses=True,

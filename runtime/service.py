@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
@@ -27,6 +27,9 @@ from runtime.patience import Patience
 from runtime.settings import Settings
 from runtime.work import Work
 
+if TYPE_CHECKING:
+    from runtime.demonstration.stage import Stage
+
 log = logging.getLogger(__name__)
 
 Part = Callable[[], Awaitable[bool]]
@@ -44,6 +47,8 @@ class Description:
     migrations: Path
     publishes: Sequence[type[Event]]
     handlers: Handlers = field(default_factory=dict)
+    pace: float = 0.0
+    """Seconds between two batches of what is heard; more than none for a service that nobody waits for."""
 
 
 class Service:
@@ -67,15 +72,24 @@ class Service:
         self._database = database
         self._migrations = description.migrations
         self._migrated = False
+        self._tried = asyncio.Event()
+        handlers = description.handlers
+        stage = _on_stage(settings, self.work, bus, description) if settings.demonstration else None
+        if stage is not None:
+            bus, handlers = stage.bus, stage.handlers
+            self.background += stage.loops
+            self.on_stop.append(stage.close)
         self._relay = Relay(name, database, bus, hearers)
         self.work.wake_relay = self._relay.wake
-        self._consumer = Consumer(self.work, bus, description.handlers) if description.handlers else None
+        self._consumer = Consumer(self.work, bus, handlers, description.pace) if handlers else None
         self._deadlines: dict[str, DeadlineHandler] = {}
-        self.app = create_app(name, description.text, self._ready, self._optional)
+        self.app = create_app(name, description.text, self._ready, self._optional, self.work.witness)
         self.app.state.work = self.work
         self.app.state.verifier = TokenVerifier(token_keys)
+        if stage is not None:
+            self.app.include_router(stage.router)
         self.app.include_router(description.router)
-        self.app.router.lifespan_context = lambda _: self.running()
+        self.app.router.lifespan_context = lambda _: self._listening()
 
     def on_deadline(self, kind: str, handler: DeadlineHandler) -> None:
         """Has `handler` act on the deadlines of this kind."""
@@ -109,7 +123,16 @@ class Service:
         if not life.cancelled():
             life.result()  # raises what ended it, so that the process does not end as if all were well
 
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """As `running`, for the HTTP server: it takes no request before the database was prepared or found to be away,
+        which would get a 503 here while another replica could have answered it."""
+        async with self.running():
+            await self._tried.wait()
+            yield
+
     def _over(self, life: asyncio.Task[None]) -> None:
+        self._tried.set()
         if not life.cancelled():
             log.critical("%s cannot go on, its process ends to be started again", self.name, exc_info=life.exception())
             self.give_up()
@@ -132,7 +155,7 @@ class Service:
         patience = Patience("PostgreSQL, to prepare the database", log)
         while not self._migrated:
             try:
-                await self._database.connect()
+                await self._database.connect(self._tried.set)
                 await schema.migrate(self._database, self._migrations)
                 async with self._database.connection() as connection:
                     await clock.allow(connection, self._settings.demonstration)
@@ -142,12 +165,20 @@ class Service:
             except Exception as error:
                 if not is_passing(error):
                     raise
+                self._tried.set()
                 await patience.wait(error)
+        self._tried.set()
 
     async def until_ready(self) -> None:
         """Waits until everything that the service stands on is there."""
         while not all((await self._ready()).values()):
             await asyncio.sleep(0.02)
+
+
+def _on_stage(settings: Settings, work: Work, bus: Bus, description: Description) -> "Stage":
+    from runtime.demonstration.stage import Stage
+
+    return Stage(settings, work, bus, description.handlers, description.publishes)
 
 
 class LoopEnded(Exception):

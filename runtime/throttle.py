@@ -30,10 +30,12 @@ class Throttle:
         key = f"{self._prefix}:{whose}"
         try:
             async with asyncio.timeout(PATIENCE):
-                taken = int(await self._redis.ask("INCR", key))
-                if 1 < taken <= self._most:
-                    return  # one round trip, nearly always
-                await self._redis.ask("EXPIRE", key, self._seconds, "NX")  # also if whoever began it died before this
+                # At once, which is one round trip: a count that began and whose answer came too late has its end, too.
+                taken, _ = await asyncio.gather(
+                    self._redis.ask("INCR", key), self._redis.ask("EXPIRE", key, self._seconds, "NX")
+                )
+                if taken <= self._most:
+                    return
                 wait = int(await self._redis.ask("TTL", key))
         except (RedisError, OSError):
             return

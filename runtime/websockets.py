@@ -26,6 +26,11 @@ class WebSockets(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):  # the handshake was well-formed
             cast(dict[str, Any], self.scope["extensions"])[ABORT] = self.transport.abort
 
+    async def send(self, message: Any) -> None:
+        """A handshake that was refused is over; the library does not take note of that, and logs an error."""
+        await super().send(message)
+        self.handshake_complete = self.handshake_complete or (self.initial_response is not None and self.close_sent)
+
     def keepalive_timeout(self) -> None:
         """No answer to a ping: what is still to be sent will not be read either."""
         super().keepalive_timeout()

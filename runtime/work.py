@@ -1,5 +1,6 @@
 """The one door through which state changes: a transaction that holds the change and the events that follow from it."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
@@ -13,6 +14,9 @@ from runtime import deadlines, outbox
 from runtime.database import Connection, Database
 from runtime.events import Envelope, Event
 from runtime.story import Story, current, telling
+from runtime.witness import NOBODY as NO_WITNESS
+
+log = logging.getLogger(__name__)
 
 
 class Audience(Protocol):
@@ -105,6 +109,7 @@ class Work:
         self.wake_relay: Callable[[], object] = lambda: None
         self.wake_deadlines: Callable[[], object] = lambda: None
         self.audience = NOBODY
+        self.witness = NO_WITNESS
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
@@ -112,8 +117,12 @@ class Work:
         async with self.database.transaction() as connection:
             tx = Transaction(connection, wake_deadlines=self.wake_deadlines, audience=self.audience)
             yield tx
-            await outbox.write(connection, self.service, tx.events)
+            ids = await outbox.write(connection, self.service, tx.events)
         if tx.events:
             self.wake_relay()
+            self.witness.written(ids, tx.events)
         for call in tx.afterwards:
-            call()
+            try:
+                call()
+            except Exception:  # it is committed, and nobody must take it for undone
+                log.exception("what was to follow a commit failed")

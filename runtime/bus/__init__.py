@@ -62,6 +62,16 @@ class Subscription(Protocol):
         """Stops deliveries and closes the connection; never fails."""
 
 
+class Gauge(Protocol):
+    """Looks at one service's queue."""
+
+    async def waiting(self) -> int:
+        """How many messages wait to be taken; raises `BusError`."""
+
+    async def close(self) -> None:
+        """Closes the connection; never fails."""
+
+
 class Bus(Protocol):
     """Where publishers and subscriptions come from."""
 
@@ -70,3 +80,6 @@ class Bus(Protocol):
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         """Declares the queue of a service, binds it, and starts deliveries."""
+
+    async def gauge(self, queue: str) -> Gauge:
+        """Opens a connection for looking at the queue, which must be there."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable
+from runtime.bus import BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 DELIVERY_LIMIT = 100
 CONFIRM_TIMEOUT = 30.0
@@ -61,6 +61,11 @@ class MemoryBus:
         held = self.queues.setdefault(queue, _Queue())
         held.routing_keys.update(routing_keys)
         return _MemorySubscription(held)
+
+    async def gauge(self, queue: str) -> Gauge:
+        if queue not in self.queues:
+            raise BusError(f"there is no queue {queue}")
+        return _MemoryGauge(self.queues[queue])
 
 
 class _MemoryPublisher:
@@ -130,3 +135,14 @@ class _MemorySubscription:
         self._queue.put_back([copy for _, copy in self._taken])
         self._taken.clear()
         self._queue.arrived.set()
+
+
+@dataclass(frozen=True)
+class _MemoryGauge:
+    queue: _Queue
+
+    async def waiting(self) -> int:
+        return len(self.queue.waiting)
+
+    async def close(self) -> None:
+        return None

@@ -3,13 +3,17 @@
 Connections are plain ones, not self-healing: when one breaks, everything on it is given up and its owner (the relay,
 the consumer) opens a new one, because only they know what was in flight.
 
+The broker may be a cluster: whoever opens a connection tries its nodes, in random order, until one takes it.
+
 This uses aiormq, the lower layer of aio-pika, which takes less time for each message.
 """
 
 import asyncio
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import cast
+from urllib.parse import urlsplit
 
 import aiormq
 from aiormq import Channel
@@ -18,18 +22,22 @@ from pamqp.commands import Basic
 from pamqp.common import FieldTable
 from yarl import URL
 
-from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable
+from runtime.bus import BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 from runtime.events import CONTENT_TYPE, EXCHANGE
 from runtime.story import new_id
 
 HEARTBEAT = 10
 CONNECT_TIMEOUT = 10.0
+"""Seconds for all nodes together: one that is frozen takes the connection and says nothing."""
 CLOSE_TIMEOUT = 2.0
 PUBLISH_TIMEOUT = 15.0
 """Seconds. A publish that timed out may have arrived."""
 PREFETCH = 256
 FRAMES = 1024
 PERSISTENT = 2
+REDECLARE = 10.0
+"""Seconds between two declarations of a queue and its bindings: whoever deletes them, and whatever does so with them,
+cuts a service off for so long and not until it is started again."""
 DELIVERY_LIMIT = 100
 """High, because the broker counts for all that a service holds when it goes down, and the guilty one is parked long
 before (see `runtime.inbox`)."""
@@ -59,6 +67,9 @@ class _Connection(aiormq.Connection):
     # With the library's own ten, each ten messages wait for their turn in the event loop: two seconds for a batch of
     # the relay while many requests come in.
     FRAME_BUFFER_SIZE = FRAMES
+    # Two missed heartbeats, as AMQP has it and the broker does; with the library's three, whoever was connected to a
+    # node that was cut off would wait for 33 s before it turns to another.
+    HEARTBEAT_GRACE_MULTIPLIER = 2
 
 
 async def _open(connection: _Connection, **options: bool) -> Channel:
@@ -72,11 +83,21 @@ async def _close(connection: _Connection) -> None:
             await connection.close()
 
 
+def nodes(url: str) -> list[URL]:
+    """A URL for each node of a cluster, out of one that names them all: `amqp://user:password@one:5672,two:5672/vhost`.
+
+    So written by PostgreSQL and others; the AMQP URI specification knows one host only.
+    """
+    whole = urlsplit(url)
+    who, at, hosts = whole.netloc.rpartition("@")
+    return [URL(whole._replace(netloc=f"{who}{at}{host}").geturl()) for host in hosts.split(",")]
+
+
 class RabbitBus:
-    """Publishers and subscriptions at the broker of `url` (`amqp://user:password@host:port/vhost`)."""
+    """Publishers and subscriptions at the broker of `url` (`amqp://user:password@host:port,…/vhost`)."""
 
     def __init__(self, url: str, client: str) -> None:
-        self._url = url
+        self._nodes = nodes(url)
         self._client = client
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
@@ -102,12 +123,30 @@ class RabbitBus:
             await _close(connection)
             raise
 
-    async def _connect(self, does: str) -> _Connection:
-        name: FieldTable = {"connection_name": f"{self._client} {does}"}
-        connection = _Connection(URL(self._url).update_query(heartbeat=HEARTBEAT))  # the one place it is taken from
+    async def gauge(self, queue: str) -> Gauge:
+        connection = await self._connect("looks")
         try:
-            with _bus_errors("no connection to RabbitMQ"):
-                async with asyncio.timeout(CONNECT_TIMEOUT):
+            with _bus_errors("cannot look yet"):
+                return _RabbitGauge(connection, await _open(connection), queue)
+        except BaseException:
+            await _close(connection)
+            raise
+
+    async def _connect(self, does: str) -> _Connection:
+        faults: list[str] = []
+        for node in random.sample(self._nodes, len(self._nodes)):
+            try:
+                return await self._connect_to(node, does)
+            except BusError as error:
+                faults.append(str(error))
+        raise BusError("; ".join(faults))
+
+    async def _connect_to(self, node: URL, does: str) -> _Connection:
+        name: FieldTable = {"connection_name": f"{self._client} {does}"}
+        connection = _Connection(node.update_query(heartbeat=HEARTBEAT))  # the one place it is taken from
+        try:
+            with _bus_errors(f"no connection to RabbitMQ at {node.host}"):
+                async with asyncio.timeout(CONNECT_TIMEOUT / len(self._nodes)):
                     await connection.connect(name)
                     await connection.ready()
         except BaseException:
@@ -189,6 +228,7 @@ class _RabbitSubscription:
         self._connection = connection
         self._channel = channel
         self._arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
+        self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, connection: _Connection, service: str, routing_keys: Sequence[str]) -> "_RabbitSubscription":
@@ -202,7 +242,15 @@ class _RabbitSubscription:
         # The broker cancels a consumer whose queue was deleted: end the subscription, so that it is declared anew.
         channel.on_consumer_cancel_callbacks.add(subscription._wake)
         await channel.basic_consume(service, subscription._arrived.put)
+        subscription._keeper = asyncio.create_task(subscription._keep_declared(service, routing_keys))
         return subscription
+
+    async def _keep_declared(self, service: str, routing_keys: Sequence[str]) -> None:
+        with suppress(BusError), _bus_errors("declaring again"):
+            while True:
+                await asyncio.sleep(REDECLARE)
+                await _declare(self._channel, service, routing_keys)
+        self._wake()
 
     def _wake(self, *_: object) -> None:
         self._arrived.put_nowait(None)
@@ -218,6 +266,23 @@ class _RabbitSubscription:
     async def acknowledge(self, last: Delivery) -> None:
         with _bus_errors("not acknowledged"):
             await self._channel.basic_ack(last.tag, multiple=True)
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+        await _close(self._connection)
+
+
+class _RabbitGauge:
+    def __init__(self, connection: _Connection, channel: Channel, queue: str) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._queue = queue
+
+    async def waiting(self) -> int:
+        with _bus_errors("looking"):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                return (await self._channel.queue_declare(self._queue, passive=True)).message_count or 0
 
     async def close(self) -> None:
         await _close(self._connection)

@@ -15,12 +15,13 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import PaymentMethod
-from runtime.events import Event
-from runtime.inbox import Handlers
+from runtime.events import Envelope, Event
+from runtime.inbox import Handlers, Together
 from runtime.story import current, new_id
 from runtime.work import Transaction
 from services.chat import domain, store, talk, words
 from services.chat.domain import Code, Status, Thread
+from services.chat.store import Refund
 
 
 async def remember_person(tx: Transaction, registered: AccountRegistered) -> Sequence[Event]:
@@ -61,18 +62,23 @@ async def note_status(
     tx: Transaction, moved: OrderPaid | OrderPacked | OrderShipped | OrderDelivered, status: Status
 ) -> Sequence[Event]:
     """Keeps the order's status, and shows it in the thread's head."""
-    if await store.note_status(tx, moved.order_id, status) and (thread := await _thread(tx, moved)):
+    if await store.note_status(tx, [moved.order_id], status) and (thread := await _thread(tx, moved)):
         await talk.show(tx, thread.thread_id)
     return []
 
 
-async def show_cancelled(tx: Transaction, cancelled: OrderCancelled) -> Sequence[Event]:
-    """The order is cancelled: the thread says so and, where the seller helped, offers to apologise and thank (A)."""
-    if not await store.note_status(tx, cancelled.order_id, Status.CANCELLED):
-        return []
-    thread = await _thread(tx, cancelled)
-    if thread is None:
-        return []
+async def show_cancelled(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> None:
+    """The orders are cancelled. Most of them have no thread, nothing is shown of those."""
+    news = await store.note_status(tx, [cancelled.data.order_id for cancelled in heard], Status.CANCELLED)
+    threads = await store.threads_of(tx, news)
+    for cancelled in heard:
+        if thread := threads.pop(cancelled.data.order_id, None):  # once, though it may be said twice
+            with tx.hearing(cancelled):
+                await _show_cancelled(tx, thread, cancelled.data)
+
+
+async def _show_cancelled(tx: Transaction, thread: Thread, cancelled: OrderCancelled) -> None:
+    """The thread says so and, where the seller helped, offers to apologise and thank (A)."""
     await talk.announce(
         tx,
         thread.thread_id,
@@ -89,7 +95,6 @@ async def show_cancelled(tx: Transaction, cancelled: OrderCancelled) -> Sequence
         await store.owe_thanks(tx, thread.thread_id)
     await talk.tell_refunds(tx, thread)  # `refunds` may have been heard before `orders`
     await talk.show(tx, thread.thread_id)
-    return []
 
 
 async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Sequence[Event]:
@@ -110,14 +115,20 @@ async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Seque
     return []
 
 
-async def show_refund(tx: Transaction, refund: RefundIssued | RefundDelayed) -> Sequence[Event]:
-    """The money has arrived, or is late: the thread says so, after it has said that the order is cancelled."""
-    amount = refund.amount if isinstance(refund, RefundIssued) else None
-    await store.note_refund(tx, refund.refund_id, refund.order_id, refund.destination, amount)
-    thread = await _thread(tx, refund)
-    if thread is not None and thread.status is Status.CANCELLED:
-        await talk.tell_refunds(tx, thread)
-    return []
+async def show_refunds(tx: Transaction, heard: Sequence[Envelope[RefundIssued | RefundDelayed]]) -> None:
+    """The money has arrived, or is late: the threads say so, after they have said that their orders are cancelled."""
+    await store.note_refunds(tx, [_refund(told.data) for told in heard])
+    threads = await store.threads_of(tx, [told.data.order_id for told in heard])
+    for told in heard:
+        thread = threads.get(told.data.order_id)
+        if thread is not None and thread.status is Status.CANCELLED:
+            with tx.hearing(told):
+                await talk.tell_refunds(tx, thread)
+
+
+def _refund(told: RefundIssued | RefundDelayed) -> Refund:
+    amount = told.amount if isinstance(told, RefundIssued) else None
+    return Refund(told.refund_id, told.order_id, told.destination, amount)
 
 
 async def contact_seller(tx: Transaction, contacted: SellerContacted) -> Sequence[Event]:
@@ -152,16 +163,7 @@ async def close_case(tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
 
 
 OrderEvent = (
-    OrderPlaced
-    | OrderPaid
-    | OrderPacked
-    | OrderShipped
-    | OrderDelivered
-    | OrderCancelled
-    | OrderCancelRejected
-    | RefundIssued
-    | RefundDelayed
-    | SellerContacted
+    OrderPlaced | OrderPaid | OrderPacked | OrderShipped | OrderDelivered | OrderCancelRejected | SellerContacted
 )
 
 
@@ -176,10 +178,10 @@ HANDLERS: Handlers = {
     OrderPacked: note_packed,
     OrderShipped: note_shipped,
     OrderDelivered: note_delivered,
-    OrderCancelled: show_cancelled,
+    OrderCancelled: Together(show_cancelled),
     OrderCancelRejected: show_rejected,
-    RefundIssued: show_refund,
-    RefundDelayed: show_refund,
+    RefundIssued: Together(show_refunds),
+    RefundDelayed: Together(show_refunds),
     SellerContacted: contact_seller,
     CaseClosed: close_case,
 }

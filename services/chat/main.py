@@ -6,6 +6,7 @@ from contracts.chat import SellerReplied
 from contracts.orders import OrderCancelRequested
 from runtime.bus import Bus
 from runtime.database import Database
+from runtime.inbox import UNHURRIED
 from runtime.live import Live, origins
 from runtime.redis import connect
 from runtime.service import Description, Service
@@ -24,6 +25,7 @@ DESCRIPTION = Description(
     migrations=Path(__file__).parent / "migrations",
     publishes=(OrderCancelRequested, SellerReplied),
     handlers=HANDLERS,
+    pace=UNHURRIED,
 )
 
 

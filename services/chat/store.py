@@ -66,9 +66,10 @@ class Posted:
 
 @dataclass(frozen=True)
 class Refund:
-    """What was heard of a refund and is not told in the thread yet; `amount` once it has arrived."""
+    """What was heard of a refund; `amount` once it has arrived."""
 
     refund_id: UUID
+    order_id: UUID
     destination: Destination
     amount: int | None
 
@@ -132,15 +133,16 @@ async def note_order(tx: Transaction, placed: OrderPlaced, status: Status) -> No
     )
 
 
-async def note_status(tx: Transaction, order_id: UUID, status: Status) -> bool:
-    """Keeps an order's status, also of an order that is not known yet; whether it is newer than what was known."""
-    newer = await tx.connection.fetchval(
-        "insert into orders_known as o (order_id, status_rank) values ($1, $2) "
-        "on conflict (order_id) do update set status_rank = $2 where o.status_rank < $2 returning true",
-        order_id,
+async def note_status(tx: Transaction, order_ids: Sequence[UUID], status: Status) -> list[UUID]:
+    """Keeps the status of orders, also of those that are not known yet; for which of them it is newer than what was
+    known."""
+    rows = await tx.connection.fetch(
+        "insert into orders_known as o (order_id, status_rank) select distinct unnest($1::uuid[]), $2::smallint "
+        "order by 1 on conflict (order_id) do update set status_rank = $2 where o.status_rank < $2 returning order_id",
+        order_ids,
         status.rank,
     )
-    return bool(newer)
+    return [row["order_id"] for row in rows]
 
 
 async def order(tx: Transaction, order_id: UUID) -> Order | None:
@@ -174,6 +176,16 @@ async def thread_of(tx: Transaction, order_id: UUID, *, lock: bool = False) -> T
     """The thread of an order, if it has one."""
     row = await tx.connection.fetchrow(f"{_THREAD} where t.order_id = $1 {_lock(lock)}", order_id)
     return _thread(row) if row else None
+
+
+async def threads_of(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Thread]:
+    """The threads of those of the orders that have one, locked."""
+    if not order_ids:
+        return {}
+    rows = await tx.connection.fetch(
+        f"{_THREAD} where t.order_id = any($1) order by t.thread_id {_lock(True)}", order_ids
+    )
+    return {row["order_id"]: _thread(row) for row in rows}
 
 
 def _lock(lock: bool) -> str:
@@ -269,17 +281,16 @@ async def owe_thanks(tx: Transaction, thread_id: UUID) -> None:
     await tx.connection.execute("update threads set thanks_due = true where thread_id = $1", thread_id)
 
 
-async def note_refund(
-    tx: Transaction, refund_id: UUID, order_id: UUID, destination: Destination, amount: int | None
-) -> None:
-    """Keeps what was heard of a refund: late, or with an amount, arrived. Once it has arrived it is late no more."""
+async def note_refunds(tx: Transaction, refunds: Sequence[Refund]) -> None:
+    """Keeps what was heard of refunds: late, or with an amount, arrived. What has arrived is late no more."""
+    columns = zip(*(vars(refund).values() for refund in refunds), strict=True)
     await tx.connection.execute(
-        "insert into refunds_known as r (refund_id, order_id, destination, amount) values ($1, $2, $3, $4) "
-        "on conflict (refund_id) do update set destination = $3, amount = $4 where r.amount is null",
-        refund_id,
-        order_id,
-        destination,
-        amount,
+        "insert into refunds_known as r (refund_id, order_id, destination, amount) select distinct on (refund_id) * "
+        "from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) "
+        "as one (refund_id, order_id, destination, amount) order by refund_id, amount "
+        "on conflict (refund_id) do update set destination = excluded.destination, amount = excluded.amount "
+        "where r.amount is null",
+        *map(list, columns),
     )
 
 
@@ -288,10 +299,10 @@ async def take_untold_refunds(tx: Transaction, order_id: UUID) -> list[Refund]:
     rows = await tx.connection.fetch(
         "update refunds_known set told = case when amount is null then 'delayed' else 'issued' end "
         "where order_id = $1 and (told = 'nothing' or (told = 'delayed' and amount is not null)) "
-        "returning refund_id, destination, amount",
+        "returning refund_id, order_id, destination, amount",
         order_id,
     )
-    return [Refund(row["refund_id"], Destination(row["destination"]), row["amount"]) for row in rows]
+    return [Refund(row["refund_id"], row["order_id"], Destination(row["destination"]), row["amount"]) for row in rows]
 
 
 async def note_question(tx: Transaction, asked: SellerContacted, story: Story) -> None:

@@ -105,7 +105,12 @@ class _OpenAlready(Exception):
     pass
 
 
-@router.post("/cases", status_code=201, response_model=CaseView)
+@router.post(
+    "/cases",
+    status_code=201,
+    response_model=CaseView,
+    responses={200: {"description": "There is an open one already", "model": CaseView}},
+)
 async def open_case(body: Words, buyer: Buyer, once: OncePerKey, work: Door, parts: Inside) -> Response:
     """Opens a case: waiting in the queue, or connected at once. Whoever has an open case gets that one (200)."""
     office = parts.office

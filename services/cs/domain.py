@@ -220,6 +220,12 @@ def seller_acted(case: Case, order_id: UUID, at: datetime) -> Case | None:
     return _returned(case, State.SELLER_REPLIED)
 
 
+def written_to_before(case: Case, at: datetime) -> bool:
+    """Whether customer service had written to the seller by `at`. What the seller did earlier, and is heard of late, is
+    no answer (M)."""
+    return case.respond_by is not None and case.respond_by - ANSWER_WITHIN <= at
+
+
 def _returned(case: Case, state: State) -> Case:
     return replace(case, state=state, agent_id=None, returns_to=case.agent_id)
 

@@ -21,8 +21,8 @@ from contracts.orders import (
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel
 from runtime.deadlines import DeadlineHandler
-from runtime.events import Event
-from runtime.inbox import Handlers
+from runtime.events import Envelope, Event
+from runtime.inbox import Handlers, Together
 from runtime.story import new_id
 from runtime.work import Transaction
 from services.cs import domain, store, words
@@ -30,6 +30,7 @@ from services.cs.domain import Case, OrderStatus, SellerDid, State
 from services.cs.office import SELLER_SILENT, SETTLED, Office
 
 Act = Callable[[Office, Transaction, Any], Awaitable[None]]
+"""Acts on one event or, if its kind is among `TOGETHER`, on all of those in a batch."""
 Fire = Callable[[Office, Transaction, str], Awaitable[Sequence[Event]]]
 
 NOTE = "Penjual tidak menjawab layanan pelanggan dalam 24 jam."
@@ -47,24 +48,28 @@ async def remember_order(office: Office, tx: Transaction, placed: OrderPlaced) -
 
 async def note_paid(office: Office, tx: Transaction, paid: OrderPaid) -> None:
     """The order is paid for."""
-    await store.note_status(tx, paid.order_id, OrderStatus.PROCESSING, tx.sequence)
+    await store.note_status(tx, {paid.order_id: tx.sequence}, OrderStatus.PROCESSING)
 
 
 async def note_delivered(office: Office, tx: Transaction, delivered: OrderDelivered) -> None:
     """The order has arrived."""
-    await store.note_status(tx, delivered.order_id, OrderStatus.DELIVERED, tx.sequence)
+    await store.note_status(tx, {delivered.order_id: tx.sequence}, OrderStatus.DELIVERED)
 
 
 async def order_packed(office: Office, tx: Transaction, packed: OrderPacked) -> None:
     """The seller processes the order: nothing is cancelled for silence (A)."""
-    await store.note_status(tx, packed.order_id, OrderStatus.PACKED, tx.sequence)
-    await _seller_acted(office, tx, await store.lock_about(tx, packed.order_id), packed.order_id, SellerDid.PACKED)
+    await store.note_status(tx, {packed.order_id: tx.sequence}, OrderStatus.PACKED)
+    cases = (await store.lock_about(tx, packed.order_id))[packed.order_id]
+    assert tx.heard is not None
+    asked = [case for case in cases if domain.written_to_before(case, tx.heard.time)]
+    await _seller_acted(office, tx, asked, packed.order_id, SellerDid.PACKED)
 
 
 async def order_shipped(office: Office, tx: Transaction, shipped: OrderShipped) -> None:
     """The seller has shipped the order: nothing is cancelled for silence (A)."""
-    await store.note_status(tx, shipped.order_id, OrderStatus.SHIPPED, tx.sequence)
-    await _seller_acted(office, tx, await store.lock_about(tx, shipped.order_id), shipped.order_id, SellerDid.SHIPPED)
+    await store.note_status(tx, {shipped.order_id: tx.sequence}, OrderStatus.SHIPPED)
+    cases = (await store.lock_about(tx, shipped.order_id))[shipped.order_id]
+    await _seller_acted(office, tx, cases, shipped.order_id, SellerDid.SHIPPED)
 
 
 async def seller_replied(office: Office, tx: Transaction, reply: SellerReplied) -> None:
@@ -86,19 +91,37 @@ async def _seller_acted(
             await office.say(tx, case, words.too_late(deed, order_id))
 
 
-async def order_cancelled(office: Office, tx: Transaction, cancelled: OrderCancelled) -> None:
-    """The order is cancelled, through whichever channel: a case that waited for its seller is resolved."""
-    await store.note_status(tx, cancelled.order_id, OrderStatus.CANCELLED, tx.sequence)
-    for case in await store.lock_about(tx, cancelled.order_id):
-        ours = case.cancellation_id == cancelled.cancellation_id
-        await office.say(tx, case, words.order_cancelled(cancelled, ours=ours))
-        if resolved := domain.order_cancelled(case):
-            await office.save(tx, resolved)
+async def orders_cancelled(office: Office, tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> None:
+    """The orders are cancelled, through whichever channel: a case that waited for its seller is resolved.
+
+    `orders` says it again when it hears nothing of the money; that is no news here.
+    """
+    told_first = {told.data.order_id: told for told in reversed(heard)}
+    known = await store.orders(tx, list(told_first))
+    news = {
+        order_id: told
+        for order_id, told in told_first.items()
+        if order_id not in known or known[order_id].status is not OrderStatus.CANCELLED
+    }
+    if not news:
+        return
+    await store.note_status(tx, {order_id: told.sequence for order_id, told in news.items()}, OrderStatus.CANCELLED)
+    for order_id, cases in (await store.lock_about(tx, *news)).items():
+        with tx.hearing(news[order_id]):
+            for case in cases:
+                await _case_cancelled(office, tx, case, news[order_id].data)
+
+
+async def _case_cancelled(office: Office, tx: Transaction, case: Case, cancelled: OrderCancelled) -> None:
+    ours = case.cancellation_id == cancelled.cancellation_id
+    await office.say(tx, case, words.order_cancelled(cancelled, ours=ours))
+    if resolved := domain.order_cancelled(case):
+        await office.save(tx, resolved)
 
 
 async def cancel_rejected(office: Office, tx: Transaction, rejected: OrderCancelRejected) -> None:
     """`orders` does not cancel what this asked it to: the case says why, and goes back to its agent."""
-    for case in await store.lock_about(tx, rejected.order_id):
+    for case in (await store.lock_about(tx, rejected.order_id))[rejected.order_id]:
         if case.cancellation_id != rejected.cancellation_id:
             continue
         await office.say(tx, case, words.cancel_rejected(rejected.order_id, rejected.code, rejected.detail))
@@ -106,16 +129,19 @@ async def cancel_rejected(office: Office, tx: Transaction, rejected: OrderCancel
             await office.save(tx, changed)
 
 
-async def refund_issued(office: Office, tx: Transaction, issued: RefundIssued) -> None:
-    """The money has arrived: the case says where."""
-    for case in await store.lock_about(tx, issued.order_id):
-        if await store.refund_issued(tx, case.case_id, tx.sequence):
-            await office.say(tx, case, words.refund_issued(issued))
+async def refunds_issued(office: Office, tx: Transaction, heard: Sequence[Envelope[RefundIssued]]) -> None:
+    """The money has arrived: the cases say where."""
+    cases = await store.lock_about(tx, *(told.data.order_id for told in heard))
+    for told in heard:
+        for case in cases[told.data.order_id]:
+            with tx.hearing(told):
+                if await store.refund_issued(tx, case.case_id, tx.sequence):
+                    await office.say(tx, case, words.refund_issued(told.data))
 
 
 async def refund_delayed(office: Office, tx: Transaction, delayed: RefundDelayed) -> None:
     """The money is late: the case says so, once."""
-    for case in await store.lock_about(tx, delayed.order_id):
+    for case in (await store.lock_about(tx, delayed.order_id))[delayed.order_id]:
         if await store.refund_delayed(tx, case.case_id, tx.sequence, delayed.refund_id):
             await office.say(tx, case, words.refund_delayed(delayed))
 
@@ -168,12 +194,15 @@ HANDLERS: Mapping[type[Event], Act] = {
     OrderPacked: order_packed,
     OrderShipped: order_shipped,
     OrderDelivered: note_delivered,
-    OrderCancelled: order_cancelled,
+    OrderCancelled: orders_cancelled,
     OrderCancelRejected: cancel_rejected,
-    RefundIssued: refund_issued,
+    RefundIssued: refunds_issued,
     RefundDelayed: refund_delayed,
     SellerReplied: seller_replied,
 }
+
+TOGETHER = frozenset({OrderCancelled, RefundIssued})
+"""What comes most."""
 
 
 def handlers(office: Office) -> Handlers:
@@ -185,7 +214,14 @@ def handlers(office: Office) -> Handlers:
         await act(office, tx, event)
         return []
 
-    return {event: partial(handle, act) for event, act in HANDLERS.items()}
+    async def handle_all(act: Act, tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
+        await store.note_heard(tx, min(told.time for told in heard), office.settling)
+        await act(office, tx, heard)
+
+    return {
+        event: Together(partial(handle_all, act)) if event in TOGETHER else partial(handle, act)
+        for event, act in HANDLERS.items()
+    }
 
 
 def deadlines(office: Office) -> Mapping[str, DeadlineHandler]:

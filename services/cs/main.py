@@ -9,6 +9,7 @@ from contracts.cs import CaseClosed, SellerContacted
 from contracts.orders import OrderCancelRequested
 from runtime.bus import Bus
 from runtime.database import Database
+from runtime.inbox import UNHURRIED
 from runtime.live import Live, origins
 from runtime.redis import connect
 from runtime.service import Description, Service
@@ -31,6 +32,7 @@ DESCRIPTION = Description(
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=(SellerContacted, CaseClosed, OrderCancelRequested),
+    pace=UNHURRIED,
 )
 """Its handlers come with the office in which they work."""
 

@@ -120,14 +120,14 @@ async def lock(tx: Transaction, case_id: UUID) -> Case | None:
     return case_of(row) if row else None
 
 
-async def lock_about(tx: Transaction, order_id: UUID) -> list[Case]:
-    """The cases about an order that are open, or ended with its cancellation; locked."""
+async def lock_about(tx: Transaction, *order_ids: UUID) -> Mapping[UUID, Sequence[Case]]:
+    """For each of the orders, the cases about it that are open, or ended with its cancellation; locked."""
     rows = await tx.connection.fetch(
-        f"{_CASE} where order_id = $1 and coalesce(outcome, 'order_cancelled') = 'order_cancelled' "
+        f"{_CASE} where order_id = any($1) and coalesce(outcome, 'order_cancelled') = 'order_cancelled' "
         "order by case_id for update",
-        order_id,
+        order_ids,
     )
-    return [case_of(row) for row in rows]
+    return {order_id: [case_of(row) for row in rows if row["order_id"] == order_id] for order_id in order_ids}
 
 
 async def save(tx: Transaction, case: Case) -> None:
@@ -374,14 +374,16 @@ async def note_order(tx: Transaction, placed: OrderPlaced, sequence: int) -> Non
     )
 
 
-async def note_status(tx: Transaction, order_id: UUID, status: OrderStatus, sequence: int) -> None:
-    """Keeps how an order stands; what is heard late, after something newer, changes nothing."""
+async def note_status(tx: Transaction, news: Mapping[UUID, int], status: OrderStatus) -> None:
+    """Keeps how orders stand (order: sequence); what is heard late, after something newer, changes nothing."""
     await tx.connection.execute(
-        "insert into orders as o (order_id, status, sequence) values ($1, $2, $3) on conflict (order_id) do update "
+        "insert into orders as o (order_id, status, sequence) select order_id, $3, sequence "
+        "from unnest($1::uuid[], $2::integer[]) as one (order_id, sequence) order by order_id "
+        "on conflict (order_id) do update "
         "set status = excluded.status, sequence = excluded.sequence where o.sequence < excluded.sequence",
-        order_id,
+        list(news),
+        list(news.values()),
         status,
-        sequence,
     )
 
 

@@ -31,7 +31,7 @@ from runtime.work import Transaction
 from services.orders import domain, store
 from services.orders.domain import Order, Status
 from services.orders.reasons import REASONS, Reason, ReasonLabels
-from services.orders.views import OrderView, ProductView, ScoreView, show, show_score
+from services.orders.views import ClockView, OrderView, ProductView, ScoreView, show, show_score
 
 router = APIRouter(prefix="/orders", tags=["orders"], route_class=TryAgain)
 
@@ -99,10 +99,12 @@ async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None =
 
 
 @router.get("/products")
-async def list_products(work: Door, limit: Limit = 50, cursor: Cursor = None) -> Page[ProductView]:
-    """The catalogue, with what is left of each product."""
+async def list_products(
+    work: Door, seller_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[ProductView]:
+    """The catalogue, with what is left of each product; with `seller_id` that of one seller."""
     async with work.begin() as tx:
-        products = await store.products(tx, cursor, limit)
+        products = await store.products(tx, seller_id, cursor, limit)
     items = [ProductView(**vars(product)) for product in products]
     return Page(items=items, next=items[-1].product_id if len(items) == limit else None)
 
@@ -123,6 +125,13 @@ async def add_product(body: NewProduct, seller: Seller, once: OncePerKey) -> Res
 async def cancel_reasons() -> Page[ReasonLabels]:
     """The reasons that can be given, in Indonesian and English."""
     return Page(items=REASONS, next=None)
+
+
+@router.get("/clock")
+async def clock(work: Door) -> ClockView:
+    """What time it is here; a browser's clock need not agree, nor a demonstration's that was moved."""
+    async with work.begin() as tx:
+        return ClockView(now=await tx.now())
 
 
 @router.get("/sellers/{seller_id}/score")

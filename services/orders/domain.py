@@ -1,7 +1,7 @@
 """The rules of an order's life, and above all of its end. Pure: time and ids come in as arguments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -206,3 +206,7 @@ class Score:
         """1.0 to 5.0: five, less a tenth for each percent, started percents included, of the cancellation rate (M)."""
         percents = -(-100 * self.by_seller // self.orders) if self.orders else 0
         return max(10, 50 - percents) / 10
+
+    def after_cancelling(self) -> "Score":
+        """The score, if the seller cancelled one more of these orders; unchanged if there is none left to cancel."""
+        return replace(self, by_seller=min(self.by_seller + 1, self.orders))

@@ -10,15 +10,24 @@ from runtime.work import Transaction
 from services.orders import domain, store
 
 
-async def decide(tx: Transaction, request: OrderCancelRequested) -> Sequence[Event]:
-    """The seller (chat) or customer service (cs) wants an order cancelled: grant it or say why not."""
-    order, now = await store.lock(tx, request.order_id)
-    if tx.heard is None or tx.heard.source != request.channel:
-        order = None  # Nobody can ask in the name of another channel, not even for the right person.
-    answer = domain.decide(order, request, now)
-    if order is not None and isinstance(answer, OrderCancelled):
-        await store.cancel(tx, order, request, answer)
-    return [answer] if answer else []
+async def lock(tx: Transaction, heard: Sequence[Envelope[OrderCancelRequested]]) -> None:
+    """All orders that are to be cancelled, before any stock is given back: a buyer's own cancelling holds an order and
+    waits for the stock of its products, so this must not hold stock and wait for an order."""
+    await store.lock_all(tx, [asked.data.order_id for asked in heard])
+
+
+async def decide(tx: Transaction, heard: Sequence[Envelope[OrderCancelRequested]]) -> None:
+    """Sellers (chat) or customer service (cs) want orders cancelled: grant it or say why not."""
+    for asked in heard:
+        order, now = await store.lock(tx, asked.data.order_id)
+        if asked.source != asked.data.channel:
+            order = None  # Nobody can ask in the name of another channel, not even for the right person.
+        answer = domain.decide(order, asked.data, now)
+        if order is not None and isinstance(answer, OrderCancelled):
+            await store.cancel(tx, order, asked.data, answer)
+        if answer is not None:
+            with tx.hearing(asked):
+                tx.publish(answer)
 
 
 async def show_refunds(tx: Transaction, heard: Sequence[Envelope[RefundIssued]]) -> None:
@@ -40,7 +49,7 @@ async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]
 
 
 HANDLERS: Handlers = {
-    OrderCancelRequested: decide,
+    OrderCancelRequested: Together(decide, lock),
     RefundIssued: Together(show_refunds),
     RefundDelayed: show_delay,
 }

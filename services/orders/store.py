@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -90,11 +90,27 @@ async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]
 
 async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """As `read`, and nobody else can change the order until the transaction ends."""
-    order, now = await _one(tx, f"{_ORDER} where order_id = $1 for update of o", order_id)
+    order, now = await _one(tx, f"{_ORDER} where order_id = $1 for no key update of o", order_id)
     if order is not None and len(order.history) != order.version:
         # Changed while this waited for the lock: PostgreSQL then looks at the order anew, but not at what is joined.
         return await read(tx, order_id)
     return order, now
+
+
+async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
+    """Locks many orders, and then all their products, each in the order of their ids, so that nobody who does the same
+    can wait for it while it waits for them."""
+    await tx.connection.execute(
+        """
+        with o as materialized (
+            select lines from orders where order_id = any($1) order by order_id for no key update
+        )
+        select from products where product_id = any(array(
+            select (line ->> 'product_id')::uuid from o, jsonb_array_elements(o.lines) as line
+        )) order by product_id for no key update
+        """,
+        order_ids,
+    )
 
 
 async def _one(tx: Transaction, query: str, order_id: UUID) -> tuple[Order | None, datetime]:
@@ -196,7 +212,7 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
             group by product_id
         ), locked as (
             select product_id from products where product_id = any(array(select product_id from given_back))
-            order by product_id for update
+            order by product_id for no key update
         ), p as (
             update products set stock = stock + pieces from given_back
             where products.product_id = any(array(select product_id from locked))
@@ -231,6 +247,30 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
     return replace(_next(order, Status.CANCELLED, at), cancellation=cancellation)
 
 
+async def without_refund(tx: Transaction, after: timedelta, limit: int) -> list[OrderCancelled]:
+    """Paid orders that were cancelled so long ago and of whose money nothing was heard; they count as reminded of.
+
+    The time doubles with each reminder, six times at the most.
+    """
+    rows = await tx.connection.fetch(
+        """
+        with late as (
+            select c.order_id from cancellations c join orders o using (order_id)
+            where c.at between clock_now() - 64 * $1::interval and clock_now() - $1::interval
+              and c.at < clock_now() - $1::interval * 2 ^ c.reminded and o.paid_amount > 0
+              and not exists (select from order_refunds r where r.order_id = c.order_id)
+            order by c.at limit $2 for update of c skip locked
+        )
+        update cancellations c set reminded = reminded + 1 from late join orders o using (order_id)
+        where c.order_id = late.order_id
+        returning c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel, o.paid_amount, c.fault
+        """,
+        after,
+        limit,
+    )
+    return [OrderCancelled(**row) for row in rows]
+
+
 async def note_refunds(tx: Transaction, told: Sequence[tuple[UUID, Refund, int]]) -> None:
     """Keeps what was said last about refunds: (order, refund, sequence); what is heard late, after something newer,
     changes nothing."""
@@ -251,7 +291,7 @@ async def note_refunds(tx: Transaction, told: Sequence[tuple[UUID, Refund, int]]
 async def add_product(tx: Transaction, product: Product) -> bool:
     """Adds a product; False if there is one of that id already."""
     added = await tx.connection.fetchval(
-        "insert into products (product_id, seller_id, title, price, stock) values ($1, $2, $3, $4, $5) "
+        "insert into products (product_id, seller_id, title, price, stock, offered) values ($1, $2, $3, $4, $5, $5) "
         "on conflict do nothing returning true",
         product.product_id,
         product.seller_id,
@@ -262,13 +302,14 @@ async def add_product(tx: Transaction, product: Product) -> bool:
     return bool(added)
 
 
-async def products(tx: Transaction, after: UUID | None, limit: int) -> list[Product]:
-    """The catalogue, oldest product first, behind the product `after`."""
+async def products(tx: Transaction, seller_id: UUID | None, after: UUID | None, limit: int) -> list[Product]:
+    """The catalogue, or that of one seller, oldest product first, behind the product `after`."""
     rows = await tx.connection.fetch(
         "select product_id, seller_id, title, price, stock from products "
-        "where product_id > $1 order by product_id limit $2",
+        "where product_id > $1 and ($3::uuid is null or seller_id = $3) order by product_id limit $2",
         after or FIRST_ID,
         limit,
+        seller_id,
     )
     return [Product(*row.values()) for row in rows]
 
@@ -282,3 +323,12 @@ async def score(tx: Transaction, seller_id: UUID) -> Score:
         seller_id,
     )
     return Score(*row.values()) if row else Score(0, 0, 0, 0)
+
+
+async def owed(tx: Transaction) -> tuple[int, int]:
+    """How many paid orders are cancelled, and how many rupiah were paid for them."""
+    row = await tx.connection.fetchrow(
+        "select count(*), coalesce(sum(paid_amount), 0)::bigint from orders where status = 'cancelled' "
+        "and paid_amount > 0"
+    )
+    return (row[0], row[1]) if row else (0, 0)

@@ -69,14 +69,29 @@ class OrderView(BaseModel):
     refund: RefundView | None
 
 
+class ClockView(BaseModel):
+    """The time by which orders are judged."""
+
+    now: datetime
+
+
+class ConsequenceView(BaseModel):
+    """What would become of a score."""
+
+    cancellation_rate: float
+    rating: float
+
+
 class ScoreView(BaseModel):
-    """A seller's score and the numbers behind it; `cancellation_rate` is the seller's part, `rating` 1.0 to 5.0."""
+    """A seller's score and the numbers behind it; `cancellation_rate` is the seller's part, `rating` 1.0 to 5.0.
+    `after_cancelling` is what they would be if the seller cancelled one more order."""
 
     seller_id: UUID
     orders: int
     cancellations: dict[Fault, int]
     cancellation_rate: float
     rating: float
+    after_cancelling: ConsequenceView
 
 
 def show(order: Order, now: datetime) -> OrderView:
@@ -112,6 +127,7 @@ def show(order: Order, now: datetime) -> OrderView:
 
 def show_score(seller_id: UUID, score: Score) -> ScoreView:
     """The view of a score."""
+    after = score.after_cancelling()
     return ScoreView(
         seller_id=seller_id,
         orders=score.orders,
@@ -122,4 +138,5 @@ def show_score(seller_id: UUID, score: Score) -> ScoreView:
         },
         cancellation_rate=score.cancellation_rate,
         rating=score.rating,
+        after_cancelling=ConsequenceView(cancellation_rate=after.cancellation_rate, rating=after.rating),
     )

@@ -9,7 +9,7 @@ from runtime.bus import Bus
 from runtime.database import Database
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
-from services.refunds import api
+from services.refunds import api, demonstration
 from services.refunds.handlers import HANDLERS, PAY_DANA
 from services.refunds.payer import Payer
 from services.refunds.snap import TIMEOUT, Dana, private_key
@@ -34,11 +34,12 @@ def build(
     dana_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Service:
     """The service, ready to run. `dana_transport` leads to a DANA inside this process."""
+    url, timeout = env.require("DANA_URL"), float(env.get("DANA_TIMEOUT", str(TIMEOUT)))
     dana = Dana(
-        env.require("DANA_URL"),
+        url,
         env.get("DANA_PARTNER_ID", "batalkan"),
         private_key(Path(env.require("DANA_PRIVATE_KEY")).read_bytes()),
-        timeout=float(env.get("DANA_TIMEOUT", str(TIMEOUT))),
+        timeout=timeout,
         transport=dana_transport,
     )
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), DESCRIPTION)
@@ -46,4 +47,6 @@ def build(
     service.on_deadline(PAY_DANA, payer.due)
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]
     service.app.state.dana = dana
+    if settings.demonstration:
+        service.app.include_router(demonstration.routes(url, dana_transport, timeout))
     return service

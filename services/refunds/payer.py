@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -98,6 +99,7 @@ class Payer:
         assert sending.phone is not None
         phone = sending.phone
         await self._call(
+            "top-up",
             sending,
             decided_at,
             lambda: self._dana.top_up(sending.reference, phone, sending.amount),
@@ -106,6 +108,7 @@ class Payer:
 
     async def _ask(self, refund: Refund, decided_at: datetime) -> None:
         await self._call(
+            "status",
             refund,
             decided_at,
             lambda: self._dana.status(refund.reference),
@@ -114,6 +117,7 @@ class Payer:
 
     async def _call(
         self,
+        what: str,
         before: Refund,
         decided_at: datetime,
         call: Callable[[], Awaitable[Answer]],
@@ -123,7 +127,9 @@ class Payer:
             async with self._free:
                 if not await self._is_current(before, decided_at):
                     return
+                began = perf_counter()
                 answer = await call()
+                self._work.witness.called("dana", what, answer.outcome.value, perf_counter() - began)
             async with self._work.begin() as tx:
                 # The deadline first and then the refund, as when it fires: or else the two could wait for each other.
                 await tx.schedule(PAY_DANA, str(before.refund_id), domain.IN_HAND)

@@ -200,3 +200,19 @@ async def unlink(tx: Transaction, buyer_id: UUID) -> str | None:
         "delete from dana_links where buyer_id = $1 returning phone", buyer_id
     )
     return phone
+
+
+async def balances(tx: Transaction) -> dict[str, int]:
+    """The sum of each account of the ledger."""
+    rows = await tx.connection.fetch(
+        "select account, sum(amount)::bigint as balance from ledger_entries group by account"
+    )
+    return {row["account"]: row["balance"] for row in rows}
+
+
+async def totals(tx: Transaction) -> dict[str, tuple[int, int]]:
+    """How many refunds there are in each state, and of how many rupiah."""
+    rows = await tx.connection.fetch(
+        "select state, count(*) as refunds, sum(amount)::bigint as amount from refunds group by state"
+    )
+    return {row["state"]: (row["refunds"], row["amount"]) for row in rows}

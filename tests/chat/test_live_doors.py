@@ -181,6 +181,12 @@ async def test_tickets_stay_out_of_the_log(talk: Talk, origin: str, caplog: pyte
     assert "ticket=" not in caplog.text
 
 
+async def test_who_is_refused_writes_no_errors_into_the_log(origin: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A handshake that was turned away is nothing that an operator should be called for."""
+    assert await refusal(address(origin, "A" * 43)) == (403, "ticket_refused")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 @pytest.mark.parametrize("redis_url", ["redis://chat:secret@127.0.0.1:1/0"])
 async def test_without_redis_there_are_no_tickets_and_all_else_goes_on(
     house: House, talk: Talk, keys: Keys, redis_url: str

@@ -57,6 +57,15 @@ async def test_the_time_is_24_hours_exactly(house: House) -> None:
     assert await house.fetch("select due_at from deadlines") == [case.respond_by]
 
 
+async def test_packed_before_it_was_asked_is_no_answer(house: House) -> None:
+    """What the seller had packed before customer service wrote, and is heard of after, calls nothing off."""
+    case = await house.contacted()
+    await act(house, case, "pack", case.respond_by - timedelta(hours=24, microseconds=1))
+    await eventually(lambda: case.agent.case(case.case_id), lambda one: one["order"]["status"] == "packed")
+    assert (await case.buyer.codes(case.case_id))[-1] == "seller_contacted"
+    await house.run_out(case)
+
+
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_a_deed_in_the_last_second_calls_it_off(house: House, deed: str) -> None:
     """A reply, packing or shipping at 23:59:59: nothing is cancelled, and the case is back with its agent."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from runtime.bus import Bus, BusError, Delivery, Message, Publisher, Subscription
+from runtime.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription
 
 
 class Unreliable:
@@ -38,6 +38,10 @@ class Unreliable:
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         """As the bus does."""
         return _Subscription(self, await self.bus.subscribe(queue, routing_keys))
+
+    async def gauge(self, queue: str) -> Gauge:
+        """As the bus does."""
+        return await self.bus.gauge(queue)
 
     async def faults_left(self) -> int:
         """How many faults are still to happen."""

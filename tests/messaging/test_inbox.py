@@ -7,9 +7,11 @@ import asyncpg
 import pytest
 
 from runtime import inbox, story
+from runtime.bus import Message
 from runtime.bus.memory import MemoryBus
 from runtime.database import DatabaseUnavailable
-from runtime.events import Event
+from runtime.events import Envelope, Event
+from runtime.inbox import Together
 from runtime.work import Transaction
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Counted, Toys, becomes, message, running, write_down
@@ -58,6 +60,47 @@ async def test_what_has_arrived_shares_a_transaction(toys: Toys) -> None:
         await toys.send(*(message(number) for number in range(200)))
         await becomes(refunds.effects, list(range(200)))
     assert len(await refunds.fetch("select distinct xmin::text from effects")) < 100
+
+
+class Other(Event, name="Other", version=1, subject="thing", published_by=("orders",), heard_by=("refunds",)):
+    """Something else was counted."""
+
+    thing: str
+    number: int
+    note: str
+
+
+async def test_a_batch_is_prepared_before_any_of_it_is_handled(embedded_toys: Toys) -> None:
+    """Whoever locks things in one order sees all events of a kind first, also those that stand behind others."""
+    steps: list[tuple[str, int]] = []
+
+    async def prepare(tx: Transaction, alike: Sequence[Envelope[Counted]]) -> None:
+        steps.extend(("prepared", envelope.data.number) for envelope in alike)
+
+    async def handle(tx: Transaction, alike: Sequence[Envelope[Counted]]) -> None:
+        steps.extend(("handled", envelope.data.number) for envelope in alike)
+
+    async def hear(tx: Transaction, other: Other) -> Sequence[Event]:
+        steps.append(("other", other.number))
+        return []
+
+    url = await embedded_toys.database("refunds")
+    refunds = await embedded_toys.on(url, "refunds", {Counted: Together(handle, prepare), Other: hear})
+    other = message(2, type="Other", dataschema=Other.dataschema())
+    async with running(refunds.consumer.run()):
+        await embedded_toys.send(message(1), Message("orders.Other", other.body), message(3))
+        await becomes(refunds.count("inbox"), 3)
+    assert steps == [("prepared", 1), ("prepared", 3), ("handled", 1), ("other", 2), ("handled", 3)]
+
+
+async def test_a_transaction_holds_a_bounded_number_of_messages(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much has arrived, a batch is no larger than BATCH."""
+    monkeypatch.setattr(inbox, "BATCH", 10)
+    refunds = await toys.refunds()
+    async with running(refunds.consumer.run()):
+        await toys.send(*(message(number) for number in range(60)))
+        await becomes(refunds.effects, list(range(60)))
+    assert max(await refunds.fetch("select count(*) from effects group by xmin::text")) <= 10
 
 
 async def test_a_bad_message_harms_itself_only(toys: Toys) -> None:

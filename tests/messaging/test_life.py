@@ -11,7 +11,7 @@ import pytest
 from fastapi import APIRouter
 
 from batalkan.keys import Keys
-from runtime.bus import Bus, BusError, Publisher, Subscription
+from runtime.bus import Bus, BusError, Gauge, Publisher, Subscription
 from runtime.bus.memory import MemoryBus
 from runtime.database import Database, DatabaseUnavailable
 from runtime.inbox import Handlers
@@ -34,6 +34,10 @@ class NoBus:
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         """As the bus does, if it is there."""
         return await self._there().subscribe(queue, routing_keys)
+
+    async def gauge(self, queue: str) -> Gauge:
+        """As the bus does, if it is there."""
+        return await self._there().gauge(queue)
 
     def _there(self) -> Bus:
         if self.away:
@@ -75,6 +79,20 @@ async def test_a_service_works_on_an_empty_database(embedded_toys: Toys, keys: K
         stopping = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - stopping < 1
     await watching.close()
+
+
+async def test_no_request_is_taken_before_the_database_is_prepared(embedded_toys: Toys, keys: Keys) -> None:
+    """The HTTP server begins to listen when the tables are there: until then another replica answers."""
+    built = service(await embedded_toys.databases.empty("refunds"), MemoryBus(), keys)
+    async with built.app.router.lifespan_context(built.app):
+        assert (await ready(built))["database"] is True
+
+
+async def test_a_database_that_is_away_does_not_keep_a_service_from_listening(keys: Keys) -> None:
+    """With nobody to prepare the tables for it, it answers at once, and says what is missing."""
+    built = service("postgresql://toy:toy@127.0.0.1:1/toy", MemoryBus(), keys)
+    async with asyncio.timeout(1), built.app.router.lifespan_context(built.app):
+        assert (await ready(built))["database"] is False
 
 
 async def test_a_service_stops_at_once_when_its_database_was_never_reached(embedded_toys: Toys, keys: Keys) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 import aio_pika
 import pytest
@@ -10,16 +11,17 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from batalkan.servers import LocalServers
-from runtime.bus import BusError, Delivery, Message, rabbit
+from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, rabbit
 from runtime.bus.rabbit import RabbitBus
 from runtime.events import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Toys, becomes, message, running
-from tests.messaging.wire import wire
+from tests.proxy import proxied
 
 pytestmark = pytest.mark.servers
 KEY = "orders.Counted"
+C = TypeVar("C", Publisher, Subscription)
 
 
 @asynccontextmanager
@@ -134,13 +136,15 @@ async def test_a_deleted_queue_ends_the_subscription_and_is_made_anew(
 @pytest.mark.usefixtures("queue")
 async def test_a_connection_that_breaks_is_a_bus_error_for_all_who_use_it(servers: LocalServers) -> None:
     """Cut while publishing, taking and acknowledging: each of them fails with a BusError, and nothing hangs."""
-    async with wire(servers.rabbitmq.url("orders")) as line, wire(servers.rabbitmq.url("refunds")) as other:
-        publisher = await RabbitBus(line.url, "orders").publisher([])
-        subscription = await RabbitBus(other.url, "refunds").subscribe("refunds", [KEY])
+    async with proxied(servers.rabbitmq.port) as line, proxied(servers.rabbitmq.port) as other:
+        publisher = await RabbitBus(line.through(servers.rabbitmq.url("orders")), "orders").publisher([])
+        subscription = await RabbitBus(other.through(servers.rabbitmq.url("refunds")), "refunds").subscribe(
+            "refunds", [KEY]
+        )
         await publisher.publish([Message(KEY, b"1")])
         (delivery,) = await subscription.take(1)
-        line.silence()
-        other.silence()
+        line.swallow()
+        other.swallow()
         publishing = asyncio.create_task(publisher.publish([Message(KEY, b"2")] * 300))
         taking = asyncio.create_task(subscription.take(1))
         await asyncio.sleep(0.05)
@@ -159,9 +163,9 @@ async def test_a_connection_that_breaks_again_and_again_loses_nothing(
 ) -> None:
     """While both sides' connections are cut every few messages, every event has its effect once, in order."""
     orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
-    async with wire(servers.rabbitmq.url("orders")) as line, wire(servers.rabbitmq.url("refunds")) as other:
-        orders.relay._bus = RabbitBus(line.url, "orders")
-        refunds.consumer._bus = RabbitBus(other.url, "refunds")
+    async with proxied(servers.rabbitmq.port) as line, proxied(servers.rabbitmq.port) as other:
+        orders.relay._bus = RabbitBus(line.through(servers.rabbitmq.url("orders")), "orders")
+        refunds.consumer._bus = RabbitBus(other.through(servers.rabbitmq.url("refunds")), "refunds")
         async with running(orders.relay.run(), refunds.consumer.run()):
             await becomes(refunds.hears, True)
             for number in range(0, 200, 10):
@@ -200,8 +204,8 @@ async def test_publishing_and_consuming_go_over_connections_of_their_own(
     servers: LocalServers, toys_on_rabbit: Toys
 ) -> None:
     """A broker that holds back who publishes, because it is short of memory, does not hold back who consumes."""
-    async with wire(servers.rabbitmq.url("refunds")) as line:
-        bus = RabbitBus(line.url, "refunds")
+    async with proxied(servers.rabbitmq.port) as line:
+        bus = RabbitBus(line.through(servers.rabbitmq.url("refunds")), "refunds")
         refunds = await toys_on_rabbit.refunds()
         refunds.relay._bus = refunds.consumer._bus = bus
         async with running(refunds.relay.run(), refunds.consumer.run()):
@@ -227,3 +231,51 @@ async def test_no_more_is_fetched_than_can_be_in_hand(rabbit_bus: BusOf) -> None
     await subscription.acknowledge(taken[-1])
     assert await subscription.take(1)
     await subscription.close()
+
+
+@pytest.mark.usefixtures("queue")
+@pytest.mark.parametrize("lost", ["binding", "exchange", "queue"])
+async def test_what_was_deleted_is_declared_again(
+    servers: LocalServers, rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """A service whose binding, queue or exchange somebody deletes hears again soon, without being started anew."""
+    monkeypatch.setattr(rabbit, "REDECLARE", 0.2)
+    bus, heard = rabbit_bus("refunds"), asyncio.Event()
+
+    async def hear() -> None:
+        while True:
+            with suppress(BusError):
+                async with closed_at_last(await bus.subscribe("refunds", [KEY])) as subscription:
+                    await subscription.take(1)
+                    heard.set()
+                    return
+
+    listening = asyncio.create_task(hear())
+    async with channel_of(servers.rabbitmq.admin_url) as channel:
+        await becomes(lambda: _consumers(channel), 1)
+        if lost == "binding":
+            await (await channel.get_queue("refunds", ensure=False)).unbind(EXCHANGE, KEY)
+        elif lost == "exchange":
+            await channel.exchange_delete(EXCHANGE)
+        else:
+            await channel.queue_delete("refunds")
+    while not heard.is_set():
+        with suppress(BusError):
+            async with closed_at_last(await rabbit_bus("orders").publisher(["refunds"])) as publisher:
+                await publisher.publish([Message(KEY, b"{}")])
+        await asyncio.sleep(0.05)
+    await listening
+
+
+@asynccontextmanager
+async def closed_at_last(one: C) -> AsyncIterator[C]:
+    """A publisher or a subscription, which is closed whatever happens."""
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+async def _consumers(channel: AbstractChannel) -> int:
+    queue = await channel.declare_queue("refunds", passive=True)
+    return int(queue.declaration_result.consumer_count or 0)

@@ -60,6 +60,11 @@ class Ears:
         """What was heard about a subject so far, by name."""
         return [heard["type"] for heard in self.events[subject]]
 
+    def answered(self, order_id: str) -> set[str]:
+        """The requests for an order's cancellation that were granted or refused, by their cancellation ids."""
+        answers = {"OrderCancelled", "OrderCancelRejected"}
+        return {heard["data"]["cancellation_id"] for heard in self.events[order_id] if heard["type"] in answers}
+
     async def hear(self, subject: str, name: str, times: int = 1) -> Heard:
         """The event of this name about a subject, once it has come; the last one, if it is to come several times."""
         async with asyncio.timeout(PATIENCE), self._arrived:

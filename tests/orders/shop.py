@@ -1,5 +1,6 @@
 """The orders service with its doors open: buyers, sellers, products, orders."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from runtime import clock
 from runtime.service import Service
-from tests.orders.ears import Ears, say
+from tests.orders.ears import PATIENCE, Ears, say
 from tests.orders.people import Json, People, Person
 
 STATUSES = ("unpaid", "processing", "packed", "shipped", "delivered")
@@ -78,6 +79,14 @@ class Shop:
         """Rows of the database."""
         async with self.service.work.begin() as tx:
             return list(await tx.connection.fetch(query, *arguments))
+
+    async def until_somebody_waits(self) -> None:
+        """Until a transaction waits for a lock that another one has."""
+        async with asyncio.timeout(PATIENCE):
+            while not await self.fetch(
+                "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            ):
+                await asyncio.sleep(0.01)
 
     async def later(self, **by: float) -> None:
         """Moves the demonstration's clock."""

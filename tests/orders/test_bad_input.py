@@ -181,8 +181,20 @@ async def test_unknown_paths_and_methods_are_problems_too(shop: Shop) -> None:
     """Where there is nothing, or nothing to be done in this way, the answer is a problem as well."""
     buyer = shop.buyer()
     assert_problem(await buyer.ask("GET", f"/orders/{ID}/pay"), 405)
-    assert_problem(await buyer.ask("DELETE", "/orders"), 405)
-    assert_problem(await buyer.ask("GET", "/orders/a/b/c/d"), 404)
+    wrong = await buyer.ask("DELETE", "/orders")
+    assert_problem(wrong, 405)
+    assert wrong.headers["allow"] == "GET, HEAD, POST"
+    assert (await buyer.ask("HEAD", f"/orders/{ID}/pay")).status_code == 405
+    for path in ("/orders/a/b/c/d", "/orders/", f"/orders/{ID}/", "/orders//products"):
+        assert_problem(await buyer.ask("GET", path), 404, "not_found")
+
+
+async def test_head_is_get(shop: Shop) -> None:
+    """Whoever wants only the head of an answer gets the one that GET has."""
+    buyer = shop.buyer()
+    for path in ("/orders", "/orders/products", "/orders/health/live", f"/orders/{ID}"):
+        get, head = await buyer.ask("GET", path), await buyer.ask("HEAD", path)
+        assert (head.status_code, head.headers["content-length"]) == (get.status_code, get.headers["content-length"])
 
 
 @pytest.mark.parametrize("token", ["", "x", "x.y.z", "\xff", "a" * 5_000])

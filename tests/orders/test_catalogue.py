@@ -1,5 +1,7 @@
 """What is for sale."""
 
+from datetime import datetime, timedelta
+
 from tests.orders.people import Json, assert_problem
 from tests.orders.shop import Shop
 
@@ -30,6 +32,20 @@ async def test_the_catalogue_comes_in_parts(shop: Shop) -> None:
     second = await everybody.get("/orders/products", limit=2, cursor=first["next"])
     both = await everybody.get("/orders/products", limit=4)
     assert first["items"] + second["items"] == both["items"]
+
+
+async def test_the_products_of_one_seller_can_be_asked_for(shop: Shop) -> None:
+    """With a seller's id the catalogue is that seller's alone."""
+    seller = shop.seller()
+    product = await seller.post("/orders/products", {"title": "Kopi", "price": 1, "stock": 1}, 201)
+    assert (await seller.get("/orders/products", seller_id=str(seller.account_id)))["items"] == [product]
+
+
+async def test_everybody_can_ask_what_time_it_is(shop: Shop) -> None:
+    """The clock that is told is the database's, also when that was moved: the one by which orders are judged."""
+    told = datetime.fromisoformat((await shop.people.passer_by().get("/orders/clock"))["now"])
+    (row,) = await shop.fetch("select clock_now() as now")
+    assert timedelta(0) <= row["now"] - told < timedelta(minutes=1)
 
 
 async def test_only_sellers_sell(shop: Shop) -> None:

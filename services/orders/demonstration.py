@@ -1,0 +1,25 @@
+"""What `orders` says of itself in demonstration mode, besides what every service says."""
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from runtime.demonstration.routes import own_site
+from runtime.http import Door
+from services.orders import store
+
+router = APIRouter(prefix="/orders/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
+
+
+class Owed(BaseModel):
+    """How many paid orders are cancelled, and what was paid for them, in whole rupiah."""
+
+    orders: int
+    amount: int
+
+
+@router.get("/money")
+async def money(work: Door) -> Owed:
+    """What has to come back in full."""
+    async with work.begin() as tx:
+        orders, amount = await store.owed(tx)
+    return Owed(orders=orders, amount=amount)

@@ -1,0 +1,48 @@
+"""Saying once more that an order is cancelled, when nothing is heard of its money.
+
+Outbox and inbox lose nothing that the broker keeps. This is for what it does not keep: a queue or a binding that
+somebody deleted, a disk that is gone. `refunds` knows the cancellation again by its id, and refunds it once.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from runtime.database import is_passing
+from runtime.patience import Patience
+from runtime.work import Work
+from services.orders import store
+
+AFTER = timedelta(minutes=5)
+"""Until the first reminder; each further one takes twice as long."""
+EVERY = 1 / 5
+"""The part of that after which one looks again."""
+AT_ONCE = 100
+"""Reminders under one transaction."""
+
+log = logging.getLogger(__name__)
+
+
+async def remind(work: Work, after: timedelta) -> None:
+    """Runs until it is cancelled. Of several replicas each reminds, and none twice of the same."""
+    patience = Patience("PostgreSQL, to remind of refunds", log)
+    while True:
+        try:
+            while await remind_once(work, after) == AT_ONCE:
+                continue
+            patience.rewarded()
+            await asyncio.sleep(EVERY * after.total_seconds())
+        except Exception as error:
+            if not is_passing(error):
+                log.exception("reminding failed")
+            await patience.wait(error)
+
+
+async def remind_once(work: Work, after: timedelta) -> int:
+    """Says again which paid orders are cancelled that have been waiting for too long; returns how many those are."""
+    async with work.begin() as tx:
+        forgotten = await store.without_refund(tx, after, AT_ONCE)
+        tx.publish(*forgotten)
+    if forgotten:
+        log.warning("nothing is heard of the refunds of %d cancelled orders: said again", len(forgotten))
+    return len(forgotten)

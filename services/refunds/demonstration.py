@@ -1,0 +1,97 @@
+"""What `refunds` says of itself in demonstration mode, besides what every service says; and DANA's faults.
+
+Nobody but `refunds` reaches the DANA simulator, so whoever wants DANA to fail says it here.
+"""
+
+from typing import Any, Literal
+
+import httpx
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from runtime.demonstration.routes import own_site
+from runtime.http import Body, Door
+from services.refunds import store
+from services.refunds.snap import DanaUnreachable
+
+Weather = Literal["well", "slow", "failing", "timing_out", "down"]
+
+_MODES = {"well": "none", "slow": "slow", "failing": "fail", "timing_out": "timeout_after", "down": "down"}
+_WEATHER: dict[str, Weather] = {
+    "none": "well",
+    "slow": "slow",
+    "fail": "failing",
+    "timeout_after": "timing_out",
+    "down": "down",
+}
+_PART_OF_PATIENCE = {"slow": 0.5, "timing_out": 1.5}
+"""How long DANA takes, in parts of the time that `refunds` waits for it."""
+
+
+class Refunds(BaseModel):
+    """Refunds of one state, `amount` in whole rupiah."""
+
+    refunds: int
+    amount: int
+
+
+class Money(BaseModel):
+    """The books, in whole rupiah."""
+
+    ledger: int
+    """The sum of all entries: zero, or money came from nowhere."""
+    accounts: dict[str, int]
+    refunds: dict[str, Refunds]
+
+
+class DanaState(BaseModel):
+    """How DANA is, and what it has paid, in whole rupiah."""
+
+    weather: Weather | None
+    """Null for a fault that was set in another way."""
+    payments: int
+    amount: int
+
+
+class Change(Body):
+    """How DANA is to be."""
+
+    weather: Weather
+
+
+def routes(base_url: str, transport: httpx.AsyncBaseTransport | None, patience: float) -> APIRouter:
+    """`/refunds/demonstration/…`; `patience` is how many seconds `refunds` waits for DANA."""
+    router = APIRouter(prefix="/refunds/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
+    control = httpx.AsyncClient(base_url=f"{base_url}/control", transport=transport, timeout=2, trust_env=False)
+
+    async def ask(method: str, path: str, body: object = None) -> Any:
+        try:
+            return (await control.request(method, path, json=body)).raise_for_status().json()
+        except httpx.HTTPError as error:
+            raise DanaUnreachable from error
+
+    @router.get("/money")
+    async def money(work: Door) -> Money:
+        """The ledger, account by account, and the refunds, state by state."""
+        async with work.begin() as tx:
+            accounts = await store.balances(tx)
+            totals = await store.totals(tx)
+        refunds = {state: Refunds(refunds=count, amount=amount) for state, (count, amount) in totals.items()}
+        return Money(ledger=sum(accounts.values()), accounts=accounts, refunds=refunds)
+
+    @router.get("/dana")
+    async def dana() -> DanaState:
+        """What DANA does wrong, and what it has paid."""
+        fault, journal = await ask("GET", "/faults"), await ask("GET", "/journal")
+        weather = _WEATHER.get(fault["mode"])
+        return DanaState(weather=weather, payments=journal["count"], amount=journal["total"])
+
+    @router.put("/dana")
+    async def change(wanted: Change) -> DanaState:
+        """Has DANA be slow, refuse payments, pay and then not answer, be away, or be well again."""
+        part = _PART_OF_PATIENCE.get(wanted.weather)
+        seconds = None if part is None else min(part * patience, 60)
+        await ask("PUT", "/faults", {"mode": _MODES[wanted.weather], "seconds": seconds})
+        return await dana()
+
+    return router

@@ -1,0 +1,74 @@
+"""The AsyncAPI document is one, and says what the contracts say.
+
+`asyncapi/3.0.0.json` is the official JSON schema (npm: @asyncapi/specs 6.11.1, Apache-2.0), without its white space.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from contracts import EVENTS
+from contracts.asyncapi import document
+from runtime.events import Event
+from tests.contracts.test_wire import golden
+
+OFFICIAL = json.loads((Path(__file__).parent / "asyncapi" / "3.0.0.json").read_text())
+
+
+def test_the_document_is_valid_asyncapi() -> None:
+    """The official schema accepts it, and does not accept it without what must be there."""
+    official = jsonschema_rs.validator_for(OFFICIAL)
+    written = document()
+    assert [str(error) for error in official.iter_errors(written)] == []
+    assert not official.is_valid({**written, "info": {}})
+    assert not official.is_valid({**written, "operations": {"x": {"action": "shout"}}})
+
+
+def test_every_reference_leads_somewhere() -> None:
+    """Channels, messages and schemas that are referred to are in the document."""
+    written = document()
+    for reference in set(_references(written)):
+        place: Any = written
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(found := part.get("$ref"), str):
+            yield found
+        for one in part.values():
+            yield from _references(one)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _references(one)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.wire_name)
+def test_who_sends_and_who_receives(event: type[Event]) -> None:
+    """There is a channel for each publisher, and an operation for each service on each channel."""
+    written = document([event])
+    assert set(written["channels"]) == {f"{name}.{event.wire_name}" for name in event.published_by}
+    sends = {key.split(".")[0] for key, one in written["operations"].items() if one["action"] == "send"}
+    receives = {
+        (key.split(".")[0], one["channel"]["$ref"].rsplit("/", 1)[-1])
+        for key, one in written["operations"].items()
+        if one["action"] == "receive"
+    }
+    assert sends == set(event.published_by)
+    assert receives == {(hearer, key) for hearer in event.heard_by for key in event.routing_keys(hearer)}
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.wire_name)
+def test_a_real_message_fits_its_schema(event: type[Event]) -> None:
+    """The golden message of each event is one that the document describes; with another `data` it is none."""
+    written = document()
+    message = golden(event)
+    schema = {**written["components"]["messages"][event.wire_name]["payload"], "components": written["components"]}
+    described = jsonschema_rs.validator_for(schema)
+    assert [str(error) for error in described.iter_errors(message)] == []
+    assert not described.is_valid({**message, "data": {}})

@@ -1,0 +1,51 @@
+"""What orders says again when nobody speaks of the money."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from contracts.refunds import RefundIssued
+from contracts.words import Destination
+from services.orders.reminding import remind_once
+from tests.orders.ears import Heard, say
+from tests.orders.shop import Sale, Shop
+
+AFTER = timedelta(minutes=7)
+
+
+async def cancelled(shop: Shop) -> tuple[Sale, UUID]:
+    """A paid order that was cancelled, and its cancellation."""
+    sale = await shop.sold()
+    order = await sale.buyer.post(f"{sale.path}/cancel")
+    return sale, UUID(order["cancellation"]["cancellation_id"])
+
+
+async def said(shop: Shop, sale: Sale) -> list[Heard]:
+    """Each time that it was said that the order is cancelled, after a look for what has to be said again."""
+    await remind_once(shop.service.work, AFTER)
+    rows = await shop.fetch("select 1 + reminded as times from cancellations where order_id = $1", UUID(sale.order_id))
+    await shop.ears.hear(sale.order_id, "OrderCancelled", times=rows[0]["times"])
+    return [heard for heard in shop.ears.events[sale.order_id] if heard["type"] == "OrderCancelled"]
+
+
+async def test_silence_is_broken(shop: Shop) -> None:
+    """A cancellation of whose refund nothing is heard is said again, under its own id, after ever longer."""
+    sale, cancellation_id = await cancelled(shop)
+    assert len(await said(shop, sale)) == 1
+    await shop.later(minutes=8)
+    assert len(await said(shop, sale)) == len(await said(shop, sale)) == 2
+    await shop.later(minutes=8)
+    events = await said(shop, sale)
+    assert [event["data"]["cancellation_id"] for event in events] == [str(cancellation_id)] * 3
+    assert len({event["id"] for event in events}) == 3
+
+
+async def test_news_is_believed(shop: Shop) -> None:
+    """Once a refund has been heard of, nothing is said again; nor is it of an order that was not paid."""
+    sale, cancellation_id = await cancelled(shop)
+    ids = {"refund_id": uuid4(), "order_id": UUID(sale.order_id), "buyer_id": sale.buyer.account_id}
+    money = {"cancellation_id": cancellation_id, "amount": 50_000, "destination": Destination.LAZADA_CREDIT}
+    await say(shop.ears.bus, "refunds", RefundIssued.model_validate(ids | money))
+    unpaid = await shop.sold("unpaid")
+    await unpaid.buyer.post(f"{unpaid.path}/cancel")
+    await shop.later(minutes=8)
+    assert len(await said(shop, sale)) == len(await said(shop, unpaid)) == 1
