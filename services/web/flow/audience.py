@@ -1,0 +1,51 @@
+"""Browsers that look on. Who is too slow misses frames, and sees from their numbers how many."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from runtime.problems import Problem
+
+MOST_BROWSERS = 50
+MOST_WAITING = 20
+"""Frames that may wait for one browser."""
+
+
+class TooManyBrowsers(Problem):
+    """Nobody else can look on now."""
+
+    status: ClassVar[int] = 503
+    code: ClassVar[str] = "too_many_browsers"
+    title: ClassVar[str] = "Too many browsers look on"
+
+
+class Audience:
+    """Everybody who looks on."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[str]] = set()
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def show(self, frame: str) -> None:
+        """Shows the frame to everybody, without waiting for anybody."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(frame)
+
+    def check_room(self) -> None:
+        """Raises `TooManyBrowsers`."""
+        if len(self._queues) >= MOST_BROWSERS:
+            raise TooManyBrowsers
+
+    async def look_on(self) -> AsyncIterator[str]:
+        """All frames from now on, or the latest of them."""
+        queue: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+        self._queues.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._queues.discard(queue)

@@ -1,0 +1,76 @@
+"""Something to look at: demonstration buyers who order, pay and cancel, through the public interface as everybody."""
+
+import asyncio
+from typing import Any
+
+from runtime.story import new_id
+from services.web.upstream import Upstream, granted
+
+AT_ONCE = 4
+"""Cancellations under way at a time."""
+PASSWORD = "batalkan-demo"  # noqa: S105 - of buyers made for this, who own nothing else
+TITLE = "Kopi Gayo 1 kg"
+PRICE = 145_000
+
+
+class Rehearsal:
+    """Buyers that are made when they are first needed: one for Lazada Credit, one with DANA linked."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._emails: dict[str, str] = {}
+        self._tokens: dict[str, str] = {}
+        self._product = ""
+        self._linked = False
+        self._preparing = asyncio.Lock()
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def cancel(self, count: int, *, dana: bool) -> None:
+        """Has so many orders placed, paid and cancelled. Raises `ServiceAway`, `Refused`."""
+        async with self._preparing:
+            token = await self._prepare(dana=dana)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(self._cancel_one(token))
+
+    async def _prepare(self, *, dana: bool) -> str:
+        """Both buyers, so that a wallet is linked already when DANA is taken away. Returns the one that is wanted."""
+        await self._sign_in("seller", "seller")
+        if not self._product:
+            offered = await self._post("/orders/products", "seller", {"title": TITLE, "price": PRICE, "stock": 999_999})
+            self._product = offered["product_id"]
+        for buyer in ("credit", "dana"):
+            await self._sign_in(buyer, "buyer")
+        if not self._linked:
+            phone = {"phone": f"0812{new_id().int % 10**8:08d}"}
+            answer = await self._ask("PUT", "/refunds/wallet/dana", "dana", phone)
+            self._linked = answer.is_success
+            if dana:
+                granted(answer)
+        return "dana" if dana else "credit"
+
+    async def _sign_in(self, who: str, role: str) -> None:
+        """Makes an account and signs in; signs in anew when the last token no longer counts."""
+        if who in self._tokens and (await self._ask("GET", "/accounts/me", who)).is_success:
+            return
+        if who not in self._emails:
+            email = f"{who}-{new_id().hex}@example.com"
+            account = {"email": email, "password": PASSWORD, "name": "Peraga", "role": role}
+            granted(await self._upstream.ask("POST", "/accounts", json=account))
+            self._emails[who] = email
+        form = {"grant_type": "password", "username": self._emails[who], "password": PASSWORD, "client_id": "web"}
+        self._tokens[who] = granted(await self._upstream.ask("POST", "/accounts/token", data=form))["access_token"]
+
+    async def _cancel_one(self, buyer: str) -> None:
+        async with self._free:
+            lines = [{"product_id": self._product, "quantity": 1}]
+            order = await self._post("/orders", buyer, {"lines": lines, "payment_method": "dana"})
+            for step in ("pay", "cancel"):
+                await self._post(f"/orders/{order['order_id']}/{step}", buyer)
+
+    async def _post(self, path: str, who: str, body: object = None) -> Any:
+        return granted(await self._ask("POST", path, who, body))
+
+    async def _ask(self, method: str, path: str, who: str, body: object = None) -> Any:
+        headers = {"Idempotency-Key": new_id().hex}
+        return await self._upstream.ask(method, path, token=self._tokens[who], headers=headers, json=body)

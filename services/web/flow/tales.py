@@ -1,0 +1,130 @@
+"""Stories as they are told: all records of one correlation id, and what can be said of them in a line."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from contracts import EVENTS
+from services.web.flow.records import Record
+
+MOST_TALES = 300
+"""Stories that are held in memory."""
+MOST_RECORDS = 120
+"""Records of one story; a cancellation has about twenty."""
+
+HEARERS = {event.wire_name: event.heard_by for event in EVENTS}
+_OUTCOMES = {
+    "RefundIssued": "refunded",
+    "OrderCancelRejected": "rejected",
+    "RefundDelayed": "delayed",
+    "OrderCancelled": "cancelled",
+    "OrderCancelRequested": "asked",
+}
+"""What has become of a cancellation, by the first of these events that was written."""
+
+
+def hearers(record: Record) -> list[str]:
+    """Into whose queues the event goes."""
+    return [name for name in HEARERS.get(record.type, ()) if name != record.service]
+
+
+@dataclass
+class Tale:
+    """One story, `began` and `last` in seconds since 1970."""
+
+    story: str
+    records: list[Record] = field(default_factory=list)
+    marks: set[tuple[str, str, str, float]] = field(default_factory=set)
+    unkept: bool = True
+    """Whether it has changed since it was last written to the database."""
+    merged: bool = False
+    """Whether what the database may have of it is in it."""
+    began: float = 0.0
+    last: float = 0.0
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Adds what is new, up to `MOST_RECORDS`."""
+        for record in records:
+            if record.mark in self.marks or len(self.records) >= MOST_RECORDS:
+                continue
+            self.marks.add(record.mark)
+            self.records.append(record)
+            self.unkept = True
+            start = record.at - record.took
+            self.began = min(self.began or start, start)
+            self.last = max(self.last, record.at)
+
+    def types(self) -> list[str]:
+        """The names of its events, in the order in which they were written."""
+        return [record.type for record in self.records if record.stage == "written"]
+
+    @property
+    def outcome(self) -> str:
+        """A word for what it came to; empty for what is no cancellation."""
+        types = self.types()
+        return next((word for kind, word in _OUTCOMES.items() if kind in types), "")
+
+    @property
+    def state(self) -> str:
+        """`parked`, `under_way`, or `done` when every event has arrived everywhere."""
+        written = {record.id: record for record in self.records if record.stage == "written"}
+        arrived = {(one.id, one.service) for one in self.records if one.stage in ("handled", "repeated")}
+        parked = {(one.id, one.service) for one in self.records if one.stage == "parked"}
+        missing = {(one.id, name) for one in written.values() for name in hearers(one)} - arrived
+        confirmed = {one.id for one in self.records if one.stage == "confirmed"}
+        if missing & parked:
+            return "parked"
+        if missing or set(written) - confirmed or self.outcome == "delayed":
+            return "under_way"
+        return "done"
+
+    def summary(self) -> dict[str, Any]:
+        """The story in a line."""
+        request = next((one.request for one in self.records if one.request), "")
+        types = self.types()
+        return {
+            "story": self.story,
+            "request": request,
+            "subject": next((one.subject for one in self.records if one.subject), ""),
+            "types": list(dict.fromkeys(types)),
+            "events": len(types),
+            "outcome": self.outcome,
+            "state": self.state,
+            "began": self.began,
+            "took": self.last - self.began,
+        }
+
+
+class Tales:
+    """The latest stories, the oldest of which are forgotten."""
+
+    def __init__(self) -> None:
+        self.all: OrderedDict[str, Tale] = OrderedDict()
+
+    def add(self, records: Sequence[Record]) -> dict[str, Tale]:
+        """Adds records to the stories that they belong to; returns those that they are told of."""
+        touched: dict[str, Tale] = {}
+        by_story: dict[str, list[Record]] = {}
+        for record in records:
+            if record.story:
+                by_story.setdefault(record.story, []).append(record)
+        for story, new in by_story.items():
+            tale = self.all.setdefault(story, Tale(story))
+            tale.add(new)
+            self.all.move_to_end(story)
+            if tale.types():
+                touched[story] = tale
+        while len(self.all) > MOST_TALES:
+            self.all.popitem(last=False)
+        return touched
+
+    def latest(self, most: int) -> list[Tale]:
+        """The newest stories first; a request that published nothing is none."""
+        return list(islice((tale for tale in reversed(self.all.values()) if tale.types()), most))
+
+    def unkept(self, most: int) -> list[Tale]:
+        """Those of the newest that have changed; of some only the end may be known here."""
+        newest = islice(reversed(self.all.values()), most)
+        return [tale for tale in newest if tale.unkept and (tale.types() or not tale.merged)]

@@ -1,0 +1,83 @@
+"""What keeps other sites out: who may post, and what a page may load."""
+
+import hmac
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.problems import Problem
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; manifest-src 'self'; frame-ancestors {}"
+)
+
+
+class ForeignRequest(Problem):
+    """Something that changes things was not sent by a page of ours."""
+
+    status: ClassVar[int] = 403
+    code: ClassVar[str] = "foreign_request"
+    title: ClassVar[str] = "Only pages of this site can do that"
+
+
+def check_same_origin(headers: Headers) -> None:
+    """Raises `ForeignRequest` unless a page of our own origin sent the request.
+
+    Browsers say `Sec-Fetch-Site` on secure origins, and `Origin` with every post: one must be there, and none differ.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    ours = origin is not None and "://" in origin and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    if (site is None and origin is None) or (site not in (None, "same-origin")) or (origin is not None and not ours):
+        raise ForeignRequest
+
+
+def check_form(cookie: str | None, field: object) -> None:
+    """Raises `ForeignRequest` unless the form carries what our page put into it and into a cookie."""
+    if not cookie or not isinstance(field, str) or not hmac.compare_digest(cookie.encode(), field.encode()):
+        raise ForeignRequest("The form is old. Load the page again.")
+
+
+class Dress:
+    """Puts the headers on every answer that bind a browser, and the cookies that were set while it was made."""
+
+    def __init__(self, app: ASGIApp, framed: bool) -> None:
+        """`framed`: pages of ours may show those of a seat in a frame, for two roles side by side."""
+        self._app = app
+        self._framed = framed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        cookies: list[str] = []
+        scope.setdefault("state", {})["cookies"] = cookies
+        framed = self._framed and scope["path"].startswith("/web/s/")
+        guards = {
+            "content-security-policy": POLICY.format("'self'" if framed else "'none'"),
+            "x-frame-options": "SAMEORIGIN" if framed else "DENY",
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "same-origin",  # `no-referrer` would have forms say `Origin: null`
+            "cross-origin-opener-policy": "same-origin",
+            "cross-origin-resource-policy": "same-origin",
+            "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
+        }
+
+        async def send_dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    *_raw(guards),
+                    *[(b"set-cookie", c.encode()) for c in cookies],
+                ]
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        await self._app(scope, receive, send_dressed)
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

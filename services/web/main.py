@@ -1,0 +1,112 @@
+"""Puts `web` together."""
+
+from pathlib import Path
+
+import httpx
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from runtime.bus import Bus
+from runtime.database import Database
+from runtime.http import as_problem, problem_response
+from runtime.problems import Problem
+from runtime.redis import answers, connect
+from runtime.service import Description, Service
+from runtime.settings import Environment, Settings
+from services.web.flow.reader import Reader
+from services.web.flow.rehearsal import Rehearsal
+from services.web.guard import Dress
+from services.web.pages import flow, router
+from services.web.refreshing import Refreshing
+from services.web.seats import SEATS, seat_path
+from services.web.templating import STATIC, environment, version
+from services.web.upstream import Upstream
+from services.web.visits import Parts, SignInFirst, Visit
+
+DESCRIPTION = Description(
+    text="The pages: what people see in a browser.",
+    router=router,
+    migrations=Path(__file__).parent / "migrations",
+    publishes=(),
+)
+
+
+class Unchanging(StaticFiles):
+    """Files under an address that names what they hold, so that browsers need not ask again."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file."""
+        answer = await super().get_response(path, scope)
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return answer
+
+
+def build(
+    settings: Settings,
+    env: Environment,
+    database_url: str,
+    bus: Bus,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Service:
+    """The service, ready to run; `transport` reaches the other services where they are in this process."""
+    token_keys = Path(env.require("TOKEN_KEYS"))
+    service = Service(settings, Database(database_url), bus, token_keys, DESCRIPTION)
+    redis = connect(settings.redis_url)
+    upstream = Upstream.read(env, transport)
+    static = f"/web/static/{version()}"
+    service.app.state.parts = Parts(
+        upstream=upstream,
+        refreshing=Refreshing(upstream, redis),
+        verifier=service.app.state.verifier,
+        templates=environment(static),
+        demonstration=settings.demonstration,
+    )
+    service.app.mount(static, Unchanging(directory=STATIC))
+    service.app.add_middleware(Dress, framed=settings.demonstration)
+    for error in (Problem, RequestValidationError, HTTPException, Exception):
+        service.app.add_exception_handler(error, show_problem)
+    service.app.add_exception_handler(SignInFirst, send_to_sign_in)
+
+    async def redis_answers() -> bool:
+        return await answers(redis)
+
+    if settings.demonstration:
+        show_flow(service, Reader(redis, service.work.database), Rehearsal(upstream))
+    service.optional["redis"] = redis_answers
+    service.on_stop += [redis.aclose, upstream.close]
+    return service
+
+
+def show_flow(service: Service, reader: Reader, rehearsal: Rehearsal) -> None:
+    """Shows the events on their way."""
+    service.app.state.flow = flow.Parts(reader, rehearsal)
+    service.app.include_router(flow.router)
+    service.on_start.append(reader.load)
+    service.background += [reader.hear, reader.keep]
+
+
+async def show_problem(request: Request, error: Exception) -> Response:
+    """A page that says what is wrong; problem details for whoever did not ask for a page."""
+    problem = as_problem(error)
+    if "text/html" not in request.headers.get("accept", ""):
+        return problem_response(problem)
+    status = 404 if isinstance(error, RequestValidationError) else problem.status
+    seat = str(request.path_params.get("seat", ""))
+    visit = Visit(request, request.app.state.parts, seat if seat in SEATS else "")
+    visit.remember()
+    code = "not_found" if status == 404 else problem.code
+    return visit.page("error.html", status, code=code, again=request.method == "GET" and status >= 500)
+
+
+async def send_to_sign_in(request: Request, error: Exception) -> Response:
+    """Whoever is not signed in is asked to; what was wanted comes afterwards."""
+    assert isinstance(error, SignInFirst)
+    if "text/html" not in request.headers.get("accept", ""):
+        return Response(status_code=401)
+    back = QueryParams({"back": error.back})
+    return RedirectResponse(f"{seat_path(error.seat)}/sign-in?{back}", 303)

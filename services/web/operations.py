@@ -1,0 +1,124 @@
+"""Reads OpenAPI documents for people: operations with what they take and answer, and how curl would ask for them."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.web.shapes import Field, Shapes
+
+METHODS = ("get", "post", "put", "delete", "patch")
+BEHIND = ("operation", "demonstration")
+"""Groups that come after what a service is for."""
+PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What may come back. `code` is a status, or `default` for every refusal."""
+
+    code: str
+    text: str
+    fields: Sequence[Field]
+    example: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that can be asked for."""
+
+    method: str
+    path: str
+    group: str
+    summary: str
+    text: str
+    signed_in: bool
+    parameters: Sequence[Field]
+    body: Sequence[Field]
+    example: str
+    answers: Sequence[Answer]
+    curl: str
+
+    @property
+    def anchor(self) -> str:
+        """By which it is linked to."""
+        return anchor(self.method, self.path)
+
+
+def anchor(method: str, path: str) -> str:
+    """`post-orders-order_id-cancel`."""
+    return "-".join([method.lower(), *path.strip("/").replace("{", "").replace("}", "").split("/")])
+
+
+def operations(document: Mapping[str, Any]) -> list[Operation]:
+    """All of a service, in its own order; health and demonstration last."""
+    shapes = Shapes(document)
+    found = [
+        _operation(shapes, method, path, told)
+        for path, methods in document.get("paths", {}).items()
+        for method, told in methods.items()
+        if method in METHODS
+    ]
+    return sorted(found, key=lambda one: BEHIND.index(one.group) + 1 if one.group in BEHIND else 0)
+
+
+def _operation(shapes: Shapes, method: str, path: str, told: Mapping[str, Any]) -> Operation:
+    summary, _, text = str(told.get("description", told.get("summary", ""))).partition("\n\n")
+    kind, schema = _content(told.get("requestBody", {}))
+    example = "" if schema is None else _written(shapes.example(schema), kind)
+    signed_in = bool(told.get("security"))
+    return Operation(
+        method=method.upper(),
+        path=path,
+        group=str((told.get("tags") or ["operation"])[0]),
+        summary=" ".join(summary.split()),
+        text=text,
+        signed_in=signed_in,
+        parameters=[_parameter(shapes, one) for one in told.get("parameters", ())],
+        body=[] if schema is None else shapes.fields(schema),
+        example=example,
+        answers=[_answer(shapes, code, one) for code, one in told.get("responses", {}).items()],
+        curl=_curl(method.upper(), path, kind, example, signed_in=signed_in),
+    )
+
+
+def _parameter(shapes: Shapes, told: Mapping[str, Any]) -> Field:
+    where = {"path": "", "query": "?", "header": ""}.get(str(told["in"]), "")
+    note = str(told.get("description") or told.get("schema", {}).get("description") or "")
+    return Field(f"{where}{told['name']}", shapes.kind(told.get("schema", {})), bool(told.get("required")), note)
+
+
+def _answer(shapes: Shapes, code: str, told: Mapping[str, Any]) -> Answer:
+    kind, schema = _content(told)
+    if schema is None or kind == PROBLEM:
+        return Answer(code, str(told.get("description", "")), (), "")
+    return Answer(code, str(told["description"]), shapes.fields(schema), _written(shapes.example(schema), kind))
+
+
+def _content(told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+    for kind, content in told.get("content", {}).items():
+        if schema := content.get("schema"):
+            return kind, schema
+    return "", None
+
+
+def _written(example: Any, kind: str) -> str:
+    if kind == "application/x-www-form-urlencoded" and isinstance(example, dict):
+        return "&".join(f"{key}={value}" for key, value in example.items() if value is not None)
+    return json.dumps(example, indent=2, ensure_ascii=False)
+
+
+def _curl(method: str, path: str, kind: str, example: str, *, signed_in: bool) -> str:
+    parts = ["curl"] + ([] if method == "GET" else ["-X", method])
+    if signed_in:
+        parts += ["-H", "Authorization: Bearer $TOKEN"]
+    if example:
+        short = (
+            example
+            if kind == "application/x-www-form-urlencoded"
+            else json.dumps(json.loads(example), ensure_ascii=False)
+        )
+        parts += ["-H", f"Content-Type: {kind}", "-d", short]
+    words = [f'"{one}"' if "$TOKEN" in one else shlex.quote(one) for one in parts]
+    return " ".join([*words, f'"$BASE{path}"'])

@@ -1,0 +1,100 @@
+"""Talking about an order: the inbox, a conversation, and what the seller can do in it."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from services.web.upstream import Refused
+from services.web.visits import BuyerOrSeller, Seller, Visit
+
+router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
+
+SHOWN = 100
+"""Messages that a page is loaded with, the newest; the older ones are asked for."""
+
+
+@router.get("/chat")
+async def inbox(visit: BuyerOrSeller, cursor: str = "") -> Response:
+    """The conversations, those with news first."""
+    page = await visit.get("/chat/threads", limit=30, cursor=cursor or None)
+    return visit.page("inbox.html", threads=page["items"], next=page["next"])
+
+
+@router.get("/unread")
+async def unread(visit: BuyerOrSeller) -> dict[str, int]:
+    """How many messages were not seen yet."""
+    page = await visit.get("/chat/threads", limit=100)
+    return {"chat": sum(thread["unread"] for thread in page["items"])}
+
+
+@router.get("/chat/{thread_id}")
+async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> Response:
+    """One conversation, with its latest messages, or `all` of them."""
+    assert visit.who is not None
+    thread = await visit.get(f"/chat/threads/{thread_id}")
+    after = 0 if all else max(0, thread["last_seq"] - SHOWN)
+    selling = visit.who.role == "seller"
+    return visit.page(
+        "conversation.html",
+        thread=thread,
+        messages=await messages_after(visit, f"/chat/threads/{thread_id}", after),
+        earlier=after > 0,
+        score=await visit.get(f"/orders/sellers/{visit.who.account_id}/score") if selling else None,
+        now=await visit.now(),
+    )
+
+
+@router.get("/chat/{thread_id}/messages")
+async def news(visit: BuyerOrSeller, thread_id: UUID, after: int = 0) -> Response:
+    """The messages behind `after`, as a part of the page."""
+    thread = await visit.get(f"/chat/threads/{thread_id}")
+    page = await visit.get(f"/chat/threads/{thread_id}/messages", after=after, limit=100)
+    return visit.page("chat_messages.html", messages=page["items"], thread=thread, now=await visit.now())
+
+
+@router.post("/chat/{thread_id}/say")
+async def say(visit: BuyerOrSeller, thread_id: UUID) -> Response:
+    """Says something; a script gets 204, or the refusal, and asks for the news."""
+    return await speak(visit, f"/chat/threads/{thread_id}/messages", f"{visit.root}/chat/{thread_id}")
+
+
+@router.post("/chat/{thread_id}/guide")
+async def guide(visit: Seller, thread_id: UUID) -> Response:
+    """Sends the card that opens the cancel dialog of this order."""
+    form = await visit.form()
+    key = str(form.get("key", "")) or None
+    return await visit.do("POST", f"/chat/threads/{thread_id}/guide", then=f"{visit.root}/chat/{thread_id}", key=key)
+
+
+@router.post("/chat/{thread_id}/cancel")
+async def cancel(visit: Seller, thread_id: UUID) -> Response:
+    """The seller cancels the order itself, knowing what that does to the score."""
+    form = await visit.form()
+    reason = str(form.get("reason", "")).strip()
+    there = f"{visit.root}/chat/{thread_id}"
+    body = {"reason": reason} if reason else None
+    return await visit.do("POST", f"/chat/threads/{thread_id}/cancel", body, then=there, notice="notice.asked")
+
+
+async def messages_after(visit: Visit, conversation: str, after: int) -> list[dict[str, object]]:
+    """All messages of a conversation behind `after`."""
+    found: list[dict[str, object]] = []
+    seq: int | None = after
+    while seq is not None:
+        page = await visit.get(f"{conversation}/messages", after=seq, limit=100)
+        found += page["items"]
+        seq = page["next"]
+    return found
+
+
+async def speak(visit: Visit, path: str, then: str) -> Response:
+    """Posts what was typed; a plain form is sent on to `then`."""
+    form = await visit.form()
+    scripted = "text/html" not in visit.request.headers.get("accept", "")
+    try:
+        await visit.tell("POST", path, {"text": str(form.get("text", ""))}, str(form.get("key", "")) or None)
+    except Refused as refused:
+        if scripted:
+            raise
+        return visit.go(then, f"error.{refused.code}")
+    return Response(status_code=204) if scripted else visit.go(then)

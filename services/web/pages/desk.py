@@ -1,0 +1,99 @@
+"""The agent's desk: on duty or not, who waits, and the cases at hand, side by side."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from services.web.pages.chat import SHOWN, messages_after, speak
+from services.web.pages.help import OVER
+from services.web.visits import Agent, Visit
+
+router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
+
+OUTCOMES = ("answered", "seller_answered", "order_processed", "order_cancelled", "withdrawn")
+
+
+async def show(visit: Visit) -> Response:
+    """The desk with all cases that are with this agent."""
+    duty = await visit.get("/cs/duty")
+    queue = (await visit.get("/cs/cases", state="waiting", limit=20))["items"]
+    mine = [case for case in (await visit.get("/cs/cases", limit=30))["items"] if case["state"] not in OVER]
+    at_hand = [case for case in mine if case["state"] in ("active", "seller_replied")]
+    panels = [await _panel(visit, case) for case in at_hand]
+    waiting = [case for case in mine if case not in at_hand]
+    return visit.page("desk.html", duty=duty, queue=queue, panels=panels, waiting=waiting, now=await visit.now(),
+                      outcomes=OUTCOMES)  # fmt: skip
+
+
+@router.get("/cases/{case_id}")
+async def case_page(visit: Agent, case_id: UUID) -> Response:
+    """One case, also one that is over."""
+    case = await visit.get(f"/cs/cases/{case_id}")
+    before = (await visit.get("/cs/cases", buyer_id=case["buyer_id"], limit=20))["items"]
+    return visit.page(
+        "agent_case.html",
+        shown=await _panel(visit, case, everything=True),
+        before=[one for one in before if one["case_id"] != case["case_id"]],
+        now=await visit.now(),
+        outcomes=OUTCOMES,
+    )
+
+
+@router.get("/cases/{case_id}/messages")
+async def news(visit: Agent, case_id: UUID, after: int = 0) -> Response:
+    """The messages behind `after`, as a part of the page."""
+    page = await visit.get(f"/cs/cases/{case_id}/messages", after=after, limit=100)
+    return visit.page("case_messages.html", messages=page["items"], now=await visit.now())
+
+
+@router.get("/history")
+async def history(visit: Agent, cursor: str = "") -> Response:
+    """The cases that are or were with this agent, newest first."""
+    page = await visit.get("/cs/cases", limit=30, cursor=cursor or None)
+    return visit.page("history.html", cases=page["items"], next=page["next"], now=await visit.now())
+
+
+@router.post("/duty")
+async def duty(visit: Agent) -> Response:
+    """Goes on duty or off."""
+    on = (await visit.form()).get("on") == "1"
+    notice = "notice.on_duty" if on else "notice.off_duty"
+    return await visit.do("PUT", "/cs/duty", {"on": on}, then=f"{visit.root}/", notice=notice)
+
+
+@router.post("/cases/{case_id}/say")
+async def say(visit: Agent, case_id: UUID) -> Response:
+    """Answers the buyer."""
+    return await speak(visit, f"/cs/cases/{case_id}/messages", f"{visit.root}/cases/{case_id}")
+
+
+@router.post("/cases/{case_id}/contact")
+async def contact(visit: Agent, case_id: UUID) -> Response:
+    """Writes to the seller; the 24 hours begin (A)."""
+    form = await visit.form()
+    question = str(form.get("question", "")).strip()
+    return await visit.do(
+        "POST",
+        f"/cs/cases/{case_id}/contact-seller",
+        {"question": question} if question else None,
+        then=f"{visit.root}/cases/{case_id}",
+        notice="notice.contacted",
+        key=str(form.get("key", "")) or None,
+    )
+
+
+@router.post("/cases/{case_id}/close")
+async def close(visit: Agent, case_id: UUID) -> Response:
+    """Ends the case."""
+    form = await visit.form()
+    body = {"outcome": str(form.get("outcome", ""))}
+    there = f"{visit.root}/cases/{case_id}"
+    return await visit.do("POST", f"/cs/cases/{case_id}/close", body, then=there, notice="notice.closed")
+
+
+async def _panel(visit: Visit, case: dict[str, Any], *, everything: bool = False) -> dict[str, Any]:
+    after = 0 if everything else max(0, case["last_seq"] - SHOWN)
+    order = await visit.get(f"/orders/{case['order_id']}") if case["order_id"] else None
+    messages = await messages_after(visit, f"/cs/cases/{case['case_id']}", after)
+    return {"case": case, "messages": messages, "order": order, "over": case["state"] in OVER}

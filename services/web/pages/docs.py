@@ -1,0 +1,151 @@
+"""What the services offer over HTTP, and what they tell each other: for whoever wants to build on it. Works offline."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import JSONResponse
+
+from contracts import EVENTS, asyncapi
+from services.web.operations import Operation, anchor, operations
+from services.web.shapes import Field, Shapes
+from services.web.upstream import SERVICES, ServiceAway, granted
+from services.web.visits import Anybody, Visit
+
+router = APIRouter(prefix="/web", include_in_schema=False)
+
+WAYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "app",
+        (
+            ("POST", "/accounts/token"),
+            ("GET", "/orders"),
+            ("GET", "/orders/cancel-reasons"),
+            ("POST", "/orders/{order_id}/cancel"),
+            ("GET", "/refunds/wallet"),
+        ),
+    ),
+    (
+        "web",
+        (
+            ("POST", "/accounts/token"),
+            ("GET", "/orders/{order_id}"),
+            ("POST", "/orders/{order_id}/cancel"),
+            ("GET", "/refunds"),
+        ),
+    ),
+    (
+        "chat",
+        (
+            ("POST", "/chat/threads"),
+            ("POST", "/chat/threads/{thread_id}/messages"),
+            ("POST", "/chat/threads/{thread_id}/guide"),
+            ("POST", "/chat/threads/{thread_id}/cancel"),
+        ),
+    ),
+    (
+        "cs",
+        (
+            ("POST", "/cs/cases"),
+            ("PUT", "/cs/duty"),
+            ("POST", "/cs/cases/{case_id}/order"),
+            ("POST", "/cs/cases/{case_id}/contact-seller"),
+            ("POST", "/cs/cases/{case_id}/rate"),
+        ),
+    ),
+)
+"""What is asked for in each of the four ways, one after the other."""
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """One event, as it is shown."""
+
+    name: str
+    text: str
+    published_by: tuple[str, ...]
+    heard_by: tuple[str, ...]
+    keys: list[str]
+    schema: str
+    subject: str
+    fields: list[Field]
+    example: str
+
+
+@router.get("/docs")
+async def overview(visit: Anybody) -> Response:
+    """The four ways as requests, and everything that each service offers."""
+    documents = await asyncio.gather(*(_document(visit, name) for name in SERVICES))
+    offered = {
+        name: None if document is None else (document["info"]["description"], operations(document))
+        for name, document in zip(SERVICES, documents, strict=True)
+    }
+    return visit.page("docs.html", offered=offered, ways=WAYS, anchor=anchor)
+
+
+@router.get("/docs/{service}")
+async def service_page(visit: Anybody, service: Annotated[str, Path(pattern=f"^({'|'.join(SERVICES)})$")]) -> Response:
+    """All operations of one service, with shapes, refusals and examples."""
+    document = await _document(visit, service)
+    if document is None:
+        raise ServiceAway
+    return visit.page(
+        "docs_service.html",
+        service=service,
+        services=SERVICES,
+        text=document["info"]["description"],
+        groups=_grouped(operations(document)),
+    )
+
+
+@router.get("/events")
+async def events(visit: Anybody) -> Response:
+    """The events that travel between the services."""
+    return visit.page("docs_events.html", events=_events())
+
+
+@router.get("/asyncapi.json")
+async def asyncapi_document() -> Response:
+    """The same as AsyncAPI 3, for tools."""
+    return JSONResponse(asyncapi.document())
+
+
+async def _document(visit: Visit, service: str) -> Any:
+    try:
+        return granted(await visit.parts.upstream.ask("GET", f"/{service}/openapi.json"))
+    except ServiceAway:
+        return None
+
+
+def _grouped(found: list[Operation]) -> dict[str, list[Operation]]:
+    groups: dict[str, list[Operation]] = {}
+    for operation in found:
+        groups.setdefault(operation.group, []).append(operation)
+    return groups
+
+
+def _events() -> list[EventPage]:
+    document = asyncapi.document()
+    shapes = Shapes(document)
+    found = []
+    for event in EVENTS:
+        schema = document["components"]["messages"][event.wire_name]["payload"]
+        example = shapes.example(schema)
+        example |= {"type": event.wire_name, "dataschema": event.dataschema(), "source": event.published_by[0]}
+        data = {"$ref": f"#/components/schemas/{event.__name__}"}
+        found.append(
+            EventPage(
+                name=event.wire_name,
+                text=document["components"]["messages"][event.wire_name]["summary"],
+                published_by=event.published_by,
+                heard_by=event.heard_by,
+                keys=[key for key in document["channels"] if key.endswith(f".{event.wire_name}")],
+                schema=event.dataschema(),
+                subject=event.subject_field,
+                fields=shapes.fields(data),
+                example=json.dumps(example, indent=2, ensure_ascii=False),
+            )
+        )
+    return found

@@ -1,0 +1,94 @@
+"""The events on their way, live, and the last stories. In demonstration mode only."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from services.web.flow.reader import Reader
+from services.web.flow.rehearsal import Rehearsal
+from services.web.flow.tales import Tale
+from services.web.flow.waterfall import Row, rows
+from services.web.guard import check_same_origin
+from services.web.upstream import SERVICES
+from services.web.visits import Anybody
+
+router = APIRouter(prefix="/web/flow", include_in_schema=False)
+
+SHOWN = 40
+"""Stories that a page shows when it is loaded."""
+DRAWN = 1000
+"""Units that the timeline of a waterfall is wide."""
+THINNEST = 4
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What these pages need besides what all do."""
+
+    reader: Reader
+    rehearsal: Rehearsal
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.flow
+    return parts
+
+
+async def _room(parts: Annotated[Parts, Depends(_parts)]) -> Parts:
+    parts.reader.audience.check_room()
+    return parts
+
+
+Flow = Annotated[Parts, Depends(_parts)]
+
+
+@router.get("")
+async def page(visit: Anybody, flow: Flow) -> Response:
+    """The picture, the switches, the money, and the last stories."""
+    stories = [tale.summary() for tale in flow.reader.tales.latest(SHOWN)]
+    return visit.page("flow.html", stories=stories, services=SERVICES, totals=flow.reader.frames.totals())
+
+
+@router.get("/live", response_class=EventSourceResponse)
+async def live(flow: Annotated[Parts, Depends(_room)]) -> AsyncIterator[ServerSentEvent]:
+    """All that happens from now on, a frame at a time."""
+    yield ServerSentEvent(event="totals", data=flow.reader.frames.totals(), retry=1000)
+    async for frame in flow.reader.audience.look_on():
+        yield ServerSentEvent(event="frame", raw_data=frame)
+
+
+@router.get("/stories/{story}")
+async def story(visit: Anybody, flow: Flow, story: Annotated[str, Path(max_length=40)], part: bool = False) -> Response:
+    """One story as a waterfall; only the waterfall itself for a page that has the rest."""
+    tale = await flow.reader.find(story)
+    found = {} if tale is None else _drawn(tale)
+    return visit.page("flow_part.html" if part else "flow_story.html", 404 if tale is None else 200, tale=tale, **found)
+
+
+@router.post("/stories")
+async def start(visit: Anybody, flow: Flow, count: int = 1, dana: bool = False) -> Response:
+    """Has demonstration buyers cancel orders."""
+    check_same_origin(visit.request.headers)
+    await flow.rehearsal.cancel(max(1, min(count, 20)), dana=dana)
+    return JSONResponse({"count": count}, 202)
+
+
+def _drawn(tale: Tale) -> dict[str, Any]:
+    """The lines of the waterfall with their bars in units of the drawing."""
+    lines = rows(tale)
+    whole = max((row.end for row in lines), default=0.0) or 1e-6
+
+    def bar(start: float, took: float) -> tuple[float, float]:
+        left = min(max(start / whole, 0.0), 1.0) * (DRAWN - THINNEST)
+        return round(left, 1), round(max(took / whole * DRAWN, THINNEST), 1)
+
+    def line(row: Row) -> dict[str, Any]:
+        bars = [(one.kind, *bar(one.start, one.took), one.took) for one in row.bars]
+        return {"row": row, "bars": bars, "start": row.start, "took": row.end - row.start}
+
+    kinds = dict.fromkeys(one.kind for row in lines for one in row.bars)
+    return {"lines": [line(row) for row in lines], "kinds": list(kinds), "whole": whole, "summary": tale.summary()}

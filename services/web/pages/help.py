@@ -1,0 +1,89 @@
+"""Help, and the live chat with customer service, for buyers."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from services.web.pages.chat import SHOWN, messages_after, speak
+from services.web.pages.orders import heard
+from services.web.upstream import Refused
+from services.web.visits import Buyer
+
+router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
+
+OVER = ("resolved", "closed")
+CANCELLABLE = ("unpaid", "processing", "packed")
+
+
+@router.get("/help")
+async def help_page(visit: Buyer) -> Response:
+    """Answers, and the way to an agent."""
+    cases = (await visit.get("/cs/cases", limit=20))["items"]
+    opened = next((case for case in cases if case["state"] not in OVER), None)
+    return visit.page("help.html", opened=opened, past=[case for case in cases if case["state"] in OVER])
+
+
+@router.post("/help")
+async def ask(visit: Buyer) -> Response:
+    """Opens a case."""
+    form = await visit.form()
+    try:
+        case = await visit.tell(
+            "POST", "/cs/cases", {"text": str(form.get("text", ""))}, str(form.get("key", "")) or None
+        )
+    except Refused as refused:
+        return visit.go(f"{visit.root}/help", f"error.{refused.code}")
+    return visit.go(f"{visit.root}/help/{case['case_id']}")
+
+
+@router.get("/help/{case_id}")
+async def case_page(visit: Buyer, case_id: UUID, all: str = "") -> Response:
+    """The live chat: the place in the queue, and then the conversation."""
+    case = await visit.get(f"/cs/cases/{case_id}")
+    after = 0 if all else max(0, case["last_seq"] - SHOWN)
+    orders = await visit.get("/orders", limit=50)
+    return visit.page(
+        "case.html",
+        case=case,
+        messages=await messages_after(visit, f"/cs/cases/{case_id}", after),
+        earlier=after > 0,
+        orders=[order for order in orders["items"] if order["status"] in CANCELLABLE],
+        now=await visit.now(),
+        over=case["state"] in OVER,
+    )
+
+
+@router.get("/help/{case_id}/messages")
+async def news(visit: Buyer, case_id: UUID, after: int = 0) -> Response:
+    """The messages behind `after`, as a part of the page."""
+    page = await visit.get(f"/cs/cases/{case_id}/messages", after=after, limit=100)
+    return visit.page("case_messages.html", messages=page["items"], now=await visit.now())
+
+
+@router.post("/help/{case_id}/say")
+async def say(visit: Buyer, case_id: UUID) -> Response:
+    """Says something."""
+    return await speak(visit, f"/cs/cases/{case_id}/messages", f"{visit.root}/help/{case_id}")
+
+
+@router.post("/help/{case_id}/order")
+async def hand_over(visit: Buyer, case_id: UUID) -> Response:
+    """Hands over the data of an order (A)."""
+    form = await visit.form()
+    there = f"{visit.root}/help/{case_id}"
+    try:
+        await heard(visit, f"/cs/cases/{case_id}/order", {"order_id": str(form.get("order_id", ""))})
+    except Refused as refused:
+        return visit.go(there, f"error.{refused.code}")
+    return visit.go(there)
+
+
+@router.post("/help/{case_id}/rate")
+async def rate(visit: Buyer, case_id: UUID) -> Response:
+    """Says how it was, 1 to 5."""
+    form = await visit.form()
+    stars = str(form.get("rating", ""))
+    body = {"rating": int(stars) if stars.isdigit() else 0}
+    return await visit.do(
+        "POST", f"/cs/cases/{case_id}/rate", body, then=f"{visit.root}/help/{case_id}", notice="notice.rated"
+    )

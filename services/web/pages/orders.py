@@ -1,0 +1,114 @@
+"""Orders: by status, one with its history, and what its buyer or its seller can do with it."""
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Response
+
+from services.web.upstream import Refused
+from services.web.visits import Buyer, BuyerOrSeller, Seller, Visit
+
+router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
+
+PATH = ("unpaid", "processing", "packed", "shipped", "delivered")
+STATUSES = (*PATH, "cancelled")
+HEARD_WITHIN = 5.0
+"""Seconds in which chat and customer service hear of an order that was placed just now."""
+
+
+async def show_list(visit: Visit, status: str, cursor: str, first: str = "") -> Response:
+    """One's own orders with a status, or `first` where none is chosen; `all` is any."""
+    chosen = status if status in (*STATUSES, "all") else first or "all"
+    page = await visit.get("/orders", status=None if chosen == "all" else chosen, cursor=cursor or None, limit=20)
+    return visit.page("orders.html", orders=page["items"], next=page["next"], chosen=chosen, statuses=STATUSES,
+                      now=await visit.now())  # fmt: skip
+
+
+@router.get("/orders")
+async def list_orders(visit: BuyerOrSeller, status: str = "", cursor: str = "") -> Response:
+    """The orders by status (A: the profile shows them so)."""
+    return await show_list(visit, status, cursor)
+
+
+@router.get("/orders/{order_id}")
+async def show_order(visit: BuyerOrSeller, order_id: UUID) -> Response:
+    """One order."""
+    return await _show(visit, order_id)
+
+
+@router.get("/orders/{order_id}/cancel")
+async def ask_why(visit: Buyer, order_id: UUID) -> Response:
+    """The order, with the question open whether to cancel it, and why; where a guide card leads."""
+    return await _show(visit, order_id, asking=True)
+
+
+@router.post("/orders/{order_id}/cancel")
+async def cancel(visit: Buyer, order_id: UUID) -> Response:
+    """Cancels the order, with a reason or without."""
+    form = await visit.form()
+    skipped = "skip" in form
+    why = (
+        {} if skipped else {key: str(form[key]).strip() for key in ("reason", "note") if str(form.get(key, "")).strip()}
+    )
+    try:
+        await visit.tell("POST", f"/orders/{order_id}/cancel", why or None)
+    except Refused as refused:
+        return await _show(visit, order_id, refused=refused.code)
+    return visit.go(f"{visit.root}/orders/{order_id}", "notice.cancelled")
+
+
+@router.post("/orders/{order_id}/pay")
+async def pay(visit: Buyer, order_id: UUID) -> Response:
+    """Pays the order, which is simulated."""
+    await visit.form()
+    there = f"/orders/{order_id}"
+    return await visit.do("POST", f"{there}/pay", then=visit.root + there, notice="notice.paid")
+
+
+@router.post("/orders/{order_id}/chat")
+async def chat(visit: Buyer, order_id: UUID) -> Response:
+    """Opens the conversation with the seller about this order."""
+    await visit.form()
+    thread = await heard(visit, "/chat/threads", {"order_id": str(order_id)})
+    return visit.go(f"{visit.root}/chat/{thread['thread_id']}")
+
+
+@router.post("/orders/{order_id}/{step}")
+async def move(visit: Seller, order_id: UUID, step: Annotated[str, Path(pattern="^(pack|ship|deliver)$")]) -> Response:
+    """The seller has packed, shipped or delivered it."""
+    form = await visit.form()
+    then = f"{visit.root}/orders/{order_id}" if form.get("stay") else f"{visit.root}/"
+    return await visit.do("POST", f"/orders/{order_id}/{step}", then=then, notice=f"notice.{step}")
+
+
+async def heard(visit: Visit, path: str, body: object) -> dict[str, str]:
+    """What a service answers that has to hear of an order first; raises `Refused` when it has not heard in time."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + HEARD_WITHIN
+    while True:
+        try:
+            answer: dict[str, str] = await visit.tell("POST", path, body)
+        except Refused as refused:
+            if refused.code != "not_found" or loop.time() > until:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return answer
+
+
+async def _show(visit: Visit, order_id: UUID, *, asking: bool = False, refused: str = "") -> Response:
+    order = await visit.get(f"/orders/{order_id}")
+    threads = await visit.get("/chat/threads", order_id=str(order_id))
+    reasons = await visit.get("/orders/cancel-reasons")
+    return visit.page(
+        "order.html",
+        409 if refused else 200,
+        order=order,
+        ahead=PATH[PATH.index(order["status"]) + 1 :] if order["status"] in PATH else (),
+        thread=next(iter(threads["items"]), None),
+        reasons=reasons["items"],
+        now=await visit.now(),
+        asking=asking and order["cancellation"]["allowed"],
+        refused=refused,
+    )

@@ -1,0 +1,97 @@
+"""Getting in and out: at a seat, as the app or as the website."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from starlette.datastructures import FormData
+
+from runtime.problems import NotFound
+from services.web.pages.start import own_path
+from services.web.upstream import Refused, granted
+from services.web.visits import AtSeat, Person, Visit
+
+router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
+
+DEMONSTRATION = {role: f"{role}@example.com" for role in ("buyer", "seller", "agent")}
+PASSWORD = "batalkan-demo"  # noqa: S105 - everybody knows it, and the accounts are there in demonstration mode only
+
+
+@router.get("/sign-in")
+async def sign_in_page(visit: AtSeat, back: str = "") -> Response:
+    """The form to sign in with."""
+    if visit.who is not None:
+        return visit.go(own_path(back) or f"{visit.root}/")
+    return _form(visit, own_path(back))
+
+
+@router.post("/sign-in")
+async def sign_in(visit: AtSeat) -> Response:
+    """Signs in with a password."""
+    form = await visit.form()
+    back = own_path(str(form.get("back", "")))
+    email = str(form.get("email", ""))
+    try:
+        await _enter(visit, email, str(form.get("password", "")), _client(visit, form))
+    except Refused as refused:
+        return _form(visit, back, "signin.wrong" if refused.code == "invalid_grant" else refused.code, email, 400)
+    return visit.go(back or f"{visit.root}/")
+
+
+@router.post("/enter/{role}")
+async def enter(visit: AtSeat, role: Annotated[str, Path(pattern="^(buyer|seller|agent)$")]) -> Response:
+    """Signs in as one of the ready accounts, in demonstration mode."""
+    form = await visit.form()
+    if not visit.parts.demonstration:
+        raise NotFound
+    await _enter(visit, DEMONSTRATION[role], PASSWORD, _client(visit, form))
+    return visit.go(own_path(str(form.get("back", ""))) or f"{visit.root}/")
+
+
+@router.get("/register")
+async def register_page(visit: AtSeat) -> Response:
+    """The form to get an account with."""
+    return visit.page("register.html", problem="", email="", name="", role="buyer")
+
+
+@router.post("/register")
+async def register(visit: AtSeat) -> Response:
+    """Makes an account and signs in."""
+    form = await visit.form()
+    said = {key: str(form.get(key, "")) for key in ("email", "password", "name", "role")}
+    try:
+        await visit.tell("POST", "/accounts", said)
+        await _enter(visit, said["email"], said["password"], _client(visit, form))
+    except Refused as refused:
+        shown = {key: said[key] for key in ("email", "name", "role")}
+        return visit.page("register.html", 400, problem=refused.code, **shown)
+    return visit.go(f"{visit.root}/", "notice.registered")
+
+
+@router.post("/sign-out")
+async def sign_out(visit: Person) -> Response:
+    """Ends the session, here and at accounts."""
+    await visit.form()
+    await visit.tell("POST", "/accounts/logout")
+    visit.leave()
+    return visit.go(f"{visit.root}/sign-in", "notice.signed_out")
+
+
+def _form(visit: Visit, back: str, problem: str = "", email: str = "", status: int = 200) -> Response:
+    return visit.page("sign_in.html", status, back=back, problem=problem, email=email)
+
+
+def _client(visit: Visit, form: FormData) -> str:
+    """`app` on a phone, `web` elsewhere (A: two ways, with the same account); the page's script knows the width, and
+    without it the browser's own word counts."""
+    if (said := form.get("client")) in ("app", "web"):
+        return str(said)
+    headers = visit.request.headers
+    agent = headers.get("user-agent", "")
+    mobile = headers.get("sec-ch-ua-mobile") == "?1" or any(word in agent for word in ("Mobile", "Android", "iPhone"))
+    return "app" if mobile else "web"
+
+
+async def _enter(visit: Visit, email: str, password: str, client: str) -> None:
+    form = {"grant_type": "password", "username": email, "password": password, "client_id": client}
+    answer = await visit.parts.upstream.ask("POST", "/accounts/token", data=form, host=visit.host)
+    visit.sit(granted(answer))

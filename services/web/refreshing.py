@@ -1,0 +1,101 @@
+"""Going on with a session. A refresh token is good for one time, and using it twice ends the session (accounts); a
+browser that loads a page sends several requests at once. So of those with the same token one asks accounts, in all
+replicas together, and the others take its answer."""
+
+import asyncio
+import hashlib
+import json
+from base64 import urlsafe_b64encode
+from typing import Any
+
+from cryptography.fernet import Fernet
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from runtime.redis import reached
+from services.web.upstream import Refused, ServiceAway, Upstream, granted
+
+KEPT = 60
+"""Seconds for which an answer is kept for those who come late with the old token."""
+UNDER_WAY = 15
+"""Seconds after which a replica that asked is taken for dead."""
+LOOK = 0.05
+WAITING, OVER = "waiting", "over"
+
+
+class SessionEnded(Exception):
+    """The refresh token is worth nothing any more: sign in again."""
+
+
+class Refreshing:
+    """Renews tokens. In Redis an answer is encrypted with the token that it answers, which nobody finds there."""
+
+    def __init__(self, upstream: Upstream, redis: Redis) -> None:
+        self._upstream = upstream
+        self._redis = redis
+        self._tasks: dict[str, asyncio.Task[dict[str, Any]]] = {}
+
+    async def renew(self, refresh: str, client: str) -> dict[str, Any]:
+        """The token answer that follows; raises `SessionEnded` and `ServiceAway`."""
+        key = f"web:refresh:{hashlib.sha256(b'name' + refresh.encode()).hexdigest()}"
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(self._together(key, refresh, client))
+            task.add_done_callback(lambda done: self._keep(key, done))
+        return await asyncio.shield(task)  # whoever goes away does not take the others' answer along
+
+    def _keep(self, key: str, task: asyncio.Task[dict[str, Any]]) -> None:
+        failed = task.cancelled() or isinstance(task.exception(), ServiceAway)
+        asyncio.get_running_loop().call_later(0 if failed else KEPT, self._tasks.pop, key, None)
+
+    async def _together(self, key: str, refresh: str, client: str) -> dict[str, Any]:
+        lock = Fernet(urlsafe_b64encode(hashlib.sha256(b"lock" + refresh.encode()).digest()))
+        try:
+            async with reached(ServiceAway):
+                ours = await self._redis.set(key, WAITING, nx=True, ex=UNDER_WAY)
+        except ServiceAway:
+            return await self._ask(refresh, client)  # alone: then this process must be the only one that is asked
+        if not ours:
+            return await self._wait(key, lock)
+        try:
+            answer = await self._ask(refresh, client)
+        except SessionEnded:
+            await self._tell(key, OVER)
+            raise
+        except BaseException:
+            await self._tell(key, None)
+            raise
+        await self._tell(key, lock.encrypt(json.dumps(answer).encode()).decode())
+        return answer
+
+    async def _wait(self, key: str, lock: Fernet) -> dict[str, Any]:
+        while True:
+            async with reached(ServiceAway):
+                told = await self._redis.get(key)
+            if told is None:
+                raise ServiceAway("Who asked for the tokens got none.")
+            if told == OVER:
+                raise SessionEnded
+            if told != WAITING:
+                answer: dict[str, Any] = json.loads(lock.decrypt(str(told).encode()))
+                return answer
+            await asyncio.sleep(LOOK)
+
+    async def _tell(self, key: str, what: str | None) -> None:
+        try:
+            if what is None:
+                await self._redis.delete(key)
+            else:
+                await self._redis.set(key, what, ex=KEPT)
+        except (RedisError, OSError):
+            return  # those who wait give up when the key runs out
+
+    async def _ask(self, refresh: str, client: str) -> dict[str, Any]:
+        form = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": client}
+        try:
+            answer: dict[str, Any] = granted(await self._upstream.ask("POST", "/accounts/token", data=form))
+        except Refused as refused:
+            if refused.code == "invalid_grant":
+                raise SessionEnded from refused
+            raise ServiceAway(refused.detail) from refused
+        return answer

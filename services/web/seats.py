@@ -1,0 +1,45 @@
+"""Seats: several people can be signed in at once in one browser, each under a path of their own.
+
+The cookies of a seat are sent only below its path, so that no seat knows of another, and scripts see none of them.
+"""
+
+from http.cookies import SimpleCookie
+from typing import Literal
+
+SEATS = ("a", "b", "c")
+SeatName = Literal["a", "b", "c"]
+MARGIN = 30
+"""Seconds by which a token's cookie ends before the token does, which may still be on its way then."""
+SESSION = 30 * 24 * 3600
+"""Seconds for which a session that is not used goes on; as in accounts."""
+
+
+def seat_path(seat: str) -> str:
+    """Where the pages of a seat begin."""
+    return f"/web/s/{seat}"
+
+
+def cookie(name: str, value: str, path: str, max_age: int, *, secure: bool, strict: bool = False) -> str:
+    """A `Set-Cookie` header: for this host alone, out of reach of scripts, and not sent with other sites' posts."""
+    jar: SimpleCookie = SimpleCookie()
+    jar[name] = value
+    crumb = jar[name]
+    crumb["path"], crumb["max-age"], crumb["httponly"] = path, max_age, True
+    crumb["samesite"] = "Strict" if strict else "Lax"
+    crumb["secure"] = secure
+    return crumb.OutputString()
+
+
+def token_cookies(seat: str, access: str, refresh: str, expires_in: int, *, secure: bool) -> list[str]:
+    """The cookies of somebody who has just signed in, or goes on; `expires_in` seconds is the access token's life."""
+    path = seat_path(seat)
+    return [
+        cookie("access", access, path, max(0, expires_in - MARGIN), secure=secure),
+        cookie("refresh", refresh, path, SESSION, secure=secure),
+    ]
+
+
+def no_token_cookies(seat: str, *, secure: bool) -> list[str]:
+    """The cookies of somebody who has signed out."""
+    path = seat_path(seat)
+    return [cookie(name, "", path, 0, secure=secure) for name in ("access", "refresh")]

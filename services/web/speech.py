@@ -1,0 +1,38 @@
+"""What the system says in a conversation, in the reader's language: from its code and facts, not from its text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.web.formats import Language, moment, rupiah, short
+from services.web.words import knows, say
+
+
+def said(language: Language, message: Mapping[str, Any], place: str) -> str:
+    """The words of a system message, `place` being `chat` or `cs`; a code that is not known here keeps its text."""
+    code, told = message["code"], message["data"] or {}
+    if code == "order_cancelled" and told.get("channel") == "cs" and told.get("fault") == "seller":
+        return say(language, "said.order_cancelled.silent")
+    key = f"said.{code}.{place}" if knows(f"said.{code}.{place}") else f"said.{code}"
+    if not knows(key):
+        return str(message["text"])
+    facts = {name: write(language, told[name]) for name, write in _FACTS.items() if name in told}
+    words = {_NAMES.get(name, name): fact for name, fact in facts.items()}
+    try:
+        return say(language, key, **words)
+    except KeyError:  # said by an older version, which did not tell everything
+        return str(message["text"])
+
+
+_NAMES = {"channel": "by", "respond_by": "until", "rejection": "why", "code": "why", "order_id": "short"}
+_FACTS: Mapping[str, Any] = {
+    "amount": lambda language, amount: rupiah(amount),
+    "destination": lambda language, destination: say(language, f"destination.{destination}"),
+    "respond_by": lambda language, at: moment(at, language),
+    "question": lambda language, question: question,
+    "name": lambda language, name: name or say(language, "role.agent"),
+    "channel": lambda language, channel: say(language, f"by.{channel}"),
+    "rejection": lambda language, code: say(language, f"why.{code}"),
+    "code": lambda language, code: say(language, f"why.{code}"),
+    "outcome": lambda language, outcome: say(language, f"outcome.{outcome}"),
+    "order_id": lambda language, order_id: short(order_id),
+}

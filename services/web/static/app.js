@@ -1,0 +1,52 @@
+// What every page does.
+import { pause, root, span } from "./page.js";
+import "./dialogs.js";
+import "./offline.js";
+import "./regions.js";
+
+// The sign-in forms say how wide the screen is: a phone signs in as the app, anything else as the website.
+const phone = matchMedia("(max-width: 640px)");
+for (const field of document.querySelectorAll("[data-client]")) {
+  const tell = () => (field.value = phone.matches ? "app" : "web");
+  field.form.addEventListener("submit", tell);
+}
+
+// A form is sent once: the second click of two changes nothing.
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.target.method === "dialog" || event.target.target) return;
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "1";
+  addEventListener("pageshow", () => delete event.target.dataset.sent, { once: true });
+});
+
+// Time that is left counts down by itself, from what the server said.
+const since = new WeakMap();
+setInterval(() => {
+  for (const one of document.querySelectorAll("[data-left]")) {
+    if (!since.has(one)) since.set(one, performance.now());
+    const text = span(Number(one.dataset.left) - (performance.now() - since.get(one)) / 1000);
+    if (one.textContent !== text) one.textContent = text;
+  }
+}, 1000);
+
+// The scrolling row of statuses begins at the one that is shown.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+const badge = document.querySelector('[data-count="chat"]');
+if (badge) countUnread();
+
+async function countUnread() {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        const answer = await fetch(`${root}/unread`, { headers: { Accept: "application/json" } });
+        const { chat } = await answer.json();
+        badge.textContent = chat > 99 ? "99+" : String(chat);
+        badge.hidden = !chat;
+      } catch {
+        // It is asked again soon.
+      }
+    }
+    await pause(5000);
+  }
+}

@@ -1,0 +1,50 @@
+// The flow page: what the services tell arrives a few times a second and goes to picture, log and stories.
+import { drawn, show } from "./dots.js";
+import { add } from "./log.js";
+import { paint } from "./picture.js";
+import { follow } from "./state.js";
+import { hear } from "./stories.js";
+import { root, say } from "./words.js";
+
+const rate = root.querySelector("[data-rate]");
+const counted = root.querySelector("[data-counted]");
+const speed = root.querySelector("[data-speed]");
+const offline = document.querySelector("[data-offline]");
+let totals = JSON.parse(root.dataset.totals);
+let frame = 0;
+let missed = 0;
+let recent = [];
+
+paint();
+if (matchMedia("(prefers-reduced-motion: reduce)").matches) speed.textContent = speed.dataset.still;
+
+const source = new EventSource("/web/flow/live");
+source.addEventListener("open", () => {
+  offline.hidden = true;
+  frame = 0;
+});
+source.addEventListener("error", () => (offline.hidden = false));
+source.addEventListener("totals", (event) => (totals = JSON.parse(event.data)));
+source.addEventListener("frame", (event) => {
+  const told = JSON.parse(event.data);
+  if (frame && told.frame > frame + 1) missed += told.frame - frame - 1;
+  frame = told.frame;
+  totals = told.totals;
+  recent.push([performance.now(), totals.records]);
+  add(told.moves);
+  hear(told.stories, told.more_stories);
+  if (document.hidden) drawn.undrawn += told.moves.reduce((sum, move) => sum + move.count, 0);
+  else told.moves.forEach(show);
+});
+
+setInterval(() => {
+  const now = performance.now();
+  recent = recent.filter(([at]) => now - at < 2000);
+  const first = recent[0];
+  const speed = first ? Math.round((totals.records - first[1]) / Math.max((now - first[0]) / 1000, 1)) : 0;
+  rate.textContent = say(speed > 100 ? "busy" : "calm", { rate: speed });
+  const sums = { ...totals, undrawn: totals.undrawn + drawn.undrawn };
+  counted.textContent = ` · ${say("counted", sums)}${missed ? ` · ${say("missed", { count: missed })}` : ""}`;
+}, 1000);
+
+follow();

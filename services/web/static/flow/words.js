@@ -1,0 +1,52 @@
+// The page's words, in its language, and small things that several parts need.
+export const root = document.getElementById("flow");
+const words = JSON.parse(root.dataset.words);
+
+export function say(key, facts = {}) {
+  return Object.entries(facts).reduce((text, [name, fact]) => text.replace(`{${name}}`, fact), words[key] ?? key);
+}
+
+export function rupiah(amount) {
+  return `Rp${String(amount).replace(/\B(?=(\d{3})+$)/g, ".")}`;
+}
+
+export function short(id) {
+  return id.replaceAll("-", "").slice(-6).toUpperCase();
+}
+
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+// What was done, or why not: read out politely.
+export function tell(text, bad = false) {
+  const said = root.querySelector("[data-said]");
+  said.textContent = text;
+  said.classList.toggle("bad-text", bad);
+}
+
+export async function ask(method, path, body) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  const found = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Error(found?.title ?? String(answer.status));
+  return found;
+}
+
+// Does something when a button is pressed, once at a time; says so when it fails.
+export function when(button, act) {
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-busy") === "true") return;
+    button.setAttribute("aria-busy", "true");
+    try {
+      await act(button);
+    } catch (error) {
+      tell(say("failed", { why: error.message }), true);
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
+  });
+}

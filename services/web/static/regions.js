@@ -1,0 +1,74 @@
+// Parts of a page that change: the page is fetched again, and what differs is put in its place. The server writes all
+// of it, so that there is one description of how things look. Nothing that somebody is typing in is touched.
+import { inTurn } from "./page.js";
+import { report } from "./offline.js";
+
+const written = new Map();
+for (const region of document.querySelectorAll("[data-region]")) written.set(region.dataset.region, outer(region));
+
+// A form's token and key are new each time; they make no difference.
+function outer(region) {
+  return region.outerHTML.replaceAll(/name="key" value="[^"]*"/g, "").replaceAll(/data-left="\d+">[^<]*/g, "data-left>");
+}
+
+export const refresh = inTurn(async () => {
+  let page;
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+    if (answer.redirected || answer.status === 401) return location.reload();
+    if (answer.status >= 500) throw new Error(String(answer.status));
+    page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  } catch {
+    return report("page", false);
+  }
+  report("page", true);
+  for (const list of document.querySelectorAll("[data-keyed]")) rekey(list, page.querySelector(`[data-keyed="${list.dataset.keyed}"]`));
+  for (const fresh of page.querySelectorAll("[data-region]")) {
+    const name = fresh.dataset.region;
+    const old = document.querySelector(`[data-region="${name}"]`);
+    if (!old || written.get(name) === outer(fresh) || isBusy(old)) continue;
+    if (old.hasAttribute("data-keep")) continue;
+    written.set(name, outer(fresh));
+    swap(old, document.importNode(fresh, true));
+  }
+});
+
+function isBusy(region) {
+  const active = document.activeElement;
+  const typing = region.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
+  return typing || region.querySelector("details[open] form") !== null;
+}
+
+function swap(old, fresh) {
+  const label = old.contains(document.activeElement) ? document.activeElement.textContent.trim() : null;
+  old.replaceWith(fresh);
+  if (label === null) return;
+  const same = [...fresh.querySelectorAll("a, button")].find((one) => one.textContent.trim() === label);
+  (same ?? document.getElementById("content")).focus({ preventScroll: true });
+}
+
+// A list whose entries live on: what is new comes, what is gone goes, what stays is not touched.
+function rekey(list, fresh) {
+  if (!fresh) return;
+  const keys = new Set([...fresh.children].map((child) => child.dataset.key));
+  for (const child of [...list.children]) if (!keys.has(child.dataset.key)) child.remove();
+  for (const child of fresh.children) {
+    if (list.querySelector(`:scope > [data-key="${child.dataset.key}"]`)) continue;
+    const added = document.importNode(child, true);
+    list.append(added);
+    for (const region of added.querySelectorAll("[data-region]")) written.set(region.dataset.region, outer(region));
+    added.dispatchEvent(new CustomEvent("added", { bubbles: true }));
+  }
+}
+
+// Looked at again every so often, as the server says, while the page can be seen.
+const every = Math.min(...[...document.querySelectorAll("[data-every]")].map((one) => Number(one.dataset.every)));
+if (Number.isFinite(every)) tick();
+
+function tick() {
+  const soonest = Math.min(...[...document.querySelectorAll("[data-every]")].map((one) => Number(one.dataset.every)));
+  setTimeout(async () => {
+    if (!document.hidden) await refresh();
+    tick();
+  }, 1000 * soonest);
+}

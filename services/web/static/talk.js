@@ -1,0 +1,114 @@
+// Conversations: what is new is fetched as the server writes it, behind what is already there, in order, once.
+import { inTurn, root, word } from "./page.js";
+import { report } from "./offline.js";
+import { refresh } from "./regions.js";
+import { stayConnected } from "./live.js";
+
+const talks = new Map();
+for (const log of document.querySelectorAll("[data-log]")) begin(log);
+document.addEventListener("added", (event) => event.target.querySelectorAll("[data-log]").forEach(begin));
+for (const form of document.querySelectorAll("[data-composer]")) compose(form);
+document.addEventListener("added", (event) => event.target.querySelectorAll("[data-composer]").forEach(compose));
+
+function begin(log) {
+  const list = log.querySelector("ol");
+  const talk = { log, catchUp: inTurn(() => catchUp(log, list)), known: () => Number(list.lastElementChild?.dataset.seq ?? 0) };
+  talks.set(log.dataset.id, talk);
+  log.scrollTop = log.scrollHeight;
+  markRead(log, talk.known());
+}
+
+async function catchUp(log, list) {
+  for (;;) {
+    const known = Number(list.lastElementChild?.dataset.seq ?? 0);
+    let answer;
+    try {
+      answer = await fetch(`${log.dataset.news}?after=${known}`, { headers: { Accept: "text/html" } });
+      if (!answer.ok) throw new Error(String(answer.status));
+    } catch {
+      return report(log.dataset.id, false);
+    }
+    report(log.dataset.id, true);
+    const fresh = new DOMParser().parseFromString(`<ol>${await answer.text()}</ol>`, "text/html").querySelectorAll("li[data-seq]");
+    if (fresh.length === 0) return;
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    const mine = [...fresh].some((item) => item.classList.contains("mine"));
+    for (const item of fresh) if (Number(item.dataset.seq) > known) list.append(document.importNode(item, true));
+    if (atEnd || mine) log.scrollTop = log.scrollHeight;
+    markRead(log, Number(list.lastElementChild.dataset.seq));
+  }
+}
+
+function markRead(log, seq) {
+  if (!log.hasAttribute("data-reads") || document.hidden || seq === 0) return;
+  fetch(`${root}/api/chat/threads/${log.dataset.id}/read`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ seq }),
+  }).catch(() => {});
+}
+
+document.addEventListener("visibilitychange", () => {
+  for (const talk of talks.values()) markRead(talk.log, talk.known());
+});
+
+// A message is sent under one key until it has arrived, so that trying again cannot say it twice.
+function compose(form) {
+  const text = form.elements.text;
+  const state = form.querySelector(".state");
+  const send = async () => {
+    if (!text.value.trim()) return;
+    state.textContent = word("sending");
+    try {
+      const body = new URLSearchParams(new FormData(form));
+      const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(String(answer.status));
+    } catch {
+      state.textContent = word("failed");
+      return;
+    }
+    text.value = "";
+    grow();
+    form.elements.key.value = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+    state.textContent = "";
+    const log = form.closest(".panel, main").querySelector("[data-log]");
+    await talks.get(log.dataset.id)?.catchUp();
+  };
+  const turn = inTurn(send);
+  const grow = () => {
+    text.style.height = "auto";
+    text.style.height = `${Math.min(text.scrollHeight + 2, 160)}px`;
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    turn();
+  });
+  text.addEventListener("input", grow);
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    turn();
+  });
+}
+
+document.addEventListener("click", (event) => {
+  const quick = event.target.closest("[data-quick]");
+  if (!quick) return;
+  const form = document.querySelector("[data-composer]");
+  form.elements.text.value = quick.dataset.quick;
+  form.requestSubmit();
+});
+
+const service = document.querySelector("[data-log]")?.dataset.log ?? "cs";
+stayConnected(service, {
+  after: () => Object.fromEntries([...talks].filter(([, talk]) => talk.log.isConnected).map(([id, talk]) => [id, talk.known()])),
+  hear(frame) {
+    const id = frame.thread_id ?? frame.case_id;
+    if (frame.type === "message") talks.get(id)?.catchUp();
+    if (frame.type !== "message" || frame.message.kind !== "text") refresh();
+  },
+  back() {
+    refresh();
+    for (const talk of talks.values()) talk.catchUp();
+  },
+});

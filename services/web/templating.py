@@ -1,0 +1,81 @@
+"""The templates: everything that is put into them is escaped, and what they name must exist."""
+
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from services.web import formats
+from services.web.formats import Language
+from services.web.speech import said
+from services.web.words import knows, pattern, some
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+DRAWINGS = {
+    **dict.fromkeys(("kemeja", "batik", "kaus", "baju", "shirt"), "shirt"),
+    **dict.fromkeys(("sepatu", "sandal", "shoe"), "shoe"),
+    **dict.fromkeys(("blender", "mixer"), "blender"),
+    **dict.fromkeys(("headset", "earphone", "headphone"), "headset"),
+    **dict.fromkeys(("kopi", "teh", "coffee", "tea "), "coffee"),
+    **dict.fromkeys(("tas", "ransel", "bag"), "bag"),
+}
+"""Which drawing goes with a word in a product's title."""
+
+
+def version() -> str:
+    """A name for what the static files hold now: they are kept by browsers until it changes."""
+    digest = sha256()
+    for path in sorted(STATIC.rglob("*")):
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def environment(static: str) -> jinja2.Environment:
+    """Where templates come from; `static` is where the static files are served."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.globals |= {"static": static, "drawing": drawing}
+    env.filters |= {"rupiah": formats.rupiah, "short": formats.short, "until": formats.seconds_until}
+    return env
+
+
+def drawing(title: str) -> str:
+    """The name of the drawing that goes with a product."""
+    words = title.lower()
+    return next((name for word, name in DRAWINGS.items() if word in words), "box")
+
+
+def _filled(language: Language, key: str, **facts: object) -> str | Markup:
+    """The words, with facts put in that are escaped, unless they are markup themselves."""
+    words = pattern(language, key)
+    return Markup.escape(words).format(**facts) if facts else words
+
+
+def bound(language: Language) -> dict[str, Any]:
+    """What templates say and write in one language."""
+    return {
+        "lang": language,
+        "t": partial(_filled, language),
+        "knows": knows,
+        "words": partial(some, language),
+        "moment": lambda at: formats.moment(at, language),
+        "day": lambda at: formats.day(at, language),
+        "clock": lambda at: formats.clock(at, language),
+        "number": lambda value: formats.number(value, language),
+        "percent": lambda part: formats.percent(part, language),
+        "said": lambda message, place: said(language, message, place),
+        "span": lambda seconds: formats.span(seconds, language),
+    }

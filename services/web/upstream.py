@@ -1,0 +1,94 @@
+"""The other services, called over HTTP as any client calls them."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import httpx
+
+from runtime import story
+from runtime.problems import Problem
+from runtime.settings import PORTS, Environment
+
+SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
+TIMEOUT = 10.0
+"""Seconds: DANA may take eight to confirm a number."""
+
+
+class ServiceAway(Problem):
+    """A service that the page needs does not answer."""
+
+    status, code, title = 503, "service_away", "A service does not answer"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class Refused(Problem):
+    """A service said no: its problem, as it came."""
+
+    def __init__(self, problem: Mapping[str, Any], status: int) -> None:
+        super().__init__(str(problem.get("detail", "")))
+        self.status = status  # type: ignore[misc]
+        self.code = str(problem.get("code", "internal_error"))  # type: ignore[misc]
+        self.title = str(problem.get("title", ""))  # type: ignore[misc]
+
+
+class Upstream:
+    """One client for each service."""
+
+    def __init__(self, clients: Mapping[str, httpx.AsyncClient]) -> None:
+        self._clients = clients
+
+    @classmethod
+    def read(cls, env: Environment, transport: httpx.AsyncBaseTransport | None = None) -> "Upstream":
+        """Where ORDERS_URL and its like say that the services are; all behind `transport`, if that is given."""
+        clients = {}
+        for name in SERVICES:
+            url = env.get(f"{name.upper()}_URL", f"http://127.0.0.1:{PORTS[name]}")
+            clients[name] = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, transport=transport, trust_env=False)
+        return cls(clients)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        host: str = "",
+        headers: Mapping[str, str] | None = None,
+        **body: Any,
+    ) -> httpx.Response:
+        """The answer to one request, whatever it is. `path` begins with the service's name, `host` is the address of
+        whom we ask for; `body` is `json=`, `data=` or `content=`. Raises `ServiceAway`."""
+        sent = {"traceparent": story.current().traceparent, **(headers or {})}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        if host:
+            sent["X-Forwarded-For"] = host
+        client = self._clients[path.split("/")[1]]
+        try:
+            return await client.request(method, path, headers=sent, **body)
+        except httpx.HTTPError as error:
+            raise ServiceAway(f"{path}: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        for client in self._clients.values():
+            await client.aclose()
+
+
+def granted(answer: httpx.Response) -> Any:
+    """What the service said, or None where it says nothing; raises `Refused`, or `ServiceAway` for its own faults."""
+    if answer.is_success:
+        return answer.json() if answer.content else None
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {}
+    if answer.status_code >= 500:
+        raise ServiceAway(str(problem.get("detail", answer.status_code)))
+    raise Refused(problem, answer.status_code)
+
+
+def segment(value: object) -> str:
+    """A value as one segment of a path."""
+    return quote(str(value), safe="")

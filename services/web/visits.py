@@ -1,0 +1,250 @@
+"""One request for a page: who asks, in which language, and how the page comes to be."""
+
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from secrets import token_urlsafe
+from typing import Annotated, Any
+
+import httpx
+import jinja2
+from fastapi import Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.datastructures import FormData
+
+from runtime.auth import Identity, TokenVerifier
+from runtime.problems import Unauthenticated, WrongRole
+from services.web import seats
+from services.web.formats import Language
+from services.web.guard import check_form, check_same_origin
+from services.web.refreshing import Refreshing, SessionEnded
+from services.web.seats import SeatName, seat_path
+from services.web.templating import bound
+from services.web.upstream import Refused, Upstream, granted
+
+YEAR = 365 * 24 * 3600
+NOTICE = 30
+"""Seconds for which a page that is loaded next says what was done."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What pages are made with."""
+
+    upstream: Upstream
+    refreshing: Refreshing
+    verifier: TokenVerifier
+    templates: jinja2.Environment
+    demonstration: bool
+
+
+class SignInFirst(Exception):
+    """Nobody is signed in at this seat; `back` is where to go on afterwards."""
+
+    def __init__(self, seat: str, back: str) -> None:
+        super().__init__(seat)
+        self.seat, self.back = seat, back
+
+
+class Visit:
+    """A request for a page outside of any seat, or at one."""
+
+    def __init__(self, request: Request, parts: Parts, seat: str = "") -> None:
+        self.request, self.parts, self.seat = request, parts, seat
+        self.language: Language = language_of(request)
+        self.who: Identity | None = None
+        self._token = ""
+
+    @property
+    def root(self) -> str:
+        """Where the pages of this seat begin."""
+        return seat_path(self.seat)
+
+    @property
+    def host(self) -> str:
+        """The address that the browser has."""
+        return self.request.client.host if self.request.client else ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether cookies are for encrypted connections only."""
+        return self.request.url.scheme == "https"
+
+    # What the services say.
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """What is there; raises `Refused` and `ServiceAway`."""
+        return granted(await self._ask("GET", path, params={k: v for k, v in query.items() if v is not None}))
+
+    async def tell(self, method: str, path: str, body: object = None, key: str | None = None) -> Any:
+        """What came of it; raises `Refused` and `ServiceAway`."""
+        headers = {"Idempotency-Key": key} if key else None
+        return granted(await self._ask(method, path, json=body, headers=headers))
+
+    async def pass_on(self, method: str, path: str, content: bytes) -> httpx.Response:
+        """The answer to what a script has sent, as it is."""
+        headers = {"Content-Type": "application/json"}
+        return await self._ask(method, path, content=content, headers=headers)
+
+    async def _ask(self, method: str, path: str, **body: Any) -> httpx.Response:
+        return await self.parts.upstream.ask(method, path, token=self._token, host=self.host, **body)
+
+    async def now(self) -> datetime:
+        """What time it is for the services; the browser's clock, and ours, need not agree."""
+        return datetime.fromisoformat((await self.get("/orders/clock"))["now"])
+
+    async def do(
+        self, method: str, path: str, body: object = None, *, then: str, notice: str = "", key: str | None = None
+    ) -> Response:
+        """Has a service do something and sends the browser on to `then`, which says what came of it."""
+        try:
+            await self.tell(method, path, body, key)
+        except Refused as refused:
+            return self.go(then, f"error.{refused.code}")
+        return self.go(then, notice)
+
+    # What the browser gets.
+
+    def page(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """The page."""
+        return HTMLResponse(self.render(template, **context), status)
+
+    def render(self, template: str, **context: Any) -> str:
+        """A page or a part of one, as text."""
+        env = self.parts.templates
+        return env.get_template(template).render(
+            **bound(self.language),
+            visit=self,
+            who=self.who,
+            seat=self.seat,
+            root=self.root if self.seat else "",
+            theme=self.request.cookies.get("theme", "auto"),
+            here=self.request.url.path,
+            query=self.request.url.query,
+            demonstration=self.parts.demonstration,
+            **context,
+        )
+
+    def go(self, path: str, notice: str = "") -> RedirectResponse:
+        """Sends the browser on with a GET; the next page says `notice`, a key of `words`."""
+        if notice:
+            self.set_cookie("notice", notice, NOTICE, self.root if self.seat else "/web")
+        return RedirectResponse(path, 303)
+
+    def take_notice(self) -> str:
+        """What was done before this page, once."""
+        notice = self.request.cookies.get("notice", "")
+        if notice:
+            self.set_cookie("notice", "", 0, self.root if self.seat else "/web")
+        return notice
+
+    def fresh_key(self) -> str:
+        """An idempotency key for a form: sent twice, it still makes one thing."""
+        return token_urlsafe(12)
+
+    def form_token(self) -> str:
+        """What a form carries, so that it is known as one of ours."""
+        token = self.request.cookies.get("form", "")
+        if not re.fullmatch(r"[\w-]{32}", token):
+            token = self.request.scope["state"].setdefault("form", token_urlsafe(24))
+            self.set_cookie("form", token, YEAR, "/web", strict=True)
+        return token
+
+    async def form(self) -> FormData:
+        """What was typed; raises `ForeignRequest` unless a page of ours sent it."""
+        check_same_origin(self.request.headers)
+        form = await self.request.form(max_files=0, max_fields=100)
+        check_form(self.request.cookies.get("form"), form.get("form"))
+        return form
+
+    def set_cookie(self, name: str, value: str, max_age: int, path: str, *, strict: bool = False) -> None:
+        """Has the browser keep something, `max_age` seconds."""
+        self._keep(seats.cookie(name, value, path, max_age, secure=self.secure, strict=strict))
+
+    def _keep(self, *cookies: str) -> None:
+        known: list[str] = self.request.scope["state"]["cookies"]
+        known.extend(one for one in cookies if one not in known)
+
+    # Who is signed in.
+
+    def sit(self, answer: Mapping[str, Any]) -> Identity:
+        """Somebody has signed in, or goes on, with this token answer."""
+        self._token = answer["access_token"]
+        self.who = self.parts.verifier.verify(self._token)
+        refresh = f"{self.who.client}.{answer['refresh_token']}"
+        self._keep(*seats.token_cookies(self.seat, self._token, refresh, answer["expires_in"], secure=self.secure))
+        return self.who
+
+    def leave(self) -> None:
+        """Nobody is signed in at this seat any more."""
+        self.who, self._token = None, ""
+        self._keep(*seats.no_token_cookies(self.seat, secure=self.secure))
+
+    def remember(self) -> None:
+        """Takes whom the browser's access token names, if that is still good."""
+        with contextlib.suppress(Unauthenticated):
+            self._token = self.request.cookies.get("access", "")
+            self.who = self.parts.verifier.verify(self._token)
+
+    async def recognise(self) -> None:
+        """Finds out who sits here; raises `ServiceAway` when that cannot be found out now."""
+        self.remember()
+        client, _, refresh = self.request.cookies.get("refresh", "").partition(".")
+        if self.who is None and refresh:
+            try:
+                self.sit(await self.parts.refreshing.renew(refresh, client))
+            except (SessionEnded, Unauthenticated):
+                self.leave()
+
+
+def language_of(request: Request) -> Language:
+    """The language that was chosen, or else what the browser likes best, or else Indonesian."""
+    chosen = request.cookies.get("lang")
+    if chosen in ("id", "en"):
+        return "id" if chosen == "id" else "en"
+    likes = []
+    for one in request.headers.get("accept-language", "").split(","):
+        name, _, weight = one.strip().partition(";q=")
+        try:
+            likes.append((float(weight or 1), name.partition("-")[0].lower()))
+        except ValueError:
+            continue
+    best = next((name for _, name in sorted(likes, key=lambda like: -like[0]) if name in ("id", "in", "en")), "id")
+    return "en" if best == "en" else "id"
+
+
+async def _visit(request: Request) -> Visit:
+    return Visit(request, request.app.state.parts)
+
+
+async def _at_seat(request: Request, seat: SeatName) -> Visit:
+    visit = Visit(request, request.app.state.parts, seat)
+    await visit.recognise()
+    return visit
+
+
+class _Signed:
+    """Somebody signed in at the seat, in one of these roles."""
+
+    def __init__(self, *roles: str) -> None:
+        self._roles = roles
+
+    async def __call__(self, request: Request, seat: SeatName) -> Visit:
+        visit = await _at_seat(request, seat)
+        if visit.who is None:
+            back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            raise SignInFirst(seat, back if request.method == "GET" else seat_path(seat))
+        if visit.who.role not in self._roles:
+            raise WrongRole
+        return visit
+
+
+Anybody = Annotated[Visit, Depends(_visit)]
+AtSeat = Annotated[Visit, Depends(_at_seat)]
+Person = Annotated[Visit, Depends(_Signed("buyer", "seller", "agent"))]
+Buyer = Annotated[Visit, Depends(_Signed("buyer"))]
+Seller = Annotated[Visit, Depends(_Signed("seller"))]
+BuyerOrSeller = Annotated[Visit, Depends(_Signed("buyer", "seller"))]
+Agent = Annotated[Visit, Depends(_Signed("agent"))]

@@ -1,0 +1,31 @@
+"""What the pages say, in Indonesian and English: a table for each area, `key: (Indonesian, English)`."""
+
+from collections.abc import Mapping
+
+from services.web.formats import Language
+from services.web.words import buying, common, docs, flow, start, talking, working
+
+Table = Mapping[str, tuple[str, str]]
+
+TABLES: tuple[Table, ...] = tuple(area.WORDS for area in (common, start, buying, talking, working, flow, docs))
+WORDS: Table = {key: words for table in TABLES for key, words in table.items()}
+
+
+def pattern(language: Language, key: str) -> str:
+    """The words under a key, with places for facts; raises `KeyError` for a key that there is not."""
+    return WORDS[key][0 if language == "id" else 1]
+
+
+def say(language: Language, key: str, **facts: object) -> str:
+    """The words under a key, with facts put in; raises `KeyError` for a key or a fact that there is not."""
+    return pattern(language, key).format(**facts)
+
+
+def knows(key: str) -> bool:
+    """Whether there are words under the key."""
+    return key in WORDS
+
+
+def some(language: Language, prefix: str) -> dict[str, str]:
+    """All words whose keys begin with `prefix.`, for a script, which puts the facts in; without the prefix."""
+    return {key.removeprefix(f"{prefix}."): pattern(language, key) for key in WORDS if key.startswith(f"{prefix}.")}

@@ -1,0 +1,37 @@
+"""Somebody who looks at every page, signed in at all three seats at once."""
+
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page
+
+from tests.browser.album import SEATS, Sight
+
+
+async def visitor(browser: Browser, url: str, *, signed_in: bool = True, **options: Any) -> BrowserContext:
+    """A browser's window, with the demonstration's people signed in at their seats."""
+    context = await browser.new_context(base_url=url, **options)
+    context.set_default_timeout(30_000)
+    if signed_in:
+        page = await context.new_page()
+        for role, seat in SEATS.items():
+            await page.goto(f"/web/s/{seat}/sign-in")
+            await page.locator(f"form[action$='/enter/{role}'] button").click()
+            await page.wait_for_url(f"**/web/s/{seat}/")
+        await page.close()
+    return context
+
+
+async def choose(context: BrowserContext, url: str, **choices: str) -> None:
+    """Language (`lang`) and appearance (`theme`), as the buttons on the pages set them."""
+    await context.add_cookies([{"name": k, "value": v, "url": f"{url}/web"} for k, v in choices.items()])
+
+
+async def look(page: Page, sight: Sight) -> None:
+    """Opens the page, until it has said what it has to say."""
+    if sight.signed_out:
+        await page.context.clear_cookies(name="access")
+        await page.context.clear_cookies(name="refresh")
+    await page.goto(sight.url)
+    if sight.opens:
+        await page.locator(sight.opens).click()
+    await page.wait_for_function("document.fonts.status === 'loaded'")

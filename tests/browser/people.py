@@ -1,0 +1,126 @@
+"""People with a browser each, who read and press what the pages show them, in Indonesian."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
+
+PHONE: Mapping[str, Any] = {"viewport": {"width": 390, "height": 844}}
+DESKTOP: Mapping[str, Any] = {"viewport": {"width": 1440, "height": 900}}
+PASSWORD = "rahasia-sekali"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody signed in at seat `a`, with a browser of their own."""
+
+    page: Page
+    url: str
+    name: str
+
+    async def open(self, path: str) -> None:
+        """Goes to a page of the seat."""
+        await self.page.goto(f"{self.url}/web/s/a{path}")
+
+    def button(self, name: str) -> Locator:
+        """A button, by its words."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def link(self, name: str) -> Locator:
+        """A link, by its words."""
+        return self.page.get_by_role("link", name=name)
+
+    async def sees(self, words: str) -> None:
+        """Waits until the words can be read."""
+        await expect(self.page.get_by_text(words).first).to_be_visible(timeout=30_000)
+
+    async def says(self, words: str) -> None:
+        """Writes into the open conversation."""
+        await self.page.get_by_label("Tulis pesan").fill(words)
+        await self.page.locator(".composer").get_by_role("button").click()  # works before scripts do; Enter does not
+        await expect(self.page.locator(".said.mine", has_text=words)).to_be_visible()
+
+    async def reads(self, words: str) -> None:
+        """Waits until the open conversation shows the words."""
+        await expect(self.page.locator(".said", has_text=words).first).to_be_visible(timeout=30_000)
+
+    async def signs_up(self, role: str) -> None:
+        """Registers on the page for it."""
+        await self.open("/register")
+        await self.page.get_by_label("Nama").fill(self.name)
+        await self.page.get_by_label("Email").fill(f"{token_hex(6)}@example.com")
+        await self.page.get_by_label("Kata sandi").fill(PASSWORD)
+        await self.page.get_by_label("Menjual" if role == "seller" else "Membeli").check()
+        await self.button("Daftar").click()
+        await self.sees("Akun Anda siap")
+
+    async def offers(self, title: str) -> None:
+        """A seller puts something up."""
+        await self.open("/products")
+        await self.page.locator("summary", has_text="Tambah produk").click()
+        await self.page.get_by_label("Nama produk").fill(title)
+        await self.page.get_by_label("Harga (rupiah)").fill("145.000")
+        await self.button("Tambah produk").click()
+        await self.sees("Produk ditambahkan.")
+
+    async def buys(self, title: str) -> str:
+        """A buyer orders one and pays; returns the path of the order."""
+        await self.open("/")
+        product = self.page.locator(".product", has_text=title)
+        await product.locator("summary").click()
+        await product.get_by_role("button", name="Buat pesanan").click()
+        await self.button("Bayar Rp145.000").click()
+        await self.sees("Pembayaran diterima.")
+        return self.page.url.partition("/web/s/a")[2]
+
+
+class Crowd:
+    """The people of one test, in one browser program, each with cookies of their own."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser = browser
+        self.url = url
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+        """What went wrong in scripts, or was stopped by the content security policy."""
+
+    async def somebody(self, name: str, screen: Mapping[str, Any] = DESKTOP, **options: Any) -> Person:
+        """A new person, who is not signed in."""
+        context = await self._browser.new_context(locale="id-ID", **{**screen, **options})
+        context.set_default_timeout(30_000)
+        self._contexts.append(context)
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("console", lambda said: self._note(said.text))
+        return Person(await context.new_page(), self.url, name)
+
+    def _note(self, text: str) -> None:
+        if "Content Security Policy" in text or "Uncaught" in text:
+            self.complaints.append(text)
+
+    async def buyer(self, screen: Mapping[str, Any] = DESKTOP) -> Person:
+        """A new buyer."""
+        person = await self.somebody(f"Siti {token_hex(3)}", screen)
+        await person.signs_up("buyer")
+        return person
+
+    async def seller(self, title: str) -> Person:
+        """A new seller, who offers something under this title."""
+        person = await self.somebody(f"Toko {token_hex(3)}")
+        await person.signs_up("seller")
+        await person.offers(title)
+        return person
+
+    async def agent(self) -> Person:
+        """The agent of the demonstration."""
+        person = await self.somebody("Layanan Pelanggan")
+        await person.open("/sign-in")
+        await person.button("Petugas").click()
+        await person.sees("Meja petugas")
+        return person
+
+    async def leave(self) -> None:
+        """Closes all windows."""
+        for context in self._contexts:
+            await context.close()

@@ -1,0 +1,148 @@
+"""Pages that everybody can use: found by axe-core, and by pressing keys."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser import axe, ways
+from tests.browser.album import Sight, prepare
+from tests.browser.gallery import choose, look, visitor
+from tests.browser.people import PHONE, Crowd
+from tests.browser.site import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+async def sights(site: Site) -> list[Sight]:
+    """All pages, with something on them."""
+    async with httpx.AsyncClient(base_url=site.url) as http:
+        return await prepare(http)
+
+
+@pytest.fixture(scope="session")
+async def program() -> str:
+    """axe-core, kept beside the environment."""
+    return await asyncio.to_thread(axe.script, Path(sys.prefix) / "axe")
+
+
+@pytest.mark.parametrize(("lang", "width"), [("id", 390), ("en", 1440)])
+async def test_axe_finds_no_violation(
+    browser: Browser, site: Site, sights: list[Sight], program: str, lang: str, width: int
+) -> None:
+    """On no page, in both languages and both appearances, does axe-core find anything that people cannot use."""
+    context = await visitor(
+        browser, site.url, viewport={"width": width, "height": 900}, bypass_csp=True, reduced_motion="reduce"
+    )
+    await choose(context, site.url, lang=lang, theme="light")
+    found: list[str] = []
+    page = await context.new_page()
+    for sight in sights:
+        await look(page, sight)
+        await page.evaluate(program)
+        assert await page.locator("html").get_attribute("lang") == lang
+        found += told(sight, await page.evaluate("axe.run({resultTypes: ['violations']})"))
+        await page.locator("html").evaluate("(html) => (html.dataset.theme = 'dark')")
+        found += told(sight, await page.evaluate("axe.run({runOnly: ['color-contrast']})"))  # what colours can change
+    await context.close()
+    assert found == []
+
+
+def told(sight: Sight, result: dict[str, Any]) -> list[str]:
+    """What axe-core says of a page."""
+    return [
+        f"{sight.name}: {one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
+        for one in result["violations"]
+    ]
+
+
+async def test_nothing_sticks_out(browser: Browser, site: Site, sights: list[Sight]) -> None:
+    """From the narrowest phone to the widest screen, no page scrolls sideways."""
+    context = await visitor(browser, site.url)
+    page = await context.new_page()
+    wide = []
+    for sight in sights:
+        await look(page, sight)
+        for width in (360, 760, 1920):
+            await page.set_viewport_size({"width": width, "height": 800})
+            if await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+                wide.append(f"{sight.name} at {width}")
+    await context.close()
+    assert wide == []
+
+
+async def test_the_first_page_is_light(browser: Browser, site: Site) -> None:
+    """The start page with all that it loads weighs less than 100 KB, nothing of it from another origin."""
+    context = await visitor(browser, site.url, signed_in=False)
+    page = await context.new_page()
+    sizes: dict[str, int] = {}
+
+    async def weigh(url: str, size: Any) -> None:
+        sizes[url] = len(await size())
+
+    weighing: list[asyncio.Task[None]] = []
+    page.on("response", lambda answer: weighing.append(asyncio.create_task(weigh(answer.url, answer.body))))
+    await page.goto("/web/", wait_until="networkidle")
+    await asyncio.gather(*weighing)
+    await context.close()
+    assert sizes
+    assert all(url.startswith(site.url) for url in sizes)
+    assert sum(sizes.values()) < 100_000, sizes
+
+
+async def test_an_order_is_cancelled_with_the_keyboard_alone(crowd: Crowd) -> None:
+    """The dialog takes the focus, Escape closes it and gives the focus back, and Enter on a button cancels."""
+    title = ways.something()
+    await crowd.seller(title)
+    buyer = await crowd.buyer(PHONE)
+    await buyer.buys(title)
+    await buyer.link("Batalkan pesanan").focus()
+    await buyer.page.keyboard.press("Enter")
+    await expect(buyer.page.get_by_role("heading", name="Batalkan pesanan ini?")).to_be_focused()
+    await buyer.page.keyboard.press("Escape")
+    await expect(buyer.link("Batalkan pesanan")).to_be_focused()
+    await buyer.page.keyboard.press("Enter")
+    await buyer.page.keyboard.press("Tab")
+    await buyer.page.keyboard.press("Space")
+    await expect(buyer.page.get_by_label("Berubah pikiran")).to_be_checked()
+    await buyer.page.keyboard.press("Tab")
+    await buyer.page.keyboard.press("Tab")
+    await buyer.page.keyboard.press("Enter")
+    await buyer.sees("Alasan: Berubah pikiran")
+
+
+async def test_a_page_works_without_scripts(crowd: Crowd) -> None:
+    """Without scripts an order is placed, paid and cancelled all the same; the channel follows the browser's word."""
+    title = ways.something()
+    await crowd.seller(title)
+    buyer = await crowd.somebody(
+        "Tanpa Skrip", PHONE, java_script_enabled=False, user_agent="Mozilla/5.0 (Android) Mobile"
+    )
+    await buyer.signs_up("buyer")
+    await buyer.buys(title)
+    await buyer.link("Batalkan pesanan").click()
+    await buyer.button("Lewati alasan dan batalkan").click()
+    await buyer.sees("Pesanan dibatalkan oleh pembeli lewat aplikasi")
+
+
+async def test_nothing_moves_when_news_arrive(crowd: Crowd) -> None:
+    """While the seller packs, the buyer's page of the order changes without moving anything about."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer(PHONE)
+    order = await buyer.buys(title)
+    await buyer.open(order)
+    await buyer.page.evaluate(
+        "window.moved = 0; new PerformanceObserver((list) => "
+        "list.getEntries().forEach((one) => (window.moved += one.value))).observe({type: 'layout-shift'})"
+    )
+    await seller.open(order)
+    await seller.button("Kemas").click()
+    await seller.sees("Pesanan dikemas.")
+    await expect(buyer.page.locator(".timeline [aria-current]")).to_contain_text("Dikemas")
+    assert await buyer.page.evaluate("window.moved") < 0.01

@@ -1,0 +1,228 @@
+"""The flow page: stories are seen travelling, things are broken on purpose, and the money still comes out right."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser import axe
+from tests.browser.people import DESKTOP, PHONE, Crowd
+from tests.browser.site import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+SOON = 60_000
+"""Milliseconds that something may take on a busy machine."""
+
+
+class Flow:
+    """The page, and what can be done on it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def part(self, selector: str) -> Locator:
+        """A part of the page."""
+        return self.page.locator(selector)
+
+    async def press(self, selector: str) -> None:
+        """Presses a button, and waits until that is done."""
+        await self.part(selector).click()
+        await expect(self.part(selector)).not_to_have_attribute("aria-busy", "true", timeout=SOON)
+
+    async def turn(self, selector: str, *, on: bool) -> None:
+        """Presses a switch that is not so yet."""
+        await expect(self.part(selector)).to_have_attribute("aria-pressed", str(not on).lower(), timeout=SOON)
+        await self.press(selector)
+        await expect(self.part(selector)).to_have_attribute("aria-pressed", str(on).lower(), timeout=SOON)
+
+    async def cancel(self, through: str = "") -> None:
+        """Has a demonstration buyer cancel an order."""
+        await self.press(f"[data-start='1'][data-through='{through}']" if through else "[data-start='1'] >> nth=0")
+
+    async def all_is_right(self) -> None:
+        """The money is back in full, the ledger sums to zero."""
+        await expect(self.part("[data-verdict]")).to_have_text("Semua uang kembali, penuh, satu kali.", timeout=SOON)
+        await expect(self.part("[data-amount='ledger']")).to_have_text("Rp0")
+        await self.page.wait_for_function(  # both at once: the page changes by itself
+            "['owed', 'back'].map(name => document.querySelector(`[data-amount='${name}']`).textContent)"
+            ".every((amount, _, amounts) => amount === amounts[0] && amount !== 'Rp0')",
+            timeout=SOON,
+        )
+
+    async def something_is_missing(self) -> None:
+        """The page says that money is on its way, and still that the ledger sums to zero."""
+        await expect(self.part("[data-verdict]")).to_have_text(
+            "Masih ada yang di jalan; tidak ada yang hilang.", timeout=SOON
+        )
+        await expect(self.part("[data-amount='ledger']")).to_have_text("Rp0")
+
+    def number(self, service: str, what: str) -> Locator:
+        """A number of a service: `unpublished`, `waiting`, `parked_in_all`."""
+        return self.part(f"[data-service='{service}'] [data-number='{what}']")
+
+
+@pytest.fixture
+async def flow(crowd: Crowd) -> Flow:
+    """The page, open."""
+    return await opened(crowd)
+
+
+async def opened(crowd: Crowd, **options: Any) -> Flow:
+    """The page, opened by somebody."""
+    person = await crowd.somebody("Penonton", **options)
+    await person.page.goto(f"{crowd.url}/web/flow")
+    await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–", timeout=SOON)
+    return Flow(person.page)
+
+
+async def test_a_cancellation_is_a_story_with_all_its_stages(flow: Flow) -> None:
+    """It is seen moving, it is in the log and in the list, and its waterfall leads from the request to the commits."""
+    await flow.cancel()
+    await expect(flow.part(".dot").first).to_be_attached(timeout=SOON)
+    await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)
+    listed = flow.page.locator("[data-story-list] li").filter(has_text="Uang kembali").first
+    await expect(listed).to_be_visible(timeout=SOON)
+    await listed.locator("a").click()
+    table = flow.part(".waterfall")
+    for words in ("POST /orders/{order_id}/cancel", "OrderCancelRequested", "OrderCancelled", "RefundIssued"):
+        await expect(table).to_contain_text(words)
+    for stage in ("requested", "outbox", "exchange", "queue", "handler", "commit"):
+        await expect(table.locator(f"rect.{stage}").first).to_be_attached()
+    handled = table.locator("tr", has_text="OrderCancelled").filter(has_text="commit")
+    assert sorted(await handled.locator("td:first-child").all_inner_texts()) == ["chat", "cs", "refunds"]
+    await flow.all_is_right()
+
+
+async def test_stories_survive_reload_and_restart(flow: Flow, site: Site) -> None:
+    """After a reload, and after the whole system was started again, the last stories are there."""
+    await flow.cancel()
+    await flow.all_is_right()
+    listed = flow.page.locator("[data-story-list] li").filter(has_text="Uang kembali").first
+    await expect(listed).to_be_visible(timeout=SOON)
+    story = await listed.locator("a").get_attribute("data-story-id")
+    await flow.page.reload()
+    await expect(flow.part(f"[data-story-id='{story}']")).to_be_visible()
+
+    async def kept() -> bool:
+        database = site.system.services["web"].work.database
+        async with database.connection() as connection:
+            return bool(await connection.fetchval("select true from stories where story = $1", story))
+
+    while not await kept():
+        await asyncio.sleep(0.05)
+    await site.stop()
+    await site.start()
+    await flow.page.reload()
+    await expect(flow.part(f"[data-story-id='{story}']")).to_be_visible(timeout=SOON)
+    await flow.page.goto(f"{site.url}/web/flow/stories/{story}")
+    await expect(flow.part(".waterfall")).to_contain_text("RefundIssued")
+
+
+async def test_without_a_broker_cancelling_goes_on(flow: Flow) -> None:
+    """Cut off, the cancellation is accepted and its events wait in the outbox; connected again, the money comes."""
+    await flow.turn("[data-broker]", on=True)
+    await flow.cancel()
+    await expect(flow.number("orders", "unpublished")).not_to_have_text("0", timeout=SOON)
+    await flow.something_is_missing()
+    await flow.turn("[data-broker]", on=False)
+    await flow.all_is_right()
+    await expect(flow.number("orders", "unpublished")).to_have_text("0", timeout=SOON)
+
+
+async def test_with_paused_consumers_messages_wait(flow: Flow) -> None:
+    """While refunds takes nothing off its queue the message waits there; then it is refunded, once."""
+    pause = "[data-service='refunds'] [data-switch='consuming']"
+    await flow.turn(pause, on=True)
+    await flow.cancel()
+    await expect(flow.number("refunds", "waiting")).not_to_have_text("0", timeout=SOON)
+    await flow.something_is_missing()
+    await flow.turn(pause, on=False)
+    await flow.all_is_right()
+    await expect(flow.number("refunds", "waiting")).to_have_text("0", timeout=SOON)
+
+
+async def test_what_was_parked_is_replayed_by_a_button(flow: Flow) -> None:
+    """Handlers fail, the message is parked with its error; mended and replayed, the money comes back, once."""
+    fail = "[data-service='refunds'] [data-switch='handling']"
+    await flow.turn(fail, on=True)
+    await flow.cancel()
+    parked = flow.part("[data-parked] li").filter(has_text="orders.OrderCancelled")
+    await expect(parked).to_contain_text("switched off, for demonstration", timeout=SOON)
+    await flow.something_is_missing()
+    await flow.turn(fail, on=False)
+    await parked.get_by_role("button").click()
+    await flow.all_is_right()
+    await expect(flow.part("[data-parked]")).to_contain_text("Tidak ada.", timeout=SOON)
+
+
+async def test_poison_is_parked_and_nothing_else_suffers(flow: Flow) -> None:
+    """Everybody who hears it parks it, and what comes behind it arrives; a replay finds the same fault again."""
+    await flow.press("[data-service='orders'] [data-poison]")
+    poison = flow.page.locator("[data-parked] li").filter(has_text="Field required")
+    await expect(poison).to_have_count(3, timeout=SOON)
+    await flow.cancel()
+    await flow.all_is_right()
+    await poison.first.get_by_role("button").click()
+    await expect(flow.part("[data-said]")).to_have_text("Diulang sebentar lagi.")
+    await expect(poison).to_have_count(3)
+
+
+async def test_dana_down_and_back(flow: Flow) -> None:
+    """While DANA is down the refund is late and the page says so; when it is back, DANA pays once."""
+    await flow.cancel("dana")
+    await flow.all_is_right()
+    await expect(flow.part("[data-amount='dana']")).to_have_text("Rp145.000", timeout=SOON)
+    await flow.turn("[data-dana='down']", on=True)
+    await flow.cancel("dana")
+    listed = flow.page.locator("[data-story-list] li").filter(has_text="Uang tertunda")
+    await expect(listed.first).to_be_visible(timeout=SOON)
+    await flow.something_is_missing()
+    await flow.turn("[data-dana='well']", on=True)
+    await flow.press("[data-advance='1']")
+    await flow.all_is_right()
+    await expect(flow.part("[data-amount='dana']")).to_have_text("Rp290.000", timeout=SOON)
+
+
+async def test_the_clock_moves_for_everybody(flow: Flow, site: Site) -> None:
+    """+24 hours are added at every service, and the page shows by how much time is ahead."""
+
+    async def shifts() -> set[float]:
+        found = set()
+        for service in site.system.services.values():
+            async with service.work.database.connection() as connection:
+                found.add(await connection.fetchval("select extract(epoch from shift)::float from clock"))
+        return found
+
+    (before,) = await shifts()
+    await flow.press("[data-advance='24']")
+    assert await shifts() == {before + 86_400}
+    hours = round((before + 86_400) / 3600)
+    await expect(flow.part("[data-clock]")).to_contain_text(f"lebih cepat {hours} jam", timeout=SOON)
+
+
+async def test_without_motion_nothing_moves(crowd: Crowd) -> None:
+    """Who asks for no motion sees services light up, and reads the log."""
+    flow = await opened(crowd, reduced_motion="reduce")
+    await flow.cancel()
+    await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)
+    assert await flow.part(".dot").count() == 0
+    await expect(flow.part("[data-speed]")).to_contain_text("Tanpa gerak")
+
+
+@pytest.mark.parametrize(("screen", "theme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone", "desktop"])
+async def test_axe_finds_nothing_while_things_happen(crowd: Crowd, screen: Any, theme: Any) -> None:
+    """With a story open, messages parked and events on their way there is nothing that somebody cannot use."""
+    flow = await opened(crowd, screen=screen, color_scheme=theme, bypass_csp=True)
+    await flow.press("[data-service='orders'] [data-poison]")
+    await expect(flow.part("[data-parked] button").first).to_be_visible(timeout=SOON)
+    await flow.cancel()
+    await expect(flow.part(".waterfall")).to_be_visible(timeout=SOON)
+    await flow.page.evaluate(await asyncio.to_thread(axe.script, Path(sys.prefix) / "axe"))
+    result: Any = await flow.page.evaluate("axe.run({resultTypes: ['violations']})")
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in result["violations"]] == []
+    sideways = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not await flow.page.evaluate(sideways)

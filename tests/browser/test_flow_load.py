@@ -1,0 +1,46 @@
+"""The flow page under more than it can draw."""
+
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from bench.flow import LOOK, WATCH, totals
+from bench.telling import RECORDS, Tellers
+from tests.browser.people import Crowd
+from tests.browser.site import Site
+from tests.messaging.toys import becomes
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+RATE, SECONDS = 200, 6.0
+MOST_DOTS = 44
+"""As in `dots.js`."""
+
+
+async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(crowd: Crowd, site: Site) -> None:
+    """At 200 cancellations a second every record is drawn, drawn together, or counted; what the page holds is bounded.
+
+    `python -m bench.flow` does so for a minute, and measures how smooth it is.
+    """
+    person = await crowd.somebody("Penonton")
+    await person.page.goto(f"{site.url}/web/flow")
+    await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–", timeout=60_000)
+    await person.page.evaluate(WATCH)
+    redis = site.system.services["web"].app.state.flow.reader._redis
+    async with httpx.AsyncClient(base_url=site.url) as http:
+        before = await totals(http)
+        told = await Tellers(redis).tell(RATE, SECONDS)
+
+        async def counted() -> int:
+            now = await totals(http)
+            return now["records"] + now["lost"] - before["records"] - before["lost"]
+
+        await becomes(counted, told * RECORDS)
+        after = await totals(http)
+    heard = {key: after[key] - before[key] for key in after}
+    await expect(person.page.locator("[data-counted]")).to_contain_text("digambar bersama")
+    assert heard["together"] > 0
+    look = await person.page.evaluate(LOOK)
+    assert look["dots"] <= MOST_DOTS
+    assert look["elements"] < 2_500
+    assert len(look["gaps"]) > 0

@@ -1,0 +1,87 @@
+"""What is lost and comes back: pages, servers, the connection, DANA."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import ways
+from tests.browser.people import PHONE, Crowd
+from tests.browser.site import Site
+
+pytestmark = pytest.mark.browser
+
+
+async def test_a_page_is_loaded_anew_in_mid_chat(crowd: Crowd) -> None:
+    """After a reload the conversation stands as it was, and goes on live, each message once and in order."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer(PHONE)
+    await ways.talk(buyer, seller, title)
+    await seller.says("Satu")
+    await buyer.page.reload()
+    await buyer.reads("Satu")
+    await seller.says("Dua")
+    await buyer.reads("Dua")
+    await buyer.says("Tiga")
+    await seller.reads("Tiga")
+    numbers = await buyer.page.locator(".said").evaluate_all("items => items.map((item) => Number(item.dataset.seq))")
+    assert numbers == [1, 2, 3, 4]
+
+
+async def test_the_server_is_restarted_in_mid_chat(crowd: Crowd, site: Site) -> None:
+    """While it is away the page says so and keeps what could not be sent; then both go on without a reload."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer()
+    await ways.talk(buyer, seller, title)
+    await site.stop()
+    await buyer.sees("Sambungan terputus.")
+    await buyer.page.get_by_label("Tulis pesan").fill("Masih di sana?")
+    await buyer.page.keyboard.press("Enter")
+    await buyer.sees("Belum terkirim. Coba lagi.")
+    await site.start()
+    await expect(buyer.page.locator("[data-offline]")).to_be_hidden(timeout=30_000)
+    await buyer.page.get_by_label("Tulis pesan").press("Enter")
+    await buyer.reads("Masih di sana?")
+    await seller.reads("Masih di sana?")
+    await seller.says("Ya, Kak.")
+    await buyer.reads("Ya, Kak.")
+    await expect(buyer.page.locator(".said", has_text="Masih di sana?")).to_have_count(1)
+
+
+async def test_a_phone_loses_its_network(crowd: Crowd) -> None:
+    """What was said meanwhile appears when the network is back, without a gap and without a reload."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer(PHONE)
+    await ways.talk(buyer, seller, title)
+    await buyer.page.context.set_offline(True)
+    await buyer.sees("Sambungan terputus.")
+    for words in ("Pertama", "Kedua", "Ketiga"):
+        await seller.says(words)
+    await buyer.page.context.set_offline(False)
+    await buyer.reads("Ketiga")
+    shown = await buyer.page.locator(".said.theirs p").all_inner_texts()
+    assert shown == ["Pertama", "Kedua", "Ketiga"]
+
+
+async def test_dana_is_down_and_comes_back(crowd: Crowd, site: Site) -> None:
+    """While DANA is down the order says truthfully that the money has not arrived; when it is back, that it has."""
+    title = ways.something()
+    await crowd.seller(title)
+    buyer = await crowd.buyer()
+    await buyer.open("/wallet")
+    await buyer.page.get_by_label("Nomor ponsel DANA").fill("081234567890")
+    await buyer.button("Hubungkan DANA").click()
+    await buyer.sees("DANA terhubung.")
+    await buyer.buys(title)
+    await site.dana.put("/faults", json={"mode": "down"})
+    try:
+        await buyer.link("Batalkan pesanan").click()
+        await buyer.button("Lewati alasan dan batalkan").click()
+        await buyer.sees("Rp145.000 sedang dikirim ke DANA. Belum sampai; kami terus mencoba.")
+    finally:
+        await site.dana.post("/reset")
+    async with asyncio.timeout(60):
+        await ways.has_money_back(buyer, "DANA")

@@ -1,0 +1,75 @@
+"""What is refused, and how people are told."""
+
+from datetime import timedelta
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import ways
+from tests.browser.people import PHONE, Crowd
+from tests.browser.site import Site
+
+pytestmark = pytest.mark.browser
+
+
+async def test_too_late(crowd: Crowd, site: Site) -> None:
+    """After 24 hours a dialog that was left open is refused, with the reason and the ways that are left."""
+    title = ways.something()
+    await crowd.seller(title)
+    buyer = await crowd.buyer(PHONE)
+    await buyer.buys(title)
+    await buyer.link("Batalkan pesanan").click()
+    await site.advance(timedelta(hours=24, seconds=1))
+    await buyer.button("Lewati alasan dan batalkan").click()
+    await expect(buyer.page.get_by_role("alert")).to_have_text("Batas waktu 1 × 24 jam sejak memesan sudah lewat.")
+    await buyer.sees("Anda masih bisa meminta penjual lewat Chat Seller")
+    await expect(buyer.link("Batalkan pesanan")).to_have_count(0)
+    await expect(buyer.button("Chat Seller")).to_be_visible()
+
+
+async def test_already_shipped(crowd: Crowd) -> None:
+    """An order that ships while the buyer thinks is not cancelled, and the page says why."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer()
+    await buyer.buys(title)
+    await buyer.link("Batalkan pesanan").click()
+    await seller.open("/")
+    await seller.page.get_by_role("button", name="Kemas").click()
+    await seller.open("/?status=packed")
+    await seller.page.locator("form").get_by_role("button", name="Kirim").click()
+    await seller.sees("Pesanan dikirim.")
+    await buyer.button("Lewati alasan dan batalkan").click()
+    await expect(buyer.page.get_by_role("alert")).to_contain_text("Pesanan sudah dikirim")
+    await buyer.sees("tidak bisa dibatalkan lewat cara apa pun")
+
+
+async def test_asked_twice_in_two_tabs(crowd: Crowd) -> None:
+    """Two tabs with the same dialog cancel once: one cancellation, one refund, and neither tab shows an error."""
+    title = ways.something()
+    await crowd.seller(title)
+    buyer = await crowd.buyer()
+    order = await buyer.buys(title)
+    tabs = [buyer.page, await buyer.page.context.new_page()]
+    for tab in tabs:
+        await tab.goto(f"{buyer.url}/web/s/a{order}/cancel")
+    for tab, reason in zip(tabs, ("Berubah pikiran", "Pesanan ganda"), strict=True):
+        await tab.get_by_label(reason).check()
+        await tab.get_by_role("button", name="Batalkan pesanan", exact=True).click()
+        await expect(tab.get_by_text("Alasan: Berubah pikiran")).to_be_visible()
+        await expect(tab.get_by_role("alert")).to_have_count(0)
+    await ways.has_money_back(buyer, "Lazada Kredit")
+    await buyer.open("/wallet")
+    await expect(buyer.page.locator("[data-region=entries] li")).to_have_count(1)
+
+
+async def test_a_guide_is_not_sent_unasked(crowd: Crowd) -> None:
+    """A seller who sends a second guide is told that one answers a message of the buyer."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer()
+    await ways.talk(buyer, seller, title)
+    await seller.button("Kirim panduan").click()
+    await seller.reads("Cara membatalkan pesanan ini")
+    await seller.button("Kirim panduan").click()
+    await seller.sees("Panduan menjawab pesan pembeli. Tunggu sampai pembeli menulis.")

@@ -1,0 +1,34 @@
+"""The four ways, as people walk them in browsers of their own."""
+
+import pytest
+
+from tests.browser import ways
+from tests.browser.people import Crowd
+from tests.browser.site import Site
+
+pytestmark = pytest.mark.browser
+
+
+async def test_in_the_app(crowd: Crowd) -> None:
+    """On a phone a buyer goes from the profile to the order, gives a reason, and sees the money come back."""
+    await ways.by_app(crowd)
+
+
+async def test_on_the_website(crowd: Crowd) -> None:
+    """On a desktop a buyer skips the reason, and the money arrives at DANA."""
+    await ways.by_website(crowd)
+
+
+async def test_with_the_sellers_guide(crowd: Crowd) -> None:
+    """The guide's card opens the cancel dialog of its order; afterwards one tap thanks the seller."""
+    await ways.by_guide(crowd)
+
+
+async def test_by_the_seller(crowd: Crowd) -> None:
+    """A seller who cancels has read before what it does to the score."""
+    await ways.by_seller(crowd)
+
+
+async def test_through_customer_service(crowd: Crowd, site: Site) -> None:
+    """From the queue to the rating: the seller is silent for 24 hours, and the order is cancelled by itself."""
+    await ways.by_customer_service(crowd, site.advance)

@@ -1,0 +1,86 @@
+"""Behind the scenes: the flow page in demonstration mode only, and documentation that shows text as text."""
+
+import httpx
+import pytest
+
+from batalkan.keys import Keys
+from runtime.bus.memory import MemoryBus
+from runtime.settings import Environment, Settings
+from services.web.main import build
+from services.web.upstream import SERVICES
+from tests.web.house import HTML, ORIGIN, House
+from tests.web.told import cancellation, records
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("path", ["flow", "flow/live", "flow/stories/one", "demonstration/state"])
+async def test_outside_of_demonstration_mode_there_is_no_flow_page(keys: Keys, house: House, path: str) -> None:
+    """Neither the page nor what it stands on."""
+    async with House(keys, house.services, demonstration=False).browser() as browser:
+        assert (await browser.get(f"/web/{path}")).status_code == 404
+        assert (await browser.post("/web/flow/stories", headers={"Origin": ORIGIN})).status_code == 404
+
+
+async def test_the_start_page_leads_to_it(keys: Keys, house: House) -> None:
+    """In demonstration mode to the flow page, the interfaces and the events; otherwise without the flow page."""
+    for demonstration in (True, False):
+        async with House(keys, house.services, demonstration=demonstration).browser() as browser:
+            start = (await browser.get("/web/")).text
+        assert ('href="/web/flow"' in start) is demonstration
+        assert 'href="/web/docs"' in start
+        assert 'href="/web/events"' in start
+
+
+async def test_no_other_site_can_start_stories(house: House) -> None:
+    """A post that does not come from the page itself is refused, and nobody is asked for anything."""
+    async with house.browser() as browser:
+        for origin in ("http://evil.example", "null"):
+            refused = await browser.post("/web/flow/stories", headers={"Origin": origin, "Accept": "*/*"})
+            assert refused.status_code == 403
+    assert house.services.asked == []
+
+
+async def test_what_a_service_tells_is_shown_as_text(keys: Keys) -> None:
+    """Whatever a service that was taken over says, on the page and in a waterfall no script comes of it."""
+    settings = Settings("web", "postgresql://nowhere", "memory://", "memory://", "", 0, True, "info")
+    service = build(settings, Environment({"TOKEN_KEYS": str(keys.token_keys)}), settings.database_url, MemoryBus())
+    service.app.state.flow.reader.tales.add(records(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
+    transport = httpx.ASGITransport(service.app)
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=HTML) as browser:
+        for path in ("/web/flow", "/web/flow/stories/one", "/web/flow/stories/one?part=true"):
+            page = await browser.get(path)
+            assert page.status_code == 200
+            assert "alert(1)" in page.text
+            assert EVIL not in page.text
+
+
+async def test_documents_are_shown_as_text_and_a_missing_one_is_said(house: House) -> None:
+    """A description with a script in it stays a description; a service that is away is shown as that."""
+    operation = {"description": EVIL, "tags": ["orders"], "responses": {"200": {"description": EVIL}}}
+    house.services.say(
+        "GET /orders/openapi.json", info={"description": EVIL}, paths={"/orders/things": {"get": operation}}
+    )
+    for name in SERVICES:
+        if name != "orders":
+            house.services.say(f"GET /{name}/openapi.json", 503)
+    async with house.browser() as browser:
+        overview = (await browser.get("/web/docs")).text
+        assert "/orders/things" in overview
+        assert overview.count("tidak menjawab") == len(SERVICES) - 1
+        one = (await browser.get("/web/docs/orders")).text
+        assert "&lt;script&gt;alert(1)" in one
+        assert EVIL not in overview + one
+        assert (await browser.get("/web/docs/refunds")).status_code == 503
+        assert (await browser.get("/web/docs/nobody")).status_code == 404
+
+
+async def test_the_events_are_there_for_people_and_for_tools(house: House) -> None:
+    """The catalogue names every event, and the AsyncAPI document is served beside it; no service is needed for it."""
+    async with house.browser() as browser:
+        page = (await browser.get("/web/events")).text
+        document = (await browser.get("/web/asyncapi.json")).json()
+    assert document["asyncapi"] == "3.0.0"
+    for name in document["components"]["messages"]:
+        assert f'id="{name}"' in page
+    assert house.services.asked == []

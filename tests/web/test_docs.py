@@ -1,0 +1,105 @@
+"""Documents for machines, read for people."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+import services.accounts.main
+import services.orders.main
+from runtime.http import Body, create_app
+from services.web.operations import Operation, operations
+from services.web.pages.docs import WAYS, _events
+from services.web.shapes import Field, Shapes
+
+
+async def _nothing() -> dict[str, bool]:
+    return {}
+
+
+def read(service: str, module: Any) -> dict[str, Operation]:
+    """The operations of a service, by method and path."""
+    app = create_app(service, module.DESCRIPTION.text, _nothing)
+    app.include_router(module.DESCRIPTION.router)
+    return {f"{one.method} {one.path}": one for one in operations(app.openapi())}
+
+
+def test_an_operation_says_what_it_takes_and_answers() -> None:
+    """Path, body with its optional fields, the order that comes back field by field, and a call for curl."""
+    cancel = read("orders", services.orders.main)["POST /orders/{order_id}/cancel"]
+    assert cancel.signed_in
+    assert cancel.parameters == [Field("order_id", "uuid", True, "")]
+    assert [(field.path, field.required) for field in cancel.body] == [("reason", False), ("note", False)]
+    assert "changed_mind" in cancel.body[0].kind
+    answered = {field.path: field.kind for field in cancel.answers[0].fields}
+    assert answered["lines[].quantity"] == "integer"
+    assert answered["cancellation.allowed"] == "boolean"
+    assert cancel.curl.startswith(
+        "curl -X POST -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json'"
+    )
+    assert cancel.curl.endswith('"$BASE/orders/{order_id}/cancel"')
+    assert [answer.code for answer in cancel.answers] == ["200", "default"]
+
+
+def test_the_token_endpoint_takes_a_form() -> None:
+    """OAuth's form is shown as one, and nobody has to be signed in for it."""
+    token = read("accounts", services.accounts.main)["POST /accounts/token"]
+    assert not token.signed_in
+    assert "grant_type=" in token.example
+    assert "application/x-www-form-urlencoded" in token.curl
+
+
+def test_what_keeps_a_service_running_comes_last() -> None:
+    """First what it is for, then health and metrics."""
+    groups = [one.group for one in read("orders", services.orders.main).values()]
+    assert groups == sorted(groups, key=lambda group: group == "operation")
+    assert groups[-1] == "operation"
+
+
+def test_the_steps_of_the_four_ways_are_there() -> None:
+    """Every request of a way that orders and accounts answer is one that they offer."""
+    offered = {**read("orders", services.orders.main), **read("accounts", services.accounts.main)}
+    steps = [
+        f"{method} {path}" for _, way in WAYS for method, path in way if path.split("/")[1] in ("orders", "accounts")
+    ]
+    assert len(steps) > 5
+    assert [step for step in steps if step not in offered] == []
+
+
+def test_a_schema_that_contains_itself_has_an_end() -> None:
+    """Fields and examples stop at some depth."""
+
+    class Tree(Body):
+        name: str
+        branches: list["Tree"]
+
+    class Answer(BaseModel):
+        tree: Tree | None
+
+    app = FastAPI()
+
+    @app.post("/tree")
+    async def plant(tree: Tree) -> Answer:
+        return Answer(tree=tree)
+
+    (planted,) = operations(app.openapi())
+    assert len(planted.body) < 20
+    assert planted.answers[0].fields[0].path == "tree"
+
+
+def test_every_event_is_shown_with_its_fields_and_an_example() -> None:
+    """Out of the AsyncAPI document: who says it, who hears it, what is in it."""
+    shown = {event.name: event for event in _events()}
+    cancelled = shown["OrderCancelled"]
+    assert (cancelled.published_by, cancelled.heard_by) == (("orders",), ("refunds", "chat", "cs"))
+    assert {field.path for field in cancelled.fields} >= {"cancellation_id", "paid_amount", "fault"}
+    assert '"type": "OrderCancelled"' in cancelled.example
+    assert '"paid_amount": 145000' in cancelled.example
+    assert shown["OrderCancelRequested"].keys == [f"{name}.OrderCancelRequested" for name in ("orders", "chat", "cs")]
+
+
+def test_a_reference_keeps_what_is_said_beside_it() -> None:
+    """A field's own description wins over that of the shape that it refers to."""
+    document = {"shapes": {"Id": {"type": "string", "format": "uuid", "description": "An id."}}}
+    schema = {"properties": {"a": {"$ref": "#/shapes/Id"}, "b": {"$ref": "#/shapes/Id", "description": "Whose."}}}
+    assert [field.note for field in Shapes(document).fields(schema)] == ["An id.", "Whose."]

@@ -1,0 +1,87 @@
+"""Who may post."""
+
+import httpx
+import pytest
+
+from tests.web.house import ORIGIN, House, form_token
+
+FOREIGN = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "https://batalkan.evil.example"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": ORIGIN},
+    {"Sec-Fetch-Site": "same-site"},
+    {},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", ["/web/s/a/sign-in", "/web/s/a/enter/buyer", "/web/s/a/register", "/web/choices"])
+async def test_another_sites_form_is_refused(house: House, path: str, headers: dict[str, str]) -> None:
+    """A form that no page of ours sent does nothing, even if it carries the right token."""
+    async with house.browser() as browser:
+        token = await form_token(browser)
+        answer = await browser.post(path, data={"form": token, "lang": "en"}, headers=headers)
+    assert answer.status_code == 403
+    assert house.services.asked == []
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("token", ["", "guessed", "ü"])
+async def test_a_form_carries_what_its_page_gave_it(house: House, token: str) -> None:
+    """Without the token of a page of ours, the origin alone does not suffice."""
+    async with house.browser() as browser:
+        await form_token(browser)
+        answer = await browser.post("/web/choices", data={"form": token}, headers={"Origin": ORIGIN})
+    assert answer.status_code == 403
+
+
+async def test_a_form_of_ours_is_taken(house: House) -> None:
+    """The language that is chosen is kept, and the browser goes back to where it was."""
+    async with house.browser() as browser:
+        form = {"form": await form_token(browser), "lang": "en", "back": "/web/s/a/register"}
+        answer = await browser.post("/web/choices", data=form, headers={"Origin": ORIGIN})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/web/s/a/register")
+        assert 'lang="en"' in (await browser.get("/web/")).text
+
+
+@pytest.mark.parametrize(
+    "back", ["//evil.example", "http://evil.example/", "/web/\\evil", "/web//evil.example", "/orders"]
+)
+async def test_nobody_is_sent_to_another_site(house: House, back: str) -> None:
+    """Where a form says to go on is followed only to pages of ours."""
+    async with house.browser() as browser:
+        form = {"form": await form_token(browser), "back": back}
+        answer = await browser.post("/web/choices", data=form, headers={"Origin": ORIGIN})
+    assert answer.headers["location"] == "/web/"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("orders/products", {}, 404),
+        ("chat/tickets/../threads", {}, 404),
+        ("chat/tickets", {"Content-Type": "text/plain"}, 415),
+        ("chat/tickets", {"Origin": "http://evil.example"}, 403),
+        ("chat/tickets", {"Origin": ""}, 403),
+        ("chat/tickets", {}, 201),
+    ],
+)
+async def test_scripts_may_ask_for_little(house: House, path: str, headers: dict[str, str], status: int) -> None:
+    """What is passed on is a short list, from our own origin, in a form that no other site's form can take."""
+    house.services.say("POST /chat/tickets", 201, ticket="t")
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        house.services.asked.clear()
+        ours = {"Origin": ORIGIN, "Content-Type": "application/json"} | headers
+        answer = await browser.post(f"/web/s/a/api/{path}", content=b"{}", headers=ours)
+    assert answer.status_code == status
+    assert len(house.services.asked) == (1 if status == 201 else 0)
+
+
+async def test_who_is_not_signed_in_gets_nothing_passed_on(house: House) -> None:
+    """Without a session the answer is 401, which tells a script to load the page anew."""
+    headers = {"Origin": ORIGIN, "Content-Type": "application/json", "Accept": "*/*"}
+    async with house.browser() as browser:
+        answer: httpx.Response = await browser.post("/web/s/a/api/chat/tickets", content=b"{}", headers=headers)
+    assert answer.status_code == 401

@@ -1,0 +1,57 @@
+"""Frames: everything that happens is in one, drawn alone, drawn together, or counted."""
+
+import json
+from typing import Any
+
+from services.web.flow.frames import MOST_ALONE, MOST_MOVES, MOST_TOLD, Frames
+from services.web.flow.tales import Tales
+from tests.web.told import cancellation, records
+
+
+def frame_of(frames: Frames, told: list[dict[str, Any]]) -> dict[str, Any]:
+    """The frame in which all of it happens."""
+    read = records(told)
+    frames.add(read, Tales().add(read).values())
+    found: dict[str, Any] = json.loads(frames.take())
+    return found
+
+
+def test_a_single_cancellation_is_drawn_step_by_step() -> None:
+    """Each step by itself, with the event's id, so that one can follow the other; and where it goes."""
+    frame = frame_of(Frames(), cancellation())
+    assert [(move["stage"], move["service"], move["count"]) for move in frame["moves"]] == [
+        ("requested", "orders", 1),
+        ("written", "orders", 1),
+        ("sent", "orders", 1),
+        ("handled", "refunds", 1),
+        ("handled", "chat", 1),
+        ("handled", "cs", 1),
+    ]
+    assert frame["moves"][2]["to"] == ["refunds", "chat", "cs"]
+    assert len({move["id"] for move in frame["moves"][1:]}) == 1
+    assert [story["outcome"] for story in frame["stories"]] == ["cancelled"]
+
+
+def test_many_of_a_kind_are_drawn_as_one_and_counted() -> None:
+    """Fifty cancellations in a frame are as many moves as one has, each with its number; nothing goes uncounted."""
+    frames = Frames()
+    frame = frame_of(frames, [record for _ in range(50) for record in cancellation()])
+    assert [move["count"] for move in frame["moves"]] == [50] * 6
+    assert frame["totals"] == {"records": 350, "lost": 0, "together": 300, "undrawn": 0}
+    assert (len(frame["stories"]), frame["more_stories"]) == (MOST_TOLD, 50 - MOST_TOLD)
+
+
+def test_what_there_is_no_room_for_is_counted() -> None:
+    """However many kinds of things happen, a frame has a bounded number of moves and says what is missing."""
+    frames = Frames()
+    frame = frame_of(frames, [record for n in range(100) for record in cancellation(type=f"Kind{n}")[1:2]])
+    assert len(frame["moves"]) == MOST_MOVES
+    assert frame["totals"]["undrawn"] == 100 - MOST_MOVES
+    again = frame_of(frames, cancellation()[:1])
+    assert (again["frame"], len(again["moves"]), again["totals"]["records"]) == (2, 1, 101)
+
+
+def test_a_few_of_a_kind_are_drawn_each() -> None:
+    """Up to the limit every one is a dot of its own."""
+    frame = frame_of(Frames(), [record for _ in range(MOST_ALONE) for record in cancellation()[:1]])
+    assert [move["count"] for move in frame["moves"]] == [1] * MOST_ALONE

@@ -1,0 +1,158 @@
+"""What every page keeps to: headers, languages, and text that stays text."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from runtime.telemetry import JsonLines
+from tests.web.house import House
+
+EVIL = "<script>alert(1)</script>'\"&"
+ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"
+AT = "2026-11-25T22:10:00Z"
+
+
+def thread(**more: Any) -> dict[str, Any]:
+    """A conversation whose every text is a script."""
+    return {
+        "thread_id": ID, "order_id": ID, "buyer_id": ID, "seller_id": ID, "buyer_name": EVIL, "seller_name": EVIL,
+        "title": EVIL, "order_status": "processing", "unread": 1, "last_seq": 1, "active_at": AT, "online": True,
+        "pending_cancellation": None, "quick_replies": [{"code": "x", "id": EVIL, "en": EVIL}],
+        "last_message": message(), **more,
+    }  # fmt: skip
+
+
+def message(**more: Any) -> dict[str, Any]:
+    """A message that is a script."""
+    return {"seq": 1, "kind": "text", "sender_id": ID, "text": EVIL, "code": None, "data": None, "at": AT, **more}
+
+
+def order() -> dict[str, Any]:
+    """A cancelled order, with a script for a note and a title."""
+    return {
+        "order_id": ID, "buyer_id": ID, "seller_id": ID, "status": "cancelled", "total": 145_000,
+        "paid_amount": 145_000, "currency": "IDR",
+        "lines": [{"product_id": ID, "title": EVIL, "quantity": 1, "unit_price": 145_000}],
+        "payment_method": "dana", "placed_at": AT, "version": 3, "history": [{"status": "cancelled", "at": AT}],
+        "cancellation": {
+            "allowed": False, "code": "already_cancelled", "until": AT, "channel": "app", "reason": "other",
+            "note": EVIL, "at": AT,
+        },
+        "refund": None,
+    }  # fmt: skip
+
+
+async def test_script_in_names_messages_and_notes_is_text(house: House) -> None:
+    """Whatever people write is shown as they wrote it, and runs nowhere."""
+    said = house.services.say
+    said("GET /chat/threads", items=[thread()], next=None)
+    said(f"GET /chat/threads/{ID}", **thread())
+    said(f"GET /chat/threads/{ID}/messages", items=[message(), message(seq=2, kind="system", code="new")], next=None)
+    said(f"GET /orders/{ID}", **order())
+    said("GET /orders/cancel-reasons", items=[{"code": "other", "id": EVIL, "en": EVIL}])
+    said("GET /orders/clock", now=AT)
+    said("GET /accounts/me", name=EVIL, email=EVIL)
+    said("GET /refunds/wallet", credit_balance=0)
+    said("GET /orders", items=[order()], next=None)
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        for path in ("/chat", f"/chat/{ID}", f"/chat/{ID}/messages", f"/orders/{ID}", "/account", "/orders"):
+            page = await browser.get(f"/web/s/a{path}")
+            assert page.status_code == 200, page.text
+            assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
+            assert "<script>alert" not in page.text
+            assert EVIL not in page.text
+
+
+async def test_pages_bind_the_browser(house: House) -> None:
+    """Every answer forbids scripts and styles that are not files of ours, and frames of other sites."""
+    async with house.browser() as browser:
+        for path in ("/web/", "/web/s/a/sign-in", "/web/nowhere", "/web/s/x/", "/web/s/a/account"):
+            headers = (await browser.get(path)).headers
+            policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+            assert (policy["default-src"], policy["script-src"], policy["style-src"]) == ("'none'", "'self'", "'self'")
+            assert policy["frame-ancestors"] == ("'self'" if path.startswith("/web/s/") else "'none'")
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"] == "no-store"
+
+
+async def test_only_a_demonstration_frames_pages(house: House) -> None:
+    """Two roles side by side are for demonstrations; elsewhere no page may be put into a frame, not even by ours."""
+    async with House(house.keys, house.services, demonstration=False).browser() as browser:
+        headers = (await browser.get("/web/s/a/sign-in")).headers
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+
+
+async def test_no_page_has_inline_scripts_or_styles(house: House) -> None:
+    """What the policy would stop is not there in the first place."""
+    async with house.browser() as browser:
+        page = (await browser.get("/web/")).text
+    assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", page)
+
+
+@pytest.mark.parametrize(
+    ("cookie", "accepts", "language"),
+    [
+        ("", "", "id"),
+        ("", "en-GB,en;q=0.9,id;q=0.1", "en"),
+        ("", "id,en;q=0.9", "id"),
+        ("", "de-DE,de;q=0.9,en;q=0.5", "en"),
+        ("", "nonsense;q=x,en", "en"),
+        ("id", "en", "id"),
+        ("en", "id", "en"),
+        ("fr", "en", "en"),
+    ],
+)
+async def test_the_language_is_the_readers(house: House, cookie: str, accepts: str, language: str) -> None:
+    """It is the chosen one, or else what the browser likes best of the two, or else Indonesian; and `lang` says so."""
+    async with house.browser() as browser:
+        headers = {"Accept-Language": accepts, "Cookie": f"lang={cookie}" if cookie else ""}
+        page = (await browser.get("/web/", headers=headers)).text
+    assert f'<html lang="{language}"' in page
+    assert ("Empat cara" in page) == (language == "id")
+
+
+async def test_static_files_are_kept_until_they_change(house: House) -> None:
+    """Their address names what they hold, so a browser need not ask again."""
+    async with house.browser() as browser:
+        page = (await browser.get("/web/")).text
+        (path,) = set(re.findall(r'"(/web/static/[0-9a-f]{12}/app\.css)"', page))
+        answer = await browser.get(path)
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-type"].startswith("text/css")
+
+
+async def test_a_service_that_is_away_is_said_to_be(house: House) -> None:
+    """The page says that nothing is lost, and offers to try again; who asked for data gets problem details."""
+
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no", request=request)
+
+    house.services.answers["GET /orders/products"] = away
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        page = await browser.get("/web/s/a/")
+        data = await browser.get("/web/s/a/", headers={"Accept": "application/json"})
+    assert (page.status_code, data.status_code) == (503, 503)
+    assert "Tidak ada yang hilang" in page.text
+    assert data.json()["code"] == "service_away"
+
+
+async def test_what_nobody_foresaw_is_a_page_too(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """With the headers of a page and the number of its story, under which the log has what went wrong."""
+    caplog.handler.setFormatter(JsonLines("web"))
+    house.services.say("GET /orders/products", items=[{"title": "without a price"}], next=None)
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        page = await browser.get("/web/s/a/")
+    assert page.status_code == 500
+    assert "Ini kesalahan kami" in page.text
+    assert page.headers["content-security-policy"]
+    told = [json.loads(line) for line in caplog.text.splitlines() if '"level": "error"' in line]
+    assert [(line["message"], line["correlation_id"]) for line in told] == [
+        ("a request failed", page.headers["x-correlation-id"])
+    ]

@@ -1,0 +1,161 @@
+"""What the services tell is heard, shown to every browser, counted when it is lost, and kept."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+import services.web.main
+from runtime.database import Database
+from runtime.redis import connect
+from runtime.story import new_id
+from services.web.flow import store
+from services.web.flow.audience import MOST_BROWSERS, MOST_WAITING, Audience, TooManyBrowsers
+from services.web.flow.reader import Reader
+from tests.conftest import Databases
+from tests.web.told import cancellation, tell
+
+MIGRATIONS = Path(services.web.main.__file__).parent / "migrations"
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[Redis]:
+    """A Redis of its own."""
+    client = connect(f"memory://{new_id().hex}")
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def database(embedded_databases: Databases) -> AsyncIterator[Database]:
+    """An empty database of `web`."""
+    database = Database(await embedded_databases.fresh("web", MIGRATIONS))
+    await database.connect()
+    yield database
+    await database.close()
+
+
+async def test_what_is_told_becomes_frames_and_stories(redis: Redis, database: Database) -> None:
+    """All records of an entry are heard, and belong to the story that they name."""
+    reader = Reader(redis, database)
+    await tell(redis, cancellation("one"))
+    assert await reader.hear_some() == 7
+    assert json.loads(reader.frames.take())["totals"]["records"] == 7
+    tale = await reader.find("one")
+    assert tale is not None
+    assert tale.outcome == "cancelled"
+    assert await reader.hear_some() == 0
+
+
+async def test_what_was_lost_is_counted(redis: Redis, database: Database) -> None:
+    """A teller's numbers show what it dropped, and what the stream forgot before it was read."""
+    reader = Reader(redis, database)
+    await tell(redis, cancellation(), passed=1_000)
+    await tell(redis, cancellation(), passed=1_007)
+    await tell(redis, cancellation(), passed=1_020)
+    await tell(redis, cancellation(), passed=3, teller="refunds 1")
+    await reader.hear_some()
+    assert (reader.frames.records, reader.frames.lost) == (28, 6)
+
+
+async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, database: Database) -> None:
+    """Of a service that started after the page was there, everything should have been heard."""
+    reader = Reader(redis, database)
+    await asyncio.sleep(0.002)
+    await tell(redis, cancellation(), passed=3, teller=f"refunds {new_id().hex}")
+    await reader.hear_some()
+    assert reader.frames.lost == 3
+
+
+@pytest.mark.parametrize(
+    "records",
+    ["nonsense", "{}", "[[]]", '[{"stage": "sung"}]', '[{"stage": "sent", "at": 1e999, "service": "x"}]', "[" * 9_999],
+    ids=["text", "object", "list", "stage", "time", "deep"],
+)
+async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Database, records: str) -> None:
+    """Whoever has taken over a service cannot stop the page with what it tells."""
+    reader = Reader(redis, database)
+    await redis.xadd("flow", {"teller": "orders 1", "passed": 0, "records": records})
+    await tell(redis, cancellation(), teller="chat 1")
+    assert await reader.hear_some() == 7
+    assert reader.frames.lost == 1
+
+
+async def test_stories_survive_a_restart(redis: Redis, database: Database) -> None:
+    """What was kept is there again, also when the stream is gone; what is heard again is not told twice."""
+    before = Reader(redis, database)
+    await tell(redis, cancellation("one"))
+    await tell(redis, cancellation("two", at=2_000.0))
+    await before.hear_some()
+    await before.keep_some()
+    after = Reader(redis, database)
+    await after.load()
+    assert [tale.story for tale in after.tales.latest(10)] == ["two", "one"]
+    await after.hear_some()
+    assert [len(tale.records) for tale in after.tales.latest(10)] == [7, 7]
+    await redis.flushall()
+    third = Reader(redis, database)
+    await third.load()
+    assert [tale.summary() for tale in third.tales.latest(2)] == [tale.summary() for tale in before.tales.latest(2)]
+
+
+async def test_a_story_that_goes_on_after_it_was_forgotten_keeps_its_beginning(
+    redis: Redis, database: Database
+) -> None:
+    """What the database has of it and what is heard now become one again."""
+    told = cancellation("one")
+    first, second = Reader(redis, database), Reader(connect(f"memory://{new_id().hex}"), database)
+    await tell(redis, told[:4])
+    await first.hear_some()
+    await first.keep_some()
+    await tell(second._redis, told[4:])
+    await second.hear_some()
+    await second.keep_some()
+    async with database.connection() as connection:
+        (kept,) = await store.load(connection, ["one"])
+    assert len(kept.records) == 7
+    await second._redis.aclose()
+
+
+async def test_a_bounded_number_of_stories_is_kept(redis: Redis, database: Database) -> None:
+    """Of more than that the oldest are deleted."""
+    reader = Reader(redis, database)
+    for number in range(store.KEPT + 30):
+        await tell(redis, cancellation(str(number), at=1_000.0 + number), teller=str(number))
+        if number % 50 == 0:
+            await reader.hear_some()
+            await reader.keep_some()
+    await reader.hear_some()
+    await reader.keep_some()
+    async with database.connection() as connection:
+        kept = [tale.story for tale in await store.load(connection)]
+    assert kept == [str(number) for number in range(30, store.KEPT + 30)]
+
+
+async def test_a_slow_browser_misses_frames_and_holds_nobody_up() -> None:
+    """The latest frames wait for it, and no more than that; their numbers show what it missed."""
+    audience = Audience()
+    frames = audience.look_on()
+    first = asyncio.ensure_future(anext(frames))
+    await asyncio.sleep(0)
+    for number in range(100):
+        audience.show(str(number))
+    waiting = [await first] + [await anext(frames) for _ in range(MOST_WAITING - 1)]
+    assert waiting[-1] == "99"
+    assert len(waiting) == MOST_WAITING
+    await frames.aclose()  # type: ignore[attr-defined]
+    assert len(audience) == 0
+
+
+async def test_only_so_many_browsers_can_look_on() -> None:
+    """One more is told to come back."""
+    audience = Audience()
+    asked = [asyncio.ensure_future(anext(audience.look_on())) for _ in range(MOST_BROWSERS)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyBrowsers):
+        audience.check_room()
+    audience.show("frame")
+    assert await asyncio.gather(*asked) == ["frame"] * MOST_BROWSERS

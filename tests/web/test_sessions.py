@@ -1,0 +1,146 @@
+"""Who sits where: cookies, seats, and going on with a session."""
+
+import asyncio
+from http.cookies import SimpleCookie
+from secrets import token_hex
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from tests.web.house import ORIGIN, House, form_token
+
+
+def crumbs(answer: httpx.Response) -> SimpleCookie:
+    """The cookies that an answer sets."""
+    jar: SimpleCookie = SimpleCookie()
+    for header in answer.headers.get_list("set-cookie"):
+        jar.load(header)
+    return jar
+
+
+async def test_tokens_are_out_of_reach_of_scripts_and_other_sites(house: House) -> None:
+    """The cookies with tokens are HttpOnly, SameSite, and sent below the path of their seat alone."""
+    async with house.browser() as browser:
+        answer = await house.sign_in(browser)
+    cookies = crumbs(answer)
+    assert set(cookies) == {"access", "refresh"}
+    for crumb in cookies.values():
+        assert (crumb["httponly"], crumb["samesite"], crumb["path"]) == (True, "Lax", "/web/s/a")
+        assert not crumb["domain"]
+    assert cookies["access"].value not in answer.text
+
+
+async def test_cookies_are_for_encrypted_connections_where_there_are_any(house: House) -> None:
+    """Over HTTPS every cookie is Secure."""
+    house.services.say("POST /accounts/token", **house.token_answer())
+    async with house.browser() as browser:
+        browser.base_url = httpx.URL("https://batalkan")
+        form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678"}
+        answer = await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": "https://batalkan"})
+    assert all(crumb["secure"] for crumb in crumbs(answer).values())
+
+
+async def test_seats_do_not_know_of_each_other(house: House) -> None:
+    """Whoever signs in at one seat is not signed in at another."""
+    async with house.browser() as browser:
+        await house.sign_in(browser, "seller", seat="b")
+        answer = await browser.get("/web/s/a/account")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/web/s/a/sign-in?back=")
+
+
+@pytest.mark.parametrize(
+    ("said", "headers", "client"),
+    [
+        ("app", {}, "app"),
+        ("web", {"Sec-CH-UA-Mobile": "?1"}, "web"),
+        ("", {"Sec-CH-UA-Mobile": "?1"}, "app"),
+        ("", {"User-Agent": "Mozilla/5.0 (iPhone)"}, "app"),
+        ("", {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"}, "web"),
+        ("cs", {}, "web"),
+    ],
+)
+async def test_the_channel_is_that_of_the_screen(house: House, said: str, headers: dict[str, str], client: str) -> None:
+    """A phone signs in as the app, everything else as the website; the page knows best, then the browser's word."""
+    house.services.say("POST /accounts/token", **house.token_answer())
+    async with house.browser() as browser:
+        form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678", "client": said}
+        await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": ORIGIN, **headers})
+    (asked,) = house.services.asked
+    assert parse_qs(asked.content.decode())["client_id"] == [client]
+
+
+async def test_ready_accounts_are_for_demonstrations(house: House) -> None:
+    """Outside of demonstration mode nobody gets in with one click."""
+    real = House(house.keys, house.services, demonstration=False)
+    async with real.browser() as browser:
+        form = {"form": await form_token(browser)}
+        answer = await browser.post("/web/s/a/enter/buyer", data=form, headers={"Origin": ORIGIN})
+        assert "enter/buyer" not in (await browser.get("/web/s/a/sign-in")).text
+    assert answer.status_code == 404
+    assert house.services.asked == []
+
+
+def with_refresh_once(house: House) -> None:
+    """Has accounts renew each token once, and end the session when one comes again."""
+    used: list[str] = []
+
+    def renew(request: httpx.Request) -> httpx.Response:
+        token = parse_qs(request.content.decode())["refresh_token"][0]
+        if token in used:
+            return httpx.Response(400, json={"code": "invalid_grant", "detail": "reuse"})
+        used.append(token)
+        return httpx.Response(200, json=house.token_answer(refresh=f"s.{len(used)}"))
+
+    house.services.answers["POST /accounts/token"] = renew
+    house.services.say("GET /accounts/me", name="Siti", email="a@example.com")
+    house.services.say("GET /refunds/wallet", credit_balance=0)
+    house.services.say("GET /orders", items=[])
+
+
+async def test_requests_at_once_renew_a_session_once(house: House) -> None:
+    """Requests that come together with a token that has run out are all answered, and accounts is asked once, also
+    when they reach two replicas."""
+    with_refresh_once(house)
+    house.services.slow = 0.05
+    shared = House(house.keys, house.services, redis_url=f"memory://web-{token_hex(4)}")
+    cookies = {"Cookie": "refresh=app.s.first"}
+    async with shared.browser() as one, shared.browser() as other:
+        calls = [browser.get("/web/s/a/account", headers=cookies) for browser in (one, other) for _ in range(5)]
+        answers = await asyncio.gather(*calls)
+        late = await other.get("/web/s/a/account", headers=cookies)
+    assert [answer.status_code for answer in (*answers, late)] == [200] * 11
+    assert [asked.url.path for asked in house.services.asked].count("/accounts/token") == 1
+    assert {crumbs(answer)["refresh"].value for answer in answers} == {"app.s.1"}
+
+
+async def test_a_session_that_is_over_asks_to_sign_in(house: House) -> None:
+    """A refresh token that accounts does not take any more is forgotten, and what was wanted comes after signing in."""
+    house.services.say("POST /accounts/token", 400, code="invalid_grant", detail="over")
+    async with house.browser() as browser:
+        answer = await browser.get("/web/s/a/orders?status=packed", headers={"Cookie": "refresh=app.s.old"})
+    assert answer.headers["location"] == "/web/s/a/sign-in?back=%2Fweb%2Fs%2Fa%2Forders%3Fstatus%3Dpacked"
+    assert crumbs(answer)["refresh"]["max-age"] == "0"
+
+
+async def test_nobody_is_signed_out_because_accounts_is_away(house: House) -> None:
+    """While accounts does not answer the page says so, and the cookies stay for when it is back."""
+    house.services.say("POST /accounts/token", 503, code="sessions_unavailable", detail="away")
+    async with house.browser() as browser:
+        answer = await browser.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.old"})
+        assert answer.status_code == 503
+        assert "refresh" not in crumbs(answer)
+        with_refresh_once(house)
+        assert (await browser.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.old"})).status_code == 200
+
+
+async def test_signing_out_ends_the_session(house: House) -> None:
+    """The cookies go, and accounts is told to end the session."""
+    house.services.say("POST /accounts/logout")
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        form = {"form": await form_token(browser)}
+        answer = await browser.post("/web/s/a/sign-out", data=form, headers={"Origin": ORIGIN})
+    assert house.services.asked[-1].url.path == "/accounts/logout"
+    assert {crumbs(answer)[name]["max-age"] for name in ("access", "refresh")} == {"0"}

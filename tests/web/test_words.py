@@ -1,0 +1,119 @@
+"""The words: complete in both languages, and all of them used and known."""
+
+import re
+from itertools import chain
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import services.web
+from contracts.cs import Outcome
+from contracts.orders import RejectionCode
+from contracts.words import Channel, Destination, PaymentMethod, Role
+from services.cs.domain import State
+from services.orders.domain import Status
+from services.web.formats import moment, rupiah, span
+from services.web.speech import said
+from services.web.words import TABLES, WORDS, knows, some
+
+HERE = Path(services.web.__file__).parent
+USED = re.compile(r"""\bt\(\s*['"]([\w.]+)['"]\s*[,)]""")
+BUILT = re.compile(r"""\bt\(\s*['"]([\w.]+\.)['"]\s*~""")
+
+
+def texts() -> list[str]:
+    """The templates and the modules of the pages."""
+    return [path.read_text() for path in chain(HERE.rglob("*.html"), HERE.glob("pages/*.py"))]
+
+
+def fields(words: str) -> set[str]:
+    """The facts that words have a place for."""
+    return {name for _, name, _, _ in Formatter().parse(words) if name}
+
+
+def test_no_key_has_two_meanings() -> None:
+    """Each key stands in one table."""
+    assert sum(len(table) for table in TABLES) == len(WORDS)
+
+
+def test_both_languages_say_the_same() -> None:
+    """There are words in both languages, and they have places for the same facts."""
+    for key, (indonesian, english) in WORDS.items():
+        assert indonesian.strip(), key
+        assert english.strip(), key
+        assert fields(indonesian) == fields(english), key
+
+
+def test_pages_use_words_that_there_are() -> None:
+    """Every key that a page names is known, and so is something under every beginning of a key."""
+    used = {key for text in texts() for key in USED.findall(text)}
+    assert used - WORDS.keys() == set()
+    for beginning in {key for text in texts() for key in BUILT.findall(text)}:
+        assert any(key.startswith(beginning) for key in WORDS), beginning
+
+
+def test_notices_are_known() -> None:
+    """What a page says after something was done has words."""
+    named = {key for text in texts() for key in re.findall(r'"(notice\.\w+)"', text)}
+    assert named - WORDS.keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "members"),
+    [
+        ("status", Status), ("order.step", Status), ("payment", PaymentMethod), ("destination", Destination),
+        ("by", Channel), ("why", RejectionCode), ("outcome", Outcome), ("role", Role), ("case.state", State),
+    ],
+)  # fmt: skip
+def test_everything_that_services_name_has_words(prefix: str, members: type) -> None:
+    """A status, a channel, an outcome that is added needs words here, too."""
+    assert all(knows(f"{prefix}.{member.value}") for member in members)  # type: ignore[attr-defined]
+
+
+def test_the_articles_terms_are_the_articles() -> None:
+    """The words of the how-to stand as it has them."""
+    terms = {"Sedang diproses", "Dikemas", "Sedang dikirim", "Terkirim", "Dibatalkan", "Batalkan pesanan"}
+    terms |= {"Chat Seller", "Bantuan", "Live Chat", "Lazada Kredit"}
+    assert terms <= {indonesian for indonesian, _ in WORDS.values()}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "indonesian", "english"),
+    [
+        (83_520, "23 jam 12 menit", "23 hours 12 minutes"),
+        (86_400, "1 hari", "1 day"),
+        (90_061, "1 hari 1 jam", "1 day 1 hour"),
+        (3_600, "1 jam", "1 hour"),
+        (61, "1 menit", "1 minute"),
+        (59, "59 detik", "59 seconds"),
+        (0, "0 detik", "0 seconds"),
+        (-5, "0 detik", "0 seconds"),
+    ],
+)
+def test_a_span_is_its_two_largest_units(seconds: int, indonesian: str, english: str) -> None:
+    """Rounded down, so that nobody is promised more time than there is."""
+    assert (span(seconds, "id"), span(seconds, "en")) == (indonesian, english)
+
+
+def test_amounts_and_times_are_written_as_people_here_do() -> None:
+    """Rupiah with points; times in Western Indonesian Time, the date in words."""
+    assert rupiah(145_000) == "Rp145.000"
+    assert moment("2026-11-25T22:10:00Z", "id") == "26 November 2026 pukul 05.10 WIB"
+    assert moment("2026-11-25T22:10:00Z", "en") == "26 November 2026, 05:10 WIB"
+
+
+def test_the_system_speaks_the_readers_language() -> None:
+    """What the system said is worded from its code and facts; what is not known keeps the service's own text."""
+    issued = {"code": "refund_issued", "data": {"amount": 145_000, "destination": "dana"}, "text": "Dana …"}
+    assert said("en", issued, "chat") == "Rp145.000 came back in full, to DANA."
+    silent = {"code": "order_cancelled", "data": {"channel": "cs", "fault": "seller"}, "text": "…"}
+    assert said("id", silent, "chat").startswith("Pesanan dibatalkan otomatis")
+    assert said("en", {"code": "new", "data": None, "text": "Halo"}, "cs") == "Halo"
+    assert said("en", {"code": "refund_issued", "data": {}, "text": "Halo"}, "cs") == "Halo"
+
+
+def test_scripts_put_the_facts_in_themselves() -> None:
+    """What a page hands to its scripts keeps the places for facts."""
+    assert some("en", "flow")["clock.hours"] == "{count} hours"
+    assert all(some(language, key.partition(".")[0]) for language in ("id", "en") for key in WORDS if "." in key)
