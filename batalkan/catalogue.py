@@ -1,12 +1,13 @@
 """The catalogue of events, written from the contracts."""
 
 import inspect
+import json
 from pathlib import Path
 
-from contracts import EVENTS
+from contracts import EVENTS, asyncapi
 from runtime.events import Event
 
-PATH = Path(__file__).parent.parent / "docs" / "events.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 _BEGINNING = """\
 # The events
@@ -20,9 +21,17 @@ extensions `correlationid` (one for the whole story of a cancellation), `causati
 before), `sequence` (1, 2, 3, … for each subject at each publisher) and `traceparent`. Amounts are whole rupiah.
 Consumers ignore fields that they do not know; a change that they could not ignore gets a new version.
 
+The same for tools, as AsyncAPI 3: [asyncapi.json](asyncapi.json).
+
 | event | published by | heard by |
 | --- | --- | --- |
 """
+
+
+def written() -> dict[Path, str]:
+    """The files, and what has to be in them."""
+    document = json.dumps(asyncapi.document(), indent=1, ensure_ascii=False) + "\n"
+    return {DOCS / "events.md": catalogue(), DOCS / "asyncapi.json": document}
 
 
 def catalogue() -> str:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from batalkan import faults
 from runtime.settings import Environment
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ parked = typer.Typer(no_args_is_help=True, help="Messages that were set aside be
 app.add_typer(agents, name="agent")
 app.add_typer(clocks, name="clock")
 app.add_typer(parked, name="parked")
+app.add_typer(faults.app, name="faults")
 
 console = Console(highlight=False)
 T = TypeVar("T")
@@ -226,23 +228,31 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
 def check(
     data: Folder = DATA,
     dana: Annotated[str, typer.Option(help="The DANA simulator's origin, to hold its journal against the books.")] = "",
+    accepted: Annotated[
+        Path | None, typer.Option(help="A client's log: JSON lines of order_id and cancellation_id, all accepted.")
+    ] = None,
+    at_rest: Annotated[bool, typer.Option("--at-rest", help="What is on its way is wrong, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look whether every rupiah is right: ledger, orders, refunds, DANA's journal. Exit code 1 if one is not."""
-    from batalkan.operate import check_money
+    """Hold the stores of all services, DANA's journal and a client's log against each other. Exit code 1 if one thing
+    is wrong: money, stock, an order's history, an event's effect, a deadline, a conversation."""
+    from batalkan.operate import check_all
 
-    books = _run(check_money(_urls(data), dana))
+    books = _run(check_all(_urls(data), dana, accepted))
+    broken = [*books.broken, *(books.pending if at_rest else ())]
     if as_json:
-        console.print_json(json.dumps(asdict(books)))
+        console.print_json(json.dumps({**asdict(books), "ledger_sum": books.ledger_sum, "ok": not broken}))
     else:
+        for sentence in books.pending:
+            console.print(f"on its way: {sentence}", markup=False, soft_wrap=True)
         for sentence in books.broken:
             console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
         console.print(
             f"the ledger sums to {books.ledger_sum}; {books.cancelled_paid_orders} cancelled, paid orders; "
-            f"{books.refunds} refunds, {books.open_refunds} of them on their way",
+            f"{books.refunds} refunds, {books.open_refunds} of them on their way; {books.parked} messages set aside",
             soft_wrap=True,
         )
-    raise typer.Exit(1 if books.broken or books.ledger_sum else 0)
+    raise typer.Exit(1 if broken else 0)
 
 
 @app.command()
@@ -265,14 +275,14 @@ def doctor(data: Folder = DATA, as_json: Json = False) -> None:
 
 @app.command()
 def docs(check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False) -> None:
-    """Write docs/events.md, the catalogue of events, from the contracts."""
-    from batalkan.catalogue import PATH, catalogue
+    """Write docs/events.md and docs/asyncapi.json, the catalogue of events, from the contracts."""
+    from batalkan.catalogue import written
 
-    text = catalogue()
-    if not check:
-        PATH.write_text(text)
-    elif not PATH.exists() or PATH.read_text() != text:
-        sys.exit(f"batalkan: {PATH} is not what the contracts say; run: batalkan docs")
+    for path, text in written().items():
+        if not check:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            sys.exit(f"batalkan: {path} is not what the contracts say; run: batalkan docs")
 
 
 def _env() -> Environment:
@@ -291,13 +301,13 @@ def _urls(data: Path) -> Mapping[str, str]:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a short piece of work; what is in the way becomes one line and exit code 1."""
-    from batalkan.operate import NothingRunning
+    from batalkan.operate import NothingRunning, UnreadableLog
     from runtime.clock import ClockFixed
     from runtime.problems import Problem
 
     try:
         return asyncio.run(work)
-    except (NothingRunning, ClockFixed, Problem) as error:
+    except (NothingRunning, UnreadableLog, ClockFixed, Problem) as error:
         sys.exit(f"batalkan: {error}")
 
 

@@ -15,23 +15,23 @@ async def run(guide: Guide) -> Books:
     seller = await guide.join("seller", "web")
     product = await guide.call("POST", "/orders/products", seller, 201, title="Kopi Gayo 1 kg", price=145_000, stock=99)
     guide.console.print(f"A seller offers {product['title']} for {rupiah(product['price'])}.\n")
-    await in_the_app(guide, product)
-    await on_the_website(guide, product, seller)
-    await guided_in_the_chat(guide, product, seller)
-    await cancelled_by_the_seller(guide, product, seller)
+    buyer, dana_buyer = await guide.join("buyer", "app"), await guide.join("buyer", "web")
+    await in_the_app(guide, product, buyer)
+    await on_the_website(guide, product, dana_buyer, seller)
+    await guided_in_the_chat(guide, product, buyer, seller)
+    await cancelled_by_the_seller(guide, product, buyer, seller)
     agent = await on_duty(guide)
-    await silent_seller(guide, product, agent)
-    await seller_answers_in_time(guide, product, seller, agent)
+    await silent_seller(guide, product, buyer, agent)
+    await seller_answers_in_time(guide, product, buyer, seller, agent)
     await guide.call("PUT", "/cs/duty", agent, 200, on=False)
-    await too_late(guide, product)
-    await already_shipped(guide, product, seller)
-    await dana_times_out(guide, product)
+    await too_late(guide, product, buyer)
+    await already_shipped(guide, product, buyer, seller)
+    await dana_times_out(guide, product, dana_buyer)
     return await settle(guide)
 
 
-async def in_the_app(guide: Guide, product: dict[str, Any]) -> None:
+async def in_the_app(guide: Guide, product: dict[str, Any], buyer: Person) -> None:
     guide.step("Way 1, the app: pay, cancel with a reason, and again")
-    buyer = await guide.join("buyer", "app")
     order = await guide.ordered(buyer, product, 2)
     gone = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="changed_mind")
     guide.say(f"cancelled through the {gone['cancellation']['channel']}; {rupiah(gone['paid_amount'])} were paid")
@@ -45,9 +45,8 @@ async def in_the_app(guide: Guide, product: dict[str, Any]) -> None:
     await guide.show_events(order)
 
 
-async def on_the_website(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+async def on_the_website(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     guide.step("Way 2, the website: packed already, no reason given, DANA linked")
-    buyer = await guide.join("buyer", "web")
     await guide.link_dana(buyer)
     order = await guide.ordered(buyer, product, 1)
     await guide.call("POST", f"/orders/{order}/pack", seller, 200)
@@ -57,18 +56,16 @@ async def on_the_website(guide: Guide, product: dict[str, Any], seller: Person) 
     await guide.show_events(order)
 
 
-async def too_late(guide: Guide, product: dict[str, Any]) -> None:
+async def too_late(guide: Guide, product: dict[str, Any], buyer: Person) -> None:
     guide.step("Refused: the order is more than 1 × 24 hours old")
-    buyer = await guide.join("buyer", "app")
     order = await guide.ordered(buyer, product, 1)
     await guide.advance(timedelta(hours=24, seconds=1))
     await guide.refused(buyer, order, "window_closed")
     await guide.show_events(order, "OrderCancelRejected")
 
 
-async def already_shipped(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+async def already_shipped(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     guide.step("Refused: the order has shipped")
-    buyer = await guide.join("buyer", "web")
     order = await guide.ordered(buyer, product, 1)
     for move in ("pack", "ship"):
         await guide.call("POST", f"/orders/{order}/{move}", seller, 200)
@@ -76,10 +73,8 @@ async def already_shipped(guide: Guide, product: dict[str, Any], seller: Person)
     await guide.show_events(order, "OrderCancelRejected")
 
 
-async def dana_times_out(guide: Guide, product: dict[str, Any]) -> None:
+async def dana_times_out(guide: Guide, product: dict[str, Any], buyer: Person) -> None:
     guide.step("DANA pays and then does not answer: it is asked, and pays once")
-    buyer = await guide.join("buyer", "app")
-    await guide.link_dana(buyer)
     order = await guide.ordered(buyer, product, 3)
     fault = {"mode": "timeout_after", "times": 1, "seconds": 30}
     (await guide.dana.put("faults", json=fault)).raise_for_status()
@@ -99,10 +94,9 @@ async def dana_times_out(guide: Guide, product: dict[str, Any]) -> None:
     await guide.show_events(order)
 
 
-async def guided_in_the_chat(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+async def guided_in_the_chat(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     """A: the seller answers with directions, and the buyer cancels."""
     guide.step("Way 3, chat: the seller shows the way, the buyer cancels")
-    buyer = await guide.join("buyer", "app")
     order = await guide.ordered(buyer, product, 1)
     thread = await _thread(guide, buyer, order)
     await _write(guide, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf, saya salah pilih. Bisa dibatalkan?")
@@ -114,10 +108,9 @@ async def guided_in_the_chat(guide: Guide, product: dict[str, Any], seller: Pers
     await guide.show_events(order)
 
 
-async def cancelled_by_the_seller(guide: Guide, product: dict[str, Any], seller: Person) -> None:
+async def cancelled_by_the_seller(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     """A: the seller may cancel it itself, and pays for it with its score."""
     guide.step("Way 3, chat: the seller cancels, and the score falls")
-    buyer = await guide.join("buyer", "web")
     order = await guide.ordered(buyer, product, 1)
     before = await guide.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
     thread = await _thread(guide, buyer, order)
@@ -140,10 +133,9 @@ async def on_duty(guide: Guide) -> Person:
     return agent
 
 
-async def silent_seller(guide: Guide, product: dict[str, Any], agent: Person) -> None:
+async def silent_seller(guide: Guide, product: dict[str, Any], buyer: Person, agent: Person) -> None:
     """A: within 24 hours the seller has neither processed the order nor answered, so it is cancelled automatically."""
     guide.step("Way 4, customer service: the seller is silent for 24 hours")
-    buyer = await guide.join("buyer", "app")
     order = await guide.ordered(buyer, product, 2)
     case = await _contacted(guide, buyer, agent, order)
     await guide.advance(timedelta(hours=24))
@@ -158,10 +150,11 @@ async def silent_seller(guide: Guide, product: dict[str, Any], agent: Person) ->
     await guide.show_events(order)
 
 
-async def seller_answers_in_time(guide: Guide, product: dict[str, Any], seller: Person, agent: Person) -> None:
+async def seller_answers_in_time(
+    guide: Guide, product: dict[str, Any], buyer: Person, seller: Person, agent: Person
+) -> None:
     """A: the seller answers in time, so nothing is cancelled."""
     guide.step("Way 4, customer service: the seller answers in the 23rd hour")
-    buyer = await guide.join("buyer", "web")
     order = await guide.ordered(buyer, product, 1)
     case = await _contacted(guide, buyer, agent, order)
     await guide.advance(timedelta(hours=23))

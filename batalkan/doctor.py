@@ -54,7 +54,7 @@ class Diagnosis:
 
 def diagnose(folder: Path = Path(".batalkan")) -> Diagnosis:
     """Look around; `folder` is where the data would go. Takes about a second, most of it waiting for Docker."""
-    return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *_docker(), _chromium(), *_ports()])
+    return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *_docker(), *_for_tests(), *_ports()])
 
 
 def _python() -> Finding:
@@ -97,10 +97,14 @@ def _docker() -> list[Finding]:
     ]
 
 
-def _chromium() -> Finding:
-    programs = ("chromium", "chromium-browser", "google-chrome")
-    said = next((said for program in programs if (said := _say(program, "--version"))), None)
-    return Finding("Chromium", said is not None, _number(said) if said else "not installed; optional", ())
+def _for_tests() -> list[Finding]:
+    chromium, faketime = find("chromium"), find("faketime")
+    said = _say(chromium, "--version") if chromium else None
+    lacks = f"apt-get install {PACKAGES['chromium']}", f"apt-get install {PACKAGES['faketime']}"
+    return [
+        Finding("Chromium", said is not None, _number(said) if said else lacks[0], (TEST,)),
+        Finding("libfaketime", faketime is not None, str(faketime) if faketime else lacks[1], (TEST,)),
+    ]
 
 
 def _ports() -> list[Finding]:

@@ -1,15 +1,35 @@
-"""One origin in front of services in processes of their own, where no nginx is: for `batalkan up --servers local`."""
+"""One origin in front of services in processes of their own, where no nginx is: for `batalkan up --servers local`.
+
+Bodies go through as they come, in both directions, and so do WebSockets: nothing is collected here.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import httpx
-from fastapi.responses import Response
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from batalkan.local import Turns
 from runtime.http import problem_response
-from runtime.problems import Problem
+from runtime.problems import NotFound, Problem
 
-HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length"}
+HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
+PATIENCE = 30.0
+"""Seconds within which a service must begin to answer; how long it then goes on is its own affair."""
+IDLE = 2.0
+"""Seconds for which an unused connection to a service is kept: less than the services keep it."""
+BAD_GATEWAY = 1014
+"""Close code: the service is gone without a word."""
+UNSENDABLE = {1005, 1006, 1015}
+"""Close codes that stand for a missing one."""
 
 
 class ServiceAway(Problem):
@@ -19,25 +39,162 @@ class ServiceAway(Problem):
 
 
 class Gateway:
-    """Passes each request on through `transport`, which knows the services by the path's first segment."""
+    """Passes each request, and each WebSocket, on to the service that the first segment of its path names."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._http = httpx.AsyncClient(transport=transport, base_url="http://services", timeout=30)
+    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
+        """`origins`: `http://host:port` of each replica of each service."""
+        # The bare transport: a client would keep one person's cookies, and send them along with another's requests.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=IDLE)
+        self._http = httpx.AsyncHTTPTransport(limits=limits)
+        self._services = Turns(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP | FORWARDED]
-        if request.client:
-            headers.append(("X-Forwarded-For", request.client.host))
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        try:
-            passed = await self._http.request(request.method, path, headers=headers, content=await request.body())
-        except httpx.HTTPError as error:
-            await problem_response(ServiceAway(f"{path}: {type(error).__name__}"))(scope, receive, send)
+        if scope["path"] == "/" and scope["type"] == "http":
+            await RedirectResponse("/web/", 302)(scope, receive, send)
             return
-        answer = Response(passed.content, passed.status_code)
-        answer.raw_headers[:] = [
-            (name.lower(), value) for name, value in passed.headers.raw if name.lower().decode() not in HOP_BY_HOP
-        ]
-        answer.raw_headers.append((b"content-length", str(len(passed.content)).encode()))
+        origins = self._services.origins(scope["path"])
+        if not origins:
+            nothing = NotFound(f"There is no service here; there are {', '.join(self._services.names)}.")
+            await _refuse(nothing, scope, receive, send)
+            return
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        there = [origin.copy_with(raw_path=scope["raw_path"] + query) for origin in origins]
+        try:
+            if scope["type"] == "websocket":
+                await self._pass_socket(there, scope, receive, send)
+            else:
+                await self._pass_request(there, scope, receive, send)
+        except ServiceAway as away:
+            await _refuse(away, scope, receive, send)
+
+    async def close(self) -> None:
+        """Closes the connections to the services."""
+        await self._http.aclose()
+
+    async def _pass_request(self, there: Sequence[httpx.URL], scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answer = await self._ask(there, request)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise ServiceAway(f"{scope['path']}: {type(error).__name__}") from error
+        except ClientDisconnect:
+            return  # before its body was whole
+        try:
+            await _pass_answer(answer, receive, send)
+        finally:
+            await answer.aclose()
+
+    async def _ask(self, there: Sequence[httpx.URL], request: Request) -> httpx.Response:
+        """The answer of the first replica that takes a connection: nothing was sent to those before."""
+        has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
+        body = request.stream() if has_body else None
+        *others, last = [httpx.Request(request.method, url, headers=_passed_on(request), content=body) for url in there]
+        for passed in others:
+            with suppress(httpx.ConnectError):
+                return await self._http.handle_async_request(passed)
+        return await self._http.handle_async_request(last)
+
+    async def _pass_socket(self, origins: Sequence[httpx.URL], scope: Scope, receive: Receive, send: Send) -> None:
+        client = WebSocket(scope, receive, send)
+        there = origins[0]  # who is turned away comes again, and that is another one's turn
+        named = there.copy_with(scheme="ws", netloc=client.headers["host"].encode())
+        opening = connect(
+            str(named),
+            host=there.host,
+            port=there.port,
+            additional_headers=[one for one in _passed_on(client) if one[0] not in ("host", "content-length")],
+            user_agent_header=None,
+            subprotocols=scope["subprotocols"] or None,
+            compression=None,
+            proxy=None,
+            max_size=None,
+        )
+        try:
+            service = await opening
+        except InvalidStatus as refused:
+            answer = refused.response
+            headers = {name: value for name, value in answer.headers.raw_items() if name.lower() not in HOP_BY_HOP}
+            await client.send_denial_response(Response(bytes(answer.body or b""), answer.status_code, headers))
+            return
+        except (OSError, InvalidHandshake) as error:  # a TimeoutError is an OSError, too
+            raise ServiceAway(f"{scope['path']}: {type(error).__name__}") from error
+        async with service:
+            await client.accept(service.subprotocol)
+            await _either(_up(client, service), _down(service, client))
+
+
+async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = problem_response(problem)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(answer)
+    else:
         await answer(scope, receive, send)
+
+
+def _passed_on(request: Request | WebSocket) -> list[tuple[str, str]]:
+    """The headers that a service gets: the client's own, and where it is."""
+    dropped = HOP_BY_HOP | FORWARDED
+    headers = [
+        (name, value)
+        for name, value in request.headers.items()
+        if name not in dropped and not name.startswith("sec-websocket-")
+    ]
+    if request.client:
+        headers.append(("x-forwarded-for", request.client.host))
+    return headers
+
+
+async def _pass_answer(answer: httpx.Response, receive: Receive, send: Send) -> None:
+    """Sends each piece when it comes, until there are no more or the client has gone."""
+    headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower().decode() not in HOP_BY_HOP]
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+
+    async def pieces() -> None:
+        assert isinstance(answer.stream, httpx.AsyncByteStream)
+        with suppress(httpx.HTTPError):  # cut off: then ours is cut off, too, instead of looking whole
+            async for piece in answer.stream:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    await _either(pieces(), gone())
+
+
+async def _up(client: WebSocket, service: ClientConnection) -> None:
+    """What the client sends."""
+    while (message := await client.receive())["type"] != "websocket.disconnect":
+        said = message.get("text")
+        with suppress(ConnectionClosed):
+            await service.send(message["bytes"] if said is None else said)
+    code = message.get("code", 1005)
+    await service.close(1000 if code in UNSENDABLE else code, message.get("reason") or "")
+
+
+async def _down(service: ClientConnection, client: WebSocket) -> None:
+    """What the service sends."""
+    with suppress(WebSocketDisconnect):
+        try:
+            while True:
+                said = await service.recv()
+                await (client.send_text(said) if isinstance(said, str) else client.send_bytes(said))
+        except ConnectionClosed as closed:
+            heard = closed.rcvd
+            code = BAD_GATEWAY if heard is None else 1000 if heard.code in UNSENDABLE else heard.code
+            await client.close(code, heard.reason if heard else "")
+
+
+async def _either(*both: Coroutine[Any, Any, None]) -> None:
+    """Until one of them ends; the other is cancelled."""
+    tasks = [asyncio.create_task(one) for one in both]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -22,6 +22,7 @@ from batalkan.system import System, Where
 from batalkan.tap import Seen, Tap
 from runtime.embedded import DataFolderUnusable
 from runtime.serve import run_to_end
+from runtime.websockets import WEBSOCKETS
 
 STOPPING = 3
 """Seconds that requests under way may take when the process is told to stop."""
@@ -102,7 +103,9 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
         for name, url in running.database_urls.items():
             console.print(f"  export {name.upper()}_DATABASE_URL='{url}'", soft_wrap=True, highlight=False)
         console.print(f"  RabbitMQ {running.servers.rabbitmq.admin_url}", soft_wrap=True)
-        await server(Gateway(running.transport())).serve([listening])
+        gateway = Gateway(running.public)
+        await server(gateway).serve([listening])
+        await gateway.close()
 
 
 def server(app: ASGIApp) -> uvicorn.Server:
@@ -115,6 +118,7 @@ def server(app: ASGIApp) -> uvicorn.Server:
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=STOPPING,
+            **WEBSOCKETS,
         )
     )
 
@@ -127,7 +131,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
 
     async def walk(running: System) -> bool:
         async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
-            guides.append(Guide(http, running.dana, running.database_urls, console))
+            guides.append(Guide(http, running.dana, running.database_urls, console, running.hurry))
             books = await steps.run(guides[0])
         if then_serve:
             show_urls(console, origin, running)
@@ -150,7 +154,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
 
 def show_urls(console: Console, origin: str, running: System) -> None:
     """What can be called, and as whom."""
-    console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C")
+    console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
     for name in running.services:
         console.print(f"  {origin}/{name}/openapi.json  [dim]what {name} offers[/dim]", soft_wrap=True)
         console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)

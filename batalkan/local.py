@@ -3,10 +3,10 @@
 import asyncio
 import os
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -17,22 +17,51 @@ from batalkan.servers import LocalServers
 from batalkan.servers.place import PORTS, is_free
 from batalkan.thin import Thin
 
-SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
+SERVICES = ("accounts", "orders", "refunds", "chat", "cs", "web")
 DANA = "dana"
 
 
-class ByPrefix(httpx.AsyncBaseTransport):
-    """Sends each request to the service that its path names first, to the service's replicas in turn."""
+SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
+"""What may be sent again although it may have been carried out (RFC 9110, 9.2.2)."""
+
+
+class Turns:
+    """Where the services are: each replica of one in its turn."""
 
     def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
-        self._turns = {name: cycle([httpx.URL(url) for url in urls]) for name, urls in origins.items()}
+        self.names = sorted(origins)
+        self._replicas = {name: deque(httpx.URL(url) for url in urls) for name, urls in origins.items()}
+
+    def origins(self, path: str) -> tuple[httpx.URL, ...]:
+        """Of the service that the path names first: the replica whose turn it is, then the others. Empty if there is no
+        such service."""
+        replicas = self._replicas.get(path.split("/")[1], deque())
+        replicas.rotate(-1)
+        return tuple(replicas)
+
+
+class ByPrefix(httpx.AsyncBaseTransport):
+    """Sends each request to the service that its path names first, to the service's replicas in turn.
+
+    As nginx does in compose: when a replica takes no connection the next one is asked, and when it breaks off, too,
+    if the request is safe to send again.
+    """
+
+    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
+        self._turns = Turns(origins)
         self._http = Thin()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        turns = self._turns.get(request.url.path.split("/")[1])
-        if turns is None:
+        origins = self._turns.origins(request.url.path)
+        if not origins:
             return httpx.Response(404)
-        origin = next(turns)
+        *others, last = origins
+        for origin in others:
+            with suppress(httpx.ConnectError, *((httpx.ReadError,) if request.method in SAFE else ())):
+                return await self._ask(origin, request)
+        return await self._ask(last, request)
+
+    async def _ask(self, origin: httpx.URL, request: httpx.Request) -> httpx.Response:
         request.url = request.url.copy_with(scheme=origin.scheme, host=origin.host, port=origin.port)
         return await self._http.handle_async_request(request)
 
@@ -61,9 +90,14 @@ class Local:
         """A client that sees one origin, as behind the gateway; `timeout` in seconds."""
         return httpx.AsyncClient(transport=self.transport(), base_url="http://batalkan", timeout=timeout)
 
+    @property
+    def public(self) -> Mapping[str, Sequence[str]]:
+        """The origins of what can be called from outside: the services, and not the simulator."""
+        return {name: urls for name, urls in self.origins.items() if name != DANA}
+
     def transport(self) -> ByPrefix:
         """The way to the services, by the first segment of the path."""
-        return ByPrefix({name: self.origins[name] for name in SERVICES})
+        return ByPrefix(self.public)
 
 
 @asynccontextmanager
@@ -103,19 +137,21 @@ async def running_on(
     servers: LocalServers,
     place: Path,
     *,
+    services: Sequence[str] = SERVICES,
     replicas: Mapping[str, int] | None = None,
     demonstration: bool = True,
     dana_timeout: float = 8.0,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
 ) -> AsyncIterator[Local]:
-    """As `running`, on servers that run already; keys and logs are in `place`."""
+    """As `running`, on servers that run already, and perhaps with some of the services only; keys and logs are in
+    `place`."""
     keys = await asyncio.to_thread(make_keys, place / "keys")
-    counts = {name: (replicas or {}).get(name, 1) for name in SERVICES} | {DANA: 1}
-    free = iter(_free_ports(sum(counts.values())))
+    counts = {name: (replicas or {}).get(name, 1) for name in services} | {DANA: 1}
+    free = iter(free_ports(sum(counts.values())))
     ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
     origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
-    told = _settings(servers, keys, origins[DANA][0], dana_timeout, place / "dana.sqlite", demonstration)
+    told = _settings(servers, keys, origins, dana_timeout, place / "dana.sqlite", demonstration)
     for name, variables in (extra or {}).items():
         told[name].update(variables)
     async with Processes(place / "logs", say=say) as processes:
@@ -124,12 +160,17 @@ async def running_on(
                 processes.add(name if number == 1 else f"{name}-{number}", {**told[name], "PORT": str(port)})
         await processes.start()
         async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
-            urls = {name: servers.postgres.url(name) for name in SERVICES}
+            urls = {name: servers.postgres.url(name) for name in services}
             yield Local(servers, processes, origins, urls, keys, dana)
 
 
 def _settings(
-    servers: LocalServers, keys: Keys, dana_url: str, dana_timeout: float, journal: Path, demonstration: bool
+    servers: LocalServers,
+    keys: Keys,
+    origins: Mapping[str, Sequence[str]],
+    dana_timeout: float,
+    journal: Path,
+    demonstration: bool,
 ) -> dict[str, dict[str, str]]:
     """What each process is told, and no more: a private key reaches the one service that signs with it."""
     common = {"HOST": "127.0.0.1", "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info")}
@@ -138,17 +179,18 @@ def _settings(
         "accounts": {"SIGNING_KEY": str(keys.signing_key)},
         "orders": {},
         "refunds": {
-            "DANA_URL": dana_url,
+            "DANA_URL": origins[DANA][0],
             "DANA_TIMEOUT": str(dana_timeout),
             "DANA_PRIVATE_KEY": str(keys.dana_private_key),
         },
+        "web": {f"{name.upper()}_URL": urls[0] for name, urls in origins.items() if name not in (DANA, "web")},
     }
     told = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
     told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
     return told
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Below the range of outgoing connections, so that a process that was killed finds its port free again."""
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):

@@ -1,5 +1,6 @@
 """What an operator does to running services: moving the demonstration's clock, looking after parked messages."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -10,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from batalkan.invariants import Books, check
+from batalkan.invariants import Books, Evidence, check
 from batalkan.system import NAMES
 from contracts.words import Role
 from runtime import clock, embedded, parked, schema
@@ -26,6 +27,10 @@ from services.orders import catalogue
 
 class NothingRunning(Exception):
     """No database of a service can be found or reached."""
+
+
+class UnreadableLog(Exception):
+    """The client's log is not one line of JSON for each accepted cancellation."""
 
 
 def database_urls(env: Environment, folder: Path) -> Mapping[str, str]:
@@ -69,12 +74,28 @@ async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
     return moved
 
 
-async def check_money(urls: Mapping[str, str], dana: str) -> Books:
-    """Holds the stores against each other, and against DANA's journal at the origin `dana`, if one is given."""
+async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -> Books:
+    """Holds the stores against each other, against DANA's journal at the origin `dana` if one is given, and against a
+    client's log: a line of JSON with `order_id` and `cancellation_id` for each cancellation that was accepted.
+
+    Raises `NothingRunning`, `UnreadableLog`.
+    """
+    evidence = Evidence(accepted=_accepted(accepted) if accepted else None)
+    for url in urls.values():
+        async with connected(url):
+            """It can be reached."""
     if not dana:
-        return await check(urls)
+        return await check(urls, evidence=evidence)
     async with httpx.AsyncClient(base_url=f"{dana}/control", trust_env=False) as control:
-        return await check(urls, control)
+        return await check(urls, control, evidence)
+
+
+def _accepted(log: Path) -> Mapping[UUID, UUID]:
+    try:
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        return {UUID(line["order_id"]): UUID(line["cancellation_id"]) for line in lines}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableLog(f"{log}: {error!r}") from error
 
 
 async def clock_shift(urls: Mapping[str, str]) -> Mapping[str, timedelta]:

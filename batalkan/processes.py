@@ -81,7 +81,7 @@ class Processes:
         """Wait until these (or all) are ready, through crashes and restarts; raises TimeoutError."""
         async with asyncio.timeout(timeout):
             for name in names or self.watched:
-                while not await _says_ready(self.watched[name].ready_url):
+                while not await says_ready(self.watched[name].ready_url):
                     await asyncio.sleep(0.05)
 
     async def kill(self, name: str) -> None:
@@ -120,7 +120,7 @@ class Processes:
 
     async def _start(self, watched: Watched, timeout: float) -> None:
         watched.child.spawn()
-        await watched.child.until(lambda: _says_ready(watched.ready_url), timeout)
+        await watched.child.until(lambda: says_ready(watched.ready_url), timeout)
         watched.watcher = asyncio.create_task(self._watch(watched))
 
     async def _stop(self, watched: Watched) -> None:
@@ -155,7 +155,7 @@ class Processes:
         self._warden.close()
 
 
-async def _says_ready(url: str) -> bool:
+async def says_ready(url: str) -> bool:
     """One GET by hand: a whole HTTP client for every look would cost more than the service's answer."""
     parts = urlsplit(url)
     try:

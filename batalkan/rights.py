@@ -11,9 +11,12 @@ from typing import Any
 
 from contracts import EVENTS
 from runtime.bus.rabbit import queue_arguments
+from runtime.demonstration.telling import STREAM
 from runtime.events import EXCHANGE
 
 VHOST = "batalkan"
+READER = "web"
+"""Who may read what the services tell in demonstration mode."""
 
 
 def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
@@ -80,6 +83,10 @@ def broker_hash(password: str) -> str:
 
 
 def redis_user(name: str, password: str) -> str:
-    """A line of Redis's ACL file, for a service. FLUSHALL and its like know no keys, so key patterns are not enough."""
+    """A line of Redis's ACL file, for a service. FLUSHALL and its like know no keys, so key patterns are not enough.
+
+    In demonstration mode every service writes what it sees into one stream, and `web` reads it.
+    """
     hashed = hashlib.sha256(password.encode()).hexdigest()
-    return f"user {name} on #{hashed} resetkeys ~{name}:* resetchannels &{name}:* +@all -@admin -@dangerous"
+    keys = f"~{name}:* %{'RW' if name == READER else 'W'}~{STREAM}"
+    return f"user {name} on #{hashed} resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous"

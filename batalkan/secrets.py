@@ -20,19 +20,25 @@ SERVERS = ("gateway", "postgres", "rabbitmq", "redis")
 OPERATOR = "operator"
 
 
-def fill(volumes: Path, configuration: Path, services: list[str]) -> None:
-    """Fill the folders in `volumes`, one per container; `configuration` holds a folder of files for each server."""
+def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[str]) -> None:
+    """Fill the folders in `volumes`, one per container; `configuration` holds a folder of files for each server.
+
+    `brokers` are RabbitMQ's nodes. There may be more of them than there were: passwords stay, URLs name them all.
+    """
+    hosts = ",".join(f"{broker}:5672" for broker in brokers)
     for server in SERVERS:
         for file in (configuration / server).iterdir():
             write(volumes / server / file.name, file.read_text())
     for service in services:
         folder = volumes / service
         database = keep(folder / "database_url", f"postgresql://{service}:{password()}@postgres:5432/{service}")
-        keep(folder / "broker_url", f"amqp://{service}:{password()}@rabbitmq:5672/{VHOST}")
+        write(folder / "broker_url", f"amqp://{service}:{_broker_password(folder)}@{hosts}/{VHOST}")
         keep(folder / "redis_url", f"redis://{service}:{password()}@redis:6379/0")
         write(volumes / OPERATOR / f"{service}_database_url", database)
         write(volumes / "postgres" / f"{service}.scram", scram_verifier(_password_in(database)))
-    keep(volumes / OPERATOR / "broker_url", f"amqp://{OPERATOR}:{password()}@rabbitmq:5672/{VHOST}")
+    write(
+        volumes / OPERATOR / "broker_url", f"amqp://{OPERATOR}:{_broker_password(volumes / OPERATOR)}@{hosts}/{VHOST}"
+    )
     _keys(volumes, services)
     _broker(volumes, services)
     _redis_users(volumes, services)
@@ -96,6 +102,18 @@ def _redis_users(volumes: Path, services: list[str]) -> None:
     write(volumes / "redis" / "users.acl", "\n".join(lines) + "\n")
 
 
+def share_cookie(data: Path, brokers: list[str]) -> None:
+    """Nodes of one cluster know each other by Erlang's cookie, a file in the home of each: that of the first node."""
+    cookie = keep(data / brokers[0] / ".erlang.cookie", password())
+    for broker in brokers[1:]:
+        write(data / broker / ".erlang.cookie", cookie)
+
+
+def _broker_password(folder: Path) -> str:
+    url = folder / "broker_url"
+    return _password_in(url.read_text()) if url.exists() else password()
+
+
 def _password_in(url: str) -> str:
     return urlsplit(url).password or ""
 
@@ -105,6 +123,7 @@ def _base64(data: bytes) -> str:
 
 
 if __name__ == "__main__":
-    services = os.environ["SERVICES"].split()
-    fill(Path("/secrets"), Path("/app/deploy"), services)
+    services, brokers = os.environ["SERVICES"].split(), os.environ["BROKERS"].split()
+    fill(Path("/secrets"), Path("/app/deploy"), services, brokers)
+    share_cookie(Path("/data"), brokers)
     print(f"The secrets of {', '.join(services)} are in their volumes.")

@@ -11,6 +11,7 @@ from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import services.accounts.main
@@ -18,6 +19,7 @@ import services.chat.main
 import services.cs.main
 import services.orders.main
 import services.refunds.main
+import services.web.main
 import simulators.dana.app as dana
 from batalkan.keys import Keys, make_keys
 from runtime import embedded
@@ -27,8 +29,9 @@ from runtime.problems import NotFound
 from runtime.serve import open_bus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
+from runtime.story import new_id
 
-NAMES = ("accounts", "orders", "refunds", "chat", "cs")
+NAMES = ("accounts", "orders", "refunds", "chat", "cs", "web")
 PARTNER = "batalkan"
 
 
@@ -57,8 +60,10 @@ class OneOrigin:
         if scope["type"] == "lifespan":
             raise RuntimeError("the services are started by whoever opens them")
         prefix = scope["path"].split("/")[1]
-        app = self._apps.get(prefix)
-        if app is None:
+        app: ASGIApp | None = self._apps.get(prefix)
+        if scope["path"] == "/":
+            app = RedirectResponse("/web/", 302)
+        elif app is None:
             app = problem_response(NotFound(f"There is no service here; there are {', '.join(sorted(self._apps))}."))
         elif prefix == "dana":
             scope = {**scope, "path": scope["path"].removeprefix("/dana")}
@@ -75,6 +80,11 @@ class System:
     keys: Keys
     dana: httpx.AsyncClient
     """The control interface of the DANA simulator."""
+
+    def hurry(self) -> None:
+        """Has deadlines that time has moved past fire now; by themselves the services look every second."""
+        for service in self.services.values():
+            service.work.wake_deadlines()
 
 
 @asynccontextmanager
@@ -99,10 +109,14 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
     )
     shared = open_bus(where.broker_url, "batalkan")
     to_dana = httpx.ASGITransport(simulator)
+    apps: dict[str, ASGIApp] = {"dana": simulator}
+    origin = OneOrigin(apps)
+
+    # One Redis for all, as the others have; nobody else knows its name.
+    redis_url = f"memory://{new_id().hex}" if where.redis_url == "memory://" else where.redis_url
 
     def settings(name: str) -> Settings:
-        url = database_urls[name]
-        return Settings(name, url, where.broker_url, where.redis_url, "", 0, where.demonstration, "info")
+        return Settings(name, database_urls[name], where.broker_url, redis_url, "", 0, where.demonstration, "info")
 
     builds: dict[str, Callable[[Settings, Environment, str, Bus], Service]] = {
         "accounts": services.accounts.main.build,
@@ -110,8 +124,10 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
         "refunds": partial(services.refunds.main.build, dana_transport=to_dana),
         "chat": services.chat.main.build,
         "cs": services.cs.main.build,
+        "web": partial(services.web.main.build, transport=httpx.ASGITransport(origin)),
     }
     built = {name: build(settings(name), env, database_urls[name], tap(shared)) for name, build in builds.items()}
+    apps |= {name: service.app for name, service in built.items()}
     async with AsyncExitStack() as stack:
         stack.callback(claim.close)
         await stack.enter_async_context(simulator.router.lifespan_context(simulator))
@@ -120,8 +136,7 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
         for service in built.values():
             await stack.enter_async_context(service.running())
         await asyncio.gather(*(service.until_ready() for service in built.values()))
-        apps: dict[str, ASGIApp] = {name: service.app for name, service in built.items()}
-        yield System(OneOrigin({**apps, "dana": simulator}), built, database_urls, keys, control)
+        yield System(origin, built, database_urls, keys, control)
 
 
 def _claim(folder: Path) -> IO[str]:

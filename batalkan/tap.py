@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.bus import Bus, Message, Publisher, Subscription
+from runtime.bus import Bus, Gauge, Message, Publisher, Subscription
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Tap:
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         return await self._bus.subscribe(queue, routing_keys)
+
+    async def gauge(self, queue: str) -> Gauge:
+        return await self._bus.gauge(queue)
 
 
 class _TappedPublisher:

@@ -1,12 +1,13 @@
-"""`python -m batalkan.servers`: install the real servers that this machine lacks."""
+"""`python -m batalkan.servers`: install the real servers that this machine lacks, and what tests need beside them."""
 
 import sys
 from pathlib import Path
 
 from batalkan.servers import ServersMissing, install
+from batalkan.servers.packages import FOR_TESTS, SERVERS
 
 if __name__ == "__main__":
     try:
-        install(Path(".batalkan/install.log"))
+        install(Path(".batalkan/install.log"), names=(*SERVERS, *FOR_TESTS))
     except ServersMissing as error:
         sys.exit(f"batalkan: {error}")

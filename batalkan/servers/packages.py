@@ -1,36 +1,45 @@
-"""Which of the three servers this machine has, and how to get the others from the distribution's packages."""
+"""Which of the three servers this machine has, and how to get the others from the distribution's packages. The same for
+what tests need beside them: a browser, and the library that shifts a process's clock."""
 
 # ruff: noqa: S603 - fixed commands of the package installer
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-PACKAGES = {"rabbitmq": "rabbitmq-server", "redis": "redis-server", "postgres": "postgresql"}
+PACKAGES = {
+    "rabbitmq": "rabbitmq-server",
+    "redis": "redis-server",
+    "postgres": "postgresql",
+    "chromium": "chromium",
+    "faketime": "libfaketime",
+}
+SERVERS = ("rabbitmq", "redis", "postgres")
+FOR_TESTS = ("chromium", "faketime")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 class ServersMissing(Exception):
-    """A server's programs are not on this machine and could not be installed; the message says what to do."""
+    """Programs are not on this machine and could not be installed; the message says what to do."""
 
 
-def missing() -> list[str]:
-    """Names of the servers (keys of PACKAGES) that this machine does not have."""
-    return [name for name in PACKAGES if find(name) is None]
+def missing(names: Sequence[str] = SERVERS) -> list[str]:
+    """Those of the names (keys of PACKAGES) that this machine does not have."""
+    return [name for name in names if find(name) is None]
 
 
 def need(name: str) -> Path:
-    """The server's program; raises ServersMissing."""
+    """The program; raises ServersMissing."""
     if program := find(name):
         return program
     raise ServersMissing(f"{PACKAGES[name]} is not installed on this machine")
 
 
 def find(name: str) -> Path | None:
-    """The server's program, wherever this distribution keeps it."""
+    """The program, wherever this distribution keeps it."""
     match name:
         case "postgres":  # Debian keeps every major version apart, others put one on PATH
             versions = list(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
@@ -39,6 +48,13 @@ def find(name: str) -> Path | None:
         case "rabbitmq":  # the script itself: the distribution's wrapper on PATH insists on its own user and folders
             script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
             return script if script.exists() else _on_path("rabbitmq-server")
+        case "chromium":
+            names = ("chromium", "chromium-browser", "google-chrome")
+            return next((found for found in map(_on_path, names) if found), None)
+        case "faketime":
+            places = ("lib/*/faketime", "lib*/faketime")
+            found = (path for place in places for path in Path("/usr").glob(f"{place}/libfaketimeMT.so.1"))
+            return next(found, None)
         case _:
             return _on_path("redis-server")
 
@@ -48,18 +64,18 @@ def _on_path(program: str) -> Path | None:
     return Path(found) if found else None
 
 
-def install(log: Path, say: Callable[[str], None] = print) -> None:
-    """Install what is missing with apt-get, leaving no daemon of the distribution started by it.
+def install(log: Path, say: Callable[[str], None] = print, names: Sequence[str] = SERVERS) -> None:
+    """Install those of `names` that are missing with apt-get, leaving no daemon of the distribution started by it.
 
     Raises ServersMissing when this user or machine cannot, or when the installation fails.
     """
-    packages = [PACKAGES[name] for name in missing()]
+    packages = [PACKAGES[name] for name in missing(names)]
     if not packages:
         return
     by_hand = f"install these packages and try again: {' '.join(packages)}"
     root = _become_root()
     if shutil.which("apt-get") is None or root is None:
-        raise ServersMissing(f"the real servers are not all on this machine; {by_hand}")
+        raise ServersMissing(f"not everything is on this machine; {by_hand}")
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"Installing {', '.join(packages)} from the distribution's packages (log: {log})")
     with log.open("w") as out, daemons_stay_off(root):
@@ -68,7 +84,7 @@ def install(log: Path, say: Callable[[str], None] = print) -> None:
             command += ["-o", "DPkg::Lock::Timeout=120", *arguments]
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False)
     # What counts is what is there now: apt-get also fails over packages that are none of ours.
-    if still := missing():
+    if still := missing(names):
         raise ServersMissing(f"apt-get did not bring {', '.join(still)} (see {log}); {by_hand}")
     say("Installed.")
 

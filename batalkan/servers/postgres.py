@@ -1,5 +1,6 @@
 """A private PostgreSQL: a database and a role per service, passwords by SCRAM, default durability."""
 
+import asyncio
 import signal
 from collections.abc import Sequence
 
@@ -10,6 +11,9 @@ from batalkan.servers.packages import need
 from batalkan.servers.place import Place
 
 USER = "postgres"
+MEMORY_IN_USE = "pre-existing shared memory block"
+"""What it says, and ends, while a session of one that was killed has not quite ended."""
+TRIES = 20
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -39,8 +43,15 @@ class Postgres:
         """Ready when every service can log in to its database."""
         if not (self._folder / "data").exists():
             await self._make_cluster()
-        self.child.spawn()
-        await self.child.until(self._answers, timeout=60)
+        for tries_left in reversed(range(TRIES)):
+            self.child.spawn()
+            try:
+                await self.child.until(self._answers, timeout=60)
+                break
+            except ChildFailed as failed:
+                if not tries_left or MEMORY_IN_USE not in str(failed):
+                    raise
+                await asyncio.sleep(0.2)
         await self._make_databases()
 
     async def stop(self) -> None:

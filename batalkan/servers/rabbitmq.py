@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from batalkan.child import Child, Warden
+from batalkan.child import Child, ChildFailed, Warden
 from batalkan.rights import VHOST, broker_users
 from batalkan.servers.packages import need
 from batalkan.servers.place import Place
@@ -18,7 +18,7 @@ USER = "rabbitmq"
 
 class RabbitMQ:
     def __init__(self, place: Place, services: Sequence[str], warden: Warden, *, management: bool = False) -> None:
-        self._place, self._services, self._management = place, services, management
+        self._place, self._services, self._management, self._warden = place, services, management, warden
         self.port = place.port("rabbitmq")
         self.management_port = place.port("rabbitmq-management")
         self._epmd_port, self._dist_port = place.port("epmd"), place.port("rabbitmq-dist")
@@ -67,6 +67,22 @@ class RabbitMQ:
 
     def resume(self) -> None:
         self.child.resume()
+
+    async def control(self, *arguments: str) -> None:
+        """Runs `rabbitmqctl`, which takes a second or two. Raises ChildFailed."""
+        tool = need("rabbitmq").with_name("rabbitmqctl")
+        asking = Child(
+            "rabbitmqctl",
+            [tool, *arguments],
+            warden=self._warden,
+            log=self._place.folder / "rabbitmqctl.log",
+            env=self._environment(),
+            user=self._place.user(USER),
+            cwd=self._folder,
+        )
+        asking.spawn()
+        if await asking.wait(60) != 0:
+            raise ChildFailed(f"rabbitmqctl {' '.join(arguments)} failed:\n{asking.tail()}")
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder

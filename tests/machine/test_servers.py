@@ -15,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from batalkan.servers import LocalServers
+from runtime.bus.rabbit import RabbitBus
+from runtime.demonstration.telling import KEPT, STREAM
 from tests.machine.life import children_of_the_killed, gone
 
 pytestmark = pytest.mark.servers
@@ -55,15 +57,16 @@ async def test_postgres_is_as_durable_as_it_comes(servers: LocalServers) -> None
 
 async def test_service_publishes_under_its_own_name_only(servers: LocalServers) -> None:
     """The broker takes what begins with the service's name, and refuses an event that is forged for another."""
+    # Declared as the service does it, since it may be there already.
+    subscription = await RabbitBus(servers.rabbitmq.url("chat"), "chat").subscribe("chat", ["orders.*", "chat.*"])
     async with await aio_pika.connect(servers.rabbitmq.url("chat")) as connection:
         channel = await connection.channel()
         exchange = await channel.declare_exchange("batalkan.events", "topic", durable=True)
-        queue = await channel.declare_queue("chat", durable=True, arguments={"x-queue-type": "quorum"})
-        await queue.bind(exchange, "orders.*")
-        await queue.bind(exchange, "chat.*")
         await exchange.publish(aio_pika.Message(b"{}"), "chat.SellerReplied")
-        message = await queue.get(timeout=10)
-        await message.ack()
+        async with asyncio.timeout(10):
+            while "chat.SellerReplied" not in {one.routing_key for one in await subscription.take(256)}:
+                pass
+        await subscription.close()
         with pytest.raises(AMQPError):
             await exchange.publish(aio_pika.Message(b"{}"), "orders.OrderCancelled")
 
@@ -99,6 +102,18 @@ async def test_service_has_its_own_keys_only(servers: LocalServers) -> None:
     with pytest.raises(AuthenticationError):
         await stranger.ping()
     await stranger.aclose()
+
+
+async def test_what_services_tell_is_read_by_web_alone(servers: LocalServers) -> None:
+    """Every service may write into the demonstration's stream; only `web` may read it."""
+    orders, web = (redis.asyncio.Redis.from_url(servers.redis.url(name)) for name in ("orders", "web"))
+    assert await orders.xadd(STREAM, {"records": "[]"}, maxlen=KEPT, approximate=True)
+    for refused in (orders.xrange(STREAM), orders.xread({STREAM: "0"}), orders.xadd("accounts:here", {"a": "1"})):
+        with pytest.raises(NoPermissionError):
+            await refused
+    assert len(await web.xread({STREAM: "0"})) == 1
+    await orders.aclose()
+    await web.aclose()
 
 
 async def test_killed_postgres_keeps_what_was_committed(servers: LocalServers) -> None:

@@ -1,0 +1,82 @@
+"""The deadlines: each fires once at the most, never early, and never after it was called off.
+
+A deadline that has fired is gone from its table; what it did is what tells. The seller's 24 hours stand in the messages
+of the case, and in the cancellation that customer service asked for; a payment to DANA in DANA's journal.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from batalkan.invariants.stores import Stores
+
+CALLED_OFF = frozenset({"seller_replied", "order_packed", "order_shipped", "order_cancelled", "case_closed"})
+"""What ends the seller's 24 hours otherwise."""
+
+_MESSAGES = """
+select case_id, code, at, (data ->> 'respond_by')::timestamptz as respond_by from messages
+where code = any($1) order by case_id, seq
+"""
+_BY_SILENCE = """
+select cancellation_id, case_id, respond_by from cases where outcome = 'order_cancelled' and cancellation_id is not null
+"""
+_AT_ORDERS = "select cancellation_id, at from cancellations where channel = 'cs' and role = 'system'"
+
+
+@dataclass(frozen=True)
+class Said:
+    """One message of a case that is about its deadline."""
+
+    case_id: UUID
+    code: str
+    at: datetime
+    respond_by: datetime | None
+
+
+async def broken(stores: Stores) -> list[str]:
+    """Sellers found silent early, twice, or after they had answered; orders cancelled for it before the time."""
+    if not stores.have("cs"):
+        return []
+    codes = ["seller_contacted", "seller_silent", *CALLED_OFF]
+    found = wrong_fires(Said(**row) for row in await stores.rows("cs", _MESSAGES, codes))
+    if stores.have("orders"):
+        cancelled = {row["cancellation_id"]: row["at"] for row in await stores.rows("orders", _AT_ORDERS)}
+        for case in await stores.rows("cs", _BY_SILENCE):
+            at = cancelled.get(case["cancellation_id"])
+            if at is not None and at < case["respond_by"]:
+                found.append(f"the order of case {case['case_id']} was cancelled at {at}, due {case['respond_by']}")
+    return found
+
+
+def wrong_fires(messages: Iterable[Said]) -> list[str]:
+    """What is wrong with the 24 hours of the cases; the messages come case by case, in their order."""
+    found: list[str] = []
+    runs: dict[UUID, datetime | None] = {}
+    for said in messages:
+        if said.code == "seller_contacted":
+            runs[said.case_id] = said.respond_by
+        elif said.code in CALLED_OFF:
+            runs[said.case_id] = None
+        else:
+            due = runs.get(said.case_id)
+            if due is None:
+                found.append(f"case {said.case_id} found its seller silent again, or after it was called off")
+            elif said.at < due:
+                found.append(f"case {said.case_id} found its seller silent at {said.at}, due {due}")
+            runs[said.case_id] = None
+    return found
+
+
+async def unasked_calls(stores: Stores, payments: Iterable[Mapping[str, Any]]) -> list[str]:
+    """DANA was called more often than a deadline of the refund had fired for it."""
+    attempts = {row["refund_id"].hex: row["attempts"] for row in await stores.rows("refunds", _ATTEMPTS)}
+    return [
+        f"DANA was sent {one['reference']} {one['calls']} times, {attempts.get(one['reference'], 0)} were decided on"
+        for one in payments
+        if one["calls"] > attempts.get(one["reference"], 0)
+    ]
+
+
+_ATTEMPTS = "select refund_id, attempts from refunds where attempts > 0"

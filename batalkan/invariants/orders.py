@@ -1,0 +1,41 @@
+"""The orders: what each went through is a way that an order can go, and what it says of itself fits that."""
+
+from batalkan.invariants.stores import Stores
+
+_WRONG_HISTORIES = """
+with steps as (
+    select order_id, version, status, lag(status) over (partition by order_id order by version) as before,
+           row_number() over (partition by order_id order by version) as n
+    from order_history
+), wrong as (
+    select order_id from steps where version <> n or (coalesce(before, ''), status) not in (
+        ('', 'unpaid'), ('', 'processing'), ('unpaid', 'processing'), ('processing', 'packed'), ('packed', 'shipped'),
+        ('shipped', 'delivered'), ('unpaid', 'cancelled'), ('processing', 'cancelled'), ('packed', 'cancelled')
+    )
+    union
+    select o.order_id from orders o left join lateral (
+        select status, version from order_history h where h.order_id = o.order_id order by version desc limit 1
+    ) last on true where last.status is distinct from o.status or last.version is distinct from o.version
+)
+select order_id from wrong
+"""
+_CANCELLED_AND_SHIPPED = """
+select order_id from order_history where status = 'cancelled'
+intersect select order_id from order_history where status = 'shipped'
+"""
+_NOT_AS_CANCELLED = """
+select o.order_id from orders o left join cancellations c using (order_id)
+where (o.status = 'cancelled') <> (c.order_id is not null)
+"""
+
+
+async def broken(stores: Stores) -> list[str]:
+    """Histories that no order can have, orders both cancelled and shipped, cancellations of what is not cancelled."""
+    wrong = await stores.rows("orders", _WRONG_HISTORIES)
+    both = await stores.rows("orders", _CANCELLED_AND_SHIPPED)
+    unlike = await stores.rows("orders", _NOT_AS_CANCELLED)
+    return [
+        *(f"the history of order {one['order_id']} is no path that an order can take" for one in wrong),
+        *(f"order {one['order_id']} is cancelled, and has shipped" for one in both),
+        *(f"order {one['order_id']} is cancelled without a cancellation, or the other way round" for one in unlike),
+    ]

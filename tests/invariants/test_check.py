@@ -1,0 +1,300 @@
+"""Each invariant, broken by hand in the stores of a system that ran: the checker says so, and only so."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from typer.testing import CliRunner
+
+from batalkan import system
+from batalkan.cli import app
+from batalkan.invariants import Evidence, check
+from batalkan.system import System, Where
+from runtime.bus import Bus
+from tests.flows.asking import contacted
+from tests.flows.people import Buyer, Person, Seller
+from tests.flows.places import Place
+
+pytestmark = pytest.mark.timeout(300)  # all of a system is started, once
+
+NO_TRIGGERS = "set session_replication_role = replica"
+"""As whoever goes past the guards of the ledger would."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A system in which something has happened, at rest, and the cancellations that the buyers were told of."""
+
+    system: System
+    accepted: dict[UUID, UUID]
+
+    async def broken(self, evidence: Evidence | None = None) -> list[str]:
+        """What the checker says."""
+        books = await check(self.system.database_urls, self.system.dana, evidence)
+        return [*books.broken, *books.pending]
+
+    async def run(self, service: str, *statements: str) -> None:
+        """Changes the store behind the service's back."""
+        async with self.system.services[service].work.database.connection() as connection:
+            for statement in (NO_TRIGGERS, *statements, "reset session_replication_role"):
+                await connection.execute(statement)
+
+
+@pytest.fixture(scope="module")
+async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
+    """Four orders: one cancelled to Lazada Credit, one to DANA, one for the silence of its seller, one shipped."""
+    folder = tmp_path_factory.mktemp("ran")
+    where = Where(folder, settling=0.1)
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # what real ones cost is not what this is about
+    hashing = patch("services.accounts.passwords.PasswordHasher", lambda: quick)
+    with hashing:
+        async with system.running(where) as running:
+            transport = httpx.ASGITransport(running.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://batalkan") as http:
+                place = Place(http, running.dana, running.database_urls, _nobody, running.keys, full=False)
+                yield Ran(running, await _live(place))
+
+
+async def _live(place: Place) -> dict[UUID, UUID]:
+    seller = Seller.signed(place.http, place.keys, "seller")
+    buyer, rani = (Buyer.signed(place.http, place.keys, "buyer") for _ in range(2))
+    await rani.link_dana()
+    product = await seller.offer(stock=10)
+    agent = Person.signed(place.http, place.keys, "agent")
+    accepted = {}
+    for person in (buyer, rani):
+        order_id = await person.buy(product)
+        answer = (await person.cancel(order_id)).json()
+        accepted[UUID(order_id)] = UUID(answer["cancellation"]["cancellation_id"])
+        await person.refund(order_id)
+    shipped, silent = await buyer.buy(product), await buyer.buy(product)
+    await seller.done(shipped, "pack", "ship", "deliver")
+    (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+    await contacted(buyer, [agent], seller, silent)
+    await place.advance(timedelta(hours=24, seconds=1))
+    await buyer.refund(silent)
+    await place.settled(evidence=Evidence())
+    return accepted
+
+
+def _nobody(service: str) -> Bus:
+    raise NotImplementedError(service)
+
+
+async def test_nothing_is_wrong(ran: Ran) -> None:
+    """Of a system in which all went well nothing is said, whatever evidence is brought."""
+    assert await ran.broken(Evidence(ran.accepted, injected=())) == []
+
+
+BREAKS = {
+    "a ledger transaction does not sum to zero": (
+        "refunds",
+        "update ledger_entries set amount = amount + 1 where account = 'lazada_credit'",
+        "update ledger_entries set amount = amount - 1 where account = 'lazada_credit'",
+        "entries, which sum to 1",
+    ),
+    "money went to another account": (
+        "refunds",
+        "update ledger_entries set buyer_id = 'ffffffff-ffff-4fff-bfff-ffffffffffff', amount = -amount "
+        "where account = 'lazada_credit'",
+        "update ledger_entries e set buyer_id = r.buyer_id, amount = -e.amount from ledger_transactions t "
+        "join refunds r using (refund_id) where t.transaction_id = e.transaction_id and account = 'lazada_credit'",
+        "the account lazada_credit of buyer ffffffff",
+    ),
+    "the guard of the ledger is off": (
+        "refunds",
+        "alter table ledger_entries disable trigger ledger_append_only",
+        "alter table ledger_entries enable trigger ledger_append_only",
+        "the guard ledger_append_only of ledger_entries is off",
+    ),
+    "a refund of another amount": (
+        "refunds",
+        "update refunds set amount = amount + 5 where destination = 'lazada_credit'",
+        "update refunds set amount = amount - 5 where destination = 'lazada_credit'",
+        "1 refunds, 0 of its full amount",
+    ),
+    "no refund for a cancelled order": (
+        "refunds",
+        "update refunds set cancellation_id = overlay(cancellation_id::text placing 'ffff' from 1)::uuid, "
+        "phone = cancellation_id::text where destination = 'dana'",
+        "update refunds set cancellation_id = phone::uuid where destination = 'dana'",
+        "has 0 refunds",
+    ),
+    "a refund that is not in the ledger": (
+        "refunds",
+        "update refunds set state = 'sending' where destination = 'dana'",
+        "update refunds set state = 'issued' where destination = 'dana'",
+        "is sending, and the ledger does not say the same",
+    ),
+    "another payment at DANA": (
+        "refunds",
+        "update refunds set refund_id = overlay(refund_id::text placing 'ffff' from 1)::uuid "
+        "where destination = 'dana'",
+        "update refunds r set refund_id = t.refund_id from ledger_transactions t "
+        "where r.destination = 'dana' and t.kind = 'settle'",
+        "and was not to",
+    ),
+    "DANA was called more often than decided": (
+        "refunds",
+        "update refunds set attempts = 0 where destination = 'dana'",
+        "update refunds set attempts = 1 where destination = 'dana'",
+        "1 times, 0 were decided on",
+    ),
+    "shipped and cancelled": (
+        "orders",
+        "insert into order_history select order_id, version + 1, 'shipped', clock_now() from orders "
+        "where status = 'cancelled'",
+        "delete from order_history h using orders o where o.order_id = h.order_id and h.version > o.version",
+        "is cancelled, and has shipped",
+    ),
+    "a version that jumps": (
+        "orders",
+        "update orders set version = version + 1 where status = 'delivered'",
+        "update orders set version = version - 1 where status = 'delivered'",
+        "is no path that an order can take",
+    ),
+    "a cancelled order without a cancellation": (
+        "orders",
+        "update orders set status = 'cancelled' where status = 'delivered'",
+        "update orders set status = 'delivered' where version = 5",
+        "cancelled without a cancellation, or the other way round",
+    ),
+    "a piece of stock is gone": (
+        "orders",
+        "update products set stock = stock - 1 where offered = 10",
+        "update products set stock = stock + 1 where offered = 10",
+        "10 were offered, 8 are left, 1 are ordered",
+    ),
+    "a gap in a thread": (
+        "chat",
+        "update messages set seq = seq + 10",
+        "update messages set seq = seq - 10",
+        "messages, and the last is number",
+    ),
+    "news told twice": (
+        "cs",
+        "update messages set code = 'refund_issued', data = '{\"refund_id\": \"x\"}' "
+        "where code in ('agent_joined', 'order_handed_over')",
+        "update messages set code = case text when 'Pembeli menyerahkan data pesanan.' then 'order_handed_over' "
+        "else 'agent_joined' end where data ->> 'refund_id' = 'x'",
+        "says refund_issued 2 times of one thing",
+    ),
+    "an event that had no effect": (
+        "refunds",
+        "create table kept as select * from inbox limit 1; delete from inbox using kept "
+        "where inbox.event_id = kept.event_id",
+        "insert into inbox table kept; drop table kept",
+        "refunds has still to hear 1 of at least 3 events",
+    ),
+    "an event that had two effects": (
+        "refunds",
+        "insert into inbox values ('ffffffff-ffff-4fff-bfff-ffffffffffff')",
+        "delete from inbox where event_id = 'ffffffff-ffff-4fff-bfff-ffffffffffff'",
+        "refunds acted on 4 events, and 3 say that an order is cancelled",
+    ),
+    "an order that chat has missed": (
+        "chat",
+        "update orders_known set status_rank = 1 where status_rank = 4",
+        "update orders_known set status_rank = 4 where status_rank = 1",
+        "'processing'",
+    ),
+    "a refund that an order does not show": (
+        "orders",
+        "update order_refunds set state = 'sending' where destination = 'dana'",
+        "update order_refunds set state = 'issued' where destination = 'dana'",
+        "orders does not know the refund of order",
+    ),
+    "a name that customer service has not heard": (
+        "cs",
+        "update accounts set name = name || '?'",
+        "update accounts set name = left(name, -1)",
+        "cs has account",
+    ),
+    "a seller found silent too early": (
+        "cs",
+        "update messages set at = at - interval '1 hour' where code = 'seller_silent'",
+        "update messages set at = at + interval '1 hour' where code = 'seller_silent'",
+        "found its seller silent at",
+    ),
+    "a deadline that fired after it was called off": (
+        "cs",
+        "update messages set code = 'order_packed' where code = 'seller_contacted'",
+        "update messages set code = 'seller_contacted' where code = 'order_packed'",
+        "silent again, or after it was called off",
+    ),
+    "cancelled for silence before the time": (
+        "orders",
+        "update cancellations set at = at - interval '1 hour' where channel = 'cs'",
+        "update cancellations set at = at + interval '1 hour' where channel = 'cs'",
+        "was cancelled at",
+    ),
+    "a deadline that nobody looks after": (
+        "cs",
+        "insert into deadlines values ('lost', '1', now() - interval '1 hour', 0, gen_random_uuid(), "
+        "gen_random_uuid(), '')",
+        "delete from deadlines where kind = 'lost'",
+        "deadlines that are long due",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+async def test_broken_by_hand(ran: Ran, what: str) -> None:
+    """The checker says what is wrong, and nothing any more once it is mended."""
+    service, wrong, mend, words = BREAKS[what]
+    await ran.run(service, *wrong.split("; "))
+    try:
+        said = await ran.broken()
+    finally:
+        await ran.run(service, *mend.split("; "))
+    assert [one for one in said if words in one], said
+    assert await ran.broken() == []
+
+
+async def test_forgotten_cancellation(ran: Ran) -> None:
+    """A cancellation that a client was told of and that is not in the store is named."""
+    order_id = uuid4()
+    (said,) = await ran.broken(Evidence({**ran.accepted, order_id: uuid4()}))
+    assert str(order_id) in said
+
+
+async def test_parked_by_itself(ran: Ran) -> None:
+    """A message that is parked is wrong, unless it was put on the bus on purpose."""
+    digest = hashlib.sha256(b"no event").digest()
+    await ran.run(
+        "chat",
+        "insert into parked (parked_id, routing_key, body, size, digest, error) "
+        "values (gen_random_uuid(), 'orders.OrderPaid', '', 8, sha256('no event'), 'not JSON')",
+    )
+    try:
+        (said,) = await ran.broken(Evidence(injected=()))
+        assert "chat has parked orders.OrderPaid" in said
+        assert await ran.broken(Evidence(injected={digest})) == []
+    finally:
+        await ran.run("chat", "delete from parked")
+
+
+async def test_command(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`batalkan check` says so with its exit code and in JSON, also of a client's log."""
+    for name, url in ran.system.database_urls.items():
+        monkeypatch.setenv(f"{name.upper()}_DATABASE_URL", url)
+    log = tmp_path / "accepted.jsonl"
+    lines = [{"order_id": str(one), "cancellation_id": str(other)} for one, other in ran.accepted.items()]
+    log.write_text("\n".join(map(json.dumps, lines)))
+    command = ["check", "--json", "--at-rest", "--accepted", str(log)]
+    good = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert (good.exit_code, json.loads(good.stdout)["ok"]) == (0, True)
+    log.write_text(json.dumps({"order_id": str(uuid4()), "cancellation_id": str(uuid4())}))
+    bad = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert (bad.exit_code, len(json.loads(bad.stdout)["broken"])) == (1, 1)
+    log.write_text("{}")
+    assert (await asyncio.to_thread(CliRunner().invoke, app, command)).exit_code == 1

@@ -1,0 +1,257 @@
+"""The gateway of `up --servers local`, in front of a service that does what is asked of it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from batalkan import here
+from batalkan.gateway import Gateway
+from batalkan.servers.place import PORTS, is_free
+from runtime.sockets import ABORT
+
+
+class Shop:
+    """A service behind the gateway, and what it saw."""
+
+    def __init__(self) -> None:
+        self.forget()
+        self.app = Starlette(
+            routes=[
+                Route("/shop/echo", self.echo, methods=["POST", "GET"]),
+                Route("/shop/cookie", self.cookie),
+                Route("/shop/news", self.news),
+                Route("/shop/broken", self.broken),
+                WebSocketRoute("/shop/live", self.live),
+                WebSocketRoute("/shop/closes", self.closes),
+                WebSocketRoute("/shop/refuses", self.refuses),
+                WebSocketRoute("/shop/dies", self.dies),
+            ]
+        )
+
+    def forget(self) -> None:
+        """Begins anew."""
+        self.next, self.over = asyncio.Event(), asyncio.Event()
+        self.codes: list[int | None] = []
+
+    async def echo(self, request: Request) -> Response:
+        """The body, and in headers what else came."""
+        told = {name: request.headers.get(name, "") for name in ("host", "cookie", "x-forwarded-for", "x-mine")}
+        told["target"] = f"{request.scope['raw_path'].decode()}?{request.url.query}"
+        return Response(await request.body(), 201, {f"saw-{name}": value for name, value in told.items()})
+
+    async def cookie(self, _: Request) -> Response:
+        """Two cookies."""
+        answer = PlainTextResponse("here")
+        answer.set_cookie("session", "secret")
+        answer.set_cookie("theme", "dark")
+        return answer
+
+    async def news(self, _: Request) -> Response:
+        """Server-sent events: the second when the test says so, and no end."""
+
+        async def events() -> AsyncIterator[str]:
+            try:
+                yield "data: one\n\n"
+                await self.next.wait()
+                yield "data: two\n\n"
+                await asyncio.Event().wait()
+            finally:
+                self.over.set()
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    async def broken(self, _: Request) -> Response:
+        """Half an answer."""
+
+        async def half() -> AsyncIterator[bytes]:
+            yield b"half"
+            raise ConnectionAbortedError
+
+        return StreamingResponse(half())
+
+    async def live(self, socket: WebSocket) -> None:
+        """Says everything again, until the client leaves."""
+        await socket.accept(subprotocol="chat" if "chat" in socket.scope["subprotocols"] else None)
+        await socket.send_text(f"{socket.headers['host']} {socket.headers.get('origin')} {socket.url.query}")
+        while (heard := await socket.receive())["type"] != "websocket.disconnect":
+            if (text := heard.get("text")) is not None:
+                await socket.send_text(text)
+            else:
+                await socket.send_bytes(heard["bytes"])
+        self.codes.append(heard.get("code"))
+        self.over.set()
+
+    async def closes(self, socket: WebSocket) -> None:
+        """Says good-bye at once."""
+        await socket.accept()
+        await socket.send_text("last words")
+        await socket.close(4008, "too slow")
+
+    async def refuses(self, socket: WebSocket) -> None:
+        """No handshake."""
+        await socket.send_denial_response(PlainTextResponse("no", 403, {"x-why": "because"}))
+
+    async def dies(self, socket: WebSocket) -> None:
+        """Is gone without a word, as after `kill -9`."""
+        await socket.accept()
+        socket.scope["extensions"][ABORT]()
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """`host:port` where the application is served, as `batalkan up` serves."""
+    held = socket.create_server(("127.0.0.1", 0))
+    server = here.server(app)
+    serving = asyncio.create_task(server.serve([held]))
+    try:
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def gateway(origins: Mapping[str, Sequence[str]]) -> AsyncIterator[str]:
+    """Where the gateway listens."""
+    made = Gateway(origins)
+    async with listening(made) as place:
+        yield place
+    await made.close()
+
+
+@pytest.fixture(scope="module")
+async def shop() -> Shop:
+    """The service."""
+    return Shop()
+
+
+@pytest.fixture(autouse=True)
+def _forgets(shop: Shop) -> None:
+    """What it saw in another test is over."""
+    shop.forget()
+
+
+@pytest.fixture(scope="module")
+async def origin(shop: Shop) -> AsyncIterator[str]:
+    """`host:port` of the gateway in front of the service; nothing listens where `away` should be."""
+    nobody = next(port for port in PORTS if is_free(port))
+    async with listening(shop.app) as place:
+        origins = {"shop": [f"http://{place}"], "away": [f"http://127.0.0.1:{nobody}"]}
+        async with gateway(origins) as front:
+            yield front
+
+
+@pytest.fixture
+async def http(origin: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway."""
+    async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as client:
+        yield client
+
+
+async def test_a_request_arrives_as_it_was_sent(http: httpx.AsyncClient, origin: str) -> None:
+    """Method, path, query, host, body and headers are the client's; where it is, the gateway says and nobody else."""
+    headers = {"X-Mine": "kopi", "X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https"}
+    answer = await http.post("/shop/%65cho?a=1&a=%20", content=b"x" * 60_000, headers=headers)
+    assert (answer.status_code, answer.content) == (201, b"x" * 60_000)
+    saw = {name.removeprefix("saw-"): value for name, value in answer.headers.items() if name.startswith("saw-")}
+    assert saw == {
+        "host": origin,
+        "cookie": "",
+        "x-forwarded-for": "127.0.0.1",
+        "x-mine": "kopi",
+        "target": "/shop/%65cho?a=1&a=%20",
+    }
+
+
+async def test_nobody_gets_the_cookies_of_another(http: httpx.AsyncClient, origin: str) -> None:
+    """Cookies reach who they were given to, each of them, and are not kept on the way."""
+    answer = await http.get("/shop/cookie")
+    assert [one.split("=")[0] for one in answer.headers.get_list("set-cookie")] == ["session", "theme"]
+    async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as other:
+        assert (await other.get("/shop/echo")).headers["saw-cookie"] == ""
+
+
+async def test_a_streamed_answer_comes_as_it_is_made(http: httpx.AsyncClient, shop: Shop) -> None:
+    """An event is there before the next one is made, and the service learns that the client has left."""
+    async with http.stream("GET", "/shop/news") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        pieces = answer.aiter_text()
+        assert await anext(pieces) == "data: one\n\n"
+        shop.next.set()
+        assert await anext(pieces) == "data: two\n\n"
+    async with asyncio.timeout(5):
+        await shop.over.wait()
+
+
+async def test_half_an_answer_does_not_look_whole(http: httpx.AsyncClient) -> None:
+    """What a service breaks off in the middle breaks off at the client, too."""
+    with pytest.raises(httpx.RemoteProtocolError):
+        await http.get("/shop/broken")
+
+
+@pytest.mark.parametrize(("path", "status", "code"), [("/x/y", 404, "not_found"), ("/away/x", 502, "bad_gateway")])
+async def test_what_the_gateway_refuses_is_a_problem(
+    http: httpx.AsyncClient, origin: str, path: str, status: int, code: str
+) -> None:
+    """No such service, or one that does not answer: problem details, for requests and for sockets."""
+    answer = await http.get(path)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://{origin}{path}", proxy=None)
+    assert refused.value.response.status_code == status
+
+
+async def test_a_socket_speaks_both_ways(origin: str, shop: Shop) -> None:
+    """Text and bytes come through in both directions, as do origin, host, ticket, subprotocol and the close code."""
+    url = f"ws://{origin}/shop/live?ticket=abc"
+    async with connect(url, proxy=None, origin="http://page.example", subprotocols=[Subprotocol("chat")]) as socket:  # type: ignore[arg-type]
+        assert socket.subprotocol == "chat"
+        assert await socket.recv() == f"{origin} http://page.example ticket=abc"
+        for said in ("halo", b"\x00\xff", "", "x" * 16_000):
+            await socket.send(said)
+            assert await socket.recv() == said
+        await socket.close(4321)
+    async with asyncio.timeout(5):
+        await shop.over.wait()
+    assert shop.codes == [4321]
+
+
+async def test_a_service_closes_a_socket(origin: str) -> None:
+    """What it said last arrives, and the code and reason with which it closed."""
+    async with connect(f"ws://{origin}/shop/closes", proxy=None) as socket:
+        assert await socket.recv() == "last words"
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4008, "too slow")
+
+
+async def test_a_refused_handshake_says_why(origin: str) -> None:
+    """Status, headers and body of the refusal are the service's."""
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://{origin}/shop/refuses", proxy=None)
+    response = refused.value.response
+    assert (response.status_code, response.headers["x-why"], response.body) == (403, "because", b"no")
+
+
+async def test_a_service_that_dies_closes_its_sockets(origin: str) -> None:
+    """The client is told that the service is gone, and can come again."""
+    async with connect(f"ws://{origin}/shop/dies", proxy=None) as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1014
