@@ -7,6 +7,7 @@ from secrets import token_hex
 import httpx
 import pytest
 
+from tests.browser.conftest import browser as browser  # the same program as there
 from tests.compose.shopping import Shopper
 from tests.compose.stack import Stack
 
@@ -25,7 +26,7 @@ def why_not() -> str | None:
     return None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
     """Everything, from nothing; and nothing of it left behind."""
     if reason := why_not():
@@ -45,7 +46,7 @@ def http(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shopper(stack: Stack) -> Iterator[Shopper]:
     """A new buyer and a new seller with something to sell."""
     with httpx.Client(base_url=stack.url, timeout=30) as client:

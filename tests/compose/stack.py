@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[2]
-OURS = ("accounts", "orders", "refunds", "chat", "cs")
+OURS = ("accounts", "orders", "refunds", "chat", "cs", "web")
 """The services of ours that speak HTTP through the gateway."""
 
 T = TypeVar("T")
@@ -34,8 +34,10 @@ def docker(*arguments: str, **variables: str) -> str:
 class Stack:
     """One running copy of everything."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, *files: str) -> None:
+        """`files` are what compose reads, by default compose.yaml alone."""
         self._project = project
+        self._files = [argument for file in files for argument in ("--file", file)]
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
@@ -48,6 +50,7 @@ class Stack:
             "compose",
             "--project-name",
             self._project,
+            *self._files,
             *arguments,
             PORT=str(self._port),
             MANAGEMENT_PORT="0",
@@ -84,6 +87,10 @@ class Stack:
         """End a container as a crash would."""
         docker("kill", container["Id"])
 
+    def name_of(self, network: str) -> str:
+        """What the engine calls a network of compose.yaml."""
+        return f"{self._project}_{network}"
+
     def is_internal(self, network: str) -> bool:
         """Whether nothing outside can be reached through the network."""
         if network == "none":
@@ -94,6 +101,10 @@ class Stack:
     def run_in(self, service: str, *command: str) -> str:
         """What a command says that is run inside the service's container."""
         return self.compose("exec", "-T", service, *command)
+
+    def sql(self, database: str, query: str) -> list[str]:
+        """The rows, as psql writes them, with `|` between the columns."""
+        return self.run_in("postgres", "psql", "-U", "postgres", "-d", database, "-tAc", query).splitlines()
 
 
 def service_of(container: dict[str, Any]) -> str:

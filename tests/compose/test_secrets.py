@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batalkan.secrets import OPERATOR, SERVERS, fill
+from batalkan.secrets import OPERATOR, SERVERS, fill, share_cookie
 from tests.compose.stack import OURS, ROOT
 
 
@@ -17,7 +17,7 @@ def volumes(tmp_path: Path) -> Path:
     """The volumes after the first `up`."""
     for name in (*OURS, *SERVERS, OPERATOR, "dana", "later"):
         (tmp_path / name).mkdir()
-    fill(tmp_path, ROOT / "deploy", list(OURS))
+    fill(tmp_path, ROOT / "deploy", list(OURS), ["rabbitmq"])
     return tmp_path
 
 
@@ -30,13 +30,13 @@ def test_a_second_run_keeps_every_secret(volumes: Path) -> None:
     """Stopping and starting again changes no password and no key."""
     folders = [volumes / name for name in (*OURS, OPERATOR, "dana")]
     before = [contents(folder) for folder in folders]
-    fill(volumes, ROOT / "deploy", list(OURS))
+    fill(volumes, ROOT / "deploy", list(OURS), ["rabbitmq"])
     assert [contents(folder) for folder in folders] == before
 
 
 def test_a_service_can_be_added_later(volumes: Path) -> None:
     """A service that is new in the list gets secrets of its own, and the servers get to know it."""
-    fill(volumes, ROOT / "deploy", [*OURS, "later"])
+    fill(volumes, ROOT / "deploy", [*OURS, "later"], ["rabbitmq"])
     assert contents(volumes / "later").keys() == {"broker_url", "database_url", "redis_url", "jwks.json"}
     assert (volumes / "postgres" / "later.scram").exists()
     assert "user later on #" in (volumes / "redis" / "users.acl").read_text()
@@ -47,9 +47,27 @@ def test_being_killed_half_way_does_no_harm(volumes: Path) -> None:
     (volumes / "orders" / "broker_url").unlink()
     (volumes / "orders" / ".broker_url.new").write_text("amqp://ord")
     (volumes / "orders" / ".broker_url.new").chmod(0o400)
-    fill(volumes, ROOT / "deploy", list(OURS))
+    fill(volumes, ROOT / "deploy", list(OURS), ["rabbitmq"])
     assert (volumes / "orders" / "broker_url").read_text().startswith("amqp://orders:")
     assert not (volumes / "orders" / ".broker_url.new").exists()
+
+
+def test_a_broker_can_become_a_cluster_later(volumes: Path) -> None:
+    """With more nodes in the list, every URL names them all, and no password changes."""
+    before = urlsplit((volumes / "orders" / "broker_url").read_text()).password
+    fill(volumes, ROOT / "deploy", list(OURS), ["rabbitmq", "rabbitmq-2"])
+    url = (volumes / "orders" / "broker_url").read_text()
+    assert url == f"amqp://orders:{before}@rabbitmq:5672,rabbitmq-2:5672/batalkan"
+
+
+def test_the_nodes_of_a_cluster_have_one_cookie(tmp_path: Path) -> None:
+    """A node that joins gets the cookie of the first, also when that one has run alone before and made its own."""
+    for node in ("rabbitmq", "rabbitmq-2"):
+        (tmp_path / node).mkdir()
+    (tmp_path / "rabbitmq" / ".erlang.cookie").write_text("MADEBYERLANG")
+    share_cookie(tmp_path, ["rabbitmq", "rabbitmq-2"])
+    assert (tmp_path / "rabbitmq-2" / ".erlang.cookie").read_text() == "MADEBYERLANG"
+    assert (tmp_path / "rabbitmq-2" / ".erlang.cookie").stat().st_mode & 0o777 == 0o400
 
 
 def test_the_broker_knows_the_password_by_its_hash(volumes: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import aio_pika
 import httpx
 
 from batalkan import local
-from batalkan.invariants import Books
+from batalkan.invariants import Books, Evidence
 from batalkan.local import SERVICES, Local
 from runtime.bus import Bus
 from tests.flows.places import Place
@@ -67,6 +67,7 @@ class House:
         self.plain = plain
         """A client that takes no for an answer."""
         self._seen = 0
+        self._own: dict[str, Any] = {}
 
     @property
     def servers(self) -> dict[str, Any]:
@@ -80,17 +81,47 @@ class House:
         parts: dict[str, bool] = answer.json().get("parts", {})
         return answer.status_code, parts
 
+    async def rearm(self, name: str, environment: Mapping[str, str], *, module: str = "") -> None:
+        """Starts a process anew with other settings, perhaps as another program; `mend` takes that back."""
+        child = self.running.processes.watched[name].child
+        self._own.setdefault(name, (child.argv, child.env))
+        child.argv = [*child.argv[:2], module, *child.argv[2:]] if module else child.argv
+        child.env = {**(child.env or {}), **environment}
+        await self.running.processes.restart(name)
+
+    async def disarm(self) -> None:
+        """Every process is again what it was."""
+        for name, (argv, environment) in self._own.items():
+            await self.running.processes.stop(name)
+            child = self.running.processes.watched[name].child
+            child.argv, child.env = argv, environment
+            await self.running.processes.start(name)
+        self._own.clear()
+
     async def mend(self) -> None:
         """Has everything run and be ready, whatever a test before has left undone."""
+        for name in self.running.processes.watched:
+            self.running.processes.resume(name)
         for server in self.servers.values():
             server.resume()
             if not server.child.running:
                 await server.start()
+        await self.disarm()
         processes = self.running.processes
         for name, process in processes.watched.items():
             if process.watcher is None:
                 await processes.restart(name)
         await processes.ready()
+
+    async def left_in_queues(self) -> dict[str, int]:
+        """How many messages there are in each queue that is not empty."""
+        left = {}
+        async with await aio_pika.connect(self.running.servers.rabbitmq.admin_url) as connection:
+            channel = await connection.channel()
+            for name in (f"{service}{end}" for service in ("orders", "refunds", "chat", "cs") for end in ("", ".dead")):
+                queue = await channel.declare_queue(name, passive=True)
+                left[name] = queue.declaration_result.message_count or 0
+        return {name: count for name, count in left.items() if count}
 
     async def settled(self, within: float = 60.0) -> Books:
         """The books, once nothing moves any more; what waits for a time gets it."""
@@ -98,16 +129,12 @@ class House:
         async def look() -> Books | None:
             await self.place.advance(SOON)
             try:
-                return await self.place.settled(1.0)
+                return await self.place.settled(1.0, Evidence())
             except TimeoutError:
                 return None
 
         books = await eventually(look, within)
-        async with await aio_pika.connect(self.running.servers.rabbitmq.admin_url) as connection:
-            channel = await connection.channel()
-            for name in (f"{service}{end}" for service in ("orders", "refunds", "chat", "cs") for end in ("", ".dead")):
-                queue = await channel.declare_queue(name, passive=True)
-                assert queue.declaration_result.message_count == 0, name
+        assert await self.left_in_queues() == {}
         return books
 
     def complaints(self) -> list[str]:
@@ -133,7 +160,7 @@ async def open_house() -> AsyncIterator[House]:
         async with local.running(None, dana_timeout=1.0, say=lambda _: None) as running:
             stubborn = httpx.AsyncClient(transport=Stubborn(running.transport()), base_url="http://batalkan")
             async with stubborn, running.client(timeout=5) as plain:
-                place = Place(stubborn, running.dana, running.database_urls, _no_bus, running.keys, full=True)
+                place = Place(stubborn, running.dana, running.database_urls, no_bus, running.keys, full=True)
                 yield House(running, place, plain)
 
 
@@ -150,5 +177,6 @@ async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]], at_once
             group.create_task(work())
 
 
-def _no_bus(service: str) -> Bus:
+def no_bus(service: str) -> Bus:
+    """For a place whose bus nobody asks for."""
     raise NotImplementedError(f"{service} has its own")

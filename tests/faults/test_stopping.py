@@ -1,7 +1,6 @@
 """Being told to stop, politely, in the middle of the work."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -10,47 +9,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from batalkan.local import DANA
-from tests.faults.house import House, each
+from tests.faults.house import House
 from tests.flows.people import Buyer, Seller
 from tests.flows.waiting import eventually
 
 pytestmark = pytest.mark.servers
-
-ORDERS = 240
-MOST_SECONDS = 10
-
-
-async def test_stopped_under_load(house: House) -> None:
-    """A service that gets SIGTERM under load ends within 10 seconds, with code 0, and nothing accepted is lost."""
-    http, processes = house.place.http, house.running.processes
-    seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
-    dana_buyer = await Buyer.register(http, "buyer")
-    await dana_buyer.link_dana("081300000002")
-    product = await seller.offer(stock=ORDERS)
-    before = await house.settled()
-    accepted: set[str] = set()
-
-    async def story(number: int) -> None:
-        person = (buyer, dana_buyer)[number % 2]
-        order_id = await person.buy(product)
-        (await person.cancel(order_id)).raise_for_status()
-        accepted.add(order_id)
-
-    async def stop_each() -> None:
-        for name in ("orders", "refunds", DANA, "accounts", "orders", "refunds"):
-            started, child = time.monotonic(), processes.watched[name].child
-            await processes.stop(name)
-            assert time.monotonic() - started < MOST_SECONDS
-            assert child.exit_code == 0 or name == DANA
-            await processes.start(name)
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(each(range(ORDERS), story, 12))
-        group.create_task(stop_each())
-    after = await house.settled()
-    assert (after.broken, after.ledger_sum) == ([], 0)
-    assert after.refunds - before.refunds == len(accepted) == ORDERS
 
 
 async def test_answer_that_is_under_way_arrives(house: House) -> None:

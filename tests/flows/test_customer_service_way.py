@@ -23,9 +23,18 @@ DEEDS = {
 
 @pytest.fixture
 async def on_duty(agent: Person) -> AsyncIterator[Person]:
-    """The agent, at work."""
+    """The agent, at work: whose page asks now and then, as one does that is open, and so is not sent home."""
     (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(5)
+            await agent.ask("GET", "/cs/duty")
+
+    looking = asyncio.create_task(look())
     yield agent
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
     (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
 
 

@@ -31,7 +31,8 @@ async def test_seller_cancels(place: Place, ears: Ears, buyer: Buyer) -> None:
     for _ in range(9):
         await buyer.place(product)
     order_id = await buyer.buy(product)
-    assert (await seller.score()).items() >= {"orders": 10, "rating": 5.0, "cancellation_rate": 0.0}.items()
+    before = await seller.score()
+    assert before.items() >= {"orders": 10, "rating": 5.0, "cancellation_rate": 0.0}.items()
     asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
     await request_cancellation(place.bus("chat"), "chat", asked)
     cancelled = (await ears.until(order_id, "OrderCancelled"))["data"]
@@ -42,6 +43,7 @@ async def test_seller_cancels(place: Place, ears: Ears, buyer: Buyer) -> None:
     score = await seller.score()
     assert score["cancellations"] == {"seller": 1, "buyer": 0, "platform": 0}
     assert (score["cancellation_rate"], score["rating"]) == (0.1, 4.0)
+    assert before["after_cancelling"] == {"cancellation_rate": 0.1, "rating": 4.0}
 
 
 async def test_buyer_costs_the_seller_nothing(place: Place, buyer: Buyer) -> None:

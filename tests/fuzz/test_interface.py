@@ -12,8 +12,11 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 import services.accounts.main
+import services.chat.main
+import services.cs.main
 import services.orders.main
 import services.refunds.main
+from batalkan.system import NAMES
 from runtime.http import create_app
 from runtime.service import Description
 
@@ -44,6 +47,10 @@ def schema_of(service: str, description: Description) -> OpenApiSchema:
 accounts = schema_of("accounts", services.accounts.main.DESCRIPTION)
 orders = schema_of("orders", services.orders.main.DESCRIPTION)
 refunds = schema_of("refunds", services.refunds.main.DESCRIPTION)
+chat = schema_of("chat", services.chat.main.DESCRIPTION)
+cs = schema_of("cs", services.cs.main.DESCRIPTION)
+
+TRIED = [accounts, orders, refunds, chat, cs]
 
 
 def refusals_are_problems(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
@@ -97,8 +104,32 @@ def test_refunds(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
     ask(case, origin, tokens)
 
 
-@pytest.mark.parametrize("schema", [accounts, orders, refunds], ids=["accounts", "orders", "refunds"])
+@bounded
+@chat.parametrize()
+def test_chat(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
+    """Threads, and what is said in them."""
+    ask(case, origin, tokens)
+
+
+@bounded
+@cs.parametrize()
+def test_cs(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
+    """Cases, agents, and the seller's 24 hours."""
+    ask(case, origin, tokens)
+
+
+def test_every_service_is_tried_here() -> None:
+    """A new service must be entered above; the pages, which are no interface for programs, are tried in tests/web."""
+    assert {schema.raw_schema["info"]["title"].split()[-1] for schema in TRIED} == set(NAMES) - {"web"}
+
+
+@pytest.mark.parametrize("schema", TRIED, ids=lambda schema: schema.raw_schema["info"]["title"].split()[-1])
 def test_document_is_what_is_served(origin: str, schema: OpenApiSchema) -> None:
-    """What was tried here is what the service publishes of itself."""
+    """What was tried here is what the service publishes of itself, without what it has in a demonstration only."""
     service = schema.raw_schema["info"]["title"].split()[-1]
-    assert httpx.get(f"{origin}/{service}/openapi.json").json() == schema.raw_schema
+    published = httpx.get(f"{origin}/{service}/openapi.json").json()
+    shown = {path for path in published["paths"] if path.startswith(f"/{service}/demonstration/")}
+    assert shown
+    assert {path: published["paths"][path] for path in published["paths"].keys() - shown} == schema.raw_schema["paths"]
+    schemas = schema.raw_schema["components"]["schemas"]
+    assert {name: published["components"]["schemas"][name] for name in schemas} == schemas

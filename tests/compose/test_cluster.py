@@ -1,0 +1,142 @@
+"""RabbitMQ as a cluster of three: what is confirmed survives the loss of any one node.
+
+    KILLS=20 CUTS=20 CUT_SECONDS=60 make test ARGS="-m long tests/compose/test_cluster.py -s"
+
+is the long form, which takes about an hour; SEED= repeats the order of the faults of an earlier run, and after MINUTES=
+no further fault begins.
+"""
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+from time import monotonic
+
+import httpx
+import pytest
+
+from tests.compose.cluster import FILES, NODES, QUEUES, Cluster
+from tests.compose.conftest import why_not
+from tests.compose.crowd import Crowd
+from tests.compose.stack import OURS, Stack
+from tests.faults.house import Stubborn
+from tests.flows.waiting import eventually
+
+KILLS, CUTS = int(os.environ.get("KILLS", "2")), int(os.environ.get("CUTS", "1"))
+CUT_SECONDS = float(os.environ.get("CUT_SECONDS", "20"))
+MINUTES = float(os.environ.get("MINUTES", "60"))
+SEED = int(os.environ.get("SEED", random.randrange(10**6)))
+TAP = (Path(__file__).parent / "tap.py").read_text()
+
+pytestmark = [pytest.mark.compose, pytest.mark.long, pytest.mark.timeout(300 + 60 * KILLS + (60 + CUT_SECONDS) * CUTS)]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Everything, with three brokers."""
+    if reason := why_not():
+        pytest.skip(f"{reason}: compose.cluster.yaml was not tried")
+    stack = Stack(f"batalkan-test-{token_hex(4)}", *FILES)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.compose("down", "--volumes", "--timeout", "5")
+
+
+async def test_every_queue_is_on_every_node(stack: Stack) -> None:
+    """After the first `up` the queues and their dead letters have a member on each of the three nodes."""
+    queues = await Cluster(stack).whole()
+    assert queues.keys() == {f"{name}{end}" for name in QUEUES for end in ("", ".dead")}
+    assert {queue.members for queue in queues.values()} == {frozenset(NODES)}
+
+
+async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
+    """Leaders are killed and a node is cut off while people cancel: no confirmed message is missing anywhere, and every
+    accepted cancellation is refunded exactly once."""
+    chance, cluster, log = random.Random(SEED), Cluster(stack), Log(stack)
+    faults = ["kill"] * KILLS + ["cut"] * CUTS
+    chance.shuffle(faults)
+    before = ask_tap(stack, "open")
+    stubborn = Stubborn(httpx.AsyncHTTPTransport())
+    async with httpx.AsyncClient(transport=stubborn, base_url=stack.url, timeout=30) as http:
+        crowd = Crowd(http)
+        async with crowd.at_work():
+            for number, fault in enumerate(faults, start=1):
+                if log.minutes > MINUTES:
+                    log.say(f"no time for {len(faults) - number + 1} more")
+                    break
+                refunds = log.refunds()
+                if fault == "kill":
+                    queue = chance.choice(QUEUES)
+                    log.say(f"kill of the leader of {queue}: another after {await cluster.kill_leader(queue):.1f} s")
+                else:
+                    node = chance.choice(NODES)
+                    await cluster.cut_off(node, CUT_SECONDS)
+                    log.say(f"{node} cut off for {CUT_SECONDS:.0f} s: {log.refunds() - refunds} refunds meanwhile")
+                healing = monotonic()
+                await cluster.whole()
+                healed = monotonic() - healing
+                log.say(f"{number}: whole again after {healed:.1f} s; {len(crowd.accepted)} cancellations")
+        over = monotonic()
+    accepted = crowd.accepted
+    await eventually(lambda: drained(stack, len(accepted)), 180, every=1)
+    log.say(f"drained {monotonic() - over:.1f} s after the last")
+    log.say(f"{stubborn.again} requests sent again; slowest cancellation {crowd.slowest:.2f} s")
+    stored = dict(
+        line.split("|") for line in stack.sql("orders", "select order_id, cancellation_id from cancellations")
+    )
+    assert stored.keys() == accepted.keys()
+    assert all(stored[order] == cancellation for order, cancellation in accepted.items() if cancellation)
+    books = json.loads(stack.compose("run", "--rm", "batalkan", "check", "--dana", "http://dana:8000", "--json"))
+    assert (books["broken"], books["open_refunds"]) == ([], 0)
+    assert books["refunds"] == books["cancelled_paid_orders"] == len(accepted)
+    tapped = ask_tap(stack, "close", json.dumps(before))
+    log.say(f"{len(accepted)} cancellations refunded; {tapped}")
+    assert tapped["missing"] == []
+    assert json.loads(stack.compose("run", "--rm", "batalkan", "parked", "list", "--json")) == []
+    assert {name: queue.messages for name, queue in (await cluster.whole()).items() if queue.messages} == {}
+
+
+class Log:
+    """Says what happened, for the table of the long form and for whoever looks for the cause of a failure."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._began = monotonic()
+        self.say(f"seed {SEED}: {KILLS} kills, {CUTS} cuts of {CUT_SECONDS:.0f} s")
+
+    @property
+    def minutes(self) -> float:
+        """Since the beginning."""
+        return (monotonic() - self._began) / 60
+
+    def say(self, line: str) -> None:
+        print(f"{monotonic() - self._began:7.1f} s  {line}", flush=True)  # noqa: T201
+
+    def refunds(self) -> int:
+        """How many have arrived by now."""
+        return int(self._stack.sql("refunds", "select count(*) from refunds where state = 'issued'")[0])
+
+
+async def drained(stack: Stack, cancellations: int) -> bool:
+    """Whether nothing waits any more, and every cancellation has its refund."""
+
+    def look() -> bool:
+        waiting = sum(int(stack.sql(service, "select count(*) from outbox")[0]) for service in OURS)
+        refunds = stack.sql("refunds", "select count(*) filter (where state = 'issued') from refunds")
+        known = stack.sql("orders", "select count(*) from order_refunds where state = 'issued'")
+        return (waiting, int(refunds[0]), int(known[0])) == (0, cancellations, cancellations)
+
+    return await asyncio.to_thread(look)
+
+
+def ask_tap(stack: Stack, *arguments: str) -> dict[str, object]:
+    """Runs the tap in the operator's container."""
+    said: dict[str, object] = json.loads(
+        stack.compose("run", "--rm", "--entrypoint", "python", "batalkan", "-c", TAP, *arguments)
+    )
+    return said

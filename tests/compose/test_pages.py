@@ -1,0 +1,57 @@
+"""The pages, through the gateway."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx
+import pytest
+from playwright.async_api import Browser
+
+from tests.browser import ways
+from tests.browser.people import Crowd
+from tests.compose.stack import Stack
+
+pytestmark = [pytest.mark.compose, pytest.mark.browser, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+async def crowd(browser: Browser, stack: Stack) -> AsyncIterator[Crowd]:
+    """People with a browser each."""
+    crowd = Crowd(browser, stack.url)
+    yield crowd
+    await crowd.leave()
+    assert crowd.complaints == []
+
+
+async def test_the_four_ways_in_browsers(crowd: Crowd, stack: Stack) -> None:
+    """Behind nginx, with a container for each service, people cancel in all four ways and see the money back."""
+
+    async def advance(by: timedelta) -> None:
+        seconds = f"{int(by.total_seconds())}s"
+        await asyncio.to_thread(stack.compose, "run", "--rm", "batalkan", "clock", "advance", seconds)
+
+    await ways.by_app(crowd)
+    await ways.by_website(crowd)
+    await ways.by_guide(crowd)
+    await ways.by_seller(crowd)
+    await ways.by_customer_service(crowd, advance)
+
+
+def test_pages_bring_their_own_guards(http: httpx.Client) -> None:
+    """The gateway leads to the pages, and does not forbid them what they need."""
+    assert http.get("/").headers["location"] == "/web/"
+    answer = http.get("/web/", headers={"Accept-Encoding": "gzip"})
+    (policy,) = answer.headers.get_list("content-security-policy")
+    assert "script-src 'self'" in policy
+    assert answer.headers.get_list("referrer-policy") == ["same-origin"]
+    assert answer.headers.get_list("x-frame-options") == ["DENY"]
+    assert "x-request-id" in answer.headers
+
+
+def test_posts_of_other_sites_do_not_get_through(http: httpx.Client) -> None:
+    """What nginx tells the pages of the origin is what the browser said."""
+    token = http.get("/web/").text.partition('name="form" value="')[2].partition('"')[0]
+    for origin, status in (("http://evil.example", 403), (str(http.base_url).rstrip("/"), 303)):
+        answer = http.post("/web/choices", data={"form": token, "lang": "en"}, headers={"Origin": origin})
+        assert answer.status_code == status

@@ -1,0 +1,17 @@
+"""The scenarios: a module for each kind of fault, with `SHORT`, `LONG` and `run`."""
+
+from importlib import import_module
+from typing import cast
+
+from tests.faults.lab import Scenario
+
+NAMES = (
+    *("killing", "crash_points", "stopping", "races", "dana"),
+    *("broker", "database", "redis", "network", "repeats", "hostile", "clocks", "topology", "disk"),
+)
+"""In the order in which they run."""
+
+
+def scenario(name: str) -> Scenario:
+    """The module of that name."""
+    return cast(Scenario, import_module(f"{__name__}.{name}"))

@@ -1,0 +1,178 @@
+"""A foreign client puts malformed, forged, contradictory and oversize messages on the bus, while orders are cancelled:
+no money moves for them, each is parked or refused, and they cost neither memory nor time."""
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+from aio_pika.exceptions import AMQPException
+
+from bench.meters import memory
+from runtime.events import EXCHANGE, MAX_BODY
+from tests.faults.crowd import Crowd
+from tests.faults.foreign import HEARERS, foreigner, keys_of
+from tests.faults.lab import Lab
+
+GROWTH = 200.0
+"""Megabytes by which all services together may grow."""
+SLOWER = 2.0
+"""By this factor a cancellation with its refund may take longer."""
+OVERSIZE_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many hostile messages, and cancellations that are timed before and during."""
+
+    messages: int
+    cancels: int
+    slower: float = SLOWER
+
+
+SHORT = Size(300, 20, slower=10.0)
+LONG = Size(5_000, 200)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Times cancellations alone, then among the messages; counts what was parked."""
+    crowd = await Crowd.gather(lab)
+    calm = await timed(lab, crowd, size)
+    before, grown = await lab.at_rest(), megabytes(lab)
+    parked = before.parked
+    async with asyncio.TaskGroup() as group:
+        attack = group.create_task(bombard(lab, size))
+        busy = await timed(lab, crowd, size)
+    refused = attack.result() + await speak_for_others(lab)
+    after = await lab.at_rest()
+    for hearer in HEARERS:
+        await lab.house.place.run(hearer, "delete from parked")  # so that the next scenario finds none
+    lab.figures |= {"messages": size.messages, "parked": after.parked - parked, "refused": refused}
+    lab.figures |= {"calm_ms": round(1000 * calm), "busy_ms": round(1000 * busy), "grown_mb": megabytes(lab) - grown}
+    lab.hold(after.parked - parked == size.messages, f"{after.parked - parked} of {size.messages} messages are parked")
+    lab.hold(refused == len(HEARERS), f"{refused} of {len(HEARERS)} services were kept from speaking for another")
+    lab.hold(after.refunds - before.refunds == size.cancels, f"{after.refunds - before.refunds} refunds were made")
+    lab.hold(megabytes(lab) - grown < GROWTH, f"the services grew by {megabytes(lab) - grown} MB")
+    lab.hold(busy < size.slower * calm, f"a refund took {busy:.2f} s, and {calm:.2f} s without hostile messages")
+
+
+async def timed(lab: Lab, crowd: Crowd, size: Size) -> float:
+    """Median seconds from the request to the order that shows its refund, to Lazada Credit."""
+    buyer = crowd.buyers[1]
+    seconds = []
+    for number in range(size.cancels):
+        order_id = await crowd.place(buyer, number)
+        (await buyer.move(order_id, "pay")).raise_for_status()
+        began = time.monotonic()
+        await crowd.cancel(buyer, order_id)
+        await buyer.refund(order_id)
+        seconds.append(time.monotonic() - began)
+    return statistics.median(seconds)
+
+
+def megabytes(lab: Lab) -> int:
+    """What all services hold."""
+    watched = lab.house.running.processes.watched
+    return round(sum(memory(one.child.pid) for name, one in watched.items() if name != "dana" and one.child.pid))
+
+
+async def bombard(lab: Lab, size: Size) -> int:
+    """Sends the messages, straight into the queue of one hearer each; how many could not be sent."""
+    async with foreigner(lab) as foreign:
+        for number in range(size.messages):
+            hearer = HEARERS[number % len(HEARERS)]
+            exchange = await detour(foreign.channel, hearer)
+            kind = oversize if number % OVERSIZE_EVERY == 0 else lab.chance.choice(KINDS)
+            key = lab.chance.choice(keys_of(hearer))
+            await foreign.say(kind(lab.chance, key), key, exchange=exchange, bad=True)
+        for hearer in HEARERS:
+            await foreign.channel.exchange_delete(await detour(foreign.channel, hearer))
+    return 0
+
+
+async def detour(channel: Any, hearer: str) -> str:
+    """An exchange that leads to one hearer alone, under any key."""
+    name = f"foreign.{hearer}"
+    await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
+    await (await channel.get_queue(hearer, ensure=False)).bind(name)
+    return name
+
+
+async def speak_for_others(lab: Lab) -> int:
+    """Each hearer tries to publish under the name of a service that it is not; how often the broker refused."""
+    refused = 0
+    for hearer in HEARERS:
+        other = "orders" if hearer != "orders" else "refunds"
+        async with foreigner(lab, hearer, publisher_confirms=True) as foreign:
+            try:
+                exchange = await foreign.channel.get_exchange(EXCHANGE, ensure=False)
+                await exchange.publish(aio_pika.Message(b"{}"), f"{other}.OrderCancelled", timeout=5)
+            except (AMQPException, TimeoutError):
+                refused += 1
+    return refused
+
+
+def envelope(chance: Random, key: str, **changed: Any) -> dict[str, Any]:
+    """Something that looks like an event, with an id of its own."""
+    source, _, kind = key.partition(".")
+    order_id = str(uuid4())
+    return {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": source,
+        "type": kind,
+        "subject": order_id,
+        "time": "2026-01-01T00:00:00Z",
+        "datacontenttype": "application/json",
+        "dataschema": f"urn:batalkan:event:{kind}:1",
+        "correlationid": str(uuid4()),
+        "causationid": str(uuid4()),
+        "sequence": 1,
+        "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+        "data": {"order_id": order_id, "paid_amount": -chance.randrange(1, 10**9)},
+    } | changed
+
+
+def wrong_shape(chance: Random, key: str) -> bytes:
+    """An event whose data are those of no event."""
+    return json.dumps(envelope(chance, key)).encode()
+
+
+def forged(chance: Random, key: str) -> bytes:
+    """Says that it comes from somebody else than the key says."""
+    return json.dumps(envelope(chance, key, source="accounts", type="AccountRegistered")).encode()
+
+
+def unknown(chance: Random, key: str) -> bytes:
+    """A type that nobody hears."""
+    return json.dumps(envelope(chance, key, type="OrderStolen")).encode()
+
+
+def broken_json(chance: Random, key: str) -> bytes:
+    """Ends in the middle."""
+    text = json.dumps(envelope(chance, key))
+    return text[: chance.randrange(1, len(text) - 1)].encode() + str(uuid4()).encode()
+
+
+def noise(chance: Random, _: str) -> bytes:
+    """No text at all."""
+    return b"\xff\x00" + chance.randbytes(chance.randrange(1, 2_000))
+
+
+def deep(chance: Random, _: str) -> bytes:
+    """Lists in lists, by which parsers fall."""
+    return b"[" * 20_000 + str(chance.random()).encode()
+
+
+def oversize(chance: Random, key: str) -> bytes:
+    """More than anybody reads."""
+    return json.dumps(envelope(chance, key, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
+
+
+KINDS: tuple[Callable[[Random, str], bytes], ...] = (wrong_shape, forged, unknown, broken_json, noise, deep)

@@ -1,0 +1,59 @@
+"""Every service is frozen for a while, and told to stop and started again, while orders are cancelled: it ends within
+10 seconds with code 0, and every accepted cancellation is refunded exactly once."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from batalkan.local import DANA, SERVICES
+from tests.faults.crowd import Crowd
+from tests.faults.lab import Lab
+
+MOST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rounds through all services, seconds frozen, and stories."""
+
+    rounds: int
+    frozen: float
+    stories: int
+
+
+SHORT = Size(1, 1.0, 100)
+LONG = Size(10, 30.0, 4_000)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Freezes and stops each in turn."""
+    crowd, slowest = await Crowd.gather(lab), 0.0
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crowd.stories(size.stories))
+        for _ in range(size.rounds):
+            for name in lab.chance.sample([*SERVICES, DANA], len(SERVICES) + 1):
+                await freeze(lab, name, size.frozen)
+                slowest = max(slowest, await stop(lab, name))
+    lab.figures |= {"cancels": len(lab.history.accepted), "slowest_stop_s": round(slowest, 1)}
+    await lab.at_rest()
+
+
+async def freeze(lab: Lab, name: str, seconds: float) -> None:
+    """SIGSTOP, and SIGCONT."""
+    lab.history.note("freeze", process=name, seconds=seconds)
+    lab.house.running.processes.pause(name)
+    await asyncio.sleep(seconds)
+    lab.house.running.processes.resume(name)
+
+
+async def stop(lab: Lab, name: str) -> float:
+    """SIGTERM, and a new start; the seconds until it had ended."""
+    processes, began = lab.house.running.processes, time.monotonic()
+    child = processes.watched[name].child
+    await processes.stop(name)
+    took, code = time.monotonic() - began, child.exit_code
+    lab.history.note("stop", process=name, seconds=round(took, 2), code=code)
+    lab.hold(took < MOST_SECONDS, f"{name} took {took:.1f} s to stop")
+    lab.hold(code == 0 or name == DANA, f"{name} ended with code {code}")
+    await processes.start(name)
+    return took

@@ -1,0 +1,42 @@
+"""The short form of every scenario of the laboratory; `batalkan faults run … --long` has the full numbers."""
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from batalkan.cli import app
+from tests.faults import mutations
+from tests.faults.house import House
+from tests.faults.mutations import MUTATIONS, Mutation
+from tests.faults.running import Ending, run
+from tests.faults.scenarios import NAMES
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(420)
+@pytest.mark.parametrize("name", NAMES)
+async def test_short_form(house: House, name: str, tmp_path: Path) -> None:
+    """All invariants hold; SEED in the environment repeats what was left to chance."""
+    seed = os.environ.get("SEED")
+    report = await run(house, name, seed=int(seed) if seed else None, long=False, folder=tmp_path)
+    if report.ending is Ending.NOT_RUN:
+        pytest.skip(" ".join(report.sentences))
+    assert report.ending is Ending.HELD, "\n".join([report.line(), *report.sentences])
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
+def test_mutation_applies(mutation: Mutation) -> None:
+    """What a mutation takes away is there to be taken; `batalkan faults mutations` shows that each is noticed."""
+    source = (mutations.TREE / mutation.file).read_text()
+    assert mutations.mutated(mutation, source) != source
+    assert mutation.scenario in NAMES
+
+
+def test_command_lists_the_scenarios() -> None:
+    """`batalkan faults list` says of each scenario what is done and what must hold; a wrong name is a wrong call."""
+    listed = CliRunner().invoke(app, ["faults", "list"])
+    assert listed.exit_code == 0
+    assert [line.split("  ")[0] for line in listed.stdout.splitlines()] == list(NAMES)
+    assert CliRunner().invoke(app, ["faults", "run", "peace"]).exit_code == 2
