@@ -1,4 +1,4 @@
-"""Live chat under load: `python bench/chat.py [--clients 1000] [--every 5] [--seconds 60] [--json]`.
+"""Live chat under load: `python -m bench.chat [--clients 1000] [--every 5] [--seconds 60] [--json]`.
 
 Two clients in each thread, each on a WebSocket of its own, write a message every few seconds. Measured is the time from
 sending a message until it is on a socket, on the writer's own and on the other one's; counted are messages that are

@@ -1,4 +1,4 @@
-"""How fast a case is routed while many wait: `python bench/cs.py [--waiting 1000] [--rounds 200] [--json]`.
+"""How fast a case is routed while many wait: `python -m bench.cs [--waiting 1000] [--rounds 200] [--json]`.
 
 An agent closes a case, and so becomes free. Measured is the time until the answer to that, and until the next case of
 the queue is on the agent's live connection: over HTTP and a WebSocket, with all services in this process and their

@@ -92,14 +92,47 @@ async def count(admin_url: str, databases: list[str]) -> Counted:
         await connection.close()
 
 
-async def sizes(url: str) -> dict[str, float]:
-    """Megabytes of each table and each index of a database."""
+@dataclass(frozen=True)
+class Sizes:
+    """Megabytes of all tables and of all indexes of a database."""
+
+    tables: float
+    indexes: float
+
+
+async def sizes(url: str) -> Sizes:
+    """What a database takes on the disk."""
     connection = await asyncpg.connect(url)
     try:
-        rows = await connection.fetch(
-            "select relname, pg_relation_size(oid) as bytes from pg_class "
-            "where relnamespace = 'public'::regnamespace and relkind in ('r', 'i')"
+        row = await connection.fetchrow(
+            "select sum(pg_table_size(relid)) / $1 as tables, sum(pg_indexes_size(relid)) / $1 as indexes "
+            "from pg_stat_user_tables",
+            MEGABYTE,
         )
-        return {row["relname"]: row["bytes"] / MEGABYTE for row in rows}
+        assert row is not None
+        return Sizes(float(row["tables"]), float(row["indexes"]))
     finally:
         await connection.close()
+
+
+BOUNDED = ("clock", "hearing", "agents", "outbox", "deadlines", "parked", "failures", "alembic_version")
+"""Tables that do not grow with the number of orders, or are emptied all the time."""
+LARGE = 30_000
+"""Rows. Of a smaller table it is right to read all; about here an index of ranges (BRIN) begins to be worth it."""
+
+
+async def sequential_scans(urls: Mapping[str, str]) -> dict[str, int]:
+    """How often each large table that grows has been read from end to end so far, by `service.table`."""
+    found = {}
+    for service, url in urls.items():
+        connection = await asyncpg.connect(url)
+        try:
+            rows = await connection.fetch(
+                "select relname, seq_scan from pg_stat_user_tables where n_live_tup >= $1 and relname <> all($2)",
+                LARGE,
+                BOUNDED,
+            )
+            found.update({f"{service}.{row['relname']}": row["seq_scan"] for row in rows})
+        finally:
+            await connection.close()
+    return found

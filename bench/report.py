@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.run import Figures
+from bench.stage import OURS
 
 
 def by_variant(rounds: Sequence[Figures]) -> dict[str, list[Figures]]:
@@ -17,20 +18,18 @@ def by_variant(rounds: Sequence[Figures]) -> dict[str, list[Figures]]:
     return found
 
 
-def ratios(rounds: Sequence[Figures]) -> dict[str, dict[str, float]]:
-    """batalkan against each other variant: medians of the ratios of the runs of one round."""
+def ratios(rounds: Sequence[Figures]) -> dict[str, dict[str, list[float]]]:
+    """Each way of running batalkan against each rival ("core : reference"): the ratios of the runs of one round."""
     runs = by_variant(rounds)
     found = {}
-    for rival, theirs in runs.items():
-        if rival != "batalkan" and "batalkan" in runs:
-            pairs = list(zip(runs["batalkan"], theirs, strict=False))
-            found[rival] = {
-                "cpu_per_saga": round(median(ours.cpu_ms_per_saga / other.cpu_ms_per_saga for ours, other in pairs), 2),
-                "sagas_per_second": round(
-                    median(ours.sagas_per_second / other.sagas_per_second for ours, other in pairs), 2
-                ),
+    for ours in OURS.keys() & runs:
+        for rival in runs.keys() - OURS:
+            pairs = list(zip(runs[ours], runs[rival], strict=False))
+            found[f"{ours} : {rival}"] = {
+                attribute: [round(getattr(one, attribute) / getattr(other, attribute), 2) for one, other in pairs]
+                for attribute in ("cpu_ms_per_saga", "sagas_per_second")
             }
-    return found
+    return dict(sorted(found.items()))
 
 
 def show(console: Console, rounds: Sequence[Figures]) -> None:
@@ -60,10 +59,14 @@ def show(console: Console, rounds: Sequence[Figures]) -> None:
     each("fsyncs of PostgreSQL per saga", "fsyncs_per_saga")
     each("WAL bytes per saga", "wal_bytes_per_saga")
     console.print(table)
-    for rival, against in ratios(rounds).items():
+    for one in rounds:
+        if one.scanned:
+            console.print(f"{one.variant} read from end to end: {one.scanned}")
+    for pair, against in ratios(rounds).items():
+        cpu, sagas = against["cpu_ms_per_saga"], against["sagas_per_second"]
         console.print(
-            f"batalkan against {rival}: {against['cpu_per_saga']} × its CPU per saga, "
-            f"{against['sagas_per_second']} × its sagas/s"
+            f"{pair}: CPU per saga {median(cpu):.2f} × (rounds {_list(cpu)}), sagas/s {median(sagas):.2f} × "
+            f"({_list(sagas)})"
         )
 
 
@@ -73,6 +76,10 @@ def show_statements(console: Console, figures: Figures) -> None:
     for query, calls, milliseconds in figures.statements:
         table.add_row(str(calls), f"{milliseconds:.4f}", " ".join(query.split())[:110])
     console.print(table, markup=False)
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
 
 
 def _keys(runs: Mapping[str, Sequence[Figures]], attribute: str) -> list[str]:

@@ -17,6 +17,7 @@ from batalkan.invariants import check
 from batalkan.servers import LocalServers
 from bench import meters
 from bench.clients import Task
+from bench.library import environment
 from bench.seed import seed
 from bench.stage import ROOT, Variant
 from contracts.words import Role
@@ -55,6 +56,8 @@ class Figures:
     commits_per_saga: float
     fsyncs_per_saga: float
     wal_bytes_per_saga: float
+    scanned: Mapping[str, int] = field(default_factory=dict)
+    """The large tables that grow and were read from end to end, and how often: there should be none."""
     statements: Sequence[tuple[str, float, float]] = field(default=())
     """The statements that cost PostgreSQL most: text, calls per saga, milliseconds per saga."""
 
@@ -78,12 +81,14 @@ class Run:
         names = [url.rpartition("/")[2] for url in self._variant.databases.values()]
         pids = {**self._variant.pids, **self._server_pids()}
         counted = await meters.count(self._servers.postgres.admin_url, names)
+        scans = await meters.sequential_scans(self._variant.databases)
         cpu = {name: meters.cpu_seconds(pid) for name, pid in pids.items()}
         told = await self._clients(seeded, clients, rate, profile)
         shown = await self._settle(told)
         spent = {name: meters.cpu_seconds(pid) - cpu[name] for name, pid in pids.items()}
         after = (await meters.count(self._servers.postgres.admin_url, names)).since(counted)
         memory = {name: meters.memory(pid) for name, pid in pids.items()}
+        scanned = await meters.sequential_scans(self._variant.databases)
         seconds = max(shown.values()) - min(told["began"].values())
         per_saga = {name: round(1000 * one / orders, 3) for name, one in spent.items()}
         sagas = [1000 * (shown[order_id] - began) for order_id, began in told["began"].items()]
@@ -104,14 +109,11 @@ class Run:
             commits_per_saga=round(commits / orders, 2),
             fsyncs_per_saga=round(after.fsyncs / orders, 2),
             wal_bytes_per_saga=round(after.wal_bytes / orders),
+            scanned={
+                table: count - scans[table] for table, count in scanned.items() if count > scans.get(table, count)
+            },
             statements=[(query, round(n / orders, 2), round(ms / orders, 4)) for query, (n, ms) in top],
         )
-
-    async def check(self) -> None:
-        """Holds the books of the variant against each other. Raises `RunFailed`."""
-        books = await check(self._variant.databases)
-        if books.broken or books.ledger_sum or books.open_refunds:
-            raise RunFailed(f"{self._variant.name}: {books.broken[:3] or books}")
 
     async def _seed(self, orders: int) -> list[tuple[str, str]]:
         """(order, token) for each order to cancel."""
@@ -144,7 +146,7 @@ class Run:
             argv = [sys.executable, "-m", "bench.clients", told, result]
             child = Child("clients", argv, warden=warden, log=Path(folder, "log"), cwd=ROOT)
             child.spawn()
-            profilers = self._profile(profile, warden) if profile else []
+            profilers = await self._profile(profile, warden) if profile else []
             code = await child.wait(600)
             for profiler in profilers:
                 await profiler.wait(60)
@@ -156,10 +158,9 @@ class Run:
             raise RunFailed(f"{self._variant.name} answered {found['statuses']}")
         return found
 
-    def _profile(self, folder: Path, warden: Warden) -> list[Child]:
+    async def _profile(self, folder: Path, warden: Warden) -> list[Child]:
         """py-spy, out of the environment of the library, looks at each of the variant's processes."""
-        from bench.library import environment
-
+        await asyncio.to_thread(environment.python)
         profilers = []
         for name, pid in self._variant.pids.items():
             out = folder / f"{self._variant.name}-{name}.txt"
@@ -174,6 +175,7 @@ class Run:
         """Waits until every order shows its refund; returns since when (seconds since the epoch), to the commit."""
         connection = await asyncpg.connect(self._variant.databases["orders"])
         try:
+            await connection.execute("set enable_seqscan = off")  # ours are not to be counted among theirs
             await connection.execute("create temp table awaited (order_id uuid primary key)")
             await connection.copy_records_to_table("awaited", records=[(UUID(one),) for one in told["began"]])
             await connection.execute("analyze awaited")
@@ -192,6 +194,14 @@ class Run:
             raise RunFailed(f"{self._variant.name}: refunds did not arrive within {PATIENCE:g} s") from None
         finally:
             await connection.close()
+
+
+async def check_books(variant: Variant) -> None:
+    """Holds the books of the variant against each other. Raises `RunFailed`."""
+    # The orders were put into the table, so that nobody was told of them.
+    books = await check({name: variant.databases[name] for name in ("orders", "refunds")})
+    if books.broken or books.pending or books.ledger_sum or books.open_refunds:
+        raise RunFailed(f"{variant.name}: {[*books.broken, *books.pending][:3] or books}")
 
 
 def _cuts(values: list[float]) -> dict[str, float]:

@@ -1,19 +1,21 @@
-"""The servers, once for all runs, and on them one after the other the three ways of writing the saga."""
+"""The servers, once for all runs, and on them one after the other the ways of writing the saga."""
 
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiormq
 import asyncpg
 
 from batalkan import local
 from batalkan.child import Child, Warden, together
 from batalkan.keys import make_keys
+from batalkan.processes import Processes
 from batalkan.servers import SERVICES, LocalServers
 from batalkan.servers.place import PORTS, is_free
 from bench.library import environment
@@ -24,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAIR = ("orders", "refunds")
 """What a bare saga consists of."""
 RIVALS = ("reference", "library")
+OURS: Mapping[str, Sequence[str]] = {"core": ("accounts", *PAIR), "all": local.SERVICES}
+"""Which services are running: those that a saga needs, or all of them, with those that only look on."""
 OBSERVED = {"shared_preload_libraries": "pg_stat_statements", "track_commit_timestamp": "on"}
 """For counting statements, and for knowing when a row became visible without looking all the time."""
 
@@ -37,8 +41,10 @@ class Variant:
     """Where orders can be cancelled."""
     pids: Mapping[str, int]
     databases: Mapping[str, str]
-    """URLs, with the administrator's rights, of the databases of orders and refunds."""
+    """URLs, with the administrator's rights, of the databases of all of its services."""
     signing_key: Path
+    processes: Processes | None = None
+    """Those of our own services, to be stopped and started."""
 
 
 @asynccontextmanager
@@ -62,21 +68,33 @@ async def stage(folder: Path | None = None) -> AsyncIterator[LocalServers]:
 
 @asynccontextmanager
 async def running(name: str, servers: LocalServers, replicas: int = 1) -> AsyncIterator[Variant]:
-    """Starts the processes of one variant (`batalkan`, `reference`, `library`) and stops them at the end."""
-    start = _batalkan if name == "batalkan" else _rival
+    """Starts the processes of one variant (`core`, `all`, `reference`, `library`) and stops them at the end."""
+    start = _ours if name in OURS else _rival
     async with start(name, servers, replicas) as variant:
         yield variant
 
 
 @asynccontextmanager
-async def _batalkan(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
-    place = servers.folder
-    counts = dict.fromkeys(local.SERVICES, replicas)
-    async with local.running_on(servers, place, demonstration=False, replicas=counts) as running:
+async def _ours(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
+    services, place = OURS[name], servers.folder
+    await _leave_out(set(local.SERVICES) - set(services), servers)
+    counts = dict.fromkeys(services, replicas)
+    async with local.running_on(servers, place, services=services, demonstration=False, replicas=counts) as running:
         origins = [_address(url) for url in running.origins["orders"]]
         pids = {name: _pid(watched.child) for name, watched in running.processes.watched.items() if name != local.DANA}
         databases = {name: as_admin(servers, url) for name, url in running.database_urls.items()}
-        yield Variant(name, origins, pids, databases, running.keys.signing_key)
+        yield Variant(name, origins, pids, databases, running.keys.signing_key, running.processes)
+
+
+async def _leave_out(services: Collection[str], servers: LocalServers) -> None:
+    """These services are not there, nor do their queues fill up. Publishers wait for their hearers, and take them to be
+    there by their dead-letter queues."""
+    connection = await aiormq.connect(servers.rabbitmq.admin_url)
+    channel = await connection.channel()
+    for service in services:
+        await channel.queue_delete(service)
+        await channel.queue_declare(f"{service}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+    await connection.close()
 
 
 @asynccontextmanager
@@ -89,7 +107,7 @@ async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterat
         await schema.migrate(database, ROOT / "services" / service / "migrations")
         await database.close()
     python = Path(sys.executable) if name == "reference" else await asyncio.to_thread(environment.python)
-    ports = _free_ports(len(PAIR))
+    ports = free_ports(len(PAIR))
     warden = Warden()
     children: dict[str, Child] = {}
     steps = []
@@ -149,6 +167,7 @@ def _listening(port: int) -> Callable[[], Awaitable[bool]]:
     return connects
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
     found = [port for port in random.sample(PORTS, 200) if is_free(port)]
     return found[:count]

@@ -1,0 +1,89 @@
+"""What was to be reached, and what was: a line for each target, as Markdown for docs/performance.md."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+Found = Mapping[str, Any]
+Line = tuple[str, str, bool]
+"""A target, what was reached, and whether that meets it."""
+
+
+def lines(found: Found) -> Iterator[Line]:
+    """For each part that was measured."""
+    for part, judge in _JUDGES.items():
+        if part in found:
+            yield from judge(found[part], found)
+
+
+def markdown(found: Found) -> str:
+    """The table."""
+    rows = [f"| {target} | {reached} | {'yes' if met else '**no**'} |" for target, reached, met in lines(found)]
+    return "\n".join(["| target | reached | met |", "| --- | --- | --- |", *rows])
+
+
+def _saga(saga: Found, _: Found) -> Iterator[Line]:
+    for pair, most, least in (("core : reference", 1.6, 0.6), ("all : reference", 2.2, 0.45)):
+        ratios = saga["ratios"][pair]
+        yield _at_most(most, f"CPU of {pair}", ratios["cpu_ms_per_saga"])
+        yield _at_least(least, f"sagas/s of {pair}", ratios["sagas_per_second"])
+    library = saga["ratios"]["core : library"]
+    yield _at_most(0.5, "CPU of core : library", library["cpu_ms_per_saga"])
+    yield _at_least(2, "sagas/s of core : library", library["sagas_per_second"])
+    for name in ("core", "all"):
+        runs = [one for one in saga["runs"] if one["variant"] == name]
+        half = [one for one in runs if one["rate"]]
+        rate = " and ".join(f"{one['rate']:g}" for one in half)
+        yield _at_most(50, f"HTTP p99 of {name} at {rate}/s, ms", [one["http_ms"]["p99"] for one in half])
+        yield _at_most(250, f"saga p99 of {name} there, ms", [one["saga_ms"]["p99"] for one in half])
+        full = [one for one in runs if not one["rate"]]
+        yield _at_most(12, f"round trips of {name}", [one["statements_per_saga"] for one in full])
+        yield _at_most(2, f"commits of {name}", [one["commits_per_saga"] for one in full])
+
+
+def _growth(growth: list[Found], _: Found) -> Iterator[Line]:
+    many = growth[-1]
+    name = f"throughput with {many['old_orders']:,} old orders : {growth[0]['old_orders']:,}, at least 0.9"
+    yield name, str(many["throughput_ratio"]), many["throughput_ratio"] >= 0.9
+    scans = many["sequential_scans"]
+    yield "sequential scans of tables that grow, none", str(scans), not scans
+
+
+def _backlog(backlog: Found, found: Found) -> Iterator[Line]:
+    drained, memory = backlog["drained_per_second"], backlog["refunds_memory_mb"]
+    runs = found.get("saga", {"runs": []})["runs"]
+    rate = [one["sagas_per_second"] for one in runs if one["variant"] == "core" and not one["rate"]]
+    least = round(median(rate)) if rate else 0
+    yield f"{backlog['events']:,} events drained, at least {least}/s as sagas are", f"{drained}/s", drained >= least
+    flat = max(memory[1:]) <= 1.25 * memory[1]
+    yield "memory of refunds meanwhile flat", " → ".join(map(str, memory)) + " MB", flat
+
+
+def _idle(idle: Found, _: Found) -> Iterator[Line]:
+    memory = idle["idle"]["services_mb"] + idle["idle"]["postgresql_mb"]
+    yield "idle, all in one process with PostgreSQL, under 250 MB", f"{memory} MB", memory < 250
+    yield "idle, under 2 % of a core", f"{idle['idle']['cpu_percent']} %", idle["idle"]["cpu_percent"] < 2
+    second = idle["demo_seconds"]["second"]
+    yield "`batalkan demo --no-serve` again, under 8 s", f"{second} s", second < 8
+    slowest = max(one["wall"] for one in idle["import_seconds"].values())
+    yield "import of a service, under 1 s", f"{slowest} s at the most", slowest < 1
+
+
+def _at_most(bound: float, what: str, rounds: Sequence[float]) -> Line:
+    return f"{what}, at most {bound:g}", _rounds(rounds), median(rounds) <= bound
+
+
+def _at_least(bound: float, what: str, rounds: Sequence[float]) -> Line:
+    return f"{what}, at least {bound:g}", _rounds(rounds), median(rounds) >= bound
+
+
+def _rounds(rounds: Sequence[float]) -> str:
+    return f"{median(rounds):g} (rounds {', '.join(f'{one:g}' for one in rounds)})"
+
+
+_JUDGES: Mapping[str, Callable[[Any, Found], Iterator[Line]]] = {
+    "saga": _saga,
+    "growth": _growth,
+    "backlog": _backlog,
+    "idle": _idle,
+}
