@@ -1,6 +1,6 @@
 # Everything that one does here; the first use sets up .venv. PYTHON=python3.12 chooses the Python that it is made from.
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-fast bench lock clean servers
+.PHONY: help demo up check test test-fast bench screenshots lock clean servers
 
 # The first of these that is 3.11 to 3.14 and has pip, or else the first that is; looked for only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -8,6 +8,9 @@ PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 pytho
 	&& echo $$python && exit; done; done)
 BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is needed; name it: make PYTHON=..." >&2; exit 1; }; \
 	$(PYTHON) deploy/bootstrap.py
+
+# Two folders of tests at a time, each on servers of its own.
+SHARED = -n 2 --no-loadscope-reorder
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,11 +31,14 @@ check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue 
 test: check servers ## check, and all tests, on real servers too (installs them where it may)
 	@.venv/bin/pytest $(ARGS)
 
-test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own, two at a time
-	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes and not fuzz" $(ARGS)
+test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own
+	@.venv/bin/pytest $(SHARED) -m "not servers and not compose and not processes and not fuzz and not browser" $(ARGS)
 
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m bench $(ARGS)
+
+screenshots: .venv/dev.stamp ## every page, as a phone and as a desktop show it, into .batalkan/screenshots
+	@.venv/bin/python -m tests.browser.screenshots $(ARGS)
 
 lock: ## resolve the dependencies anew into the locks; ARGS=--upgrade
 	@$(BOOTSTRAP) lock $(ARGS)

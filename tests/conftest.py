@@ -13,6 +13,7 @@ import aio_pika
 import asyncpg
 import pytest
 import uvloop
+from xdist.scheduler import LoadScopeScheduling
 
 from batalkan.keys import Keys, make_keys
 from batalkan.servers import SERVICES, LocalServers, install
@@ -30,6 +31,41 @@ BusOf = Callable[[str], Bus]
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the event loop that the services run on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+LARGE = ("faults", "compose", "browser")
+"""Folders whose tests need much of the machine: never two of them side by side."""
+LAST = "flows"
+"""The largest of the others, beside which the laboratory is over."""
+
+
+def folder_of(nodeid: str) -> str:
+    """The folder of a test, out of `tests/folder/test_file.py::test`."""
+    return nodeid.partition("::")[0].split("/")[-2]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the large folders first, where several processes share the tests."""
+
+    def turn(item: pytest.Item) -> int:
+        folder = folder_of(item.nodeid)
+        return LARGE.index(folder) if folder in LARGE else len(LARGE) + (folder == LAST)
+
+    if hasattr(config, "workerinput"):
+        items.sort(key=turn)
+
+
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # it says nothing of its types
+    """One process takes the large folders, and each a whole folder at a time, since what it stands on starts slowly."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = folder_of(nodeid)
+        return "large" if folder in LARGE else folder
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    """How processes share the tests, where there are several."""
+    return ByFolder(config, log)
 
 
 class Databases:
