@@ -85,7 +85,7 @@ MUTATIONS = (
         "races",
         "services/orders/store.py",
         (
-            ('f"{_ORDER} where order_id = $1 for update of o"', 'f"{_ORDER} where order_id = $1"'),
+            ('f"{_ORDER} where order_id = $1 for no key update of o"', 'f"{_ORDER} where order_id = $1"'),
             (
                 '"where order_id = $1 and version = $2 returning order_id, version) "',
                 '"where order_id = $1 and $2 > 0 returning order_id, version) "',
