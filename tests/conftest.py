@@ -44,13 +44,16 @@ def folder_of(nodeid: str) -> str:
     return nodeid.partition("::")[0].split("/")[-2]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Puts the large folders first, where several processes share the tests."""
+    """Keeps files in their order, since what a folder stands on starts slowly: pytest would run all those tests that
+    are coroutines first, wherever they are. Puts the large folders first where several processes share the tests."""
 
     def turn(item: pytest.Item) -> int:
         folder = folder_of(item.nodeid)
         return LARGE.index(folder) if folder in LARGE else len(LARGE) + (folder == LAST)
 
+    items.sort(key=lambda item: item.path)
     if hasattr(config, "workerinput"):
         items.sort(key=turn)
 

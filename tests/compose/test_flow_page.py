@@ -39,4 +39,5 @@ def test_refunds_passes_on_what_dana_is_to_do(http: httpx.Client, stack: Stack) 
     """DANA is made slow and well again through refunds; web, like everybody else, does not even know its name."""
     for weather in ("slow", "well"):
         assert http.put("/refunds/demonstration/dana", json={"weather": weather}).json()["weather"] == weather
-    assert stack.run_in("web", "sh", "-c", "getent hosts dana || echo unknown").strip() == "unknown"
+    asked = "RES_OPTIONS='timeout:1 attempts:1' getent hosts dana || echo unknown"  # without the patience of a resolver
+    assert stack.run_in("web", "sh", "-c", asked).strip() == "unknown"

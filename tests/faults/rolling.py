@@ -16,7 +16,7 @@ from tests.flows.waiting import eventually
 P = TypeVar("P", bound=Person)
 
 SHOPPERS, CALLERS, AGENTS = 6, 3, 2
-REST = 0.2
+REST = 0.5
 """Seconds that everybody rests between two things."""
 
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 THREADS = 50
 DEATHS = ["chat", "redis", "cs"] * 5
-PAUSE = 3.5
+PAUSE = 2.5
 """Seconds between two deaths."""
 EVERY = 2.0
 """Seconds between two messages of one person."""

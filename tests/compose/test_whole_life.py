@@ -1,4 +1,4 @@
-"""Starting, scaling, stopping, starting again. The last of the files, as the stack is not the same afterwards."""
+"""Starting, scaling, stopping, starting again. By its name the last of the files, as the stack is not the same after it."""
 
 import json
 import re
