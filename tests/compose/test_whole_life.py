@@ -1,4 +1,4 @@
-"""Starting, scaling, stopping, starting again. By its name the last of the files, as the stack is not the same after it."""
+"""Starting, scaling, stopping, starting again. By its name the last file, as the stack is not the same afterwards."""
 
 import json
 import re
