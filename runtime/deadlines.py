@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 BATCH = 100
 POLL = 1.0
-"""Seconds between two looks, woken or not."""
+"""Seconds between two looks at the most: other replicas set deadlines, and a demonstration's clock is moved."""
 
 DeadlineHandler = Callable[["Transaction", str], Awaitable[Sequence[Event]]]
 """Acts on the deadline of one subject and returns the events that follow."""
@@ -46,8 +47,8 @@ delete from deadlines where (kind, subject) in (
 returning kind, subject, due_at, correlation_id, causation_id, traceparent
 """
 
-_DUE = "select exists (select from deadlines where due_at <= clock_now() and kind = any($1))"
-"""Asked without a transaction, because nearly always the answer is no."""
+_LEFT = "select extract(epoch from min(due_at) - clock_now())::float8 from deadlines where kind = any($1)"
+"""Asked without a transaction, because nearly always nothing is due."""
 
 _POSTPONE = """
 update deadlines set failures = failures + 1,
@@ -87,7 +88,8 @@ class Deadlines:
         while True:
             self._woken.clear()
             try:
-                fired = await self.fire_due() if await self._any_due() else 0
+                left = await self._seconds_left()
+                fired = await self.fire_due() if left <= 0 else 0
                 patience.rewarded()
             except Exception as error:
                 if not is_passing(error):
@@ -96,14 +98,16 @@ class Deadlines:
                 continue
             if fired < BATCH:
                 try:
-                    async with asyncio.timeout(POLL):
+                    async with asyncio.timeout(left if 0 < left < POLL else POLL):
                         await self._woken.wait()
                 except TimeoutError:
                     continue
 
-    async def _any_due(self) -> bool:
+    async def _seconds_left(self) -> float:
+        """Until the next deadline is due; infinite if there is none."""
         async with self._work.database.connection() as connection:
-            return bool(await connection.fetchval(_DUE, list(self._handlers)))
+            left: float | None = await connection.fetchval(_LEFT, list(self._handlers))
+        return inf if left is None else left
 
     async def fire_due(self) -> int:
         """Fires what is due now, up to a batch: together, or where one fails, each by itself."""

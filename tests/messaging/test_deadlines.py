@@ -67,6 +67,17 @@ async def test_what_comes_due_is_found_by_the_timer(embedded_toys: Toys) -> None
         await becomes(toy.effects, [1])
 
 
+async def test_what_is_due_soon_does_not_wait_for_the_next_look(
+    embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who knows when the next deadline is due looks then."""
+    monkeypatch.setattr(deadlines, "POLL", 60.0)
+    toy = await service(embedded_toys)
+    await schedule(toy, timedelta(seconds=0.2), 1)
+    async with running(toy.deadlines.run()):
+        await becomes(toy.effects, [1])
+
+
 async def test_a_deadline_that_was_called_off_is_never_acted_on(embedded_toys: Toys) -> None:
     """Taking it back is enough, and does nothing to others."""
     toy = await service(embedded_toys)
