@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +18,31 @@ from batalkan.system import System, Where
 from runtime.websockets import WEBSOCKETS
 
 
-class Site:
-    """What the browsers look at."""
+class Place(ABC):
+    """What the browsers look at, wherever it runs."""
+
+    url: str
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Ends at least what conversations go through, but not the data."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Serves, with the data that there are."""
+
+    @abstractmethod
+    async def advance(self, by: timedelta) -> None:
+        """Moves the time of all services."""
+
+    async def make_dana(self, weather: str) -> None:
+        """How DANA is from now on: `well`, `down`, …"""
+        async with httpx.AsyncClient(base_url=self.url) as http:
+            (await http.put("/refunds/demonstration/dana", json={"weather": weather})).raise_for_status()
+
+
+class Site(Place):
+    """All services in this process."""
 
     def __init__(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -29,7 +53,6 @@ class Site:
         self.system: System
 
     async def start(self) -> None:
-        """Serves, with the data that there are."""
         quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         self._stack.enter_context(patch("services.accounts.passwords.PasswordHasher", lambda: quick))
         self.system = await self._stack.enter_async_context(system.running(self._where))
@@ -49,16 +72,9 @@ class Site:
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Ends everything but the data."""
         await self._stack.aclose()
 
     async def advance(self, by: timedelta) -> None:
-        """Moves the time of all services."""
         await advance_clock(self.system.database_urls, by)
         for service in self.system.services.values():
             service.work.wake_deadlines()
-
-    @property
-    def dana(self) -> httpx.AsyncClient:
-        """The control interface of the DANA simulator."""
-        return self.system.dana

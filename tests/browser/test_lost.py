@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser import ways
 from tests.browser.people import PHONE, Crowd
-from tests.browser.site import Site
+from tests.browser.site import Place
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +29,7 @@ async def test_a_page_is_loaded_anew_in_mid_chat(crowd: Crowd) -> None:
     assert numbers == [1, 2, 3, 4]
 
 
-async def test_the_server_is_restarted_in_mid_chat(crowd: Crowd, site: Site) -> None:
+async def test_the_server_is_restarted_in_mid_chat(crowd: Crowd, site: Place) -> None:
     """While it is away the page says so and keeps what could not be sent; then both go on without a reload."""
     title = ways.something()
     seller = await crowd.seller(title)
@@ -66,7 +66,7 @@ async def test_a_phone_loses_its_network(crowd: Crowd) -> None:
     assert shown == ["Pertama", "Kedua", "Ketiga"]
 
 
-async def test_dana_is_down_and_comes_back(crowd: Crowd, site: Site) -> None:
+async def test_dana_is_down_and_comes_back(crowd: Crowd, site: Place) -> None:
     """While DANA is down the order says truthfully that the money has not arrived; when it is back, that it has."""
     title = ways.something()
     await crowd.seller(title)
@@ -76,12 +76,12 @@ async def test_dana_is_down_and_comes_back(crowd: Crowd, site: Site) -> None:
     await buyer.button("Hubungkan DANA").click()
     await buyer.sees("DANA terhubung.")
     await buyer.buys(title)
-    await site.dana.put("/faults", json={"mode": "down"})
+    await site.make_dana("down")
     try:
         await buyer.link("Batalkan pesanan").click()
         await buyer.button("Lewati alasan dan batalkan").click()
         await buyer.sees("Rp145.000 sedang dikirim ke DANA. Belum sampai; kami terus mencoba.")
     finally:
-        await site.dana.post("/reset")
+        await site.make_dana("well")
     async with asyncio.timeout(60):
         await ways.has_money_back(buyer, "DANA")

@@ -7,12 +7,12 @@ from playwright.async_api import expect
 
 from tests.browser import ways
 from tests.browser.people import PHONE, Crowd
-from tests.browser.site import Site
+from tests.browser.site import Place
 
 pytestmark = pytest.mark.browser
 
 
-async def test_too_late(crowd: Crowd, site: Site) -> None:
+async def test_too_late(crowd: Crowd, site: Place) -> None:
     """After 24 hours a dialog that was left open is refused, with the reason and the ways that are left."""
     title = ways.something()
     await crowd.seller(title)

@@ -1,4 +1,4 @@
-"""The pages, through the gateway."""
+"""The pages, through the gateway: the four ways, and what tests/browser refuses and loses in one process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,32 +10,58 @@ from playwright.async_api import Browser
 
 from tests.browser import ways
 from tests.browser.people import Crowd
+from tests.browser.site import Place
+from tests.browser.test_lost import test_a_page_is_loaded_anew_in_mid_chat as test_a_page_is_loaded_anew_in_mid_chat
+from tests.browser.test_lost import test_dana_is_down_and_comes_back as test_dana_is_down_and_comes_back
+from tests.browser.test_lost import test_the_server_is_restarted_in_mid_chat as test_the_server_is_restarted_in_mid_chat
+from tests.browser.test_refusals import test_already_shipped as test_already_shipped
+from tests.browser.test_refusals import test_asked_twice_in_two_tabs as test_asked_twice_in_two_tabs
+from tests.browser.test_refusals import test_too_late as test_too_late
 from tests.compose.stack import Stack
 
 pytestmark = [pytest.mark.compose, pytest.mark.browser, pytest.mark.timeout(400)]
 
 
+class Composed(Place):
+    """A container for each service."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.url = stack.url
+        self._stack = stack
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self._stack.compose, "kill", "chat")
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._stack.compose, "start", "chat")
+
+    async def advance(self, by: timedelta) -> None:
+        seconds = f"{int(by.total_seconds())}s"
+        await asyncio.to_thread(self._stack.compose, "run", "--rm", "batalkan", "clock", "advance", seconds)
+
+
 @pytest.fixture
-async def crowd(browser: Browser, stack: Stack) -> AsyncIterator[Crowd]:
+def site(stack: Stack) -> Place:
+    """Where the tests of tests/browser take place here."""
+    return Composed(stack)
+
+
+@pytest.fixture
+async def crowd(browser: Browser, site: Place) -> AsyncIterator[Crowd]:
     """People with a browser each."""
-    crowd = Crowd(browser, stack.url)
+    crowd = Crowd(browser, site.url)
     yield crowd
     await crowd.leave()
     assert crowd.complaints == []
 
 
-async def test_the_four_ways_in_browsers(crowd: Crowd, stack: Stack) -> None:
+async def test_the_four_ways_in_browsers(crowd: Crowd, site: Place) -> None:
     """Behind nginx, with a container for each service, people cancel in all four ways and see the money back."""
-
-    async def advance(by: timedelta) -> None:
-        seconds = f"{int(by.total_seconds())}s"
-        await asyncio.to_thread(stack.compose, "run", "--rm", "batalkan", "clock", "advance", seconds)
-
     await ways.by_app(crowd)
     await ways.by_website(crowd)
     await ways.by_guide(crowd)
     await ways.by_seller(crowd)
-    await ways.by_customer_service(crowd, advance)
+    await ways.by_customer_service(crowd, site.advance)
 
 
 def test_pages_bring_their_own_guards(http: httpx.Client) -> None:
