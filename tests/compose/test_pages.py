@@ -1,14 +1,13 @@
 """The pages, through the gateway: the four ways, and what tests/browser refuses and loses in one process."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
 import pytest
-from playwright.async_api import Browser
 
 from tests.browser import ways
+from tests.browser.conftest import crowd as crowd
 from tests.browser.people import Crowd
 from tests.browser.site import Place
 from tests.browser.test_lost import test_a_page_is_loaded_anew_in_mid_chat as test_a_page_is_loaded_anew_in_mid_chat
@@ -44,15 +43,6 @@ class Composed(Place):
 def site(stack: Stack) -> Place:
     """Where the tests of tests/browser take place here."""
     return Composed(stack)
-
-
-@pytest.fixture
-async def crowd(browser: Browser, site: Place) -> AsyncIterator[Crowd]:
-    """People with a browser each."""
-    crowd = Crowd(browser, site.url)
-    yield crowd
-    await crowd.leave()
-    assert crowd.complaints == []
 
 
 async def test_the_four_ways_in_browsers(crowd: Crowd, site: Place) -> None:

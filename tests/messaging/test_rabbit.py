@@ -200,6 +200,39 @@ async def test_a_broker_that_falls_silent_is_noticed(
         await becomes(orders.outbox, 0)
 
 
+async def test_what_was_delivered_too_often_is_kept(rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the delivery limit a message is not dropped: it lies among the dead letters of its service."""
+    monkeypatch.setattr(rabbit, "DELIVERY_LIMIT", 1)
+    await (await rabbit_bus("refunds").subscribe("refunds", [KEY])).close()
+    publisher = await rabbit_bus("orders").publisher(["refunds"])
+    await publisher.publish([Message(KEY, b"")])
+    await publisher.close()
+    for _ in range(2):
+        subscription = await rabbit_bus("refunds").subscribe("refunds", [KEY])
+        await subscription.take(1)
+        await subscription.close()
+    dead = await rabbit_bus("refunds").gauge("refunds.dead")
+    await becomes(dead.waiting, 1)
+    await dead.close()
+
+
+@pytest.mark.usefixtures("queue")
+async def test_publishing_does_not_wait_for_a_heartbeat(
+    servers: LocalServers, rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a frozen broker does not confirm in time fails; it may have arrived."""
+    monkeypatch.setattr(rabbit, "PUBLISH_TIMEOUT", 0.5)
+    publisher = await rabbit_bus("orders").publisher(["refunds"])
+    servers.rabbitmq.pause()
+    try:
+        async with asyncio.timeout(rabbit.HEARTBEAT / 2):
+            with pytest.raises(BusError, match="TimeoutError"):
+                await publisher.publish([Message(KEY, b"")])
+    finally:
+        servers.rabbitmq.resume()
+    await publisher.close()
+
+
 async def test_publishing_and_consuming_go_over_connections_of_their_own(
     servers: LocalServers, toys_on_rabbit: Toys
 ) -> None:
