@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from runtime.bus import BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
-DELIVERY_LIMIT = 100
+DELIVERY_LIMIT = 1000
 CONFIRM_TIMEOUT = 30.0
 """Seconds after which a publisher stops waiting; the message may have arrived."""
 

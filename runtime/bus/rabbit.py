@@ -38,9 +38,9 @@ PERSISTENT = 2
 REDECLARE = 10.0
 """Seconds between two declarations of a queue and its bindings: whoever deletes them, and whatever does so with them,
 cuts a service off for so long and not until it is started again."""
-DELIVERY_LIMIT = 100
+DELIVERY_LIMIT = 1000
 """High, because the broker counts for all that a service holds when it goes down, and the guilty one is parked long
-before (see `runtime.inbox`)."""
+before (see `runtime.inbox`): whoever dies over every message goes down `PREFETCH` times before the last one's turn."""
 
 
 @contextmanager
