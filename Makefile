@@ -9,9 +9,6 @@ PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 pytho
 BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is needed; name it: make PYTHON=..." >&2; exit 1; }; \
 	$(PYTHON) deploy/bootstrap.py
 
-# Two folders of tests at a time, each on servers of its own.
-SHARED = -n 2 --no-loadscope-reorder
-
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -32,7 +29,7 @@ test: check servers ## check, and all tests, on real servers too (installs them 
 	@.venv/bin/pytest $(ARGS)
 
 test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own
-	@.venv/bin/pytest $(SHARED) -m "not servers and not compose and not processes and not fuzz and not browser" $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes and not fuzz and not browser" $(ARGS)
 
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m bench $(ARGS)

@@ -13,7 +13,6 @@ import aio_pika
 import asyncpg
 import pytest
 import uvloop
-from xdist.scheduler import LoadScopeScheduling
 
 from batalkan.keys import Keys, make_keys
 from batalkan.servers import SERVICES, LocalServers, install
@@ -33,42 +32,11 @@ def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callab
     return {"uvloop": uvloop.new_event_loop}
 
 
-LARGE = ("faults", "compose", "browser")
-"""Folders whose tests need much of the machine: never two of them side by side."""
-LAST = "flows"
-"""The largest of the others, beside which the laboratory is over."""
-
-
-def folder_of(nodeid: str) -> str:
-    """The folder of a test, out of `tests/folder/test_file.py::test`."""
-    return nodeid.partition("::")[0].split("/")[-2]
-
-
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps files in their order, since what a folder stands on starts slowly: pytest would run all those tests that
-    are coroutines first, wherever they are. Puts the large folders first where several processes share the tests."""
-
-    def turn(item: pytest.Item) -> int:
-        folder = folder_of(item.nodeid)
-        return LARGE.index(folder) if folder in LARGE else len(LARGE) + (folder == LAST)
-
+    are coroutines first, wherever they are."""
     items.sort(key=lambda item: item.path)
-    if hasattr(config, "workerinput"):
-        items.sort(key=turn)
-
-
-class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # it says nothing of its types
-    """One process takes the large folders, and each a whole folder at a time, since what it stands on starts slowly."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        folder = folder_of(nodeid)
-        return "large" if folder in LARGE else folder
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
-    """How processes share the tests, where there are several."""
-    return ByFolder(config, log)
 
 
 class Databases:
