@@ -11,6 +11,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.browser import axe
 from tests.browser.people import DESKTOP, PHONE, Crowd
 from tests.browser.site import Site
+from tests.flows.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -47,11 +48,13 @@ class Flow:
         """The money is back in full, the ledger sums to zero."""
         await expect(self.part("[data-verdict]")).to_have_text("Semua uang kembali, penuh, satu kali.", timeout=SOON)
         await expect(self.part("[data-amount='ledger']")).to_have_text("Rp0")
-        await self.page.wait_for_function(  # both at once: the page changes by itself
-            "['owed', 'back'].map(name => document.querySelector(`[data-amount='${name}']`).textContent)"
-            ".every((amount, _, amounts) => amount === amounts[0] && amount !== 'Rp0')",
-            timeout=SOON,
-        )
+        await eventually(self._is_all_back, 60)
+
+    async def _is_all_back(self) -> bool:
+        # Both at once: the page changes by itself.
+        amounts = "['owed', 'back'].map(name => document.querySelector(`[data-amount='${name}']`).textContent)"
+        owed, back = await self.page.evaluate(amounts)
+        return bool(owed == back != "Rp0")
 
     async def something_is_missing(self) -> None:
         """The page says that money is on its way, and still that the ledger sums to zero."""
