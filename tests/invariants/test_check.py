@@ -19,7 +19,7 @@ from batalkan import system
 from batalkan.cli import app
 from batalkan.invariants import Evidence, check
 from batalkan.system import System, Where
-from runtime.bus import Bus
+from tests.faults.house import no_bus
 from tests.flows.asking import contacted
 from tests.flows.people import Buyer, Person, Seller
 from tests.flows.places import Place
@@ -60,7 +60,7 @@ async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
         async with system.running(where) as running:
             transport = httpx.ASGITransport(running.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://batalkan") as http:
-                place = Place(http, running.dana, running.database_urls, _nobody, running.keys, full=False)
+                place = Place(http, running.dana, running.database_urls, no_bus, running.keys, full=False)
                 yield Ran(running, await _live(place))
 
 
@@ -84,10 +84,6 @@ async def _live(place: Place) -> dict[UUID, UUID]:
     await buyer.refund(silent)
     await place.settled(evidence=Evidence())
     return accepted
-
-
-def _nobody(service: str) -> Bus:
-    raise NotImplementedError(service)
 
 
 async def test_nothing_is_wrong(ran: Ran) -> None:
