@@ -53,7 +53,7 @@ async def measure(sizes: Sequence[int], orders: int, clients: int, rounds: int) 
                     "postgresql_mb": round(median(one.memory_mb["postgresql"] for one in many)),
                     "tables_mb": {name: round(size.tables) for name, size in sizes_of.items() if size.tables > 1},
                     "indexes_mb": {name: round(size.indexes) for name, size in sizes_of.items() if size.tables > 1},
-                    "sequential_scans": sum(sum(one.scanned.values()) for one in many),
+                    "rows_scanned": sum(sum(one.scanned.values()) for one in many),
                 }
             )
     for row in found:

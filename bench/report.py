@@ -61,7 +61,7 @@ def show(console: Console, rounds: Sequence[Figures]) -> None:
     console.print(table)
     for one in rounds:
         if one.scanned:
-            console.print(f"{one.variant} read from end to end: {one.scanned}")
+            console.print(f"{one.variant} read rows in sequential scans: {one.scanned}")
     for pair, against in ratios(rounds).items():
         cpu, sagas = against["cpu_ms_per_saga"], against["sagas_per_second"]
         console.print(

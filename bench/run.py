@@ -57,7 +57,7 @@ class Figures:
     fsyncs_per_saga: float
     wal_bytes_per_saga: float
     scanned: Mapping[str, int] = field(default_factory=dict)
-    """The large tables that grow and were read from end to end, and how often: there should be none."""
+    """The large tables that grow and were read in sequential scans, and how many rows: there should be none."""
     statements: Sequence[tuple[str, float, float]] = field(default=())
     """The statements that cost PostgreSQL most: text, calls per saga, milliseconds per saga."""
 
@@ -81,14 +81,14 @@ class Run:
         names = [url.rpartition("/")[2] for url in self._variant.databases.values()]
         pids = {**self._variant.pids, **self._server_pids()}
         counted = await meters.count(self._servers.postgres.admin_url, names)
-        scans = await meters.sequential_scans(self._variant.databases)
+        scans = await meters.rows_scanned(self._variant.databases)
         cpu = {name: meters.cpu_seconds(pid) for name, pid in pids.items()}
         told = await self._clients(seeded, clients, rate, profile)
         shown = await self._settle(told)
         spent = {name: meters.cpu_seconds(pid) - cpu[name] for name, pid in pids.items()}
         after = (await meters.count(self._servers.postgres.admin_url, names)).since(counted)
         memory = {name: meters.memory(pid) for name, pid in pids.items()}
-        scanned = await meters.sequential_scans(self._variant.databases)
+        scanned = await meters.rows_scanned(self._variant.databases)
         seconds = max(shown.values()) - min(told["began"].values())
         per_saga = {name: round(1000 * one / orders, 3) for name, one in spent.items()}
         sagas = [1000 * (shown[order_id] - began) for order_id, began in told["began"].items()]

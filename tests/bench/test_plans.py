@@ -28,7 +28,7 @@ async def test_neither_the_saga_nor_a_page_reads_a_whole_table(tmp_path_factory:
     async with stage() as servers, running("all", servers) as variant:
         await seed_old(variant.databases, OLD)
         ((order_id, buyer_id),) = await seed(variant.databases, 0, 1)
-        before = await meters.sequential_scans(variant.databases)
+        before = await meters.rows_scanned(variant.databases)
         assert {"orders.orders", "chat.orders_known", "cs.orders"} <= before.keys()
         figures = await Run(servers, variant, 1).measure(100, 16)
         assert variant.processes is not None
@@ -55,7 +55,7 @@ async def test_neither_the_saga_nor_a_page_reads_a_whole_table(tmp_path_factory:
                         filled = path.format(thread=thread["thread_id"], case=case["case_id"], seller=seller_id)
                         await ask(person, role, "GET", filled)
         await variant.processes.stop()  # what a session has counted is known for certain once it has ended
-        after = await meters.sequential_scans(variant.databases)
+        after = await meters.rows_scanned(variant.databases)
     assert figures.scanned == {}
     assert {table for table, count in after.items() if count > before.get(table, count)} == set()
 
