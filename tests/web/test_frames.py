@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from services.web.flow.frames import MOST_ALONE, MOST_MOVES, MOST_TOLD, Frames
+from services.web.flow.records import Record
 from services.web.flow.tales import Tales
 from tests.web.told import cancellation, records
 
@@ -55,3 +56,19 @@ def test_a_few_of_a_kind_are_drawn_each() -> None:
     """Up to the limit every one is a dot of its own."""
     frame = frame_of(Frames(), [record for _ in range(MOST_ALONE) for record in cancellation()[:1]])
     assert [move["count"] for move in frame["moves"]] == [1] * MOST_ALONE
+
+
+def test_cancellations_are_told_of_before_other_stories() -> None:
+    """Accounts that are registered in the same moment do not push a cancellation off the page; all are counted."""
+    names = ["AccountRegistered"] * (MOST_TOLD + 2) + ["OrderCancelRequested"]
+    records = [
+        Record(stage="written", at=1.0, service="orders", story=f"story {number}", id=f"event {number}", type=name)
+        for number, name in enumerate(names)
+    ]
+    frames, tales = Frames(), Tales()
+    for record in records:
+        frames.add([record], tales.add([record]).values())
+    frame = json.loads(frames.take())
+    assert len(frame["stories"]) == MOST_TOLD
+    assert frame["stories"][-1]["types"] == ["OrderCancelRequested"]
+    assert frame["more_stories"] == len(names) - MOST_TOLD

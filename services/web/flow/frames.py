@@ -55,10 +55,20 @@ class Frames:
                 if len(alike) < MOST_ALONE:
                     alike.append(record)
         for tale in tales:
-            if tale.story in self._tales or len(self._tales) < MOST_TOLD:
+            if tale.story in self._tales or len(self._tales) < MOST_TOLD or (tale.outcome and self._make_room()):
                 self._tales[tale.story] = tale
+                self._more_tales.discard(tale.story)
             else:
                 self._more_tales.add(tale.story)
+
+    def _make_room(self) -> bool:
+        """Leaves out a story that is no cancellation, for one that is; False if there is none."""
+        other = next((tale for tale in self._tales.values() if not tale.outcome), None)
+        if other is None:
+            return False
+        del self._tales[other.story]
+        self._more_tales.add(other.story)
+        return True
 
     def take(self) -> str:
         """The frame, as JSON; then begins a new one."""
