@@ -235,7 +235,7 @@ class _Signed:
         visit = await _at_seat(request, seat)
         if visit.who is None:
             back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            raise SignInFirst(seat, back if request.method == "GET" else seat_path(seat))
+            raise SignInFirst(seat, back if request.method == "GET" else f"{seat_path(seat)}/")
         if visit.who.role not in self._roles:
             raise WrongRole
         return visit

@@ -96,6 +96,7 @@ async def test_a_cancellation_is_a_story_with_all_its_stages(flow: Flow) -> None
     for stage in ("requested", "outbox", "exchange", "queue", "handler", "commit"):
         await expect(table.locator(f"rect.{stage}").first).to_be_attached()
     handled = table.locator("tr", has_text="OrderCancelled").filter(has_text="commit")
+    await expect(handled).to_have_count(3, timeout=SOON)  # the story may go on while it is looked at
     assert sorted(await handled.locator("td:first-child").all_inner_texts()) == ["chat", "cs", "refunds"]
     await flow.all_is_right()
 

@@ -135,9 +135,10 @@ async def test_nobody_is_signed_out_because_accounts_is_away(house: House) -> No
         assert (await browser.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.old"})).status_code == 200
 
 
-async def test_signing_out_ends_the_session(house: House) -> None:
-    """The cookies go, and accounts is told to end the session."""
-    house.services.say("POST /accounts/logout")
+@pytest.mark.parametrize("status", [200, 401, 503])
+async def test_signing_out_ends_the_session(house: House, status: int) -> None:
+    """The cookies go, and accounts is told to end the session; they go also if it cannot."""
+    house.services.say("POST /accounts/logout", status, code="sessions_unavailable", detail="away")
     async with house.browser() as browser:
         await house.sign_in(browser)
         form = {"form": await form_token(browser)}

@@ -18,12 +18,26 @@ async def show(visit: Visit) -> Response:
     """The desk with all cases that are with this agent."""
     duty = await visit.get("/cs/duty")
     queue = (await visit.get("/cs/cases", state="waiting", limit=20))["items"]
-    mine = [case for case in (await visit.get("/cs/cases", limit=30))["items"] if case["state"] not in OVER]
-    at_hand = [case for case in mine if case["state"] in ("active", "seller_replied")]
+    at_hand = await _cases(visit, "active", "seller_replied")
     panels = [await _panel(visit, case) for case in at_hand]
-    waiting = [case for case in mine if case not in at_hand]
+    shown = {case["case_id"] for case in at_hand}
+    waiting = [case for case in await _cases(visit, "awaiting_seller", "cancelling") if case["case_id"] not in shown]
     return visit.page("desk.html", duty=duty, queue=queue, panels=panels, waiting=waiting, now=await visit.now(),
                       outcomes=OUTCOMES)  # fmt: skip
+
+
+async def _cases(visit: Visit, *states: str) -> list[dict[str, Any]]:
+    """All of this agent's cases in these states, the newest first, however many have come since."""
+    found: dict[str, Any] = {}
+    for state in states:
+        cursor = None
+        while True:
+            page = await visit.get("/cs/cases", state=state, limit=100, cursor=cursor)
+            found |= {case["case_id"]: case for case in page["items"]}
+            cursor = page["next"]
+            if not cursor:
+                break
+    return [found[case_id] for case_id in sorted(found, reverse=True)]
 
 
 @router.get("/cases/{case_id}")

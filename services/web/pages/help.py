@@ -83,7 +83,7 @@ async def rate(visit: Buyer, case_id: UUID) -> Response:
     """Says how it was, 1 to 5."""
     form = await visit.form()
     stars = str(form.get("rating", ""))
-    body = {"rating": int(stars) if stars.isdigit() else 0}
+    body = {"rating": int(stars) if stars.isdecimal() and len(stars) == 1 else 0}
     return await visit.do(
         "POST", f"/cs/cases/{case_id}/rate", body, then=f"{visit.root}/help/{case_id}", notice="notice.rated"
     )

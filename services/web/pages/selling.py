@@ -20,7 +20,9 @@ async def offer(visit: Seller) -> Response:
     """Offers a product."""
     form = await visit.form()
     numbers = {key: str(form.get(key, "")).replace(".", "").strip() for key in ("price", "stock")}
-    body = {"title": str(form.get("title", ""))} | {k: int(v) if v.isdecimal() else -1 for k, v in numbers.items()}
+    body = {"title": str(form.get("title", ""))} | {
+        k: int(v) if v.isdecimal() and len(v) < 20 else -1 for k, v in numbers.items()
+    }
     key = str(form.get("key", "")) or None
     return await visit.do(
         "POST", "/orders/products", body, then=f"{visit.root}/products", notice="notice.offered", key=key

@@ -22,7 +22,12 @@ async def buy(visit: Buyer) -> Response:
     form = await visit.form()
     quantity = str(form.get("quantity", "1"))
     order = {
-        "lines": [{"product_id": str(form.get("product_id")), "quantity": int(quantity) if quantity.isdigit() else 0}],
+        "lines": [
+            {
+                "product_id": str(form.get("product_id")),
+                "quantity": int(quantity) if quantity.isdecimal() and len(quantity) < 10 else 0,
+            }
+        ],
         "payment_method": str(form.get("payment_method")),
     }
     try:

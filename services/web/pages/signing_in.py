@@ -1,5 +1,6 @@
 """Getting in and out: at a seat, as the app or as the website."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -7,7 +8,7 @@ from starlette.datastructures import FormData
 
 from runtime.problems import NotFound
 from services.web.pages.start import own_path
-from services.web.upstream import Refused, granted
+from services.web.upstream import Refused, ServiceAway, granted
 from services.web.visits import AtSeat, Person, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
@@ -71,7 +72,8 @@ async def register(visit: AtSeat) -> Response:
 async def sign_out(visit: Person) -> Response:
     """Ends the session, here and at accounts."""
     await visit.form()
-    await visit.tell("POST", "/accounts/logout")
+    with suppress(ServiceAway, Refused):  # whatever accounts says, nothing may stay in a browser that others use
+        await visit.tell("POST", "/accounts/logout")
     visit.leave()
     return visit.go(f"{visit.root}/sign-in", "notice.signed_out")
 

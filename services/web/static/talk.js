@@ -4,6 +4,7 @@ import { report } from "./offline.js";
 import { refresh } from "./regions.js";
 import { stayConnected } from "./live.js";
 
+const AGAIN = 2_000; // milliseconds
 const talks = new Map();
 for (const log of document.querySelectorAll("[data-log]")) begin(log);
 document.addEventListener("added", (event) => event.target.querySelectorAll("[data-log]").forEach(begin));
@@ -26,8 +27,12 @@ async function catchUp(log, list) {
       answer = await fetch(`${log.dataset.news}?after=${known}`, { headers: { Accept: "text/html" } });
       if (!answer.ok) throw new Error(String(answer.status));
     } catch {
+      const talk = talks.get(log.dataset.id);
+      clearTimeout(talk.again);
+      if (log.isConnected) talk.again = setTimeout(talk.catchUp, AGAIN);
       return report(log.dataset.id, false);
     }
+    if (answer.redirected) return location.reload(); // the session is over: sign in first
     report(log.dataset.id, true);
     const fresh = new DOMParser().parseFromString(`<ol>${await answer.text()}</ol>`, "text/html").querySelectorAll("li[data-seq]");
     if (fresh.length === 0) return;
@@ -52,12 +57,18 @@ document.addEventListener("visibilitychange", () => {
   for (const talk of talks.values()) markRead(talk.log, talk.known());
 });
 
-// A message is sent under one key until it has arrived, so that trying again cannot say it twice.
+// A message is sent under one key until it has arrived, so that trying again cannot say it twice; another text is another
+// message.
 function compose(form) {
   const text = form.elements.text;
   const state = form.querySelector(".state");
+  let tried = "";
+  const newKey = () => (form.elements.key.value = crypto.randomUUID?.() ?? String(Math.random()).slice(2));
   const send = async () => {
-    if (!text.value.trim()) return;
+    const said = text.value;
+    if (!said.trim()) return;
+    if (tried && tried !== said) newKey();
+    tried = said;
     state.textContent = word("sending");
     try {
       const body = new URLSearchParams(new FormData(form));
@@ -67,9 +78,10 @@ function compose(form) {
       state.textContent = word("failed");
       return;
     }
-    text.value = "";
+    if (text.value === said) text.value = ""; // else the next one is being typed
     grow();
-    form.elements.key.value = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+    tried = "";
+    newKey();
     state.textContent = "";
     const log = form.closest(".panel, main").querySelector("[data-log]");
     await talks.get(log.dataset.id)?.catchUp();

@@ -152,8 +152,8 @@ WORDS = {
     ),
     "help.q3": ("Sudah lewat 24 jam, bagaimana?", "The 24 hours have passed. What now?"),
     "help.a3": (
-        "Tulis ke penjual lewat Chat Seller. Bila penjual diam, mulai Live Chat di bawah.",
-        "Write to the seller with Chat Seller. If the seller stays silent, start a Live Chat below.",
+        "Tulis ke penjual lewat Chat Seller. Bila penjual diam, mulai Live Chat di atas.",
+        "Write to the seller with Chat Seller. If the seller stays silent, start a Live Chat above.",
     ),
     "help.live": ("Live Chat", "Live Chat"),
     "help.live.lead": (

@@ -6,6 +6,7 @@ import { follow } from "./state.js";
 import { hear } from "./stories.js";
 import { root, say } from "./words.js";
 
+const AGAIN = 2_000; // milliseconds
 const rate = root.querySelector("[data-rate]");
 const counted = root.querySelector("[data-counted]");
 const speed = root.querySelector("[data-speed]");
@@ -18,14 +19,23 @@ let recent = [];
 paint();
 if (matchMedia("(prefers-reduced-motion: reduce)").matches) speed.textContent = speed.dataset.still;
 
-const source = new EventSource("/web/flow/live");
-source.addEventListener("open", () => {
-  offline.hidden = true;
-  frame = 0;
-});
-source.addEventListener("error", () => (offline.hidden = false));
-source.addEventListener("totals", (event) => (totals = JSON.parse(event.data)));
-source.addEventListener("frame", (event) => {
+listen();
+
+function listen() {
+  const source = new EventSource("/web/flow/live");
+  source.addEventListener("open", () => {
+    offline.hidden = true;
+    frame = 0;
+  });
+  source.addEventListener("error", () => {
+    offline.hidden = false;
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN); // refused, by a gateway say: not tried again by itself
+  });
+  source.addEventListener("totals", (event) => (totals = JSON.parse(event.data)));
+  source.addEventListener("frame", heard);
+}
+
+function heard(event) {
   const told = JSON.parse(event.data);
   if (frame && told.frame > frame + 1) missed += told.frame - frame - 1;
   frame = told.frame;
@@ -35,7 +45,7 @@ source.addEventListener("frame", (event) => {
   hear(told.stories, told.more_stories);
   if (document.hidden) drawn.undrawn += told.moves.reduce((sum, move) => sum + move.count, 0);
   else told.moves.forEach(show);
-});
+}
 
 setInterval(() => {
   const now = performance.now();
