@@ -8,18 +8,17 @@ from services.web.words import knows, say
 
 
 def said(language: Language, message: Mapping[str, Any], place: str) -> str:
-    """The words of a system message, `place` being `chat` or `cs`; a code that is not known here keeps its text."""
+    """The words of a system message, `place` being `chat` or `cs`; its own text if a code or a fact is not known."""
     code, told = message["code"], message["data"] or {}
     if code == "order_cancelled" and told.get("channel") == "cs" and told.get("fault") == "seller":
         return say(language, "said.order_cancelled.silent")
     key = f"said.{code}.{place}" if knows(f"said.{code}.{place}") else f"said.{code}"
     if not knows(key):
         return str(message["text"])
-    facts = {name: write(language, told[name]) for name, write in _FACTS.items() if name in told}
-    words = {_NAMES.get(name, name): fact for name, fact in facts.items()}
     try:
-        return say(language, key, **words)
-    except KeyError:  # said by an older version, which did not tell everything
+        facts = {name: write(language, told[name]) for name, write in _FACTS.items() if name in told}
+        return say(language, key, **{_NAMES.get(name, name): fact for name, fact in facts.items()})
+    except KeyError:  # said by another version, which did not tell everything or knows more words
         return str(message["text"])
 
 

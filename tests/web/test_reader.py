@@ -72,8 +72,17 @@ async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, datab
 
 @pytest.mark.parametrize(
     "records",
-    ["nonsense", "{}", "[[]]", '[{"stage": "sung"}]', '[{"stage": "sent", "at": 1e999, "service": "x"}]', "[" * 9_999],
-    ids=["text", "object", "list", "stage", "time", "deep"],
+    [
+        "nonsense",
+        "{}",
+        "[[]]",
+        '[{"stage": "sung"}]',
+        '[{"stage": "sent", "at": 1e999, "service": "x"}]',
+        '[{"stage": "written", "at": 1e300, "service": "x", "story": "x", "type": "OrderPaid"}]',
+        '[{"stage": "written", "at": 1, "service": "x", "story": "x", "type": "Order\\u0000Paid"}]',
+        "[" * 9_999,
+    ],
+    ids=["text", "object", "list", "stage", "time", "late", "zero", "deep"],
 )
 async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Database, records: str) -> None:
     """Whoever has taken over a service cannot stop the page with what it tells."""
@@ -82,6 +91,7 @@ async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Dat
     await tell(redis, cancellation(), teller="chat 1")
     assert await reader.hear_some() == 7
     assert reader.frames.lost == 1
+    await reader.keep_some()
 
 
 async def test_stories_survive_a_restart(redis: Redis, database: Database) -> None:

@@ -111,6 +111,8 @@ def test_the_system_speaks_the_readers_language() -> None:
     assert said("id", silent, "chat").startswith("Pesanan dibatalkan otomatis")
     assert said("en", {"code": "new", "data": None, "text": "Halo"}, "cs") == "Halo"
     assert said("en", {"code": "refund_issued", "data": {}, "text": "Halo"}, "cs") == "Halo"
+    newer = {"code": "refund_issued", "data": {"amount": 1, "destination": "moon"}, "text": "Halo"}
+    assert said("en", newer, "chat") == "Halo"
 
 
 def test_scripts_put_the_facts_in_themselves() -> None:

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-Text = Annotated[str, StringConstraints(max_length=400)]
+Text = Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\x00]*$")]
+"""What PostgreSQL can keep."""
 Stage = Literal[
     "requested", "written", "sent", "confirmed", "handled", "failed", "repeated", "parked", "fired", "called"
 ]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=4e9, allow_inf_nan=False)]
+"""Up to the year 2096."""
 
 
 class Record(BaseModel):

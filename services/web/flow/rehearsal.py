@@ -29,9 +29,12 @@ class Rehearsal:
         """Has so many orders placed, paid and cancelled. Raises `ServiceAway`, `Refused`."""
         async with self._preparing:
             token = await self._prepare(dana=dana)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(count):
-                group.create_task(self._cancel_one(token))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(count):
+                    group.create_task(self._cancel_one(token))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
 
     async def _prepare(self, *, dana: bool) -> str:
         """Both buyers, so that a wallet is linked already when DANA is taken away. Returns the one that is wanted."""
