@@ -20,6 +20,11 @@ _MONTHS = {
 _UNITS = {"id": ("hari", "jam", "menit", "detik"), "en": ("day", "hour", "minute", "second")}
 
 
+def whole(said: str, otherwise: int) -> int:
+    """The number that somebody typed; `otherwise` for what is none, or has more digits than any of ours."""
+    return int(said) if said.isdecimal() and len(said) <= 15 else otherwise
+
+
 def rupiah(amount: int) -> str:
     """`Rp145.000`, in either language."""
     return f"Rp{amount:,}".replace(",", ".")

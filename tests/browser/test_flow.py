@@ -208,6 +208,18 @@ async def test_the_clock_moves_for_everybody(flow: Flow, site: Site) -> None:
     await expect(flow.part("[data-clock]")).to_contain_text(f"lebih cepat {hours} jam", timeout=SOON)
 
 
+async def test_the_page_listens_again_after_a_refusal(crowd: Crowd) -> None:
+    """A gateway that answers 502 while the pages are started anew does not silence the page for good."""
+    person = await crowd.somebody("Penonton")
+    await person.page.route("**/web/flow/live", lambda route: route.fulfill(status=502), times=1)
+    await person.page.goto(f"{crowd.url}/web/flow")
+    flow = Flow(person.page)
+    await expect(flow.part("[data-offline]")).to_be_visible(timeout=SOON)
+    await expect(flow.part("[data-offline]")).to_be_hidden(timeout=SOON)
+    await flow.cancel()
+    await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)
+
+
 async def test_without_motion_nothing_moves(crowd: Crowd) -> None:
     """Who asks for no motion sees services light up, and reads the log."""
     flow = await opened(crowd, reduced_motion="reduce")

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, Route, expect
 
 from tests.browser import ways
-from tests.browser.people import PHONE, Crowd
+from tests.browser.people import PHONE, Crowd, Person
 from tests.browser.site import Place
 
 pytestmark = pytest.mark.browser
@@ -64,6 +64,66 @@ async def test_a_phone_loses_its_network(crowd: Crowd) -> None:
     await buyer.reads("Ketiga")
     shown = await buyer.page.locator(".said.theirs p").all_inner_texts()
     assert shown == ["Pertama", "Kedua", "Ketiga"]
+
+
+async def test_what_is_typed_while_a_message_is_sent_stays(crowd: Crowd) -> None:
+    """On a slow line the next message can be begun before the first has arrived."""
+    buyer, box = await _talking(crowd)
+    arrive = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await arrive.wait()
+        await route.continue_()
+
+    await buyer.page.route("**/say", slowly)
+    await box.press_sequentially("Satu")
+    await box.press("Enter")
+    await buyer.sees("Mengirim")
+    await box.press_sequentially("Dua")
+    arrive.set()
+    await buyer.reads("Satu")
+    await expect(box).to_have_value("Dua")
+    await box.press("Enter")
+    await buyer.reads("Dua")
+    assert await buyer.page.locator(".said.mine p").all_inner_texts() == [ways.FIRST, "Satu", "Dua"]
+
+
+async def test_a_message_is_changed_after_its_answer_was_lost(crowd: Crowd) -> None:
+    """It did arrive; what it was changed to is another message, not a wrong repetition of the first."""
+    buyer, box = await _talking(crowd)
+
+    async def lost(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await buyer.page.route("**/say", lost, times=1)
+    await box.fill("Satu")
+    await box.press("Enter")
+    await buyer.sees("Belum terkirim. Coba lagi.")
+    await box.fill("Satu lagi")
+    await box.press("Enter")
+    await expect(buyer.page.locator(".said.mine p")).to_have_text([ways.FIRST, "Satu", "Satu lagi"])
+
+
+async def test_news_that_was_refused_is_asked_for_again(crowd: Crowd) -> None:
+    """The socket stays while the pages are away for a moment: what was said then appears by itself."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer()
+    await ways.talk(buyer, seller, title)
+    await buyer.page.route("**/messages?after=*", lambda route: route.fulfill(status=502), times=2)
+    await seller.says("Masih ada, Kak.")
+    await buyer.reads("Masih ada, Kak.")
+    await expect(buyer.page.locator("[data-offline]")).to_be_hidden()
+
+
+async def _talking(crowd: Crowd) -> tuple[Person, Locator]:
+    """A buyer in a conversation with a seller, and the box to write in."""
+    title = ways.something()
+    seller = await crowd.seller(title)
+    buyer = await crowd.buyer()
+    await ways.talk(buyer, seller, title)
+    return buyer, buyer.page.get_by_label("Tulis pesan")
 
 
 async def test_dana_is_down_and_comes_back(crowd: Crowd, site: Place) -> None:

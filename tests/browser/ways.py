@@ -8,6 +8,8 @@ from playwright.async_api import expect
 
 from tests.browser.people import DESKTOP, PHONE, Crowd, Person
 
+FIRST = "Halo Kak, saya ingin membatalkan."
+"""What a buyer says first to a seller."""
 Advance = Callable[[timedelta], Awaitable[None]]
 
 
@@ -129,7 +131,7 @@ async def talk(buyer: Person, seller: Person, title: str) -> None:
     """The buyer orders and writes to the seller, who opens the conversation from the inbox."""
     await buyer.buys(title)
     await buyer.button("Chat Seller").click()
-    await buyer.says("Halo Kak, saya ingin membatalkan.")
+    await buyer.says(FIRST)
     await seller.open("/chat")
     await seller.link(buyer.name).click()
     await seller.reads("saya ingin membatalkan")

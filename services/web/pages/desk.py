@@ -28,15 +28,13 @@ async def show(visit: Visit) -> Response:
 
 async def _cases(visit: Visit, *states: str) -> list[dict[str, Any]]:
     """All of this agent's cases in these states, the newest first, however many have come since."""
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
     for state in states:
-        cursor = None
-        while True:
+        more, cursor = True, None
+        while more:
             page = await visit.get("/cs/cases", state=state, limit=100, cursor=cursor)
             found |= {case["case_id"]: case for case in page["items"]}
-            cursor = page["next"]
-            if not cursor:
-                break
+            more, cursor = page["next"] is not None, page["next"]
     return [found[case_id] for case_id in sorted(found, reverse=True)]
 
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from services.web.formats import whole
 from services.web.pages.chat import SHOWN, messages_after, speak
 from services.web.pages.orders import heard
 from services.web.upstream import Refused
@@ -82,8 +83,7 @@ async def hand_over(visit: Buyer, case_id: UUID) -> Response:
 async def rate(visit: Buyer, case_id: UUID) -> Response:
     """Says how it was, 1 to 5."""
     form = await visit.form()
-    stars = str(form.get("rating", ""))
-    body = {"rating": int(stars) if stars.isdecimal() and len(stars) == 1 else 0}
+    body = {"rating": whole(str(form.get("rating", "")), 0)}
     return await visit.do(
         "POST", f"/cs/cases/{case_id}/rate", body, then=f"{visit.root}/help/{case_id}", notice="notice.rated"
     )

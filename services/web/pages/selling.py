@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from services.web.formats import whole
 from services.web.visits import Seller
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
@@ -20,9 +21,7 @@ async def offer(visit: Seller) -> Response:
     """Offers a product."""
     form = await visit.form()
     numbers = {key: str(form.get(key, "")).replace(".", "").strip() for key in ("price", "stock")}
-    body = {"title": str(form.get("title", ""))} | {
-        k: int(v) if v.isdecimal() and len(v) < 20 else -1 for k, v in numbers.items()
-    }
+    body = {"title": str(form.get("title", ""))} | {name: whole(said, -1) for name, said in numbers.items()}
     key = str(form.get("key", "")) or None
     return await visit.do(
         "POST", "/orders/products", body, then=f"{visit.root}/products", notice="notice.offered", key=key

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from services.web.formats import whole
 from services.web.upstream import Refused
 from services.web.visits import Buyer, Visit
 
@@ -20,14 +21,8 @@ async def show(visit: Visit) -> Response:
 async def buy(visit: Buyer) -> Response:
     """Places an order for some pieces of one product."""
     form = await visit.form()
-    quantity = str(form.get("quantity", "1"))
     order = {
-        "lines": [
-            {
-                "product_id": str(form.get("product_id")),
-                "quantity": int(quantity) if quantity.isdecimal() and len(quantity) < 10 else 0,
-            }
-        ],
+        "lines": [{"product_id": str(form.get("product_id")), "quantity": whole(str(form.get("quantity", "1")), 0)}],
         "payment_method": str(form.get("payment_method")),
     }
     try:

@@ -78,7 +78,7 @@ function compose(form) {
       state.textContent = word("failed");
       return;
     }
-    if (text.value === said) text.value = ""; // else the next one is being typed
+    text.value = text.value.startsWith(said) ? text.value.slice(said.length) : text.value; // the next one may be begun
     grow();
     tried = "";
     newKey();

@@ -29,7 +29,7 @@ function listen() {
   });
   source.addEventListener("error", () => {
     offline.hidden = false;
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN); // refused, by a gateway say: not tried again by itself
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN); // who is refused does not try again by itself
   });
   source.addEventListener("totals", (event) => (totals = JSON.parse(event.data)));
   source.addEventListener("frame", heard);

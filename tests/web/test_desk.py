@@ -1,0 +1,37 @@
+"""The agent's desk."""
+
+from uuid import UUID
+
+import httpx
+
+from tests.web.house import House
+
+
+async def test_an_open_case_stays_on_the_desk_however_many_came_since(house: House) -> None:
+    """Those that wait for a seller are no load: there can be more than fit on a page of what customer service tells."""
+    cases = [
+        {
+            "case_id": str(UUID(int=number)),
+            "state": "awaiting_seller",
+            "buyer_name": f"Pembeli {number}",
+            "respond_by": "2026-11-25T22:10:00Z",
+        }
+        for number in range(150)
+    ]
+
+    def told(request: httpx.Request) -> httpx.Response:
+        asked = request.url.params
+        if asked.get("state") != "awaiting_seller":
+            return httpx.Response(200, json={"items": [], "next": None})
+        first, most = int(asked.get("cursor", 0)), int(asked["limit"])
+        more = str(first + most) if first + most < len(cases) else None
+        return httpx.Response(200, json={"items": cases[first : first + most], "next": more})
+
+    house.services.answers["GET /cs/cases"] = told
+    house.services.say("GET /orders/clock", now="2026-11-25T10:00:00Z")
+    house.services.say("GET /cs/duty", on=True, load=0, most=3, waiting=0, agents_on_duty=1)
+    async with house.browser() as browser:
+        await house.sign_in(browser, "agent")
+        answer = await browser.get("/web/s/a/")
+    assert answer.status_code == 200, answer.text
+    assert [case["case_id"] for case in cases if f"/cases/{case['case_id']}" not in answer.text] == []
