@@ -1,9 +1,11 @@
 """Buyers and sellers who do everything that one can do with an order, and write down what they were told."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -65,6 +67,13 @@ class Crowd:
     async def stories(self, count: int, at_once: int = AT_ONCE) -> None:
         """So many of them, some at a time."""
         await each(range(count), self.story, at_once)
+
+    async def live(self, least: int, faults: Coroutine[Any, Any, None]) -> None:
+        """So many stories, and more for as long as the faults go on: none of them strikes when nobody is there."""
+        async with asyncio.TaskGroup() as group:
+            striking = group.create_task(faults)
+            numbers = itertools.takewhile(lambda number: number < least or not striking.done(), itertools.count())
+            group.create_task(each(numbers, self.story, AT_ONCE))
 
     async def story(self, number: int) -> None:
         """Most orders are paid and cancelled; some are cancelled otherwise, or twice, or not at all."""

@@ -28,15 +28,18 @@ LONG = Size(20, (3.0, 8.0), 4_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """Restarts PostgreSQL while the crowd lives."""
-    crowd, back = await Crowd.gather(lab), []
-    async with asyncio.TaskGroup() as group:
-        group.create_task(crowd.stories(size.stories))
-        for _ in range(size.times):
-            await asyncio.sleep(lab.chance.uniform(*size.pause))
-            back.append(await restart(lab))
+    crowd, back = await Crowd.gather(lab), list[float]()
+    await crowd.live(size.stories, strike(lab, size, back))
     lab.figures |= {"cancels": len(lab.history.accepted), "restarts": size.times, "slowest_back_s": max(back)}
     lab.hold(max(back) < POOLS_BACK, f"a service had no connection {max(back):.1f} s after PostgreSQL was back")
     await lab.at_rest()
+
+
+async def strike(lab: Lab, size: Size, back: list[float]) -> None:
+    """So many restarts; adds the seconds after which each was over for the services."""
+    for _ in range(size.times):
+        await asyncio.sleep(lab.chance.uniform(*size.pause))
+        back.append(await restart(lab))
 
 
 async def restart(lab: Lab) -> float:

@@ -37,13 +37,16 @@ async def run(lab: Lab, size: Size) -> None:
             told = servers.environment(name)
             urls = {"BROKER_URL": broker.through(told["BROKER_URL"])}
             await lab.house.rearm(name, {**urls, "DATABASE_URL": database.through(told["DATABASE_URL"])})
-        async with asyncio.TaskGroup() as group:
-            group.create_task(crowd.stories(size.stories))
-            for proxy, name in ((broker, "broker"), (database, "database")):
-                await disturb(lab, size, proxy, name)
+        await crowd.live(size.stories, strike(lab, size, {"broker": broker, "database": database}))
         lab.figures |= {"cancels": len(lab.history.accepted), "cuts": 2 * size.cuts}
         await lab.at_rest()
         await lab.house.disarm()
+
+
+async def strike(lab: Lab, size: Size, proxies: dict[str, Proxy]) -> None:
+    """One server's connections after the other's."""
+    for name, proxy in proxies.items():
+        await disturb(lab, size, proxy, name)
 
 
 async def disturb(lab: Lab, size: Size, proxy: Proxy, name: str) -> None:

@@ -40,14 +40,17 @@ async def run(lab: Lab, size: Size) -> None:
         own = Lab(house, lab.history, lab.seed)
         await house.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
         crowd = await Crowd.gather(own, talks=False)  # chat and customer service may never hear of an order
-        async with asyncio.TaskGroup() as group:
-            group.create_task(crowd.stories(size.stories))
-            for _ in range(size.rounds):
-                for blow in (unbind, delete_exchange, delete_queue, declare_otherwise):
-                    await asyncio.sleep(size.pause)
-                    lab.history.note(blow.__name__)
-                    await struck(own, blow)
+        await crowd.live(size.stories, strike(own, size))
         lab.figures |= {"cancels": len(lab.history.accepted), "healed_s": await healed(lab, house)}
+
+
+async def strike(lab: Lab, size: Size) -> None:
+    """All blows, one after the other."""
+    for _ in range(size.rounds):
+        for blow in (unbind, delete_exchange, delete_queue, declare_otherwise):
+            await asyncio.sleep(size.pause)
+            lab.history.note(blow.__name__)
+            await struck(lab, blow)
 
 
 async def struck(lab: Lab, blow: Callable[[Foreigner], Awaitable[None]]) -> None:
