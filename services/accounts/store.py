@@ -28,10 +28,14 @@ def _found(row: asyncpg.Record | None) -> Found | None:
 
 
 async def add(tx: Transaction, account: Account, password_hash: str) -> None:
-    """Keeps a new account; raises `EmailTaken`, also when somebody is taking the address right now."""
+    """Keeps a new account; raises `EmailTaken`, also when somebody is taking the address right now.
+
+    The id may be taken in the same moment: replicas that start together make the demonstration's accounts, whose ids
+    are fixed, and the one that loses may meet the id before the address.
+    """
     if not await tx.connection.fetchval(
         "insert into accounts (account_id, email, name, role, password_hash) values ($1, $2, $3, $4, $5) "
-        "on conflict (email) do nothing returning true",
+        "on conflict do nothing returning true",
         account.account_id,
         account.email,
         account.name,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from uuid import UUID
 
 import pytest
 
@@ -14,9 +15,9 @@ from runtime.database import Database
 from runtime.events import EventReader
 from runtime.problems import InvalidRequest
 from runtime.work import Work
-from services.accounts import demonstration
+from services.accounts import demonstration, store
 from services.accounts.admin import create_account
-from services.accounts.domain import EmailTaken
+from services.accounts.domain import Account, EmailTaken
 from services.accounts.passwords import Passwords
 from tests.accounts.house import QUICK, open_house
 
@@ -24,7 +25,7 @@ from tests.accounts.house import QUICK, open_house
 @pytest.fixture
 async def work(database_url: str) -> AsyncIterator[Work]:
     """What a command line has at hand: the database."""
-    database = Database(database_url, pool_size=2)
+    database = Database(database_url, pool_size=4)
     await database.connect()
     yield Work("accounts", database)
     await database.close()
@@ -94,3 +95,20 @@ async def test_seeding_leaves_alone_who_was_there_before(work: Work) -> None:
     async with work.begin() as tx:
         assert await tx.connection.fetchval("select count(*) from accounts") == 3
         assert await tx.connection.fetchval("select name from accounts where account_id = $1", before.account_id)
+
+
+async def test_replicas_may_seed_in_the_same_moment(work: Work) -> None:
+    """Whoever is second hears that the address is taken, also if what it met first is the fixed id."""
+    agent = Account(UUID(int=1), "agent@example.com", "Layanan Pelanggan", Role.AGENT)
+
+    async def add(together: asyncio.Barrier) -> None:
+        async with work.begin() as tx:
+            await together.wait()
+            await store.add(tx, agent, "hash")
+
+    for _ in range(300):
+        together = asyncio.Barrier(4)
+        made = await asyncio.gather(*(add(together) for _ in range(4)), return_exceptions=True)
+        assert sorted(type(one).__name__ for one in made) == ["EmailTaken"] * 3 + ["NoneType"]
+        async with work.begin() as tx:
+            await store.remove(tx, [agent.account_id])
