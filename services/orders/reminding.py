@@ -6,19 +6,21 @@ somebody deleted, a disk that is gone. `refunds` knows the cancellation again by
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 from runtime.database import is_passing
 from runtime.patience import Patience
+from runtime.story import begin, telling
 from runtime.work import Work
 from services.orders import store
 
 AFTER = timedelta(minutes=5)
-"""Until the first reminder; each further one takes twice as long."""
+"""Until the first reminder; each further one takes twice as long, up to 21 hours."""
 EVERY = 1 / 5
 """The part of that after which one looks again."""
-AT_ONCE = 100
-"""Reminders under one transaction."""
+AT_ONCE = 500
+"""Cancellations that are looked at under one transaction."""
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,14 @@ async def remind(work: Work, after: timedelta) -> None:
 
 
 async def remind_once(work: Work, after: timedelta) -> int:
-    """Says again which paid orders are cancelled that have been waiting for too long; returns how many those are."""
+    """Says again which paid orders are cancelled that have been waiting for too long, each in its own story; returns
+    how many cancellations were looked at."""
     async with work.begin() as tx:
-        forgotten = await store.without_refund(tx, after, AT_ONCE)
-        tx.publish(*forgotten)
-    if forgotten:
-        log.warning("nothing is heard of the refunds of %d cancelled orders: said again", len(forgotten))
-    return len(forgotten)
+        looked, unheard = await store.look_for_money(tx, after, AT_ONCE)
+        for one in unheard:
+            story = begin()
+            with telling(replace(story, correlation_id=one.correlation_id or story.correlation_id)):
+                tx.publish(one.cancelled)
+    if unheard:
+        log.warning("nothing is heard of the refunds of %d cancelled orders: said again", len(unheard))
+    return looked

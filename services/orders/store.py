@@ -10,6 +10,7 @@ import asyncpg
 from contracts.orders import OrderCancelled, OrderCancelRequested, OrderLine, RequesterRole
 from contracts.words import Channel, Destination, Fault, PaymentMethod
 from runtime.problems import Problem
+from runtime.story import current
 from runtime.work import Transaction
 from services.orders.domain import Cancellation, Order, Refund, Score, Status, Step
 
@@ -202,7 +203,7 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
         """
         with o as (
             update orders set status = 'cancelled', version = version + 1
-            where order_id = $1 and version = $2 returning order_id, seller_id, version, lines
+            where order_id = $1 and version = $2 returning order_id, seller_id, version, lines, paid_amount
         ), h as (
             insert into order_history (order_id, version, status, at)
             select order_id, version, 'cancelled', clock_now() from o
@@ -219,8 +220,9 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
               and products.product_id = given_back.product_id
         )
         insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note,
-                                   fault, at)
-        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, clock_now() from o returning at
+                                   fault, at, said_at, correlation_id)
+        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, clock_now(),
+               case when paid_amount > 0 then clock_now() end, $10 from o returning at
         """,
         order.order_id,
         order.version,
@@ -231,6 +233,7 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
         request.reason,
         request.note,
         granted.fault,
+        current().correlation_id,
     )
     if at is None:
         raise ChangedMeanwhile
@@ -247,28 +250,41 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
     return replace(_next(order, Status.CANCELLED, at), cancellation=cancellation)
 
 
-async def without_refund(tx: Transaction, after: timedelta, limit: int) -> list[OrderCancelled]:
-    """Paid orders that were cancelled so long ago and of whose money nothing was heard; they count as reminded of.
+@dataclass(frozen=True)
+class Unheard:
+    """A cancellation of whose money nothing was heard; its story, unless it is from before that was kept."""
 
-    The time doubles with each reminder, six times at the most.
+    cancelled: OrderCancelled
+    correlation_id: UUID | None
+
+
+async def look_for_money(tx: Transaction, after: timedelta, limit: int) -> tuple[int, list[Unheard]]:
+    """How many cancellations were looked at, at most `limit`, and those that have to be said again.
+
+    Looked at are paid ones that were last said longer ago than `after`, or twice as long for each time that they were
+    said again already, up to 256 times as long. If money was heard of, a cancellation is not looked at any more.
     """
     rows = await tx.connection.fetch(
         """
-        with late as (
-            select c.order_id from cancellations c join orders o using (order_id)
-            where c.at between clock_now() - 64 * $1::interval and clock_now() - $1::interval
-              and c.at < clock_now() - $1::interval * 2 ^ c.reminded and o.paid_amount > 0
-              and not exists (select from order_refunds r where r.order_id = c.order_id)
-            order by c.at limit $2 for update of c skip locked
+        with due as (
+            select order_id from cancellations
+            where said_at < clock_now() - $1::interval
+              and said_at < clock_now() - $1::interval * 2 ^ least(reminded, 8)
+            order by said_at limit $2 for update skip locked
+        ), looked as (
+            select order_id, not exists (select from order_refunds r where r.order_id = due.order_id) as unheard
+            from due
         )
-        update cancellations c set reminded = reminded + 1 from late join orders o using (order_id)
-        where c.order_id = late.order_id
-        returning c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel, o.paid_amount, c.fault
+        update cancellations c
+        set said_at = case when unheard then clock_now() end, reminded = reminded + unheard::integer
+        from looked join orders o using (order_id) where c.order_id = looked.order_id
+        returning unheard, c.correlation_id, c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel,
+                  o.paid_amount, c.fault
         """,
         after,
         limit,
     )
-    return [OrderCancelled(**row) for row in rows]
+    return len(rows), [Unheard(OrderCancelled(**row), row["correlation_id"]) for row in rows if row["unheard"]]
 
 
 async def note_refunds(tx: Transaction, told: Sequence[tuple[UUID, Refund, int]]) -> None:
@@ -306,10 +322,10 @@ async def products(tx: Transaction, seller_id: UUID | None, after: UUID | None, 
     """The catalogue, or that of one seller, oldest product first, behind the product `after`."""
     rows = await tx.connection.fetch(
         "select product_id, seller_id, title, price, stock from products "
-        "where product_id > $1 and ($3::uuid is null or seller_id = $3) order by product_id limit $2",
+        f"where product_id > $1 {'and seller_id = $3' if seller_id else ''} order by product_id limit $2",
         after or FIRST_ID,
         limit,
-        seller_id,
+        *([seller_id] if seller_id else []),
     )
     return [Product(*row.values()) for row in rows]
 

@@ -91,8 +91,8 @@ MUTATIONS = (
                 '"where order_id = $1 and $2 > 0 returning order_id, version) "',
             ),
             (
-                "where order_id = $1 and version = $2 returning order_id, seller_id, version, lines\n",
-                "where order_id = $1 and $2 > 0 returning order_id, seller_id, version, lines\n",
+                "where order_id = $1 and version = $2 returning order_id, seller_id, version, lines, paid_amount\n",
+                "where order_id = $1 and $2 > 0 returning order_id, seller_id, version, lines, paid_amount\n",
             ),
         ),
     ),
@@ -115,7 +115,7 @@ MUTATIONS = (
         "refunds is reminded of nothing",
         "topology",
         "services/orders/reminding.py",
-        (("        tx.publish(*forgotten)\n", ""),),
+        (("                tx.publish(one.cancelled)\n", "                pass\n"),),
     ),
 )
 """The six that the laboratory was asked to notice, and then those of what it found itself."""

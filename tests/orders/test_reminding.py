@@ -28,15 +28,28 @@ async def said(shop: Shop, sale: Sale) -> list[Heard]:
 
 
 async def test_silence_is_broken(shop: Shop) -> None:
-    """A cancellation of whose refund nothing is heard is said again, under its own id, after ever longer."""
+    """A cancellation of whose refund nothing is heard is said again, under its own id and in its own story."""
     sale, cancellation_id = await cancelled(shop)
     assert len(await said(shop, sale)) == 1
     await shop.later(minutes=8)
+    events = await said(shop, sale)
+    assert [event["data"]["cancellation_id"] for event in events] == [str(cancellation_id)] * 2
+    assert len({event["id"] for event in events}) == 2
+    assert len({event["correlationid"] for event in events}) == 1
+
+
+async def test_silence_is_broken_ever_more_rarely(shop: Shop) -> None:
+    """Each time takes twice as long as the one before, also after a pause, and there is no last time."""
+    sale, _ = await cancelled(shop)
+    await shop.later(minutes=120)
     assert len(await said(shop, sale)) == len(await said(shop, sale)) == 2
     await shop.later(minutes=8)
-    events = await said(shop, sale)
-    assert [event["data"]["cancellation_id"] for event in events] == [str(cancellation_id)] * 3
-    assert len({event["id"] for event in events}) == 3
+    assert len(await said(shop, sale)) == 2
+    await shop.later(minutes=7)
+    assert len(await said(shop, sale)) == 3
+    for times in range(4, 20):
+        await shop.later(minutes=256 * 7 + 1)
+        assert len(await said(shop, sale)) == times
 
 
 async def test_news_is_believed(shop: Shop) -> None:
@@ -49,3 +62,5 @@ async def test_news_is_believed(shop: Shop) -> None:
     await unpaid.buyer.post(f"{unpaid.path}/cancel")
     await shop.later(minutes=8)
     assert len(await said(shop, sale)) == len(await said(shop, unpaid)) == 1
+    waiting = "select from cancellations where order_id = any($1) and said_at is not null"
+    assert await shop.fetch(waiting, [UUID(sale.order_id), UUID(unpaid.order_id)]) == []

@@ -1,0 +1,26 @@
+"""Keeps of each cancellation when it was last said and in which story, until its money was heard of; finds the
+products of one seller."""
+
+from alembic import op
+
+revision = "0003_waiting_for_money"
+down_revision = "0002_offered_and_reminded"
+branch_labels = None
+
+TABLES = (
+    # Null: the money was heard of, or none is due.
+    "alter table cancellations add column said_at timestamptz",
+    # Null: from before it was kept.
+    "alter table cancellations add column correlation_id uuid",
+    "update cancellations c set said_at = c.at from orders o where o.order_id = c.order_id and o.paid_amount > 0 "
+    "and not exists (select from order_refunds r where r.order_id = c.order_id)",
+    "create index cancellations_waiting on cancellations (said_at) where said_at is not null",
+    "drop index cancellations_at",
+    "create index products_of_seller on products (seller_id, product_id)",
+)
+
+
+def upgrade() -> None:
+    """Adds them."""
+    for statement in TABLES:
+        op.execute(statement)
