@@ -96,12 +96,13 @@ class Deadlines:
                     log.exception("firing deadlines failed")
                 await patience.wait(error)
                 continue
-            if fired < BATCH:
-                try:
-                    async with asyncio.timeout(left if 0 < left < POLL else POLL):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
+            if fired:
+                continue  # what is due next may be due at once
+            try:
+                async with asyncio.timeout(left if 0 < left < POLL else POLL):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
 
     async def _seconds_left(self) -> float:
         """Until the next deadline is due; infinite if there is none."""

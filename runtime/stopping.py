@@ -47,9 +47,10 @@ class Server(uvicorn.Server):
         knocked: list[socket.socket] = []
         for door in doors:
             door.setblocking(False)
-            with door, suppress(BlockingIOError):
+            with door, suppress(OSError):  # nobody else has knocked, or there are no more files to be had
                 while True:
-                    knocked.append(door.accept()[0])
+                    with suppress(ConnectionAbortedError):  # gone again
+                        knocked.append(door.accept()[0])
         return knocked
 
     def _protocol(self) -> HttpToolsProtocol:

@@ -59,10 +59,14 @@ class Change(Body):
     weather: Weather
 
 
-def routes(base_url: str, transport: httpx.AsyncBaseTransport | None, patience: float) -> APIRouter:
+def control_of(base_url: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    """A client of the DANA simulator's control."""
+    return httpx.AsyncClient(base_url=f"{base_url}/control", transport=transport, timeout=2, trust_env=False)
+
+
+def routes(control: httpx.AsyncClient, patience: float) -> APIRouter:
     """`/refunds/demonstration/…`; `patience` is how many seconds `refunds` waits for DANA."""
     router = APIRouter(prefix="/refunds/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
-    control = httpx.AsyncClient(base_url=f"{base_url}/control", transport=transport, timeout=2, trust_env=False)
 
     async def ask(method: str, path: str, body: object = None) -> Any:
         try:

@@ -14,8 +14,9 @@ from services.refunds.handlers import HANDLERS, PAY_DANA
 from services.refunds.payer import Payer
 from services.refunds.snap import TIMEOUT, Dana, private_key
 
-STOPPING = 5.0
-"""Seconds that calls under way may take when the service stops."""
+STOPPING = 1.0
+"""Seconds more that calls under way may take when the service stops, after up to eight for requests and events. What is
+broken off is asked about when the service is up again."""
 
 DESCRIPTION = Description(
     text="The ledger, Lazada Credit, and refunds to DANA. The only service that moves money.",
@@ -48,5 +49,7 @@ def build(
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]
     service.app.state.dana = dana
     if settings.demonstration:
-        service.app.include_router(demonstration.routes(url, dana_transport, timeout))
+        control = demonstration.control_of(url, dana_transport)
+        service.on_stop.append(control.aclose)
+        service.app.include_router(demonstration.routes(control, timeout))
     return service

@@ -70,12 +70,13 @@ async def test_what_comes_due_is_found_by_the_timer(embedded_toys: Toys) -> None
 async def test_what_is_due_soon_does_not_wait_for_the_next_look(
     embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who knows when the next deadline is due looks then."""
+    """Who knows when the next deadline is due looks then, also when one was due just before."""
     monkeypatch.setattr(deadlines, "POLL", 60.0)
     toy = await service(embedded_toys)
     await schedule(toy, timedelta(seconds=0.2), 1)
+    await schedule(toy, timedelta(seconds=0.4), 2)
     async with running(toy.deadlines.run()):
-        await becomes(toy.effects, [1])
+        await becomes(toy.effects, [1, 2])
 
 
 async def test_a_deadline_that_was_called_off_is_never_acted_on(embedded_toys: Toys) -> None:
