@@ -23,8 +23,8 @@ console = Console(highlight=False)
 ALL = "all"
 SHOWN, LETTERS = 8, 400
 """Sentences shown of a run that failed, and letters of each; its report has all of them."""
-FAILED, LAB_FAILED = 1, 3
-"""Exit codes: a promise did not hold; the laboratory itself failed."""
+FAILED, LAB_FAILED, NOT_RUN = 1, 3, 4
+"""Exit codes: a promise did not hold; the laboratory itself failed; this machine lacks something for a scenario."""
 
 Seed = Annotated[int | None, typer.Option(help="Repeats what was left to chance; drawn and printed if not given.")]
 Keep = Annotated[Path | None, typer.Option(help="Where histories and reports go; a temporary folder if not given.")]
@@ -60,13 +60,14 @@ def run_scenarios(
     keep: Keep = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each run.")] = False,
 ) -> None:
-    """Run scenarios on servers of their own. Exit code 1: a promise did not hold. 3: the laboratory itself failed."""
+    """Run scenarios on servers of their own. Exit code 1: a promise did not hold. 3: the laboratory itself failed.
+    4: this machine lacks something for one of them, and the others held."""
     scenarios = _laboratory()
     wanted = list(scenarios.NAMES) if names == [ALL] else names
     if unknown := set(wanted) - set(scenarios.NAMES):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(scenarios.NAMES)}")
     folder = keep or Path(tempfile.mkdtemp(prefix="batalkan-faults-"))
-    changed = dict(pair for number in numbers or () if len(pair := number.split("=", 1)) == 2)
+    changed = _numbers(scenarios, wanted, numbers or (), long)
     reports = asyncio.run(_run(wanted, seed, long, folder, as_json, changed))
     raise typer.Exit(_exit_code(reports))
 
@@ -96,6 +97,19 @@ def run_mutations(
     raise typer.Exit(FAILED if missed else 0)
 
 
+def _numbers(scenarios: ModuleType, names: Sequence[str], given: Sequence[str], long: bool) -> Mapping[str, str]:
+    from tests.faults.running import resized
+
+    try:
+        numbers = dict(number.split("=", 1) for number in given)
+        for name in names:
+            module = scenarios.scenario(name)
+            resized(module.LONG if long else module.SHORT, numbers)
+    except ValueError as error:
+        raise typer.BadParameter(f"--set takes name=number: {error}") from None
+    return numbers
+
+
 async def _run(
     names: Sequence[str], seed: int | None, long: bool, folder: Path, as_json: bool, numbers: Mapping[str, str]
 ) -> "list[Report]":
@@ -120,4 +134,5 @@ def _exit_code(reports: "Sequence[Report]") -> int:
     from tests.faults.running import Ending
 
     endings = {report.ending for report in reports}
-    return LAB_FAILED if Ending.LAB in endings else FAILED if Ending.BROKEN in endings else 0
+    codes = {Ending.LAB: LAB_FAILED, Ending.BROKEN: FAILED, Ending.NOT_RUN: NOT_RUN}
+    return next((code for ending, code in codes.items() if ending in endings), 0)

@@ -35,8 +35,10 @@ def test_mutation_applies(mutation: Mutation) -> None:
 
 
 def test_command_lists_the_scenarios() -> None:
-    """`batalkan faults list` says of each scenario what is done and what must hold; a wrong name is a wrong call."""
+    """`batalkan faults list` says of each scenario what is done and what must hold; a wrong name or a wrong number is a
+    wrong call."""
     listed = CliRunner().invoke(app, ["faults", "list"])
     assert listed.exit_code == 0
     assert [line.split("  ")[0] for line in listed.stdout.splitlines()] == list(NAMES)
-    assert CliRunner().invoke(app, ["faults", "run", "peace"]).exit_code == 2
+    for wrong in (["peace"], ["disk", "--set", "full"], ["disk", "--set", "full=long"], ["disk", "--set", "depth=1"]):
+        assert CliRunner().invoke(app, ["faults", "run", *wrong]).exit_code == 2

@@ -5,10 +5,11 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import aio_pika
@@ -25,6 +26,10 @@ GROWTH = 200.0
 SLOWER = 2.0
 """By this factor a cancellation with its refund may take longer."""
 OVERSIZE_EVERY = 100
+
+T = TypeVar("T")
+Event = dict[str, Any]
+"""As it travels."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +48,21 @@ LONG = Size(5_000, 200)
 async def run(lab: Lab, size: Size) -> None:
     """Times cancellations alone, then among the messages; counts what was parked."""
     crowd = await Crowd.gather(lab)
-    calm = await timed(lab, crowd, size)
+    async with foreigner(lab) as foreign, foreign.listening() as heard:
+        calm = await timed(lab, crowd, size)
+        samples = {str(one.routing_key): json.loads(one.body) async for one in emptied(heard)}
     before, grown = await lab.at_rest(), megabytes(lab)
     parked = before.parked
     async with asyncio.TaskGroup() as group:
-        attack = group.create_task(bombard(lab, size))
+        attack = group.create_task(bombard(lab, size, samples))
         busy = await timed(lab, crowd, size)
-    refused = attack.result() + await speak_for_others(lab)
+    kinds = attack.result()
+    refused = await speak_for_others(lab)
     after = await lab.at_rest()
     for hearer in HEARERS:
         await lab.house.place.run(hearer, "delete from parked")  # so that the next scenario finds none
     lab.figures |= {"messages": size.messages, "parked": after.parked - parked, "refused": refused}
+    lab.figures |= {"kinds": len(kinds)}
     lab.figures |= {"calm_ms": round(1000 * calm), "busy_ms": round(1000 * busy), "grown_mb": megabytes(lab) - grown}
     lab.hold(after.parked - parked == size.messages, f"{after.parked - parked} of {size.messages} messages are parked")
     lab.hold(refused == len(HEARERS), f"{refused} of {len(HEARERS)} services were kept from speaking for another")
@@ -82,18 +91,27 @@ def megabytes(lab: Lab) -> int:
     return round(sum(memory(one.child.pid) for name, one in watched.items() if name != "dana" and one.child.pid))
 
 
-async def bombard(lab: Lab, size: Size) -> int:
-    """Sends the messages, straight into the queue of one hearer each; how many could not be sent."""
+async def emptied(queue: "asyncio.Queue[T]") -> AsyncIterator[T]:
+    """What is in the queue, until nothing has come for a second."""
+    with suppress(TimeoutError):
+        while True:
+            yield await asyncio.wait_for(queue.get(), 1)
+
+
+async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str]:
+    """Sends the messages, made of real events by their keys, straight into the queue of one hearer each; the kinds."""
+    kinds = set()
     async with foreigner(lab) as foreign:
         for number in range(size.messages):
             hearer = HEARERS[number % len(HEARERS)]
             exchange = await detour(foreign.channel, hearer)
             kind = oversize if number % OVERSIZE_EVERY == 0 else lab.chance.choice(KINDS)
-            key = lab.chance.choice(keys_of(hearer))
-            await foreign.say(kind(lab.chance, key), key, exchange=exchange, bad=True)
+            key = lab.chance.choice([key for key in keys_of(hearer) if key in samples])
+            await foreign.say(kind(lab.chance, samples[key]), key, exchange=exchange, bad=True)
+            kinds.add(kind.__name__)
         for hearer in HEARERS:
             await foreign.channel.exchange_delete(await detour(foreign.channel, hearer))
-    return 0
+    return kinds
 
 
 async def detour(channel: Any, hearer: str) -> str:
@@ -118,61 +136,64 @@ async def speak_for_others(lab: Lab) -> int:
     return refused
 
 
-def envelope(chance: Random, key: str, **changed: Any) -> dict[str, Any]:
-    """Something that looks like an event, with an id of its own."""
-    source, _, kind = key.partition(".")
-    order_id = str(uuid4())
-    return {
-        "specversion": "1.0",
-        "id": str(uuid4()),
-        "source": source,
-        "type": kind,
-        "subject": order_id,
-        "time": "2026-01-01T00:00:00Z",
-        "datacontenttype": "application/json",
-        "dataschema": f"urn:batalkan:event:{kind}:1",
-        "correlationid": str(uuid4()),
-        "causationid": str(uuid4()),
-        "sequence": 1,
-        "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
-        "data": {"order_id": order_id, "paid_amount": -chance.randrange(1, 10**9)},
-    } | changed
+def fresh(sample: Event, **changed: Any) -> Event:
+    """The event under an id of its own, and with what was changed."""
+    return sample | {"id": str(uuid4())} | changed
 
 
-def wrong_shape(chance: Random, key: str) -> bytes:
+def wrong_shape(chance: Random, sample: Event) -> bytes:
     """An event whose data are those of no event."""
-    return json.dumps(envelope(chance, key)).encode()
+    return json.dumps(fresh(sample, data={"paid_amount": -chance.randrange(1, 10**9)})).encode()
 
 
-def forged(chance: Random, key: str) -> bytes:
-    """Says that it comes from somebody else than the key says."""
-    return json.dumps(envelope(chance, key, source="accounts", type="AccountRegistered")).encode()
+def forged(_: Random, sample: Event) -> bytes:
+    """Says that it comes from somebody else than the key says; all else is right."""
+    return json.dumps(fresh(sample, source="accounts")).encode()
 
 
-def unknown(chance: Random, key: str) -> bytes:
+def misnamed(_: Random, sample: Event) -> bytes:
+    """Is about something else than its data are."""
+    return json.dumps(fresh(sample, subject=str(uuid4()))).encode()
+
+
+def from_the_future(_: Random, sample: Event) -> bytes:
+    """In a version that nobody knows."""
+    return json.dumps(fresh(sample, dataschema=f"urn:batalkan:event:{sample['type']}:99")).encode()
+
+
+def unknown(_: Random, sample: Event) -> bytes:
     """A type that nobody hears."""
-    return json.dumps(envelope(chance, key, type="OrderStolen")).encode()
+    return json.dumps(fresh(sample, type="OrderStolen")).encode()
 
 
-def broken_json(chance: Random, key: str) -> bytes:
+def broken_json(chance: Random, sample: Event) -> bytes:
     """Ends in the middle."""
-    text = json.dumps(envelope(chance, key))
+    text = json.dumps(sample)
     return text[: chance.randrange(1, len(text) - 1)].encode() + str(uuid4()).encode()
 
 
-def noise(chance: Random, _: str) -> bytes:
+def noise(chance: Random, _: Event) -> bytes:
     """No text at all."""
     return b"\xff\x00" + chance.randbytes(chance.randrange(1, 2_000))
 
 
-def deep(chance: Random, _: str) -> bytes:
+def deep(chance: Random, _: Event) -> bytes:
     """Lists in lists, by which parsers fall."""
     return b"[" * 20_000 + str(chance.random()).encode()
 
 
-def oversize(chance: Random, key: str) -> bytes:
-    """More than anybody reads."""
-    return json.dumps(envelope(chance, key, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
+def oversize(chance: Random, sample: Event) -> bytes:
+    """More than anybody reads; all else is right."""
+    return json.dumps(fresh(sample, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
 
 
-KINDS: tuple[Callable[[Random, str], bytes], ...] = (wrong_shape, forged, unknown, broken_json, noise, deep)
+KINDS: tuple[Callable[[Random, Event], bytes], ...] = (
+    wrong_shape,
+    forged,
+    misnamed,
+    from_the_future,
+    unknown,
+    broken_json,
+    noise,
+    deep,
+)
