@@ -120,6 +120,7 @@ async def by_customer_service(crowd: Crowd, advance: Advance) -> None:
     await advance(timedelta(hours=24, seconds=1))
     await buyer.reads("Penjual tidak menjawab dan tidak memproses pesanan dalam 24 jam.")
     await buyer.reads("Rp145.000 sudah kembali sepenuhnya ke Lazada Kredit.")
+    await expect(buyer.page.get_by_label("Tulis pesan")).to_have_count(0)
     await buyer.page.get_by_label("5 dari 5").check(force=True)
     await buyer.button("Kirim nilai").click()
     await buyer.sees("Nilai Anda: 5 dari 5.")

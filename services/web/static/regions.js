@@ -27,7 +27,7 @@ export const refresh = inTurn(async () => {
     const name = fresh.dataset.region;
     const old = document.querySelector(`[data-region="${name}"]`);
     if (!old || written.get(name) === outer(fresh) || isBusy(old)) continue;
-    if (old.hasAttribute("data-keep")) continue;
+    if (old.hasAttribute("data-keep") && fresh.hasAttribute("data-keep")) continue;
     written.set(name, outer(fresh));
     swap(old, document.importNode(fresh, true));
   }
@@ -42,6 +42,7 @@ function isBusy(region) {
 function swap(old, fresh) {
   const label = old.contains(document.activeElement) ? document.activeElement.textContent.trim() : null;
   old.replaceWith(fresh);
+  fresh.dispatchEvent(new CustomEvent("added", { bubbles: true }));
   if (label === null) return;
   const same = [...fresh.querySelectorAll("a, button")].find((one) => one.textContent.trim() === label);
   (same ?? document.getElementById("content")).focus({ preventScroll: true });
