@@ -39,6 +39,12 @@ async def kill_services(lab: Lab, goes_on: Callable[[], bool], pause: tuple[floa
     return hit
 
 
+async def calm_dana(lab: Lab) -> None:
+    """DANA does nothing wrong any more; it may itself be what was killed last."""
+    await lab.house.running.processes.ready(DANA, timeout=START)
+    (await lab.house.place.dana.post("/reset")).raise_for_status()
+
+
 async def upset_dana(lab: Lab) -> None:
     """DANA does something wrong for the next calls; it may itself be what was just killed."""
     fault = {**lab.chance.choice(DANA_FAULTS), "times": 5}

@@ -6,7 +6,7 @@ from typing import cast
 from tests.faults.lab import Scenario
 
 NAMES = (
-    *("killing", "crash_points", "stopping", "races", "dana"),
+    *("killing", "crash_points", "stopping", "races", "dana", "silence"),
     *("broker", "database", "redis", "network", "repeats", "hostile", "clocks", "topology", "disk"),
 )
 """In the order in which they run."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.faults.crowd import Crowd, somebody_signs_in
-from tests.faults.fire import kill_services
+from tests.faults.fire import calm_dana, kill_services
 from tests.faults.lab import Lab
 
 SERVERS = ((0.15, "redis"), (0.3, "rabbitmq"), (0.6, "postgres"))
@@ -37,7 +37,7 @@ async def run(lab: Lab, size: Size) -> None:
         group.create_task(come_back(lab, over))
         await crowd.stories(size.stories)
         over.set()
-    await lab.house.place.dana.post("/reset")
+    await calm_dana(lab)
     lab.figures |= {
         "cancels": len(lab.history.accepted),
         "kills": fire.result().total(),

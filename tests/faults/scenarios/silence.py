@@ -1,0 +1,89 @@
+"""Services are killed at random while customer service waits for sellers: after 24 hours the orders of those who were
+silent are cancelled and refunded, each once, and of those who answered or packed none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tests.faults.crowd import LASTS, Crowd
+from tests.faults.fire import calm_dana, kill_services
+from tests.faults.house import each
+from tests.faults.lab import Lab
+from tests.flows.asking import Asked, contacted, told
+from tests.flows.people import Buyer, Person
+
+DEEDS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
+"""What sellers do in the 23rd hour, in turn, and what the case says then."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Cases, and the seconds between two deaths."""
+
+    cases: int
+    pause: tuple[float, float]
+
+
+SHORT = Size(18, (0.3, 0.8))
+LONG = Size(300, (0.5, 3.0))
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Writes to the sellers, lets 23 hours go by, has some do something, and lets two more go by."""
+    crowd, over = await Crowd.gather(lab), asyncio.Event()
+    cases: list[tuple[str, Asked]] = []
+
+    async def ask(number: int) -> None:
+        buyer = Buyer.signed(lab.house.place.http, lab.house.place.keys, "buyer", lasts=LASTS)
+        order_id = await crowd.place(buyer, number)
+        (await buyer.move(order_id, "pay")).raise_for_status()
+        cases.append((list(DEEDS)[number % len(DEEDS)], await contacted(buyer, [agent], crowd.seller, order_id)))
+
+    async def act(one: tuple[str, Asked]) -> None:
+        deed, case = one
+        if deed == "reply":
+            await case.seller(crowd.seller, deed)
+        elif deed:
+            await crowd.seller.move(case.order_id, deed)  # asked for again, if the answer was lost, it is refused
+        if deed:
+            await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed])
+
+    async with on_duty(lab) as agent, asyncio.TaskGroup() as group:
+        fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
+        await each(range(size.cases), ask, 6)
+        await lab.house.place.advance(timedelta(hours=23))
+        await each(cases, act, 6)
+        await lab.house.place.advance(timedelta(hours=2))
+        for deed, case in cases:
+            if not deed:
+                await case.becomes("resolved")
+        over.set()
+    await calm_dana(lab)
+    books = await lab.at_rest()
+    for deed, case in cases:
+        order = await case.buyer.order(case.order_id)
+        expected = {"": "cancelled", "reply": "processing", "pack": "packed"}[deed]
+        lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {deed or 'silence'}")
+    silent = sum(not deed for deed, _ in cases)
+    lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": books.refunded}
+
+
+@asynccontextmanager
+async def on_duty(lab: Lab) -> AsyncIterator[Person]:
+    """An agent at work, whose page asks now and then, as one does that is open."""
+    agent = Person.signed(lab.house.place.http, lab.house.place.keys, "agent", lasts=LASTS)
+
+    async def look() -> None:
+        while True:
+            (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+            await asyncio.sleep(5)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield agent
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+        await agent.ask("PUT", "/cs/duty", {"on": False})
