@@ -19,14 +19,13 @@ def seat_path(seat: str) -> str:
     return f"/web/s/{seat}"
 
 
-def cookie(name: str, value: str, path: str, max_age: int, *, secure: bool, strict: bool = False) -> str:
+def cookie(name: str, value: str, path: str, max_age: int, *, secure: bool) -> str:
     """A `Set-Cookie` header: for this host alone, out of reach of scripts, and not sent with other sites' posts."""
     jar: SimpleCookie = SimpleCookie()
     jar[name] = value
     crumb = jar[name]
     crumb["path"], crumb["max-age"], crumb["httponly"] = path, max_age, True
-    crumb["samesite"] = "Strict" if strict else "Lax"
-    crumb["secure"] = secure
+    crumb["samesite"], crumb["secure"] = "Lax", secure
     return crumb.OutputString()
 
 

@@ -149,7 +149,7 @@ class Visit:
         token = self.request.cookies.get("form", "")
         if not re.fullmatch(r"[\w-]{32}", token):
             token = self.request.scope["state"].setdefault("form", token_urlsafe(24))
-            self.set_cookie("form", token, YEAR, "/web", strict=True)
+            self.set_cookie("form", token, YEAR, "/web")
         return token
 
     async def form(self) -> FormData:
@@ -159,9 +159,9 @@ class Visit:
         check_form(self.request.cookies.get("form"), form.get("form"))
         return form
 
-    def set_cookie(self, name: str, value: str, max_age: int, path: str, *, strict: bool = False) -> None:
+    def set_cookie(self, name: str, value: str, max_age: int, path: str) -> None:
         """Has the browser keep something, `max_age` seconds."""
-        self._keep(seats.cookie(name, value, path, max_age, secure=self.secure, strict=strict))
+        self._keep(seats.cookie(name, value, path, max_age, secure=self.secure))
 
     def _keep(self, *cookies: str) -> None:
         known: list[str] = self.request.scope["state"]["cookies"]

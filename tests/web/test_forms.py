@@ -39,6 +39,16 @@ async def test_a_form_carries_what_its_page_gave_it(house: House, token: str) ->
     assert answer.status_code == 403
 
 
+async def test_a_forms_token_is_given_once(house: House) -> None:
+    """Who comes by a link from elsewhere brings the token along, so that open pages keep theirs; frames share one."""
+    async with house.browser() as browser:
+        (made,) = (await browser.get("/web/two")).headers.get_list("set-cookie")
+        assert made.startswith("form=")
+        assert "SameSite=Lax" in made
+        for seat in "ab":
+            assert "set-cookie" not in (await browser.get(f"/web/s/{seat}/sign-in")).headers
+
+
 async def test_after_a_form_without_a_session_there_is_a_page_to_go_on_with(house: House) -> None:
     """The session ended before the form was sent: signing in leads to the first page, which there is."""
     house.services.say("GET /orders/products", items=[])

@@ -23,6 +23,7 @@ async def start(visit: Anybody) -> Response:
 @router.get("/two")
 async def two(visit: Anybody, left: Literal["a", "b", "c"] = "a", right: Literal["a", "b", "c"] = "b") -> Response:
     """Two seats in one window."""
+    visit.form_token()  # here, before each of the frames makes one of its own
     return visit.page("two.html", roles=ROLES, left=left, right=right, seats=SEATS)
 
 
