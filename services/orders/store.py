@@ -203,10 +203,10 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
         """
         with o as (
             update orders set status = 'cancelled', version = version + 1
-            where order_id = $1 and version = $2 returning order_id, seller_id, version, lines, paid_amount
+            where order_id = $1 and version = $2
+            returning order_id, seller_id, version, lines, paid_amount, clock_now() as at
         ), h as (
-            insert into order_history (order_id, version, status, at)
-            select order_id, version, 'cancelled', clock_now() from o
+            insert into order_history (order_id, version, status, at) select order_id, version, 'cancelled', at from o
         ), given_back as (
             select product_id, sum(quantity) as pieces
             from o, jsonb_to_recordset(o.lines) as line (product_id uuid, quantity integer)
@@ -221,8 +221,8 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
         )
         insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note,
                                    fault, at, said_at, correlation_id)
-        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, clock_now(),
-               case when paid_amount > 0 then clock_now() end, $10 from o returning at
+        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, at, case when paid_amount > 0 then at end, $10 from o
+        returning at
         """,
         order.order_id,
         order.version,

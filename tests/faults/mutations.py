@@ -91,8 +91,8 @@ MUTATIONS = (
                 '"where order_id = $1 and $2 > 0 returning order_id, version) "',
             ),
             (
-                "where order_id = $1 and version = $2 returning order_id, seller_id, version, lines, paid_amount\n",
-                "where order_id = $1 and $2 > 0 returning order_id, seller_id, version, lines, paid_amount\n",
+                "where order_id = $1 and version = $2\n            returning order_id, seller_id, version, lines",
+                "where order_id = $1 and $2 > 0\n            returning order_id, seller_id, version, lines",
             ),
         ),
     ),
