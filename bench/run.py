@@ -139,6 +139,8 @@ class Run:
         self, orders: list[tuple[str, str]], clients: int, rate: float, profile: Path | None = None
     ) -> dict[str, Any]:
         task = Task(self._variant.origins, orders, clients, rate)
+        if profile:
+            await asyncio.to_thread(environment.python)  # the first time takes longer than the clients do
         warden = Warden()
         with tempfile.TemporaryDirectory() as folder:
             told, result = f"{folder}/task.json", f"{folder}/result.json"
@@ -160,7 +162,6 @@ class Run:
 
     async def _profile(self, folder: Path, warden: Warden) -> list[Child]:
         """py-spy, out of the environment of the library, looks at each of the variant's processes."""
-        await asyncio.to_thread(environment.python)
         profilers = []
         for name, pid in self._variant.pids.items():
             out = folder / f"{self._variant.name}-{name}.txt"
