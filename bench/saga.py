@@ -19,6 +19,8 @@ from bench.run import Figures, Run, RunFailed, check_books
 from bench.stage import OURS, running, stage
 
 VARIANTS = "core,all,reference,library"
+SECONDS_AT_HALF = 20
+"""So that the slowest hundredth is more than one moment in which a server tidies up."""
 
 console = Console(highlight=False)
 
@@ -30,7 +32,9 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often every variant gets its turn.")] = 3,
     variants: Annotated[str, typer.Option(help="Which of these, and in which order.")] = VARIANTS,
     short: Annotated[bool, typer.Option(help="About a minute: one small round, without the library.")] = False,
-    half: Annotated[bool, typer.Option(help="Also latencies at half of the rate that was just reached.")] = False,
+    half: Annotated[
+        bool, typer.Option(help="Also latencies at half of the rate that was just reached, for 20 s.")
+    ] = False,
     old: Annotated[int, typer.Option(help="Old orders that fill the tables beforehand.")] = 0,
     replicas: Annotated[int, typer.Option(min=1, help="Processes of each of batalkan's services.")] = 1,
     profile: Annotated[Path | None, typer.Option(help="A folder for py-spy's samples of every process.")] = None,
@@ -100,7 +104,7 @@ async def measure(
                     found.append(one := await run.measure(orders, clients, profile=profile))
                     if half and name in OURS:
                         rate = round(one.sagas_per_second / 2)
-                        found.append(await run.measure(min(orders, rate * 10), clients, rate=rate))
+                        found.append(await run.measure(rate * SECONDS_AT_HALF, clients, rate=rate))
                     await check_books(variant)
                 console.print(
                     f"round {number + 1}, {name}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga, "
