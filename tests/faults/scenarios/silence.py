@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tests.faults.crowd import LASTS, Crowd
+from tests.faults.crowd import LASTS
 from tests.faults.fire import calm_dana, kill_services
 from tests.faults.house import each
 from tests.faults.lab import Lab
 from tests.flows.asking import Asked, contacted, told
-from tests.flows.people import Buyer, Person
+from tests.flows.people import Buyer, Person, Seller
 
 DEEDS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
 """What sellers do in the 23rd hour, in turn, and what the case says then."""
@@ -32,21 +32,23 @@ LONG = Size(300, (0.5, 3.0))
 
 async def run(lab: Lab, size: Size) -> None:
     """Writes to the sellers, lets 23 hours go by, has some do something, and lets two more go by."""
-    crowd, over = await Crowd.gather(lab), asyncio.Event()
-    cases: list[tuple[str, Asked]] = []
+    http, keys, over = lab.house.place.http, lab.house.place.keys, asyncio.Event()
+    cases: list[tuple[str, Seller, Asked]] = []
 
     async def ask(number: int) -> None:
-        buyer = Buyer.signed(lab.house.place.http, lab.house.place.keys, "buyer", lasts=LASTS)
-        order_id = await crowd.place(buyer, number)
-        (await buyer.move(order_id, "pay")).raise_for_status()
-        cases.append((list(DEEDS)[number % len(DEEDS)], await contacted(buyer, [agent], crowd.seller, order_id)))
+        seller = Seller.signed(http, keys, "seller", lasts=LASTS)
+        buyer = Buyer.signed(http, keys, "buyer", lasts=LASTS)
+        if number % 2:
+            await buyer.link_dana(f"0813{lab.chance.randrange(10**4):04d}{number:04d}")
+        order_id = await buyer.buy(await seller.offer())
+        cases.append((list(DEEDS)[number % len(DEEDS)], seller, await contacted(buyer, [agent], seller, order_id)))
 
-    async def act(one: tuple[str, Asked]) -> None:
-        deed, case = one
+    async def act(one: tuple[str, Seller, Asked]) -> None:
+        deed, seller, case = one
         if deed == "reply":
-            await case.seller(crowd.seller, deed)
+            await case.seller(seller, deed)
         elif deed:
-            await crowd.seller.move(case.order_id, deed)  # asked for again, if the answer was lost, it is refused
+            await seller.move(case.order_id, deed)  # asked for again, if the answer was lost, it is refused
         if deed:
             await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed])
 
@@ -56,17 +58,17 @@ async def run(lab: Lab, size: Size) -> None:
         await lab.house.place.advance(timedelta(hours=23))
         await each(cases, act, 6)
         await lab.house.place.advance(timedelta(hours=2))
-        for deed, case in cases:
+        for deed, _, case in cases:
             if not deed:
                 await case.becomes("resolved")
         over.set()
     await calm_dana(lab)
     books = await lab.at_rest()
-    for deed, case in cases:
+    for deed, _, case in cases:
         order = await case.buyer.order(case.order_id)
         expected = {"": "cancelled", "reply": "processing", "pack": "packed"}[deed]
         lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {deed or 'silence'}")
-    silent = sum(not deed for deed, _ in cases)
+    silent = sum(not deed for deed, _, _ in cases)
     lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": books.refunded}
 
 
