@@ -271,7 +271,7 @@ async def look_for_money(tx: Transaction, after: timedelta, limit: int) -> tuple
             where said_at < clock_now() - $1::interval
               and said_at < clock_now() - $1::interval * 2 ^ least(reminded, 8)
             order by said_at limit $2 for update skip locked
-        ), looked as (
+        ), looked as materialized (
             select order_id, not exists (select from order_refunds r where r.order_id = due.order_id) as unheard
             from due
         )

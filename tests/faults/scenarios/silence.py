@@ -27,7 +27,7 @@ class Size:
 
 
 SHORT = Size(18, (0.3, 0.8))
-LONG = Size(300, (0.5, 3.0))
+LONG = Size(1_000, (0.5, 3.0))
 
 
 async def run(lab: Lab, size: Size) -> None:
