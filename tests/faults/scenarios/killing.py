@@ -24,7 +24,7 @@ class Size:
     drained_within: float = 60.0
 
 
-SHORT = Size(240, (1.0, 2.0))
+SHORT = Size(480, (0.5, 1.5))
 LONG = Size(11_112, (0.5, 3.0))  # of nine in ten the buyer is told that it is cancelled
 
 
