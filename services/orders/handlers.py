@@ -23,10 +23,10 @@ async def decide(tx: Transaction, heard: Sequence[Envelope[OrderCancelRequested]
         if asked.source != asked.data.channel:
             order = None  # Nobody can ask in the name of another channel, not even for the right person.
         answer = domain.decide(order, asked.data, now)
-        if order is not None and isinstance(answer, OrderCancelled):
-            await store.cancel(tx, order, asked.data, answer)
-        if answer is not None:
-            with tx.hearing(asked):
+        with tx.hearing(asked):
+            if order is not None and isinstance(answer, OrderCancelled):
+                await store.cancel(tx, order, asked.data, answer)
+            if answer is not None:
                 tx.publish(answer)
 
 

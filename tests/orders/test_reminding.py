@@ -38,6 +38,16 @@ async def test_silence_is_broken(shop: Shop) -> None:
     assert len({event["correlationid"] for event in events}) == 1
 
 
+async def test_silence_about_a_sellers_cancellation_is_broken(shop: Shop) -> None:
+    """What chat or customer service asked for goes on in the story in which they asked."""
+    sale = await shop.sold()
+    await shop.request(sale)
+    await shop.ears.hear(sale.order_id, "OrderCancelled")
+    await shop.later(minutes=8)
+    first, again = await said(shop, sale)
+    assert first["correlationid"] == again["correlationid"]
+
+
 async def test_silence_is_broken_ever_more_rarely(shop: Shop) -> None:
     """Each time takes twice as long as the one before, also after a pause, and there is no last time."""
     sale, _ = await cancelled(shop)
