@@ -6,7 +6,7 @@ import { report } from "./offline.js";
 const written = new Map();
 for (const region of document.querySelectorAll("[data-region]")) written.set(region.dataset.region, outer(region));
 
-// A form's token and key are new each time; they make no difference.
+// A form's key is new each time; it makes no difference.
 function outer(region) {
   return region.outerHTML.replaceAll(/name="key" value="[^"]*"/g, "").replaceAll(/data-left="\d+">[^<]*/g, "data-left>");
 }
@@ -36,7 +36,8 @@ export const refresh = inTurn(async () => {
 function isBusy(region) {
   const active = document.activeElement;
   const typing = region.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
-  return typing || region.querySelector("details[open] form") !== null;
+  const begun = [...region.querySelectorAll("[data-composer] textarea")].some((one) => one.value);
+  return typing || begun || region.querySelector("details[open] form") !== null;
 }
 
 function swap(old, fresh) {

@@ -83,8 +83,8 @@ function compose(form) {
     tried = "";
     newKey();
     state.textContent = "";
-    const log = form.closest(".panel, main").querySelector("[data-log]");
-    await talks.get(log.dataset.id)?.catchUp();
+    const log = form.closest(".panel, main")?.querySelector("[data-log]"); // none if it was the last word of a case
+    await talks.get(log?.dataset.id)?.catchUp();
   };
   const turn = inTurn(send);
   const grow = () => {
