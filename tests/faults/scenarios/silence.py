@@ -2,18 +2,22 @@
 silent are cancelled and refunded, each once, and of those who answered or packed none."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from tests.faults.crowd import LASTS
+from tests.faults.endings import InvariantBroken
 from tests.faults.fire import calm_dana, kill_services
 from tests.faults.house import each
 from tests.faults.lab import Lab
 from tests.flows.asking import Asked, contacted, told
 from tests.flows.people import Buyer, Person, Seller
 from tests.flows.waiting import eventually
+
+T = TypeVar("T")
 
 DEEDS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
 """What sellers do in the 23rd hour, in turn, and what the case says then."""
@@ -27,7 +31,7 @@ class Size:
     pause: tuple[float, float]
 
 
-SHORT = Size(60, (0.3, 0.8))
+SHORT = Size(60, (0.5, 1.5))
 LONG = Size(1_000, (0.5, 3.0))
 
 
@@ -42,7 +46,8 @@ async def run(lab: Lab, size: Size) -> None:
         if number % 2:
             await buyer.link_dana(f"0813{lab.chance.randrange(10**4):04d}{number:04d}")
         order_id = await buyer.buy(await seller.offer())
-        cases.append((list(DEEDS)[number % len(DEEDS)], seller, await contacted(buyer, [agent], seller, order_id)))
+        case = await kept(contacted(buyer, [agent], seller, order_id), f"no agent could write about order {order_id}")
+        cases.append((list(DEEDS)[number % len(DEEDS)], seller, case))
 
     async def act(one: tuple[str, Seller, Asked]) -> None:
         deed, seller, case = one
@@ -51,7 +56,8 @@ async def run(lab: Lab, size: Size) -> None:
         elif deed:
             await seller.move(case.order_id, deed)  # asked for again, if the answer was lost, it is refused
         if deed:
-            await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed])
+            heard = told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed])
+            await kept(heard, f"case {case.case_id} does not say {DEEDS[deed]}")
 
     async with on_duty(lab) as agent, asyncio.TaskGroup() as group:
         await answer_who_waits(agent)
@@ -65,7 +71,7 @@ async def run(lab: Lab, size: Size) -> None:
         await lab.house.place.advance(timedelta(hours=2))
         for deed, _, case in cases:
             if not deed:
-                await case.becomes("resolved")
+                await kept(case.becomes("resolved"), f"case {case.case_id} is not resolved after 25 hours of silence")
         over.set()
     await calm_dana(lab)
     books = await lab.at_rest()
@@ -75,6 +81,14 @@ async def run(lab: Lab, size: Size) -> None:
         lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {deed or 'silence'}")
     silent = sum(not deed for deed, _, _ in cases)
     lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": books.refunded}
+
+
+async def kept(promise: Awaitable[T], sentence: str) -> T:
+    """What is waited for. Raises `InvariantBroken` if it does not happen."""
+    try:
+        return await promise
+    except TimeoutError:
+        raise InvariantBroken([sentence]) from None
 
 
 async def answer_who_waits(agent: Person) -> None:
