@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,9 +18,12 @@ from tests.flows.places import Place, embedded, on_servers
 async def embedded_place(
     embedded_databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
-    """Everything in this process."""
+    """Everything in this process. Its databases go with it: where the files of other folders come between, there is
+    another place later, with a DANA that has paid nothing yet."""
     async with embedded(tmp_path_factory.mktemp("flows"), embedded_databases.admin_url) as place:
         yield place
+    for url in place.database_urls.values():
+        await embedded_databases.admin(f'drop database if exists "{urlsplit(url).path[1:]}" with (force)')
 
 
 @pytest.fixture(scope="package")
