@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from runtime.database import Database
@@ -9,8 +12,9 @@ from runtime.database import Database
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x0B0A7A2
 
-_one_at_a_time = asyncio.Lock()
-"""Alembic keeps what it works on in a module of its own; services in one process must not work on it together."""
+_at_work = threading.Lock()
+"""Alembic keeps what it works on in a module of its own; services in one process must not work on it together, on
+whatever event loop each of them runs."""
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +33,20 @@ async def migrate(database: Database, own_migrations: Path) -> None:
         await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=300)
         try:
             if await _revisions(database) != _heads(folders):
-                async with _one_at_a_time:
+                async with _one_at_a_time():
                     await _upgrade(database.url, folders)
         finally:
             await connection.execute("select pg_advisory_unlock($1)", LOCK)
+
+
+@asynccontextmanager
+async def _one_at_a_time() -> AsyncIterator[None]:
+    while not _at_work.acquire(blocking=False):
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        _at_work.release()
 
 
 async def _revisions(database: Database) -> set[str]:

@@ -73,6 +73,7 @@ class Service:
         self._migrations = description.migrations
         self._migrated = False
         self._tried = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
         handlers = description.handlers
         stage = _on_stage(settings, self.work, bus, description) if settings.demonstration else None
         if stage is not None:
@@ -110,7 +111,7 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serves at once, and works as soon as the database is there; on leaving stops what runs, then disconnects."""
-        life = asyncio.create_task(self._live(), name=f"{self.name} at work")
+        self._life = life = asyncio.create_task(self._live(), name=f"{self.name} at work")
         life.add_done_callback(self._over)
         try:
             yield
@@ -170,8 +171,10 @@ class Service:
         self._tried.set()
 
     async def until_ready(self) -> None:
-        """Waits until everything that the service stands on is there."""
+        """Waits until everything that the service stands on is there; raises what ended it before."""
         while not all((await self._ready()).values()):
+            if self._life is not None and self._life.done():
+                self._life.result()
             await asyncio.sleep(0.02)
 
 

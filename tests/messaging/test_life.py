@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter
 
 from batalkan.keys import Keys
+from runtime import schema
 from runtime.bus import Bus, BusError, Gauge, Publisher, Subscription
 from runtime.bus.memory import MemoryBus
 from runtime.database import Database, DatabaseUnavailable
@@ -79,6 +80,24 @@ async def test_a_service_works_on_an_empty_database(embedded_toys: Toys, keys: K
         stopping = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - stopping < 1
     await watching.close()
+
+
+async def test_services_of_one_process_migrate_in_turn_on_any_event_loop(embedded_toys: Toys) -> None:
+    """Three at once on the loop of the tests and, one after the other, on two loops in threads of their own."""
+
+    async def three() -> None:
+        databases = [Database(url) for url in [await embedded_toys.databases.empty("refunds") for _ in range(3)]]
+        for database in databases:
+            await database.connect()
+        await asyncio.gather(*(schema.migrate(database, MIGRATIONS) for database in databases))
+        for database in databases:
+            async with database.connection() as connection:
+                assert await connection.fetchval("select count(*) from alembic_version") == 2
+            await database.close()
+
+    await three()
+    for _ in range(2):
+        await asyncio.to_thread(asyncio.run, three())
 
 
 async def test_no_request_is_taken_before_the_database_is_prepared(embedded_toys: Toys, keys: Keys) -> None:
@@ -161,6 +180,8 @@ async def test_a_part_that_stops_working_ends_the_service(embedded_toys: Toys, k
     with pytest.raises(ExceptionGroup) as caught:
         async with built.running():
             await asyncio.wait_for(given_up.wait(), 5)
+            with pytest.raises(ExceptionGroup):
+                await built.until_ready()
     expected = ZeroDivisionError if part is fail else LoopEnded
     assert caught.group_contains(expected)
 
