@@ -180,10 +180,19 @@ async def test_a_part_that_stops_working_ends_the_service(embedded_toys: Toys, k
     with pytest.raises(ExceptionGroup) as caught:
         async with built.running():
             await asyncio.wait_for(given_up.wait(), 5)
-            with pytest.raises(ExceptionGroup):
-                await built.until_ready()
     expected = ZeroDivisionError if part is fail else LoopEnded
     assert caught.group_contains(expected)
+
+
+async def test_who_waits_for_a_service_that_has_ended_hears_why(embedded_toys: Toys, keys: Keys) -> None:
+    """Nobody waits for ever for what cannot get ready any more."""
+    built = service(await embedded_toys.database("refunds"), NoBus(), keys)
+    built.give_up = lambda: None
+    built.background.append(fail)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with built.running():
+            await asyncio.wait_for(built.until_ready(), 5)
+    assert caught.group_contains(ZeroDivisionError)
 
 
 PROCESS = """
