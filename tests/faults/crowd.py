@@ -22,8 +22,6 @@ AT_ONCE = 24
 LASTS = 6 * 3600
 """Seconds for which their tokens are good: longer than any run."""
 PRICE = 1_000
-IN_THE_THREAD = 11
-"""The number of a story in which the seller cancels in the chat."""
 PATIENCE = 240.0
 """Seconds that somebody waits for a service to have heard of an order."""
 
@@ -80,7 +78,7 @@ class Crowd:
     async def story(self, number: int) -> None:
         """Most orders are paid and cancelled; some are cancelled otherwise, or twice, or not at all."""
         buyer, kind = self.buyers[number % len(self.buyers)], number % 20
-        if not self.talks and kind in (IN_THE_THREAD, 17):
+        if not self.talks and kind in (11, 17):
             kind = 0
         if kind == 17:  # nobody has two cases at a time
             buyer = Buyer.signed(buyer.http, self.lab.house.place.keys, "buyer", lasts=LASTS, clock=self.clock)
@@ -91,8 +89,8 @@ class Crowd:
         match kind:
             case 7:
                 await self._ship(order_id)
-            case _ if kind == IN_THE_THREAD:
-                await self._cancel_in_the_thread(buyer, order_id)
+            case 11:
+                await self.cancel_in_the_thread(buyer, order_id)
             case 13:
                 await self.cancel(buyer, order_id)
                 await self.cancel(buyer, order_id)
@@ -144,7 +142,7 @@ class Crowd:
                 [f"{service} has not heard of order {order_id} in {PATIENCE:.0f} s; in the queues: {waiting}"]
             ) from None
 
-    async def _cancel_in_the_thread(self, buyer: Buyer, order_id: str) -> None:
+    async def cancel_in_the_thread(self, buyer: Buyer, order_id: str) -> None:
         """The buyer writes to the seller, who cancels."""
 
         async def thread() -> str | None:

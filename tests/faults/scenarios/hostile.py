@@ -17,9 +17,10 @@ from aio_pika.exceptions import AMQPException
 
 from bench.meters import memory
 from runtime.events import EXCHANGE, MAX_BODY
-from tests.faults.crowd import IN_THE_THREAD, Crowd
+from tests.faults.crowd import Crowd
 from tests.faults.foreign import HEARERS, foreigner, keys_of
 from tests.faults.lab import Lab
+from tests.flows.waiting import eventually
 
 GROWTH = 200.0
 """Megabytes by which all services together may grow."""
@@ -50,7 +51,8 @@ async def run(lab: Lab, size: Size) -> None:
     crowd = await Crowd.gather(lab)
     async with foreigner(lab) as foreign, foreign.listening() as heard:
         calm = await timed(lab, crowd, size)
-        await crowd.story(IN_THE_THREAD)  # so that OrderCancelRequested is among the samples
+        ((buyer, order_id),) = await crowd.paid(1)
+        await crowd.cancel_in_the_thread(buyer, order_id)  # so that OrderCancelRequested is among the samples
         samples = {str(one.routing_key): json.loads(one.body) async for one in emptied(heard)}
     lab.hold("chat.OrderCancelRequested" in samples, f"nothing asked for a cancellation, only {sorted(samples)}")
     before, grown = await lab.at_rest(), megabytes(lab)
@@ -73,17 +75,22 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def taken_out(lab: Lab, expected: int) -> int:
-    """How many messages are parked, once they are as many as expected or no more come. They are taken out: many have
-    the id of an event, and would stand in the books for one that was heard."""
-    place, parked = lab.house.place, 0
-    for _ in range(300):
-        parked = sum([await place.count(hearer, "parked") for hearer in HEARERS])
-        if parked >= expected:
-            break
-        await asyncio.sleep(0.1)
+    """How many messages are parked, once they are as many as expected or 30 seconds are over. They are taken out: many
+    have the id of an event, and would stand in the books for one that was heard."""
+    place = lab.house.place
+
+    async def parked() -> int:
+        return sum([await place.count(hearer, "parked") for hearer in HEARERS])
+
+    async def enough() -> bool:
+        return await parked() >= expected
+
+    with suppress(TimeoutError):
+        await eventually(enough, within=30, every=0.1)
+    found = await parked()
     for hearer in HEARERS:
         await place.run(hearer, "delete from parked")
-    return parked
+    return found
 
 
 async def timed(lab: Lab, crowd: Crowd, size: Size) -> float:
