@@ -135,7 +135,7 @@ async def refunds_issued(office: Office, tx: Transaction, heard: Sequence[Envelo
     for told in heard:
         for case in cases[told.data.order_id]:
             with tx.hearing(told):
-                if await store.refund_issued(tx, case.case_id, tx.sequence):
+                if await store.refund_issued(tx, case.case_id, tx.sequence, told.data.refund_id):
                     await office.say(tx, case, words.refund_issued(told.data))
 
 

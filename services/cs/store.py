@@ -397,12 +397,15 @@ async def orders(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Order]:
     return {row["order_id"]: Order(**{**row, "status": OrderStatus(row["status"])}) for row in rows}
 
 
-async def refund_issued(tx: Transaction, case_id: UUID, sequence: int) -> bool:
-    """Whether this is news; what `refunds` said before it is none from now on."""
+async def refund_issued(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID) -> bool:
+    """Whether this is news; what `refunds` said before it is none from now on, and saying it again is none either."""
     news = await tx.connection.fetchval(
-        "update cases set refund_sequence = $2 where case_id = $1 and refund_sequence < $2 returning true",
+        "update cases set refund_sequence = $2 where case_id = $1 and refund_sequence < $2 and not exists (select from "
+        "messages m where m.case_id = $1 and m.code = 'refund_issued' and m.data ->> 'refund_id' = $3::uuid::text) "
+        "returning true",
         case_id,
         sequence,
+        refund_id,
     )
     return bool(news)
 

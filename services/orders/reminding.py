@@ -1,7 +1,8 @@
-"""Saying once more that an order is cancelled, when nothing is heard of its money.
+"""Saying once more that an order is cancelled, until it is heard that its money has arrived.
 
 Outbox and inbox lose nothing that the broker keeps. This is for what it does not keep: a queue or a binding that
-somebody deleted, a disk that is gone. `refunds` knows the cancellation again by its id, and refunds it once.
+somebody deleted, a disk that is gone. `refunds` knows the cancellation again by its id, refunds it once, and says again
+that it has.
 """
 
 import asyncio
@@ -50,5 +51,5 @@ async def remind_once(work: Work, after: timedelta) -> int:
             with telling(replace(story, correlation_id=one.correlation_id or story.correlation_id)):
                 tx.publish(one.cancelled)
     if unheard:
-        log.warning("nothing is heard of the refunds of %d cancelled orders: said again", len(unheard))
+        log.warning("the refunds of %d cancelled orders are not heard to have arrived: said again", len(unheard))
     return looked

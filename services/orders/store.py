@@ -252,7 +252,7 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
 
 @dataclass(frozen=True)
 class Unheard:
-    """A cancellation of whose money nothing was heard; its story, unless it is from before that was kept."""
+    """A cancellation of whose money it was not heard that it has arrived; its story, unless it is from before that was kept."""
 
     cancelled: OrderCancelled
     correlation_id: UUID | None
@@ -262,7 +262,7 @@ async def look_for_money(tx: Transaction, after: timedelta, limit: int) -> tuple
     """How many cancellations were looked at, at most `limit`, and those that have to be said again.
 
     Looked at are paid ones that were last said longer ago than `after`, or twice as long for each time that they were
-    said again already, up to 256 times as long. If money was heard of, a cancellation is not looked at any more.
+    said again already, up to 256 times as long. Once the money has arrived, a cancellation is not looked at any more.
     """
     rows = await tx.connection.fetch(
         """
@@ -272,7 +272,9 @@ async def look_for_money(tx: Transaction, after: timedelta, limit: int) -> tuple
               and said_at < clock_now() - $1::interval * 2 ^ least(reminded, 8)
             order by said_at limit $2 for update skip locked
         ), looked as materialized (
-            select order_id, not exists (select from order_refunds r where r.order_id = due.order_id) as unheard
+            select order_id, not exists (
+                select from order_refunds r where r.order_id = due.order_id and r.state = 'issued'
+            ) as unheard
             from due
         )
         update cancellations c

@@ -22,7 +22,8 @@ PAY_DANA = "pay_dana"
 async def refund(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> None:
     """The orders are cancelled: what was paid comes back in full (A), to DANA if it is linked, else to Lazada Credit.
 
-    Lazada Credit is credited here and now. For DANA only the intent is recorded; a worker pays.
+    Lazada Credit is credited here and now. For DANA only the intent is recorded; a worker pays. A cancellation that is
+    said again is one whose refund `orders` has not heard of: if the money has arrived, that is said again, too.
     """
     paid = [cancelled for cancelled in heard if cancelled.data.paid_amount]
     phones = await store.phones_of(tx, [cancelled.data.buyer_id for cancelled in paid])
@@ -37,6 +38,11 @@ async def refund(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> 
                 await tx.schedule(PAY_DANA, str(money.refund_id), timedelta(0))
             else:
                 tx.publish(issued(money))
+    opened_for = {money.cancellation_id for money in opened}
+    repeated = {one.data.cancellation_id: one for one in paid if one.data.cancellation_id not in opened_for}
+    for money in await store.issued_for(tx, list(repeated)):
+        with tx.hearing(repeated[money.cancellation_id]):
+            tx.publish(issued(money))
 
 
 def _due(refund_id: UUID, cancelled: OrderCancelled, phones: Mapping[UUID, str]) -> Refund:

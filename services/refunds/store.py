@@ -84,6 +84,16 @@ async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refun
     return [refund for refund in refunds if refund.refund_id in added]
 
 
+async def issued_for(tx: Transaction, cancellation_ids: Sequence[UUID]) -> list[Refund]:
+    """Those refunds of some cancellations that have arrived."""
+    if not cancellation_ids:
+        return []
+    rows = await tx.connection.fetch(
+        f"select {_COLUMNS} from refunds where cancellation_id = any($1) and state = 'issued'", cancellation_ids
+    )
+    return [_refund(row) for row in rows]
+
+
 def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
     """Rows as PostgreSQL's `unnest` takes them: a statement of one shape for however many."""
     return [list(column) for column in zip(*rows, strict=True)]

@@ -148,6 +148,7 @@ async def test_the_money_comes_back(house: House, talk: Talk) -> None:
     await house.hears(talk.deal.cancelled())
     await house.hears(*(talk.deal.delayed(refund_id, attempts) for attempts in (1, 2, 3)))
     await house.hears(talk.deal.refunded(refund_id, "dana"), talk.deal.delayed(refund_id, 4))
+    await house.hears(talk.deal.refunded(refund_id, "dana"))
     shown = await talk.messages()
     assert [message["code"] for message in shown] == ["order_cancelled", "refund_delayed", "refund_issued"]
     assert shown[1]["data"] == {"refund_id": str(refund_id), "destination": "dana"}

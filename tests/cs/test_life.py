@@ -177,6 +177,7 @@ async def test_the_refund_is_told_of_in_the_case(house: House) -> None:
     await house.voice.say("refunds", late)
     await house.voice.say("refunds", late)
     await house.voice.say("refunds", issued, twice=True)
+    await house.voice.say("refunds", issued)  # said again after a reminder: another event about the same refund
     assert (await case.buyer.codes(case.case_id))[-3:] == ["order_cancelled", "refund_delayed", "refund_issued"]
     last = (await case.buyer.get(f"/cs/cases/{case.case_id}/messages"))["items"][-1]
     assert last["data"] == {"refund_id": str(refund_id), "amount": 100, "destination": "dana"}

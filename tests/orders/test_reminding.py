@@ -1,9 +1,9 @@
 """What orders says again when nobody speaks of the money."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from contracts.refunds import RefundIssued
+from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from services.orders.reminding import remind_once
 from tests.orders.ears import Heard, say
@@ -63,7 +63,7 @@ async def test_silence_is_broken_ever_more_rarely(shop: Shop) -> None:
 
 
 async def test_news_is_believed(shop: Shop) -> None:
-    """Once a refund has been heard of, nothing is said again; nor is it of an order that was not paid."""
+    """Once a refund is heard to have arrived, nothing is said again; nor is it of an order that was not paid."""
     sale, cancellation_id = await cancelled(shop)
     ids = {"refund_id": uuid4(), "order_id": UUID(sale.order_id), "buyer_id": sale.buyer.account_id}
     money = {"cancellation_id": cancellation_id, "amount": 50_000, "destination": Destination.LAZADA_CREDIT}
@@ -74,3 +74,19 @@ async def test_news_is_believed(shop: Shop) -> None:
     assert len(await said(shop, sale)) == len(await said(shop, unpaid)) == 1
     waiting = "select from cancellations where order_id = any($1) and said_at is not null"
     assert await shop.fetch(waiting, [UUID(sale.order_id), UUID(unpaid.order_id)]) == []
+
+
+async def test_a_delay_is_no_end(shop: Shop) -> None:
+    """A refund of which it was only heard that it is late is reminded of: that it has arrived may have got lost."""
+    sale, _ = await cancelled(shop)
+    late = RefundDelayed(
+        refund_id=uuid4(),
+        order_id=UUID(sale.order_id),
+        buyer_id=sale.buyer.account_id,
+        destination=Destination.DANA,
+        attempts=1,
+        next_attempt_at=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+    await say(shop.ears.bus, "refunds", late)
+    await shop.later(minutes=8)
+    assert len(await said(shop, sale)) == 2

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.orders.ears import say
 from tests.refunds.bank import Bank
 
 PAUSES = [5, 10, 20, 40, 60]
@@ -104,6 +105,29 @@ async def test_a_dana_that_is_down_is_waited_for(bank: Bank) -> None:
     bank.dana.fails()
     await bank.carry_on(order_id)
     assert await bank.dana.calls(refund["refund_id"]) == [PAY, ASK]
+
+
+async def test_a_reminder_of_money_on_its_way(bank: Bank) -> None:
+    """A reminder of a refund that DANA has not confirmed is not answered with its arrival, and pays nothing; one of a
+    refund that has arrived is answered with where it has."""
+    buyer = await bank.buyer(linked=True)
+    bank.dana.fails("pending")
+    event = buyer.cancelled()
+    order_id = str(event.order_id)
+    await say(bank.ears.bus, "orders", event)
+    await bank.ears.hear(order_id, "RefundDelayed")
+    await say(bank.ears.bus, "orders", event)
+    assert bank.ears.names(order_id) == ["RefundDelayed"]
+    bank.dana.fails()
+    await bank.dana.settle("paid")
+    await bank.carry_on(order_id)
+    await buyer.unlink()
+    await say(bank.ears.bus, "orders", event)
+    again = await bank.ears.hear(order_id, "RefundIssued", times=2)
+    assert again["data"]["destination"] == "dana"
+    [refund] = await buyer.refunds()
+    assert (await bank.dana.calls(refund["refund_id"])).count(PAY) == 1
+    assert (await buyer.wallet())["credit_balance"] == 0
 
 
 @pytest.mark.parametrize("end", ["paid", "failed"])
