@@ -252,7 +252,7 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
 
 @dataclass(frozen=True)
 class Unheard:
-    """A cancellation of whose money it was not heard that it has arrived; its story, unless it is from before that was kept."""
+    """A cancellation whose money is not heard to have arrived; its story, unless it is from before that was kept."""
 
     cancelled: OrderCancelled
     correlation_id: UUID | None
