@@ -22,6 +22,9 @@ class Outcome(Enum):
     NOT_SENT = "not_sent"
     """This call never reached DANA, or DANA turned it away at the door (throttled, not authorised)."""
 
+    WITHDRAWN = "withdrawn"
+    """Nothing was sent: the wallet was unlinked while the call waited for its turn."""
+
     UNKNOWN = "unknown"
     """The money may have moved or not: ask about the same reference before anything is sent again."""
 

@@ -108,6 +108,8 @@ def answered(before: Refund, refund: Refund, answer: Answer) -> Refund:
     match answer.outcome:
         case Outcome.PAID:
             return replace(refund, state=State.ISSUED, uncertain=False)
+        case Outcome.WITHDRAWN:
+            return before
         case Outcome.FAILED | Outcome.NOT_SENT:
             return replace(
                 refund,

@@ -2,7 +2,8 @@
 
 A refund to DANA has a deadline at which something is to be done about it. When it fires, what is about to happen is
 written down and committed; then DANA is called, outside of any transaction; then the answer is written down. Whatever
-dies in between leaves an uncertain refund and a deadline, and the next thing done about it is to ask DANA.
+dies in between leaves an uncertain refund and a deadline, and the next thing done about it is to ask DANA. A payment
+that waits for its turn is not made if the wallet is unlinked meanwhile: nothing was sent.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from runtime.database import is_passing
 from runtime.events import Event
 from runtime.work import Transaction, Work
 from services.refunds import domain, store
-from services.refunds.answers import Answer
+from services.refunds.answers import Answer, Outcome
 from services.refunds.domain import Refund, State, Step
 from services.refunds.handlers import PAY_DANA, issued
 from services.refunds.snap import Dana
@@ -46,11 +47,15 @@ class Payer:
         self._dana = dana
         self._free = asyncio.Semaphore(AT_ONCE)
         self._calls: set[asyncio.Task[None]] = set()
+        self._deciding: Transaction | None = None
+        self._decided = 0
         self._next_turn = 0.0
 
     async def due(self, tx: Transaction, subject: str) -> Sequence[Event]:
         """The deadline of one refund: send the money, or ask what became of it, or give it to Lazada Credit."""
-        if len(self._calls) + len(tx.afterwards) >= IN_LINE:
+        if tx is not self._deciding:
+            self._deciding, self._decided = tx, 0
+        if len(self._calls) + self._decided >= IN_LINE:
             await tx.schedule(PAY_DANA, subject, self._turn())
             return []
         refund, linked, now = await store.lock(tx, UUID(subject))
@@ -61,10 +66,10 @@ class Payer:
                 sending = domain.sent(refund, now)
                 await store.save(tx, sending)
                 await tx.schedule(PAY_DANA, subject, domain.IN_HAND)
-                tx.after_commit(lambda: self._start(self._send(refund, sending, now)))
+                self._start_after(tx, lambda: self._send(refund, sending, now))
             case Step.ASK:
                 await tx.schedule(PAY_DANA, subject, domain.IN_HAND)
-                tx.after_commit(lambda: self._start(self._ask(refund, now)))
+                self._start_after(tx, lambda: self._ask(refund, now))
             case Step.CREDIT:
                 return await _credit(tx, refund)
             case Step.WAIT as wait:
@@ -85,6 +90,11 @@ class Payer:
         self._next_turn = max(self._next_turn, now) + 1 / TURNS
         return timedelta(seconds=self._next_turn - now)
 
+    def _start_after(self, tx: Transaction, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Has the call begin once this is committed. Until then it takes its place in the line as one decided on."""
+        self._decided += 1
+        tx.after_commit(lambda: self._start(call()))
+
     def _start(self, call: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(call)
         self._calls.add(task)
@@ -104,6 +114,7 @@ class Payer:
             decided_at,
             lambda: self._dana.top_up(sending.reference, phone, sending.amount),
             lambda refund, answer: domain.answered(before, refund, answer),
+            withdrawn_if_unlinked=True,
         )
 
     async def _ask(self, refund: Refund, decided_at: datetime) -> None:
@@ -122,14 +133,20 @@ class Payer:
         decided_at: datetime,
         call: Callable[[], Awaitable[Answer]],
         learn: Callable[[Refund, Answer], Refund],
+        *,
+        withdrawn_if_unlinked: bool = False,
     ) -> None:
         try:
             async with self._free:
-                if not await self._is_current(before, decided_at):
+                is_current, linked = await self._look(before, decided_at)
+                if not is_current:
                     return
-                began = perf_counter()
-                answer = await call()
-                self._work.witness.called("dana", what, answer.outcome.value, perf_counter() - began)
+                if withdrawn_if_unlinked and not linked:
+                    answer = Answer(Outcome.WITHDRAWN)
+                else:
+                    began = perf_counter()
+                    answer = await call()
+                    self._work.witness.called("dana", what, answer.outcome.value, perf_counter() - began)
             async with self._work.begin() as tx:
                 # The deadline first and then the refund, as when it fires: or else the two could wait for each other.
                 await tx.schedule(PAY_DANA, str(before.refund_id), domain.IN_HAND)
@@ -148,10 +165,12 @@ class Payer:
                 error,
             )
 
-    async def _is_current(self, before: Refund, decided_at: datetime) -> bool:
-        """Whether it is still time for a call: not, say, when the process was suspended since it was decided on."""
+    async def _look(self, before: Refund, decided_at: datetime) -> tuple[bool, bool]:
+        """Whether it is still time for a call (not, say, when the process was suspended since it was decided on), and
+        whether the wallet is still linked."""
         async with self._work.begin() as tx:
-            return await store.find(tx, before.refund_id) == before and await tx.now() - decided_at <= domain.IN_HAND
+            refund, linked, now = await store.look(tx, before.refund_id)
+            return refund == before and now - decided_at <= domain.IN_HAND, linked
 
 
 async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -> Sequence[Event]:

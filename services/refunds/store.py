@@ -121,10 +121,12 @@ async def post(tx: Transaction, refunds: Sequence[Refund], movement: Movement) -
 
 async def lock(tx: Transaction, refund_id: UUID) -> tuple[Refund | None, bool, datetime]:
     """The refund, locked; whether the wallet that it was meant for is still linked; the time at the database."""
-    row = await tx.connection.fetchrow(
-        f"select {_COLUMNS} from refunds where refund_id = $1 for update",
-        refund_id,
-    )
+    return await look(tx, refund_id, "for update")
+
+
+async def look(tx: Transaction, refund_id: UUID, locking: str = "") -> tuple[Refund | None, bool, datetime]:
+    """As `lock`, without locking."""
+    row = await tx.connection.fetchrow(f"select {_COLUMNS} from refunds where refund_id = $1 {locking}", refund_id)
     linked = row is not None and row["phone"] is not None and row["phone"] == await phone_of(tx, row["buyer_id"])
     return (_refund(row) if row else None), linked, await tx.now()
 

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
-from services.refunds import main
-from services.refunds.domain import IN_HAND
-from services.refunds.payer import AT_ONCE, IN_LINE
+from contracts.words import Destination
+from services.refunds import main, store
+from services.refunds.domain import IN_HAND, Refund, State
+from services.refunds.payer import AT_ONCE, IN_LINE, Payer
 from tests.orders.ears import PATIENCE
 from tests.refunds.bank import Bank, Branch
 
@@ -132,6 +135,65 @@ async def test_what_waited_too_long_is_not_sent(branch: Branch, caplog: pytest.L
         for refund in in_line:
             assert (await branch.dana.calls(refund["refund_id"]))[0] == ASK
         assert "deadlock" not in caplog.text
+
+
+@pytest.mark.parametrize("then", ["unlinked", "linked to another number", "unlinked and linked again"])
+async def test_unlinked_while_in_line(then: str, branch: Branch) -> None:
+    """A payment that was decided on and waits for its turn is not made when its wallet is unlinked, or another takes
+    its place; one that DANA may have got is asked about all the same."""
+    async with branch.opened(patience="30") as bank:
+        first, buyer = await bank.buyer(linked=True), await bank.buyer(linked=True)
+        branch.dana.fails("timeout_before", seconds=60)
+        for _ in range(AT_ONCE):
+            await first.cancel()
+        await happens(lambda: waiting(bank, AT_ONCE))
+        await buyer.cancel()
+        await happens(lambda: waiting(bank, AT_ONCE + 1))
+        await first.unlink()
+        if then != "linked to another number":
+            await buyer.unlink()
+        if then != "unlinked":
+            await buyer.link(buyer.phone if "again" in then else (await bank.buyer()).phone)
+        branch.dana.wakes()
+        await bank.ears.hear((await buyer.refunds())[0]["order_id"], "RefundIssued")
+        [refund] = await buyer.refunds()
+        wanted = "again" in then
+        assert refund["destination"] == ("dana" if wanted else "lazada_credit")
+        assert refund["attempts"] == (1 if wanted else 0)
+        assert await branch.dana.calls(refund["refund_id"]) == ([PAY] if wanted else [])
+        for _ in range(AT_ONCE + 2):
+            await bank.later(timedelta(minutes=1))
+            await happens(lambda: nothing_due(bank))
+        await all_issued(bank)
+        for maybe_sent in await first.refunds():
+            assert ASK in await branch.dana.calls(maybe_sent["refund_id"])
+
+
+async def nothing_due(bank: Bank) -> bool:
+    """Whether all that is due is done."""
+    return not await bank.fetch("select from deadlines where due_at <= clock_now()")
+
+
+async def test_only_calls_take_places_in_the_line(branch: Branch) -> None:
+    """Whatever else follows a commit, as many payments are decided on in one transaction as there are places."""
+    async with branch.opened() as bank:
+        buyer = await bank.buyer(linked=True)
+        payer = Payer(bank.service.work, bank.service.app.state.dana)
+        bank.dana.fails("timeout_before", seconds=60)
+        ids = [uuid4() for _ in range(IN_LINE + 1)]
+        one = Refund(ids[0], uuid4(), uuid4(), buyer.person.account_id, 1, Destination.DANA, State.PENDING, buyer.phone)
+        refunds = [replace(one, refund_id=id, cancellation_id=uuid4(), order_id=uuid4()) for id in ids]
+        async with bank.service.work.begin() as tx:
+            await store.open_refunds(tx, refunds)
+            await store.post(tx, refunds, store.Movement.SEND)
+        async with bank.service.work.begin() as tx:
+            for refund in refunds:
+                tx.after_commit(lambda: None)
+                await payer.due(tx, str(refund.refund_id))
+        assert await waiting(bank, IN_LINE)
+        bank.dana.wakes()
+        await payer.finish(PATIENCE)
+        await all_issued(bank)
 
 
 async def waiting(bank: Bank, count: int) -> bool:

@@ -34,6 +34,7 @@ FAILED = Answer(Outcome.FAILED, "5003800")
 CLOSED = Answer(Outcome.FAILED, "4033805")
 THROTTLED = Answer(Outcome.NOT_SENT, "throttled")
 TIMEOUT = Answer(Outcome.UNKNOWN, "timeout")
+WITHDRAWN = Answer(Outcome.WITHDRAWN)
 NOT_FOUND = Answer(Outcome.NOT_FOUND, "07")
 
 
@@ -103,9 +104,11 @@ class World:
                 self.deadline = None
 
     def start(self, call: Call) -> None:
-        """The call leaves, unless it is too late for that by now."""
+        """The call leaves, unless it is too late for that by now, or nobody wants the payment any more."""
         if self.refund != (call.sending or call.before) or self.now - call.decided_at > IN_HAND:
             self.calls.remove(call)
+        elif call.sending and not self.linked:
+            call.answer = WITHDRAWN
         elif call.sending:
             assert call.sending.attempts <= MOST_SENDS
             self.sends.append(call.sending.reference)

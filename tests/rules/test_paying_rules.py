@@ -181,6 +181,31 @@ def test_an_unlinked_wallet_goes_to_credit_without_a_payment() -> None:
     assert not world.sends
 
 
+@pytest.mark.parametrize("doubt", [False, True])
+def test_unlinked_between_decision_and_payment(doubt: bool) -> None:
+    """A payment that was decided on and has not left never does; credit is given at once, or once an earlier payment
+    of unknown outcome cannot arrive any more."""
+    world = World()
+    if doubt:
+        call_that_is_lost_sight_of(world)
+        world.play()
+        assert world.deadline is not None
+        world.now = world.deadline
+    before = world.refund
+    world.due()
+    [call] = world.calls
+    world.linked = False
+    world.start(call)
+    world.write_down(call)
+    assert len(world.sends) == (1 if doubt else 0)
+    assert world.refund.attempts == before.attempts
+    assert world.is_credited is not doubt
+    if doubt:
+        world.deliver(world.flights[0])
+    world.finish()
+    assert world.is_credited is not doubt
+
+
 @pytest.mark.parametrize("die", ["before the call", "after the call"])
 def test_a_worker_that_dies_is_followed_by_a_question(die: str) -> None:
     """Whoever goes on after a death asks DANA first, half a minute later."""
