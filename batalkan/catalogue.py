@@ -19,7 +19,8 @@ Every event is a CloudEvents 1.0 message in structured JSON (`application/cloude
 `source` (the publisher), `type` (the event's name), `subject`, `time`, `dataschema` (name and version), and the
 extensions `correlationid` (one for the whole story of a cancellation), `causationid` (the event or request right
 before), `sequence` (1, 2, 3, … for each subject at each publisher) and `traceparent`. Amounts are whole rupiah.
-Consumers ignore fields that they do not know; a change that they could not ignore gets a new version.
+Consumers ignore fields that they do not know, and keep words of an enumeration that they do not know; another change
+gets a new version.
 
 The same for tools, as AsyncAPI 3: [asyncapi.json](asyncapi.json).
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from contracts.words import Role
+from contracts.words import Open, Role
 from runtime.events import Event
 
 
@@ -17,5 +17,5 @@ class AccountRegistered(
     """Somebody has an account now."""
 
     account_id: UUID
-    role: Role
+    role: Open[Role]
     name: str

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import StringConstraints
 
+from contracts.words import Open
 from runtime.events import Event
 
 
@@ -37,4 +38,4 @@ class CaseClosed(Event, name="CaseClosed", version=1, subject="case_id", publish
 
     case_id: UUID
     order_id: UUID | None
-    outcome: Outcome
+    outcome: Open[Outcome]

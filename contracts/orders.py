@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.words import Channel, Fault, Note, PaymentMethod, Rupiah
+from contracts.words import Channel, Fault, Note, Open, PaymentMethod, Rupiah
 from runtime.events import Event
 
 
@@ -32,7 +32,7 @@ class OrderPlaced(
     seller_id: UUID
     lines: tuple[OrderLine, ...]
     total: Rupiah
-    payment_method: PaymentMethod
+    payment_method: Open[PaymentMethod]
     placed_at: datetime
 
 
@@ -77,7 +77,7 @@ class OrderDelivered(
 
 
 class RequesterRole(StrEnum):
-    """As whom a cancellation is asked for; `system` is customer service acting on a seller's silence."""
+    """As whom a cancellation is asked for; `system`: customer service acting on silence, or orders itself."""
 
     BUYER = "buyer"
     SELLER = "seller"
@@ -97,10 +97,10 @@ class OrderCancelRequested(
 
     cancellation_id: UUID
     order_id: UUID
-    channel: Channel
+    channel: Open[Channel]
     requested_by: UUID | None
     """The account that asks; null when customer service acts by itself."""
-    role: RequesterRole
+    role: Open[RequesterRole]
     reason: Note | None = None
     note: Note | None = None
 
@@ -119,9 +119,9 @@ class OrderCancelled(
     order_id: UUID
     buyer_id: UUID
     seller_id: UUID
-    channel: Channel
+    channel: Open[Channel]
     paid_amount: Rupiah
-    fault: Fault
+    fault: Open[Fault]
 
 
 class RejectionCode(StrEnum):
@@ -140,5 +140,5 @@ class OrderCancelRejected(
 
     cancellation_id: UUID
     order_id: UUID
-    code: RejectionCode
+    code: Open[RejectionCode]
     detail: str

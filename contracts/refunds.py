@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.words import Destination, Rupiah
+from contracts.words import Destination, Open, Rupiah
 from runtime.events import Event
 
 
@@ -25,7 +25,7 @@ class RefundIssued(
     order_id: UUID
     buyer_id: UUID
     amount: Rupiah
-    destination: Destination
+    destination: Open[Destination]
 
 
 class RefundDelayed(
@@ -41,7 +41,7 @@ class RefundDelayed(
     refund_id: UUID
     order_id: UUID
     buyer_id: UUID
-    destination: Destination
+    destination: Open[Destination]
     attempts: Annotated[int, Field(ge=0, strict=True)]
     next_attempt_at: datetime
 

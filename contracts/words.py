@@ -1,12 +1,43 @@
 """The words that several events share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, GetJsonSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema
 
 Rupiah = Annotated[int, Field(ge=0, le=1_000_000_000_000, strict=True, description="whole rupiah (IDR)")]
 Note = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+
+W = TypeVar("W", bound=StrEnum)
+
+
+class _Described:
+    """Describes an open enumeration to readers of the schema: a string, and the words that are known today."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        known, _ = handler(schema)["anyOf"]
+        words = handler.resolve_ref_schema(known)["enum"]
+        described = "one of " + ", ".join(f"`{word}`" for word in words) + ", or a word that was added later"
+        return {"type": "string", "maxLength": LONGEST_WORD, "description": described, "examples": words[:1]}
+
+
+LONGEST_WORD = 200
+Open = Annotated[
+    W | Annotated[str, StringConstraints(max_length=LONGEST_WORD, pattern=r"^[^\x00]*$")],
+    Field(union_mode="left_to_right"),
+    _Described(),
+]
+"""A word of an enumeration, in an event. A publisher may add words: one that is not known here is kept as it is, as a
+string. Otherwise a new word would have its messages parked until all consumers have been renewed."""
+
+
+def known(words: type[W], word: str) -> W | str:
+    """The member of the enumeration, or the word as it is if there is none."""
+    try:
+        return words(word)
+    except ValueError:
+        return word
 
 
 class Role(StrEnum):
@@ -18,20 +49,22 @@ class Role(StrEnum):
 
 
 class Channel(StrEnum):
-    """The four ways in which a cancellation comes (A)."""
+    """The four ways in which a cancellation comes (A), and `system`: orders itself, when an order was not paid (M)."""
 
     APP = "app"
     WEB = "web"
     CHAT = "chat"
     CS = "cs"
+    SYSTEM = "system"
 
 
 class Fault(StrEnum):
-    """On whose account a cancellation goes."""
+    """On whose account a cancellation goes; `none`: on nobody's, it counts in no score."""
 
     BUYER = "buyer"
     SELLER = "seller"
     PLATFORM = "platform"
+    NONE = "none"
 
 
 class PaymentMethod(StrEnum):

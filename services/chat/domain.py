@@ -162,11 +162,11 @@ def check_cancel(thread: Thread) -> None:
         raise AlreadyShipped("An order that is on its way cannot be cancelled.")
 
 
-def owes_thanks(channel: Channel, guided: bool) -> bool:
+def owes_thanks(channel: Channel | str, guided: bool) -> bool:
     """A: "jangan lupa untuk meminta maaf … dan berterima kasih", where the seller cancelled, or showed the way."""
     return channel is Channel.CHAT or (guided and channel in (Channel.APP, Channel.WEB))
 
 
-def was_silent(channel: Channel, fault: Fault) -> bool:
+def was_silent(channel: Channel | str, fault: Fault | str) -> bool:
     """Whether customer service cancelled because the seller did not answer (A)."""
     return channel is Channel.CS and fault is Fault.SELLER

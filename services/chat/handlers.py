@@ -86,8 +86,8 @@ async def _show_cancelled(tx: Transaction, thread: Thread, cancelled: OrderCance
         Code.ORDER_CANCELLED,
         order_id=str(cancelled.order_id),
         cancellation_id=str(cancelled.cancellation_id),
-        channel=cancelled.channel.value,
-        fault=cancelled.fault.value,
+        channel=str(cancelled.channel),
+        fault=str(cancelled.fault),
     )
     if thread.pending == cancelled.cancellation_id:
         await store.set_pending(tx, thread.thread_id, None)
@@ -109,7 +109,7 @@ async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Seque
             Code.CANCEL_REJECTED,
             order_id=str(rejected.order_id),
             cancellation_id=str(rejected.cancellation_id),
-            rejection=rejected.code.value,
+            rejection=str(rejected.code),
         )
         await talk.show(tx, thread.thread_id)
     return []
@@ -157,7 +157,7 @@ async def close_case(tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
         return []
     if thread := await store.thread_of(tx, closed.order_id, lock=True):
         text = words.case_closed(closed.outcome)
-        known = {"case_id": str(closed.case_id), "outcome": closed.outcome.value}
+        known = {"case_id": str(closed.case_id), "outcome": str(closed.outcome)}
         await talk.announce(tx, thread.thread_id, text, Code.CASE_CLOSED, **known)
     return []
 

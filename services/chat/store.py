@@ -10,7 +10,7 @@ import asyncpg
 
 from contracts.cs import SellerContacted
 from contracts.orders import OrderPlaced
-from contracts.words import Destination
+from contracts.words import Destination, known
 from runtime.conversations import Change, Followed
 from runtime.database import Connection
 from runtime.story import Story
@@ -70,7 +70,7 @@ class Refund:
 
     refund_id: UUID
     order_id: UUID
-    destination: Destination
+    destination: Destination | str
     amount: int | None
 
 
@@ -302,7 +302,9 @@ async def take_untold_refunds(tx: Transaction, order_id: UUID) -> list[Refund]:
         "returning refund_id, order_id, destination, amount",
         order_id,
     )
-    return [Refund(row["refund_id"], row["order_id"], Destination(row["destination"]), row["amount"]) for row in rows]
+    return [
+        Refund(row["refund_id"], row["order_id"], known(Destination, row["destination"]), row["amount"]) for row in rows
+    ]
 
 
 async def note_question(tx: Transaction, asked: SellerContacted, story: Story) -> None:

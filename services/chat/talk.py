@@ -59,7 +59,7 @@ async def show(tx: Transaction, thread_id: UUID) -> None:
 async def tell_refunds(tx: Transaction, thread: Thread) -> None:
     """Says what the thread does not say yet of the refund: that it is late, once, or that it has arrived."""
     for refund in await store.take_untold_refunds(tx, thread.order_id):
-        known = {"refund_id": str(refund.refund_id), "destination": refund.destination.value}
+        known = {"refund_id": str(refund.refund_id), "destination": str(refund.destination)}
         if refund.amount is None:
             await announce(tx, thread.thread_id, words.refund_delayed(refund.destination), Code.REFUND_DELAYED, **known)
         else:

@@ -1,5 +1,6 @@
 """What the system says in a thread, in Indonesian, and what a buyer may say with one tap."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
 from pydantic import BaseModel
@@ -44,14 +45,14 @@ GUIDE = (
     "Pesanan ini dapat Anda batalkan sendiri: buka pesanannya, tekan “Batalkan pesanan”, pilih alasannya bila mau, "
     "lalu konfirmasi. Dana yang sudah dibayar dikembalikan sepenuhnya."
 )
-DESTINATIONS = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
-REJECTIONS = {
+DESTINATIONS: Mapping[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
+REJECTIONS: Mapping[str, str] = {
     RejectionCode.ALREADY_SHIPPED: "pesanan sudah dikirim",
     RejectionCode.ALREADY_CANCELLED: "pesanan sudah dibatalkan",
     RejectionCode.WINDOW_CLOSED: "batas waktu 1 × 24 jam sudah lewat",
     RejectionCode.NOT_FOUND: "pesanan tidak ditemukan",
 }
-OUTCOMES = {
+OUTCOMES: Mapping[str, str] = {
     Outcome.ORDER_CANCELLED: "pesanan dibatalkan",
     Outcome.SELLER_ANSWERED: "penjual sudah menjawab",
     Outcome.ORDER_PROCESSED: "pesanan sudah diproses penjual",
@@ -60,33 +61,39 @@ OUTCOMES = {
 }
 
 
-def cancelled(channel: Channel, fault: Fault) -> str:
+def cancelled(channel: Channel | str, fault: Fault | str) -> str:
     """How the order came to be cancelled."""
     if was_silent(channel, fault):
         return "Pesanan dibatalkan oleh layanan pelanggan karena penjual tidak memproses dan tidak menjawab."
-    by = {
+    if channel is Channel.SYSTEM and fault is Fault.NONE:
+        return "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya."
+    by: Mapping[str, str] = {
         Channel.APP: "oleh pembeli melalui aplikasi",
         Channel.WEB: "oleh pembeli melalui situs web",
         Channel.CHAT: "oleh penjual",
         Channel.CS: "oleh layanan pelanggan",
+        Channel.SYSTEM: "otomatis oleh sistem",
     }
-    return f"Pesanan dibatalkan {by[channel]}."
+    # A later version may know more channels.
+    return f"Pesanan dibatalkan {by[channel]}." if channel in by else "Pesanan dibatalkan."
 
 
-def rejected(code: RejectionCode) -> str:
+def rejected(code: RejectionCode | str) -> str:
     """Why the cancellation that the seller asked for did not happen."""
-    return f"Pembatalan oleh penjual tidak dapat dilakukan: {REJECTIONS[code]}."
+    why = f": {REJECTIONS[code]}" if code in REJECTIONS else ""
+    return f"Pembatalan oleh penjual tidak dapat dilakukan{why}."
 
 
-def refund_issued(amount: int, destination: Destination) -> str:
+def refund_issued(amount: int, destination: Destination | str) -> str:
     """The money is back; `amount` in whole rupiah."""
     rupiah = f"Rp{amount:,}".replace(",", ".")
-    return f"Dana {rupiah} sudah dikembalikan sepenuhnya ke {DESTINATIONS[destination]} pembeli."
+    return f"Dana {rupiah} sudah dikembalikan sepenuhnya ke {DESTINATIONS.get(destination, destination)} pembeli."
 
 
-def refund_delayed(destination: Destination) -> str:
+def refund_delayed(destination: Destination | str) -> str:
     """The money is late, and it is tried on."""
-    return f"Pengembalian dana ke {DESTINATIONS[destination]} tertunda. Sistem terus mencoba sampai berhasil."
+    place = DESTINATIONS.get(destination, destination)
+    return f"Pengembalian dana ke {place} tertunda. Sistem terus mencoba sampai berhasil."
 
 
 def seller_contacted(question: str, respond_by: datetime) -> str:
@@ -95,6 +102,7 @@ def seller_contacted(question: str, respond_by: datetime) -> str:
     return f"Layanan pelanggan bertanya kepada penjual: “{question}” Mohon dijawab sebelum {until}."
 
 
-def case_closed(outcome: Outcome) -> str:
+def case_closed(outcome: Outcome | str) -> str:
     """Customer service is done with it."""
-    return f"Layanan pelanggan menutup kasus ini: {OUTCOMES[outcome]}."
+    how = f": {OUTCOMES[outcome]}" if outcome in OUTCOMES else ""
+    return f"Layanan pelanggan menutup kasus ini{how}."

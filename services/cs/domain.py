@@ -249,7 +249,7 @@ def order_cancelled(case: Case) -> Case | None:
     return replace(case, state=State.RESOLVED, outcome=Outcome.ORDER_CANCELLED)
 
 
-def rejected(case: Case, cancellation_id: UUID, code: RejectionCode) -> Case | None:
+def rejected(case: Case, cancellation_id: UUID, code: RejectionCode | str) -> Case | None:
     """`orders` does not cancel the order, so the case goes back to its agent. None if it was not this case's request.
 
     An order that is cancelled already is what was wanted.

@@ -1,5 +1,6 @@
 """What the system says in a case: a stable code, the words for it, and the facts for a page with words of its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import UUID
 from contracts.cs import Outcome
 from contracts.orders import OrderCancelled, RejectionCode
 from contracts.refunds import RefundDelayed, RefundIssued
-from contracts.words import Channel, Destination
+from contracts.words import Channel, Destination, Fault
 from services.cs.domain import SellerDid
 
 QUESTION = (
@@ -17,23 +18,25 @@ QUESTION = (
 )
 """What the seller is asked when the agent has no words of their own."""
 
-PLACES = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
+NOT_PAID = "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya."
+PLACES: Mapping[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
 DEEDS = {
     SellerDid.REPLIED: "Penjual sudah menjawab. Pesanan tidak dibatalkan; petugas melanjutkan dengan Anda.",
     SellerDid.PACKED: "Penjual sudah mengemas pesanan. Pesanan tidak dibatalkan.",
     SellerDid.SHIPPED: "Penjual sudah mengirim pesanan. Pesanan tidak dibatalkan.",
 }
-REFUSALS = {
+REFUSALS: Mapping[str, str] = {
     RejectionCode.ALREADY_SHIPPED: "Pesanan sudah dikirim, jadi tidak bisa dibatalkan lagi.",
     RejectionCode.ALREADY_CANCELLED: "Pesanan ternyata sudah dibatalkan lebih dulu.",
     RejectionCode.WINDOW_CLOSED: "Batas waktu pembatalan sudah lewat.",
     RejectionCode.NOT_FOUND: "Pesanan tidak ditemukan, jadi tidak dibatalkan.",
 }
-BY = {
+BY: Mapping[str, str] = {
     Channel.APP: "oleh pembeli lewat aplikasi",
     Channel.WEB: "oleh pembeli lewat situs web",
     Channel.CHAT: "oleh penjual",
     Channel.CS: "oleh layanan pelanggan",
+    Channel.SYSTEM: "otomatis oleh sistem",
 }
 
 
@@ -88,33 +91,42 @@ def order_cancelled(event: OrderCancelled, *, ours: bool) -> Phrase:
     facts = {
         "order_id": str(event.order_id),
         "cancellation_id": str(event.cancellation_id),
-        "channel": event.channel.value,
+        "channel": str(event.channel),
+        "fault": str(event.fault),
         "paid_amount": event.paid_amount,
         "ours": ours,
     }
-    return Phrase("order_cancelled", f"Pesanan dibatalkan {BY[event.channel]}.{refund}", facts)
+    if event.channel is Channel.SYSTEM and event.fault is Fault.NONE:
+        return Phrase("order_cancelled", NOT_PAID, facts)
+    by = f" {BY[event.channel]}" if event.channel in BY else ""  # a later version may know more channels
+    return Phrase("order_cancelled", f"Pesanan dibatalkan{by}.{refund}", facts)
 
 
-def cancel_rejected(order_id: UUID, code: RejectionCode, detail: str) -> Phrase:
+def cancel_rejected(order_id: UUID, code: RejectionCode | str, detail: str) -> Phrase:
     """`orders` says no, and why."""
-    return Phrase("cancel_rejected", REFUSALS[code], {"order_id": str(order_id), "code": code.value, "detail": detail})
+    text = REFUSALS.get(code, "Pesanan tidak dapat dibatalkan.")
+    return Phrase("cancel_rejected", text, {"order_id": str(order_id), "code": str(code), "detail": detail})
 
 
 def refund_issued(event: RefundIssued) -> Phrase:
     """The money has arrived."""
-    facts = {"refund_id": str(event.refund_id), "amount": event.amount, "destination": event.destination.value}
+    facts = {"refund_id": str(event.refund_id), "amount": event.amount, "destination": str(event.destination)}
     amount = f"{event.amount:,}".replace(",", ".")
-    return Phrase("refund_issued", f"Rp{amount} sudah masuk ke {PLACES[event.destination]}.", facts)
+    return Phrase("refund_issued", f"Rp{amount} sudah masuk ke {_place(event.destination)}.", facts)
 
 
 def refund_delayed(event: RefundDelayed) -> Phrase:
     """The money is not there yet, and nobody says that it is."""
     facts = {
         "refund_id": str(event.refund_id),
-        "destination": event.destination.value,
+        "destination": str(event.destination),
         "next_attempt_at": event.next_attempt_at.isoformat(),
     }
-    return Phrase("refund_delayed", f"Uang belum sampai di {PLACES[event.destination]}; kami coba lagi.", facts)
+    return Phrase("refund_delayed", f"Uang belum sampai di {_place(event.destination)}; kami coba lagi.", facts)
+
+
+def _place(destination: Destination | str) -> str:
+    return PLACES.get(destination, destination)
 
 
 def case_closed(outcome: Outcome) -> Phrase:

@@ -66,12 +66,12 @@ class Cancellation:
     """How an order came to be cancelled."""
 
     cancellation_id: UUID
-    channel: Channel
+    channel: Channel | str
     requested_by: UUID | None
-    role: RequesterRole
+    role: RequesterRole | str
     reason: str | None
     note: str | None
-    fault: Fault
+    fault: Fault | str
     at: datetime
 
 
@@ -90,7 +90,7 @@ class Refund:
     refund_id: UUID
     state: str
     amount: int
-    destination: Destination
+    destination: Destination | str
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def check_move(order: Order, to: Status) -> None:
         raise WrongState(f"The order is {order.status}, so it cannot become {to}.")
 
 
-def refusal(order: Order, channel: Channel, now: datetime) -> Problem | None:
+def refusal(order: Order, channel: Channel | str, now: datetime) -> Problem | None:
     """Why the order cannot be cancelled through this channel at this time; None if it can.
 
     A: never once it has shipped; in the app and on the website only within 24 hours of placing it. The seller (chat)
@@ -150,7 +150,7 @@ def is_entitled(order: Order, request: OrderCancelRequested) -> bool:
         return request.role is RequesterRole.BUYER and request.requested_by == order.buyer_id
     if request.channel is Channel.CHAT:
         return request.role is RequesterRole.SELLER and request.requested_by == order.seller_id
-    return request.role in (RequesterRole.AGENT, RequesterRole.SYSTEM)
+    return request.channel is Channel.CS and request.role in (RequesterRole.AGENT, RequesterRole.SYSTEM)
 
 
 def fault_of(request: OrderCancelRequested) -> Fault:

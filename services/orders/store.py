@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from contracts.orders import OrderCancelled, OrderCancelRequested, OrderLine, RequesterRole
-from contracts.words import Channel, Destination, Fault, PaymentMethod
+from contracts.words import Channel, Destination, Fault, PaymentMethod, known
 from runtime.problems import Problem
 from runtime.story import current
 from runtime.work import Transaction
@@ -55,12 +55,12 @@ def _order(row: asyncpg.Record) -> Order:
     if row["cancellation_id"] is not None:
         cancellation = Cancellation(
             row["cancellation_id"],
-            Channel(row["channel"]),
+            known(Channel, row["channel"]),
             row["requested_by"],
-            RequesterRole(row["role"]),
+            known(RequesterRole, row["role"]),
             row["reason"],
             row["note"],
-            Fault(row["fault"]),
+            known(Fault, row["fault"]),
             row["cancelled_at"],
         )
     return Order(
@@ -81,7 +81,8 @@ def _order(row: asyncpg.Record) -> Order:
 
 
 def _refund(row: asyncpg.Record) -> Refund:
-    return Refund(row["refund_id"], row["refund_state"], row["refund_amount"], Destination(row["destination"]))
+    destination = known(Destination, row["destination"])
+    return Refund(row["refund_id"], row["refund_state"], row["refund_amount"], destination)
 
 
 async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:

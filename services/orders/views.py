@@ -34,10 +34,10 @@ class CancellationView(BaseModel):
     code: str | None
     until: datetime
     cancellation_id: UUID | None = None
-    channel: Channel | None = None
+    channel: Channel | str | None = None
     reason: str | None = None
     note: str | None = None
-    fault: Fault | None = None
+    fault: Fault | str | None = None
     at: datetime | None = None
 
 
@@ -47,7 +47,7 @@ class RefundView(BaseModel):
     refund_id: UUID
     state: str
     amount: int
-    destination: Destination
+    destination: Destination | str
 
 
 class OrderView(BaseModel):

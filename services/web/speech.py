@@ -10,8 +10,8 @@ from services.web.words import knows, say
 def said(language: Language, message: Mapping[str, Any], place: str) -> str:
     """The words of a system message, `place` being `chat` or `cs`; its own text if a code or a fact is not known."""
     code, told = message["code"], message["data"] or {}
-    if code == "order_cancelled" and told.get("channel") == "cs" and told.get("fault") == "seller":
-        return say(language, "said.order_cancelled.silent")
+    if code == "order_cancelled" and (why := _WHY.get((told.get("channel"), told.get("fault"), place))):
+        return say(language, why)
     key = f"said.{code}.{place}" if knows(f"said.{code}.{place}") else f"said.{code}"
     if not knows(key):
         return str(message["text"])
@@ -22,6 +22,11 @@ def said(language: Language, message: Mapping[str, Any], place: str) -> str:
         return str(message["text"])
 
 
+_WHY = {
+    ("cs", "seller", "chat"): "said.order_cancelled.silent",
+    ("system", "none", "chat"): "said.order_cancelled.not_paid",
+    ("system", "none", "cs"): "said.order_cancelled.not_paid",
+}
 _NAMES = {"channel": "by", "respond_by": "until", "rejection": "why", "code": "why", "order_id": "short"}
 _FACTS: Mapping[str, Any] = {
     "amount": lambda language, amount: rupiah(amount),

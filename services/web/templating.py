@@ -11,7 +11,7 @@ from markupsafe import Markup
 from services.web import formats
 from services.web.formats import Language
 from services.web.speech import said
-from services.web.words import knows, pattern, some
+from services.web.words import knows, pattern, some, word
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -70,6 +70,7 @@ def bound(language: Language) -> dict[str, Any]:
         "lang": language,
         "t": partial(_filled, language),
         "knows": knows,
+        "word": partial(word, language),
         "words": partial(some, language),
         "moment": lambda at: formats.moment(at, language),
         "day": lambda at: formats.day(at, language),

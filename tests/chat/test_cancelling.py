@@ -188,3 +188,33 @@ async def test_the_threads_head_follows_the_order(house: House) -> None:
     for status in ("processing", "packed", "shipped"):
         await house.hears(talk.deal.moved(status))
         assert (await talk.seen())["order_status"] == status
+
+
+async def test_words_that_were_added_later_are_told_without_being_understood(house: House, talk: Talk) -> None:
+    """A channel, a code, a destination or an outcome of a later version stops nothing: the thread says what it can."""
+    deal, case_id, refund_id = talk.deal, uuid4(), uuid4()
+    asked = await talk.seller.post(f"{talk.path}/cancel", status=202)
+    await house.hears(deal.rejected(asked["cancellation_id"]).model_copy(update={"code": "sealed"}))
+    await house.hears(deal.contacted(case_id), deal.closed(case_id).model_copy(update={"outcome": "escalated"}))
+    await house.hears(deal.cancelled("cs").model_copy(update={"channel": "kiosk", "fault": "weather"}))
+    await house.hears(deal.delayed(refund_id).model_copy(update={"destination": "gopay"}))
+    await house.hears(deal.refunded(refund_id).model_copy(update={"destination": "gopay"}))
+    rejected, _, closed, cancelled, delayed, refunded = await talk.messages()
+    assert rejected["text"] == "Pembatalan oleh penjual tidak dapat dilakukan."
+    assert rejected["data"]["rejection"] == "sealed"
+    assert (closed["text"], closed["data"]["outcome"]) == ("Layanan pelanggan menutup kasus ini.", "escalated")
+    assert cancelled["text"] == "Pesanan dibatalkan."
+    assert (cancelled["data"]["channel"], cancelled["data"]["fault"]) == ("kiosk", "weather")
+    assert "gopay" in delayed["text"]
+    assert "gopay" in refunded["text"]
+    assert await house.fetch("select error from parked") == []
+
+
+async def test_an_order_that_was_not_paid_in_time_is_said_to_be_so(house: House) -> None:
+    """The thread says that the order went by itself, and why; it owes nobody an apology."""
+    talk = await house.talk("unpaid")
+    await house.hears(talk.deal.cancelled("system", fault=Fault.NONE).model_copy(update={"paid_amount": 0}))
+    [shown] = await talk.messages()
+    assert shown["text"] == "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya."
+    assert (shown["data"]["channel"], shown["data"]["fault"]) == ("system", "none")
+    assert (await talk.seen())["quick_replies"] == []

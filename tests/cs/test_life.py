@@ -147,6 +147,29 @@ async def test_closing_and_rating(house: House) -> None:
     assert len((await agent.get("/cs/cases", state="closed"))["items"]) == 1
 
 
+async def test_words_that_were_added_later_stop_no_case(house: House) -> None:
+    """A code, a channel or a destination of a later version: the case says what it can, and goes back to its agent."""
+    case = await house.contacted()
+    order_id, buyer_id, refund_id = UUID(case.order_id), case.buyer.account_id, new_id()
+    house.ears.rejects[case.order_id] = "sealed"  # type: ignore[assignment]
+    await house.run_out(case)
+    await house.becomes(case.case_id, "waiting")
+    gone = cancelled(order_id, new_id(), Channel.APP).model_copy(update={"channel": "kiosk", "fault": "weather"})
+    await house.voice.say("orders", gone)
+    ids = {"refund_id": refund_id, "order_id": order_id, "buyer_id": buyer_id, "destination": "gopay"}
+    await house.voice.say("refunds", RefundDelayed(**ids, attempts=1, next_attempt_at="2026-03-01T10:00:00Z"))
+    await house.voice.say("refunds", RefundIssued(**ids, cancellation_id=new_id(), amount=100))
+    messages = (await case.buyer.get(f"/cs/cases/{case.case_id}/messages"))["items"]
+    told = {one["code"]: one for one in messages if one["code"]}
+    assert told["cancel_rejected"]["text"] == "Pesanan tidak dapat dibatalkan."
+    assert told["cancel_rejected"]["data"]["code"] == "sealed"
+    assert told["order_cancelled"]["text"] == "Pesanan dibatalkan. Uang Anda dikembalikan sepenuhnya."
+    assert told["order_cancelled"]["data"].items() >= {"channel": "kiosk", "fault": "weather"}.items()
+    assert "gopay" in told["refund_delayed"]["text"]
+    assert "gopay" in told["refund_issued"]["text"]
+    assert await house.fetch("select error from parked") == []
+
+
 @pytest.mark.parametrize("rating", [0, 6, "5", 4.5, None])
 async def test_a_rating_is_a_number_from_one_to_five(house: House, rating: object) -> None:
     """Anything else is refused."""

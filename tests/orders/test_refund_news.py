@@ -49,6 +49,14 @@ async def test_a_delayed_refund_is_not_said_to_have_arrived(shop: Shop) -> None:
     assert (refund["state"], refund["destination"]) == ("issued", "lazada_credit")
 
 
+async def test_a_destination_that_was_added_later_is_shown_as_it_is(shop: Shop) -> None:
+    """Where the money is said to be is kept as it was said; the order can still be read."""
+    sale, _, issued = await cancelled(shop)
+    await say(shop.ears.bus, "refunds", issued.model_copy(update={"destination": "gopay"}))
+    assert (await sale.seen())["refund"]["destination"] == "gopay"
+    assert (await sale.buyer.get("/orders"))["items"][0]["refund"]["destination"] == "gopay"
+
+
 async def test_old_news_changes_nothing(shop: Shop) -> None:
     """A delay that is heard of after the arrival, late or twice, is past."""
     sale, delayed, issued = await cancelled(shop)

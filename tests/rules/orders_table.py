@@ -79,7 +79,7 @@ def answer_to(order: Order | None, request: OrderCancelRequested, now: datetime)
     """`granted`, the code of the refusal, or `silence`."""
     answer = decide(order, request, now)
     if isinstance(answer, OrderCancelRejected):
-        return answer.code.value
+        return str(answer.code)
     return "granted" if answer else "silence"
 
 

@@ -67,6 +67,31 @@ async def test_script_in_names_messages_and_notes_is_text(house: House) -> None:
             assert EVIL not in page.text
 
 
+async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are(house: House) -> None:
+    """An order with a status, a channel, a destination or a reason of a later version is a page all the same."""
+    newer = order()
+    newer["cancellation"] |= {"channel": "kiosk", "fault": "weather", "reason": "flooded"}
+    newer |= {"payment_method": "gopay", "history": [{"status": "sealed", "at": AT}]}
+    newer["refund"] = {"refund_id": ID, "state": "flying", "amount": 145_000, "destination": "moon"}
+    house.services.say(f"GET /orders/{ID}", **newer)
+    house.services.say("GET /orders", items=[newer | {"status": "sealed"}], next=None)
+    house.services.say("GET /chat/threads", items=[], next=None)
+    house.services.say("GET /orders/cancel-reasons", items=[])
+    house.services.say("GET /orders/clock", now=AT)
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        page, orders = await browser.get(f"/web/s/a/orders/{ID}"), await browser.get("/web/s/a/orders")
+        newer["cancellation"] |= {"channel": "system", "fault": "none", "reason": "not_paid"}
+        house.services.say(f"GET /orders/{ID}", **newer | {"paid_amount": 0, "refund": None})
+        expired = await browser.get(f"/web/s/a/orders/{ID}")
+    assert (page.status_code, orders.status_code, expired.status_code) == (200, 200, 200)
+    assert "Pesanan dibatalkan</p>" in page.text
+    assert all(word in page.text for word in ("flooded", "gopay", "sealed"))
+    assert "sealed" in orders.text
+    assert "dibatalkan otomatis karena belum dibayar" in expired.text
+    assert "Tidak dibayar tepat waktu" in expired.text
+
+
 async def test_pages_bind_the_browser(house: House) -> None:
     """Every answer forbids scripts and styles that are not files of ours, and frames of other sites."""
     async with house.browser() as browser:

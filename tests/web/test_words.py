@@ -109,6 +109,9 @@ def test_the_system_speaks_the_readers_language() -> None:
     assert said("en", issued, "chat") == "Rp145.000 came back in full, to DANA."
     silent = {"code": "order_cancelled", "data": {"channel": "cs", "fault": "seller"}, "text": "…"}
     assert said("id", silent, "chat").startswith("Pesanan dibatalkan otomatis")
+    unpaid = {"code": "order_cancelled", "data": {"channel": "system", "fault": "none"}, "text": "…"}
+    for place in ("chat", "cs"):
+        assert said("en", unpaid, place) == "The order was cancelled automatically, because it was not paid in time."
     assert said("en", {"code": "new", "data": None, "text": "Halo"}, "cs") == "Halo"
     assert said("en", {"code": "refund_issued", "data": {}, "text": "Halo"}, "cs") == "Halo"
     newer = {"code": "refund_issued", "data": {"amount": 1, "destination": "moon"}, "text": "Halo"}

@@ -26,6 +26,12 @@ def knows(key: str) -> bool:
     return key in WORDS
 
 
+def word(language: Language, kind: str, value: str) -> str:
+    """What a value of an enumeration is called, `kind` being the enumeration; the value itself where there are no words
+    for it: a service may know more values than these pages."""
+    return pattern(language, f"{kind}.{value}") if knows(f"{kind}.{value}") else value
+
+
 def some(language: Language, prefix: str) -> dict[str, str]:
     """All words whose keys begin with `prefix.`, for a script, which puts the facts in; without the prefix."""
     return {key.removeprefix(f"{prefix}."): pattern(language, key) for key in WORDS if key.startswith(f"{prefix}.")}

@@ -80,9 +80,15 @@ WORDS = {
         "You can still ask the seller with Chat Seller, or Help if the seller stays silent.",
     ),
     "gone.title": ("Pesanan dibatalkan {by}", "Cancelled {by}"),
+    "gone.not_paid": (
+        "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya",
+        "Cancelled automatically, because it was not paid in time",
+    ),
+    "gone.plain": ("Pesanan dibatalkan", "Cancelled"),
     "gone.at": ("Pada {at}", "On {at}"),
     "gone.reason": ("Alasan: {reason}", "Reason: {reason}"),
     "gone.no_reason": ("Tanpa alasan", "No reason given"),
+    "reason.not_paid": ("Tidak dibayar tepat waktu", "Not paid in time"),
     "gone.note": ("Catatan: {note}", "Note: {note}"),
     "refund.none": ("Belum dibayar, jadi tidak ada uang yang perlu kembali.", "Nothing was paid, so nothing is owed."),
     "refund.coming": (
