@@ -1,6 +1,7 @@
 """The HTTP interface of `orders`."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -25,7 +26,7 @@ from contracts.words import Channel, PaymentMethod
 from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http import Body, Cursor, Door, Limit, Page, Printable, TryAgain
 from runtime.idempotency import OncePerKey
-from runtime.problems import InvalidRequest, NotFound, WrongState
+from runtime.problems import InvalidRequest, NotFound, Problem, WrongState
 from runtime.story import new_id
 from runtime.work import Transaction
 from services.orders import domain, store
@@ -35,7 +36,7 @@ from services.orders.views import ClockView, OrderView, ProductView, ScoreView, 
 
 router = APIRouter(prefix="/orders", tags=["orders"], route_class=TryAgain)
 
-REFUSALS = {
+REFUSALS: Mapping[str, type[Problem]] = {
     RejectionCode.ALREADY_SHIPPED: domain.AlreadyShipped,
     RejectionCode.WINDOW_CLOSED: domain.WindowClosed,
     RejectionCode.ALREADY_CANCELLED: domain.AlreadyCancelled,

@@ -22,7 +22,7 @@ def said(language: Language, message: Mapping[str, Any], place: str) -> str:
         return str(message["text"])
 
 
-_WHY = {
+_WHY: Mapping[tuple[Any, Any, str], str] = {
     ("cs", "seller", "chat"): "said.order_cancelled.silent",
     ("system", "none", "chat"): "said.order_cancelled.not_paid",
     ("system", "none", "cs"): "said.order_cancelled.not_paid",

@@ -127,7 +127,7 @@ class Ears:
             await self._arrived.wait_for(happened)
 
 
-def cancelled(order_id: UUID, cancellation_id: UUID, channel: Channel, paid: int = 100) -> OrderCancelled:
+def cancelled(order_id: UUID, cancellation_id: UUID, channel: Channel | str, paid: int = 100) -> OrderCancelled:
     """The order is cancelled."""
     return OrderCancelled(
         cancellation_id=cancellation_id,
