@@ -1,6 +1,6 @@
 """The HTTP interface of `refunds`."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from contracts.refunds import WalletLinked, WalletUnlinked
 from contracts.words import Destination
 from runtime.auth import Buyer, BuyerOrAgent
 from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
-from runtime.problems import NotFound, Problem
+from runtime.problems import NotFound, Problem, RateLimited
 from runtime.work import Transaction
 from services.refunds import store
 from services.refunds.domain import Refund, State
@@ -20,6 +20,8 @@ from services.refunds.snap import Dana, customer_number
 router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=TryAgain)
 
 ENTRIES_SHOWN = 100
+MOST_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
+"""How often one buyer has DANA asked about a number."""
 
 
 class NoSuchWallet(Problem):
@@ -97,8 +99,11 @@ async def wallet(buyer: Buyer, work: Door) -> WalletView:
 
 @router.put("/wallet/dana")
 async def link_dana(body: LinkDana, buyer: Buyer, work: Door, dana: Annotated[Dana, Depends(_dana)]) -> WalletView:
-    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A)."""
+    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five tries an hour."""
     phone = customer_number(body.phone)
+    async with work.begin() as tx:
+        if wait := await store.take_inquiry(tx, buyer.account_id, MOST_LINKS, LINKS_WITHIN):
+            raise RateLimited(f"DANA is asked about a number {MOST_LINKS} times an hour.", wait)
     inquiry = await dana.account_inquiry(phone)
     if not inquiry.active:
         raise NoSuchWallet

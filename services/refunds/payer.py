@@ -25,8 +25,7 @@ from services.refunds.handlers import PAY_DANA, issued
 from services.refunds.snap import Dana
 
 AT_ONCE = 12
-"""Calls to DANA under way at the same time: fewer than it has connections, so that none fails for want of one, and some
-are left for those who link a wallet."""
+"""Calls to DANA under way at the same time: fewer than it has connections, so that none fails for want of one."""
 IN_LINE = 3 * AT_ONCE
 """Calls that are under way or decided on: no more than can begin within `IN_HAND` when each takes all of 8 seconds."""
 TURNS = 200

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 from uuid import UUID
 
 import asyncpg
@@ -212,6 +213,29 @@ async def unlink(tx: Transaction, buyer_id: UUID) -> str | None:
         "delete from dana_links where buyer_id = $1 returning phone", buyer_id
     )
     return phone
+
+
+async def take_inquiry(tx: Transaction, buyer_id: UUID, most: int, within: timedelta) -> int:
+    """Counts an account inquiry of a buyer and returns 0; if there were `most` within that time, counts and keeps
+    nothing, and returns after how many seconds the next may be made."""
+    taken = await tx.connection.fetchval(
+        "insert into dana_inquiries as i (buyer_id, at) values ($1, array[clock_now()]) "
+        "on conflict (buyer_id) do update "
+        "set at = array(select one from unnest(i.at) as one where one > clock_now() - $3::interval) || clock_now() "
+        "where (select count(*) from unnest(i.at) as one where one > clock_now() - $3::interval) < $2 returning true",
+        buyer_id,
+        most,
+        within,
+    )
+    if taken:
+        return 0
+    left = await tx.connection.fetchval(
+        "select extract(epoch from min(one) + $2::interval - clock_now())::float8 "
+        "from dana_inquiries, unnest(at) as one where buyer_id = $1 and one > clock_now() - $2::interval",
+        buyer_id,
+        within,
+    )
+    return max(1, ceil(left or 0))
 
 
 async def balances(tx: Transaction) -> dict[str, int]:

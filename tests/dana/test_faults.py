@@ -212,3 +212,17 @@ async def test_a_hang_does_not_hold_up_the_end(key: RSAPrivateKey, tmp_path: Pat
             await eventually(lambda: http.get("/control/journal"), lambda found: found.json()["count"] == 1)
         assert (await hanging).outcome is Outcome.UNKNOWN
     await dana.close()
+
+
+async def test_linking_does_not_starve_paying(url: str, key: RSAPrivateKey, control: Control) -> None:
+    """While 300 people have a slow DANA asked about their numbers at once, payments go through as ever."""
+    await control.fault("slow", seconds=0.2, applies_to="all")
+    dana = Dana(url, "batalkan", key, timeout=3)
+    inquiries = [asyncio.ensure_future(dana.account_inquiry(PHONE)) for _ in range(300)]
+    await asyncio.sleep(0.1)
+    answers = await asyncio.gather(*(dana.top_up(new_reference(), PHONE, 1) for _ in range(24)))
+    assert [answer.outcome for answer in answers] == [Outcome.PAID] * 24
+    for inquiry in inquiries:
+        inquiry.cancel()
+    await asyncio.gather(*inquiries, return_exceptions=True)
+    await dana.close()

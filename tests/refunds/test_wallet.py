@@ -1,5 +1,9 @@
 """The wallet: Lazada Credit, and the link to DANA."""
 
+import asyncio
+from datetime import timedelta
+
+import httpx
 import pytest
 
 from tests.orders.people import assert_problem
@@ -87,3 +91,34 @@ async def test_what_is_no_number_is_refused(body: object, bank: Bank) -> None:
 async def test_malformed_paths_and_queries_are_refused(path: str, bank: Bank) -> None:
     """Ids that are none, NUL bytes, limits out of range: 422."""
     assert_problem(await (await bank.buyer()).person.ask("GET", path), 422, "invalid_request")
+
+
+async def test_linking_is_limited(bank: Bank) -> None:
+    """DANA is asked for one buyer five times an hour, whatever it answers; a further try is refused with the time to
+    wait, reaches no one and counts for nothing, and others are not affected."""
+    buyer, other = await bank.buyer(), await bank.buyer()
+    await bank.dana.account("6281111111111", "closed")
+
+    async def inquiries() -> int:
+        return len(await bank.dana.rows("select id from requests where service = '37'"))
+
+    async def link(phone: str) -> httpx.Response:
+        return await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": phone})
+
+    before = await inquiries()
+    assert_problem(await link("0812"), 422, "invalid_request")
+    answers = await asyncio.gather(*(link(phone) for phone in ["081111111111", *[buyer.phone] * 9]))
+    assert sorted(answer.status_code for answer in answers).count(429) == 5
+    assert await inquiries() == before + 5
+    refused = await link(buyer.phone)
+    assert_problem(refused, 429, "rate_limited")
+    assert 3500 < int(refused.headers["retry-after"]) <= 3600
+    [row] = await bank.fetch("select at from dana_inquiries where buyer_id = $1", buyer.person.account_id)
+    assert len(row["at"]) == 5
+    assert (await other.link())["dana"]["linked"]
+    await buyer.unlink()
+    await bank.later(timedelta(minutes=59))
+    assert (await link(buyer.phone)).status_code == 429
+    await bank.later(timedelta(minutes=1))
+    assert (await link(buyer.phone)).status_code == 200
+    assert await inquiries() == before + 7
