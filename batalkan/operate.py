@@ -15,7 +15,7 @@ from batalkan.invariants import Books, Evidence, check
 from batalkan.system import NAMES
 from contracts.words import Role
 from runtime import clock, embedded, parked, schema
-from runtime.database import Database
+from runtime.database import Database, connect
 from runtime.parked import Parked
 from runtime.settings import Environment
 from runtime.work import Work
@@ -52,7 +52,7 @@ def database_urls(env: Environment, folder: Path) -> Mapping[str, str]:
 async def connected(url: str) -> AsyncIterator[Any]:
     """A connection to one database for a moment. Raises `NothingRunning`."""
     try:
-        connection = await asyncpg.connect(url, timeout=5)
+        connection = await connect(url, timeout=5)
     except (OSError, asyncpg.PostgresError) as error:
         raise NothingRunning(f"the database is away: {error}") from error
     try:

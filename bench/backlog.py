@@ -18,7 +18,6 @@ from time import monotonic
 from typing import Annotated, Any
 
 import aiormq
-import asyncpg
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +26,7 @@ from bench import meters
 from bench.run import RunFailed, check_books
 from bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, fill, moment
 from bench.stage import Variant, running, stage
+from runtime.database import connect
 
 PATIENCE = 600.0
 """Seconds for each part."""
@@ -108,7 +108,7 @@ def _cpu(variant: Variant) -> dict[str, float]:
 
 
 async def _count(url: str, table: str) -> int:
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         count: int = await connection.fetchval(f"select count(*) from {table}")
         return count

@@ -18,7 +18,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import asyncpg
 import httpx
 import uvicorn
 import uvloop
@@ -28,6 +27,7 @@ from websockets.asyncio.client import connect
 
 from batalkan import system
 from batalkan.system import Where
+from runtime.database import connect as connect_database
 from runtime.websockets import WEBSOCKETS
 
 QUEUE = """
@@ -64,7 +64,7 @@ async def measure(waiting: int, rounds: int) -> dict[str, Any]:
     closing, routed = [], []
     with tempfile.TemporaryDirectory(prefix="batalkan-bench-") as folder:
         async with serving(Path(folder)) as (origin, database_url):
-            database = await asyncpg.connect(database_url)
+            database = await connect_database(database_url)
             await database.execute(QUEUE, waiting + rounds + 3)
             async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as http:
                 token = (await http.post("/accounts/token", data=AGENT)).raise_for_status().json()["access_token"]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
+from runtime.database import connect
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MEGABYTE = 1024 * 1024
@@ -72,7 +72,7 @@ class Counted:
 
 async def count(admin_url: str, databases: list[str]) -> Counted:
     """The counters as they are now."""
-    connection = await asyncpg.connect(admin_url)
+    connection = await connect(admin_url)
     try:
         statements = await connection.fetch(
             "select query, sum(calls)::bigint as calls, sum(total_exec_time + total_plan_time) as ms "
@@ -102,7 +102,7 @@ class Sizes:
 
 async def sizes(url: str) -> Sizes:
     """What a database takes on the disk."""
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         row = await connection.fetchrow(
             "select sum(pg_table_size(relid)) / $1 as tables, sum(pg_indexes_size(relid)) / $1 as indexes "
@@ -129,7 +129,7 @@ async def rows_scanned(urls: Mapping[str, str]) -> dict[str, int]:
     """
     found = {}
     for service, url in urls.items():
-        connection = await asyncpg.connect(url)
+        connection = await connect(url)
         try:
             rows = await connection.fetch(
                 "select relname, seq_tup_read from pg_stat_user_tables where n_live_tup >= $1 and relname <> all($2)",

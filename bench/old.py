@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
-import asyncpg
-
 from bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, Statements, fill, moment
+from runtime.database import connect
 
 FIRST = 1_000_000_000
 """The number of the first old order: behind those of all that are measured."""
@@ -100,7 +99,7 @@ async def seed_old(urls: Mapping[str, str], count: int) -> None:
         for done in range(0, count, CHUNK):
             first, last = FIRST + done, FIRST + min(done + CHUNK, count) - 1
             await fill(urls[service], _OLD[service], first, last, began + done * step, step)
-        connection = await asyncpg.connect(urls[service])
+        connection = await connect(urls[service])
         await connection.execute("vacuum analyze")
         await connection.close()
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from batalkan.child import Child, Warden
 from batalkan.invariants import check
 from batalkan.servers import LocalServers
@@ -21,6 +19,7 @@ from bench.library import environment
 from bench.seed import seed
 from bench.stage import ROOT, Variant
 from contracts.words import Role
+from runtime.database import connect
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
 
@@ -120,7 +119,7 @@ class Run:
         seeded = await seed(self._variant.databases, self._seeded, orders)
         self._seeded += orders
         issued = {buyer: self._token(buyer) for buyer in dict.fromkeys(buyer for _, buyer in seeded)}
-        admin = await asyncpg.connect(self._servers.postgres.admin_url)
+        admin = await connect(self._servers.postgres.admin_url)
         await admin.execute("checkpoint")  # or else one that is due would fall into one run and not into another
         await admin.close()
         return [(order, issued[buyer]) for order, buyer in seeded]
@@ -174,7 +173,7 @@ class Run:
 
     async def _settle(self, told: Mapping[str, Any]) -> dict[str, float]:
         """Waits until every order shows its refund; returns since when (seconds since the epoch), to the commit."""
-        connection = await asyncpg.connect(self._variant.databases["orders"])
+        connection = await connect(self._variant.databases["orders"])
         try:
             await connection.execute("set enable_seqscan = off")  # ours are not to be counted among theirs
             await connection.execute("create temp table awaited (order_id uuid primary key)")

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from runtime.database import connect
+
 SELLERS = 50
 PRODUCTS = 500
 ORDERS_PER_BUYER = 5
@@ -82,7 +84,7 @@ async def seed(urls: Mapping[str, str], first: int, count: int) -> list[tuple[st
 
 async def moment(urls: Mapping[str, str]) -> datetime:
     """Now, as the database of `orders` has it."""
-    connection = await asyncpg.connect(urls["orders"])
+    connection = await connect(urls["orders"])
     try:
         now: datetime = await connection.fetchval("select clock_now()")
         return now
@@ -95,7 +97,7 @@ async def fill(
 ) -> list[asyncpg.Record]:
     """Runs the statements over the orders `first` to `last`, of which the first was placed `at`, and each one `step`
     after the other. Returns their ids and their buyers'."""
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         # Each row is right by itself: the keys to other tables need not be looked up, nor ledger entries be summed.
         await connection.execute("set session_replication_role = replica; set synchronous_commit = off")

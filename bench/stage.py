@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiormq
-import asyncpg
 
 from batalkan import local
 from batalkan.child import Child, Warden, together
@@ -20,7 +19,7 @@ from batalkan.servers import SERVICES, LocalServers
 from batalkan.servers.place import PORTS, is_free
 from bench.library import environment
 from runtime import schema
-from runtime.database import Database
+from runtime.database import Database, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIR = ("orders", "refunds")
@@ -52,13 +51,13 @@ async def stage(folder: Path | None = None) -> AsyncIterator[LocalServers]:
     """The servers, with databases and users for everybody."""
     rivals = [f"{name}_{service}" for name in RIVALS for service in PAIR]
     async with LocalServers(folder, services=(*SERVICES, *rivals)) as servers:
-        admin = await asyncpg.connect(servers.postgres.admin_url)
+        admin = await connect(servers.postgres.admin_url)
         for name, value in OBSERVED.items():
             await admin.execute(f"alter system set {name} = '{value}'")
         await admin.close()
         await servers.postgres.stop()
         await servers.postgres.start()
-        admin = await asyncpg.connect(servers.postgres.admin_url)
+        admin = await connect(servers.postgres.admin_url)
         await admin.execute("create extension if not exists pg_stat_statements")
         await admin.execute("alter system set pg_stat_statements.track_planning = on")
         await admin.execute("select pg_reload_conf()")

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import asyncpg
@@ -24,6 +25,10 @@ ACQUIRE_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 20.0
 """Seconds that one statement may take."""
 CLOSE_TIMEOUT = 2.0
+UTC = {"timezone": "UTC"}
+"""In a time zone with summer time PostgreSQL adds a day of 23 or 25 hours. It overrides what the server, the database,
+the role and the URL say."""
+MICROSECOND = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +61,35 @@ def _is_unprepared(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in {"28", "3D"}
 
 
+async def connect(
+    url: str, *, server_settings: dict[str, str] | None = None, **options: Any
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection on which time is exact: in UTC, and with durations that are sent in microseconds, never in days.
+
+    The only way in which anything here connects; `options` are those of `asyncpg.connect`.
+    """
+    settings = {**(server_settings or {}), **UTC}
+    connection: asyncpg.Connection[asyncpg.Record]
+    connection = await asyncpg.connect(url, server_settings=settings, **options)  # noqa: TID251
+    try:
+        await connection.set_type_codec(
+            "interval", encoder=_exact, decoder=_duration, schema="pg_catalog", format="tuple"
+        )
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _exact(duration: timedelta) -> tuple[int, int, int]:
+    return 0, 0, duration // MICROSECOND
+
+
+def _duration(parts: tuple[int, int, int]) -> timedelta:
+    months, days, microseconds = parts
+    return timedelta(days=30 * months + days, microseconds=microseconds)  # as PostgreSQL counts: a day is 24 hours
+
+
 class Database:
     """A pool of connections to one service's database. Connects in the background and again after every outage."""
 
@@ -69,8 +103,9 @@ class Database:
         patience = Patience("PostgreSQL", log)
         while self._pool is None:
             try:
-                self._pool = await asyncpg.create_pool(
+                self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
                     self.url,
+                    connect=connect,
                     min_size=1,
                     max_size=self._pool_size,
                     command_timeout=COMMAND_TIMEOUT,

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
+from runtime.database import connect
 
 SCHEME = "embedded://"
 
@@ -37,7 +37,7 @@ def start(url: str, databases: list[str]) -> dict[str, str]:
 
 async def create_missing(urls: dict[str, str]) -> None:
     """Makes the databases that the server does not have yet."""
-    connection = await asyncpg.connect(urlunsplit(urlsplit(next(iter(urls.values())))._replace(path="/postgres")))
+    connection = await connect(urlunsplit(urlsplit(next(iter(urls.values())))._replace(path="/postgres")))
     try:
         there = {row["datname"] for row in await connection.fetch("select datname from pg_database")}
         for name in sorted(urls.keys() - there):

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from runtime.bus import Bus, BusError, Message, Publisher
-from runtime.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Connection, Database, is_passing
+from runtime.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Connection, Database, connect, is_passing
 from runtime.events import MAX_BODY, Event
 from runtime.patience import Patience
 from runtime.story import Story, new_id
@@ -161,7 +161,7 @@ class Relay:
                 await database.wait(error)
 
     async def _lead(self, bus: Patience, database: Patience) -> None:
-        connection = await asyncpg.connect(
+        connection = await connect(
             self._database.url,
             timeout=ACQUIRE_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,

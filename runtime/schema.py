@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from runtime.database import Database
+from runtime.database import Database, connect
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x0B0A7A2
@@ -73,14 +73,8 @@ async def _upgrade(url: str, folders: list[Path]) -> None:
         command.upgrade(config, "runtime@head")  # first, because the services' tables use its functions
         command.upgrade(config, "heads")
 
-    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: _connect(url))
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: connect(url))
     async with engine.begin() as connection:
         await connection.run_sync(upgrade)
     await engine.dispose()
     log.info("the database is up to date: %s", ", ".join(sorted(_heads(folders))))
-
-
-async def _connect(url: str) -> object:
-    import asyncpg
-
-    return await asyncpg.connect(url)

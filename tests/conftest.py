@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
-import asyncpg
 import pytest
 import uvloop
 
@@ -20,7 +19,7 @@ from runtime import embedded, schema
 from runtime.bus import Bus
 from runtime.bus.memory import MemoryBus
 from runtime.bus.rabbit import RabbitBus
-from runtime.database import Database
+from runtime.database import Database, connect
 from runtime.events import EXCHANGE
 
 BusOf = Callable[[str], Bus]
@@ -77,7 +76,7 @@ class Databases:
 
     async def admin(self, statement: str) -> None:
         """Runs a statement as the server's administrator."""
-        connection = await asyncpg.connect(self.admin_url)
+        connection = await connect(self.admin_url)
         await connection.execute(statement)
         await connection.close()
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import asyncpg
 
+from runtime.database import connect
+
 
 class Stores:
     """The stores that were named. A topic that needs one which was not named has nothing to say."""
@@ -37,7 +39,7 @@ async def opened(urls: Mapping[str, str]) -> AsyncIterator[Stores]:
     connections = {}
     async with AsyncExitStack() as stack:
         for service, url in urls.items():
-            connection = await asyncpg.connect(url)
+            connection = await connect(url)
             stack.push_async_callback(connection.close)
             connections[service] = connection
         for connection in connections.values():

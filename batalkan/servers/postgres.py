@@ -9,6 +9,7 @@ import asyncpg
 from batalkan.child import Child, ChildFailed, Warden
 from batalkan.servers.packages import need
 from batalkan.servers.place import Place
+from runtime.database import connect
 
 USER = "postgres"
 MEMORY_IN_USE = "pre-existing shared memory block"
@@ -94,14 +95,14 @@ class Postgres:
 
     async def _answers(self) -> bool:
         try:
-            connection = await asyncpg.connect(self.admin_url, timeout=2)
+            connection = await connect(self.admin_url, timeout=2)
         except (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
             return False
         await connection.close()
         return True
 
     async def _make_databases(self) -> None:
-        admin = await asyncpg.connect(self.admin_url)
+        admin = await connect(self.admin_url)
 
         async def run(template: str, *names: str) -> None:
             """PostgreSQL itself quotes the names (%I) and the literals (%L)."""

@@ -12,6 +12,7 @@ import pytest
 from batalkan.keys import Keys
 from contracts.accounts import AccountRegistered
 from runtime.bus.memory import MemoryBus
+from runtime.database import connect
 from runtime.events import EventReader
 from tests.accounts.house import PASSWORD, QUICK, House, Visitor, open_house
 
@@ -68,7 +69,7 @@ async def test_the_database_has_nothing_to_guess_passwords_with(database_url: st
 
 async def fetch(url: str, query: str) -> list[asyncpg.Record]:
     """Asks the database past the service."""
-    connection = await asyncpg.connect(url)
+    connection = await connect(url)
     try:
         return await connection.fetch(query)
     finally:
@@ -181,7 +182,7 @@ async def test_the_password_is_hashed_before_the_transaction(house: House, visit
 
     class Watching(type(house.parts.passwords)):  # type: ignore[misc]
         async def hash(self, password: str) -> str:
-            connection = await asyncpg.connect(house.service.work.database.url)
+            connection = await connect(house.service.work.database.url)
             seen.append(
                 await connection.fetchval(
                     "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'"

@@ -22,6 +22,7 @@ from pamqp.common import FieldTable
 
 from contracts import EVENTS
 from runtime.bus.rabbit import nodes
+from runtime.database import connect
 from runtime.events import EXCHANGE
 
 QUEUE = "tap"
@@ -95,7 +96,7 @@ async def published(service: str) -> int:
 
 
 async def fetch(service: str, query: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(secret(os.environ[f"{service.upper()}_DATABASE_URL_FILE"]))
+    connection = await connect(secret(os.environ[f"{service.upper()}_DATABASE_URL_FILE"]))
     try:
         return list(await connection.fetch(query))
     finally:

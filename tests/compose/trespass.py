@@ -6,10 +6,11 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 import aio_pika
-import asyncpg
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from runtime.database import connect
 
 DATABASE, BROKER, REDIS = (Path(f"/run/secrets/{kind}_url").read_text() for kind in ("database", "broker", "redis"))
 
@@ -24,9 +25,9 @@ async def refused(what: str, attempt: Awaitable[object]) -> None:
 
 
 async def databases() -> None:
-    await (await asyncpg.connect(DATABASE)).close()
-    await refused("database", asyncpg.connect(DATABASE.removesuffix("orders") + "accounts"))
-    await refused("superuser", asyncpg.connect(host="postgres", user="postgres", password="postgres"))
+    await (await connect(DATABASE)).close()
+    await refused("database", connect(DATABASE.removesuffix("orders") + "accounts"))
+    await refused("superuser", connect("postgresql://postgres:postgres@postgres"))
 
 
 async def redis() -> None:

@@ -3,12 +3,12 @@
 import asyncio
 from collections import Counter
 
-import asyncpg
 import pytest
 
 from batalkan.keys import Keys
 from contracts.orders import OrderPaid
 from runtime import deadlines
+from runtime.database import connect
 from runtime.story import new_id
 from services.cs.office import SELLER_SILENT
 from tests.conftest import Databases
@@ -41,7 +41,7 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
         async with open_house(databases, keys, url=url) as house:
             saved, lost = await house.contacted(), await house.contacted()
             told = (await lost.buyer.case(lost.case_id))["correlation_id"]
-        connection = await asyncpg.connect(url)
+        connection = await connect(url)
         await connection.execute("update clock set shift = interval '30 hours'")
         await connection.close()
         waiting = [house.voice.say("orders", _other(), at=saved.respond_by - 2 * HOUR) for _ in range(400)]

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from runtime.database import connect
 from tests.faults.house import House
 from tests.flows.people import Buyer, Seller
 from tests.flows.waiting import eventually
@@ -39,7 +40,7 @@ async def test_answer_that_is_under_way_arrives(house: House) -> None:
 @asynccontextmanager
 async def held(database_url: str, order_id: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     """Nobody else gets hold of the order inside the block."""
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url)
     try:
         async with connection.transaction():
             await connection.execute("select from orders where order_id = $1 for update", UUID(order_id))

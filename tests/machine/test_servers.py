@@ -16,6 +16,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from batalkan.servers import LocalServers
 from runtime.bus.rabbit import RabbitBus
+from runtime.database import connect
 from runtime.demonstration.telling import KEPT, STREAM
 from tests.machine.life import children_of_the_killed, gone
 
@@ -37,18 +38,18 @@ asyncio.run(main())
 
 async def test_every_service_has_a_database_of_its_own(servers: LocalServers) -> None:
     """A service logs in to its own database, may make tables there, and is turned away from all others."""
-    own = await asyncpg.connect(servers.postgres.url("orders"))
+    own = await connect(servers.postgres.url("orders"))
     await own.execute("create table mine (id int)")
     await own.execute("drop table mine")
     await own.close()
     for other in ("refunds", "postgres", "template1"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await asyncpg.connect(servers.postgres.url("orders"), database=other)
+            await connect(servers.postgres.url("orders"), database=other)
 
 
 async def test_postgres_is_as_durable_as_it_comes(servers: LocalServers) -> None:
     """What is measured here holds elsewhere: a commit is on disk before it is answered."""
-    admin = await asyncpg.connect(servers.postgres.admin_url)
+    admin = await connect(servers.postgres.admin_url)
     assert await admin.fetchval("show fsync") == "on"
     assert await admin.fetchval("show synchronous_commit") == "on"
     assert await admin.fetchval("show max_connections") == "300"
@@ -118,13 +119,13 @@ async def test_what_services_tell_is_read_by_web_alone(servers: LocalServers) ->
 
 async def test_killed_postgres_keeps_what_was_committed(servers: LocalServers) -> None:
     """After SIGKILL and a new start, on the same port, a committed row is there."""
-    before = await asyncpg.connect(servers.postgres.url("cs"))
+    before = await connect(servers.postgres.url("cs"))
     await before.execute("create table kept as select 1 as id")
     await servers.postgres.kill()
     with pytest.raises(OSError):  # noqa: PT011 - which kind depends on the moment
-        await asyncpg.connect(servers.postgres.url("cs"))
+        await connect(servers.postgres.url("cs"))
     await servers.postgres.start()
-    after = await asyncpg.connect(servers.postgres.url("cs"))
+    after = await connect(servers.postgres.url("cs"))
     assert await after.fetchval("select id from kept") == 1
     await after.execute("drop table kept")
     await after.close()
@@ -186,5 +187,5 @@ async def test_servers_do_not_outlive_a_killed_owner() -> None:
         assert len(ids) == 3
         async with LocalServers(folder, services=["orders"]) as again:
             assert again.folder == folder
-            connection = await asyncpg.connect(again.postgres.url("orders"))
+            connection = await connect(again.postgres.url("orders"))
             await connection.close()

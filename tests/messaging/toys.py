@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import asyncpg
 from pydantic import Field
 
 from runtime.bus import Bus, BusError, Message, Publisher
-from runtime.database import Database
+from runtime.database import Database, connect
 from runtime.deadlines import DeadlineHandler, Deadlines
 from runtime.events import Event
 from runtime.inbox import Consumer, Handlers
@@ -119,7 +118,7 @@ class Shelf:
 
     async def give_back(self, service: str, url: str) -> None:
         """Empties the database."""
-        connection = await asyncpg.connect(url)
+        connection = await connect(url)
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity "
             "where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
