@@ -2,11 +2,15 @@
 
 A row each, claimed with `for update skip locked` and deleted in the transaction that acts on it: whatever number of
 replicas look, it fires once; whatever dies, it fires; and never early by the database's clock.
+
+The deadline is the last in the order of locks: routes and handlers lock what it is about, and then set it or call it
+off. A handler that locks the same rows is registered as `Locking`, so that they are locked before the deadline is.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from math import inf
@@ -30,6 +34,16 @@ POLL = 1.0
 DeadlineHandler = Callable[["Transaction", str], Awaitable[Sequence[Event]]]
 """Acts on the deadline of one subject and returns the events that follow."""
 
+
+@dataclass(frozen=True)
+class Locking:
+    """A handler with what it locks. `lock` is called before any deadline of a batch is claimed, once for all kinds that
+    share it, with the subjects of all that are due: it locks them in the order in which everything else does."""
+
+    act: DeadlineHandler
+    lock: Callable[["Transaction", Sequence[str]], Awaitable[None]]
+
+
 log = logging.getLogger(__name__)
 
 _SCHEDULE = """
@@ -39,9 +53,14 @@ on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0
     correlation_id = excluded.correlation_id, causation_id = excluded.causation_id, traceparent = excluded.traceparent
 """
 
+_DUE = """
+select kind, subject from deadlines where due_at <= clock_now() and kind = any($1) order by due_at limit $2
+"""
+
 _CLAIM = """
 delete from deadlines where (kind, subject) in (
     select kind, subject from deadlines where due_at <= clock_now() and kind = any($1)
+    and ($3::text[] is null or (kind, subject) in (select * from unnest($3::text[], $4::text[])))
     order by due_at limit $2 for update skip locked
 )
 returning kind, subject, due_at, correlation_id, causation_id, traceparent
@@ -73,9 +92,10 @@ async def call_off(connection: Connection, kind: str, subject: str) -> None:
 class Deadlines:
     """Fires what is due. One runs in every replica of a service that has deadlines."""
 
-    def __init__(self, work: "Work", handlers: Mapping[str, DeadlineHandler]) -> None:
+    def __init__(self, work: "Work", handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
         self._work = work
-        self._handlers = handlers
+        self._handlers = {kind: one.act if isinstance(one, Locking) else one for kind, one in handlers.items()}
+        self._locks = {kind: one.lock for kind, one in handlers.items() if isinstance(one, Locking)}
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -124,16 +144,28 @@ class Deadlines:
 
     async def _fire(self, most: int) -> int:
         async with self._work.begin() as tx:
-            rows = await tx.connection.fetch(_CLAIM, list(self._handlers), most)
+            rows = await self._claim(tx, most)
             for row in sorted(rows, key=lambda row: row["due_at"]):
                 await self._act(tx, row)
         return len(rows)
+
+    async def _claim(self, tx: "Transaction", most: int) -> Sequence[asyncpg.Record]:
+        kinds = list(self._handlers)
+        if not self._locks:
+            return await tx.connection.fetch(_CLAIM, kinds, most, None, None)
+        due = await tx.connection.fetch(_DUE, kinds, most)
+        for lock in dict.fromkeys(self._locks.values()):
+            if subjects := [row["subject"] for row in due if self._locks.get(row["kind"]) == lock]:
+                await lock(tx, subjects)
+        # Some of them were called off, moved or fired by another replica until they could be locked.
+        due_kinds, subjects = [row["kind"] for row in due], [row["subject"] for row in due]
+        return await tx.connection.fetch(_CLAIM, kinds, most, due_kinds, subjects) if due else []
 
     async def _fire_alone(self) -> int:
         row = None
         try:
             async with self._work.begin() as tx:
-                row = await tx.connection.fetchrow(_CLAIM, list(self._handlers), 1)
+                row = next(iter(await self._claim(tx, 1)), None)
                 if row is None:
                     return 0
                 await self._act(tx, row)

@@ -50,7 +50,8 @@ class Together:
     as many statements for all of them as for one. What follows from each it says within `tx.hearing(envelope)`.
 
     `prepare` is given all the events of its kind in a batch, before any event of the batch is handled: for what has to
-    be locked in one order, whatever else the batch holds.
+    be locked in one order, whatever else the batch holds. Kinds that share it have it called once, with the events of
+    all of them.
     """
 
     handle: Callable[[Transaction, Sequence[Envelope[Any]]], Awaitable[None]]
@@ -173,16 +174,18 @@ class Consumer:
                 else:
                     tx.after_commit(EVENTS_DUPLICATE.labels(self._work.service, message.envelope.type).inc)
                     tx.after_commit(partial(self._work.witness.repeated, message.envelope))
-            await self._prepare(tx, new)
+            await self.prepare(tx, new)
             for _, alike in groupby(new, key=lambda envelope: type(envelope.data)):
                 await self.act(tx, list(alike))
 
-    async def _prepare(self, tx: Transaction, batch: Sequence[Envelope[Any]]) -> None:
-        for kind, handler in self._handlers.items():
-            if isinstance(handler, Together) and handler.prepare is not None:
-                alike = [envelope for envelope in batch if isinstance(envelope.data, kind)]
-                if alike:
-                    await handler.prepare(tx, alike)
+    async def prepare(self, tx: Transaction, batch: Sequence[Envelope[Any]]) -> None:
+        """Has the handlers lock what they need for these events, before `act`."""
+        handlers = [(kind, one) for kind, one in self._handlers.items() if isinstance(one, Together)]
+        for prepare in dict.fromkeys(handler.prepare for _, handler in handlers):
+            kinds = tuple(kind for kind, handler in handlers if handler.prepare == prepare)
+            alike = [envelope for envelope in batch if isinstance(envelope.data, kinds)]
+            if prepare is not None and alike:
+                await prepare(tx, alike)
 
     async def fresh(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
         """Enters the ids into the inbox; returns those that were not there. Waits for whoever is entering one now."""

@@ -163,5 +163,6 @@ class Replays:
         envelope = self._consumer.reader.read(row["body"], row["routing_key"])
         async with self._work.begin() as tx:
             if await self._consumer.fresh(tx, [envelope.id]):  # or else a copy that came later has had its effect
+                await self._consumer.prepare(tx, [envelope])
                 await self._consumer.act(tx, [envelope])
             await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])

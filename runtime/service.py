@@ -16,7 +16,7 @@ from runtime import clock, schema
 from runtime.auth import TokenVerifier
 from runtime.bus import Bus
 from runtime.database import Database, is_passing
-from runtime.deadlines import DeadlineHandler, Deadlines
+from runtime.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.events import Event
 from runtime.housekeeping import keep_house
 from runtime.http import create_app
@@ -83,7 +83,7 @@ class Service:
         self._relay = Relay(name, database, bus, hearers)
         self.work.wake_relay = self._relay.wake
         self._consumer = Consumer(self.work, bus, handlers, description.pace) if handlers else None
-        self._deadlines: dict[str, DeadlineHandler] = {}
+        self._deadlines: dict[str, DeadlineHandler | Locking] = {}
         self.app = create_app(name, description.text, self._ready, self._optional, self.work.witness)
         self.app.state.work = self.work
         self.app.state.verifier = TokenVerifier(token_keys)
@@ -92,7 +92,7 @@ class Service:
         self.app.include_router(description.router)
         self.app.router.lifespan_context = lambda _: self._listening()
 
-    def on_deadline(self, kind: str, handler: DeadlineHandler) -> None:
+    def on_deadline(self, kind: str, handler: DeadlineHandler | Locking) -> None:
         """Has `handler` act on the deadlines of this kind."""
         self._deadlines[kind] = handler
 

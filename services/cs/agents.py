@@ -14,6 +14,25 @@ from services.cs.words import agent_joined
 
 ROUTING = 0x0B0A7A5
 
+_LOCK_AGENTS = "select from agents where on_duty order by agent_id for no key update"
+
+_LOCK_CASES = """
+select from cases where case_id = any (array(
+    select unnest($1::uuid[])
+    union select case_id from cases where agent_id = any ($2) and state in ('active', 'seller_replied')
+    union (
+        select case_id from cases where agent_id is null and state in ('waiting', 'seller_replied')
+        order by arrived limit cardinality($1) + (
+            select coalesce(sum(greatest(0, $3 - (
+                select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')
+            ))), 0)::bigint from agents a where on_duty
+        )
+    )
+)) order by case_id for update
+"""
+"""The cases that are named, those at hand of agents who leave, and as much of the queue as may be given to somebody:
+each of the named may make room for one."""
+
 _DESKS = """
 select agent_id, turn, name,
        (select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')) as load
@@ -24,8 +43,9 @@ where on_duty
 _FRONT = """
 select case_id, returns_to from cases
 where agent_id is null and state in ('waiting', 'seller_replied')
-order by arrived limit $1 for update
+order by arrived limit $1 for update skip locked
 """
+"""They are locked by now. What has come back to the queue since, and is locked by another, waits for the next turn."""
 
 _FREE = """
 select exists (select from cases where agent_id is null and state in ('waiting', 'seller_replied'))
@@ -75,14 +95,21 @@ class Duty:
 async def in_turn(tx: Transaction) -> None:
     """Waits until nobody else gives or takes cases, and keeps it so until the transaction ends.
 
-    Whoever needs a case locked as well calls this first.
+    To be called before any case is locked (the order of locks is in `store.py`).
     """
     await tx.connection.execute("select pg_advisory_xact_lock($1)", ROUTING)
+    await tx.connection.execute(_LOCK_AGENTS)
+
+
+async def lock_cases(tx: Transaction, most: int, ids: Sequence[UUID] = (), leaving: Sequence[UUID] = ()) -> None:
+    """Locks all that may change in this turn, in the order of the ids: the cases `ids`, those that the agents `leaving`
+    have at hand, and those that may be given to an agent then. To be called `in_turn`, once."""
+    await tx.connection.execute(_LOCK_CASES, ids, leaving, most)
 
 
 async def give_cases(tx: Transaction, most: int) -> list[tuple[Case, Message]]:
     """Gives the first in the queue to the agents on duty who have room, `most` cases each at the most; returns the
-    cases that were given, and what was said in them. To be called `in_turn`."""
+    cases that were given, and what was said in them. To be called `in_turn`, after `lock_cases`."""
     given: list[tuple[Case, Message]] = []
     while True:
         rows = await tx.connection.fetch(_DESKS)
@@ -125,7 +152,7 @@ async def go_on_duty(tx: Transaction, agent_id: UUID) -> bool:
 async def go_off_duty(tx: Transaction, ids: Sequence[UUID]) -> list[Case]:
     """The agents are gone. What they had at hand stands in the queue again, in its old place; returns those cases.
 
-    To be called `in_turn`.
+    To be called `in_turn`, after `lock_cases`.
     """
     await tx.connection.execute("update agents set on_duty = false where agent_id = any($1) and on_duty", ids)
     return [store.case_of(row) for row in await tx.connection.fetch(_TAKE_AWAY, ids)]

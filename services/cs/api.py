@@ -116,7 +116,7 @@ async def open_case(body: Words, buyer: Buyer, once: OncePerKey, work: Door, par
     office = parts.office
 
     async def create(tx: Transaction) -> CaseView:
-        await agents.in_turn(tx)  # the order of arrival is the order of commits
+        await office.take_turn(tx)  # the order of arrival is the order of commits
         story = current()
         case = await store.open_case(tx, new_id(), buyer.account_id, story.correlation_id, story.traceparent)
         if case is None:
@@ -212,8 +212,10 @@ async def set_duty(body: Duty, agent: Agent, work: Door, parts: Inside) -> DutyV
         await agents.in_turn(tx)
         if body.on:
             await agents.go_on_duty(tx, agent.account_id)
+            await agents.lock_cases(tx, parts.office.most)
             await parts.office.give_cases(tx)
         else:
+            await agents.lock_cases(tx, parts.office.most, leaving=[agent.account_id])
             await parts.office.send_home(tx, [agent.account_id])
         return await _duty(tx, agent, parts.office)
 
@@ -243,7 +245,7 @@ async def contact_seller(
     office = parts.office
 
     async def contact(tx: Transaction) -> CaseView:
-        await agents.in_turn(tx)
+        await parts.office.take_turn(tx, case_id)
         case = _readable(await store.lock(tx, case_id), agent)
         order = (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None
         asked = domain.contact(case, agent.account_id, order.status if order else None, await tx.now() + ANSWER_WITHIN)
@@ -275,7 +277,7 @@ async def contact_seller(
 async def close(case_id: UUID, body: Close, agent: Agent, work: Door, parts: Inside) -> CaseView:
     """Ends the case, with its outcome."""
     async with parts.office.turn, work.begin() as tx:
-        await agents.in_turn(tx)
+        await parts.office.take_turn(tx, case_id)
         case = _readable(await store.lock(tx, case_id), agent)
         order = (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None
         closed = domain.close(case, agent.account_id, body.outcome, order.status if order else None)

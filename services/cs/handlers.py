@@ -20,7 +20,7 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel
-from runtime.deadlines import DeadlineHandler
+from runtime.deadlines import Locking
 from runtime.events import Envelope, Event
 from runtime.inbox import Handlers, Together
 from runtime.story import new_id
@@ -59,7 +59,7 @@ async def note_delivered(office: Office, tx: Transaction, delivered: OrderDelive
 async def order_packed(office: Office, tx: Transaction, packed: OrderPacked) -> None:
     """The seller processes the order: nothing is cancelled for silence (A)."""
     await store.note_status(tx, {packed.order_id: tx.sequence}, OrderStatus.PACKED)
-    cases = (await store.lock_about(tx, packed.order_id))[packed.order_id]
+    cases = (await store.about(tx, packed.order_id))[packed.order_id]
     assert tx.heard is not None
     asked = [case for case in cases if domain.written_to_before(case, tx.heard.time)]
     await _seller_acted(office, tx, asked, packed.order_id, SellerDid.PACKED)
@@ -68,7 +68,7 @@ async def order_packed(office: Office, tx: Transaction, packed: OrderPacked) -> 
 async def order_shipped(office: Office, tx: Transaction, shipped: OrderShipped) -> None:
     """The seller has shipped the order: nothing is cancelled for silence (A)."""
     await store.note_status(tx, {shipped.order_id: tx.sequence}, OrderStatus.SHIPPED)
-    cases = (await store.lock_about(tx, shipped.order_id))[shipped.order_id]
+    cases = (await store.about(tx, shipped.order_id))[shipped.order_id]
     await _seller_acted(office, tx, cases, shipped.order_id, SellerDid.SHIPPED)
 
 
@@ -106,7 +106,7 @@ async def orders_cancelled(office: Office, tx: Transaction, heard: Sequence[Enve
     if not news:
         return
     await store.note_status(tx, {order_id: told.sequence for order_id, told in news.items()}, OrderStatus.CANCELLED)
-    for order_id, cases in (await store.lock_about(tx, *news)).items():
+    for order_id, cases in (await store.about(tx, *news)).items():
         with tx.hearing(news[order_id]):
             for case in cases:
                 await _case_cancelled(office, tx, case, news[order_id].data)
@@ -121,7 +121,7 @@ async def _case_cancelled(office: Office, tx: Transaction, case: Case, cancelled
 
 async def cancel_rejected(office: Office, tx: Transaction, rejected: OrderCancelRejected) -> None:
     """`orders` does not cancel what this asked it to: the case says why, and goes back to its agent."""
-    for case in (await store.lock_about(tx, rejected.order_id))[rejected.order_id]:
+    for case in (await store.about(tx, rejected.order_id))[rejected.order_id]:
         if case.cancellation_id != rejected.cancellation_id:
             continue
         await office.say(tx, case, words.cancel_rejected(rejected.order_id, rejected.code, rejected.detail))
@@ -131,7 +131,7 @@ async def cancel_rejected(office: Office, tx: Transaction, rejected: OrderCancel
 
 async def refunds_issued(office: Office, tx: Transaction, heard: Sequence[Envelope[RefundIssued]]) -> None:
     """The money has arrived: the cases say where."""
-    cases = await store.lock_about(tx, *(told.data.order_id for told in heard))
+    cases = await store.about(tx, *(told.data.order_id for told in heard))
     for told in heard:
         for case in cases[told.data.order_id]:
             with tx.hearing(told):
@@ -141,7 +141,7 @@ async def refunds_issued(office: Office, tx: Transaction, heard: Sequence[Envelo
 
 async def refund_delayed(office: Office, tx: Transaction, delayed: RefundDelayed) -> None:
     """The money is late: the case says so, once."""
-    for case in (await store.lock_about(tx, delayed.order_id))[delayed.order_id]:
+    for case in (await store.about(tx, delayed.order_id))[delayed.order_id]:
         if await store.refund_delayed(tx, case.case_id, tx.sequence, delayed.refund_id):
             await office.say(tx, case, words.refund_delayed(delayed))
 
@@ -203,32 +203,39 @@ HANDLERS: Mapping[type[Event], Act] = {
 
 TOGETHER = frozenset({OrderCancelled, RefundIssued})
 """What comes most."""
+ABOUT_ORDERS = (OrderPacked, OrderShipped, OrderCancelled, OrderCancelRejected, RefundIssued, RefundDelayed)
+"""What has something happen in the cases about the order."""
 
 
 def handlers(office: Office) -> Handlers:
     """The table for this office: what they publish belongs to the story of its case."""
 
-    async def handle(act: Act, tx: Transaction, event: Event) -> list[Event]:
-        assert tx.heard is not None
-        await store.note_heard(tx, tx.heard.time, office.settling)
-        await act(office, tx, event)
-        return []
+    async def prepare(tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
+        await store.note_heard(tx, min(told.time for told in heard), office.settling)
+        replies = [told.data.case_id for told in heard if isinstance(told.data, SellerReplied)]
+        order_ids = [told.data.order_id for told in heard if isinstance(told.data, ABOUT_ORDERS)]
+        if replies or order_ids:
+            await store.lock_all(tx, replies, order_ids)
+
+    async def handle_each(act: Act, tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
+        for told in heard:
+            with tx.hearing(told):
+                await act(office, tx, told.data)
 
     async def handle_all(act: Act, tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
-        await store.note_heard(tx, min(told.time for told in heard), office.settling)
         await act(office, tx, heard)
 
     return {
-        event: Together(partial(handle_all, act)) if event in TOGETHER else partial(handle, act)
+        event: Together(partial(handle_all if event in TOGETHER else handle_each, act), prepare)
         for event, act in HANDLERS.items()
     }
 
 
-def deadlines(office: Office) -> Mapping[str, DeadlineHandler]:
+def deadlines(office: Office) -> Mapping[str, Locking]:
     """The deadlines of this office. What is being heard while one fires comes first."""
 
-    async def fire(act: Fire, tx: Transaction, subject: str) -> Sequence[Event]:
+    async def lock(tx: Transaction, case_ids: Sequence[str]) -> None:
         await store.wait_for_hearing(tx)
-        return await act(office, tx, subject)
+        await store.lock_all(tx, [UUID(case_id) for case_id in case_ids])
 
-    return {kind: partial(fire, act) for kind, act in DEADLINES.items()}
+    return {kind: Locking(partial(act, office), lock) for kind, act in DEADLINES.items()}

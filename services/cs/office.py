@@ -65,15 +65,21 @@ class Office:
         await tx.call_off(SELLER_SILENT, str(case.case_id))
         await tx.call_off(SETTLED, str(case.case_id))
 
+    async def take_turn(self, tx: Transaction, *ids: UUID, leaving: Sequence[UUID] = ()) -> None:
+        """Locks what may change while cases are given or taken: the cases `ids`, those of the agents `leaving`, and the
+        front of the queue. To be called before anything else is locked."""
+        await agents.in_turn(tx)
+        await agents.lock_cases(tx, self.most, ids, leaving)
+
     async def give_cases(self, tx: Transaction) -> None:
-        """Gives waiting cases to agents who have room; to be called `agents.in_turn`, after what changed the queue."""
+        """Gives waiting cases to agents who have room; to be called in the turn, after what changed the queue."""
         for case, message in await agents.give_cases(tx, self.most):
             tx.show_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
             tx.show(frames.people(case), frames.case(case))
         tx.after_commit(self.moved.set)
 
     async def send_home(self, tx: Transaction, ids: Sequence[UUID]) -> None:
-        """The agents go off duty; their cases go to others. To be called `agents.in_turn`."""
+        """The agents go off duty; their cases go to others. To be called in the turn that locked their cases."""
         for case in await agents.go_off_duty(tx, ids):
             await self.say(tx, case, AGENT_LEFT)
             tx.show([*frames.people(case), *ids], frames.case(case))

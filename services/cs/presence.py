@@ -57,6 +57,7 @@ class Presence:
         async with self._office.turn, self._work.begin() as tx:
             await agents.in_turn(tx)
             if absent := await agents.absent(tx, self._grace):
+                await agents.lock_cases(tx, self._office.most, leaving=absent)
                 await self._office.send_home(tx, absent)
 
     async def watch(self) -> None:

@@ -30,7 +30,7 @@ class Rounds:
             if not await agents.is_someone_free(tx, self._office.most):
                 return
         async with self._office.turn, self._work.begin() as tx:
-            await agents.in_turn(tx)
+            await self._office.take_turn(tx)
             await self._office.give_cases(tx)
 
     async def route(self) -> None:

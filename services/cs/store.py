@@ -1,6 +1,10 @@
 """Cases, their messages, and what is known of orders and accounts. With `agents.py` the only SQL of `cs`.
 
 Every function works inside the transaction that it is given.
+
+Locks are taken in one order: `hearing` (what events and deadlines have in common), the turn and the agents on duty
+(`agents.in_turn`), cases by their ids, what is known of orders, deadlines. Who needs several cases locks all of them
+at once, before anything is done in one of them: `lock_all` for events and deadlines, `agents.lock_cases` for the rest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +38,7 @@ _SLICE = """
 """
 """Real time in slices of one grace each."""
 _ENDED = "('resolved', 'closed')"
+_CONCERNED = "coalesce(outcome, 'order_cancelled') = 'order_cancelled'"
 _QUEUED = "agent_id is null and state in ('waiting', 'seller_replied')"
 
 
@@ -120,12 +125,21 @@ async def lock(tx: Transaction, case_id: UUID) -> Case | None:
     return case_of(row) if row else None
 
 
-async def lock_about(tx: Transaction, *order_ids: UUID) -> Mapping[UUID, Sequence[Case]]:
-    """For each of the orders, the cases about it that are open, or ended with its cancellation; locked."""
-    rows = await tx.connection.fetch(
-        f"{_CASE} where order_id = any($1) and coalesce(outcome, 'order_cancelled') = 'order_cancelled' "
-        "order by case_id for update",
+async def lock_all(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence[UUID] = ()) -> None:
+    """Locks the cases, and those about the orders."""
+    await tx.connection.execute(
+        "select from cases where case_id = any (array(select unnest($1::uuid[]) "
+        f"union select case_id from cases where order_id = any($2) and {_CONCERNED})) order by case_id for update",
+        ids,
         order_ids,
+    )
+
+
+async def about(tx: Transaction, *order_ids: UUID) -> Mapping[UUID, Sequence[Case]]:
+    """For each of the orders, the cases about it that are open, or ended with its cancellation. To be called after
+    `lock_all`; a case that was given one of the orders since, and is locked by another, is none of them."""
+    rows = await tx.connection.fetch(
+        f"{_CASE} where order_id = any($1) and {_CONCERNED} order by case_id for update skip locked", order_ids
     )
     return {order_id: [case_of(row) for row in rows if row["order_id"] == order_id] for order_id in order_ids}
 
@@ -306,8 +320,7 @@ async def begin_settling(tx: Transaction, case_id: UUID, grace: timedelta) -> No
 
 
 async def wait_for_hearing(tx: Transaction) -> None:
-    """Waits until the events that are being handled right now have had their effect, and has the next ones wait. To be
-    called before any case is locked, as hearing is."""
+    """Waits until the events that are being handled right now have had their effect, and has the next ones wait."""
     await tx.connection.execute("select from hearing for share")
 
 
@@ -325,8 +338,7 @@ async def has_settled(tx: Transaction, case: Case, grace: timedelta) -> bool:
 
 
 async def note_heard(tx: Transaction, at: datetime, grace: timedelta) -> None:
-    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept. To be called before
-    any case is locked."""
+    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept."""
     await tx.connection.execute("select from hearing for no key update")
     await tx.connection.execute(
         "update hearing set slice = this.slice, "

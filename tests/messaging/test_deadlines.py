@@ -9,7 +9,7 @@ import pytest
 
 from runtime import clock, deadlines, story
 from runtime.bus.memory import MemoryBus
-from runtime.deadlines import DeadlineHandler
+from runtime.deadlines import DeadlineHandler, Locking
 from runtime.events import Event
 from runtime.work import Transaction
 from tests.conftest import BusOf
@@ -25,7 +25,7 @@ async def write_down(tx: Transaction, subject: str) -> Sequence[Event]:
     return [Noted(thing=subject, number=0)]
 
 
-async def service(toys: Toys, handler: DeadlineHandler = write_down) -> Toy:
+async def service(toys: Toys, handler: DeadlineHandler | Locking = write_down) -> Toy:
     """A service with deadlines of the kind `due`, whose time can be moved."""
     toy = await toys.on(await toys.database("refunds"), "refunds", {}, {"due": handler})
     async with toy.database.connection() as connection:
@@ -246,6 +246,25 @@ async def test_calling_off_waits_for_who_is_acting(embedded_toys: Toys) -> None:
     go_on.set()
     assert await calling_off == [1]
     assert await firing == 1
+
+
+async def test_what_a_deadline_is_about_is_locked_before_it_is_claimed(embedded_toys: Toys) -> None:
+    """Who has locked the same and calls the deadline off is not waited for by a deadline that holds itself already: it
+    is called off, and never acted on."""
+
+    async def lock(tx: Transaction, subjects: Sequence[str]) -> None:
+        assert subjects == ["1", "2"]
+        await tx.connection.execute("select pg_advisory_xact_lock(1)")
+
+    toy = await service(embedded_toys, Locking(write_down, lock))
+    await schedule(toy, NOW, 1, 2)
+    async with toy.work.begin() as tx:
+        await tx.connection.execute("select pg_advisory_xact_lock(1)")
+        firing = asyncio.create_task(toy.deadlines.fire_due())
+        await becomes(toy.count("pg_locks where not granted"), 1)
+        await tx.call_off("due", "1")
+    assert await firing == 1
+    assert await toy.effects() == [2]
 
 
 async def test_time_stands_still_outside_a_demonstration(embedded_toys: Toys) -> None:

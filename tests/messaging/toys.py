@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from runtime.bus import Bus, BusError, Message, Publisher
 from runtime.database import Database, connect
-from runtime.deadlines import DeadlineHandler, Deadlines
+from runtime.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.events import Event
 from runtime.inbox import Consumer, Handlers
 from runtime.outbox import Relay
@@ -53,7 +53,9 @@ async def write_down(tx: Transaction, event: Counted) -> list[Event]:
 class Toy:
     """One service, or one replica of it."""
 
-    def __init__(self, service: str, url: str, bus: Bus, handlers: Handlers, deadlines: dict[str, DeadlineHandler]):
+    def __init__(
+        self, service: str, url: str, bus: Bus, handlers: Handlers, deadlines: Mapping[str, DeadlineHandler | Locking]
+    ):
         self.url = url
         self.bus = bus
         self.database = Database(url)
@@ -156,7 +158,11 @@ class Toys:
         return self._taken[-1][1]
 
     async def on(
-        self, url: str, service: str, handlers: Handlers, deadlines: dict[str, DeadlineHandler] | None = None
+        self,
+        url: str,
+        service: str,
+        handlers: Handlers,
+        deadlines: Mapping[str, DeadlineHandler | Locking] | None = None,
     ) -> Toy:
         """A service on that very database: a second one there is a replica."""
         toy = Toy(service, url, self.bus(service), handlers, deadlines or {})
