@@ -75,7 +75,7 @@ class AccountView(BaseModel):
 @router.post("", status_code=201, response_model=AccountView)
 async def create(body: Registration, desk: Desk, host: Host, once: Annotated[Once, Depends(_once)]) -> Response:
     """Registers a buyer or a seller."""
-    await desk.limits.take(desk.registrations.of(line(host)))
+    await desk.limits.take(desk.limits.count(desk.registrations, line(host)))
     password_hash = await desk.passwords.hash(body.password)
 
     async def add(tx: Transaction) -> AccountView:
@@ -98,7 +98,7 @@ async def token(request: Request, desk: Desk, host: Host) -> Response:
             answer = await desk.sign_in.with_refresh_token(grant)
     except Exception as error:
         return oauth.refuse(as_problem(error))
-    return JSONResponse(answer.model_dump(), headers=oauth.NO_STORE)
+    return JSONResponse(answer.model_dump(exclude_none=True), headers=oauth.NO_STORE)
 
 
 @router.post("/logout", status_code=204)

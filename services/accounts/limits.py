@@ -1,6 +1,6 @@
 """Limits on tries. They are counted before what they count is done, so that guesses made at once count as well."""
 
-import hashlib
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,19 +12,20 @@ from runtime.problems import RateLimited
 from runtime.redis import reached
 from services.accounts.domain import WrongPassword
 
+BUCKETS = 2**16
+"""Counts of one kind in Redis at the most, whoever tries from wherever. All failures that two cores can check within a
+quarter of an hour come to less than one in each: people who share a bucket do not fill it."""
+
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `most` in `seconds`, counted from the first."""
+    """At most `most` in `seconds`, counted from the first. With `spacing` what is beyond that is not refused but slowed
+    down: one try goes through after 1, 2, 4, … seconds, `spacing` of them at the most."""
 
     name: str
     most: int
     seconds: int
-
-    def of(self, whose: str) -> "Count":
-        """The count of one address or e-mail."""
-        # A digest is short whatever was sent, and leaves no addresses lying about.
-        return Count(f"accounts:tries:{self.name}:{hashlib.sha256(whose.encode()).hexdigest()[:32]}", self)
+    spacing: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,28 +35,67 @@ class Count:
     key: str
     limit: Limit
 
+    @property
+    def pause(self) -> str:
+        """What is there for as long as the next try has to wait."""
+        return f"{self.key}:pause"
+
 
 class Limits:
-    """Counts in Redis; raises `SessionsUnavailable` when that is away."""
+    """Counts in Redis; raises `SessionsUnavailable` when that is away. `secret` hides who shares a bucket."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, secret: bytes) -> None:
         self._redis = redis
+        self._secret = secret
+
+    def count(self, limit: Limit, whose: str) -> Count:
+        """The count of one address, e-mail or account."""
+        digest = hmac.digest(self._secret, f"{limit.name}:{whose}".encode(), "sha256")
+        return Count(f"accounts:tries:{limit.name}:{int.from_bytes(digest) % BUCKETS:x}", limit)
+
+    async def check(self, *counts: Count) -> None:
+        """Raises `RateLimited` when one of them is full. Writes nothing, so that those who are refused fill nothing."""
+        async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+            for count in counts:
+                pipeline.get(count.key)
+                pipeline.ttl(count.pause if count.limit.spacing else count.key)
+            answers = await pipeline.execute()
+        waits = [
+            max(1, int(wait))
+            for count, made, wait in zip(counts, answers[::2], answers[1::2], strict=True)
+            if (wait >= 0 if count.limit.spacing else int(made or 0) >= count.limit.most)
+        ]
+        if waits:
+            raise _refusal(max(waits))
 
     async def take(self, *counts: Count) -> None:
-        """Counts one try in each; raises `RateLimited`, and counts it nowhere, when one of them is full."""
+        """Counts one try in each; raises `RateLimited`, and counts it nowhere, when one of them is full.
+
+        One after the other: when many come at once, those whom the first count refuses leave nothing in the others.
+        """
+        await self.check(*counts)
+        for number, count in enumerate(counts):
+            if wait := await self._add(count):
+                await self.give_back(*counts[:number])
+                raise _refusal(wait)
+
+    async def _add(self, count: Count) -> int:
+        """Counts one; how many seconds to wait if that was too many, and then it does not count."""
+        limit = count.limit
         async with reached(), self._redis.pipeline(transaction=True) as pipeline:
-            for count in counts:
-                pipeline.incr(count.key)
-                pipeline.expire(count.key, count.limit.seconds, nx=True)
-                pipeline.ttl(count.key)
-            answers = await pipeline.execute()
-        tries, waits = answers[::3], answers[2::3]
-        full = [
-            max(1, int(wait)) for count, made, wait in zip(counts, tries, waits, strict=True) if made > count.limit.most
-        ]
-        if full:
-            await self.give_back(*counts)
-            raise RateLimited(f"Too many tries. Try again in {max(full)} seconds.", max(full))
+            pipeline.incr(count.key)
+            pipeline.expire(count.key, limit.seconds, nx=True)
+            pipeline.ttl(count.key)
+            made, _, wait = await pipeline.execute()
+            if made <= limit.most:
+                return 0
+            if limit.spacing:
+                pause = min(2 ** min(made - limit.most - 1, 30), limit.spacing)
+                if await self._redis.set(count.pause, "", nx=True, ex=pause):
+                    return 0
+                wait = await self._redis.ttl(count.pause)
+        await self.give_back(count)
+        return max(1, int(wait))
 
     async def give_back(self, *counts: Count) -> None:
         """Takes one try back from each."""
@@ -77,6 +117,10 @@ class Limits:
             await self.give_back(*counts)
             raise
         await self.give_back(*counts)
+
+
+def _refusal(wait: int) -> RateLimited:
+    return RateLimited(f"Too many tries. Try again in {wait} seconds.", wait)
 
 
 def line(host: str) -> str:

@@ -10,6 +10,7 @@ from runtime.redis import answers, connect
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
 from services.accounts import api, demonstration
+from services.accounts.devices import Devices
 from services.accounts.limits import Limit, Limits
 from services.accounts.passwords import Passwords
 from services.accounts.sessions import Sessions
@@ -33,13 +34,15 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     service = Service(settings, Database(database_url), bus, public_keys, DESCRIPTION)
     registrations = "100000" if settings.demonstration else "60"  # an audience may sit behind one address
     redis = connect(settings.redis_url)
-    passwords, sessions, limits = Passwords(), Sessions(redis), Limits(redis)
+    passwords, sessions, limits = Passwords(), Sessions(redis), Limits(redis, tokens.secret("limits"))
+    devices = Devices(tokens.secret("devices"))
+    shared = frozenset(email for _, email, *_ in demonstration.ACCOUNTS) if settings.demonstration else frozenset[str]()
     service.app.state.parts = api.Parts(
         passwords=passwords,
         sessions=sessions,
         limits=limits,
         registrations=Limit("registrations", int(env.get("REGISTRATIONS_PER_HOUR", registrations)), 3600),
-        sign_in=SignIn(service.work, passwords, sessions, limits, tokens),
+        sign_in=SignIn(service.work, passwords, sessions, limits, devices, tokens, shared),
         public_keys=public_keys,
         fingerprint_secret=tokens.secret("idempotency"),
     )

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 from runtime.http import Printable, ProblemDetails, describe_problem
 from runtime.problems import MEDIA_TYPE, Problem
@@ -29,6 +29,7 @@ class PasswordGrant(_Grant):
     grant_type: Literal["password"]
     username: Annotated[str, StringConstraints(min_length=1, max_length=254), Printable]
     password: Annotated[str, StringConstraints(min_length=1, max_length=128), Printable]
+    device_token: str = Field("", description="what an earlier sign-in answered, if this device has one")
 
 
 class RefreshGrant(_Grant):

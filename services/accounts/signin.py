@@ -6,15 +6,25 @@ from pydantic import BaseModel
 
 from runtime.work import Work
 from services.accounts import store, tokens
+from services.accounts.devices import Devices
 from services.accounts.domain import Account, SessionOver, WrongPassword
-from services.accounts.limits import Limit, Limits, line
+from services.accounts.limits import Count, Limit, Limits, line
 from services.accounts.oauth import PasswordGrant, RefreshGrant
 from services.accounts.passwords import Passwords
 from services.accounts.sessions import Session, Sessions
 from services.accounts.tokens import AccessTokens
 
-FAILURES_OF_EMAIL = Limit("email", 10, 15 * 60)
-FAILURES_FROM_ADDRESS = Limit("address", 100, 15 * 60)
+QUARTER = 15 * 60
+FAILURES_FROM_ADDRESS = Limit("address", 100, QUARTER)
+FAILURES_OF_PAIR = Limit("pair", 10, QUARTER)
+"""Of one e-mail from one address: who locks it there is still let in from elsewhere."""
+FAILURES_OF_EMAIL = Limit("email", 20, QUARTER, spacing=16)
+"""From everywhere. A stranger can bring this about, so it slows down and does not lock."""
+FAILURES_OF_DEVICE = Limit("device", 10, QUARTER)
+"""Of a device that has signed in before, to which the others do not apply."""
+SIGN_INS = Limit("sign-ins", 60, QUARTER)
+SIGN_INS_OF_CROWD = Limit("sign-ins", 1000, QUARTER)
+"""Of one account, that succeed; and of an account of the demonstration, which an audience shares."""
 
 
 class TokenAnswer(BaseModel):
@@ -24,6 +34,8 @@ class TokenAnswer(BaseModel):
     refresh_token: str
     token_type: str = "Bearer"  # noqa: S105 (a kind, not a token)
     expires_in: int = tokens.EXPIRES_IN
+    device_token: str | None = None
+    """With a password only: shown at the next sign-in, it keeps a stranger's failures from slowing this device down."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +46,23 @@ class SignIn:
     passwords: Passwords
     sessions: Sessions
     limits: Limits
+    devices: Devices
     tokens: AccessTokens
+    shared: frozenset[str] = frozenset()
+    """E-mail addresses of accounts that many people use at once."""
 
     async def with_password(self, grant: PasswordGrant, host: str) -> TokenAnswer:
         """Starts a session; raises `WrongPassword`, `RateLimited`."""
         email = grant.username.lower()
-        async with self.limits.guess(FAILURES_OF_EMAIL.of(email), FAILURES_FROM_ADDRESS.of(line(host))):
+        device = self.devices.recognise(email, grant.device_token)
+        sign_ins = self.limits.count(SIGN_INS_OF_CROWD if email in self.shared else SIGN_INS, email)
+        await self.limits.check(sign_ins)
+        async with self.limits.guess(*self._failures(email, host, device)):
             account = await self._prove(email, grant.password)
+            await self.limits.take(sign_ins)
             session = await self.sessions.start(account.account_id, grant.client_id)
-        return self._answer(account, session)
+        device_token = self.devices.issue(email) if device is None else grant.device_token
+        return self._answer(account, session, device_token)
 
     async def with_refresh_token(self, grant: RefreshGrant) -> TokenAnswer:
         """Goes on with a session, if the account is still there; raises `SessionOver`."""
@@ -53,6 +73,16 @@ class SignIn:
             await self.sessions.end(session.session_id)
             raise SessionOver
         return self._answer(found.account, await self.sessions.renew(session))
+
+    def _failures(self, email: str, host: str, device: int | None) -> list[Count]:
+        if device is not None:
+            return [self.limits.count(FAILURES_OF_DEVICE, f"{device} {email}")]
+        network = line(host)
+        return [
+            self.limits.count(FAILURES_FROM_ADDRESS, network),
+            self.limits.count(FAILURES_OF_PAIR, f"{network} {email}"),
+            self.limits.count(FAILURES_OF_EMAIL, email),
+        ]
 
     async def _prove(self, email: str, password: str) -> Account:
         async with self.work.begin() as tx:
@@ -65,8 +95,9 @@ class SignIn:
                 await store.replace_hash(tx, found, password_hash)
         return found.account
 
-    def _answer(self, account: Account, session: Session) -> TokenAnswer:
+    def _answer(self, account: Account, session: Session, device_token: str | None = None) -> TokenAnswer:
         return TokenAnswer(
             access_token=self.tokens.issue(account, session.client, session.session_id),
             refresh_token=session.refresh_token,
+            device_token=device_token,
         )

@@ -175,6 +175,8 @@ class Visit:
         self.who = self.parts.verifier.verify(self._token)
         refresh = f"{self.who.client}.{answer['refresh_token']}"
         self._keep(*seats.token_cookies(self.seat, self._token, refresh, answer["expires_in"], secure=self.secure))
+        if device := answer.get("device_token"):  # stays when its person leaves: the next sign-in from here shows it
+            self.set_cookie("device", device, YEAR, self.root)
         return self.who
 
     def leave(self) -> None:

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 
 from services.accounts import store
 from services.accounts.passwords import Passwords
-from services.accounts.signin import FAILURES_FROM_ADDRESS, FAILURES_OF_EMAIL
+from services.accounts.signin import FAILURES_FROM_ADDRESS, FAILURES_OF_EMAIL, FAILURES_OF_PAIR, SIGN_INS
 from tests.accounts.house import PASSWORD, QUICK, House, Visitor
 
 
@@ -40,7 +40,7 @@ async def test_signing_in_gives_tokens_and_nobody_stores_them(visitor: Visitor) 
     await visitor.register()
     answer = await visitor.sign_in("web")
     tokens = answer.json()
-    assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in", "device_token"}
     assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
     assert answer.headers["cache-control"] == "no-store"
     assert jwt.decode(tokens["access_token"], options={"verify_signature": False})["client_id"] == "web"
@@ -72,7 +72,7 @@ async def test_guesses_made_at_once_are_limited(visitor: Visitor, watched: Watch
     if exists:
         await visitor.register()
     answers = await asyncio.gather(*(visitor.sign_in(password=f"guess {n}") for n in range(50)))
-    assert len(watched.checked) == FAILURES_OF_EMAIL.most
+    assert len(watched.checked) == FAILURES_OF_PAIR.most
     assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 40
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["error"] == refused.json()["code"] == "rate_limited"
@@ -89,11 +89,48 @@ async def test_an_address_is_limited_over_all_emails(visitor: Visitor, house: Ho
         await elsewhere.signed_in()
 
 
-async def test_people_who_know_their_password_are_not_limited(visitor: Visitor) -> None:
-    """Signing in any number of times is fine."""
-    await visitor.register()
-    for _ in range(15):
+async def test_a_stranger_does_not_lock_an_account(visitor: Visitor, house: House) -> None:
+    """Failures from one address leave an account open from every other; failures from many addresses only slow down
+    devices that are new; a device that has signed in before gets in at once, also from a stranger's address."""
+    tokens = await visitor.signed_in()
+    async with house.visitor() as stranger:
+        for _ in range(15):
+            await stranger.sign_in(username=visitor.email, password="a guess")
+        assert (await stranger.sign_in(username=visitor.email)).status_code == 429
         assert (await visitor.sign_in()).status_code == 200
+        for _ in range(3):
+            async with house.visitor() as other:
+                for _ in range(FAILURES_OF_PAIR.most):
+                    await other.sign_in(username=visitor.email, password="a guess")
+        slowed = await visitor.sign_in()
+        assert slowed.status_code == 429
+        assert int(slowed.headers["retry-after"]) <= FAILURES_OF_EMAIL.spacing <= 60
+        for device in (visitor, stranger):
+            known = await device.sign_in(username=visitor.email, device_token=tokens["device_token"])
+            assert known.status_code == 200
+            assert known.json()["device_token"] == tokens["device_token"]
+
+
+async def test_a_device_token_is_no_way_around_the_limits(visitor: Visitor, house: House) -> None:
+    """With a device token ten guesses are looked at, of its own account alone; a made-up one changes nothing."""
+    token = (await visitor.signed_in())["device_token"]
+    answers = [await visitor.sign_in(password=f"guess {n}", device_token=token) for n in range(11)]
+    assert [answer.status_code for answer in answers] == [400] * 10 + [429]
+    number, _, mac = token.partition(".")
+    async with house.visitor() as other:
+        await other.register()
+        for made_up in (token, "", ".", "x", f"{number}.", f"99.{mac}", f"١.{mac}", "0.é", "0" * 999):
+            assert (await other.sign_in(password="a guess", device_token=made_up)).status_code == 400
+        assert (await other.sign_in(password="a guess", device_token=token)).status_code == 400
+        assert (await other.sign_in(device_token=token)).status_code == 429
+
+
+async def test_sign_ins_that_succeed_are_limited(visitor: Visitor) -> None:
+    """An account signs in so often in a quarter of an hour, and is then told to wait."""
+    await visitor.register()
+    answers = [await visitor.sign_in() for _ in range(SIGN_INS.most + 1)]
+    assert [answer.status_code for answer in answers] == [200] * SIGN_INS.most + [429]
+    assert 880 <= int(answers[-1].headers["retry-after"]) <= 900
 
 
 async def test_old_hashes_are_renewed(visitor: Visitor, house: House) -> None:

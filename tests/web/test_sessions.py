@@ -41,6 +41,22 @@ async def test_cookies_are_for_encrypted_connections_where_there_are_any(house: 
     assert all(crumb["secure"] for crumb in crumbs(answer).values())
 
 
+async def test_a_browser_that_has_signed_in_before_says_so(house: House) -> None:
+    """The device token of a sign-in is kept out of reach of scripts, outlives signing out, and comes with the next."""
+    house.services.say("POST /accounts/token", **house.token_answer(), device_token="1.abc")
+    house.services.say("POST /accounts/logout", 204)
+    async with house.browser() as browser:
+        form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678"}
+        answer = await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": ORIGIN})
+        crumb = crumbs(answer)["device"]
+        assert (crumb["httponly"], crumb["samesite"], crumb["path"]) == (True, "Lax", "/web/s/a")
+        await browser.post("/web/s/a/sign-out", data=form, headers={"Origin": ORIGIN})
+        await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": ORIGIN})
+    first, *_, last = [parse_qs(asked.content.decode()) for asked in house.services.asked]
+    assert "device_token" not in first
+    assert last["device_token"] == ["1.abc"]
+
+
 async def test_seats_do_not_know_of_each_other(house: House) -> None:
     """Whoever signs in at one seat is not signed in at another."""
     async with house.browser() as browser:

@@ -95,5 +95,6 @@ def _client(visit: Visit, form: FormData) -> str:
 
 async def _enter(visit: Visit, email: str, password: str, client: str) -> None:
     form = {"grant_type": "password", "username": email, "password": password, "client_id": client}
+    form["device_token"] = visit.request.cookies.get("device", "")
     answer = await visit.parts.upstream.ask("POST", "/accounts/token", data=form, host=visit.host)
     visit.sit(granted(answer))
