@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from contracts.orders import OrderPacked
+from runtime.database import connect
 from tests.cs.house import Contacted, House, eventually
 
 WAITING = "select count(*) from pg_locks where not granted"
@@ -35,7 +36,7 @@ def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @asynccontextmanager
 async def held(house: House, query: str) -> AsyncIterator[None]:
     """While the block lasts, another transaction holds these rows."""
-    connection = await asyncpg.connect(house.service.work.database.url)
+    connection = await connect(house.service.work.database.url)
     async with connection.transaction():
         await connection.execute(query)
         yield
