@@ -7,8 +7,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from contracts.accounts import AccountRegistered
 from contracts.words import Role
-from runtime.http import Body, Printable
+from runtime.http import Body
 from runtime.story import new_id
+from runtime.text import Printable, Visible
 from runtime.work import Transaction
 from services.accounts import store
 from services.accounts.domain import Account
@@ -36,6 +37,7 @@ class Person(Body):
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
         AfterValidator(_shown_as_it_is),
+        Visible,
     ]
 
 

@@ -11,11 +11,12 @@ from contracts.chat import SellerReplied
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http import Body, Door, Limit, Printable, TryAgain
+from runtime.http import Body, Door, Limit, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.live import LiveParts, live_routes
 from runtime.problems import InvalidRequest, NotFound
 from runtime.story import current, new_id, telling
+from runtime.text import BlankIsNone, Printable, Visible
 from runtime.throttle import Throttle
 from runtime.work import Transaction
 from services.chat import domain, store, talk, words
@@ -47,7 +48,7 @@ class NewThread(Body):
 class NewMessage(Body):
     """What somebody says."""
 
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Printable]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
 
 
 class Read(Body):
@@ -59,7 +60,9 @@ class Read(Body):
 class Cancel(Body):
     """Why, if the seller cares to say."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None = None
+    reason: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None, BlankIsNone
+    ] = None
 
 
 async def _throttle(request: Request) -> Throttle:
@@ -200,7 +203,7 @@ async def cancel(thread_id: UUID, seller: Seller, work: Door, body: Cancel | Non
             channel=Channel.CHAT,
             requested_by=seller.account_id,
             role=RequesterRole.SELLER,
-            reason=(body.reason or None) if body else None,
+            reason=body.reason if body else None,
         )
         await store.set_pending(tx, thread_id, request.cancellation_id)
         tx.publish(request)

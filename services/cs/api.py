@@ -11,11 +11,12 @@ from starlette.websockets import WebSocket
 from contracts.cs import Outcome, SellerContacted
 from runtime.attend import attend
 from runtime.auth import Buyer, BuyerOrAgent, Identity, SignedIn
-from runtime.http import Body, Cursor, Door, Limit, Page, Printable, TryAgain
+from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.live import Live
 from runtime.problems import NotFound, WrongRole
 from runtime.story import current, new_id
+from runtime.text import BlankIsNone, Printable, Visible
 from runtime.throttle import Throttle
 from runtime.tickets import Ticket
 from runtime.work import Transaction
@@ -27,7 +28,7 @@ from services.cs.views import CaseView, DutyView, Messages, MessageView, show
 
 router = APIRouter(prefix="/cs", tags=["cs"], route_class=TryAgain)
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Printable]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class HandOver(Body):
 class Ask(Body):
     """What to ask the seller; without it, the usual."""
 
-    question: Text | None = None
+    question: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), Printable] | None, BlankIsNone
+    ] = None
 
 
 class Close(Body):

@@ -24,10 +24,11 @@ from contracts.orders import (
 )
 from contracts.words import Channel, PaymentMethod
 from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http import Body, Cursor, Door, Limit, Page, Printable, TryAgain
+from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.problems import InvalidRequest, NotFound, Problem, WrongState
 from runtime.story import new_id
+from runtime.text import BlankIsNone, Printable, Visible
 from runtime.work import Transaction
 from services.orders import domain, store
 from services.orders.domain import Order, Status
@@ -47,7 +48,7 @@ REFUSALS: Mapping[str, type[Problem]] = {
 class NewProduct(Body):
     """Something to sell; `price` in whole rupiah."""
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Printable]
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Visible]
     price: Annotated[int, Field(ge=1, le=100_000_000)]
     stock: Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -70,7 +71,9 @@ class Cancel(Body):
     """Why, if the buyer cares to say (A: the reason may be skipped)."""
 
     reason: Annotated[Reason | None, Field(strict=False)] = None
-    note: Annotated[str, StringConstraints(max_length=500), Printable] | None = None
+    note: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None, BlankIsNone
+    ] = None
 
 
 # First, because the framework tries one route after the other, and this is the one that counts.

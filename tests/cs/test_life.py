@@ -153,7 +153,7 @@ async def test_words_that_were_added_later_stop_no_case(house: House) -> None:
     order_id, buyer_id, refund_id = UUID(case.order_id), case.buyer.account_id, new_id()
     house.ears.rejects[case.order_id] = "sealed"  # type: ignore[assignment]
     await house.run_out(case)
-    await house.becomes(case.case_id, "waiting")
+    await house.becomes(case.case_id, "active")
     gone = cancelled(order_id, new_id(), Channel.APP).model_copy(update={"channel": "kiosk", "fault": "weather"})
     await house.voice.say("orders", gone)
     ids = {"refund_id": refund_id, "order_id": order_id, "buyer_id": buyer_id, "destination": "gopay"}
