@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -96,7 +96,7 @@ def migrate(data: Folder = DATA) -> None:
     """Bring the databases up to date. The services do so too when they start; this is for doing it before."""
     from batalkan.operate import migrate_all
 
-    for name in _run(migrate_all(_urls(data))):
+    for name in _run(data, migrate_all):
         console.print(f"{name}: up to date")
 
 
@@ -105,7 +105,7 @@ def seed(data: Folder = DATA) -> None:
     """Add the demonstration's accounts and catalogue to the databases, where they are missing."""
     from batalkan.operate import seed_all
 
-    _run(seed_all(_urls(data)))
+    _run(data, seed_all)
     console.print("buyer@example.com, seller@example.com, agent@example.com (batalkan-demo), and six products")
 
 
@@ -121,7 +121,7 @@ def create_agent(
     """Make an agent's account. The password is asked for, or taken from AGENT_PASSWORD."""
     from batalkan.operate import create_agent
 
-    account_id = _run(create_agent(_urls(data), email, password, name))
+    account_id = _run(data, lambda urls: create_agent(urls, email, password, name))
     console.print(f"{email} is agent {account_id}")
 
 
@@ -133,7 +133,8 @@ def advance(
     """Move the time of every service forward. Refused unless they run for demonstration."""
     from batalkan.operate import advance_clock
 
-    moved = _run(advance_clock(_urls(data), _duration(by)))
+    far = _duration(by)
+    moved = _run(data, lambda urls: advance_clock(urls, far))
     console.print(f"time is moved by {moved} now")
 
 
@@ -142,7 +143,7 @@ def show_clock(data: Folder = DATA) -> None:
     """How far the time of each service is moved."""
     from batalkan.operate import clock_shift
 
-    for name, shift in _run(clock_shift(_urls(data))).items():
+    for name, shift in _run(data, clock_shift).items():
         console.print(f"{name}: {shift}")
 
 
@@ -151,7 +152,7 @@ def list_parked(data: Folder = DATA, as_json: Json = False) -> None:
     """What is set aside, at which service, and why."""
     from batalkan.operate import list_parked
 
-    found = _run(list_parked(_urls(data)))
+    found = _run(data, list_parked)
     if as_json:
         rows = [{"service": name, **asdict(one)} for name, many in found.items() for one in many]
         console.print_json(json.dumps(rows, default=str))
@@ -169,7 +170,7 @@ def show_parked(parked_id: UUID, data: Folder = DATA) -> None:
     """One message, with its body."""
     from batalkan.operate import show_parked
 
-    found = _run(show_parked(_urls(data), parked_id))
+    found = _run(data, lambda urls: show_parked(urls, parked_id))
     if found is None:
         sys.exit(f"batalkan: nothing with the id {parked_id} is set aside")
     name, one = found
@@ -186,7 +187,7 @@ def replay_parked(
     """Have the service handle a message again; if it fails again, it is set aside again."""
     from batalkan.operate import replay_parked
 
-    asked = _run(replay_parked(_urls(data), [parked_id] if parked_id else None))
+    asked = _run(data, lambda urls: replay_parked(urls, [parked_id] if parked_id else None))
     console.print(f"{asked} messages are handled again")
     if parked_id and not asked:
         raise typer.Exit(1)
@@ -238,7 +239,7 @@ def check(
     is wrong: money, stock, an order's history, an event's effect, a deadline, a conversation."""
     from batalkan.operate import check_all
 
-    books = _run(check_all(_urls(data), dana, accepted))
+    books = _run(data, lambda urls: check_all(urls, dana, accepted))
     broken = [*books.broken, *(books.pending if at_rest else ())]
     if as_json:
         console.print_json(json.dumps({**asdict(books), "ledger_sum": books.ledger_sum, "ok": not broken}))
@@ -289,25 +290,20 @@ def _env() -> Environment:
     return Environment.of_process()
 
 
-def _urls(data: Path) -> Mapping[str, str]:
-    """Where the services' databases are; if nowhere, one line and exit code 1."""
-    from batalkan.operate import NothingRunning, database_urls
-
-    try:
-        return database_urls(_env(), data)
-    except NothingRunning as error:
-        sys.exit(f"batalkan: {error}")
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a short piece of work; what is in the way becomes one line and exit code 1."""
-    from batalkan.operate import NothingRunning, UnreadableLog
+def _run(data: Path, work: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]) -> T:
+    """Runs a short piece of work on the services' databases; what is in the way becomes one line and exit code 1."""
+    from batalkan.operate import NothingRunning, UnreadableLog, database_urls
     from runtime.clock import ClockFixed
+    from runtime.embedded import DataFolderUnusable, PostgresFailed
     from runtime.problems import Problem
 
+    async def run() -> T:
+        async with database_urls(_env(), data) as urls:
+            return await work(urls)
+
     try:
-        return asyncio.run(work)
-    except (NothingRunning, UnreadableLog, ClockFixed, Problem) as error:
+        return asyncio.run(run())
+    except (NothingRunning, UnreadableLog, ClockFixed, DataFolderUnusable, PostgresFailed, Problem) as error:
         sys.exit(f"batalkan: {error}")
 
 

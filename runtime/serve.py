@@ -4,7 +4,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import uvicorn
@@ -16,6 +17,7 @@ from runtime import embedded
 from runtime.bus import Bus
 from runtime.bus.memory import MemoryBus
 from runtime.bus.rabbit import RabbitBus
+from runtime.embedded import DataFolderUnusable, PostgresFailed
 from runtime.settings import Environment, SettingMissing, Settings
 from runtime.stopping import GRACE, KEEP_ALIVE, Server
 from runtime.telemetry import log_to_stderr
@@ -31,13 +33,15 @@ def open_bus(url: str, client: str) -> Bus:
     return MemoryBus() if url.startswith("memory:") else RabbitBus(url, client)
 
 
-async def database_url(settings: Settings) -> str:
-    """The `postgresql://` URL of the service's database; starts the embedded server if that is what is asked for."""
+@asynccontextmanager
+async def database_url(settings: Settings) -> AsyncIterator[str]:
+    """The `postgresql://` URL of the service's database; the embedded server runs meanwhile, if that is asked for."""
     if not settings.database_url.startswith(embedded.SCHEME):
-        return settings.database_url
-    urls = await asyncio.to_thread(embedded.start, settings.database_url, [settings.service])
-    await embedded.create_missing(urls)
-    return urls[settings.service]
+        yield settings.database_url
+        return
+    async with embedded.running(settings.database_url, [settings.service]) as urls:
+        await embedded.create_missing(urls)
+        yield urls[settings.service]
 
 
 class Built(Protocol):
@@ -55,15 +59,16 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
     log_to_stderr(service, settings.log_level)
 
     async def run() -> None:
-        built = build(settings, env, await database_url(settings), open_bus(settings.broker_url, service))
-        gc.freeze()  # what is there by now stays: no need to look through it at every collection
-        gc.set_threshold(BETWEEN_COLLECTIONS)
-        await listen(built.app, settings.host, settings.port)
+        async with database_url(settings) as url:
+            built = build(settings, env, url, open_bus(settings.broker_url, service))
+            gc.freeze()  # what is there by now stays: no need to look through it at every collection
+            gc.set_threshold(BETWEEN_COLLECTIONS)
+            await listen(built.app, settings.host, settings.port)
 
     try:
         run_to_end(run())
-    except SettingMissing as missing:
-        sys.exit(f"{service}: {missing}")
+    except (SettingMissing, DataFolderUnusable, PostgresFailed) as error:
+        sys.exit(f"{service}: {error}")
 
 
 async def listen(app: FastAPI, host: str, port: int) -> None:

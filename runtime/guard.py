@@ -1,0 +1,97 @@
+"""A tiny process that ends a server when all that use it have ended, however that came about."""
+
+import asyncio
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, cast
+
+# Waits for the end of its input, which is ours, and takes away what we had for ourselves. Then, unless another process
+# has the lock, too, it ends the process that it was told of last: by a fast shutdown, or else by an immediate one, from
+# which PostgreSQL recovers at its next start.
+GUARD = """
+import fcntl, os, signal, sys, time
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
+    signal.signal(number, signal.SIG_IGN)
+lock, pidfile, link = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+told = sys.stdin.buffer.read().split()
+if link:
+    os.unlink(link)
+    os.rmdir(os.path.dirname(link))
+pid = int(told[-1]) if told else 0
+if not pid:
+    sys.exit()
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    sys.exit()
+written = os.path.exists(pidfile)
+for number, seconds in ((signal.SIGINT, 3), (signal.SIGQUIT, 1), (signal.SIGKILL, 1)):
+    try:
+        os.kill(pid, number)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not (written and not os.path.exists(pidfile)):
+            os.kill(pid, 0)
+            time.sleep(0.01)
+        if time.monotonic() < end:
+            break
+    except ProcessLookupError:
+        break
+"""
+
+
+class Guard:
+    """Runs programs that do not outlive us for long, unless another process has the lock as well."""
+
+    def __init__(self, lock: int, pidfile: Path, link: Path | None) -> None:
+        """`lock`: a descriptor with an flock, which the guard shares with us. `pidfile` is gone when the server is.
+        `link`: what to remove in the end, with the folder that it lies in."""
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", "-c", GUARD, str(lock), pidfile, link or ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=[lock],
+        )
+        self._pipe = cast("IO[bytes]", self._process.stdin)
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def run(
+        self, argv: Sequence[str | Path], log: IO[bytes], user: pwd.struct_passwd | None
+    ) -> subprocess.Popen[bytes]:
+        """Starts a program in a session of its own, where no Ctrl-C reaches it, and watches it."""
+        child = subprocess.Popen(  # noqa: S603
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,
+            user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+        )
+        self._children.append(child)
+        self.watch(child.pid)
+        return child
+
+    def watch(self, pid: int) -> None:
+        """From now on this process is the one to end; 0 for none."""
+        self._pipe.write(b"%d\n" % pid)
+        self._pipe.flush()
+
+    async def close(self) -> None:
+        """Has the process ended, if nobody else uses it, and waits for that."""
+        with suppress(BrokenPipeError):
+            self._pipe.close()
+        while self._process.poll() is None:
+            for child in self._children:
+                child.poll()  # what has ended is there until its parent looks
+            await asyncio.sleep(0.01)
