@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runtime import story
 from runtime.body import LimitBody
 from runtime.database import DatabaseUnavailable, is_passing
+from runtime.numbers import whole
 from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
 from runtime.telemetry import REQUESTS
 from runtime.witness import NOBODY, Witness
@@ -59,7 +60,16 @@ class Page(BaseModel, Generic[T]):
     next: UUID | None
 
 
-Limit = Annotated[int, Query(ge=1, le=100, description="how many items at the most")]
+def _digits(value: object) -> object:
+    if isinstance(value, str) and (value := whole(said := value)) is None:
+        raise ValueError(f"{said[:40]!r} is not a whole number")
+    return value
+
+
+Digits = BeforeValidator(_digits)
+"""Has the number of a query be written in plain digits: `1_0`, ` 5` and `5.0` are none."""
+
+Limit = Annotated[int, Digits, Query(ge=1, le=100, description="how many items at the most")]
 Cursor = Annotated[UUID | None, Query(description="`next` of the part before")]
 
 

@@ -11,7 +11,7 @@ from contracts.chat import SellerReplied
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http import Body, Door, Limit, TryAgain
+from runtime.http import Body, Digits, Door, Limit, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.live import LiveParts, live_routes
 from runtime.problems import InvalidRequest, NotFound
@@ -73,7 +73,10 @@ async def _throttle(request: Request) -> Throttle:
 MessageLimit = Annotated[Throttle, Depends(_throttle)]
 Place = Annotated[
     str | None,
-    Query(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f-]{36}$", description="`next` of the part before"),
+    Query(
+        pattern=r"^[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}\.[0-9]{6}Z~[0-9a-f-]{36}$",
+        description="`next` of the part before",
+    ),
 ]
 
 
@@ -129,7 +132,7 @@ async def list_messages(
     thread_id: UUID,
     person: SignedIn,
     work: Door,
-    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="the last `seq` that is known")] = 0,
+    after: Annotated[int, Digits, Query(ge=0, le=2**31 - 1, description="the last `seq` that is known")] = 0,
     limit: Limit = 50,
 ) -> MessagePage:
     """The messages behind `after`, in their order, which is without gaps: 1, 2, 3, …"""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from contracts.refunds import WalletLinked, WalletUnlinked
 from contracts.words import Destination
@@ -14,8 +14,8 @@ from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
 from runtime.problems import NotFound, Problem, RateLimited
 from runtime.work import Transaction
 from services.refunds import store
-from services.refunds.domain import Refund, State
-from services.refunds.snap import Dana, customer_number
+from services.refunds.domain import Refund, State, phone_number
+from services.refunds.snap import Dana
 
 router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=TryAgain)
 
@@ -70,10 +70,16 @@ class WalletView(BaseModel):
     entries: list[EntryView]
 
 
-class LinkDana(Body):
-    """An Indonesian mobile number, as 08…, 628… or +628…."""
+def _phone(typed: str) -> str:
+    if (phone := phone_number(typed)) is None:
+        raise ValueError("must be an Indonesian mobile number")
+    return phone
 
-    phone: Annotated[str, StringConstraints(pattern=r"^(\+?62|0)8[1-9][0-9]{7,10}$")]
+
+class LinkDana(Body):
+    """An Indonesian mobile number, as 08…, 628… or +628…, with the spaces, hyphens and brackets that people write."""
+
+    phone: Annotated[str, StringConstraints(max_length=100), AfterValidator(_phone)]
 
 
 async def _dana(request: Request) -> Dana:
@@ -100,7 +106,7 @@ async def wallet(buyer: Buyer, work: Door) -> WalletView:
 @router.put("/wallet/dana")
 async def link_dana(body: LinkDana, buyer: Buyer, work: Door, dana: Annotated[Dana, Depends(_dana)]) -> WalletView:
     """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five tries an hour."""
-    phone = customer_number(body.phone)
+    phone = body.phone
     async with work.begin() as tx:
         if wait := await store.take_inquiry(tx, buyer.account_id, MOST_LINKS, LINKS_WITHIN):
             raise RateLimited(f"DANA is asked about a number {MOST_LINKS} times an hour.", wait)

@@ -1,8 +1,10 @@
 """How a refund gets to where it belongs: the rules of paying through DANA, pure."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
+from unicodedata import category
 from uuid import UUID
 
 from contracts.words import Destination
@@ -64,6 +66,23 @@ class Refund:
     def reference(self) -> str:
         """DANA's idempotency key: the same for every try."""
         return self.refund_id.hex
+
+
+_ALIKE = {"\N{MINUS SIGN}": "-", "\N{FULLWIDTH PLUS SIGN}": "+"}
+
+
+def phone_number(typed: str) -> str | None:
+    """An Indonesian mobile number in the form 628…, whatever a paste brings with it: direction marks and other
+    invisible characters, any kind of space or hyphen, dots, brackets, a country code before the zero (`+62 (0)812…`).
+    None for what is no such number.
+    """
+    dialled = "".join(_dialled(_ALIKE.get(one, one)) for one in typed.strip())
+    found = re.fullmatch(r"(?:(?:\+|00)?620?|0)(8[1-9][0-9]{7,10})", dialled)
+    return f"62{found[1]}" if found else None
+
+
+def _dialled(one: str) -> str:
+    return "" if one in "\t.-()" or category(one) in ("Zs", "Pd", "Cf") else one
 
 
 def next_step(refund: Refund, linked: bool, now: datetime) -> Step:

@@ -1,7 +1,10 @@
 """How amounts, times and durations are written in Indonesian and English."""
 
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Literal
+
+from runtime.numbers import whole
 
 Language = Literal["id", "en"]
 
@@ -20,9 +23,16 @@ _MONTHS = {
 _UNITS = {"id": ("hari", "jam", "menit", "detik"), "en": ("day", "hour", "minute", "second")}
 
 
-def whole(said: str, otherwise: int) -> int:
-    """The number that somebody typed; `otherwise` for what is none, or has more digits than any of ours."""
-    return int(said) if said.isdecimal() and len(said) <= 15 else otherwise
+def thousands(typed: str) -> int | None:
+    """The number that was typed, `145500` or `145.500`; None for what is not written exactly so."""
+    typed = typed.strip()
+    grouped = re.fullmatch(r"[1-9][0-9]{0,2}(\.[0-9]{3})+", typed)
+    return whole(typed.replace(".", "") if grouped else typed)
+
+
+def price(typed: str) -> int | None:
+    """As `thousands`; `Rp` may stand before it, with a space or without."""
+    return thousands(re.sub(r"\A\s*rp[ \N{NO-BREAK SPACE}]?(?=[0-9])", "", typed, flags=re.IGNORECASE))
 
 
 def rupiah(amount: int) -> str:

@@ -32,6 +32,8 @@ class Refused(Problem):
         self.status = status  # type: ignore[misc]
         self.code = str(problem.get("code", "internal_error"))  # type: ignore[misc]
         self.title = str(problem.get("title", ""))  # type: ignore[misc]
+        self.fields = {str(error["loc"][-1]) for error in problem.get("errors", ()) if error.get("loc")}
+        """Of the body that was refused."""
 
 
 class Upstream:

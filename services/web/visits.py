@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import httpx
 import jinja2
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import FormData
 
 from runtime.auth import Identity, TokenVerifier
+from runtime.http import Digits
 from runtime.problems import Unauthenticated, WrongRole
 from services.web import seats
 from services.web.formats import Language
@@ -242,6 +243,9 @@ class _Signed:
             raise WrongRole
         return visit
 
+
+After = Annotated[int, Digits, Query(ge=0, le=2**31 - 1)]
+"""The number of the last message that a page shows."""
 
 Anybody = Annotated[Visit, Depends(_visit)]
 AtSeat = Annotated[Visit, Depends(_at_seat)]

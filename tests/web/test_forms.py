@@ -1,6 +1,5 @@
 """Who may post."""
 
-import json
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -59,17 +58,6 @@ async def test_after_a_form_without_a_session_there_is_a_page_to_go_on_with(hous
         back = parse_qs(urlsplit(answer.headers["location"]).query)["back"][0]
         await house.sign_in(browser)
         assert (await browser.get(back)).status_code == 200
-
-
-@pytest.mark.parametrize("quantity", ["²", "9" * 5000, "many", "-1", ""])
-async def test_odd_numbers_in_a_form_are_no_error_of_ours(house: House, quantity: str) -> None:
-    """What is no number, or none that anybody can order, is passed on as 0, which orders refuses."""
-    async with house.browser() as browser:
-        await house.sign_in(browser)
-        form = {"form": await form_token(browser), "quantity": quantity, "product_id": "p", "payment_method": "dana"}
-        await browser.post("/web/s/a/buy", data=form, headers={"Origin": ORIGIN})
-    (placed,) = [asked for asked in house.services.asked if (asked.method, asked.url.path) == ("POST", "/orders")]
-    assert json.loads(placed.content)["lines"][0]["quantity"] == 0
 
 
 async def test_a_form_of_ours_is_taken(house: House) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from services.web.upstream import Refused
-from services.web.visits import BuyerOrSeller, Seller, Visit
+from services.web.visits import After, BuyerOrSeller, Seller, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -45,7 +45,7 @@ async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> 
 
 
 @router.get("/chat/{thread_id}/messages")
-async def news(visit: BuyerOrSeller, thread_id: UUID, after: int = 0) -> Response:
+async def news(visit: BuyerOrSeller, thread_id: UUID, after: After = 0) -> Response:
     """The messages behind `after`, as a part of the page."""
     thread = await visit.get(f"/chat/threads/{thread_id}")
     page = await visit.get(f"/chat/threads/{thread_id}/messages", after=after, limit=100)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 
 from services.web.pages.chat import SHOWN, messages_after, speak
 from services.web.pages.help import OVER
-from services.web.visits import Agent, Visit
+from services.web.visits import After, Agent, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -53,7 +53,7 @@ async def case_page(visit: Agent, case_id: UUID) -> Response:
 
 
 @router.get("/cases/{case_id}/messages")
-async def news(visit: Agent, case_id: UUID, after: int = 0) -> Response:
+async def news(visit: Agent, case_id: UUID, after: After = 0) -> Response:
     """The messages behind `after`, as a part of the page."""
     page = await visit.get(f"/cs/cases/{case_id}/messages", after=after, limit=100)
     return visit.page("case_messages.html", messages=page["items"], now=await visit.now())

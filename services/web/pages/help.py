@@ -4,11 +4,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.web.formats import whole
+from runtime.numbers import whole
 from services.web.pages.chat import SHOWN, messages_after, speak
 from services.web.pages.orders import heard
 from services.web.upstream import Refused
-from services.web.visits import Buyer
+from services.web.visits import After, Buyer
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -55,7 +55,7 @@ async def case_page(visit: Buyer, case_id: UUID, all: str = "") -> Response:
 
 
 @router.get("/help/{case_id}/messages")
-async def news(visit: Buyer, case_id: UUID, after: int = 0) -> Response:
+async def news(visit: Buyer, case_id: UUID, after: After = 0) -> Response:
     """The messages behind `after`, as a part of the page."""
     page = await visit.get(f"/cs/cases/{case_id}/messages", after=after, limit=100)
     return visit.page("case_messages.html", messages=page["items"], now=await visit.now())
@@ -83,7 +83,7 @@ async def hand_over(visit: Buyer, case_id: UUID) -> Response:
 async def rate(visit: Buyer, case_id: UUID) -> Response:
     """Says how it was, 1 to 5."""
     form = await visit.form()
-    body = {"rating": whole(str(form.get("rating", "")), 0)}
+    body = {"rating": whole(str(form.get("rating", "")))}
     return await visit.do(
         "POST", f"/cs/cases/{case_id}/rate", body, then=f"{visit.root}/help/{case_id}", notice="notice.rated"
     )

@@ -1,9 +1,12 @@
 """What a seller offers, and how reliable it looks."""
 
+from collections.abc import Set
+
 from fastapi import APIRouter, Response
 
-from services.web.formats import whole
-from services.web.visits import Seller
+from services.web.formats import price, thousands
+from services.web.upstream import Refused
+from services.web.visits import Seller, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -11,21 +14,32 @@ router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 @router.get("/products")
 async def products(visit: Seller, cursor: str = "") -> Response:
     """The seller's own products."""
-    assert visit.who is not None
-    page = await visit.get("/orders/products", seller_id=str(visit.who.account_id), limit=50, cursor=cursor or None)
-    return visit.page("products.html", products=page["items"], next=page["next"])
+    return await _show(visit, {"title": "", "price": "", "stock": "10"}, cursor=cursor)
 
 
 @router.post("/products")
 async def offer(visit: Seller) -> Response:
-    """Offers a product."""
+    """Offers a product; what is refused is shown as it was typed, with what is wrong beside it."""
     form = await visit.form()
-    numbers = {key: str(form.get(key, "")).replace(".", "").strip() for key in ("price", "stock")}
-    body = {"title": str(form.get("title", ""))} | {name: whole(said, -1) for name, said in numbers.items()}
-    key = str(form.get("key", "")) or None
-    return await visit.do(
-        "POST", "/orders/products", body, then=f"{visit.root}/products", notice="notice.offered", key=key
-    )
+    typed = {name: str(form.get(name, "")) for name in ("title", "price", "stock")}
+    numbers = {"price": price(typed["price"]), "stock": thousands(typed["stock"])}
+    if wrong := {name for name, number in numbers.items() if number is None}:
+        return await _show(visit, typed, wrong)
+    try:
+        await visit.tell("POST", "/orders/products", {**typed, **numbers}, str(form.get("key", "")) or None)
+    except Refused as refused:
+        return await _show(visit, typed, refused.fields, problem="" if refused.fields else refused.code)
+    return visit.go(f"{visit.root}/products", "notice.offered")
+
+
+async def _show(
+    visit: Visit, typed: dict[str, str], wrong: Set[str] = frozenset(), *, problem: str = "", cursor: str = ""
+) -> Response:
+    assert visit.who is not None
+    page = await visit.get("/orders/products", seller_id=str(visit.who.account_id), limit=50, cursor=cursor or None)
+    status = 422 if wrong or problem else 200
+    return visit.page("products.html", status, products=page["items"], next=page["next"], typed=typed, wrong=wrong,
+                      problem=problem)  # fmt: skip
 
 
 @router.get("/score")

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Response
 
-from services.web.visits import Buyer
+from services.web.upstream import Refused, ServiceAway
+from services.web.visits import Buyer, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -10,19 +11,28 @@ router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 @router.get("/wallet")
 async def wallet(visit: Buyer, cursor: str = "") -> Response:
     """The balance, its movements, the link to DANA, and all refunds."""
-    refunds = await visit.get("/refunds", limit=20, cursor=cursor or None)
-    return visit.page(
-        "wallet.html", wallet=await visit.get("/refunds/wallet"), refunds=refunds["items"], next=refunds["next"]
-    )
+    return await _show(visit, cursor=cursor)
 
 
 @router.post("/wallet/dana")
 async def link(visit: Buyer) -> Response:
-    """Has refunds go to DANA from now on, once DANA knows the number."""
+    """Has refunds go to DANA from now on, once DANA knows the number; else the number stays as it was typed."""
     form = await visit.form()
-    phone = "".join(one for one in str(form.get("phone", "")) if one not in " -.()")
-    there = "/refunds/wallet/dana"
-    return await visit.do("PUT", there, {"phone": phone}, then=f"{visit.root}/wallet", notice="notice.linked")
+    typed = str(form.get("phone", ""))
+    try:
+        await visit.tell("PUT", "/refunds/wallet/dana", {"phone": typed})
+    except Refused as refused:
+        return await _show(visit, typed, "wrong.phone" if "phone" in refused.fields else f"error.{refused.code}")
+    except ServiceAway:  # if `refunds` itself is, the page cannot be shown either, and says so
+        return await _show(visit, typed, "error.dana_unreachable")
+    return visit.go(f"{visit.root}/wallet", "notice.linked")
+
+
+async def _show(visit: Visit, typed: str = "", wrong: str = "", *, cursor: str = "") -> Response:
+    refunds = await visit.get("/refunds", limit=20, cursor=cursor or None)
+    wallet = await visit.get("/refunds/wallet")
+    return visit.page("wallet.html", 422 if wrong else 200, wallet=wallet, refunds=refunds["items"],
+                      next=refunds["next"], typed=typed, wrong=wrong)  # fmt: skip
 
 
 @router.post("/wallet/dana/unlink")

@@ -7,6 +7,7 @@ WORDS = {
     "shop.sold_out": ("Habis", "Sold out"),
     "shop.order": ("Beli", "Buy"),
     "shop.quantity": ("Jumlah", "Quantity"),
+    "wrong.quantity": ("Tulis jumlah bulat, 1 sampai 100.", "Write a whole number, 1 to 100."),
     "shop.payment": ("Pembayaran", "Payment"),
     "shop.place": ("Buat pesanan", "Place order"),
     "shop.empty": ("Belum ada yang dijual.", "Nothing is for sale yet."),
@@ -120,6 +121,10 @@ WORDS = {
     ),
     "wallet.phone": ("Nomor ponsel DANA", "Mobile number of the DANA wallet"),
     "wallet.phone.hint": ("Contoh: 081234567890", "For example 081234567890"),
+    "wrong.phone": (
+        "Tulis nomor ponsel Indonesia, seperti 0812 3456 7890 atau +62 812-3456-7890.",
+        "Write an Indonesian mobile number, as 0812 3456 7890 or +62 812-3456-7890.",
+    ),
     "wallet.link": ("Hubungkan DANA", "Link DANA"),
     "wallet.unlink": ("Putuskan DANA", "Unlink DANA"),
     "wallet.refunds": ("Pengembalian uang", "Refunds"),

@@ -17,6 +17,16 @@ WORDS = {
     "products.name": ("Nama produk", "Name of the product"),
     "products.price": ("Harga (rupiah)", "Price (rupiah)"),
     "products.stock": ("Stok", "Stock"),
+    "products.price.hint": ("Misalnya 145500 atau 145.500", "For example 145500 or 145.500"),
+    "wrong.title": ("Tulis nama produk, 1 sampai 200 karakter.", "Write a name, of 1 to 200 characters."),
+    "wrong.price": (
+        "Tulis harga dalam rupiah bulat, seperti 145500 atau 145.500, paling banyak 100.000.000.",
+        "Write the price in whole rupiah, as 145500 or 145.500, at most 100.000.000.",
+    ),
+    "wrong.stock": (
+        "Tulis jumlah bulat, seperti 1500 atau 1.500, paling banyak 1.000.000.",
+        "Write a whole number, as 1500 or 1.500, at most 1.000.000.",
+    ),
     "products.empty": ("Belum ada produk.", "No products yet."),
     "notice.offered": ("Produk ditambahkan.", "The product was added."),
     "score.title": ("Skor penjual", "Seller's score"),
