@@ -16,7 +16,7 @@ from rich.table import Table
 
 from batalkan import faults
 from runtime.numbers import whole
-from runtime.settings import Environment
+from runtime.settings import Environment, SettingInvalid
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,7 +85,7 @@ def up(
     from batalkan import here
     from batalkan.system import Where
 
-    where = Where(data, database_url, broker_url, redis_url, demonstration)
+    where = Where(data, database_url, broker_url, redis_url, demonstration, **_entrance(host))
     if servers not in ("", "local"):
         raise typer.BadParameter("only: local", param_hint="--servers")
     serve = here.up_on_servers if servers else here.up
@@ -106,8 +106,17 @@ def demo(
     from batalkan import here
     from batalkan.system import Where
 
-    where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.5, settling=0.3)
+    where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.5, settling=0.3, **_entrance(host))
     here.run(here.demo(where, host, port, console, then_serve=serve))
+
+
+def _entrance(host: str) -> dict[str, Any]:
+    """By which names, and through which proxies, clients may come: ALLOWED_HOSTS and TRUSTED_PROXIES."""
+    env = Environment.of_process()
+    try:
+        return {"allowed_hosts": env.allowed_hosts(host), "trusted_proxies": env.trusted_proxies()}
+    except SettingInvalid as invalid:
+        sys.exit(f"batalkan: {invalid}")
 
 
 @app.command()

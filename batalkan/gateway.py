@@ -4,7 +4,7 @@ Bodies go through as they come, in both directions, and so do WebSockets: nothin
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from batalkan.local import Turns
+from runtime.hosts import CheckHost
 from runtime.http import problem_response
 from runtime.problems import NotFound, Problem
 
@@ -41,14 +42,18 @@ class ServiceAway(Problem):
 class Gateway:
     """Passes each request, and each WebSocket, on to the service that the first segment of its path names."""
 
-    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
-        """`origins`: `http://host:port` of each replica of each service."""
+    def __init__(self, origins: Mapping[str, Sequence[str]], allowed_hosts: Collection[str] = ()) -> None:
+        """`origins`: `http://host:port` of each replica of each service; `allowed_hosts`: further names of this one."""
         # The bare transport: a client would keep one person's cookies, and send them along with another's requests.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=IDLE)
         self._http = httpx.AsyncHTTPTransport(limits=limits)
         self._services = Turns(origins)
+        self._checked = CheckHost(self._pass_on, allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._checked(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/" and scope["type"] == "http":
             await RedirectResponse("/web/", 302)(scope, receive, send)
             return
@@ -142,6 +147,8 @@ def _passed_on(request: Request | WebSocket) -> list[tuple[str, str]]:
     ]
     if request.client:
         headers.append(("x-forwarded-for", request.client.host))
+    encrypted = request.scope["scheme"] in ("https", "wss")
+    headers.append(("x-forwarded-proto", "https" if encrypted else "http"))
     return headers
 
 

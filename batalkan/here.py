@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import httpx
@@ -57,7 +57,7 @@ async def serve_while(
         logging.getLogger(library).setLevel(logging.CRITICAL)
     tap = (lambda bus: Tap(bus, tell)) if tell else (lambda bus: bus)
     async with system.running(where, tap) as running:
-        http = server(running.app)
+        http = server(running.app, where.trusted_proxies)
         serving = asyncio.create_task(http.serve([listening]))
         doing = asyncio.ensure_future(do(running))
         try:
@@ -83,7 +83,7 @@ async def up(where: Where, host: str, port: int, console: Console) -> None:
     listening = bind(host, port)
 
     async def say(running: System) -> bool:
-        show_urls(console, f"http://{host}:{port}", running)
+        show_urls(console, f"http://{host}:{port}", running, demonstration=where.demonstration)
         return True
 
     await serve_while(where, listening, say)
@@ -96,26 +96,30 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
     listening = bind(host, port)
     console.print("Starting RabbitMQ, PostgreSQL and Redis, then the services …")
     folder = where.folder / "local"
-    async with local.running(folder, demonstration=where.demonstration, say=console.print) as running:
+    async with local.running(
+        folder, demonstration=where.demonstration, allowed_hosts=where.allowed_hosts, say=console.print
+    ) as running:
         console.print(f"\n[bold]Serving on http://{host}:{port}[/bold] until Ctrl-C; logs in {folder / 'logs'}")
         for name, origins in running.origins.items():
             console.print(f"  {name:>8} {' '.join(origins)}", soft_wrap=True)
         for name, url in running.database_urls.items():
             console.print(f"  export {name.upper()}_DATABASE_URL='{url}'", soft_wrap=True, highlight=False)
         console.print(f"  RabbitMQ {running.servers.rabbitmq.admin_url}", soft_wrap=True)
-        gateway = Gateway(running.public)
-        await server(gateway).serve([listening])
+        gateway = Gateway(running.public, where.allowed_hosts)
+        await server(gateway, where.trusted_proxies).serve([listening])
         await gateway.close()
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
-    """The HTTP server, which takes the process's signals while it serves."""
+def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """The HTTP server, which takes the process's signals while it serves; address and scheme of a client are taken from
+    `trusted_proxies` (networks)."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
-            proxy_headers=False,
+            forwarded_allow_ips=list(trusted_proxies),
+            server_header=False,
             lifespan="off",
             timeout_graceful_shutdown=STOPPING,
             **WEBSOCKETS,
@@ -152,12 +156,14 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
     await serve_while(where, listening, walk, tell)
 
 
-def show_urls(console: Console, origin: str, running: System) -> None:
+def show_urls(console: Console, origin: str, running: System, *, demonstration: bool = True) -> None:
     """What can be called, and as whom."""
     console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
     for name in running.services:
         console.print(f"  {origin}/{name}/openapi.json  [dim]what {name} offers[/dim]", soft_wrap=True)
         console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)
+    if not demonstration:
+        return
     console.print(f"  {origin}/dana/control/journal  [dim]what DANA paid[/dim]", soft_wrap=True)
     console.print(f"  {origin}/dana/control/faults  [dim]what DANA is to do wrong (PUT)[/dim]", soft_wrap=True)
     console.print(

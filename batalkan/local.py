@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ class Local:
 
     def client(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
         """A client that sees one origin, as behind the gateway; `timeout` in seconds."""
-        return httpx.AsyncClient(transport=self.transport(), base_url="http://batalkan", timeout=timeout)
+        return httpx.AsyncClient(transport=self.transport(), base_url="http://localhost", timeout=timeout)
 
     @property
     def public(self) -> Mapping[str, Sequence[str]]:
@@ -106,6 +106,7 @@ async def running(
     *,
     replicas: Mapping[str, int] | None = None,
     demonstration: bool = True,
+    allowed_hosts: Collection[str] = (),
     dana_timeout: float = 8.0,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
@@ -113,9 +114,9 @@ async def running(
     """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
 
     Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
-    `dana_timeout` how many seconds refunds waits for DANA; `extra` what else a service is to find in its environment;
-    `say` is told of processes that end unasked and are started again. Raises `ServersMissing`, `FolderInUse`,
-    `ChildFailed`.
+    `allowed_hosts` by which names they may be called besides this machine's; `dana_timeout` how many seconds refunds
+    waits for DANA; `extra` what else a service is to find in its environment; `say` is told of processes that end
+    unasked and are started again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
     """
     async with (
         LocalServers(folder / "servers" if folder else None) as servers,
@@ -124,6 +125,7 @@ async def running(
             folder or servers.folder,
             replicas=replicas,
             demonstration=demonstration,
+            allowed_hosts=allowed_hosts,
             dana_timeout=dana_timeout,
             extra=extra,
             say=say,
@@ -140,6 +142,7 @@ async def running_on(
     services: Sequence[str] = SERVICES,
     replicas: Mapping[str, int] | None = None,
     demonstration: bool = True,
+    allowed_hosts: Collection[str] = (),
     dana_timeout: float = 8.0,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
@@ -151,7 +154,7 @@ async def running_on(
     free = iter(free_ports(sum(counts.values())))
     ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
     origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
-    told = _settings(servers, keys, origins, dana_timeout, place / "dana.sqlite", demonstration)
+    told = _settings(servers, keys, origins, dana_timeout, place / "dana.sqlite", demonstration, allowed_hosts)
     for name, variables in (extra or {}).items():
         told[name].update(variables)
     async with Processes(place / "logs", say=say) as processes:
@@ -171,10 +174,17 @@ def _settings(
     dana_timeout: float,
     journal: Path,
     demonstration: bool,
+    allowed_hosts: Collection[str],
 ) -> dict[str, dict[str, str]]:
     """What each process is told, and no more: a private key reaches the one service that signs with it."""
-    common = {"HOST": "127.0.0.1", "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info")}
-    shared = {**common, "TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1" if demonstration else "0"}
+    common = {
+        "HOST": "127.0.0.1",
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info"),
+        "DEMONSTRATION": "1" if demonstration else "0",
+        "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web, which say whom they ask for
+        "ALLOWED_HOSTS": ",".join(allowed_hosts),
+    }
+    shared = {**common, "TOKEN_KEYS": str(keys.token_keys)}
     own = {
         "accounts": {"SIGNING_KEY": str(keys.signing_key)},
         "orders": {},

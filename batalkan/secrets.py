@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import secrets
+import sys
 from base64 import b64encode
 from hashlib import pbkdf2_hmac, sha256
 from pathlib import Path
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 
 from batalkan.keys import jwks, new_dana_key, new_signing_key, public_pem
 from batalkan.rights import VHOST, broker_queues, broker_users, redis_user
+from runtime.hosts import LOOPBACK
+from runtime.settings import Environment, SettingInvalid
 
 SERVERS = ("gateway", "postgres", "rabbitmq", "redis")
 OPERATOR = "operator"
@@ -42,6 +45,22 @@ def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[
     _keys(volumes, services)
     _broker(volumes, services)
     _redis_users(volumes, services)
+
+
+def entrance(env: Environment) -> str:
+    """What nginx is to know of TRUSTED_PROXIES and ALLOWED_HOSTS; raises `SettingInvalid`."""
+    proxies = [network for network in env.trusted_proxies() if not network.startswith("::ffff:")]
+    known = LOOPBACK | env.allowed_hosts("")
+    return "".join(
+        [
+            *(f"set_real_ip_from {network};\n" for network in proxies),
+            "geo $realip_remote_addr $trusted_peer {\n    default 0;\n",
+            *(f"    {network} 1;\n" for network in proxies),
+            "}\nmap $host $known_host {\n    default 0;\n",
+            *(f'    "{name}" 1;\n' for name in sorted(known)),
+            "}\n",
+        ]
+    )
 
 
 def keep(path: Path, new: str) -> str:
@@ -125,5 +144,9 @@ def _base64(data: bytes) -> str:
 if __name__ == "__main__":
     services, brokers = os.environ["SERVICES"].split(), os.environ["BROKERS"].split()
     fill(Path("/secrets"), Path("/app/deploy"), services, brokers)
+    try:
+        write(Path("/secrets/gateway/entrance.conf"), entrance(Environment.of_process()))
+    except SettingInvalid as invalid:
+        sys.exit(f"init: {invalid}")
     share_cookie(Path("/data"), brokers)
     print(f"The secrets of {', '.join(services)} are in their volumes.")

@@ -2,17 +2,18 @@
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import services.accounts.main
 import services.chat.main
@@ -24,6 +25,7 @@ import simulators.dana.app as dana
 from batalkan.keys import Keys, make_keys
 from runtime import embedded
 from runtime.bus import Bus
+from runtime.hosts import CheckHost
 from runtime.http import problem_response
 from runtime.problems import NotFound
 from runtime.serve import open_bus
@@ -47,16 +49,22 @@ class Where:
     demonstration: bool = True
     dana_timeout: float = 8.0
     settling: float = 2.0
+    allowed_hosts: frozenset[str] = frozenset()
+    trusted_proxies: tuple[str, ...] = ()
     """Real seconds that customer service waits, when the 24 hours are over, for events that are still on their way."""
 
 
 class OneOrigin:
     """Sends each prefix to its service, as the gateway does."""
 
-    def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, apps: Mapping[str, ASGIApp], allowed_hosts: Collection[str] = ()) -> None:
         self._apps = apps
+        self._checked = CheckHost(self._choose, allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._checked(scope, receive, send)
+
+    async def _choose(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             raise RuntimeError("the services are started by whoever opens them")
         prefix = scope["path"].split("/")[1]
@@ -105,7 +113,15 @@ async def _run(
 ) -> System:
     """The services, built on these databases, started and ready; `stack` stops them."""
     keys = await asyncio.to_thread(make_keys, where.folder / "keys")
-    simulator = dana.build(dana.Settings(PARTNER, keys.dana_partner_key.read_bytes(), where.folder / "dana.sqlite"))
+    simulator = dana.build(
+        dana.Settings(
+            PARTNER,
+            keys.dana_partner_key.read_bytes(),
+            where.folder / "dana.sqlite",
+            control=where.demonstration,
+            allowed_hosts=where.allowed_hosts,
+        )
+    )
     env = Environment(
         {
             "TOKEN_KEYS": str(keys.token_keys),
@@ -118,14 +134,26 @@ async def _run(
     )
     shared = open_bus(where.broker_url, "batalkan")
     to_dana = httpx.ASGITransport(simulator)
-    apps: dict[str, ASGIApp] = {"dana": simulator}
-    origin = OneOrigin(apps)
+    apps: dict[str, ASGIApp] = {"dana": simulator} if where.demonstration else {}
+    origin = OneOrigin(apps, where.allowed_hosts)
+    from_within: Any = ProxyHeadersMiddleware(cast(Any, origin), "127.0.0.1")
+    """As `web` calls the others: for the address that it says."""
 
     # One Redis for all, as the others have; nobody else knows its name.
     redis_url = f"memory://{new_id().hex}" if where.redis_url == "memory://" else where.redis_url
 
     def settings(name: str) -> Settings:
-        return Settings(name, database_urls[name], where.broker_url, redis_url, "", 0, where.demonstration, "info")
+        return Settings(
+            name,
+            database_urls[name],
+            where.broker_url,
+            redis_url,
+            "",
+            0,
+            where.demonstration,
+            "info",
+            allowed_hosts=where.allowed_hosts,
+        )
 
     builds: dict[str, Callable[[Settings, Environment, str, Bus], Service]] = {
         "accounts": services.accounts.main.build,
@@ -133,7 +161,7 @@ async def _run(
         "refunds": partial(services.refunds.main.build, dana_transport=to_dana),
         "chat": services.chat.main.build,
         "cs": services.cs.main.build,
-        "web": partial(services.web.main.build, transport=httpx.ASGITransport(origin)),
+        "web": partial(services.web.main.build, transport=httpx.ASGITransport(from_within)),
     }
     built = {name: build(settings(name), env, database_urls[name], tap(shared)) for name, build in builds.items()}
     apps |= {name: service.app for name, service in built.items()}

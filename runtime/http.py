@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated, Any, Generic, TypeVar
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runtime import story
 from runtime.body import LimitBody
 from runtime.database import DatabaseUnavailable, is_passing
+from runtime.hosts import CheckHost
 from runtime.numbers import whole
 from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
 from runtime.telemetry import REQUESTS
@@ -97,10 +98,15 @@ Parts = Callable[[], Awaitable[Mapping[str, bool]]]
 
 
 def create_app(
-    service: str, description: str, ready: Parts, optional: Parts | None = None, witness: Witness = NOBODY
+    service: str,
+    description: str,
+    ready: Parts,
+    optional: Parts | None = None,
+    witness: Witness = NOBODY,
+    allowed_hosts: Collection[str] = (),
 ) -> FastAPI:
     """The application of one service, without its own routes. `ready` names what the service stands on, `optional`
-    what it can do without; `witness` sees the requests."""
+    what it can do without; `witness` sees the requests; `allowed_hosts` may be called besides the service's name."""
     app = FastAPI(
         title=f"Batalkan: {service}",
         description=description,
@@ -113,6 +119,7 @@ def create_app(
         responses={"default": describe_problem("A problem, with its `code`")},
     )
     app.add_middleware(LimitBody)
+    app.add_middleware(CheckHost, names=[service, *allowed_hosts])
     app.add_middleware(Tell, service=service, witness=witness)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer_error)
@@ -211,8 +218,13 @@ class _Http(Problem):
         self.headers = dict(error.headers or {})  # type: ignore[misc]
 
 
+ONLY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
+"""Over https only, where a browser heeds it: for a year it asks this host in no other way."""
+
+
 class Tell:
-    """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request.
+    """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request. An answer
+    that does not say how long it may be kept is kept by nobody: most are private.
 
     What nobody foresaw is answered here: the framework would do so outside of the story, so that the log could not name
     it, and would raise the error all the same.
@@ -232,6 +244,7 @@ class Tell:
             scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
         told = story.begin(_valid_traceparent(headers.get(b"traceparent")))
+        guards = [ONLY_ENCRYPTED] if scope["scheme"] == "https" else []
         status = 0
         started = perf_counter()
 
@@ -239,7 +252,9 @@ class Tell:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-correlation-id", str(told.correlation_id).encode()))
+                message["headers"] += [(b"x-correlation-id", str(told.correlation_id).encode()), *guards]
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
         with story.telling(told):

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from runtime.bus import Bus
 from runtime.bus.memory import MemoryBus
 from runtime.bus.rabbit import RabbitBus
 from runtime.embedded import DataFolderUnusable, PostgresFailed
-from runtime.settings import Environment, SettingMissing, Settings
+from runtime.settings import Environment, SettingInvalid, SettingMissing, Settings
 from runtime.stopping import GRACE, KEEP_ALIVE, Server
 from runtime.telemetry import log_to_stderr
 from runtime.websockets import WEBSOCKETS
@@ -55,7 +55,10 @@ class Built(Protocol):
 def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built]) -> None:
     """Reads the environment, connects, builds, serves until SIGTERM or SIGINT; what is in hand is finished first."""
     env = Environment.of_process()
-    settings = Settings.read(service, env)
+    try:
+        settings = Settings.read(service, env)
+    except SettingInvalid as invalid:
+        sys.exit(f"{service}: {invalid}")
     log_to_stderr(service, settings.log_level)
 
     async def run() -> None:
@@ -63,7 +66,7 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
             built = build(settings, env, url, open_bus(settings.broker_url, service))
             gc.freeze()  # what is there by now stays: no need to look through it at every collection
             gc.set_threshold(BETWEEN_COLLECTIONS)
-            await listen(built.app, settings.host, settings.port)
+            await listen(built.app, settings.host, settings.port, settings.trusted_proxies)
 
     try:
         run_to_end(run())
@@ -71,10 +74,11 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
         sys.exit(f"{service}: {error}")
 
 
-async def listen(app: FastAPI, host: str, port: int) -> None:
+async def listen(app: FastAPI, host: str, port: int, trusted_proxies: Sequence[str]) -> None:
     """Serves the application until the process is told to stop, then lets its lifespan end.
 
-    Exits with code 1 when the lifespan ended with an error.
+    Address and scheme of a client are taken from `trusted_proxies`, which are networks. Exits with code 1 when the
+    lifespan ended with an error.
     """
     config = uvicorn.Config(
         app,
@@ -83,7 +87,8 @@ async def listen(app: FastAPI, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=True,  # from those whom FORWARDED_ALLOW_IPS names, by default this machine
+        proxy_headers=True,
+        forwarded_allow_ips=list(trusted_proxies),
         http=HttpToolsProtocol,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,

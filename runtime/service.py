@@ -84,7 +84,9 @@ class Service:
         self.work.wake_relay = self._relay.wake
         self._consumer = Consumer(self.work, bus, handlers, description.pace) if handlers else None
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
-        self.app = create_app(name, description.text, self._ready, self._optional, self.work.witness)
+        self.app = create_app(
+            name, description.text, self._ready, self._optional, self.work.witness, settings.allowed_hosts
+        )
         self.app.state.work = self.work
         self.app.state.verifier = TokenVerifier(token_keys)
         if stage is not None:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from secrets import token_urlsafe
 from typing import ClassVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -18,6 +17,7 @@ from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 
 from runtime.auth import Identity
+from runtime.hosts import is_same_origin
 from runtime.problems import Problem
 from runtime.redis import Shared
 from runtime.settings import Environment
@@ -103,5 +103,5 @@ def check_origin(headers: Headers, allowed: Collection[str]) -> None:
     origin = headers.get("origin")
     if origin is None or origin.lower() in allowed:
         return
-    if "://" not in origin or urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    if not is_same_origin(origin, headers.get("host", "")):
         raise ForeignOrigin(f"Pages of {origin!r:.100} may not connect.")

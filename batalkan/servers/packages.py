@@ -1,5 +1,5 @@
 """Which of the three servers this machine has, and how to get the others from the distribution's packages. The same for
-what tests need beside them: a browser, and the library that shifts a process's clock."""
+what tests need beside them: a browser, nginx, and the library that shifts a process's clock."""
 
 # ruff: noqa: S603 - fixed commands of the package installer
 
@@ -16,9 +16,10 @@ PACKAGES = {
     "postgres": "postgresql",
     "chromium": "chromium",
     "faketime": "libfaketime",
+    "nginx": "nginx",
 }
 SERVERS = ("rabbitmq", "redis", "postgres")
-FOR_TESTS = ("chromium", "faketime")
+FOR_TESTS = ("chromium", "faketime", "nginx")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -55,12 +56,14 @@ def find(name: str) -> Path | None:
             places = ("lib/*/faketime", "lib*/faketime")
             found = (path for place in places for path in Path("/usr").glob(f"{place}/libfaketimeMT.so.1"))
             return next(found, None)
+        case "nginx":
+            return _on_path("nginx")
         case _:
             return _on_path("redis-server")
 
 
 def _on_path(program: str) -> Path | None:
-    found = shutil.which(program)
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")  # which not everybody has on PATH
     return Path(found) if found else None
 
 

@@ -10,29 +10,24 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field, TypeAdapter
 
 from runtime import clock, outbox, parked
 from runtime.demonstration.switches import Switchboard, Switches
 from runtime.events import Event
+from runtime.hosts import ForeignSite, is_foreign
 from runtime.http import Body, Door
-from runtime.problems import NotFound, Problem
+from runtime.problems import NotFound
 from runtime.story import new_id
 from runtime.work import Work
 
 PARKED_SHOWN = 50
 
 
-class ForeignSite(Problem):
-    """The request comes from a page of another site."""
-
-    status, code, title = 403, "foreign_site", "Not from a page of another site"
-
-
-async def own_site(sec_fetch_site: Annotated[str, Header(include_in_schema=False)] = "none") -> None:
-    """Refuses what a browser sends on behalf of a foreign page; other clients do not send this header."""
-    if sec_fetch_site not in {"none", "same-origin"}:
+async def own_site(request: Request) -> None:
+    """Refuses what a browser sends on behalf of a foreign page; other clients say nothing of where it comes from."""
+    if is_foreign(request.headers):
         raise ForeignSite
 
 

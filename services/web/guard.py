@@ -2,11 +2,11 @@
 
 import hmac
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.hosts import is_foreign
 from runtime.problems import Problem
 
 POLICY = (
@@ -29,8 +29,7 @@ def check_same_origin(headers: Headers) -> None:
     Browsers say `Sec-Fetch-Site` on secure origins, and `Origin` with every post: one must be there, and none differ.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    ours = origin is not None and "://" in origin and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
-    if (site is None and origin is None) or (site not in (None, "same-origin")) or (origin is not None and not ours):
+    if (site is None and origin is None) or site == "none" or is_foreign(headers):
         raise ForeignRequest
 
 

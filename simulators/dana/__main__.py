@@ -4,7 +4,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from runtime.settings import PORTS, Environment, SettingMissing
+from runtime.settings import PORTS, Environment, SettingInvalid, SettingMissing
 from runtime.telemetry import log_to_stderr
 from simulators.dana.app import Settings, build
 from simulators.dana.server import Server
@@ -20,9 +20,11 @@ def main() -> None:
                 partner_id=env.get("DANA_PARTNER_ID", "batalkan"),
                 partner_key=Path(env.require("DANA_PARTNER_KEY")).read_bytes(),
                 journal=Path(env.require("DANA_JOURNAL")),
+                control=env.flag("DEMONSTRATION", "1"),
+                allowed_hosts=env.allowed_hosts(host),
             )
         )
-    except (SettingMissing, OSError, ValueError, sqlite3.Error) as error:
+    except (SettingInvalid, SettingMissing, OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"dana: {error}")
     log_to_stderr("dana", level)
     Server(app, host, port).run()

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from runtime.hosts import CheckHost
 from simulators.dana import checks, control, desk, replies
 from simulators.dana.faults import Fault, Faults, Mode
 from simulators.dana.journal import Entry, Journal
@@ -27,6 +28,9 @@ class Settings:
     partner_id: str
     partner_key: bytes
     journal: Path
+    control: bool = True
+    """Whether there is the control interface."""
+    allowed_hosts: frozenset[str] = frozenset()
 
 
 class Simulator(FastAPI):
@@ -52,7 +56,9 @@ def build(settings: Settings) -> FastAPI:
 
     app = Simulator(title="DANA simulator", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.faults, app.state.journal = faults, journal
-    app.include_router(control.router(faults, journal))
+    app.add_middleware(CheckHost, names=["dana", *settings.allowed_hosts])
+    if settings.control:
+        app.include_router(control.router(faults, journal))
 
     async def serve(service: Service, request: Request) -> Response:
         await request.body()  # first of all: once the caller has hung up, it cannot be read any more

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict
 
+from runtime.hosts import is_foreign
 from simulators.dana.checks import is_mobile_number
 from simulators.dana.faults import Fault, Faults
 from simulators.dana.journal import AccountState, Books, Journal, masked
@@ -36,9 +37,14 @@ class Settlement(BaseModel):
     reference: str | None = None
 
 
+async def _own_site(request: Request) -> None:
+    if is_foreign(request.headers):
+        raise HTTPException(403, "not from a page of another site")
+
+
 def router(faults: Faults, journal: Journal) -> APIRouter:
     """The routes under `/control`."""
-    control = APIRouter(prefix="/control")
+    control = APIRouter(prefix="/control", dependencies=[Depends(_own_site)])
 
     @control.get("/faults")
     async def fault() -> Fault:

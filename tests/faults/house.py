@@ -158,7 +158,7 @@ async def open_house() -> AsyncIterator[House]:
     """One process per service, brought back at once when it ends, on servers of their own."""
     with patch("batalkan.processes.BACKOFF", (0.05,)):
         async with local.running(None, dana_timeout=1.0, say=lambda _: None) as running:
-            stubborn = httpx.AsyncClient(transport=Stubborn(running.transport()), base_url="http://batalkan")
+            stubborn = httpx.AsyncClient(transport=Stubborn(running.transport()), base_url="http://localhost")
             async with stubborn, running.client(timeout=5) as plain:
                 place = Place(stubborn, running.dana, running.database_urls, no_bus, running.keys, full=True)
                 yield House(running, place, plain)

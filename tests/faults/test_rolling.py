@@ -30,7 +30,7 @@ async def witness(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
     async with local.running(None, replicas=dict.fromkeys(SERVICES, 2), dana_timeout=1.0, say=print) as running:
         witness = Witness(running.transport())
         async with (
-            httpx.AsyncClient(transport=witness, base_url="http://batalkan", timeout=30) as http,
+            httpx.AsyncClient(transport=witness, base_url="http://localhost", timeout=30) as http,
             running.client(timeout=5) as plain,
         ):
             place = Place(http, running.dana, running.database_urls, no_bus, running.keys, full=True)

@@ -126,7 +126,7 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[Place]:
     async with AsyncExitStack() as stack:
         stack.enter_context(hashing)
         running = await stack.enter_async_context(system.running(where, tap))
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://batalkan")
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://localhost")
         await stack.enter_async_context(http)
         urls = running.database_urls
         yield Place(http, running.dana, urls, lambda _: buses[0], running.keys, full=False, hurry=running.hurry)

@@ -59,7 +59,7 @@ async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
     with hashing:
         async with system.running(where) as running:
             transport = httpx.ASGITransport(running.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://batalkan") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 place = Place(http, running.dana, running.database_urls, no_bus, running.keys, full=False)
                 yield Ran(running, await _live(place))
 

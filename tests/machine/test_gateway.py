@@ -111,10 +111,10 @@ class Shop:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp) -> AsyncIterator[str]:
+async def listening(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> AsyncIterator[str]:
     """`host:port` where the application is served, as `batalkan up` serves."""
     held = socket.create_server(("127.0.0.1", 0))
-    server = here.server(app)
+    server = here.server(app, trusted_proxies)
     serving = asyncio.create_task(server.serve([held]))
     try:
         yield f"127.0.0.1:{held.getsockname()[1]}"

@@ -103,6 +103,6 @@ async def on_stage(
         for service in (refunds, orders):
             await service.until_ready()
         http = await stack.enter_async_context(
-            httpx.AsyncClient(transport=ByPrefix(orders, refunds), base_url="http://toy")
+            httpx.AsyncClient(transport=ByPrefix(orders, refunds), base_url="http://localhost")
         )
         yield Stage(orders, refunds, http, redis_url)

@@ -54,7 +54,7 @@ def service(url: str, bus: Bus, keys: Keys, handlers: Handlers | None = None) ->
 
 async def ready(built: Service) -> dict[str, object]:
     """What the service says of itself."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(built.app), base_url="http://toy") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(built.app), base_url="http://localhost") as client:
         answer = await client.get("/refunds/health/ready")
         assert answer.status_code == (200 if all(answer.json()["parts"].values()) else 503)
         parts: dict[str, object] = answer.json()["parts"]

@@ -117,7 +117,7 @@ async def test_the_switches_reach_every_replica(stage: Stage, toys: Toys, keys: 
     replica = Service(settings, Database(url), toys.bus("refunds"), keys.token_keys, description)
     async with (
         replica.running(),
-        httpx.AsyncClient(transport=httpx.ASGITransport(replica.app), base_url="http://replica") as http,
+        httpx.AsyncClient(transport=httpx.ASGITransport(replica.app), base_url="http://localhost") as http,
     ):
         await replica.until_ready()
         await stage.turn("refunds", handling=False)
@@ -144,14 +144,25 @@ async def test_the_clock_of_a_service_moves_forward(stage: Stage) -> None:
 
 async def test_a_page_of_another_site_can_do_nothing(stage: Stage) -> None:
     """What a browser says comes from elsewhere is refused."""
-    foreign = {"Sec-Fetch-Site": "cross-site"}
-    answers = [
-        await stage.http.post("/orders/demonstration/poison", headers=foreign),
-        await stage.http.put("/orders/demonstration/switches", headers=foreign, json={}),
-        await stage.http.get("/orders/demonstration/state", headers=foreign),
-    ]
-    assert [answer.status_code for answer in answers] == [403, 403, 403]
-    assert answers[0].json()["code"] == "foreign_site"
+    for foreign in (
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:8081"},
+        {"Origin": "http://[", "Sec-Fetch-Site": "same-origin"},
+    ):
+        answers = [
+            await stage.http.post("/orders/demonstration/poison", headers=foreign),
+            await stage.http.post("/orders/demonstration/clock", headers=foreign),
+            await stage.http.put("/orders/demonstration/switches", headers=foreign, json={}),
+            await stage.http.get("/orders/demonstration/state", headers=foreign),
+        ]
+        assert [answer.status_code for answer in answers] == [403] * 4, foreign
+        assert answers[0].json()["code"] == "foreign_site"
+    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    for headers in ({}, own):
+        assert (await stage.http.get("/orders/demonstration/state", headers=headers)).status_code == 200
 
 
 async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toys: Toys, keys: Keys) -> None:
@@ -163,7 +174,7 @@ async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toy
     assert plain._relay._bus is bus
     assert plain._consumer is not None
     assert plain._consumer._handlers is description.handlers
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(plain.app), base_url="http://toy") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(plain.app), base_url="http://localhost") as http:
         for method, path in (
             ("GET", "state"),
             ("PUT", "switches"),

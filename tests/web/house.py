@@ -17,7 +17,7 @@ from runtime.bus.memory import MemoryBus
 from runtime.settings import Environment, Settings
 from services.web.main import build
 
-ORIGIN = "http://batalkan"
+ORIGIN = "http://localhost"
 HTML = {"Accept": "text/html"}
 Answer = httpx.Response | Callable[[httpx.Request], httpx.Response]
 

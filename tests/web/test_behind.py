@@ -33,12 +33,15 @@ async def test_the_start_page_leads_to_it(keys: Keys, house: House) -> None:
 
 
 async def test_no_other_site_can_start_stories(house: House) -> None:
-    """A post that does not come from the page itself is refused, and nobody is asked for anything."""
+    """What a browser says comes from another site's page is refused, and nobody is asked for anything; a client that
+    says nothing of a page is served."""
     async with house.browser() as browser:
-        for origin in ("http://evil.example", "null"):
-            refused = await browser.post("/web/flow/stories", headers={"Origin": origin, "Accept": "*/*"})
-            assert refused.status_code == 403
-    assert house.services.asked == []
+        for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+            for method, path in (("POST", "/web/flow/stories"), ("GET", "/web/flow/live")):
+                refused = await browser.request(method, path, headers={**foreign, "Accept": "*/*"})
+                assert refused.status_code == 403
+        assert house.services.asked == []
+        assert (await browser.post("/web/flow/stories", headers={"Accept": "*/*"})).status_code != 403
 
 
 async def test_what_a_service_tells_is_shown_as_text(keys: Keys) -> None:

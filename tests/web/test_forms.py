@@ -10,7 +10,7 @@ from tests.web.house import ORIGIN, House, form_token
 FOREIGN = [
     {"Origin": "http://evil.example"},
     {"Origin": "null"},
-    {"Origin": "https://batalkan.evil.example"},
+    {"Origin": "https://localhost.evil.example"},
     {"Sec-Fetch-Site": "cross-site", "Origin": ORIGIN},
     {"Sec-Fetch-Site": "same-site"},
     {},

@@ -35,9 +35,9 @@ async def test_cookies_are_for_encrypted_connections_where_there_are_any(house: 
     """Over HTTPS every cookie is Secure."""
     house.services.say("POST /accounts/token", **house.token_answer())
     async with house.browser() as browser:
-        browser.base_url = httpx.URL("https://batalkan")
+        browser.base_url = httpx.URL("https://localhost")
         form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678"}
-        answer = await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": "https://batalkan"})
+        answer = await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": "https://localhost"})
     assert all(crumb["secure"] for crumb in crumbs(answer).values())
 
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from runtime.hosts import ForeignSite, is_foreign
 from services.web.flow.reader import Reader
 from services.web.flow.rehearsal import Rehearsal
 from services.web.flow.tales import Tale
 from services.web.flow.waterfall import Row, rows
-from services.web.guard import check_same_origin
 from services.web.upstream import SERVICES
 from services.web.visits import Anybody
 
@@ -38,7 +38,12 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-async def _room(parts: Annotated[Parts, Depends(_parts)]) -> Parts:
+async def _own_site(request: Request) -> None:
+    if is_foreign(request.headers):
+        raise ForeignSite
+
+
+async def _room(parts: Annotated[Parts, Depends(_parts)], _: Annotated[None, Depends(_own_site)]) -> Parts:
     parts.reader.audience.check_room()
     return parts
 
@@ -69,10 +74,9 @@ async def story(visit: Anybody, flow: Flow, story: Annotated[str, Path(max_lengt
     return visit.page("flow_part.html" if part else "flow_story.html", 404 if tale is None else 200, tale=tale, **found)
 
 
-@router.post("/stories")
-async def start(visit: Anybody, flow: Flow, count: int = 1, dana: bool = False) -> Response:
+@router.post("/stories", dependencies=[Depends(_own_site)])
+async def start(flow: Flow, count: int = 1, dana: bool = False) -> Response:
     """Has demonstration buyers cancel orders."""
-    check_same_origin(visit.request.headers)
     await flow.rehearsal.cancel(max(1, min(count, 20)), dana=dana)
     return JSONResponse({"count": count}, 202)
 

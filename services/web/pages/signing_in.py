@@ -41,9 +41,9 @@ async def sign_in(visit: AtSeat) -> Response:
 @router.post("/enter/{role}")
 async def enter(visit: AtSeat, role: Annotated[str, Path(pattern="^(buyer|seller|agent)$")]) -> Response:
     """Signs in as one of the ready accounts, in demonstration mode."""
-    form = await visit.form()
     if not visit.parts.demonstration:
         raise NotFound
+    form = await visit.form()
     await _enter(visit, DEMONSTRATION[role], PASSWORD, _client(visit, form))
     return visit.go(own_path(str(form.get("back", ""))) or f"{visit.root}/")
 

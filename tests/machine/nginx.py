@@ -1,0 +1,118 @@
+"""nginx as a process of ours: with the gateway's configuration of deploy/, and as a terminator of TLS."""
+
+import asyncio
+import os
+import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from batalkan.secrets import entrance
+from batalkan.servers.packages import need
+from batalkan.servers.place import PORTS, is_free
+from runtime.settings import Environment
+
+GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway" / "nginx.conf"
+
+NOBODY = 1
+"""A port on which nothing listens."""
+
+TERMINATOR = """
+daemon off; pid {folder}/pid; error_log stderr warn;
+events {{}}
+http {{
+    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+    access_log off;
+    map $http_upgrade $upgrading {{ default upgrade; "" close; }}
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
+        location / {{
+            proxy_pass http://127.0.0.1:{behind};
+            proxy_bind 127.0.0.9;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $upgrading;
+        }}
+    }}
+}}
+"""
+"""It speaks to what is behind it from an address that is not the clients'."""
+
+
+@asynccontextmanager
+async def gateway(service: int, log: Path, **settings: str) -> AsyncIterator[int]:
+    """The port of the gateway that compose runs; every service of it is at the port `service`. `log` gets what it
+    writes."""
+    with TemporaryDirectory(prefix="batalkan-nginx-") as folder:
+        port = free_port()
+        async with _running(Path(folder), _here(Path(folder), port, service, Environment(settings)), port, log):
+            yield port
+
+
+@asynccontextmanager
+async def terminator(behind: int, log: Path) -> AsyncIterator[tuple[int, ssl.SSLContext]]:
+    """The port that speaks TLS for the port `behind`, and what trusts its certificate."""
+    with TemporaryDirectory(prefix="batalkan-nginx-") as folder:
+        port, place = free_port(), Path(folder)
+        _self_signed(place)
+        async with _running(place, TERMINATOR.format(folder=folder, port=port, behind=behind), port, log):
+            yield port, ssl.create_default_context(cafile=f"{folder}/cert.pem")
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    return next(port for port in PORTS[::-1] if is_free(port))
+
+
+def _here(folder: Path, port: int, service: int, settings: Environment) -> str:
+    """The gateway's configuration with this machine's ports and folders."""
+    (folder / "entrance.conf").write_text(entrance(settings))
+    text = GATEWAY.read_text().replace("/tmp/", f"{folder}/").replace("/run/config/", f"{folder}/")  # noqa: S108
+    text = text.replace("listen 8080", f"listen 127.0.0.1:{port}")
+    text, passed = re.subn(r"http://\$service:8000", f"http://127.0.0.1:{service}", text)
+    assert passed == 3
+    return f"daemon off;\n{text}"
+
+
+@asynccontextmanager
+async def _running(folder: Path, text: str, port: int, log: Path) -> AsyncIterator[None]:
+    user = "" if os.geteuid() else "user root;\n"  # else its workers could not reach the folder
+    (folder / "nginx.conf").write_text(user + text)
+    command = [str(need("nginx")), "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with log.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out)
+        try:
+            async with asyncio.timeout(10):
+                while is_free(port):
+                    assert process.returncode is None, f"nginx ended: {log}"
+                    await asyncio.sleep(0.02)
+            yield
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+def _self_signed(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "shop.example")])
+    names = x509.SubjectAlternativeName([x509.DNSName("shop.example"), x509.DNSName("localhost")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
+    signed = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))

@@ -1,0 +1,188 @@
+"""Which hosts a request may name, whom the services believe about a client, and what other sites may send."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from batalkan import system
+from batalkan.gateway import Gateway
+from batalkan.keys import Keys
+from batalkan.system import NAMES, OneOrigin, Where
+from runtime.http import create_app
+from runtime.settings import Environment, SettingInvalid, Settings
+from simulators.dana import app as dana
+from tests.conftest import Databases
+from tests.machine.test_gateway import listening
+
+OURS = ("localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080", "shop.example", "orders")
+NOT_OURS = (
+    "evil.example",
+    "evil.example:8080",
+    "localhost.evil.example",
+    "localhost.",
+    "127.0.0.1.evil.example",
+    "127.0.0.2",
+    "[::2]",
+    "::1",
+    "shop.example:80:80",
+    "user@localhost",
+    "localhost:x",
+    "",
+)
+
+
+async def _nothing() -> Mapping[str, bool]:
+    return {}
+
+
+def entrances(keys: Keys, folder: Path) -> dict[str, tuple[ASGIApp, str]]:
+    """Each kind of door, and a path behind it."""
+    names = frozenset({"shop.example", "orders"})
+    partner = dana.Settings("batalkan", keys.dana_partner_key.read_bytes(), folder / "dana", allowed_hosts=names)
+    return {
+        "service": (create_app("orders", "", _nothing, allowed_hosts=["shop.example"]), "/orders/x"),
+        "one origin": (OneOrigin({}, names), "/orders/x"),
+        "local gateway": (Gateway({"orders": ["http://127.0.0.1:1"]}, names), "/orders/x"),
+        "dana": (dana.build(partner), "/control/faults"),
+    }
+
+
+@pytest.mark.parametrize("door", ["service", "one origin", "local gateway", "dana"])
+async def test_every_door_knows_its_names(door: str, keys: Keys, tmp_path: Path) -> None:
+    """A request for another host, as from a page whose name was rebound, gets 421 and a problem; sockets as well."""
+    app, path = entrances(keys, tmp_path)[door]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+        for host in OURS:
+            assert (await http.get(path, headers={"Host": host})).status_code != 421, host
+        for host in NOT_OURS:
+            for method, where in (("GET", path), ("POST", path), ("GET", "/"), ("GET", "/orders/health/../x")):
+                answer = await http.request(method, where, headers={"Host": host})
+                assert (answer.status_code, answer.json()["code"]) == (421, "misdirected_request"), host
+            for where in ("/orders/health/live", "/health/live", "/orders/metrics"):
+                assert (await http.get(where, headers={"Host": host})).status_code != 421
+        twice = await http.get(path, headers=[("Host", "localhost"), ("Host", "evil.example")])
+        assert twice.status_code == 421
+    async with listening(app) as place:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://evil.example:{place.partition(':')[2]}{path}", host="127.0.0.1", proxy=None)
+        assert refused.value.response.status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "127.0.0.1, proxy"),
+        ("ALLOWED_HOSTS", "http://shop.example"),
+        ("ALLOWED_HOSTS", "shop.example:8080"),
+        ("ALLOWED_HOSTS", "shop.example,*"),
+        ("ALLOWED_HOSTS", "::1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(name: str, value: str) -> None:
+    """A proxy or a host that is written wrongly is no setting."""
+    with pytest.raises(SettingInvalid, match=f"^{name}: "):
+        Settings.read("orders", Environment({name: value}))
+
+
+def test_the_settings_are_read_as_they_are_meant() -> None:
+    """Networks and addresses of both kinds, names in any case, and the address that the process listens on."""
+    text = {"TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,fd00::/8", "ALLOWED_HOSTS": " Shop.Example, 10.1.2.3 ,[fd00::1]"}
+    read = Settings.read("orders", Environment({**text, "HOST": "192.0.2.7"}))
+    assert set(read.trusted_proxies) == {
+        *("10.0.0.0/8", "::ffff:a00:0/104", "192.0.2.1/32", "::ffff:c000:201/128", "fd00::/8")
+    }
+    assert read.allowed_hosts == {"shop.example", "10.1.2.3", "[fd00::1]", "192.0.2.7"}
+    plain = Settings.read("orders", Environment({"HOST": "0.0.0.0"}))  # noqa: S104 - not listened on
+    assert (plain.trusted_proxies, plain.allowed_hosts) == ((), frozenset())
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("module", ["services.orders", "simulators.dana", "batalkan"])
+async def test_a_process_refuses_them_with_one_line(module: str, keys: Keys, tmp_path: Path) -> None:
+    """It ends at once with code 1, and says which setting is wrong and why."""
+    name = "ALLOWED_HOSTS" if module == "simulators.dana" else "TRUSTED_PROXIES"
+    more = ["up", "--data", str(tmp_path)] if module == "batalkan" else []
+    env = {"DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(tmp_path / "dana"), name: "a/b"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *more), env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 1
+    assert out == b""
+    (line,) = err.decode().splitlines()
+    assert f"{name}: " in line
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[str]:
+    """From which addresses accounts was called."""
+    return []
+
+
+@pytest.fixture(scope="module")
+async def real(
+    seen: list[str], embedded_databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    """`host:port` of all services in one process, without demonstration, behind a proxy on this machine."""
+    where = Where(
+        tmp_path_factory.mktemp("real"),
+        embedded_databases.admin_url,
+        demonstration=False,
+        trusted_proxies=("127.0.0.1/32",),
+    )
+    async with system.running(where) as running:
+        apps: Any = running.app._apps
+        accounts = apps["accounts"]
+
+        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["client"][0])
+            await accounts(scope, receive, send)
+
+        apps["accounts"] = noting
+        async with listening(running.app, where.trusted_proxies) as place:
+            yield place
+    for url in running.database_urls.values():
+        await embedded_databases.admin(f'drop database "{urlsplit(url).path[1:]}" with (force)')
+
+
+DEMONSTRATION = [
+    *(("GET", f"/{name}/demonstration/state") for name in NAMES),
+    *(("PUT", f"/{name}/demonstration/switches") for name in NAMES),
+    *(("POST", f"/{name}/demonstration/{what}") for name in NAMES for what in ("clock", "poison")),
+    *(("GET", f"/{name}/demonstration/money") for name in ("orders", "refunds")),
+    *((method, "/refunds/demonstration/dana") for method in ("GET", "PUT")),
+    *(("GET", f"/web/flow{more}") for more in ("", "/live", "/stories/x")),
+    *(("POST", path) for path in ("/web/flow/stories", "/web/s/a/enter/buyer")),
+    *(("GET", f"/dana/control/{what}") for what in ("faults", "journal", "requests")),
+    *(("POST", f"/dana/{path}") for path in ("control/reset", "control/settle", "v1.0/emoney/topup.htm")),
+]
+
+
+async def test_without_demonstration_nothing_of_it_is_there(real: str) -> None:
+    """404 at each of its addresses."""
+    async with httpx.AsyncClient(base_url=f"http://{real}") as http:
+        for method, path in DEMONSTRATION:
+            assert (await http.request(method, path)).status_code == 404, (method, path)
+
+
+async def test_a_client_has_its_own_address_at_accounts(real: str, seen: list[str]) -> None:
+    """What counts tries is given the browser's address, whether it comes to accounts itself or through a page."""
+    async with httpx.AsyncClient(base_url=f"http://{real}") as http:
+        page = (await http.get("/web/s/a/register")).text
+        form = {"form": page.partition('name="form" value="')[2].partition('"')[0], "role": "buyer"}
+        headers = {"Origin": f"http://{real}", "X-Forwarded-For": "6.6.6.6, 203.0.113.2"}
+        assert (await http.post("/web/s/a/register", data=form, headers=headers)).status_code == 400
+        await http.post("/accounts/token", headers={"X-Forwarded-For": "203.0.113.3"})
+    assert seen[-2:] == ["203.0.113.2", "203.0.113.3"]

@@ -1,0 +1,171 @@
+"""The gateway that compose runs, and a terminator of TLS, with a real nginx from the distribution's package."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import Request
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from batalkan.gateway import Gateway
+from batalkan.servers.packages import install
+from runtime.http import create_app
+from tests.machine import nginx
+from tests.machine.test_gateway import listening
+
+pytestmark = pytest.mark.servers
+
+FOREIGN = {"Host": "evil.example:8080"}
+
+
+async def _nothing() -> Mapping[str, bool]:
+    return {}
+
+
+def service() -> Any:
+    """A service that says whom it takes the client for."""
+    app = create_app("web", "What was seen.", _nothing, allowed_hosts=["shop.example"])
+
+    @app.get("/web/seen")
+    @app.get("/orders/seen")
+    async def seen(request: Request) -> dict[str, str]:
+        return {"host": request.client.host if request.client else "", "scheme": request.url.scheme}
+
+    @app.websocket("/chat/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_json([socket.client.host if socket.client else "", socket.url.scheme])
+        await socket.close()
+
+    return app
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Ports: the gateway's, that of TLS in front of it, and what the two nginx have written."""
+
+    gateway: int
+    tls: int
+    trust: ssl.SSLContext
+    log: Path
+
+
+@pytest.fixture(scope="module")
+async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
+    """A service behind the gateway behind TLS, each believing the one before it."""
+    folder = tmp_path_factory.mktemp("nginx")
+    await asyncio.to_thread(install, folder / "install.log", print, ["nginx"])
+    log = folder / "log"
+    settings = {"TRUSTED_PROXIES": "127.0.0.9/32", "ALLOWED_HOSTS": "shop.example"}
+    async with (
+        listening(service(), ["127.0.0.1/32"]) as place,
+        nginx.gateway(int(place.partition(":")[2]), log, **settings) as gateway,
+        nginx.terminator(gateway, log) as (tls, trust),
+    ):
+        yield Doors(gateway, tls, trust, log)
+
+
+async def get(url: str, trust: ssl.SSLContext | None = None, **headers: str) -> httpx.Response:
+    """One request, from 127.0.0.1."""
+    async with httpx.AsyncClient(verify=trust or True, trust_env=False) as http:
+        return await http.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+async def test_address_and_scheme_come_through_tls_and_the_gateway(doors: Doors) -> None:
+    """What a client claims of itself is worth nothing; what the proxy in front says is; and https is insisted on."""
+    for path in ("web/seen", "orders/seen"):
+        answer = await get(f"https://localhost:{doors.tls}/{path}", doors.trust, x_forwarded_for="6.6.6.6")
+        assert answer.json() == {"host": "127.0.0.1", "scheme": "https"}
+        assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+        assert answer.headers["cache-control"] == "no-store"
+        url = f"http://127.0.0.1:{doors.gateway}/{path}"
+        answer = await get(url, x_forwarded_for="6.6.6.6", x_forwarded_proto="https")
+        assert answer.json() == {"host": "127.0.0.1", "scheme": "http"}
+        assert "strict-transport-security" not in answer.headers
+    async with connect(f"wss://localhost:{doors.tls}/chat/live", ssl=doors.trust, proxy=None) as socket:
+        assert await socket.recv() == '["127.0.0.1","wss"]'
+
+
+async def test_clients_of_a_trusted_proxy_are_told_apart(doors: Doors) -> None:
+    """Addresses are read from the right, past proxies that are trusted, up to the first that is not."""
+    transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
+    async with httpx.AsyncClient(transport=transport) as proxy:
+
+        async def seen(said: str) -> dict[str, str]:
+            headers = {"X-Forwarded-For": said, "X-Forwarded-Proto": "https"}
+            answer = await proxy.get(f"http://127.0.0.1:{doors.gateway}/orders/seen", headers=headers)
+            found: dict[str, str] = answer.json()
+            return found
+
+        assert await seen("203.0.113.7") == {"host": "203.0.113.7", "scheme": "https"}
+        assert await seen("6.6.6.6, 203.0.113.8, 127.0.0.9") == {"host": "203.0.113.8", "scheme": "https"}
+
+
+async def test_the_local_gateway_stands_behind_tls_as_well(doors: Doors, tmp_path: Path) -> None:
+    """`up --servers local` takes the same from TRUSTED_PROXIES, and tells its services."""
+    async with listening(service(), ["127.0.0.1/32"]) as place:
+        made = Gateway({"web": [f"http://{place}"], "chat": [f"http://{place}"]})
+        async with (
+            listening(made, ["127.0.0.9/32"]) as front,
+            nginx.terminator(int(front.partition(":")[2]), tmp_path / "log") as (tls, trust),
+        ):
+            answer = await get(f"https://localhost:{tls}/web/seen", trust, x_forwarded_for="6.6.6.6")
+            assert answer.json() == {"host": "127.0.0.1", "scheme": "https"}
+            assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+            async with connect(f"wss://localhost:{tls}/chat/live", ssl=trust, proxy=None) as socket:
+                assert await socket.recv() == '["127.0.0.1","wss"]'
+        await made.close()
+
+
+async def test_the_gateway_knows_its_names(doors: Doors) -> None:
+    """Any other host gets 421, as problem details, for sockets as well; what watches the system needs no name."""
+    url = f"http://127.0.0.1:{doors.gateway}"
+    async with httpx.AsyncClient(base_url=url) as http:
+        for path in ("/web/seen", "/orders/seen", "/nothing", "/"):
+            answer = await http.get(path, headers=FOREIGN)
+            assert (answer.status_code, answer.json()["code"]) == (421, "misdirected_request")
+        for path in ("/healthz", "/web/health/live"):
+            assert (await http.get(path, headers=FOREIGN)).status_code == 200
+        for name in ("localhost", "LOCALHOST:1", "127.0.0.1", "[::1]", "shop.example"):
+            assert (await http.get("/orders/seen", headers={"Host": name})).status_code == 200
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://evil.example:{doors.gateway}/chat/live", host="127.0.0.1", proxy=None)
+    assert refused.value.response.status_code == 421
+
+
+async def test_no_query_is_written_down(tmp_path: Path) -> None:
+    """Neither the access log nor the error log names a ticket, also when the service cannot be reached."""
+    log = tmp_path / "log"
+    async with nginx.gateway(nginx.NOBODY, log) as gateway, httpx.AsyncClient() as http:
+        for path in ("/chat/live", "/orders/x", "/web/x", "/nothing", "/%00", "/healthz"):
+            await http.get(f"http://127.0.0.1:{gateway}{path}?ticket=SECRET")
+        await http.post(f"http://127.0.0.1:{gateway}/chat/live?ticket=SECRET", content=b"x" * 100_000)
+    written = log.read_text()
+    assert '"status":502' in written
+    assert "SECRET" not in written
+
+
+async def test_one_address_does_not_take_all(tmp_path: Path) -> None:
+    """Far more requests than people make are refused with 429 and a word on when to come again."""
+    asked = b"GET /orders/x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
+
+    async def answers(gateway: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway)
+        writer.write(asked + asked[:-2] + b"Connection: close\r\n\r\n")
+        said = await reader.read()
+        writer.close()
+        return said
+
+    async with nginx.gateway(nginx.NOBODY, tmp_path / "log") as gateway:
+        said = b"".join(await asyncio.gather(*(answers(gateway) for _ in range(4))))
+    assert said.count(b"HTTP/1.1 502") >= 1_500  # the service is not there
+    assert said.count(b"HTTP/1.1 429") > 100
+    assert b"Retry-After: 1" in said
+    assert b'"code":"rate_limited"' in said
