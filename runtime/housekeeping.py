@@ -23,7 +23,7 @@ async def keep_house(work: Work) -> None:
     while True:
         try:
             async with work.database.connection() as connection:
-                await outbox.count(connection, work.service)
+                await outbox.count(connection, work.service, work.held())
                 for table, age in REMEMBERED:
                     await connection.execute(f"delete from {table} where at < now() - interval '{age}'")  # noqa: S608
             patience.rewarded()

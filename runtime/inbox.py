@@ -103,7 +103,6 @@ class Consumer:
         subscription = await self._bus.subscribe(self._work.service, keys)
         try:
             self.connected = True
-            bus.rewarded()
             suspect, began = True, -self._pace
             while True:
                 await asyncio.sleep(began + self._pace - monotonic())
@@ -111,6 +110,7 @@ class Consumer:
                 began = monotonic()
                 await _finished(self._finish(subscription, deliveries, suspect))
                 suspect = False
+                bus.rewarded()  # not before: a queue that can be subscribed to may still give or take nothing
                 recovery.rewarded()
         finally:
             self.connected = False

@@ -82,6 +82,7 @@ class Service:
             self.on_stop.append(stage.close)
         self._relay = Relay(name, database, bus, hearers)
         self.work.wake_relay = self._relay.wake
+        self.work.held = lambda: self._relay.held
         self._consumer = Consumer(self.work, bus, handlers, description.pace) if handlers else None
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
         self.app = create_app(
