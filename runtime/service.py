@@ -124,8 +124,8 @@ class Service:
             for stop in self.on_stop:
                 await stop()
             await self._database.close()
-        if not life.cancelled():
-            life.result()  # raises what ended it, so that the process does not end as if all were well
+            if not life.cancelled():
+                life.result()  # raises what ended it, so that the process does not end as if all were well
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
