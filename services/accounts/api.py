@@ -103,8 +103,8 @@ async def token(request: Request, desk: Desk, host: Host) -> Response:
 
 @router.post("/logout", status_code=204)
 async def logout(person: SignedIn, desk: Desk) -> None:
-    """Ends the session: its refresh token is worth nothing from now on."""
-    await desk.sessions.end(person.session)
+    """Ends the session: its refresh token is worth nothing from now on, and its sockets are closed."""
+    await desk.sessions.end(person.account_id, person.session)
 
 
 @router.get("/me")

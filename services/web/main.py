@@ -16,6 +16,7 @@ from runtime.database import Database
 from runtime.http import as_problem, problem_response
 from runtime.problems import Problem
 from runtime.redis import answers, connect
+from runtime.revocations import Revocations
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
 from services.web.flow.reader import Reader
@@ -57,11 +58,14 @@ def build(
     token_keys = Path(env.require("TOKEN_KEYS"))
     service = Service(settings, Database(database_url), bus, token_keys, DESCRIPTION)
     redis = connect(settings.redis_url)
+    revocations = Revocations(redis)
+    revocations.attach(service)
     upstream = Upstream.read(env, transport)
     static = f"/web/static/{version()}"
     service.app.state.parts = Parts(
         upstream=upstream,
         refreshing=Refreshing(upstream, redis),
+        revocations=revocations,
         verifier=service.app.state.verifier,
         templates=environment(static),
         demonstration=settings.demonstration,
