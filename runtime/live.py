@@ -40,11 +40,11 @@ from starlette.websockets import WebSocket
 from runtime.attend import attend
 from runtime.auth import Identity, SignedIn
 from runtime.conversations import Change, Followed, Recent, Source
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.fanout import Fanout
 from runtime.patience import Patience
 from runtime.presence import Presence
-from runtime.redis import answers
+from runtime.redis import writes
 from runtime.revocations import Revocations
 from runtime.service import Service
 from runtime.sockets import OVER, Socket
@@ -95,15 +95,15 @@ class Live:
     def attach(self, service: Service) -> None:
         """Makes this the live part of the service."""
 
-        async def redis_answers() -> bool:
-            return not self.fanout.away and await answers(self.redis)
+        async def redis_writes() -> bool:
+            return not self.fanout.away and await writes(self.redis, service.name)
 
         service.app.state.live = self
         service.work.audience = self
         service.background.append(self.run)
         self.revocations.attach(service)
         service.on_stop.append(self.redis.aclose)
-        service.optional["redis"] = redis_answers
+        service.optional["redis"] = redis_writes
 
     @property
     def people(self) -> Collection[UUID]:

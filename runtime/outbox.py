@@ -12,7 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from runtime.bus import Bus, BusError, Message, Publisher, Unroutable
-from runtime.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Connection, Database, connect, is_passing
+from runtime.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Connection, Database, connect
+from runtime.database_faults import is_passing
 from runtime.events import MAX_BODY, Event
 from runtime.patience import Patience
 from runtime.story import Story, new_id
@@ -74,6 +75,10 @@ _WITHOUT = """
 and not exists (select from outbox w where w.subject = o.subject and w.seq <= o.seq and w.routing_key = any($3::text[]))
 """
 """Leaves out what no queue takes, and what stands behind that among the events of its subject."""
+
+
+_WRITES = "delete from outbox where false"
+"""Is refused where nothing can be written, as after a failover: what was published could not be deleted there."""
 
 
 class EventTooLarge(Exception):
@@ -195,6 +200,7 @@ class Relay:
             while not await connection.fetchval("select pg_try_advisory_lock($1)", LEADER_LOCK):
                 self._stands_by = True
                 await asyncio.sleep(POLL)
+            await connection.execute(_WRITES)
             self._leads, self._stands_by = True, False
             await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
             self._publisher = await self._bus.publisher(self._hearers)
@@ -204,7 +210,7 @@ class Relay:
                 bus.rewarded()  # not before: what can be connected to may still fail at every batch
                 database.rewarded()
                 if taken < BATCH:
-                    await self._pause(self._publisher)
+                    await self._pause(connection, self._publisher)
         finally:
             self._leads = self._stands_by = False
             connection.terminate()  # first, and at once: it gives the lock back
@@ -288,13 +294,14 @@ class Relay:
         self._held.difference_update(settled)
         OUTBOX_PUBLISHED.labels(self._service).inc(len(settled))
 
-    async def _pause(self, publisher: Publisher) -> None:
+    async def _pause(self, connection: "Session", publisher: Publisher) -> None:
         """Until somebody says that there is something to do, or it is time to look."""
         try:
             async with asyncio.timeout(POLL):
                 await self._woken.wait()
         except TimeoutError:
             await publisher.publish([])  # which tells whether the connection is still there
+            await connection.execute(_WRITES)
 
     async def _notify(self) -> None:
         try:

@@ -15,7 +15,8 @@ from fastapi import APIRouter
 from runtime import clock, schema
 from runtime.auth import TokenVerifier
 from runtime.bus import Bus
-from runtime.database import Database, is_passing
+from runtime.database import Database
+from runtime.database_faults import is_passing
 from runtime.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.events import Event
 from runtime.housekeeping import keep_house
@@ -106,7 +107,7 @@ class Service:
         return {name: await part() for name, part in self.optional.items()}
 
     async def _database_ready(self) -> bool:
-        return self._migrated and await self._database.answers()
+        return self._migrated and await self._database.writes()
 
     async def _broker_ready(self) -> bool:
         return self._relay.connected and (self._consumer is None or self._consumer.connected)

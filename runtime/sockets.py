@@ -15,7 +15,7 @@ from uuid import UUID
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runtime.auth import Identity
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.patience import Patience
 
 QUEUE = 256
