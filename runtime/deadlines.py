@@ -32,6 +32,8 @@ BATCH = 100
 POLL = 1.0
 """Seconds between two looks at the most: other replicas set deadlines, and a demonstration's clock is moved."""
 
+SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=1)
+
 DeadlineHandler = Callable[["Transaction", str], Awaitable[Sequence[Event]]]
 """Acts on the deadline of one subject and returns the events that follow."""
 
@@ -76,6 +78,11 @@ update deadlines set failures = failures + 1,
 where kind = $1 and subject = $2 and due_at <= clock_now()
 returning failures
 """
+
+
+def pause(waited: timedelta) -> timedelta:
+    """Until what has waited for its answer for so long is asked again: as long once more, half a minute to an hour."""
+    return min(max(waited, SHORTEST), LONGEST)
 
 
 async def schedule(connection: Connection, kind: str, subject: str, delay: timedelta, story: Story) -> None:

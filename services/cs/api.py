@@ -22,7 +22,7 @@ from runtime.tickets import Ticket
 from runtime.work import Transaction
 from services.cs import agents, domain, store, words
 from services.cs.domain import ANSWER_WITHIN, Case, State
-from services.cs.office import SELLER_SILENT, Office
+from services.cs.office import ASK_SELLER_AGAIN, SELLER_SILENT, Office
 from services.cs.presence import Presence
 from services.cs.views import CaseView, DutyView, Messages, MessageView, show
 
@@ -259,6 +259,7 @@ async def contact_seller(
             respond_by = await store.due(tx, SELLER_SILENT, case_id)
             asked = replace(asked, respond_by=respond_by)
             await office.save(tx, asked)
+            await office.begin_asking(tx, asked, ASK_SELLER_AGAIN)
             await office.say(tx, asked, words.seller_contacted(order.order_id, question, respond_by))
             tx.publish(
                 SellerContacted(
