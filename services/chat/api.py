@@ -162,8 +162,8 @@ async def send_message(
                     tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
         return show_message(posted.message)
 
-    await limit.take(str(person.account_id))
-    return await once(str(person.account_id), send)
+    whose = str(person.account_id)
+    return await once(whose, send, limit=limit.one(whose))
 
 
 @router.post("/threads/{thread_id}/read")
@@ -185,8 +185,8 @@ async def send_guide(thread_id: UUID, seller: Seller, once: OncePerKey, limit: M
         assert posted is not None
         return show_message(posted.message)
 
-    await limit.take(str(seller.account_id))
-    return await once(str(seller.account_id), send)
+    whose = str(seller.account_id)
+    return await once(whose, send, limit=limit.one(whose))
 
 
 @router.post("/threads/{thread_id}/cancel", status_code=202)

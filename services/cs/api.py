@@ -188,7 +188,6 @@ async def get_messages(
 @router.post("/cases/{case_id}/messages", status_code=201, response_model=MessageView)
 async def post_message(case_id: UUID, body: Words, person: Either, once: OncePerKey, parts: Inside) -> Response:
     """Says something in the case: its buyer, who may be waiting still, or its agent."""
-    await parts.throttle.take(str(person.account_id))
 
     async def say(tx: Transaction) -> MessageView:
         case = _readable(await store.lock(tx, case_id), person)
@@ -198,7 +197,8 @@ async def post_message(case_id: UUID, body: Words, person: Either, once: OncePer
         with parts.office.telling(case):
             return MessageView(**vars(await parts.office.say(tx, case, body.text, person.account_id)))
 
-    return await once(str(person.account_id), say)
+    whose = str(person.account_id)
+    return await once(whose, say, limit=parts.throttle.one(whose))
 
 
 @router.get("/duty")
