@@ -1,7 +1,6 @@
 """Who is asking: access tokens (JWT, Ed25519) verified by each service itself with the published keys."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
@@ -32,8 +31,6 @@ class Identity:
     client: str
     session: str = ""
     """The session that the token was issued in, for the service that can end it."""
-    expires: float = 0.0
-    """When the token proves nothing any more, `LEEWAY` included: seconds since the epoch, by this machine's clock."""
 
 
 class TokenVerifier:
@@ -43,25 +40,21 @@ class TokenVerifier:
         self._path = keys_path
         self._keys: dict[str, Any] = {}
         self._looked = -RELOAD_AFTER
-        self._verified: dict[str, Identity] = {}
-        self.is_over: Callable[[Identity], bool] = lambda _: False
-        """Whether the session has ended, as far as is known (`runtime.revocations`)."""
+        self._verified: dict[str, tuple[float, Identity]] = {}
 
     def verify(self, token: str) -> Identity:
         """The identity that the token proves; raises `Unauthenticated`."""
-        identity = self._verified.get(token)
+        expires, identity = self._verified.get(token, (0.0, None))
         if identity is None:
-            identity = self._check(token)
+            expires, identity = self._check(token)
             if len(self._verified) >= REMEMBERED:
                 self._verified.clear()
-            self._verified[token] = identity
-        if identity.expires <= time():
+            self._verified[token] = (expires, identity)
+        if expires + LEEWAY <= time():
             raise Unauthenticated("The access token has expired.")
-        if self.is_over(identity):
-            raise Unauthenticated("The session is over.")
         return identity
 
-    def _check(self, token: str) -> Identity:
+    def _check(self, token: str) -> tuple[float, Identity]:
         try:
             key = self._key(str(jwt.get_unverified_header(token).get("kid")))
             claims = jwt.decode(
@@ -72,13 +65,9 @@ class TokenVerifier:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iat", "sub", "iss"]},
             )
-            return Identity(
-                UUID(claims["sub"]),
-                str(claims["role"]),
-                str(claims["client_id"]),
-                str(claims.get("sid", "")),
-                float(claims["exp"]) + LEEWAY,
-            )
+            session = str(claims.get("sid", ""))
+            identity = Identity(UUID(claims["sub"]), str(claims["role"]), str(claims["client_id"]), session)
+            return float(claims["exp"]), identity
         except (jwt.PyJWTError, KeyError, ValueError) as error:
             raise Unauthenticated("The access token is not valid.") from error
 

@@ -3,13 +3,10 @@
 import sys
 from pathlib import Path
 
-from runtime.exiting import exit_on_signal
+from batalkan.servers import ServersMissing, install
+from batalkan.servers.packages import FOR_TESTS, SERVERS
 
 if __name__ == "__main__":
-    exit_on_signal("batalkan")
-    from batalkan.servers import ServersMissing, install
-    from batalkan.servers.packages import FOR_TESTS, SERVERS
-
     try:
         install(Path(".batalkan/install.log"), names=(*SERVERS, *FOR_TESTS))
     except ServersMissing as error:

@@ -1,8 +1,8 @@
 """The bus inside one process.
 
-It behaves as RabbitMQ does, with one difference that makes up for having no disk: a message is settled only once every
-queue that got a copy has acknowledged it. Until then it stands in its publisher's outbox, so that a process that dies
-loses nothing. Nothing waits for that: neither its publisher nor what is published after it.
+It behaves as RabbitMQ does, with one difference that makes up for having no disk: a message is confirmed only once
+every queue that got a copy has acknowledged it. Until then it stands in its publisher's outbox, so that a process that
+dies loses nothing.
 """
 
 import asyncio
@@ -13,25 +13,14 @@ from dataclasses import dataclass, field
 from runtime.bus import BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 DELIVERY_LIMIT = 1000
-
-
-@dataclass
-class _Copies:
-    """Those of one message that are still in queues, or in the hands of a service."""
-
-    message: Message
-    left: int
-
-    def one_done(self) -> None:
-        self.left -= 1
-        if not self.left:
-            self.message.settled()
+CONFIRM_TIMEOUT = 30.0
+"""Seconds after which a publisher stops waiting; the message may have arrived."""
 
 
 @dataclass
 class _Copy:
     message: Message
-    copies: _Copies
+    done: asyncio.Future[None]
     deliveries: int = 0
 
 
@@ -48,7 +37,8 @@ class _Queue:
         for copy in reversed(copies):
             if copy.deliveries > DELIVERY_LIMIT:
                 self.dead.append(copy.message)
-                copy.copies.one_done()
+                if not copy.done.done():
+                    copy.done.set_result(None)
             else:
                 self.waiting.appendleft(copy)
         if self.waiting:
@@ -83,19 +73,21 @@ class _MemoryPublisher:
         self._bus = bus
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        nowhere: list[Message] = []
+        confirms: list[asyncio.Future[None]] = []
         for message in messages:
             queues = [queue for queue in self._bus.queues.values() if message.routing_key in queue.routing_keys]
-            if not queues and message.mandatory:
-                nowhere.append(message)
-            elif not queues:
-                message.settled()
-            copies = _Copies(message, len(queues))
+            if message.mandatory and not queues:
+                raise Unroutable(f"no queue for {message.routing_key}")
             for queue in queues:
-                queue.waiting.append(_Copy(Message(message.routing_key, bytes(message.body)), copies))
+                done = asyncio.get_running_loop().create_future()
+                confirms.append(done)
+                queue.waiting.append(_Copy(Message(message.routing_key, bytes(message.body)), done))
                 queue.arrived.set()
-        if nowhere:
-            raise Unroutable(nowhere)
+        if not confirms:
+            return
+        _, late = await asyncio.wait(confirms, timeout=CONFIRM_TIMEOUT)
+        if late:
+            raise BusError(f"{len(late)} messages were not confirmed in time")
 
     async def close(self) -> None:
         return None
@@ -128,7 +120,8 @@ class _MemorySubscription:
         self._check()
         while self._taken and self._taken[0][0] <= last.tag:
             _, copy = self._taken.popleft()
-            copy.copies.one_done()
+            if not copy.done.done():
+                copy.done.set_result(None)
 
     def _check(self) -> None:
         if self._closed:

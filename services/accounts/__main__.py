@@ -1,11 +1,7 @@
 """`python -m services.accounts`"""
 
-from runtime.exiting import exit_on_signal
+from runtime.serve import serve
+from services.accounts.main import build
 
 if __name__ == "__main__":
-    exit_on_signal("accounts")  # before the rest is imported, which takes a second
-
-    from runtime.serve import serve
-    from services.accounts.main import build
-
     serve("accounts", build)

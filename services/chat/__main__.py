@@ -1,11 +1,7 @@
 """`python -m services.chat`"""
 
-from runtime.exiting import exit_on_signal
+from runtime.serve import serve
+from services.chat.main import build
 
 if __name__ == "__main__":
-    exit_on_signal("chat")  # before the rest is imported, which takes a second
-
-    from runtime.serve import serve
-    from services.chat.main import build
-
     serve("chat", build)

@@ -1,11 +1,7 @@
 """`python -m services.cs`"""
 
-from runtime.exiting import exit_on_signal
+from runtime.serve import serve
+from services.cs.main import build
 
 if __name__ == "__main__":
-    exit_on_signal("cs")  # before the rest is imported, which takes a second
-
-    from runtime.serve import serve
-    from services.cs.main import build
-
     serve("cs", build)

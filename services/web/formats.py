@@ -61,6 +61,11 @@ def clock(at: str | datetime, language: Language) -> str:
     return f"{_here(at):%H.%M}" if language == "id" else f"{_here(at):%H:%M}"
 
 
+def when(at: str | datetime, now: datetime, language: Language) -> str:
+    """The time if it was today, else the day."""
+    return clock(at, language) if _here(at).date() == _here(now).date() else day(at, language)
+
+
 def seconds_until(at: str, now: datetime) -> int:
     """Whole seconds that are left; 0 when it is over."""
     return max(0, int((datetime.fromisoformat(at) - now).total_seconds()))

@@ -3,23 +3,48 @@
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from services.web.formats import Language, moment, rupiah, short
-from services.web.words import knows, say
+from services.web.words import knows, pattern, say
+
+_OPENING, _CLOSING = "\u2066\u2067\u2068", "\u2069"
+"""The characters that isolate directions, as `<bdi>` does; one that closes too much would end the element's."""
 
 
-def said(language: Language, message: Mapping[str, Any], place: str) -> str:
+def closed(text: str) -> str:
+    """The text, line by line with as many closing isolates as opening ones, in this order."""
+    return "\n".join(map(_closed, text.split("\n")))
+
+
+def _closed(line: str) -> str:
+    kept, depth = [], 0
+    for one in line:
+        depth += (one in _OPENING) - (one == _CLOSING)
+        if depth >= 0:
+            kept.append(one)
+        depth = max(depth, 0)
+    return "".join(kept) + _CLOSING * depth
+
+
+def isolated(text: object) -> Markup:
+    """What people wrote; characters in it that turn the direction of text do not reach what stands beside it."""
+    return Markup("<bdi>{}</bdi>").format(closed(str(text)))
+
+
+def said(language: Language, message: Mapping[str, Any], place: str) -> str | Markup:
     """The words of a system message, `place` being `chat` or `cs`; its own text if a code or a fact is not known."""
     code, told = message["code"], message["data"] or {}
     if code == "order_cancelled" and (why := _WHY.get((told.get("channel"), told.get("fault"), place))):
         return say(language, why)
     key = f"said.{code}.{place}" if knows(f"said.{code}.{place}") else f"said.{code}"
     if not knows(key):
-        return str(message["text"])
+        return isolated(message["text"])
     try:
         facts = {name: write(language, told[name]) for name, write in _FACTS.items() if name in told}
-        return say(language, key, **{_NAMES.get(name, name): fact for name, fact in facts.items()})
+        return Markup.escape(pattern(language, key)).format(**{_NAMES.get(name, name): facts[name] for name in facts})
     except KeyError:  # said by another version, which did not tell everything or knows more words
-        return str(message["text"])
+        return isolated(message["text"])
 
 
 _WHY: Mapping[tuple[Any, Any, str], str] = {
@@ -32,8 +57,8 @@ _FACTS: Mapping[str, Any] = {
     "amount": lambda language, amount: rupiah(amount),
     "destination": lambda language, destination: say(language, f"destination.{destination}"),
     "respond_by": lambda language, at: moment(at, language),
-    "question": lambda language, question: question,
-    "name": lambda language, name: name or say(language, "role.agent"),
+    "question": lambda language, question: isolated(question),
+    "name": lambda language, name: isolated(name) if name else say(language, "role.agent"),
     "channel": lambda language, channel: say(language, f"by.{channel}"),
     "rejection": lambda language, code: say(language, f"why.{code}"),
     "code": lambda language, code: say(language, f"why.{code}"),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from services.web import formats
 from services.web.formats import Language
-from services.web.speech import said
+from services.web.speech import closed, isolated, said
 from services.web.words import knows, pattern, some, word
 
 HERE = Path(__file__).parent
@@ -49,7 +49,18 @@ def environment(static: str) -> jinja2.Environment:
     )
     env.globals |= {"static": static, "drawing": drawing}
     env.filters |= {"rupiah": formats.rupiah, "short": formats.short, "until": formats.seconds_until}
+    env.filters |= {"isolated": isolated, "isolated_text": isolated_text, "initial": initial}
     return env
+
+
+def isolated_text(text: str) -> str:
+    """As `isolated`, where there cannot be elements: in a page's title, in an option."""
+    return f"\N{FIRST STRONG ISOLATE}{closed(text)}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def initial(name: str) -> str:
+    """The letter that stands for somebody."""
+    return next((one for one in name if one.isalnum()), "?").upper()
 
 
 def drawing(title: str) -> str:
@@ -74,6 +85,7 @@ def bound(language: Language) -> dict[str, Any]:
         "words": partial(some, language),
         "moment": lambda at: formats.moment(at, language),
         "day": lambda at: formats.day(at, language),
+        "when": lambda at, now: formats.when(at, now, language),
         "clock": lambda at: formats.clock(at, language),
         "number": lambda value: formats.number(value, language),
         "percent": lambda part: formats.percent(part, language),

@@ -49,10 +49,8 @@ class People:
         self._key_id = json.loads(keys.token_keys.read_text())["keys"][0]["kid"]
         self._http = http
 
-    def person(
-        self, role: str, client: str = "app", account_id: UUID | None = None, *, session: str = "s", lasts: int = 900
-    ) -> Person:
-        """Somebody, new if no account is named, whose token lasts so many seconds."""
+    def person(self, role: str, client: str = "app", account_id: UUID | None = None) -> Person:
+        """Somebody, new if no account is named."""
         account_id = account_id or uuid4()
         now = int(time())
         claims = {
@@ -60,9 +58,9 @@ class People:
             "sub": str(account_id),
             "role": role,
             "client_id": client,
-            "sid": session,
+            "sid": "s",
             "iat": now,
-            "exp": now + lasts,
+            "exp": now + 900,
         }
         token = jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self._key_id})
         return Person(account_id, self._http, token)

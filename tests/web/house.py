@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 import jwt
+from fastapi import FastAPI
 
 from batalkan.keys import Keys
 from runtime.auth import ALGORITHM, ISSUER
@@ -55,15 +56,19 @@ class House:
     demonstration: bool = True
     redis_url: str = "memory://"
 
-    def browser(self) -> httpx.AsyncClient:
-        """A browser that knows nothing yet, at a replica of its own."""
+    def app(self) -> FastAPI:
+        """A replica."""
         settings = Settings(
             "web", "postgresql://nowhere", "memory://", self.redis_url, "", 0, self.demonstration, "info"
         )
         env = Environment({"TOKEN_KEYS": str(self.keys.token_keys)})
         transport = httpx.MockTransport(self.services.answer)
         service = build(settings, env, settings.database_url, MemoryBus(), transport)
-        return httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url=ORIGIN, headers=HTML)
+        return service.app
+
+    def browser(self) -> httpx.AsyncClient:
+        """A browser that knows nothing yet, at a replica of its own."""
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=ORIGIN, headers=HTML)
 
     def token(self, role: str = "buyer", client: str = "app", lasts: int = 900) -> str:
         """An access token, as accounts would sign it."""

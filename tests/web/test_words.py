@@ -112,10 +112,10 @@ def test_the_system_speaks_the_readers_language() -> None:
     unpaid = {"code": "order_cancelled", "data": {"channel": "system", "fault": "none"}, "text": "…"}
     for place in ("chat", "cs"):
         assert said("en", unpaid, place) == "The order was cancelled automatically, because it was not paid in time."
-    assert said("en", {"code": "new", "data": None, "text": "Halo"}, "cs") == "Halo"
-    assert said("en", {"code": "refund_issued", "data": {}, "text": "Halo"}, "cs") == "Halo"
+    assert said("en", {"code": "new", "data": None, "text": "Halo"}, "cs") == "<bdi>Halo</bdi>"
+    assert said("en", {"code": "refund_issued", "data": {}, "text": "Halo"}, "cs") == "<bdi>Halo</bdi>"
     newer = {"code": "refund_issued", "data": {"amount": 1, "destination": "moon"}, "text": "Halo"}
-    assert said("en", newer, "chat") == "Halo"
+    assert said("en", newer, "chat") == "<bdi>Halo</bdi>"
 
 
 def test_scripts_put_the_facts_in_themselves() -> None:

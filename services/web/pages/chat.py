@@ -1,5 +1,7 @@
 """Talking about an order: the inbox, a conversation, and what the seller can do in it."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -17,7 +19,7 @@ SHOWN = 100
 async def inbox(visit: BuyerOrSeller, cursor: str = "") -> Response:
     """The conversations, those with news first."""
     page = await visit.get("/chat/threads", limit=30, cursor=cursor or None)
-    return visit.page("inbox.html", threads=page["items"], next=page["next"])
+    return visit.page("inbox.html", threads=page["items"], next=page["next"], now=await visit.now())
 
 
 @router.get("/unread")
@@ -34,10 +36,12 @@ async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> 
     thread = await visit.get(f"/chat/threads/{thread_id}")
     after = 0 if all else max(0, thread["last_seq"] - SHOWN)
     selling = visit.who.role == "seller"
+    messages = await messages_after(visit, f"/chat/threads/{thread_id}", after)
     return visit.page(
         "conversation.html",
         thread=thread,
-        messages=await messages_after(visit, f"/chat/threads/{thread_id}", after),
+        messages=messages,
+        cancellable=await _cancellable(visit, thread, messages),
         earlier=after > 0,
         score=await visit.get(f"/orders/sellers/{visit.who.account_id}/score") if selling else None,
         now=await visit.now(),
@@ -49,7 +53,19 @@ async def news(visit: BuyerOrSeller, thread_id: UUID, after: After = 0) -> Respo
     """The messages behind `after`, as a part of the page."""
     thread = await visit.get(f"/chat/threads/{thread_id}")
     page = await visit.get(f"/chat/threads/{thread_id}/messages", after=after, limit=100)
-    return visit.page("chat_messages.html", messages=page["items"], thread=thread, now=await visit.now())
+    cancellable = await _cancellable(visit, thread, page["items"])
+    return visit.page(
+        "chat_messages.html", messages=page["items"], thread=thread, cancellable=cancellable, now=await visit.now()
+    )
+
+
+async def _cancellable(visit: Visit, thread: dict[str, Any], messages: Sequence[Mapping[str, object]]) -> bool:
+    """Whether a guide among the messages has something to lead to."""
+    assert visit.who is not None
+    if visit.who.role != "buyer" or not any(message["kind"] == "guide" for message in messages):
+        return False
+    allowed: bool = (await visit.get(f"/orders/{thread['order_id']}"))["cancellation"]["allowed"]
+    return allowed
 
 
 @router.post("/chat/{thread_id}/say")

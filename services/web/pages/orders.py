@@ -1,12 +1,12 @@
 """Orders: by status, one with its history, and what its buyer or its seller can do with it."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 
-from services.web.upstream import Refused
+from services.web.upstream import Refused, ServiceAway
 from services.web.visits import Buyer, BuyerOrSeller, Seller, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
@@ -111,4 +111,17 @@ async def _show(visit: Visit, order_id: UUID, *, asking: bool = False, refused: 
         now=await visit.now(),
         asking=asking and order["cancellation"]["allowed"],
         refused=refused,
+        destination=await _destination(visit, order),
     )
+
+
+async def _destination(visit: Visit, order: dict[str, Any]) -> str:
+    """Where the money of an order goes that its buyer may cancel; empty if that cannot be found out now."""
+    assert visit.who is not None
+    if visit.who.role != "buyer" or not order["paid_amount"] or not order["cancellation"]["allowed"]:
+        return ""
+    try:
+        linked = (await visit.get("/refunds/wallet"))["dana"]["linked"]
+    except ServiceAway:
+        return ""
+    return "dana" if linked else "lazada_credit"

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path, Response
 from starlette.datastructures import FormData
 
 from runtime.problems import NotFound
-from services.web.pages.start import own_path
+from services.web.pages.start import ROLES, own_path
 from services.web.upstream import Refused, ServiceAway, granted
-from services.web.visits import AtSeat, Person, SignInFirst, Visit
+from services.web.visits import AtSeat, Person, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -72,16 +72,15 @@ async def register(visit: AtSeat) -> Response:
 async def sign_out(visit: Person) -> Response:
     """Ends the session, here and at accounts."""
     await visit.form()
-    assert visit.who is not None
-    visit.parts.revocations.add(visit.who)
-    with suppress(ServiceAway, Refused, SignInFirst):  # whatever accounts says, nothing may stay in a shared browser
+    with suppress(ServiceAway, Refused):  # whatever accounts says, nothing may stay in a browser that others use
         await visit.tell("POST", "/accounts/logout")
     visit.leave()
     return visit.go(f"{visit.root}/sign-in", "notice.signed_out")
 
 
 def _form(visit: Visit, back: str, problem: str = "", email: str = "", status: int = 200) -> Response:
-    return visit.page("sign_in.html", status, back=back, problem=problem, email=email)
+    role = dict(ROLES)[visit.seat] if back and not problem else ""
+    return visit.page("sign_in.html", status, back=back, problem=problem, email=email, role=role)
 
 
 def _client(visit: Visit, form: FormData) -> str:

@@ -11,6 +11,9 @@ for (const field of document.querySelectorAll("[data-client]")) {
   field.form.addEventListener("submit", tell);
 }
 
+// Of two roles side by side, each is signed in at once.
+if (self !== top) document.querySelector("form[data-at-once]")?.requestSubmit();
+
 // A form is sent once: the second click of two changes nothing.
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || event.target.method === "dialog" || event.target.target) return;

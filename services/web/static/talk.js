@@ -34,14 +34,21 @@ async function catchUp(log, list) {
     }
     if (answer.redirected) return location.reload(); // the session is over: sign in first
     report(log.dataset.id, true);
-    const fresh = new DOMParser().parseFromString(`<ol>${await answer.text()}</ol>`, "text/html").querySelectorAll("li[data-seq]");
+    const fresh = new DOMParser().parseFromString(`<ol>${await answer.text()}</ol>`, "text/html").querySelectorAll("li[data-seq], li.day");
     if (fresh.length === 0) return;
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
     const mine = [...fresh].some((item) => item.classList.contains("mine"));
-    for (const item of fresh) if (Number(item.dataset.seq) > known) list.append(document.importNode(item, true));
+    for (const item of fresh) {
+      const isNews = item.matches(".day") ? item.dataset.day !== lastDay(list) : Number(item.dataset.seq) > known;
+      if (isNews) list.append(document.importNode(item, true));
+    }
     if (atEnd || mine) log.scrollTop = log.scrollHeight;
     markRead(log, Number(list.lastElementChild.dataset.seq));
   }
+}
+
+function lastDay(list) {
+  return [...list.querySelectorAll(".day")].at(-1)?.dataset.day;
 }
 
 function markRead(log, seq) {

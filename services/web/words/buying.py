@@ -46,7 +46,10 @@ WORDS = {
     "order.pay": ("Bayar {amount}", "Pay {amount}"),
     "order.pay.hint": ("Pembayaran hanya disimulasikan.", "The payment is simulated."),
     "order.chat": ("Chat Seller", "Chat Seller"),
-    "order.still": ("Masih bisa dibatalkan {left}", "Can be cancelled for {left}"),
+    "order.still": (
+        "Masih bisa dibatalkan {left}, selama belum dikirim",
+        "Can be cancelled for {left}, as long as it has not shipped",
+    ),
     "order.ahead": ("Belum", "Not yet"),
     "order.step.unpaid": ("Pesanan dibuat", "Order placed"),
     "order.step.processing": ("Sedang diproses", "Being processed"),
@@ -56,7 +59,10 @@ WORDS = {
     "order.step.cancelled": ("Dibatalkan", "Cancelled"),
     "cancel.open": ("Batalkan pesanan", "Cancel order"),
     "cancel.title": ("Batalkan pesanan ini?", "Cancel this order?"),
-    "cancel.left": ("Masih bisa dibatalkan {left}.", "It can still be cancelled for {left}."),
+    "cancel.left": (
+        "Masih bisa dibatalkan {left}, selama belum dikirim.",
+        "It can still be cancelled for {left}, as long as it has not shipped.",
+    ),
     "cancel.money": (
         "{amount} dikembalikan sepenuhnya ke {destination}.",
         "{amount} comes back in full, to {destination}.",

@@ -11,7 +11,11 @@ WORDS = {
     "chat.offline": ("Tidak aktif", "Offline"),
     "chat.order": ("Pesanan {short}", "Order {short}"),
     "chat.log": ("Percakapan", "Conversation"),
-    "chat.empty": ("Belum ada pesan. Tulis yang pertama.", "No messages yet. Write the first."),
+    "chat.blank": (
+        "Belum ada pesan. Tulis ke penjual mengapa pesanan ini ingin dibatalkan; jawabannya muncul di sini.",
+        "No messages yet. Tell the seller why you want to cancel this order; the answer appears here.",
+    ),
+    "chat.blank.seller": ("Belum ada pesan dari pembeli.", "The buyer has not written yet."),
     "chat.write": ("Tulis pesan", "Write a message"),
     "chat.send": ("Kirim", "Send"),
     "chat.you": ("Anda", "You"),
@@ -50,6 +54,7 @@ WORDS = {
         "What was paid comes back in full.",
     ),
     "guide.open": ("Batalkan pesanan", "Cancel order"),
+    "guide.over": ("Pesanan ini tidak bisa dibatalkan di sini lagi.", "This order can no longer be cancelled here."),
     "guide.sent": ("Panduan dikirim ke pembeli.", "The guide was sent to the buyer."),
     "error.guide_unasked": (
         "Panduan menjawab pesan pembeli. Tunggu sampai pembeli menulis.",

@@ -1,0 +1,102 @@
+"""Pages with made-up services behind them, on a phone and on a desktop: what is there can be seen and pressed."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+import uvicorn
+from playwright.async_api import Browser, expect
+
+from batalkan.keys import Keys
+from tests.web.house import House, Services
+from tests.web.market import GONE, ID, meet, open_market
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+TITLE = "Kemeja batik pria lengan panjang, motif parang, bahan katun halus, untuk acara keluarga"
+PAGES = {
+    "buyer": [
+        "/",
+        "/orders",
+        f"/orders/{ID}/cancel",
+        f"/orders/{GONE}",
+        "/wallet",
+        f"/chat/{ID}",
+        f"/help/{ID}",
+        "/help",
+    ],
+    "seller": ["/", f"/orders/{ID}", f"/chat/{ID}", "/products"],
+    "agent": ["/", f"/cases/{ID}"],
+}
+STICKS_OUT = """() => {
+  for (const one of document.querySelectorAll("details")) one.open = true;
+  const pressed = "input:not([type=hidden]), select, textarea, button, .tabs a, .chip";
+  const cut = [...document.querySelectorAll(pressed)].filter((one) => {
+    const scrolls = one.closest(".quick") || (one.closest(".tabs") && innerWidth < 760);
+    const inner = one.getBoundingClientRect();
+    if (!inner.width || scrolls) return false;
+    const outer = (one.closest("dialog, .card, .actions, .tabs, .composer") ?? document.body).getBoundingClientRect();
+    return inner.left < outer.left - 1 || inner.right > outer.right + 1;
+  });
+  const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+  return [...cut.map((one) => one.outerHTML.slice(0, 100)), ...(wide ? ["the page"] : [])];
+}"""
+
+
+@pytest.fixture(scope="module")
+def house(keys: Keys) -> House:
+    """A web service whose surroundings have something for every page."""
+    return House(keys, Services())
+
+
+@pytest.fixture(scope="module")
+async def url(house: House) -> AsyncIterator[str]:
+    """Where it is served."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(house.app(), log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    serving = asyncio.create_task(server.serve([listening]))
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    await serving
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("role", PAGES)
+async def test_everything_fits(browser: Browser, house: House, url: str, role: str, width: int) -> None:
+    """With all that can be unfolded unfolded, no field, button or tab sticks out of its place, however long the titles
+    are."""
+    open_market(house, TITLE)
+    context = await browser.new_context(base_url=url, locale="id-ID", viewport={"width": width, "height": 844})
+    token = house.token(role)
+    meet(house, role, token)
+    await context.add_cookies([{"name": "access", "value": token, "url": f"{url}/web/s/a"}])
+    page = await context.new_page()
+    found = []
+    for path in PAGES[role]:
+        await page.goto(f"/web/s/a{path}")
+        found += [f"{path}: {one}" for one in await page.evaluate(STICKS_OUT)]
+    await context.close()
+    assert found == []
+
+
+async def test_two_roles_are_signed_in(browser: Browser, house: House, url: str) -> None:
+    """Side by side nobody is asked for a password: each frame is the role of its seat, also another one that is chosen;
+    outside of a frame a form asks."""
+    open_market(house, TITLE)
+
+    def token(request: httpx.Request) -> httpx.Response:
+        role = parse_qs(request.content.decode())["username"][0].partition("@")[0]
+        return httpx.Response(200, json=house.token_answer(role=role))
+
+    house.services.answers["POST /accounts/token"] = token
+    context = await browser.new_context(base_url=url, locale="id-ID")
+    page = await context.new_page()
+    await page.goto("/web/two?left=a&right=c")
+    for number, role in enumerate(("Pembeli", "Petugas")):
+        await expect(page.frame_locator("iframe").nth(number).locator(".chip.role")).to_have_text(role)
+    await page.goto("/web/s/b/")
+    await expect(page.locator("form[action$='/sign-in']")).to_be_visible()
+    await context.close()

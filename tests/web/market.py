@@ -1,0 +1,110 @@
+"""Made-up answers of all services, with one and the same text wherever people write something."""
+
+from typing import Any
+
+import httpx
+import jwt
+
+from tests.web.house import House
+
+ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"
+GONE = "01a214c5-b79e-7352-95a9-c56f6d9b795e"
+"""An order that is cancelled."""
+AT = "2026-11-25T10:00:00Z"
+
+
+def message(text: str, **more: Any) -> dict[str, Any]:
+    """A message of somebody else."""
+    return {"seq": 1, "kind": "text", "sender_id": ID, "text": text, "code": None, "data": None, "at": AT, **more}
+
+
+def talk(text: str) -> list[dict[str, Any]]:
+    """Messages of every kind."""
+    data = {"question": text, "respond_by": AT, "name": text}
+    return [
+        message(text),
+        message(text, seq=2, kind="guide"),
+        message(text, seq=3, kind="system", code="seller_contacted", data=data),
+        message(text, seq=4, kind="system", code="agent_joined", data=data),
+        message(text, seq=5, kind="system", code="unknown"),
+    ]
+
+
+def order(text: str, **more: Any) -> dict[str, Any]:
+    """A paid order that can be cancelled."""
+    way = {"allowed": True, "code": None, "until": AT}
+    return {
+        "order_id": ID, "buyer_id": ID, "seller_id": ID, "status": "processing", "total": 145_000,
+        "paid_amount": 145_000, "currency": "IDR",
+        "lines": [{"product_id": ID, "title": text, "quantity": 1, "unit_price": 145_000}] * 2,
+        "payment_method": "dana", "placed_at": AT, "version": 2, "history": [{"status": "processing", "at": AT}],
+        "cancellation": way, "refund": None, **more,
+    }  # fmt: skip
+
+
+def cancelled(text: str) -> dict[str, Any]:
+    """An order whose end has a note."""
+    way = {"allowed": False, "code": "already_cancelled", "until": AT, "channel": "app", "reason": text, "note": text}
+    return order(text, status="cancelled", cancellation={**way, "at": AT})
+
+
+def thread(text: str, **more: Any) -> dict[str, Any]:
+    """A conversation about the order."""
+    return {
+        "thread_id": ID, "order_id": ID, "buyer_name": text, "seller_name": text, "unread": 1, "last_seq": 5,
+        "order_status": "processing", "title": text, "active_at": AT, "online": True, "pending_cancellation": None,
+        "quick_replies": [{"code": "x", "id": text, "en": text}], "last_message": message(text), **more,
+    }  # fmt: skip
+
+
+def case(text: str, **more: Any) -> dict[str, Any]:
+    """A case with an agent."""
+    return {
+        "case_id": ID, "buyer_id": ID, "agent_id": ID, "state": "active", "position": None, "order_id": None,
+        "respond_by": None, "outcome": None, "rating": None, "last_seq": 5, "opened_at": AT, "buyer_name": text,
+        "agent_name": text, "agents_on_duty": 1, "order": None, "contacted": False, **more,
+    }  # fmt: skip
+
+
+def open_market(house: House, text: str) -> None:
+    """Has every service say so."""
+    said = house.services.say
+    product = {"product_id": ID, "seller_id": ID, "title": text, "price": 1, "stock": 2}
+    said("GET /accounts/me", name=text, email=text)
+    said("GET /orders/products", items=[product], next=None)
+    said("GET /orders", items=[order(text), cancelled(text)], next=None)
+    said(f"GET /orders/{ID}", **order(text))
+    said(f"GET /orders/{GONE}", **cancelled(text))
+    said("GET /orders/cancel-reasons", items=[{"code": "other", "id": "lain", "en": "other"}])
+    said("GET /orders/clock", now=AT)
+    said("GET /refunds", items=[], next=None)
+    said("GET /refunds/wallet", credit_balance=0, dana={"linked": False, "phone": None}, entries=[])
+    said("GET /chat/threads", items=[thread(text)], next=None)
+    said(f"GET /chat/threads/{ID}", **thread(text))
+    said(f"GET /chat/threads/{ID}/messages", items=talk(text), next=None)
+    said("GET /cs/cases", items=[case(text)], next=None)
+    said(f"GET /cs/cases/{ID}", **case(text))
+    said(f"GET /cs/cases/{ID}/messages", items=talk(text), next=None)
+    said("GET /cs/duty", on=True, load=1, most=3, waiting=1, agents_on_duty=1)
+
+
+async def enter(house: House, browser: httpx.AsyncClient, role: str) -> None:
+    """Signs in, and has the services know whoever it is."""
+    await house.sign_in(browser, role)
+    meet(house, role, browser.cookies["access"])
+
+
+def meet(house: House, role: str, token: str) -> None:
+    """A seller has a score; what an agent sees is about an order."""
+    if role == "agent":
+        me = house.services.answers["GET /accounts/me"]
+        text = me.json()["name"] if isinstance(me, httpx.Response) else ""
+        with_order = case(text, order_id=ID, order={"seller_name": text})
+        house.services.say("GET /cs/cases", items=[with_order], next=None)
+        house.services.say(f"GET /cs/cases/{ID}", **with_order)
+    score = {"rating": 5.0, "cancellation_rate": 0.0}
+    counts = {"seller": 0, "buyer": 0, "platform": 0}
+    who = jwt.decode(token, options={"verify_signature": False})["sub"]
+    house.services.say(
+        f"GET /orders/sellers/{who}/score", orders=0, cancellations=counts, **score, after_cancelling=score
+    )
