@@ -1,6 +1,15 @@
-"""`python -m batalkan`"""
+"""The command `batalkan`, and `python -m batalkan`."""
 
-from batalkan.cli import app
+from runtime.exiting import exit_on_signal
+
+
+def main() -> None:
+    """Runs the command line."""
+    exit_on_signal("batalkan")  # before the rest is imported, which takes a second
+    from batalkan.cli import app
+
+    app()
+
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -1,6 +1,5 @@
 """The command line. Every command teaches with --help; exit code 0 is success, 1 is no, 2 is a wrong call."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,6 +16,7 @@ from rich.table import Table
 from batalkan import faults
 from runtime.numbers import whole
 from runtime.settings import Environment, SettingInvalid
+from runtime.signals import run_to_end
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -243,7 +243,7 @@ def load(
             return await loading.load(http, orders, clients, Console(stderr=True))
 
     try:
-        figures = asyncio.run(run()).as_json()
+        figures = run_to_end(run(), "batalkan").as_json()
     except* loading.LoadFailed as failed:
         sys.exit(f"batalkan: {_first(failed)}")
     if as_json:
@@ -337,7 +337,7 @@ def _run(data: Path, work: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]
             return await work(urls)
 
     try:
-        return asyncio.run(run())
+        return run_to_end(run(), "batalkan")
     except (NothingRunning, UnreadableLog, ClockFixed, DataFolderUnusable, PostgresFailed, Problem) as error:
         sys.exit(f"batalkan: {error}")
 

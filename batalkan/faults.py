@@ -1,6 +1,5 @@
 """`batalkan faults`: the laboratory in which everything goes wrong. It is part of the source, not of the package."""
 
-import asyncio
 import json
 import secrets
 import sys
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from runtime.signals import run_to_end
 
 if TYPE_CHECKING:
     from tests.faults.running import Report
@@ -68,7 +69,7 @@ def run_scenarios(
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(scenarios.NAMES)}")
     folder = keep or Path(tempfile.mkdtemp(prefix="batalkan-faults-"))
     changed = _numbers(scenarios, wanted, numbers or (), long)
-    reports = asyncio.run(_run(wanted, seed, long, folder, as_json, changed))
+    reports = run_to_end(_run(wanted, seed, long, folder, as_json, changed), "batalkan")
     raise typer.Exit(_exit_code(reports))
 
 

@@ -5,7 +5,7 @@ import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import uvicorn
@@ -21,7 +21,8 @@ from batalkan.servers import FolderInUse, missing
 from batalkan.system import System, Where
 from batalkan.tap import Seen, Tap
 from runtime.embedded import DataFolderUnusable, PostgresFailed
-from runtime.serve import run_to_end
+from runtime.signals import run_to_end
+from runtime.stopping import Listener, until_told_to_stop
 from runtime.websockets import WEBSOCKETS
 
 STOPPING = 3
@@ -63,17 +64,25 @@ async def serve_while(
         try:
             await asyncio.wait({serving, doing}, return_when=asyncio.FIRST_COMPLETED)
             if doing.done() and await doing:
-                await serving
+                await asyncio.wait({serving})
+        except asyncio.CancelledError:
+            if not _went_on(doing):
+                raise
+            cast("asyncio.Task[None]", asyncio.current_task()).uncancel()  # served until it was told to stop
         finally:
             http.should_exit = True
             doing.cancel()
             await asyncio.wait({serving, doing})
 
 
+def _went_on(doing: "asyncio.Future[bool]") -> bool:
+    return doing.done() and not doing.cancelled() and doing.exception() is None and doing.result()
+
+
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs `main`; what is in the way becomes one line and exit code 1."""
     try:
-        run_to_end(main)
+        run_to_end(main, "batalkan")
     except (CannotStart, ChildFailed, DataFolderUnusable, DemoFailed, FolderInUse, PostgresFailed) as error:
         sys.exit(f"batalkan: {error}")
 
@@ -106,14 +115,13 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
             console.print(f"  export {name.upper()}_DATABASE_URL='{url}'", soft_wrap=True, highlight=False)
         console.print(f"  RabbitMQ {running.servers.rabbitmq.admin_url}", soft_wrap=True)
         gateway = Gateway(running.public, where.allowed_hosts)
-        await server(gateway, where.trusted_proxies).serve([listening])
+        await until_told_to_stop(server(gateway, where.trusted_proxies), [listening])
         await gateway.close()
 
 
-def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> uvicorn.Server:
-    """The HTTP server, which takes the process's signals while it serves; address and scheme of a client are taken from
-    `trusted_proxies` (networks)."""
-    return uvicorn.Server(
+def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> Listener:
+    """The HTTP server; address and scheme of a client are taken from `trusted_proxies` (networks)."""
+    return Listener(
         uvicorn.Config(
             app,
             log_config=None,

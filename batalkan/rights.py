@@ -13,6 +13,7 @@ from contracts import EVENTS
 from runtime.bus.rabbit import queue_arguments
 from runtime.demonstration.telling import STREAM
 from runtime.events import EXCHANGE
+from runtime.revocations import ENDED
 
 VHOST = "batalkan"
 READER = "web"
@@ -85,8 +86,10 @@ def broker_hash(password: str) -> str:
 def redis_user(name: str, password: str) -> str:
     """A line of Redis's ACL file, for a service. FLUSHALL and its like know no keys, so key patterns are not enough.
 
-    In demonstration mode every service writes what it sees into one stream, and `web` reads it.
+    All may read which sessions `accounts` has ended, and hear of it. In demonstration mode every service writes what it
+    sees into one stream, and `web` reads it.
     """
     hashed = hashlib.sha256(password.encode()).hexdigest()
-    keys = f"~{name}:* %{'RW' if name == READER else 'W'}~{STREAM}"
-    return f"user {name} on #{hashed} resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous"
+    keys = f"~{name}:* %R~{ENDED} %{'RW' if name == READER else 'W'}~{STREAM}"
+    rights = f"resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous"
+    return f"user {name} on #{hashed} {rights} (&{ENDED} +subscribe)"

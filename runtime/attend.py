@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-import random
 from collections.abc import Mapping
+from time import time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from runtime.http import as_problem, problem_response
 from runtime.problems import InvalidRequest, NotFound, Problem
 from runtime.sockets import RENEW, TOO_BIG, Socket
 from runtime.telemetry import LIVE_DROPPED
-from runtime.tickets import check_origin
+from runtime.tickets import TicketRefused, check_origin
 
 if TYPE_CHECKING:
     from runtime.live import Live
@@ -25,8 +25,6 @@ HOLD = 2.0
 """Seconds for which messages wait for the client to say what it has, if it says nothing at all."""
 CHANCE = 0.05
 """Seconds more, in which what it said can be read, should this process have stood still meanwhile."""
-LIFETIME = 15 * 60.0
-"""Seconds after which a socket is closed, up to a tenth earlier: a session that was ended stays live no longer."""
 PAUSE = 0.02
 """Seconds between two questions of a client that take the database to answer."""
 PER_PERSON = 32
@@ -53,6 +51,8 @@ async def attend(live: "Live", websocket: WebSocket) -> None:
         except Exception as error:
             await websocket.send_denial_response(problem_response(as_problem(error)))
             return
+        if socket.code is not None:  # its session has ended meanwhile
+            return
         await websocket.accept()
         await _serve(live, websocket, socket)
     finally:
@@ -67,6 +67,8 @@ async def _admitted(live: "Live", websocket: WebSocket) -> Identity:
     person = await live.tickets.redeem(websocket.query_params.get("ticket", ""))
     if len(live.presence.here.get(person.account_id, ())) >= PER_PERSON:
         raise TooManySockets(f"At most {PER_PERSON} at a time.")
+    if person in live.revocations:  # it ended while the ticket was looked up, and nobody closes what is not there yet
+        raise TicketRefused("The session is over.")
     return person
 
 
@@ -81,7 +83,7 @@ async def _serve(live: "Live", websocket: WebSocket, socket: Socket) -> None:
             socket.release()
 
     hold = loop.call_later(HOLD, lambda: loop.call_later(CHANCE, release))
-    renew = loop.call_later(LIFETIME * random.uniform(0.9, 1), socket.drop, RENEW, "renew")  # noqa: S311
+    renew = loop.call_later(max(0.0, socket.person.expires - time()), socket.drop, RENEW, "renew")
     socket.start()
     try:
         while (message := await websocket.receive())["type"] != "websocket.disconnect":

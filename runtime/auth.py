@@ -1,6 +1,7 @@
 """Who is asking: access tokens (JWT, Ed25519) verified by each service itself with the published keys."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
@@ -31,6 +32,8 @@ class Identity:
     client: str
     session: str = ""
     """The session that the token was issued in, for the service that can end it."""
+    expires: float = 0.0
+    """When the token proves nothing any more, `LEEWAY` included: seconds since the epoch, by this machine's clock."""
 
 
 class TokenVerifier:
@@ -40,21 +43,25 @@ class TokenVerifier:
         self._path = keys_path
         self._keys: dict[str, Any] = {}
         self._looked = -RELOAD_AFTER
-        self._verified: dict[str, tuple[float, Identity]] = {}
+        self._verified: dict[str, Identity] = {}
+        self.is_over: Callable[[Identity], bool] = lambda _: False
+        """Whether the session has ended, as far as is known (`runtime.revocations`)."""
 
     def verify(self, token: str) -> Identity:
         """The identity that the token proves; raises `Unauthenticated`."""
-        expires, identity = self._verified.get(token, (0.0, None))
+        identity = self._verified.get(token)
         if identity is None:
-            expires, identity = self._check(token)
+            identity = self._check(token)
             if len(self._verified) >= REMEMBERED:
                 self._verified.clear()
-            self._verified[token] = (expires, identity)
-        if expires + LEEWAY <= time():
+            self._verified[token] = identity
+        if identity.expires <= time():
             raise Unauthenticated("The access token has expired.")
+        if self.is_over(identity):
+            raise Unauthenticated("The session is over.")
         return identity
 
-    def _check(self, token: str) -> tuple[float, Identity]:
+    def _check(self, token: str) -> Identity:
         try:
             key = self._key(str(jwt.get_unverified_header(token).get("kid")))
             claims = jwt.decode(
@@ -65,9 +72,13 @@ class TokenVerifier:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iat", "sub", "iss"]},
             )
-            session = str(claims.get("sid", ""))
-            identity = Identity(UUID(claims["sub"]), str(claims["role"]), str(claims["client_id"]), session)
-            return float(claims["exp"]), identity
+            return Identity(
+                UUID(claims["sub"]),
+                str(claims["role"]),
+                str(claims["client_id"]),
+                str(claims.get("sid", "")),
+                float(claims["exp"]) + LEEWAY,
+            )
         except (jwt.PyJWTError, KeyError, ValueError) as error:
             raise Unauthenticated("The access token is not valid.") from error
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: the pool, the transaction that everything happens in, and which faults pass by themselves."""
+"""PostgreSQL: the pool, and the transaction that everything happens in."""
 
 import asyncio
 import json
@@ -6,12 +6,13 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from runtime.database_faults import DatabaseUnavailable as DatabaseUnavailable
+from runtime.database_faults import is_passing as is_passing
 from runtime.patience import Patience
-from runtime.problems import Problem
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -25,40 +26,18 @@ ACQUIRE_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 20.0
 """Seconds that one statement may take."""
 CLOSE_TIMEOUT = 2.0
+BETWEEN_SERVERS = 1.0
+"""Seconds between two times at the least at which all connections are given up."""
+WRITES_FOR = 1.0
+"""Seconds for which a database that took what was written is believed to do so: health is asked for by many."""
+FULL = 0.05
+"""Seconds until a server that has no connection left is asked for one again."""
 UTC = {"timezone": "UTC"}
 """In a time zone with summer time PostgreSQL adds a day of 23 or 25 hours. It overrides what the server, the database,
 the role and the URL say."""
 MICROSECOND = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
-
-
-class DatabaseUnavailable(Problem):
-    """The database cannot be reached now, or broke off. Ask again soon."""
-
-    status, code, title = 503, "database_unavailable", "The database is away"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether the fault lies in the database's state rather than in what was asked, so that trying again helps.
-
-    By SQLSTATE class: 08 connection, 40 deadlock or serialization, 53 resources, 55 not in that state, 57 operator
-    intervention, 58 system error; and everything that breaks the connection.
-    """
-    if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return True  # another replica has just migrated the tables; the library has forgotten the statement by now
-    if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "")[:2] in {"08", "40", "53", "55", "57", "58"}
-    if isinstance(error, asyncpg.InterfaceError):
-        return "clos" in str(error)  # a connection or pool that "is closed", "is closing"; the rest is wrong use
-    # The library raises InternalClientError when it is used between the server's last words and the connection's end.
-    return isinstance(error, (OSError, asyncio.TimeoutError, asyncpg.InternalClientError, DatabaseUnavailable))
-
-
-def _is_unprepared(error: BaseException) -> bool:
-    """Whether the server is there, but not yet our role (class 28) or our database (3D)."""
-    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in {"28", "3D"}
 
 
 async def connect(
@@ -97,6 +76,9 @@ class Database:
         self.url = url
         self._pool_size = pool_size
         self._pool: Pool | None = None
+        self._left = -BETWEEN_SERVERS
+        self._wrote = -WRITES_FOR
+        self._probing = asyncio.Lock()
 
     async def connect(self, on_failure: Callable[[], object] = lambda: None) -> None:
         """Waits until the database answers, for as long as that takes; says so each time that it does not."""
@@ -111,10 +93,10 @@ class Database:
                     command_timeout=COMMAND_TIMEOUT,
                     timeout=ACQUIRE_TIMEOUT,
                     init=_prepare,
-                    reset=_leave,
+                    reset=_keep,
                 )
             except Exception as error:
-                if not is_passing(error) and not _is_unprepared(error):
+                if not is_passing(error):
                     raise
                 on_failure()
                 await patience.wait(error)
@@ -135,13 +117,26 @@ class Database:
         if pool is None:
             raise DatabaseUnavailable("The service has not reached its database yet.")
         try:
-            connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT)
+            connection = await _acquire(pool)
         except _BROKEN as error:
             raise DatabaseUnavailable("No connection to the database could be had.") from error
         try:
             yield connection
+        except asyncpg.ReadOnlySQLTransactionError:
+            connection.terminate()
+            await self._leave(pool)
+            raise
         finally:
             await pool.release(connection)
+
+    async def _leave(self, pool: Pool) -> None:
+        """Has every connection made anew: after a failover these lead to a server on which nothing can be written. Not
+        more often than connections can be made, since the new server may not be there yet."""
+        now = asyncio.get_running_loop().time()
+        if now - self._left > BETWEEN_SERVERS:
+            self._left = now
+            log.warning("the database is read-only: all connections to it are given up")
+            await pool.expire_connections()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -149,21 +144,43 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def answers(self) -> bool:
-        """Whether the database answers right now."""
-        try:
-            async with self.connection() as connection:
-                return bool(await connection.fetchval("select true", timeout=2))
-        except Exception as error:
-            if not is_passing(error):
-                raise
-            return False
+    async def writes(self) -> bool:
+        """Whether the database takes what is written right now; asked at most once a second as long as it does."""
+        async with self._probing:
+            if asyncio.get_running_loop().time() < self._wrote + WRITES_FOR:
+                return True
+            try:
+                async with self.connection() as connection:
+                    await connection.execute(_PROBE, timeout=2)
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                return False
+            self._wrote = asyncio.get_running_loop().time()
+            return True
 
 
-_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncio.TimeoutError)
+_PROBE = """
+delete from outbox where false;
+set local work_mem = '64kB';
+select count(*) from generate_series(1, 10000);
+select pg_logical_emit_message(true, 'ready', '')
+"""
+"""Is refused where nothing may be written, spills to the disk, and commits to the log, without a trace in any table."""
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
 
 
-async def _leave(_: Any) -> None:
+async def _acquire(pool: Pool) -> Connection:
+    """A connection, within `ACQUIRE_TIMEOUT`: a server that has none left is waited for as a pool that has none is."""
+    async with asyncio.timeout(ACQUIRE_TIMEOUT):
+        while True:
+            try:
+                return await pool.acquire()
+            except asyncpg.TooManyConnectionsError:
+                await asyncio.sleep(FULL)
+
+
+async def _keep(_: Any) -> None:
     """Nothing is set on a connection that outlives a transaction, so the four statements that would take it back,
     a round trip for each use, can stay out."""
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from runtime.database import Connection, is_passing
+from runtime.database import Connection
+from runtime.database_faults import is_away, is_passing
 from runtime.events import Event
 from runtime.patience import Patience
 from runtime.story import Story, telling
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 BATCH = 100
 POLL = 1.0
 """Seconds between two looks at the most: other replicas set deadlines, and a demonstration's clock is moved."""
+
+SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=1)
 
 DeadlineHandler = Callable[["Transaction", str], Awaitable[Sequence[Event]]]
 """Acts on the deadline of one subject and returns the events that follow."""
@@ -75,6 +78,11 @@ update deadlines set failures = failures + 1,
 where kind = $1 and subject = $2 and due_at <= clock_now()
 returning failures
 """
+
+
+def pause(waited: timedelta) -> timedelta:
+    """Until what has waited for its answer for so long is asked again: as long once more, half a minute to an hour."""
+    return min(max(waited, SHORTEST), LONGEST)
 
 
 async def schedule(connection: Connection, kind: str, subject: str, delay: timedelta, story: Story) -> None:
@@ -135,7 +143,7 @@ class Deadlines:
         try:
             return await self._fire(BATCH)
         except Exception as error:
-            if is_passing(error):
+            if is_away(error):
                 raise
         fired = 0
         while fired < BATCH and (claimed := await self._fire_alone()):
@@ -170,10 +178,13 @@ class Deadlines:
                     return 0
                 await self._act(tx, row)
         except Exception as error:
-            if row is None or is_passing(error):
+            if row is None or is_away(error):
                 raise
             DEADLINES_FAILED.labels(self._work.service, row["kind"]).inc()
-            log.exception("the deadline %s of %s failed, it is tried again", row["kind"], row["subject"])
+            level = logging.WARNING if is_passing(error) else logging.ERROR
+            log.log(
+                level, "the deadline %s of %s failed, it is tried again", row["kind"], row["subject"], exc_info=error
+            )
             async with self._work.begin() as tx:
                 await tx.connection.execute(_POSTPONE, row["kind"], row["subject"])
         return 1

@@ -107,10 +107,11 @@ class Fanout:
                             await pubsub.ping()
                     elif message["type"] == "subscribe":  # also after the library has connected anew by itself
                         self.away = False
-                        patience.rewarded()
                         self._missed()
-                    elif message["type"] == "message":
-                        self._hear(message["data"])
+                    else:
+                        if message["type"] == "message":
+                            self._hear(message["data"])
+                        patience.rewarded()  # a message or a pong: it is heard, and not just subscribed to
             except Exception as error:
                 stop_if_cancelled()
                 if not isinstance(error, (RedisError, OSError, RedisAway)):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from runtime import outbox
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.patience import Patience
 from runtime.work import Work
 
@@ -23,7 +23,7 @@ async def keep_house(work: Work) -> None:
     while True:
         try:
             async with work.database.connection() as connection:
-                await outbox.count(connection, work.service)
+                await outbox.count(connection, work.service, work.held())
                 for table, age in REMEMBERED:
                     await connection.execute(f"delete from {table} where at < now() - interval '{age}'")  # noqa: S608
             patience.rewarded()

@@ -1,6 +1,5 @@
 """What the HTTP interfaces of all services have in common: problem details, limits, health, metrics, common types."""
 
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from http import HTTPStatus
@@ -21,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime import story
 from runtime.body import LimitBody
-from runtime.database import DatabaseUnavailable, is_passing
+from runtime.database_faults import DatabaseUnavailable, is_lost, is_passing
 from runtime.hosts import CheckHost
 from runtime.numbers import whole
 from runtime.problems import MEDIA_TYPE, InvalidRequest, Problem
@@ -142,6 +141,14 @@ def create_app(
         state = "ready" if all(parts.values()) else "waiting"
         return {"status": state, "parts": {**parts, **(await optional() if optional else {})}}
 
+    @app.get(f"/{service}/health/serving", tags=["operation"], responses=waiting)
+    async def is_serving(response: Response) -> dict[str, Any]:
+        """200 when the service can answer requests, else 503; for that it does not need the broker."""
+        parts = {name: there for name, there in (await ready()).items() if name != "broker"}
+        if not all(parts.values()):
+            response.status_code = 503
+        return {"status": "serving" if all(parts.values()) else "waiting", "parts": parts}
+
     @app.get(f"/{service}/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Metrics in the Prometheus text format."""
@@ -158,8 +165,11 @@ class TryAgain(APIRoute):
 
         async def handle_again(request: Request) -> Response:
             for _ in range(TRIES - 1):
-                with contextlib.suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                try:
                     return await handle(request)
+                except asyncpg.PostgresError as error:
+                    if not is_lost(error):
+                        raise
             return await handle(request)
 
         return handle_again

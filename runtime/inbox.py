@@ -19,7 +19,7 @@ from uuid import UUID
 
 from runtime import parked
 from runtime.bus import Bus, BusError, Delivery, Subscription
-from runtime.database import is_passing
+from runtime.database_faults import Retry, is_passing, retry_of
 from runtime.events import Envelope, Event, EventReader, UnreadableEvent
 from runtime.patience import Patience
 from runtime.telemetry import EVENTS_DUPLICATE, EVENTS_HANDLED, EVENTS_PARKED, HANDLING_SECONDS
@@ -103,7 +103,6 @@ class Consumer:
         subscription = await self._bus.subscribe(self._work.service, keys)
         try:
             self.connected = True
-            bus.rewarded()
             suspect, began = True, -self._pace
             while True:
                 await asyncio.sleep(began + self._pace - monotonic())
@@ -111,6 +110,7 @@ class Consumer:
                 began = monotonic()
                 await _finished(self._finish(subscription, deliveries, suspect))
                 suspect = False
+                bus.rewarded()  # not before: a queue that can be subscribed to may still give or take nothing
                 recovery.rewarded()
         finally:
             self.connected = False
@@ -216,28 +216,34 @@ class Consumer:
                 await self._together([message])
                 return
             except Exception as error:
-                if is_passing(error):
+                retry = retry_of(error)
+                if retry is Retry.UNCOUNTED or (message.envelope is None and is_passing(error)):
                     await patience.wait(error)
                     continue
                 if message.envelope is None:
                     raise  # it cannot even be parked; the queue's delivery limit is what is left
-                log.exception("handling %s failed", message.delivery.routing_key)
+                level = logging.WARNING if retry is Retry.TRANSIENT else logging.ERROR
+                log.log(level, "handling %s failed: %r", message.delivery.routing_key, error, exc_info=error)
                 failures = await self._count_failure(message, message.envelope.id, error)
                 if failures >= MOST_FAILURES:
                     return
                 await asyncio.sleep(RETRY_AFTER * 2**failures)
 
     async def _count_failure(self, message: Read, event_id: UUID, failure: Exception) -> int:
-        """Writes the failure down, and with the last one parks the message.
+        """Writes the failure down, and with the last one, or one that no try can mend, parks the message.
 
         It does not go into the inbox: what stands there has had its effect, and what is parked has not.
         """
 
+        hopeless = retry_of(failure) is Retry.NEVER
+
         async def count(tx: Transaction) -> int:
             failures = await parked.count_failure(tx.connection, event_id, repr(failure))
-            if failures >= MOST_FAILURES:
+            if hopeless or failures >= MOST_FAILURES:
                 await parked.forget_failures(tx.connection, event_id)
-                await self._park(tx, message, f"failed {failures} times, last with {failure!r}")
+                times = f"failed {failures} times, last" if failures > 1 else "failed"
+                await self._park(tx, message, f"{times} with {failure!r}")
+                return MOST_FAILURES
             return failures
 
         return await self._insist(count)

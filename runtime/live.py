@@ -19,8 +19,8 @@ in order, because a socket is only ever sent the one after its last (`runtime.so
 What a client may send: `{"type": "resume", "after": {"<conversation>": seq, …}}`, first of all, with what it has, or
 `{}`; messages are held back for it for two seconds. Then `{"type": "ping"}`, answered by `pong`, and whatever
 `Source.heard` takes. What it did wrong is answered by `{"type": "error", "code": …, "detail": …}`.
-Close codes: 4000 after a quarter of an hour, 4008 for a slow reader, 1009 for a frame over 16 KiB, 1012 when the
-process stops. After each of them: a new ticket, and `resume`.
+Close codes: 4000 when the access token has run out, 4008 for a slow reader, 1009 for a frame over 16 KiB, 1012 when the
+process stops. After each of them: a new ticket, and `resume`. 4001 when the session has ended: sign in again.
 """
 
 import asyncio
@@ -40,13 +40,14 @@ from starlette.websockets import WebSocket
 from runtime.attend import attend
 from runtime.auth import Identity, SignedIn
 from runtime.conversations import Change, Followed, Recent, Source
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.fanout import Fanout
 from runtime.patience import Patience
 from runtime.presence import Presence
-from runtime.redis import answers
+from runtime.redis import writes
+from runtime.revocations import Revocations
 from runtime.service import Service
-from runtime.sockets import Socket
+from runtime.sockets import OVER, Socket
 from runtime.telemetry import LIVE_SOCKETS
 from runtime.tickets import Ticket, Tickets, origins
 from runtime.work import Work
@@ -79,9 +80,11 @@ class Live:
 
     def __post_init__(self) -> None:
         service = self.work.service
-        self.tickets = Tickets(self.redis, service)
+        self.tickets = Tickets(self.redis, service, lambda: self.fanout.away)
         self.fanout = Fanout(self.redis, f"{service}:live", self._hear, self._miss)
         self.presence = Presence(self.redis, service, self.fanout)
+        self.revocations = Revocations(self.redis)
+        self.revocations.on_end.append(self._end)
         self._readers: dict[UUID, set[Socket]] = {}
         self._recent = Recent()
         self._reading = asyncio.Semaphore(READERS)
@@ -92,14 +95,15 @@ class Live:
     def attach(self, service: Service) -> None:
         """Makes this the live part of the service."""
 
-        async def redis_answers() -> bool:
-            return not self.fanout.away and await answers(self.redis)
+        async def redis_writes() -> bool:
+            return not self.fanout.away and await writes(self.redis, service.name)
 
         service.app.state.live = self
         service.work.audience = self
         service.background.append(self.run)
+        self.revocations.attach(service)
         service.on_stop.append(self.redis.aclose)
-        service.optional["redis"] = redis_answers
+        service.optional["redis"] = redis_writes
 
     @property
     def people(self) -> Collection[UUID]:
@@ -199,6 +203,11 @@ class Live:
                 del self._readers[conversation]
         if self.presence.leave(socket):
             self._call(self.on_departure, socket.person)
+
+    def _end(self, account: UUID, session: str) -> None:
+        for socket in tuple(self.presence.here.get(account, ())):
+            if socket.person.session == session:
+                socket.drop(OVER, "the session is over")
 
     def add_reader(self, socket: Socket, conversation: UUID) -> None:
         """Shows a conversation to somebody whose own it is not, or not among those they follow."""

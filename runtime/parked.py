@@ -12,7 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from runtime.bus import Delivery
-from runtime.database import Connection, is_passing
+from runtime.database import Connection
+from runtime.database_faults import is_away, is_passing
 from runtime.events import MAX_BODY, UnreadableEvent
 from runtime.patience import Patience
 from runtime.story import new_id
@@ -145,7 +146,7 @@ class Replays:
             try:
                 await self._replay(row)
             except Exception as error:
-                if is_passing(error):
+                if is_away(error):
                     await patience.wait(error)
                     continue
                 log.warning("the replay of %s failed: %r", row["parked_id"], error)

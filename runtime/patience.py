@@ -9,7 +9,8 @@ SHORTEST, LONGEST = 0.1, 5.0
 
 
 class Patience:
-    """Counts the tries to reach one thing. `wait` after each failure, `rewarded` after a success."""
+    """Counts the tries to do one thing. `wait` after each failure, `rewarded` once that very thing was done: to be
+    connected is no success where something is to be done on the connection."""
 
     def __init__(self, thing: str, log: logging.Logger) -> None:
         self._thing = thing
@@ -17,21 +18,27 @@ class Patience:
         self._tries = 0
 
     async def wait(self, error: BaseException) -> None:
-        """Sleeps for 0.1 s doubled with every try, at most 5 s, half of it random.
+        """Sleeps until the next try.
 
         Raises `CancelledError` when the task was cancelled and the error only came up on its way out.
         """
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError from error
-        pause = min(SHORTEST * 2**self._tries, LONGEST) * random.uniform(0.5, 1)  # noqa: S311 (jitter is no secret)
+        await asyncio.sleep(self.pause(error))
+
+    def pause(self, error: BaseException) -> float:
+        """Counts a failure. Returns the seconds until the next try: 0.1 s doubled with every one, at most 5 s, half of
+        it random."""
+        # The exponent is bounded, since after a thousand tries (an hour) no float holds the power.
+        longest: float = min(SHORTEST * 2 ** min(self._tries, 16), LONGEST)
         if self._tries in {0, 3} or self._tries % 10 == 9:
             self._log.warning("waiting for %s: %s", self._thing, error or type(error).__name__)
         self._tries += 1
-        await asyncio.sleep(pause)
+        return longest * random.uniform(0.5, 1)  # noqa: S311 (jitter is no secret)
 
     def rewarded(self) -> None:
-        """The thing is there: starts counting anew."""
+        """It was done: starts counting anew."""
         if self._tries:
             self._log.warning("%s is back after %d tries", self._thing, self._tries)
         self._tries = 0

@@ -9,7 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionBroken
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from runtime.problems import Problem
@@ -34,13 +34,21 @@ class SessionsUnavailable(Problem):
 
 
 class _Connection(Connection):
-    """Over uvloop, which has an error of its own, unknown to the library, for what is written after a break."""
+    """Over uvloop, which has an error of its own, unknown to the library, for what is written after a break. One that
+    leads to a replica, as after a failover, is made anew."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         try:
             await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             raise ConnectionBroken(str(error)) from error
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)
+        except ReadOnlyError:
+            self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+            raise
 
 
 def connect(url: str) -> Redis:
@@ -129,10 +137,10 @@ class Shared:
                     asked.set_result(answer)
 
 
-async def answers(redis: Redis) -> bool:
-    """Whether Redis answers right now."""
+async def writes(redis: Redis, service: str) -> bool:
+    """Whether Redis takes right now what the service writes: a replica does not, nor one that is full."""
     try:
         async with reached():
-            return bool(await redis.ping())
+            return bool(await redis.set(f"{service}:ready", 1, ex=60))
     except SessionsUnavailable:
         return False

@@ -61,6 +61,7 @@ async def _upgrade(url: str, folders: list[Path]) -> None:
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
@@ -74,7 +75,11 @@ async def _upgrade(url: str, folders: list[Path]) -> None:
         command.upgrade(config, "heads")
 
     engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: connect(url))
-    async with engine.begin() as connection:
-        await connection.run_sync(upgrade)
-    await engine.dispose()
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade)
+    except DBAPIError as error:
+        raise (error.orig and error.orig.__cause__) or error from None  # as it came from the database: it may pass
+    finally:
+        await engine.dispose()
     log.info("the database is up to date: %s", ", ".join(sorted(_heads(folders))))

@@ -1,15 +1,12 @@
 """Running one service as a process of its own."""
 
-import asyncio
 import gc
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import uvicorn
-import uvloop
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -19,10 +16,13 @@ from runtime.bus.memory import MemoryBus
 from runtime.bus.rabbit import RabbitBus
 from runtime.embedded import DataFolderUnusable, PostgresFailed
 from runtime.settings import Environment, SettingInvalid, SettingMissing, Settings
-from runtime.stopping import GRACE, KEEP_ALIVE, Server
+from runtime.signals import run_to_end
+from runtime.stopping import GRACE, KEEP_ALIVE, Server, until_told_to_stop
 from runtime.telemetry import log_to_stderr
 from runtime.websockets import WEBSOCKETS
 
+WITHIN = 12.0
+"""Seconds in which a service has ended: `GRACE` for requests, and as much for what the consumer has begun."""
 BETWEEN_COLLECTIONS = 10_000
 """New objects until the next collection. With Python's own 700 there are several for each request, 5 % of the time, and
 they find little: nearly everything goes by its reference count."""
@@ -69,7 +69,7 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
             await listen(built.app, settings.host, settings.port, settings.trusted_proxies)
 
     try:
-        run_to_end(run())
+        run_to_end(run(), service, within=WITHIN)
     except (SettingMissing, DataFolderUnusable, PostgresFailed) as error:
         sys.exit(f"{service}: {error}")
 
@@ -95,14 +95,6 @@ async def listen(app: FastAPI, host: str, port: int, trusted_proxies: Sequence[s
         **WEBSOCKETS,
     )
     server = Server(config)
-    await server.serve()
+    await until_told_to_stop(server)
     if server.lifespan.should_exit:
         sys.exit(1)
-
-
-def run_to_end(main: Coroutine[Any, Any, None]) -> None:
-    """Runs `main` on uvloop. Signals are the HTTP server's, which raises them once more after it has stopped."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)

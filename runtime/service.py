@@ -15,7 +15,8 @@ from fastapi import APIRouter
 from runtime import clock, schema
 from runtime.auth import TokenVerifier
 from runtime.bus import Bus
-from runtime.database import Database, is_passing
+from runtime.database import Database
+from runtime.database_faults import is_passing
 from runtime.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.events import Event
 from runtime.housekeeping import keep_house
@@ -82,6 +83,7 @@ class Service:
             self.on_stop.append(stage.close)
         self._relay = Relay(name, database, bus, hearers)
         self.work.wake_relay = self._relay.wake
+        self.work.held = lambda: self._relay.held
         self._consumer = Consumer(self.work, bus, handlers, description.pace) if handlers else None
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
         self.app = create_app(
@@ -105,7 +107,7 @@ class Service:
         return {name: await part() for name, part in self.optional.items()}
 
     async def _database_ready(self) -> bool:
-        return self._migrated and await self._database.answers()
+        return self._migrated and await self._database.writes()
 
     async def _broker_ready(self) -> bool:
         return self._relay.connected and (self._consumer is None or self._consumer.connected)
@@ -123,8 +125,8 @@ class Service:
             for stop in self.on_stop:
                 await stop()
             await self._database.close()
-        if not life.cancelled():
-            life.result()  # raises what ended it, so that the process does not end as if all were well
+            if not life.cancelled():
+                life.result()  # raises what ended it, so that the process does not end as if all were well
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:

@@ -15,7 +15,7 @@ from uuid import UUID
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runtime.auth import Identity
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.patience import Patience
 
 QUEUE = 256
@@ -28,7 +28,9 @@ ABORT = "batalkan.abort"
 """The ASGI extension by which a connection is ended whose client reads nothing (`runtime.serve`)."""
 
 RENEW = 4000
-"""Close code: the socket has lived as long as an access token does. Get a new ticket, and resume."""
+"""Close code: the access token that the ticket was issued for has run out. Get a new ticket, and resume."""
+OVER = 4001
+"""Close code: the session has ended. Sign in again."""
 SLOW = 4008
 """Close code: too much waited for the client. Get a new ticket, and resume."""
 TOO_BIG = 1009

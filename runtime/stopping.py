@@ -8,7 +8,8 @@ heard out first: what comes over it is answered, with the word that the connecti
 import asyncio
 import socket
 from asyncio import TimerHandle
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,11 +18,40 @@ KEEP_ALIVE = 5
 """Seconds until an idle connection is closed."""
 LINGER = 2.2
 """Seconds after its last answer for which a connection is heard out: longer than our gateways keep an idle one."""
+BEGINNING = 1.0
+"""Seconds that a server which is told to stop while it starts may take for starting, and then end in order."""
 GRACE = 5
 """Seconds in which requests have to be done."""
 
 
-class Server(uvicorn.Server):
+class Listener(uvicorn.Server):
+    """uvicorn's server, which leaves signals to `runtime.signals`."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Called by uvicorn; takes none."""
+        yield
+
+
+async def until_told_to_stop(server: Listener, sockets: list[socket.socket] | None = None) -> None:
+    """Serves until this task is cancelled, and finishes what is in hand. That is success, unless it had not begun."""
+    serving = asyncio.create_task(server.serve(sockets))
+    try:
+        await asyncio.wait({serving})
+    except asyncio.CancelledError:
+        server.should_exit = True
+        if not server.started:
+            await asyncio.wait({serving}, timeout=BEGINNING)
+        if not serving.done() and not server.started:
+            serving.cancel()
+            await asyncio.wait({serving})
+            raise
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
+    await serving
+
+
+class Server(Listener):
     """uvicorn's server, which of itself closes idle connections at once, whatever is on its way over them."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

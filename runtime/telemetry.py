@@ -15,6 +15,7 @@ EVENTS_PARKED = Counter("batalkan_events_parked", "Messages set aside", ["servic
 HANDLING_SECONDS = Histogram("batalkan_handling_seconds", "Time for a batch of events, commit included", ["service"])
 OUTBOX_PUBLISHED = Counter("batalkan_outbox_published", "Events published and confirmed", ["service"])
 OUTBOX_UNPUBLISHED = Gauge("batalkan_outbox_unpublished", "Events that wait in the outbox", ["service"])
+OUTBOX_UNROUTABLE = Counter("batalkan_outbox_unroutable", "Attempts to publish what no queue takes", ["service"])
 DEADLINES_FIRED = Counter("batalkan_deadlines_fired", "Deadlines that were acted on", ["service", "kind"])
 DEADLINES_FAILED = Counter("batalkan_deadlines_failed", "Deadlines whose handler failed", ["service", "kind"])
 LIVE_SOCKETS = Gauge("batalkan_live_sockets", "Open WebSockets", ["service"])

@@ -3,11 +3,13 @@
 A page cannot send its access token with the handshake, so it fetches a ticket with it first.
 """
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from secrets import token_urlsafe
+from time import time
 from typing import ClassVar
 from uuid import UUID
 
@@ -18,12 +20,16 @@ from starlette.datastructures import Headers
 
 from runtime.auth import Identity
 from runtime.hosts import is_same_origin
-from runtime.problems import Problem
+from runtime.problems import Problem, Unauthenticated
 from runtime.redis import Shared
+from runtime.revocations import ENDED, entry_of
 from runtime.settings import Environment
+from runtime.throttle import Throttle
 
 EXPIRES_IN = 30
 """Seconds from the making of a ticket in which it must be used."""
+MOST = 60
+"""Tickets that one account may get in that time: so many there are at the most."""
 
 _TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -36,7 +42,7 @@ class LiveUnavailable(Problem):
 
 
 class TicketRefused(Problem):
-    """The ticket was never issued, has expired, or was used before."""
+    """The ticket was never issued, has expired, was used before, or outlived its token or session."""
 
     status, code, title = 403, "ticket_refused", "The ticket is not valid"
 
@@ -65,15 +71,19 @@ async def _reached() -> AsyncIterator[None]:
 class Tickets:
     """The tickets of one service, in Redis, so that they can be used at any replica."""
 
-    def __init__(self, redis: Redis, service: str) -> None:
+    def __init__(self, redis: Redis, service: str, away: Callable[[], bool] = lambda: False) -> None:
         self._redis = Shared(redis)
+        self._throttle = Throttle(redis, f"{service}:tickets", MOST, EXPIRES_IN, away)
         self._prefix = f"{service}:ticket:"
 
     async def issue(self, person: Identity) -> Ticket:
-        """A ticket that proves who `person` is; raises `LiveUnavailable`."""
+        """A ticket that proves who `person` is; raises `Unauthenticated`, `RateLimited` and `LiveUnavailable`."""
         ticket = Ticket(ticket=token_urlsafe(32))
-        proof = json.dumps([str(person.account_id), person.role, person.client, person.session])
+        proof = json.dumps([str(person.account_id), person.role, person.client, person.session, person.expires])
         async with _reached():
+            over, _ = await asyncio.gather(self._is_over(person), self._throttle.take(str(person.account_id)))
+            if over:
+                raise Unauthenticated("The session is over.")
             await self._redis.ask("SET", self._prefix + ticket.ticket, proof, "EX", EXPIRES_IN)
         return ticket
 
@@ -86,10 +96,16 @@ class Tickets:
             raise TicketRefused("A ticket is needed: POST …/tickets, then ?ticket=…")
         async with _reached():
             proof = await self._redis.ask("GETDEL", self._prefix + ticket)
-        if proof is None:
-            raise TicketRefused("The ticket has expired or was used before. Get a new one.")
-        account_id, role, client, session = json.loads(proof)
-        return Identity(UUID(account_id), role, client, session)
+            if proof is None:
+                raise TicketRefused("The ticket has expired or was used before. Get a new one.")
+            account_id, role, client, session, expires = json.loads(proof)
+            person = Identity(UUID(account_id), role, client, session, expires)
+            if person.expires <= time() or await self._is_over(person):
+                raise TicketRefused("The session that the ticket was issued in is over.")
+        return person
+
+    async def _is_over(self, person: Identity) -> bool:
+        return await self._redis.ask("ZSCORE", ENDED, entry_of(person.account_id, person.session)) is not None
 
 
 def origins(env: Environment) -> frozenset[str]:

@@ -108,6 +108,8 @@ class Work:
         self.database = database
         self.wake_relay: Callable[[], object] = lambda: None
         self.wake_deadlines: Callable[[], object] = lambda: None
+        self.held: Callable[[], int] = lambda: 0
+        """How many events stand in the outbox though they are published."""
         self.audience = NOBODY
         self.witness = NO_WITNESS
 

@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
-from batalkan.servers import ServersMissing, install
-from batalkan.servers.packages import FOR_TESTS, SERVERS
+from runtime.exiting import exit_on_signal
 
 if __name__ == "__main__":
+    exit_on_signal("batalkan")
+    from batalkan.servers import ServersMissing, install
+    from batalkan.servers.packages import FOR_TESTS, SERVERS
+
     try:
         install(Path(".batalkan/install.log"), names=(*SERVERS, *FOR_TESTS))
     except ServersMissing as error:

@@ -1,7 +1,7 @@
 """Carrying messages between services: what the two buses, RabbitMQ and in memory, have in common."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -12,6 +12,9 @@ class Message:
     routing_key: str
     body: bytes
     mandatory: bool = True
+    settled: Callable[[], object] = field(default=lambda: None, compare=False)
+    """Called once its publisher need not keep it any longer: a broker with a disk has it, or whoever hears it is done
+    with it."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,20 @@ class BusError(Exception):
 
 
 class Unroutable(BusError):
-    """A mandatory message reached no queue. It is kept and tried again: an alarm, not a loss."""
+    """Mandatory messages reached no queue; the others were published. They are kept and tried again: an alarm, not a
+    loss."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        super().__init__(f"no queue takes {', '.join(sorted({message.routing_key for message in messages}))}")
+        self.messages = messages
 
 
 class Publisher(Protocol):
     """One connection for publishing."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Returns once every message is confirmed; raises `BusError` when one may not have arrived.
+        """Returns once every message is in its queues; raises `Unroutable` when that holds for all but some that have
+        none, and any other `BusError` when one may not have arrived. Each says by itself when it is settled.
 
         Publishing nothing tells, with a `BusError`, that the connection is lost.
         """

@@ -1,8 +1,8 @@
 """The bus inside one process.
 
-It behaves as RabbitMQ does, with one difference that makes up for having no disk: a message is confirmed only once
-every queue that got a copy has acknowledged it. Until then it stands in its publisher's outbox, so that a process that
-dies loses nothing.
+It behaves as RabbitMQ does, with one difference that makes up for having no disk: a message is settled only once every
+queue that got a copy has acknowledged it. Until then it stands in its publisher's outbox, so that a process that dies
+loses nothing. Nothing waits for that: neither its publisher nor what is published after it.
 """
 
 import asyncio
@@ -13,14 +13,25 @@ from dataclasses import dataclass, field
 from runtime.bus import BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 DELIVERY_LIMIT = 1000
-CONFIRM_TIMEOUT = 30.0
-"""Seconds after which a publisher stops waiting; the message may have arrived."""
+
+
+@dataclass
+class _Copies:
+    """Those of one message that are still in queues, or in the hands of a service."""
+
+    message: Message
+    left: int
+
+    def one_done(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.message.settled()
 
 
 @dataclass
 class _Copy:
     message: Message
-    done: asyncio.Future[None]
+    copies: _Copies
     deliveries: int = 0
 
 
@@ -37,8 +48,7 @@ class _Queue:
         for copy in reversed(copies):
             if copy.deliveries > DELIVERY_LIMIT:
                 self.dead.append(copy.message)
-                if not copy.done.done():
-                    copy.done.set_result(None)
+                copy.copies.one_done()
             else:
                 self.waiting.appendleft(copy)
         if self.waiting:
@@ -73,21 +83,19 @@ class _MemoryPublisher:
         self._bus = bus
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        confirms: list[asyncio.Future[None]] = []
+        nowhere: list[Message] = []
         for message in messages:
             queues = [queue for queue in self._bus.queues.values() if message.routing_key in queue.routing_keys]
-            if message.mandatory and not queues:
-                raise Unroutable(f"no queue for {message.routing_key}")
+            if not queues and message.mandatory:
+                nowhere.append(message)
+            elif not queues:
+                message.settled()
+            copies = _Copies(message, len(queues))
             for queue in queues:
-                done = asyncio.get_running_loop().create_future()
-                confirms.append(done)
-                queue.waiting.append(_Copy(Message(message.routing_key, bytes(message.body)), done))
+                queue.waiting.append(_Copy(Message(message.routing_key, bytes(message.body)), copies))
                 queue.arrived.set()
-        if not confirms:
-            return
-        _, late = await asyncio.wait(confirms, timeout=CONFIRM_TIMEOUT)
-        if late:
-            raise BusError(f"{len(late)} messages were not confirmed in time")
+        if nowhere:
+            raise Unroutable(nowhere)
 
     async def close(self) -> None:
         return None
@@ -120,8 +128,7 @@ class _MemorySubscription:
         self._check()
         while self._taken and self._taken[0][0] <= last.tag:
             _, copy = self._taken.popleft()
-            if not copy.done.done():
-                copy.done.set_result(None)
+            copy.copies.one_done()
 
     def _check(self) -> None:
         if self._closed:

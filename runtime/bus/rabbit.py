@@ -172,12 +172,13 @@ class _RabbitPublisher:
         with _bus_errors("publishing"):
             async with asyncio.timeout(PUBLISH_TIMEOUT):
                 results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+        outcomes = list(zip(messages, results, strict=True))
+        returned = [message for message, result in outcomes if isinstance(result, aiormq.PublishError)]
         faults = [result for result in results if isinstance(result, BaseException)]
-        for fault in faults:
-            if isinstance(fault, aiormq.PublishError):
-                raise Unroutable(str(fault)) from fault
-        if faults:
+        if len(faults) > len(returned):
             raise BusError(f"{len(faults)} of {len(messages)} messages were not confirmed: {faults[0]!r}")
+        if returned:
+            raise Unroutable(returned)
 
     async def _publish(self, message: Message) -> None:
         await self._channel.basic_publish(
@@ -193,6 +194,7 @@ class _RabbitPublisher:
             ),
             wait=False,  # for the socket; the confirm comes after that anyway
         )
+        message.settled()
 
     async def close(self) -> None:
         await _close(self._connection)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from time import time
 
-from runtime.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription
+from runtime.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 from runtime.demonstration.switches import Switchboard
 from runtime.demonstration.telling import Telling, taken_at
 
@@ -39,7 +39,11 @@ class _Publisher:
     async def publish(self, messages: Sequence[Message]) -> None:
         if self._board.on("connected"):
             self._witness.sent(messages)
-        await self._board.during(self._publisher.publish(messages), "connected")
+        try:
+            await self._board.during(self._publisher.publish(messages), "connected")
+        except Unroutable as error:
+            self._witness.confirmed([message for message in messages if message not in error.messages])
+            raise
         self._witness.confirmed(messages)
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from time import time
 from typing import Any
 
-from runtime.database import is_passing
+from runtime.database_faults import is_away
 from runtime.demonstration.switches import Switchboard
 from runtime.demonstration.telling import Telling
 from runtime.events import Envelope, Event
@@ -55,7 +55,7 @@ class Shown:
             yield
         except Exception as error:
             # Several together are taken apart, and then each of them fails by itself.
-            if len(heard) == 1 and not is_passing(error):
+            if len(heard) == 1 and not is_away(error):
                 self._witness.failed(heard[0], error)
             raise
         ended = time()

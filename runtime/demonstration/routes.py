@@ -97,7 +97,7 @@ def routes(shown: Shown) -> APIRouter:
     async def state(work: Door) -> ServiceState:
         """What waits in outbox and queue, what is parked, what is switched off, how far the clock is moved."""
         async with work.database.connection() as connection:
-            unpublished = await outbox.count(connection, service)
+            unpublished = await outbox.count(connection, service, work.held())
             aside = [one for one in await parked.listing(connection) if one.state != "replayed"]
             shift = await clock.shift(connection)
         return ServiceState(

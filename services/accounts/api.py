@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -15,6 +16,7 @@ from runtime.auth import SignedIn
 from runtime.http import Door, as_problem
 from runtime.idempotency import Key, Once
 from runtime.problems import Unauthenticated
+from runtime.throttle import Allowance
 from runtime.work import Transaction
 from services.accounts import oauth, store
 from services.accounts.limits import Limit, Limits, line
@@ -75,13 +77,18 @@ class AccountView(BaseModel):
 @router.post("", status_code=201, response_model=AccountView)
 async def create(body: Registration, desk: Desk, host: Host, once: Annotated[Once, Depends(_once)]) -> Response:
     """Registers a buyer or a seller."""
-    await desk.limits.take(desk.limits.count(desk.registrations, line(host)))
-    password_hash = await desk.passwords.hash(body.password)
+    count, password_hash = desk.limits.count(desk.registrations, line(host)), ""
+
+    async def take() -> None:
+        nonlocal password_hash
+        await desk.limits.take(count)
+        password_hash = await desk.passwords.hash(body.password)  # the work that the limit is there for
 
     async def add(tx: Transaction) -> AccountView:
         return AccountView(**vars(await register(tx, body, Role(body.role), password_hash)))
 
-    return await once("", add)
+    # The key is of whoever has that address: strangers may have chosen the same one.
+    return await once(body.email, add, limit=Allowance(take, partial(desk.limits.give_back, count)))
 
 
 @router.post("/token", response_model=TokenAnswer, **oauth.DOCUMENTED)
@@ -103,8 +110,8 @@ async def token(request: Request, desk: Desk, host: Host) -> Response:
 
 @router.post("/logout", status_code=204)
 async def logout(person: SignedIn, desk: Desk) -> None:
-    """Ends the session: its refresh token is worth nothing from now on."""
-    await desk.sessions.end(person.session)
+    """Ends the session: its refresh token is worth nothing from now on, and its sockets are closed."""
+    await desk.sessions.end(person.account_id, person.session)
 
 
 @router.get("/me")

@@ -6,7 +6,7 @@ from pathlib import Path
 from contracts.accounts import AccountRegistered
 from runtime.bus import Bus
 from runtime.database import Database
-from runtime.redis import answers, connect
+from runtime.redis import connect, writes
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
 from services.accounts import api, demonstration
@@ -47,8 +47,8 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
         fingerprint_secret=tokens.secret("idempotency"),
     )
 
-    async def redis_answers() -> bool:
-        return await answers(redis)
+    async def redis_writes() -> bool:
+        return await writes(redis, service.name)
 
     async def key_is_published() -> bool:
         try:
@@ -64,7 +64,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
         else:
             await demonstration.remove(service.work)
 
-    service.parts |= {"redis": redis_answers, "keys": key_is_published}
+    service.parts |= {"redis": redis_writes, "keys": key_is_published}
     service.on_start.append(prepare)
     service.on_stop.append(redis.aclose)
     return service

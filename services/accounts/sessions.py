@@ -2,21 +2,29 @@
 
 Of a family one token is valid, and using it makes the next. A token that is used a second time was in two hands, and
 nobody can tell whose is the right one: so the family ends, and its person signs in again (RFC 9700, 4.14.2).
+
+Every end is said to the other services, which close what is open in the session (`runtime.revocations`).
 """
 
 import hashlib
 import secrets
 from dataclasses import dataclass
+from time import time
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from runtime.redis import reached
+from runtime.revocations import revoke
 from services.accounts.domain import Client, SessionOver
 
 EXPIRES_IN = 30 * 24 * 3600
 """Seconds for which a session that is not used goes on."""
+MOST = 10
+"""Sessions of one account. The next one ends that which was not used for longest."""
 
 
 class _Family(BaseModel):
@@ -43,13 +51,27 @@ class Sessions:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def start(self, account_id: UUID, client: Client) -> Session:
-        """A new session."""
+    async def start(self, account_id: UUID, client: Client, most: int = MOST) -> Session:
+        """A new session; of more than `most` of the account the one ends that was not used for longest."""
         session_id = secrets.token_urlsafe(16)
         session = Session(session_id, account_id, client, _new_token(session_id))
-        async with reached():
-            await self._redis.set(_key(session_id), _value(session), ex=EXPIRES_IN)
+        async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+            self._list(pipeline, session)
+            pipeline.set(_key(session_id), _value(session), ex=EXPIRES_IN)
+            pipeline.zrange(_list_key(account_id), 0, -most - 1)
+            *_, surplus = await pipeline.execute()
+        await self.end(account_id, *surplus)
         return session
+
+    def _list(self, pipeline: Pipeline, session: Session) -> None:
+        """Puts the session at the end of its account's list: before anything else, so that none is missing there."""
+        pipeline.zadd(_list_key(session.account_id), {session.session_id: time()})
+        pipeline.expire(_list_key(session.account_id), EXPIRES_IN)
+
+    async def is_alive(self, session_id: str) -> bool:
+        """Whether the session goes on."""
+        async with reached():
+            return bool(await self._redis.exists(_key(session_id)))
 
     async def find(self, refresh_token: str, client: Client) -> Session:
         """The session that the token continues. A token used before ends it. Raises `SessionOver`."""
@@ -60,7 +82,7 @@ class Sessions:
             raise SessionOver
         family = _Family.model_validate_json(value)
         if not secrets.compare_digest(family.digest, _digest(refresh_token)):
-            await self.end(session_id)
+            await self.end(family.account_id, session_id)
             raise SessionOver
         if family.client != client:
             raise SessionOver
@@ -72,19 +94,32 @@ class Sessions:
         Raises `SessionOver`.
         """
         renewed = Session(session.session_id, session.account_id, session.client, _new_token(session.session_id))
-        async with reached():
+        async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+            self._list(pipeline, renewed)
             # One command writes the next and returns the one before. Whoever gets back another than expected has
             # put a token there that nobody holds, and then ends the family: cut off in between, it is as good as over.
-            before = await self._redis.set(_key(session.session_id), _value(renewed), ex=EXPIRES_IN, xx=True, get=True)
-            if not before or _Family.model_validate_json(str(before)).digest != _digest(session.refresh_token):
-                await self._redis.delete(_key(session.session_id))
-                raise SessionOver
+            pipeline.set(_key(session.session_id), _value(renewed), ex=EXPIRES_IN, xx=True, get=True)
+            *_, before = await pipeline.execute()
+        if not before or _Family.model_validate_json(str(before)).digest != _digest(session.refresh_token):
+            await self.end(session.account_id, session.session_id)
+            raise SessionOver
         return renewed
 
-    async def end(self, session_id: str) -> None:
-        """Ends the session, if there is one."""
+    async def end(self, account_id: UUID, *session_ids: str) -> None:
+        """Ends sessions of the account, as far as there are such."""
+        if not session_ids:
+            return
+        async with reached(), self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.delete(*map(_key, session_ids))
+            pipeline.zrem(_list_key(account_id), *session_ids)
+            revoke(pipeline, account_id, session_ids)
+            await pipeline.execute()
+
+    async def end_all(self, account_id: UUID, besides: str = "") -> None:
+        """Ends all sessions of the account, or all but one."""
         async with reached():
-            await self._redis.delete(_key(session_id))
+            found: Any = await self._redis.zrange(_list_key(account_id), 0, -1)
+        await self.end(account_id, *(session_id for session_id in found if session_id != besides))
 
 
 def _new_token(session_id: str) -> str:
@@ -93,6 +128,10 @@ def _new_token(session_id: str) -> str:
 
 def _key(session_id: str) -> str:
     return f"accounts:family:{session_id}"
+
+
+def _list_key(account_id: UUID) -> str:
+    return f"accounts:sessions:{account_id}"
 
 
 def _value(session: Session) -> str:

@@ -11,7 +11,7 @@ from services.accounts.domain import Account, SessionOver, WrongPassword
 from services.accounts.limits import Count, Limit, Limits, line
 from services.accounts.oauth import PasswordGrant, RefreshGrant
 from services.accounts.passwords import Passwords
-from services.accounts.sessions import Session, Sessions
+from services.accounts.sessions import MOST, Session, Sessions
 from services.accounts.tokens import AccessTokens
 
 QUARTER = 15 * 60
@@ -24,7 +24,9 @@ FAILURES_OF_DEVICE = Limit("device", 10, QUARTER)
 """Of a device that has signed in before, to which the others do not apply."""
 SIGN_INS = Limit("sign-ins", 60, QUARTER)
 SIGN_INS_OF_CROWD = Limit("sign-ins", 1000, QUARTER)
-"""Of one account, that succeed; and of an account of the demonstration, which an audience shares."""
+"""Of one account, that succeed; and of one that is shared."""
+MOST_OF_CROWD = 100
+"""Sessions of an account that is shared."""
 
 
 class TokenAnswer(BaseModel):
@@ -49,7 +51,7 @@ class SignIn:
     devices: Devices
     tokens: AccessTokens
     shared: frozenset[str] = frozenset()
-    """E-mail addresses of accounts that many people use at once."""
+    """E-mail addresses of accounts that an audience shares: those of the demonstration."""
 
     async def with_password(self, grant: PasswordGrant, host: str) -> TokenAnswer:
         """Starts a session; raises `WrongPassword`, `RateLimited`."""
@@ -60,7 +62,8 @@ class SignIn:
         async with self.limits.guess(*self._failures(email, host, device)):
             account = await self._prove(email, grant.password)
             await self.limits.take(sign_ins)
-            session = await self.sessions.start(account.account_id, grant.client_id)
+            most = MOST_OF_CROWD if email in self.shared else MOST
+            session = await self.sessions.start(account.account_id, grant.client_id, most)
         device_token = self.devices.issue(email) if device is None else grant.device_token
         return self._answer(account, session, device_token)
 
@@ -70,7 +73,7 @@ class SignIn:
         async with self.work.begin() as tx:
             found = await store.by_id(tx, session.account_id)
         if found is None:
-            await self.sessions.end(session.session_id)
+            await self.sessions.end(session.account_id, session.session_id)
             raise SessionOver
         return self._answer(found.account, await self.sessions.renew(session))
 

@@ -8,8 +8,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, StringConstraints
 
 from contracts.chat import SellerReplied
-from contracts.orders import OrderCancelRequested, RequesterRole
-from contracts.words import Channel
 from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http import Body, Digits, Door, Limit, TryAgain
 from runtime.idempotency import OncePerKey
@@ -19,7 +17,7 @@ from runtime.story import current, new_id, telling
 from runtime.text import BlankIsNone, Printable, Visible
 from runtime.throttle import Throttle
 from runtime.work import Transaction
-from services.chat import domain, store, talk, words
+from services.chat import asking, domain, store, talk, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.views import (
     MessagePage,
@@ -164,8 +162,8 @@ async def send_message(
                     tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
         return show_message(posted.message)
 
-    await limit.take(str(person.account_id))
-    return await once(str(person.account_id), send)
+    whose = str(person.account_id)
+    return await once(whose, send, limit=limit.one(whose))
 
 
 @router.post("/threads/{thread_id}/read")
@@ -187,28 +185,24 @@ async def send_guide(thread_id: UUID, seller: Seller, once: OncePerKey, limit: M
         assert posted is not None
         return show_message(posted.message)
 
-    await limit.take(str(seller.account_id))
-    return await once(str(seller.account_id), send)
+    whose = str(seller.account_id)
+    return await once(whose, send, limit=limit.one(whose))
 
 
 @router.post("/threads/{thread_id}/cancel", status_code=202)
-async def cancel(thread_id: UUID, seller: Seller, work: Door, body: Cancel | None = None) -> Requested:
+async def cancel(
+    thread_id: UUID, seller: Seller, work: Door, limit: MessageLimit, body: Cancel | None = None
+) -> Requested:
     """The seller cancels the order itself, which counts against its score (A). `orders` decides, and the thread shows
-    the outcome. Asking again while it is undecided is the same request."""
+    the outcome. Asking again while it is undecided is the same request; with another reason it is refused."""
+    reason = body.reason if body else None
+    await limit.take(str(seller.account_id))
     async with work.begin() as tx:
         thread = await _own(tx, thread_id, seller)
-        domain.check_cancel(thread)
+        domain.check_cancel(thread, reason)
         if thread.pending is not None:
             return Requested(cancellation_id=thread.pending)
-        request = OrderCancelRequested(
-            cancellation_id=new_id(),
-            order_id=thread.order_id,
-            channel=Channel.CHAT,
-            requested_by=seller.account_id,
-            role=RequesterRole.SELLER,
-            reason=body.reason if body else None,
-        )
-        await store.set_pending(tx, thread_id, request.cancellation_id)
+        request = await asking.ask(tx, thread, new_id(), reason)
         tx.publish(request)
         await talk.show(tx, thread_id)
         return Requested(cancellation_id=request.cancellation_id)

@@ -127,6 +127,8 @@ class Thread:
     buyer_name: str | None
     seller_name: str | None
     last_message: Message | None = None
+    pending_reason: str | None = None
+    """Why the seller has asked for it, if that was said."""
 
     @property
     def people(self) -> tuple[UUID, UUID]:
@@ -154,12 +156,17 @@ def check_guide(thread: Thread) -> None:
         raise GuideUnasked("Wait for a message of the buyer; one guide answers it.")
 
 
-def check_cancel(thread: Thread) -> None:
-    """Raises `AlreadyCancelled` or `AlreadyShipped`, if that is known here already. `orders` decides in any case."""
+def check_cancel(thread: Thread, reason: str | None = None) -> None:
+    """Raises `AlreadyCancelled` or `AlreadyShipped`, if that is known here already; `orders` decides in any case.
+
+    Raises `WrongState` if the order's cancelling was asked for with another reason, and is not decided yet.
+    """
     if thread.status is Status.CANCELLED:
         raise AlreadyCancelled("The order is cancelled already.")
     if not thread.status.cancellable:
         raise AlreadyShipped("An order that is on its way cannot be cancelled.")
+    if thread.pending is not None and reason not in (None, thread.pending_reason):
+        raise WrongState("This was asked for already, with another reason; wait for the answer.")
 
 
 def owes_thanks(channel: Channel | str, guided: bool) -> bool:

@@ -1,8 +1,10 @@
 """What `chat` does about what it hears. A thread shows what becomes of its order; where there is none, nobody asked."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from contracts.accounts import AccountRegistered
+from contracts.chat import SellerReplied
 from contracts.cs import CaseClosed, SellerContacted
 from contracts.orders import (
     OrderCancelled,
@@ -19,7 +21,7 @@ from runtime.events import Envelope, Event
 from runtime.inbox import Handlers, Together
 from runtime.story import current, new_id
 from runtime.work import Transaction
-from services.chat import domain, store, talk, words
+from services.chat import asking, domain, store, talk, words
 from services.chat.domain import Code, Status, Thread
 from services.chat.store import Refund
 
@@ -90,7 +92,7 @@ async def _show_cancelled(tx: Transaction, thread: Thread, cancelled: OrderCance
         fault=str(cancelled.fault),
     )
     if thread.pending == cancelled.cancellation_id:
-        await store.set_pending(tx, thread.thread_id, None)
+        await asking.answered(tx, thread)
     if domain.owes_thanks(cancelled.channel, thread.guided):
         await store.owe_thanks(tx, thread.thread_id)
     await talk.tell_refunds(tx, thread)  # `refunds` may have been heard before `orders`
@@ -101,7 +103,7 @@ async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Seque
     """What the seller asked for in this thread was not granted. Who asked elsewhere is told there."""
     thread = await _thread(tx, rejected)
     if thread is not None and thread.pending == rejected.cancellation_id:
-        await store.set_pending(tx, thread.thread_id, None)
+        await asking.answered(tx, thread)
         await talk.announce(
             tx,
             thread.thread_id,
@@ -132,8 +134,12 @@ def _refund(told: RefundIssued | RefundDelayed) -> Refund:
 
 
 async def contact_seller(tx: Transaction, contacted: SellerContacted) -> Sequence[Event]:
-    """Customer service asks the seller: in the order's thread, which is made for it if there is none."""
-    await store.note_question(tx, contacted, current())
+    """Customer service asks the seller: in the order's thread, which is made for it if there is none. If it asks again
+    what the seller has answered, it has not heard of that, and is told again."""
+    await _thread(tx, contacted)
+    if await store.note_question(tx, contacted, current()):
+        ids = {"case_id": contacted.case_id, "order_id": contacted.order_id, "seller_id": contacted.seller_id}
+        return [SellerReplied(**ids)]
     await show_questions(tx, contacted)
     return []
 
@@ -153,13 +159,21 @@ async def show_questions(tx: Transaction, event: OrderPlaced | SellerContacted) 
 
 async def close_case(tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
     """The seller owes customer service no answer any more."""
-    if closed.order_id is None or not await store.close_question(tx, closed.case_id, closed.order_id):
+    if closed.order_id is None:
         return []
-    if thread := await store.thread_of(tx, closed.order_id, lock=True):
+    thread = await store.thread_of(tx, closed.order_id, lock=True)
+    if await store.close_question(tx, closed.case_id, closed.order_id) and thread is not None:
         text = words.case_closed(closed.outcome)
         known = {"case_id": str(closed.case_id), "outcome": str(closed.outcome)}
         await talk.announce(tx, thread.thread_id, text, Code.CASE_CLOSED, **known)
     return []
+
+
+async def lock(tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
+    """The threads of the orders that a batch is about, before anything is done in one of them."""
+    await store.lock_hearing(tx)
+    orders = [told.data.order_id for told in heard if getattr(told.data, "order_id", None) is not None]
+    await store.lock_threads(tx, [], orders)
 
 
 OrderEvent = (
@@ -171,17 +185,28 @@ async def _thread(tx: Transaction, event: OrderEvent) -> Thread | None:
     return await store.thread_of(tx, event.order_id, lock=True)
 
 
+def _each(handle: Callable[[Transaction, Any], Awaitable[Sequence[Event]]]) -> Together:
+    """Handles events one by one, their threads being locked with those of all others in the batch."""
+
+    async def handle_each(tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
+        for told in heard:
+            with tx.hearing(told):
+                tx.publish(*await handle(tx, told.data))
+
+    return Together(handle_each, lock)
+
+
 HANDLERS: Handlers = {
     AccountRegistered: remember_person,
-    OrderPlaced: remember_order,
-    OrderPaid: note_paid,
-    OrderPacked: note_packed,
-    OrderShipped: note_shipped,
-    OrderDelivered: note_delivered,
-    OrderCancelled: Together(show_cancelled),
-    OrderCancelRejected: show_rejected,
-    RefundIssued: Together(show_refunds),
-    RefundDelayed: Together(show_refunds),
-    SellerContacted: contact_seller,
-    CaseClosed: close_case,
+    OrderPlaced: _each(remember_order),
+    OrderPaid: _each(note_paid),
+    OrderPacked: _each(note_packed),
+    OrderShipped: _each(note_shipped),
+    OrderDelivered: _each(note_delivered),
+    OrderCancelled: Together(show_cancelled, lock),
+    OrderCancelRejected: _each(show_rejected),
+    RefundIssued: Together(show_refunds, lock),
+    RefundDelayed: Together(show_refunds, lock),
+    SellerContacted: _each(contact_seller),
+    CaseClosed: _each(close_case),
 }

@@ -13,6 +13,7 @@ from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
 from runtime.throttle import Throttle
 from services.chat import api
+from services.chat.asking import DEADLINES
 from services.chat.conversations import Threads
 from services.chat.handlers import HANDLERS
 
@@ -35,5 +36,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     redis = connect(settings.redis_url)
     live = Live(service.work, redis, Threads(service.work), origins(env))
     live.attach(service)
+    for kind, fire in DEADLINES.items():
+        service.on_deadline(kind, fire)
     service.app.state.throttle = Throttle(redis, "chat:messages", MOST_MESSAGES, IN_SECONDS, lambda: live.fanout.away)
     return service

@@ -1,8 +1,13 @@
-"""The only file of `chat` with SQL. Every function works in the transaction, or on the connection, that it is given."""
+"""The only file of `chat` with SQL. Every function works in the transaction, or on the connection, that it is given.
+
+Locks are taken in one order: what events have in common (`lock_hearing`), threads by their ids, what is known of
+orders, questions and refunds, deadlines. Events and deadlines lock all their threads first (`lock_threads`), routes
+have one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +23,7 @@ from runtime.work import Transaction
 from services.chat.domain import Code, Kind, Message, Order, Status, Thread, headline
 
 STATUSES = tuple(Status)
+HEARING = 0x0B0A7A7
 
 _THREAD = """
 select t.*, o.status_rank, o.title, b.name as buyer_name, s.name as seller_name,
@@ -101,6 +107,7 @@ def _thread(row: asyncpg.Record) -> Thread:
         guided=row["guided"],
         thanks_due=row["thanks_due"],
         pending=row["pending"],
+        pending_reason=row["pending_reason"],
         active_at=row["active_at"],
         status=STATUSES[row["status_rank"]],
         title=row["title"] or "",
@@ -188,6 +195,21 @@ async def threads_of(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, T
     return {row["order_id"]: _thread(row) for row in rows}
 
 
+async def lock_hearing(tx: Transaction) -> None:
+    """Waits until the events that are being handled have had their effect, and has the next ones wait."""
+    await tx.connection.execute("select pg_advisory_xact_lock($1)", HEARING)
+
+
+async def lock_threads(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence[UUID] = ()) -> None:
+    """Locks the threads, and those of the orders."""
+    await tx.connection.execute(
+        "select from threads where thread_id = any (array(select unnest($1::uuid[]) "
+        "union select thread_id from threads where order_id = any($2))) order by thread_id for update",
+        ids,
+        order_ids,
+    )
+
+
 def _lock(lock: bool) -> str:
     return "for update of t" if lock else ""
 
@@ -267,12 +289,28 @@ async def mark_read(tx: Transaction, thread_id: UUID, account_id: UUID, seq: int
     return (row[0], row[0] - row[1]) if row else None
 
 
-async def set_pending(tx: Transaction, thread_id: UUID, cancellation_id: UUID | None) -> None:
-    """Keeps the cancellation that the seller has asked for, or that there is none to wait for any more."""
+async def begin_asking(tx: Transaction, thread_id: UUID, cancellation_id: UUID, reason: str | None) -> None:
+    """Keeps the cancellation that the seller asks for now."""
     await tx.connection.execute(
-        "update threads set pending = $2 where thread_id = $1 and pending is distinct from $2",
+        "update threads set pending = $2, pending_reason = $3, asked_at = clock_now() where thread_id = $1",
         thread_id,
         cancellation_id,
+        reason,
+    )
+
+
+async def since_asked(tx: Transaction, thread_id: UUID) -> timedelta:
+    """For how long the answer to it has been waited for."""
+    waited: timedelta = await tx.connection.fetchval(
+        "select clock_now() - asked_at from threads where thread_id = $1", thread_id
+    )
+    return waited
+
+
+async def end_asking(tx: Transaction, thread_id: UUID) -> None:
+    """It is answered."""
+    await tx.connection.execute(
+        "update threads set pending = null, pending_reason = null where thread_id = $1", thread_id
     )
 
 
@@ -307,18 +345,29 @@ async def take_untold_refunds(tx: Transaction, order_id: UUID) -> list[Refund]:
     ]
 
 
-async def note_question(tx: Transaction, asked: SellerContacted, story: Story) -> None:
-    """Keeps what customer service asks, and in which story; a case that is closed already stays so."""
-    await tx.connection.execute(
+async def note_question(tx: Transaction, asked: SellerContacted, story: Story) -> bool:
+    """Keeps what customer service asks, and in which story; whether that is answered already. A question that is asked
+    again is no new one, one from before a newer one is none, and a case that is closed stays so."""
+    state = await tx.connection.fetchval(
         "insert into questions as q (case_id, order_id, question, respond_by, state, correlation_id, traceparent) "
-        "values ($1, $2, $3, $4, 'untold', $5, $6) on conflict (case_id) do update set question = $3, respond_by = $4, "
-        "state = 'untold', correlation_id = $5, traceparent = $6 where q.state <> 'closed'",
+        "values ($1, $2, $3, $4, 'untold', $5, $6) on conflict (case_id) do update set order_id = $2, question = $3, "
+        "respond_by = $4, state = 'untold', correlation_id = $5, traceparent = $6 "
+        "where q.state <> 'closed' and q.respond_by < $4 returning state",
         asked.case_id,
         asked.order_id,
         asked.question,
         asked.respond_by,
         story.correlation_id,
         story.traceparent,
+    )
+    if state is not None:
+        return False
+    return bool(
+        await tx.connection.fetchval(
+            "select state = 'answered' and respond_by = $2 from questions where case_id = $1",
+            asked.case_id,
+            asked.respond_by,
+        )
     )
 
 

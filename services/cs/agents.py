@@ -8,7 +8,7 @@ from uuid import UUID
 
 from runtime.work import Transaction
 from services.cs import store
-from services.cs.domain import Case, Desk, InLine, route
+from services.cs.domain import Case, Desk, InLine, give, route, take_away
 from services.cs.store import Message
 from services.cs.words import agent_joined
 
@@ -41,7 +41,7 @@ where on_duty
 """
 
 _FRONT = """
-select case_id, returns_to from cases
+select * from cases
 where agent_id is null and state in ('waiting', 'seller_replied')
 order by arrived limit $1 for update skip locked
 """
@@ -58,11 +58,11 @@ select exists (select from cases where agent_id is null and state in ('waiting',
 
 _GIVE = """
 with plan as (
-    select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[]) with ordinality
-        as p (case_id, agent_id, text, data, n)
+    select * from unnest($1::uuid[], $2::uuid[], $6::text[], $3::text[], $4::jsonb[]) with ordinality
+        as p (case_id, agent_id, state, text, data, n)
 ), given as (
     update cases c set agent_id = p.agent_id, returns_to = null, last_seq = last_seq + 1, spoken_at = clock_now(),
-           state = case when state = 'waiting' then 'active' else state end
+           state = p.state
     from plan p where c.case_id = p.case_id returning c.*
 ), turned as (
     update agents a set turn = t.turn
@@ -77,11 +77,7 @@ with plan as (
 select * from given join said using (case_id) order by arrived
 """
 
-_TAKE_AWAY = """
-update cases set agent_id = null, state = case when state = 'active' then 'waiting' else state end
-where agent_id = any($1) and state in ('active', 'seller_replied')
-returning *
-"""
+_AT_HAND = "select * from cases where agent_id = any($1) and state in ('active', 'seller_replied') order by arrived"
 
 
 @dataclass(frozen=True)
@@ -116,20 +112,22 @@ async def give_cases(tx: Transaction, most: int) -> list[tuple[Case, Message]]:
         room = sum(max(0, most - row["load"]) for row in rows)
         if not room:
             return given
-        front = await tx.connection.fetch(_FRONT, room)
+        front = {row["case_id"]: store.case_of(row) for row in await tx.connection.fetch(_FRONT, room)}
         if not front:
             return given
         desks = [Desk(row["agent_id"], row["load"], row["turn"]) for row in rows]
         names = {row["agent_id"]: row["name"] for row in rows}
-        plan = route([InLine(**row) for row in front], desks, most)
+        plan = route([InLine(case.case_id, case.returns_to) for case in front.values()], desks, most)
+        cases = [give(front[case_id], agent_id) for case_id, agent_id in plan]
         words = [agent_joined(agent_id, names[agent_id]) for _, agent_id in plan]
         rows = await tx.connection.fetch(
             _GIVE,
-            [case_id for case_id, _ in plan],
-            [agent_id for _, agent_id in plan],
+            [case.case_id for case in cases],
+            [case.agent_id for case in cases],
             [phrase.text for phrase in words],
             [phrase.data for phrase in words],
             words[0].code,
+            [case.state for case in cases],
         )
         given += [(store.case_of(row), store.message_of(row)) for row in rows]
 
@@ -155,7 +153,10 @@ async def go_off_duty(tx: Transaction, ids: Sequence[UUID]) -> list[Case]:
     To be called `in_turn`, after `lock_cases`.
     """
     await tx.connection.execute("update agents set on_duty = false where agent_id = any($1) and on_duty", ids)
-    return [store.case_of(row) for row in await tx.connection.fetch(_TAKE_AWAY, ids)]
+    cases = [take_away(store.case_of(row)) for row in await tx.connection.fetch(_AT_HAND, ids)]
+    for case in cases:
+        await store.save(tx, case)
+    return cases
 
 
 async def duty(tx: Transaction, agent_id: UUID) -> Duty:

@@ -22,7 +22,7 @@ from runtime.tickets import Ticket
 from runtime.work import Transaction
 from services.cs import agents, domain, store, words
 from services.cs.domain import ANSWER_WITHIN, Case, State
-from services.cs.office import SELLER_SILENT, Office
+from services.cs.office import ASK_SELLER_AGAIN, SELLER_SILENT, Office
 from services.cs.presence import Presence
 from services.cs.views import CaseView, DutyView, Messages, MessageView, show
 
@@ -188,7 +188,6 @@ async def get_messages(
 @router.post("/cases/{case_id}/messages", status_code=201, response_model=MessageView)
 async def post_message(case_id: UUID, body: Words, person: Either, once: OncePerKey, parts: Inside) -> Response:
     """Says something in the case: its buyer, who may be waiting still, or its agent."""
-    await parts.throttle.take(str(person.account_id))
 
     async def say(tx: Transaction) -> MessageView:
         case = _readable(await store.lock(tx, case_id), person)
@@ -198,7 +197,8 @@ async def post_message(case_id: UUID, body: Words, person: Either, once: OncePer
         with parts.office.telling(case):
             return MessageView(**vars(await parts.office.say(tx, case, body.text, person.account_id)))
 
-    return await once(str(person.account_id), say)
+    whose = str(person.account_id)
+    return await once(whose, say, limit=parts.throttle.one(whose))
 
 
 @router.get("/duty")
@@ -259,6 +259,7 @@ async def contact_seller(
             respond_by = await store.due(tx, SELLER_SILENT, case_id)
             asked = replace(asked, respond_by=respond_by)
             await office.save(tx, asked)
+            await office.begin_asking(tx, asked, ASK_SELLER_AGAIN)
             await office.say(tx, asked, words.seller_contacted(order.order_id, question, respond_by))
             tx.publish(
                 SellerContacted(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from contracts.cs import Outcome
@@ -36,11 +37,11 @@ FOLLOWS: Mapping[State, frozenset[State]] = {
     State.ACTIVE: frozenset({State.WAITING, State.AWAITING_SELLER, State.CLOSED}),
     State.AWAITING_SELLER: frozenset({State.SELLER_REPLIED, State.CANCELLING, State.RESOLVED, State.CLOSED}),
     State.SELLER_REPLIED: frozenset({State.AWAITING_SELLER, State.CLOSED}),
-    State.CANCELLING: frozenset({State.SELLER_REPLIED, State.WAITING, State.RESOLVED}),
+    State.CANCELLING: frozenset({State.SELLER_REPLIED, State.WAITING, State.RESOLVED, State.CLOSED}),
     State.RESOLVED: frozenset(),
     State.CLOSED: frozenset(),
 }
-"""What may come after each state."""
+"""What may come after each state; every rule that changes it goes by this (`_become`)."""
 
 
 class OrderStatus(StrEnum):
@@ -146,6 +147,12 @@ class Case:
         return self.agent_id is None and self.state in QUEUED
 
 
+def _become(case: Case, state: State, **changes: Any) -> Case:
+    if state is not case.state and state not in FOLLOWS[case.state]:
+        raise WrongState(f"The case is {case.state}, so it cannot become {state}.")
+    return replace(case, state=state, **changes)
+
+
 def check_agent(case: Case, agent_id: UUID) -> None:
     """Raises `CaseOver`, or `NotYourCase` if the case is with somebody else or with nobody."""
     if case.agent_id != agent_id:
@@ -164,18 +171,14 @@ def give(case: Case, agent_id: UUID) -> Case:
     if not case.is_queued:
         raise WrongState(f"The case is {case.state} and does not wait for an agent.")
     state = State.ACTIVE if case.state is State.WAITING else case.state
-    return replace(case, state=state, agent_id=agent_id, returns_to=None)
+    return _become(case, state, agent_id=agent_id, returns_to=None)
 
 
 def take_away(case: Case) -> Case:
     """Its agent is not there any more: back to the queue, to whoever is free (M). Raises `WrongState`."""
     if case.agent_id is None or case.state not in AT_HAND:
         raise WrongState(f"The case is {case.state}.")
-    return replace(case, state=_waiting_again(case), agent_id=None)
-
-
-def _waiting_again(case: Case) -> State:
-    return State.WAITING if case.state is State.ACTIVE else case.state
+    return _become(case, State.WAITING if case.state is State.ACTIVE else case.state, agent_id=None)
 
 
 def hand_over(case: Case, order_id: UUID) -> Case:
@@ -204,7 +207,12 @@ def contact(case: Case, agent_id: UUID, status: OrderStatus | None, respond_by: 
         raise AlreadyShipped("An order that is on its way cannot be cancelled.")
     if status is OrderStatus.CANCELLED:
         raise AlreadyCancelled
-    return replace(case, state=State.AWAITING_SELLER, contacted=(*case.contacted, case.order_id), respond_by=respond_by)
+    return _become(case, State.AWAITING_SELLER, contacted=(*case.contacted, case.order_id), respond_by=respond_by)
+
+
+def seller_is_due(case: Case, now: datetime) -> bool:
+    """Whether the seller still has time to answer, so that the question is worth saying again."""
+    return case.state is State.AWAITING_SELLER and case.respond_by is not None and now < case.respond_by
 
 
 def seller_acted(case: Case, order_id: UUID, at: datetime) -> Case | None:
@@ -227,12 +235,12 @@ def written_to_before(case: Case, at: datetime) -> bool:
 
 
 def _returned(case: Case, state: State) -> Case:
-    return replace(case, state=state, agent_id=None, returns_to=case.agent_id)
+    return _become(case, state, agent_id=None, returns_to=case.agent_id)
 
 
 def run_out(case: Case) -> Case | None:
     """The 24 hours are over. None if the case no longer waits for the seller."""
-    return replace(case, state=State.CANCELLING) if case.state is State.AWAITING_SELLER else None
+    return _become(case, State.CANCELLING) if case.state is State.AWAITING_SELLER else None
 
 
 def request_cancellation(case: Case, cancellation_id: UUID) -> Case | None:
@@ -246,35 +254,37 @@ def order_cancelled(case: Case) -> Case | None:
     """The order is cancelled, by whomever: a case that waited for its seller is resolved. None for any other."""
     if case.state not in (State.AWAITING_SELLER, State.CANCELLING):
         return None
-    return replace(case, state=State.RESOLVED, outcome=Outcome.ORDER_CANCELLED)
+    return _become(case, State.RESOLVED, outcome=Outcome.ORDER_CANCELLED)
 
 
 def rejected(case: Case, cancellation_id: UUID, code: RejectionCode | str) -> Case | None:
-    """`orders` does not cancel the order, so the case goes back to its agent. None if it was not this case's request.
+    """`orders` does not cancel the order, so the case goes back to its agent. None if it was not this case's request,
+    or has been answered already.
 
-    An order that is cancelled already is what was wanted.
+    An order that is cancelled already is what was wanted. A case that is over stays so.
     """
-    if case.state is not State.CANCELLING or case.cancellation_id != cancellation_id:
+    if case.cancellation_id is None or case.cancellation_id != cancellation_id:
         return None
+    answered = replace(case, cancellation_id=None)
+    if case.state is not State.CANCELLING:
+        return answered
     if code is RejectionCode.ALREADY_CANCELLED:
-        return order_cancelled(case)
-    state = State.SELLER_REPLIED if code is RejectionCode.ALREADY_SHIPPED else State.WAITING
-    return replace(_returned(case, state), cancellation_id=None)
+        return order_cancelled(answered)
+    return _returned(answered, State.SELLER_REPLIED if code is RejectionCode.ALREADY_SHIPPED else State.WAITING)
 
 
 def close(case: Case, agent_id: UUID, outcome: Outcome, status: OrderStatus | None) -> Case:
-    """The agent ends the case. Ending it again with the same outcome is harmless.
+    """The agent ends the case, also one that waits for an answer: of the seller, whom nobody asks any more then, or of
+    `orders`, which may cancel the order all the same. Ending it again with the same outcome is harmless.
 
-    Raises `NotYourCase`, `CaseOver`, `NotCancelled`, or `WrongState` while the order is being cancelled.
+    Raises `NotYourCase`, `CaseOver`, `NotCancelled`.
     """
     if case.agent_id == agent_id and case.state is State.CLOSED and case.outcome is outcome:
         return case
     check_agent(case, agent_id)
-    if case.state is State.CANCELLING:
-        raise WrongState("The order is being cancelled; the case ends by itself.")
     if outcome is Outcome.ORDER_CANCELLED and status is not OrderStatus.CANCELLED:
         raise NotCancelled
-    return replace(case, state=State.CLOSED, outcome=outcome)
+    return _become(case, State.CLOSED, outcome=outcome)
 
 
 def rate(case: Case, rating: int) -> Case:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from contracts.accounts import AccountRegistered
 from contracts.chat import SellerReplied
+from contracts.cs import SellerContacted
 from contracts.orders import (
     OrderCancelled,
     OrderCancelRejected,
@@ -20,14 +21,14 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel
-from runtime.deadlines import Locking
+from runtime.deadlines import Locking, pause
 from runtime.events import Envelope, Event
 from runtime.inbox import Handlers, Together
 from runtime.story import new_id
 from runtime.work import Transaction
 from services.cs import domain, store, words
 from services.cs.domain import Case, OrderStatus, SellerDid, State
-from services.cs.office import SELLER_SILENT, SETTLED, Office
+from services.cs.office import ASK_AGAIN, SELLER_SILENT, SETTLED, Office
 
 Act = Callable[[Office, Transaction, Any], Awaitable[None]]
 """Acts on one event or, if its kind is among `TOGETHER`, on all of those in a batch."""
@@ -75,6 +76,8 @@ async def order_shipped(office: Office, tx: Transaction, shipped: OrderShipped) 
 async def seller_replied(office: Office, tx: Transaction, reply: SellerReplied) -> None:
     """The seller has answered customer service: nothing is cancelled for silence (A)."""
     case = await store.lock(tx, reply.case_id)
+    if case is not None and case.state in domain.OVER:
+        office.tell_end(tx, case)  # `chat` has not heard of it
     await _seller_acted(office, tx, [case] if case else [], reply.order_id, SellerDid.REPLIED)
 
 
@@ -122,10 +125,14 @@ async def _case_cancelled(office: Office, tx: Transaction, case: Case, cancelled
 async def cancel_rejected(office: Office, tx: Transaction, rejected: OrderCancelRejected) -> None:
     """`orders` does not cancel what this asked it to: the case says why, and goes back to its agent."""
     for case in (await store.about(tx, rejected.order_id))[rejected.order_id]:
-        if case.cancellation_id != rejected.cancellation_id:
+        changed = domain.rejected(case, rejected.cancellation_id, rejected.code)
+        if changed is None:
             continue
         await office.say(tx, case, words.cancel_rejected(rejected.order_id, rejected.code, rejected.detail))
-        if changed := domain.rejected(case, rejected.cancellation_id, rejected.code):
+        if changed.state is case.state:
+            await store.save(tx, changed)
+        else:
+            await office.call_off(tx, case)
             await office.save(tx, changed)
 
 
@@ -164,27 +171,61 @@ async def settled(office: Office, tx: Transaction, case_id: str) -> Sequence[Eve
     if case is None or (asking := domain.request_cancellation(case, new_id())) is None:
         return []
     assert case.respond_by is not None
-    assert case.order_id is not None
-    assert asking.cancellation_id is not None
     if not office.flight.is_steady or not await store.has_settled(tx, case, office.settling):
         await tx.schedule(SETTLED, case_id, office.settling)
         return []
     await office.save(tx, asking)
-    return [
-        OrderCancelRequested(
-            cancellation_id=asking.cancellation_id,
-            order_id=case.order_id,
-            channel=Channel.CS,
-            requested_by=None,
-            role=RequesterRole.SYSTEM,
-            note=NOTE,
-        )
-    ]
+    await office.begin_asking(tx, asking)
+    return [_request(asking)]
+
+
+def _request(case: Case) -> OrderCancelRequested:
+    assert case.order_id is not None
+    assert case.cancellation_id is not None
+    return OrderCancelRequested(
+        cancellation_id=case.cancellation_id,
+        order_id=case.order_id,
+        channel=Channel.CS,
+        requested_by=None,
+        role=RequesterRole.SYSTEM,
+        note=NOTE,
+    )
+
+
+async def ask_again(office: Office, tx: Transaction, case_id: str) -> Sequence[Event]:
+    """There is no answer yet: the question, or the answer, may have got lost on its way. Who is asked again answers
+    again, and does nothing twice."""
+    case = await store.lock(tx, UUID(case_id))
+    if case is None:
+        return []
+    if case.state is State.CANCELLING and case.cancellation_id is not None:
+        question: Event = _request(case)
+    elif domain.seller_is_due(case, await tx.now()):
+        question = await _ask_seller(tx, case)
+    else:
+        return []
+    await tx.schedule(ASK_AGAIN, case_id, pause(await store.since_asked(tx, case.case_id)))
+    return [question]
+
+
+async def _ask_seller(tx: Transaction, case: Case) -> SellerContacted:
+    assert case.order_id is not None
+    assert case.respond_by is not None
+    seller_id = (await store.orders(tx, [case.order_id]))[case.order_id].seller_id
+    assert seller_id is not None
+    return SellerContacted(
+        case_id=case.case_id,
+        order_id=case.order_id,
+        seller_id=seller_id,
+        question=await store.question(tx, case.case_id),
+        respond_by=case.respond_by,
+    )
 
 
 DEADLINES: Mapping[str, Fire] = {
     SELLER_SILENT: seller_silent,
     SETTLED: settled,
+    ASK_AGAIN: ask_again,
 }
 
 HANDLERS: Mapping[type[Event], Act] = {

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.cs import CaseClosed
+from runtime import deadlines
 from runtime.story import Story, current, telling
 from runtime.work import Transaction
 from services.cs import agents, frames, store
@@ -18,6 +19,10 @@ SELLER_SILENT = "seller_silent"
 """The deadline at which the seller's 24 hours are over (A)."""
 SETTLED = "settled"
 """The deadline at which no event from within the 24 hours is on its way any more."""
+ASK_AGAIN = "ask_again"
+"""The deadline at which what was asked, the seller or `orders`, is asked again."""
+ASK_SELLER_AGAIN = timedelta(minutes=5)
+"""Until the seller is asked again for the first time: people take their time, and the question may have got lost."""
 
 
 class Office:
@@ -51,19 +56,29 @@ class Office:
     async def save(self, tx: Transaction, case: Case) -> None:
         """Writes the case; one that is over is told of (`CaseClosed`), one that waits for an agent is routed."""
         await store.save(tx, case)
-        if case.state in OVER and case.outcome is not None:
+        if case.state in OVER:
             await self.call_off(tx, case)
-            with self.telling(case):
-                tx.publish(CaseClosed(case_id=case.case_id, order_id=case.order_id, outcome=case.outcome))
+            self.tell_end(tx, case)
         if case.is_queued:
             tx.after_commit(self.came_back.set)
             tx.after_commit(self.moved.set)
         tx.show(frames.people(case), frames.case(case))
 
+    def tell_end(self, tx: Transaction, case: Case) -> None:
+        """Says how the case ended."""
+        assert case.outcome is not None
+        with self.telling(case):
+            tx.publish(CaseClosed(case_id=case.case_id, order_id=case.order_id, outcome=case.outcome))
+
+    async def begin_asking(self, tx: Transaction, case: Case, first: timedelta = deadlines.SHORTEST) -> None:
+        """What is asked now is asked again after `first`, and on until it is answered."""
+        await store.note_asked(tx, case.case_id)
+        await tx.schedule(ASK_AGAIN, str(case.case_id), first)
+
     async def call_off(self, tx: Transaction, case: Case) -> None:
-        """Nothing is cancelled for the seller's silence."""
-        await tx.call_off(SELLER_SILENT, str(case.case_id))
-        await tx.call_off(SETTLED, str(case.case_id))
+        """Nothing is cancelled for the seller's silence, and nothing more is asked."""
+        for kind in (SELLER_SILENT, SETTLED, ASK_AGAIN):
+            await tx.call_off(kind, str(case.case_id))
 
     async def take_turn(self, tx: Transaction, *ids: UUID, leaving: Sequence[UUID] = ()) -> None:
         """Locks what may change while cases are given or taken: the cases `ids`, those of the agents `leaving`, and the

@@ -12,7 +12,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from runtime.auth import Identity
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.fanout import Fanout
 from runtime.live import Live
 from runtime.patience import Patience

@@ -11,7 +11,7 @@ from datetime import timedelta
 from time import monotonic
 from uuid import UUID
 
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.patience import Patience
 from runtime.work import Work
 from services.cs import agents

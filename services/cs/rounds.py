@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.patience import Patience
 from runtime.work import Work
 from services.cs import agents

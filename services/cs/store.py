@@ -38,7 +38,7 @@ _SLICE = """
 """
 """Real time in slices of one grace each."""
 _ENDED = "('resolved', 'closed')"
-_CONCERNED = "coalesce(outcome, 'order_cancelled') = 'order_cancelled'"
+_CONCERNED = "(coalesce(outcome, 'order_cancelled') = 'order_cancelled' or cancellation_id is not null)"
 _QUEUED = "agent_id is null and state in ('waiting', 'seller_replied')"
 
 
@@ -136,8 +136,8 @@ async def lock_all(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence[UUI
 
 
 async def about(tx: Transaction, *order_ids: UUID) -> Mapping[UUID, Sequence[Case]]:
-    """For each of the orders, the cases about it that are open, or ended with its cancellation. To be called after
-    `lock_all`; a case that was given one of the orders since, and is locked by another, is none of them."""
+    """For each of the orders, the cases about it that are open, or ended with or during its cancellation. To be called
+    after `lock_all`; a case that was given one of the orders since, and is locked by another, is none of them."""
     rows = await tx.connection.fetch(
         f"{_CASE} where order_id = any($1) and {_CONCERNED} order by case_id for update skip locked", order_ids
     )
@@ -314,6 +314,29 @@ async def due(tx: Transaction, kind: str, case_id: UUID) -> datetime:
     return at
 
 
+async def note_asked(tx: Transaction, case_id: UUID) -> None:
+    """From now on an answer is waited for."""
+    await tx.connection.execute("update cases set asked_at = clock_now() where case_id = $1", case_id)
+
+
+async def since_asked(tx: Transaction, case_id: UUID) -> timedelta:
+    """For how long an answer has been waited for."""
+    waited: timedelta = await tx.connection.fetchval(
+        "select clock_now() - asked_at from cases where case_id = $1", case_id
+    )
+    return waited
+
+
+async def question(tx: Transaction, case_id: UUID) -> str:
+    """What the seller was asked last."""
+    asked: str = await tx.connection.fetchval(
+        "select data ->> 'question' from messages where case_id = $1 and code = 'seller_contacted' "
+        "order by seq desc limit 1",
+        case_id,
+    )
+    return asked
+
+
 async def begin_settling(tx: Transaction, case_id: UUID, grace: timedelta) -> None:
     """From now on the grace for events in flight runs: in real time, which no demonstration moves."""
     await tx.connection.execute("update cases set settles_at = now() + $2::interval where case_id = $1", case_id, grace)
@@ -410,11 +433,10 @@ async def orders(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Order]:
 
 
 async def refund_issued(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID) -> bool:
-    """Whether this is news; what `refunds` said before it is none from now on, and saying it again is none either."""
+    """Whether this is news; what `refunds` said before it is none from now on."""
     news = await tx.connection.fetchval(
-        "update cases set refund_sequence = $2 where case_id = $1 and refund_sequence < $2 and not exists (select from "
-        "messages m where m.case_id = $1 and m.code = 'refund_issued' and m.data ->> 'refund_id' = $3::uuid::text) "
-        "returning true",
+        "update cases set refund_sequence = $2, told_refunds = told_refunds || $3::uuid "
+        "where case_id = $1 and refund_sequence < $2 and $3 <> all (told_refunds) returning true",
         case_id,
         sequence,
         refund_id,
@@ -426,7 +448,8 @@ async def refund_delayed(tx: Transaction, case_id: UUID, sequence: int, refund_i
     """Whether this is the first news of this refund's delay."""
     news = await tx.connection.fetchval(
         "update cases set refund_sequence = $2, told_delay = $3 "
-        "where case_id = $1 and refund_sequence < $2 and told_delay is distinct from $3 returning true",
+        "where case_id = $1 and refund_sequence < $2 and told_delay is distinct from $3 and $3 <> all (told_refunds) "
+        "returning true",
         case_id,
         sequence,
         refund_id,

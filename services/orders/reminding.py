@@ -10,7 +10,7 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.patience import Patience
 from runtime.story import begin, telling
 from runtime.work import Work

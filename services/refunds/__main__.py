@@ -1,7 +1,11 @@
 """`python -m services.refunds`"""
 
-from runtime.serve import serve
-from services.refunds.main import build
+from runtime.exiting import exit_on_signal
 
 if __name__ == "__main__":
+    exit_on_signal("refunds")  # before the rest is imported, which takes a second
+
+    from runtime.serve import serve
+    from services.refunds.main import build
+
     serve("refunds", build)

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.refunds import RefundDelayed
-from runtime.database import is_passing
+from runtime.database_faults import is_passing
 from runtime.events import Event
 from runtime.work import Transaction, Work
 from services.refunds import domain, store

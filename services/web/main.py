@@ -15,7 +15,8 @@ from runtime.bus import Bus
 from runtime.database import Database
 from runtime.http import as_problem, problem_response
 from runtime.problems import Problem
-from runtime.redis import answers, connect
+from runtime.redis import connect, writes
+from runtime.revocations import Revocations
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
 from services.web.flow.reader import Reader
@@ -57,11 +58,14 @@ def build(
     token_keys = Path(env.require("TOKEN_KEYS"))
     service = Service(settings, Database(database_url), bus, token_keys, DESCRIPTION)
     redis = connect(settings.redis_url)
+    revocations = Revocations(redis)
+    revocations.attach(service)
     upstream = Upstream.read(env, transport)
     static = f"/web/static/{version()}"
     service.app.state.parts = Parts(
         upstream=upstream,
         refreshing=Refreshing(upstream, redis),
+        revocations=revocations,
         verifier=service.app.state.verifier,
         templates=environment(static),
         demonstration=settings.demonstration,
@@ -72,12 +76,12 @@ def build(
         service.app.add_exception_handler(error, show_problem)
     service.app.add_exception_handler(SignInFirst, send_to_sign_in)
 
-    async def redis_answers() -> bool:
-        return await answers(redis)
+    async def redis_writes() -> bool:
+        return await writes(redis, service.name)
 
     if settings.demonstration:
         show_flow(service, Reader(redis, service.work.database), Rehearsal(upstream))
-    service.optional["redis"] = redis_answers
+    service.optional["redis"] = redis_writes
     service.on_stop += [redis.aclose, upstream.close]
     return service
 

@@ -17,6 +17,10 @@ from services.web.upstream import Refused, ServiceAway, Upstream, granted
 
 KEPT = 60
 """Seconds for which an answer is kept for those who come late with the old token."""
+KEPT_OVER = 2
+"""Seconds for which it is kept, for those who wait, that a session is over: anybody can send what is no token."""
+MOST_LETTERS = 200
+"""Of a refresh token; as in accounts."""
 UNDER_WAY = 15
 """Seconds after which a replica that asked is taken for dead."""
 LOOK = 0.05
@@ -37,6 +41,8 @@ class Refreshing:
 
     async def renew(self, refresh: str, client: str) -> dict[str, Any]:
         """The token answer that follows; raises `SessionEnded` and `ServiceAway`."""
+        if len(refresh) > MOST_LETTERS:
+            raise SessionEnded
         key = f"web:refresh:{hashlib.sha256(b'name' + refresh.encode()).hexdigest()}"
         task = self._tasks.get(key)
         if task is None:
@@ -45,7 +51,7 @@ class Refreshing:
         return await asyncio.shield(task)  # whoever goes away does not take the others' answer along
 
     def _keep(self, key: str, task: asyncio.Task[dict[str, Any]]) -> None:
-        failed = task.cancelled() or isinstance(task.exception(), ServiceAway)
+        failed = task.cancelled() or task.exception() is not None
         asyncio.get_running_loop().call_later(0 if failed else KEPT, self._tasks.pop, key, None)
 
     async def _together(self, key: str, refresh: str, client: str) -> dict[str, Any]:
@@ -86,7 +92,7 @@ class Refreshing:
             if what is None:
                 await self._redis.delete(key)
             else:
-                await self._redis.set(key, what, ex=KEPT)
+                await self._redis.set(key, what, ex=KEPT_OVER if what == OVER else KEPT)
         except (RedisError, OSError):
             return  # those who wait give up when the key runs out
 
@@ -95,7 +101,7 @@ class Refreshing:
         try:
             answer: dict[str, Any] = granted(await self._upstream.ask("POST", "/accounts/token", data=form))
         except Refused as refused:
-            if refused.code == "invalid_grant":
-                raise SessionEnded from refused
-            raise ServiceAway(refused.detail) from refused
+            if refused.status == 429:
+                raise ServiceAway(refused.detail) from refused
+            raise SessionEnded from refused  # also what is no token at all, as in a cookie that was cut off
         return answer

@@ -17,6 +17,7 @@ from starlette.datastructures import FormData
 from runtime.auth import Identity, TokenVerifier
 from runtime.http import Digits
 from runtime.problems import Unauthenticated, WrongRole
+from runtime.revocations import Revocations
 from services.web import seats
 from services.web.formats import Language
 from services.web.guard import check_form, check_same_origin
@@ -36,6 +37,7 @@ class Parts:
 
     upstream: Upstream
     refreshing: Refreshing
+    revocations: Revocations
     verifier: TokenVerifier
     templates: jinja2.Environment
     demonstration: bool
@@ -90,7 +92,12 @@ class Visit:
         return await self._ask(method, path, content=content, headers=headers)
 
     async def _ask(self, method: str, path: str, **body: Any) -> httpx.Response:
-        return await self.parts.upstream.ask(method, path, token=self._token, host=self.host, **body)
+        answer = await self.parts.upstream.ask(method, path, token=self._token, host=self.host, **body)
+        if answer.status_code == 401 and self._token:  # the session has ended, or keys were changed: refreshing tells
+            self.who, self._token = None, ""
+            self._keep(seats.cookie("access", "", self.root, 0, secure=self.secure))
+            raise self.sign_in_first()
+        return answer
 
     async def now(self) -> datetime:
         """What time it is for the services; the browser's clock, and ours, need not agree."""
@@ -188,8 +195,9 @@ class Visit:
     def remember(self) -> None:
         """Takes whom the browser's access token names, if that is still good."""
         with contextlib.suppress(Unauthenticated):
-            self._token = self.request.cookies.get("access", "")
-            self.who = self.parts.verifier.verify(self._token)
+            token = self.request.cookies.get("access", "")
+            self.who = self.parts.verifier.verify(token)
+            self._token = token  # what is no token does not get into anybody's headers
 
     async def recognise(self) -> None:
         """Finds out who sits here; raises `ServiceAway` when that cannot be found out now."""
@@ -197,9 +205,18 @@ class Visit:
         client, _, refresh = self.request.cookies.get("refresh", "").partition(".")
         if self.who is None and refresh:
             try:
-                self.sit(await self.parts.refreshing.renew(refresh, client))
+                answer = await self.parts.refreshing.renew(refresh, client)
+                if await self.parts.revocations.is_over(self.parts.verifier.verify(answer["access_token"])):
+                    raise SessionEnded  # the answer was kept from before
+                self.sit(answer)
             except (SessionEnded, Unauthenticated):
                 self.leave()
+
+    def sign_in_first(self) -> SignInFirst:
+        """What to raise when nobody is signed in."""
+        url = self.request.url
+        back = url.path + (f"?{url.query}" if url.query else "")
+        return SignInFirst(self.seat, back if self.request.method == "GET" else f"{self.root}/")
 
 
 def language_of(request: Request) -> Language:
@@ -237,8 +254,7 @@ class _Signed:
     async def __call__(self, request: Request, seat: SeatName) -> Visit:
         visit = await _at_seat(request, seat)
         if visit.who is None:
-            back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            raise SignInFirst(seat, back if request.method == "GET" else f"{seat_path(seat)}/")
+            raise visit.sign_in_first()
         if visit.who.role not in self._roles:
             raise WrongRole
         return visit

@@ -4,13 +4,18 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from runtime.settings import PORTS, Environment, SettingInvalid, SettingMissing
-from runtime.telemetry import log_to_stderr
-from simulators.dana.app import Settings, build
-from simulators.dana.server import Server
+from runtime.exiting import exit_on_signal
 
 
 def main() -> None:
+    exit_on_signal("dana")  # before the rest is imported, which takes a second
+    from runtime.settings import PORTS, Environment, SettingInvalid, SettingMissing
+    from runtime.signals import run_to_end
+    from runtime.stopping import until_told_to_stop
+    from runtime.telemetry import log_to_stderr
+    from simulators.dana.app import Settings, build
+    from simulators.dana.server import Server
+
     env = Environment.of_process()
     host, level = env.get("HOST", "127.0.0.1"), env.get("LOG_LEVEL", "info").lower()
     try:
@@ -27,7 +32,7 @@ def main() -> None:
     except (SettingInvalid, SettingMissing, OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"dana: {error}")
     log_to_stderr("dana", level)
-    Server(app, host, port).run()
+    run_to_end(until_told_to_stop(Server(app, host, port)), "dana")
 
 
 if __name__ == "__main__":

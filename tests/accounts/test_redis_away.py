@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from time import monotonic
 
 import pytest
+from redis.asyncio import Redis
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
+from runtime.redis import connect, writes
 from tests.accounts.house import House, Visitor, open_house
 
 
@@ -88,6 +90,40 @@ async def test_it_comes_back_with_redis(
             await servers.redis.start()
         await house.service.until_ready()
         assert (await visitor.sign_in()).status_code == 200
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("refuse", "allow"),
+    [("replicaof 127.0.0.1 1", "replicaof no one"), ("config set maxmemory 1", "config set maxmemory 0")],
+    ids=["replica", "full"],
+)
+async def test_redis_that_takes_nothing(
+    database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str, refuse: str, allow: str
+) -> None:
+    """With a Redis that answers and takes nothing, as a replica or a full one, `accounts` is neither ready nor serving;
+    it goes on by itself, over other connections if they led to a replica."""
+    async with (
+        Redis.from_url(servers.redis.admin_url) as admin,
+        connect(real_redis_url) as client,
+        open_house(database_url, keys, redis_url=real_redis_url) as house,
+        house.visitor() as visitor,
+    ):
+        await visitor.signed_in()
+        before = await client.client_id()
+        await admin.execute_command(*refuse.split())  # type: ignore[no-untyped-call]
+        try:
+            answer = await visitor.sign_in()
+            assert (answer.status_code, answer.json()["code"]) == (503, "sessions_unavailable")
+            for question in ("ready", "serving"):
+                health = await visitor.http.get(f"/accounts/health/{question}")
+                assert (health.status_code, health.json()["parts"]["redis"]) == (503, False)
+            assert not await writes(client, "accounts")
+        finally:
+            await admin.execute_command(*allow.split())  # type: ignore[no-untyped-call]
+        await house.service.until_ready()
+        assert (await visitor.sign_in()).status_code == 200
+        assert (await client.client_id() != before) == refuse.startswith("replica")
 
 
 @pytest.mark.servers

@@ -52,6 +52,21 @@ async def test_sending_it_again_is_harmless(visitor: Visitor) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+async def test_strangers_may_have_the_same_key(house: House) -> None:
+    """A key is that of the e-mail address: under the same one another person registers, or is told that the address is
+    taken, and nobody gets the answer that somebody else was given."""
+    keyed = {"Idempotency-Key": "1"}
+    async with house.visitor() as one, house.visitor() as other:
+        first, second = await one.register(keyed), await other.register(keyed)
+        assert [answer.status_code for answer in (first, second)] == [201, 201]
+        assert first.json()["account_id"] != second.json()["account_id"]
+        assert second.json()["email"] == other.email
+        assert (await other.register(keyed)).text == second.text
+        other.email = one.email
+        stolen = await other.register(keyed, password="not the password of Siti")
+        assert (stolen.status_code, "account_id" in stolen.json()) == (422, False)
+
+
 async def test_the_database_has_nothing_to_guess_passwords_with(database_url: str, keys: Keys) -> None:
     """Apart from the argon2id hash, nothing that is kept follows from the password alone."""
     async with open_house(database_url, keys) as house, house.visitor() as visitor:
@@ -174,6 +189,17 @@ async def test_an_address_registers_so_often_in_an_hour(database_url: str, keys:
             assert 3590 <= int(refused.headers["Retry-After"]) <= 3600
         async with house.visitor() as modest:
             assert (await modest.register()).status_code == 201
+
+
+async def test_a_registration_that_is_sent_again_under_its_key_counts_once(database_url: str, keys: Keys) -> None:
+    """A repeat gets its answer, also when nobody else from its address is let through."""
+    async with open_house(database_url, keys, REGISTRATIONS_PER_HOUR="2") as house, house.visitor() as visitor:
+        keyed = {"Idempotency-Key": "k"}
+        answers = [await visitor.register(keyed) for _ in range(4)]
+        answers += [await visitor.register(email=f"{n}{visitor.email}") for n in range(2)]
+        assert [answer.status_code for answer in answers] == [201] * 5 + [429]
+        last = await visitor.register(keyed)
+        assert (last.status_code, last.text) == (201, answers[0].text)
 
 
 async def test_the_password_is_hashed_before_the_transaction(house: House, visitor: Visitor) -> None:

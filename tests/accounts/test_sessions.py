@@ -1,13 +1,19 @@
 """Families of refresh tokens, on both Redises."""
 
 import asyncio
+from time import time
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
+from runtime import revocations
+from runtime.auth import LEEWAY
+from runtime.revocations import ENDED
 from services.accounts.domain import Client, SessionOver
-from services.accounts.sessions import EXPIRES_IN, Session, Sessions
+from services.accounts.sessions import EXPIRES_IN, MOST, Session, Sessions
+from services.accounts.tokens import EXPIRES_IN as TOKEN_EXPIRES_IN
 
 WHO = uuid4()
 
@@ -76,8 +82,8 @@ async def test_an_ended_session_is_over(redis: Redis) -> None:
     """After the end the token is refused, and ending again is harmless."""
     sessions = Sessions(redis)
     session = await sessions.start(WHO, Client.APP)
-    await sessions.end(session.session_id)
-    await sessions.end(session.session_id)
+    await sessions.end(WHO, session.session_id)
+    await sessions.end(WHO, session.session_id)
     with pytest.raises(SessionOver):
         await renew(sessions, session.refresh_token)
 
@@ -87,10 +93,76 @@ async def test_renewing_does_not_bring_back_what_ended_meanwhile(redis: Redis) -
     sessions = Sessions(redis)
     session = await sessions.start(WHO, Client.APP)
     found = await sessions.find(session.refresh_token, Client.APP)
-    await sessions.end(session.session_id)
+    await sessions.end(WHO, session.session_id)
     with pytest.raises(SessionOver):
         await sessions.renew(found)
     assert not await redis.exists(f"accounts:family:{session.session_id}")
+
+
+async def test_an_account_has_ten_sessions(redis: Redis) -> None:
+    """However often somebody signs in, ten sessions are left and nothing else: those that were used last."""
+    sessions = Sessions(redis)
+    first, second = [await sessions.start(WHO, Client.APP) for _ in range(2)]
+    more = [await sessions.start(WHO, Client.WEB) for _ in range(MOST - 2)]
+    first = await renew(sessions, first.refresh_token)
+    last = await sessions.start(WHO, Client.APP)
+    with pytest.raises(SessionOver):
+        await renew(sessions, second.refresh_token)
+    for session in (first, *more, last):
+        await renew(sessions, session.refresh_token, session.client)
+    for _ in range(300):
+        await sessions.start(WHO, Client.APP)
+    keys = [key async for key in redis.scan_iter(count=1000)]
+    assert len([key for key in keys if key.startswith("accounts:family:")]) == MOST
+    assert len(keys) == MOST + 2
+    assert await redis.zcard(f"accounts:sessions:{WHO}") == MOST
+    assert all([await redis.ttl(key) > 0 for key in keys])
+
+
+async def test_all_sessions_end_but_one(redis: Redis) -> None:
+    """All sessions of an account can be ended at once, or all others; another account's go on."""
+    sessions, other = Sessions(redis), uuid4()
+    mine = [await sessions.start(WHO, Client.APP) for _ in range(3)]
+    theirs = await sessions.start(other, Client.APP)
+    await sessions.end_all(WHO, besides=mine[1].session_id)
+    assert [await sessions.is_alive(one.session_id) for one in (*mine, theirs)] == [False, True, False, True]
+    await sessions.end_all(WHO)
+    assert not await sessions.is_alive(mine[1].session_id)
+    assert await sessions.is_alive(theirs.session_id)
+
+
+async def test_every_end_is_said(redis: Redis) -> None:
+    """However a session ends, the other services learn of it, for longer than its last access token lives."""
+    sessions = Sessions(redis)
+    heard = redis.pubsub()
+    await heard.subscribe(ENDED)
+    left, replayed, *crowd = [await sessions.start(WHO, Client.APP) for _ in range(MOST)]
+    await sessions.end(WHO, left.session_id)
+    await renew(sessions, replayed.refresh_token)
+    with pytest.raises(SessionOver):
+        await renew(sessions, replayed.refresh_token)
+    for _ in range(3):
+        await sessions.start(WHO, Client.APP)
+    ended = [f"{WHO} {one.session_id}" for one in (left, replayed, crowd[0])]
+    said: list[str] = []
+    while len(said) < 3:
+        if (message := await heard.get_message(True, 5)) is not None:
+            said.append(message["data"].partition("\n")[2])
+    assert said == ended
+    assert sorted(await redis.zrange(ENDED, 0, -1)) == sorted(ended)
+    entries: Any = await redis.zrange(ENDED, 0, -1, withscores=True)
+    assert min(until for _, until in entries) > time() + TOKEN_EXPIRES_IN + LEEWAY
+    await heard.aclose()  # type: ignore[no-untyped-call]
+
+
+async def test_what_is_said_of_ends_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many sessions end, so many entries are kept, the latest, and all of them are forgotten in time."""
+    monkeypatch.setattr(revocations, "MOST", 5)
+    sessions = Sessions(redis)
+    for _ in range(20):
+        await sessions.end(WHO, (await sessions.start(WHO, Client.APP)).session_id)
+    assert await redis.zcard(ENDED) == 5
+    assert 0 < await redis.ttl(ENDED) <= revocations.KEPT
 
 
 @pytest.mark.parametrize("token", ["", ".", "x", "x.y", "é.\U0001f600", "a" * 200, "accounts:family:.x"])

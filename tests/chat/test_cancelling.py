@@ -84,6 +84,34 @@ async def test_a_request_needs_no_reason(house: House, talk: Talk) -> None:
     assert request["data"]["reason"] is None
 
 
+async def test_another_reason_is_not_dropped(house: House, talk: Talk) -> None:
+    """While the request is undecided, asking again with the same reason or none is the same request; with another
+    reason it is refused, since that one would reach nobody."""
+    asked = await talk.seller.post(f"{talk.path}/cancel", {"reason": "Stok habis"}, 202)
+    assert await talk.seller.post(f"{talk.path}/cancel", {"reason": "Stok habis"}, 202) == asked
+    answer = await talk.seller.ask("POST", f"{talk.path}/cancel", json={"reason": "Salah harga"})
+    assert_problem(answer, 409, "wrong_state")
+
+
+async def test_a_request_without_an_answer_is_said_again(house: House, talk: Talk) -> None:
+    """The same request after growing pauses, in case it or its answer was lost; no more once it is answered. A second
+    answer has no second effect."""
+    asked = await talk.seller.post(f"{talk.path}/cancel", {"reason": "Stok habis"}, 202)
+    order_id, thread_id = str(talk.deal.order_id), talk.thread_id
+    for times in (2, 3):
+        await house.fetch(
+            "update deadlines set due_at = clock_now() where subject = $1 and kind = 'ask_again'", thread_id
+        )
+        await house.ears.hear(order_id, "OrderCancelRequested", times=times)
+    first, *others = [one for one in house.ears.events[order_id] if one["type"] == "OrderCancelRequested"]
+    assert all(one["data"] == first["data"] for one in others)
+    assert all(one["correlationid"] == first["correlationid"] for one in others)
+    for _ in range(2):
+        await house.hears(talk.deal.rejected(asked["cancellation_id"]))
+    assert await talk.codes() == ["cancel_rejected"]
+    assert await house.fetch("select from deadlines where subject = $1", thread_id) == []
+
+
 async def test_a_shipped_order_is_not_cancelled(house: House) -> None:
     """A: what chat knows to have shipped is answered at once, and nothing is requested."""
     talk = await house.talk("shipped")

@@ -1,6 +1,11 @@
 """Customer service writes to the seller, in the order's thread, and hears of the answer."""
 
+import asyncio
+from typing import Any
 from uuid import uuid4
+
+import asyncpg
+import pytest
 
 from contracts.cs import CaseClosed, Outcome
 from tests.chat.house import House, Talk
@@ -82,6 +87,56 @@ async def test_every_open_case_is_answered(house: House, talk: Talk) -> None:
     await house.hears(talk.deal.contacted(first, "Kapan tepatnya?"))
     await talk.write(talk.seller)
     assert (await house.ears.hear(order_id, REPLIED, times=3))["data"]["case_id"] == str(first)
+
+
+async def test_a_question_that_is_asked_again_is_asked_once(house: House, talk: Talk) -> None:
+    """It is shown once. If the seller has answered, customer service has not heard of it, and is told again."""
+    asked, order_id = talk.deal.contacted(uuid4()), str(talk.deal.order_id)
+    await house.hears(asked, asked)
+    assert await talk.codes() == ["seller_contacted"]
+    await talk.write(talk.seller, "Besok dikirim")
+    await house.ears.hear(order_id, REPLIED)
+    await house.hears(asked)
+    first, second = (await house.ears.hear(order_id, REPLIED, times=2)), house.ears.events[order_id][-1]
+    assert first["data"] == second["data"]
+    assert await talk.codes() == ["seller_contacted", "Besok dikirim"]
+
+
+async def test_a_case_asks_about_one_order_after_another(house: House, talk: Talk) -> None:
+    """The question about the second order stands in that order's thread, also when the first is asked again then."""
+    case_id, other = uuid4(), await house.talk()
+    first, second = talk.deal.contacted(case_id), other.deal.contacted(case_id)
+    await house.hears(first, second, first)
+    assert await talk.codes() == await other.codes() == ["seller_contacted"]
+    await other.write(other.seller)
+    replied = await house.ears.hear(str(other.deal.order_id), REPLIED)
+    assert replied["data"]["order_id"] == str(other.deal.order_id)
+
+
+async def test_an_answer_and_the_end_of_a_case_do_not_deadlock(
+    house: House, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seller answers in the moment in which the case is closed: both have the thread first, then its questions."""
+    found: list[object] = []
+    original = asyncpg.DeadlockDetectedError.__init__
+
+    def note(error: Any, *arguments: Any) -> None:
+        found.append(error)
+        original(error, *arguments)
+
+    monkeypatch.setattr(asyncpg.DeadlockDetectedError, "__init__", note)
+    cases = [uuid4() for _ in range(3)]
+    await house.hears(*(talk.deal.contacted(case_id) for case_id in cases))
+    for case_id in cases:
+        async with house.service.work.begin() as tx:  # as the seller's answer does
+            await tx.connection.execute("update threads set asked = asked where thread_id = $1", talk.thread_id)
+            closing = asyncio.create_task(house.hears(talk.deal.closed(case_id)))
+            while not await house.fetch("select from pg_locks where not granted"):
+                await asyncio.sleep(0.01)
+            await tx.connection.execute("update questions set state = state where case_id = $1", case_id)
+        await closing
+    assert found == []
+    assert (await talk.codes()).count("case_closed") == 3
 
 
 async def test_a_closed_case_waits_for_nobody(house: House, talk: Talk) -> None:

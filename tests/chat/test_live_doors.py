@@ -3,21 +3,25 @@
 import asyncio
 import logging
 from contextlib import suppress
+from time import time
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from redis.asyncio import Redis
 from starlette.datastructures import Headers
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from batalkan.keys import Keys
+from batalkan.servers import LocalServers
 from runtime import attend, sockets
-from runtime.auth import Identity
+from runtime.auth import LEEWAY, Identity
+from runtime.revocations import ENDED, revoke
 from runtime.settings import Environment
-from runtime.tickets import ForeignOrigin, Tickets, check_origin, origins
+from runtime.tickets import MOST, ForeignOrigin, Tickets, check_origin, origins
 from tests.chat.client import address, listening, ticket
-from tests.chat.house import House, Talk, replicas
+from tests.chat.house import House, Replica, Talk, replicas
 from tests.orders.people import assert_problem
 
 
@@ -65,10 +69,17 @@ async def test_a_ticket_expires(house: House, talk: Talk, origin: str) -> None:
     assert await refusal(address(origin, answer["ticket"])) == (403, "ticket_refused")
 
 
+async def test_an_account_has_so_many_tickets(talk: Talk) -> None:
+    """Beyond sixty in half a minute nobody gets tickets, so that nobody can fill Redis with them."""
+    answers = [await talk.buyer.ask("POST", "/chat/tickets") for _ in range(MOST + 2)]
+    assert [answer.status_code for answer in answers] == [201] * MOST + [429] * 2
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 30
+
+
 async def test_a_ticket_of_another_service_opens_nothing(house: House, talk: Talk, origin: str) -> None:
     """Each service has tickets of its own, also where they share a Redis."""
     live = house.service.app.state.live
-    person = Identity(UUID(int=1), "buyer", "app")
+    person = Identity(UUID(int=1), "buyer", "app", "s", time() + 900)
     foreign = (await Tickets(live.redis, "cs").issue(person)).ticket
     assert await refusal(address(origin, foreign)) == (403, "ticket_refused")
 
@@ -113,15 +124,75 @@ async def test_a_frame_that_is_too_large_ends_the_connection(talk: Talk, origin:
         assert await buyer.closed() == 1009
 
 
-async def test_a_socket_lives_no_longer_than_a_token(talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a quarter of an hour the client must show again who it is; nothing is lost by it."""
-    monkeypatch.setattr(attend, "LIFETIME", 0.2)
-    async with listening(talk.buyer, origin) as buyer:
+async def test_a_socket_lives_no_longer_than_its_token(house: House, talk: Talk, origin: str) -> None:
+    """When the token of its ticket has run out a socket is closed, and needs a new ticket; nothing is lost by it."""
+    briefly = house.people.person("buyer", account_id=talk.buyer.account_id, lasts=1 - LEEWAY)
+    async with listening(briefly, origin) as buyer:
         await talk.write(talk.buyer)
         assert await buyer.closed() == sockets.RENEW
-    monkeypatch.undo()
     async with listening(talk.buyer, origin, {talk.thread_id: 0}) as buyer:
         await buyer.has(talk.thread_id, 1)
+
+
+async def test_a_ticket_outlives_neither_its_token_nor_its_session(house: House, origin: str) -> None:
+    """A ticket opens nothing once its token has run out or its session has ended, however young it is."""
+    live, who = house.service.app.state.live, uuid4()
+    late = await live.tickets.issue(Identity(who, "buyer", "app", "s", time()))
+    assert await refusal(address(origin, late.ticket)) == (403, "ticket_refused")
+    void = await live.tickets.issue(Identity(who, "buyer", "app", "gone", time() + 900))
+    await end(live.redis, who, "gone")
+    assert await refusal(address(origin, void.ticket)) == (403, "ticket_refused")
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_the_end_of_a_session_closes_its_sockets(talk: Talk, pair: list[Replica], heard: bool) -> None:
+    """At every replica, at once or, if nobody was told, as soon as the connection to Redis is back; the token is worth
+    nothing then. The other sessions of the account go on."""
+    here, there = pair
+    lost = here.people.person("buyer", account_id=talk.buyer.account_id, session=f"lost {heard}")
+    kept = here.people.person("buyer", account_id=talk.buyer.account_id, session="kept")
+    async with (
+        listening(lost, here.origin) as one,
+        listening(lost, there.origin) as other,
+        listening(kept, there.origin) as mine,
+    ):
+        if heard:
+            await end(here.live.redis, lost.account_id, f"lost {heard}")
+        else:
+            await here.live.redis.zadd(ENDED, {f"{lost.account_id} lost {heard}": time() + 900})
+            for replica in pair:
+                replica.live.revocations._due.set()  # as when it listens again
+        assert [await listener.closed() for listener in (one, other)] == [sockets.OVER] * 2
+        await mine.echo()
+        for replica in pair:
+            answer = await replica.people.passer_by().http.post(
+                "/chat/tickets", headers={"Authorization": f"Bearer {lost.token}"}
+            )
+            assert_problem(answer, 401, "unauthenticated")
+
+
+@pytest.mark.servers
+async def test_ends_are_heard_over_redis(house: House, talk: Talk, servers: LocalServers, keys: Keys) -> None:
+    """What `accounts` says with its own rights closes sockets of `chat`, also if it was said while Redis was away for
+    `chat`."""
+    async with (
+        replicas(house, keys, servers.redis.url("chat"), count=1) as [replica],
+        Redis.from_url(servers.redis.url("accounts")) as accounts,
+    ):
+        for session in ("first", "second"):
+            person = replica.people.person("buyer", account_id=talk.buyer.account_id, session=session)
+            async with listening(person, replica.origin) as buyer:
+                if session == "second":
+                    await replica.live.redis.connection_pool.disconnect()
+                await end(accounts, person.account_id, session)
+                assert await buyer.closed() == sockets.OVER
+
+
+async def end(redis: Redis, account_id: UUID, session: str) -> None:
+    """What `accounts` does when a session ends."""
+    async with redis.pipeline() as pipeline:
+        revoke(pipeline, account_id, [session])
+        await pipeline.execute()
 
 
 async def test_one_account_has_so_many_sockets(talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,3 +178,21 @@ async def test_who_writes_too_much_waits(talk: Talk) -> None:
     assert_problem(answers[-1], 429, "rate_limited")
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
     assert (await talk.write(talk.seller))["seq"] == 31
+
+
+@pytest.mark.parametrize("what", ["messages", "guide"])
+async def test_what_is_sent_again_under_its_key_counts_once(talk: Talk, what: str) -> None:
+    """A repeat gets its answer, also when nothing new would be let through; what is refused leaves nothing behind."""
+    await talk.write(talk.buyer)
+    path, keyed = f"{talk.path}/{what}", {"Idempotency-Key": "k"}
+    body = {"json": {"text": "Sekali"}} if what == "messages" else {}
+    first = await talk.seller.ask("POST", path, headers=keyed, **body)
+    again = [await talk.seller.ask("POST", path, headers=keyed, **body) for _ in range(40)]
+    assert {(answer.status_code, answer.text) for answer in [first, *again]} == {(201, first.text)}
+    for _ in range(29):
+        await talk.write(talk.seller)
+    refused = {"json": {"text": "!"}, "headers": {"Idempotency-Key": "refused"}}
+    assert_problem(await talk.seller.ask("POST", f"{talk.path}/messages", **refused), 429, "rate_limited")
+    last = await talk.seller.ask("POST", path, headers=keyed, **body)
+    assert (last.status_code, last.text, last.headers["idempotent-replayed"]) == (201, first.text, "true")
+    assert len(await talk.messages()) == 31

@@ -15,6 +15,7 @@ from runtime.bus import Message
 from runtime.bus.memory import MemoryBus
 from runtime.events import Envelope, Event
 from runtime.story import Story, begin, new_id
+from tests.handled import publish_and_wait
 
 PATIENCE = 20.0
 """Seconds after which what has not happened never will."""
@@ -50,9 +51,7 @@ class Voice:
             data=event,
         )
         message = Message(f"{source}.{event.wire_name}", envelope.to_json(), mandatory=False)
-        publisher = await self.bus.publisher([])
-        async with asyncio.timeout(PATIENCE):
-            await publisher.publish([message] * (2 if twice else 1))
+        await publish_and_wait(self.bus, [message] * (2 if twice else 1))
 
 
 class Ears:

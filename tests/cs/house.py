@@ -23,7 +23,7 @@ from services.cs import agents
 from services.cs.api import Parts
 from services.cs.handlers import deadlines
 from services.cs.main import DESCRIPTION, build
-from services.cs.office import Office
+from services.cs.office import SELLER_SILENT, SETTLED, Office
 from tests.conftest import Databases
 from tests.cs.hearing import PATIENCE, Ears, Heard, Voice
 from tests.cs.people import People, Person
@@ -31,6 +31,7 @@ from tests.cs.people import People, Person
 MIGRATIONS = DESCRIPTION.migrations
 SETTLING = 0.05
 HOUR = timedelta(hours=1)
+OF_THE_24_HOURS = (SELLER_SILENT, SETTLED)
 T = TypeVar("T")
 
 _TIME = "create or replace function clock_now() returns timestamptz language sql stable return"
@@ -118,9 +119,10 @@ class House:
 
         return (await eventually(ask, bool))[0]
 
-    async def fire(self) -> int:
-        """Fires what is due now; says how much it was."""
-        return await Deadlines(self.service.work, deadlines(self.office)).fire_due()
+    async def fire(self, *kinds: str) -> int:
+        """Fires what is due now, of the 24 hours if no kinds are named; says how much it was."""
+        due = {kind: handler for kind, handler in deadlines(self.office).items() if kind in (kinds or OF_THE_24_HOURS)}
+        return await Deadlines(self.service.work, due).fire_due()
 
     async def clean(self) -> None:
         """Takes everything away that a test has left."""

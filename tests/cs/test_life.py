@@ -80,6 +80,18 @@ async def test_messages_have_numbers_without_gaps(house: House) -> None:
     assert ([one["seq"] for one in page["items"]], page["next"]) == ([1, 2], 2)
 
 
+async def test_a_message_that_is_sent_again_under_its_key_counts_once(house: House) -> None:
+    """Thirty messages in ten seconds are enough; a repeat is none of them, and gets its answer also after them."""
+    buyer = house.buyer()
+    path = f"/cs/cases/{(await buyer.open_case('satu'))['case_id']}/messages"
+    keyed = {"json": {"text": "dua"}, "headers": {"Idempotency-Key": "k"}}
+    answers = [await buyer.ask("POST", path, **keyed) for _ in range(40)]
+    answers += [await buyer.ask("POST", path, json={"text": "!"}) for _ in range(30)]
+    assert [answer.status_code for answer in answers] == [201] * 69 + [429]
+    last = await buyer.ask("POST", path, **keyed)
+    assert (last.status_code, last.text) == (201, answers[0].text)
+
+
 async def test_the_order_must_be_the_buyers_own(house: House) -> None:
     """One that is not known, or somebody else's, is not there; the agent then sees how the order stands."""
     buyer, agent, case_id = await house.active()

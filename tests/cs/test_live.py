@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from runtime.revocations import revoke
 from runtime.service import Service
+from runtime.sockets import OVER
 from runtime.websockets import WEBSOCKETS
 from tests.cs.hearing import PATIENCE
 from tests.cs.house import House, eventually
@@ -50,10 +52,11 @@ class Listener:
 
     async def listen(self) -> None:
         """Takes what comes, until the end."""
-        async for text in self.socket:
-            async with self.arrived:
-                self.frames.append(json.loads(text))
-                self.arrived.notify_all()
+        with suppress(ConnectionClosed):
+            async for text in self.socket:
+                async with self.arrived:
+                    self.frames.append(json.loads(text))
+                    self.arrived.notify_all()
 
 
 @asynccontextmanager
@@ -111,6 +114,19 @@ async def test_places_in_the_queue_are_live(house: House, origin: str) -> None:
         await live.until(lambda: live.of("message")[-1]["message"]["code"] == "agent_joined")
         assert [one["message"]["seq"] for one in live.of("message")] == [1, 2, 3]
         assert {one["case_id"] for one in live.of("message")} == {case_id}
+
+
+async def test_the_end_of_a_session_closes_its_socket(house: House, origin: str) -> None:
+    """A buyer and an agent who have signed out see nothing more, and get no further ticket."""
+    for person in (house.buyer(), house.agent()):
+        async with listening(person, origin) as live:
+            async with house.parts.live.redis.pipeline() as pipeline:
+                revoke(pipeline, person.account_id, ["s"])
+                await pipeline.execute()
+            async with asyncio.timeout(PATIENCE):
+                await live.socket.wait_closed()
+        assert live.socket.close_code == OVER
+        assert (await person.ask("POST", "/cs/tickets")).status_code == 401
 
 
 async def test_both_sides_hear_each_other(house: House, origin: str) -> None:

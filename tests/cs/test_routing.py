@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batalkan.keys import Keys
+from services.cs.domain import FOLLOWS, State
 from tests.conftest import Databases
 from tests.cs.house import House, eventually, open_house
 from tests.cs.people import Person
@@ -121,6 +122,18 @@ async def test_an_agent_who_goes_off_duty_keeps_nothing(house: House) -> None:
     held = (await other.get("/cs/cases", state="active"))["items"]
     assert sorted(case["case_id"] for case in held) == sorted(cases[:3])
     assert (await leaving.get("/cs/cases"))["items"] == []
+
+
+async def test_cases_are_given_and_taken_by_the_rules(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the table of states does not allow, routing does not do either: the tested rules are those that run."""
+    agent, buyer = await house.agent_on_duty(), house.buyer()
+    monkeypatch.setitem(FOLLOWS, State.WAITING, frozenset())
+    assert await buyer.refused("/cs/cases", text="Halo") == "wrong_state"
+    monkeypatch.undo()
+    await buyer.open_case()
+    monkeypatch.setitem(FOLLOWS, State.ACTIVE, frozenset())
+    answer = await agent.ask("PUT", "/cs/duty", json={"on": False})
+    assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
 
 
 async def test_closing_and_contacting_make_room(house: House) -> None:

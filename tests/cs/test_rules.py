@@ -33,7 +33,7 @@ GRAPH = {
     "active": {"waiting", "awaiting_seller", "closed"},
     "awaiting_seller": {"seller_replied", "cancelling", "resolved", "closed"},
     "seller_replied": {"awaiting_seller", "closed"},
-    "cancelling": {"seller_replied", "waiting", "resolved"},
+    "cancelling": {"seller_replied", "waiting", "resolved", "closed"},
     "resolved": set(),
     "closed": set(),
 }
@@ -150,7 +150,7 @@ class CaseLife(RuleBasedStateMachine):
         assert (case.outcome is not None) == (case.state in OVER)
         assert case.agent_id is not None or case.state is not State.ACTIVE
         assert case.agent_id is None or case.state is not State.WAITING
-        assert case.cancellation_id is None or case.state in (State.CANCELLING, State.RESOLVED)
+        assert case.cancellation_id is None or case.state in (State.CANCELLING, State.RESOLVED, State.CLOSED)
 
 
 TestCaseLife = CaseLife.TestCase

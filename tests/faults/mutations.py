@@ -48,14 +48,12 @@ MUTATIONS = (
         "repeats",
         "runtime/outbox.py",
         (
+            ("seq <> all($2::bigint[])", "seq > (select coalesce(max(s), 0) from unnest($2::bigint[]) s)"),
+            ("list(self._held))\n", "[self._seen])\n"),
             (
-                "array(select seq from outbox order by seq limit $1))",
-                "array(select seq from outbox where seq > $2 order by seq limit $1))",
-            ),
-            (
-                'rows = sorted(await connection.fetch(_TAKE, BATCH), key=lambda row: row["seq"])\n',
-                'rows = sorted(await connection.fetch(_TAKE, BATCH, self._seen), key=lambda row: row["seq"])\n'
-                '            self._seen = max([self._seen, *(row["seq"] for row in rows)])\n',
+                "        rows = await self._take(connection)\n",
+                "        rows = await self._take(connection)\n"
+                '        self._seen = max([self._seen, *(row["seq"] for row in rows)])\n',
             ),
             ("        self._woken = asyncio.Event()\n", "        self._woken, self._seen = asyncio.Event(), 0\n"),
         ),

@@ -18,6 +18,7 @@ from batalkan.servers import LocalServers
 from runtime.bus.rabbit import RabbitBus
 from runtime.database import connect
 from runtime.demonstration.telling import KEPT, STREAM
+from runtime.revocations import ENDED
 from tests.machine.life import children_of_the_killed, gone
 
 pytestmark = pytest.mark.servers
@@ -103,6 +104,23 @@ async def test_service_has_its_own_keys_only(servers: LocalServers) -> None:
     with pytest.raises(AuthenticationError):
         await stranger.ping()
     await stranger.aclose()
+
+
+async def test_ended_sessions_are_written_by_accounts_alone(servers: LocalServers) -> None:
+    """Every service may read which sessions have ended and hear of it; only `accounts` may say so."""
+    accounts, chat = (redis.asyncio.Redis.from_url(servers.redis.url(name)) for name in ("accounts", "chat"))
+    heard = chat.pubsub()
+    await heard.subscribe(ENDED)
+    assert await accounts.zadd(ENDED, {"entry": 1}) == 1
+    assert await accounts.publish(ENDED, "entry") == 1
+    assert await chat.zscore(ENDED, "entry") == 1
+    for refused in (chat.zadd(ENDED, {"other": 1}), chat.delete(ENDED), chat.publish(ENDED, "other")):
+        with pytest.raises(NoPermissionError):
+            await refused
+    await accounts.delete(ENDED)
+    await heard.aclose()  # type: ignore[no-untyped-call]
+    await accounts.aclose()
+    await chat.aclose()
 
 
 async def test_what_services_tell_is_read_by_web_alone(servers: LocalServers) -> None:

@@ -1,8 +1,9 @@
 """Buses that fail where they are told to."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
-from runtime.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription
+from runtime.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 
 class Unreliable:
@@ -25,13 +26,18 @@ class Unreliable:
         self.publishers = 0
         """How many connections for publishing are open."""
         self.most_publishers = 0
+        self.opened = 0
+        """How many ever were."""
         self.published: list[Message] = []
+        self.unheard: set[str] = set()
+        """Routing keys that no queue takes, as if somebody had deleted the bindings."""
         self.before_acknowledging: Callable[[], Awaitable[None]] | None = None
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         """As the bus does."""
         publisher = _Publisher(self, await self.bus.publisher(queues))
         self.publishers += 1
+        self.opened += 1
         self.most_publishers = max(self.most_publishers, self.publishers)
         return publisher
 
@@ -63,9 +69,13 @@ class _Publisher:
         if messages and self._faults.happens("refuse"):
             raise BusError("refused")
         self._faults.published += messages
-        await self._publisher.publish(messages)
         if messages and self._faults.happens("lose_confirms"):
+            await self._publisher.publish([replace(message, settled=lambda: None) for message in messages])
             raise BusError("the confirms were lost")
+        heard = [message for message in messages if message.routing_key not in self._faults.unheard]
+        await self._publisher.publish(heard)
+        if len(heard) < len(messages):
+            raise Unroutable([message for message in messages if message not in heard])
 
     async def close(self) -> None:
         self._faults.publishers -= 1

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -61,15 +63,13 @@ async def publishing(bus: BusOf, *queues: str) -> AsyncIterator[Publisher]:
 
 
 @asynccontextmanager
-async def published(bus: BusOf, *what: int) -> AsyncIterator[asyncio.Task[None]]:
-    """`orders` publishes to `refunds`, and must succeed by the end of the block: in memory that takes acknowledging."""
+async def published(bus: BusOf, *what: int) -> AsyncIterator[Publisher]:
+    """`orders` has published to `refunds`."""
     async with subscribed(bus):
         pass
-    async with publishing(bus) as publisher:
-        task = asyncio.create_task(publisher.publish(messages(*what)))
-        yield task
-        async with asyncio.timeout(10):
-            await task
+    async with publishing(bus) as publisher, asyncio.timeout(10):
+        await publisher.publish(messages(*what))
+        yield publisher
 
 
 async def test_messages_arrive_in_the_order_of_publishing(bus: BusOf) -> None:
@@ -106,9 +106,14 @@ async def test_take_returns_no_more_than_was_asked_for(bus: BusOf) -> None:
 async def test_a_mandatory_message_without_a_queue_is_refused(bus: BusOf) -> None:
     """Publishing what reaches nobody fails, and what is published with it still arrives."""
     async with publishing(bus) as publisher, subscribed(bus) as subscription:
-        with pytest.raises(Unroutable):
-            await publisher.publish([*messages(1), Message("orders.Unheard", b"?")])
-        assert await finish(subscription, 1) == [1]
+        settled: list[int] = []
+        heard = [replace(message, settled=partial(settled.append, int(message.body))) for message in messages(1, 2)]
+        unheard = Message("orders.Unheard", b"?", settled=lambda: settled.append(0))
+        with pytest.raises(Unroutable, match=r"no queue takes orders\.Unheard") as refusal:
+            await publisher.publish([unheard, *heard])
+        assert refusal.value.messages == [unheard]
+        assert await finish(subscription, 2) == [1, 2]
+        assert sorted(settled) == [1, 2]
 
 
 async def test_an_optional_message_without_a_queue_is_dropped(bus: BusOf) -> None:
@@ -157,12 +162,11 @@ async def test_a_large_body_arrives_whole(bus: BusOf) -> None:
     """200 KiB are nothing special."""
     body = bytes(range(256)) * 800
     async with subscribed(bus) as subscription, publishing(bus) as publisher:
-        task = asyncio.create_task(publisher.publish([Message(KEY, body)]))
+        await publisher.publish([Message(KEY, body)])
         (delivery,) = await take(subscription, 1)
         assert delivery.body == body
         assert delivery.routing_key == KEY
         await subscription.acknowledge(delivery)
-        await task
 
 
 async def test_a_closed_subscription_says_so(bus: BusOf) -> None:
@@ -192,22 +196,43 @@ async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, mon
         assert await finish(subscription, 1) == [1]
 
 
-async def test_in_memory_a_message_is_confirmed_when_it_is_done_with(memory_bus: BusOf) -> None:
+async def test_a_queue_from_which_nothing_is_taken_delays_no_other(bus: BusOf) -> None:
+    """One service is paused and one is slow: publishing goes on, and a third hears everything at once."""
+    async with (
+        subscribed(bus),
+        subscribed(bus, "cs") as slow,
+        subscribed(bus, "chat") as chat,
+        publishing(bus, "refunds", "cs", "chat") as publisher,
+        asyncio.timeout(10),
+    ):
+        for number in range(5):
+            await publisher.publish(messages(number))
+            assert await finish(chat, 1) == [number]
+        assert numbers(await take(slow, 5)) == list(range(5))
+    async with subscribed(bus) as refunds_again:
+        assert await finish(refunds_again, 5) == list(range(5))
+
+
+async def test_in_memory_a_message_is_settled_when_every_queue_is_done_with_it(memory_bus: BusOf) -> None:
     """The bus in memory has no disk: until every queue is done with a message, its publisher has to keep it."""
-    async with subscribed(memory_bus, "chat") as chat, published(memory_bus, 1) as publish:
-        async with subscribed(memory_bus) as refunds:
-            await take(refunds, 1)
+    settled = asyncio.Event()
+    async with subscribed(memory_bus, "chat") as chat, subscribed(memory_bus) as refunds:
+        async with publishing(memory_bus) as publisher:
+            await publisher.publish([replace(message, settled=settled.set) for message in messages(1)])
+        await take(refunds, 1)
         assert await finish(chat, 1) == [1]
+        await refunds.close()
         async with subscribed(memory_bus) as refunds_again:
             (delivery,) = await take(refunds_again, 1)
-            assert not (await asyncio.wait({publish}, timeout=0.01))[0]
+            assert not settled.is_set()
             await refunds_again.acknowledge(delivery)
-            await publish
+            assert settled.is_set()
 
 
-async def test_in_memory_a_publisher_does_not_wait_for_ever(memory_bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When nobody is done with a message for long, publishing it fails; it may have arrived."""
-    monkeypatch.setattr(memory, "CONFIRM_TIMEOUT", 0.01)
-    async with subscribed(memory_bus), publishing(memory_bus) as publisher:
-        with pytest.raises(BusError):
-            await publisher.publish(messages(1))
+@pytest.mark.servers
+async def test_at_rabbitmq_a_message_is_settled_when_it_is_confirmed(rabbit_bus: BusOf) -> None:
+    """The broker has a disk: what it has confirmed, its publisher need not keep, handled or not."""
+    settled = asyncio.Event()
+    async with subscribed(rabbit_bus), publishing(rabbit_bus) as publisher:
+        await publisher.publish([replace(message, settled=settled.set) for message in messages(1)])
+        assert settled.is_set()

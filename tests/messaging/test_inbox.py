@@ -152,7 +152,7 @@ async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pyt
     assert await refunds.count("failures")() == 0
 
 
-@pytest.mark.parametrize("fault", [DatabaseUnavailable(), asyncpg.DeadlockDetectedError("deadlock"), OSError("gone")])
+@pytest.mark.parametrize("fault", [DatabaseUnavailable(), asyncpg.ReadOnlySQLTransactionError(""), OSError("gone")])
 async def test_a_passing_fault_burns_nothing(toys: Toys, fault: Exception) -> None:
     """As long as the database is what fails, the consumer waits: no failure is counted and nothing is parked."""
     attempts = 0

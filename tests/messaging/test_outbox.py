@@ -1,21 +1,41 @@
 """Events leave if, and only if, their transaction commits: all of them, in order."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from runtime import outbox
 from runtime.bus import Message
+from runtime.bus.memory import MemoryBus
 from runtime.events import Event
+from runtime.outbox import Relay
 from runtime.story import begin, current
+from runtime.telemetry import OUTBOX_UNROUTABLE
+from runtime.work import Transaction
 from tests.messaging.buses import Unreliable
-from tests.messaging.toys import Counted, Toy, Toys, becomes, running
+from tests.messaging.toys import Counted, Toy, Toys, becomes, running, write_down
 
 
 class Remembered(Event, name="Remembered", version=1, subject="thing", published_by=("orders",), heard_by=("orders",)):
     """What a service would hear from others, published by itself."""
 
     thing: str
+
+
+class Unheard(Event, name="Unheard", version=1, subject="thing", published_by=("orders",), heard_by=("chat",)):
+    """What `chat` would hear, which may not be there."""
+
+    thing: str
+
+
+async def _ignore(tx: Transaction, event: Unheard) -> Sequence[Event]:
+    return []
+
+
+async def write_down_too(tx: Transaction, event: Unheard) -> Sequence[Event]:
+    """The effect of `Unheard`, whose thing is a number."""
+    return await write_down(tx, Counted(thing="", number=int(event.thing)))
 
 
 async def test_a_transaction_that_fails_says_nothing(toys: Toys) -> None:
@@ -89,11 +109,13 @@ async def test_an_event_without_its_hearer_waits(toys: Toys) -> None:
 
 
 async def test_an_unroutable_event_is_an_alarm_and_no_loss(toys: Toys) -> None:
-    """An event that somebody should hear but no queue takes stays in the outbox until one does."""
+    """An event that somebody should hear but no queue takes stays in the outbox until one does, and is counted."""
     orders = await toys.orders()
     orders.relay._hearers = []
     orders.relay._bus = bus = Unreliable(orders.bus)
     await orders.say(1)
+    counted = OUTBOX_UNROUTABLE.labels("orders")
+    before = counted._value.get()
 
     async def tried_twice() -> bool:
         return len(bus.published) >= 2
@@ -101,9 +123,103 @@ async def test_an_unroutable_event_is_an_alarm_and_no_loss(toys: Toys) -> None:
     async with running(orders.relay.run()):
         await becomes(tried_twice, True)
         assert await orders.outbox() == 1
+        assert counted._value.get() >= before + 2
         refunds = await toys.refunds()
         async with running(refunds.consumer.run()):
             await becomes(refunds.effects, [1])
+
+
+async def test_an_unroutable_event_delays_its_own_subject_only(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events no queue takes: all others are published once, on one connection, but for those behind
+    them, which follow in their order when a queue is there."""
+    monkeypatch.setattr(outbox, "BATCH", 4)
+    orders, refunds = await toys.orders(), await toys.refunds()
+    orders.relay._bus = bus = Unreliable(orders.bus)
+    await orders.say(0, thing="b")
+    async with orders.work.begin() as tx:
+        tx.publish(*(Unheard(thing=f"only {number}") for number in range(10)))
+        tx.publish(Counted(thing="a", number=1), Unheard(thing="a"))
+        tx.publish(*(Counted(thing="a", number=number) for number in range(4, 10)), Counted(thing="b", number=2))
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await becomes(refunds.effects, [0, 1, 2])
+        await orders.say(10, thing="a")
+        await orders.say(3, thing="b")
+        await becomes(refunds.effects, [0, 1, 2, 3])
+        seen = [message for message in bus.published if message.routing_key == "orders.Counted"]
+        assert len(seen) == len({message.body for message in seen}) == 4
+        await becomes(orders.outbox, 18)
+        chat = await toys.on(await toys.database("refunds"), "chat", {Unheard: _ignore})
+        async with running(chat.consumer.run()):
+            await becomes(refunds.effects, [0, 1, 2, 3, *range(4, 11)])
+            await becomes(orders.outbox, 0)
+    assert bus.opened == 1
+
+
+async def test_a_key_that_loses_its_queue_delays_what_it_has_to(toys: Toys) -> None:
+    """Of events that were routable a moment ago, those behind one that no queue takes any more wait for it, too."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    chat = await toys.on(await toys.database("refunds"), "chat", {Unheard: _ignore})
+    orders.relay._bus = bus = Unreliable(orders.bus)
+    async with running(orders.relay.run(), refunds.consumer.run(), chat.consumer.run()):
+        await becomes(chat.hears, True)
+        async with orders.work.begin() as tx:
+            tx.publish(Unheard(thing="a"), Counted(thing="a", number=1))
+        await becomes(refunds.effects, [1])
+        bus.unheard = {"orders.Unheard"}
+        async with orders.work.begin() as tx:
+            tx.publish(
+                Unheard(thing="a"), Counted(thing="a", number=2), Unheard(thing="a"), Counted(thing="b", number=3)
+            )
+        await becomes(refunds.effects, [1, 3])
+        bus.unheard = set()
+        await becomes(refunds.effects, [1, 3, 2])
+        await becomes(orders.outbox, 0)
+
+
+async def test_a_paused_service_holds_up_nobody_else(toys: Toys) -> None:
+    """What one service does not take off its queue delays neither other events nor other services; the embedded
+    outbox keeps it, published though it is, until it is handled."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    chat = await toys.on(await toys.database("refunds"), "chat", {Unheard: write_down_too})
+    in_memory = isinstance(orders.bus, MemoryBus)
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.hears, True)
+    async with running(orders.relay.run(), chat.consumer.run()):
+        await becomes(chat.hears, True)
+        for number in range(3):
+            await orders.say(number)
+            async with orders.work.begin() as tx:
+                tx.publish(Unheard(thing=str(number)))
+            await becomes(chat.effects, list(range(number + 1)))
+        await becomes(orders.outbox, 3 if in_memory else 0)
+        async with orders.database.connection() as connection:
+            assert await outbox.count(connection, "orders", orders.relay.held) == 0
+        async with running(refunds.consumer.run()):
+            await becomes(refunds.effects, [0, 1, 2])
+            await becomes(orders.outbox, 0)
+
+
+async def test_an_embedded_process_that_dies_loses_nothing(embedded_toys: Toys) -> None:
+    """What was in the queues in memory is published anew by the next process, and has its effect once."""
+    orders, refunds = await embedded_toys.orders(), await embedded_toys.refunds()
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.hears, True)
+        async with running(orders.relay.run()):
+            await orders.say(1)
+            await becomes(refunds.effects, [1])
+    async with running(orders.relay.run()):
+        await orders.say(2, 3)
+
+        async def published() -> int:
+            return orders.relay.held
+
+        await becomes(published, 2)
+    bus = MemoryBus()
+    again = Relay("orders", orders.database, bus, ["refunds"])
+    refunds.consumer._bus = bus
+    async with running(again.run(), refunds.consumer.run()):
+        await becomes(refunds.effects, [1, 2, 3])
+        await becomes(orders.outbox, 0)
 
 
 async def test_an_event_of_its_own_holds_nothing_up(toys: Toys) -> None:
@@ -147,7 +263,7 @@ async def test_a_leader_that_stands_still_is_replaced(toys: Toys, monkeypatch: p
         if messages:
             await asyncio.Event().wait()
 
-    monkeypatch.setitem(outbox.LEASE, "idle_in_transaction_session_timeout", "300ms")
+    monkeypatch.setitem(outbox.LEASE, "idle_session_timeout", "300ms")
     first, refunds = await toys.orders(), await toys.refunds()
     second = await toys.on(first.url, "orders", {})
     async with running(refunds.consumer.run(), first.relay.run()):

@@ -73,6 +73,7 @@ async def test_without_consumers_messages_wait_in_the_queue(stage: Stage) -> Non
     await becomes(stage.refunds._broker_ready, False)
     await stage.say(1, 2)
     await becomes(stage.of("refunds", "waiting"), 2)
+    await becomes(stage.of("orders", "unpublished"), 0)
     assert await stage.effects() == []
     await stage.turn("refunds")
     await becomes(stage.effects, [1, 2])

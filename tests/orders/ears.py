@@ -14,6 +14,7 @@ from runtime.bus import Message
 from runtime.bus.memory import MemoryBus
 from runtime.events import Envelope, Event
 from runtime.story import begin, new_id
+from tests.handled import publish_and_wait
 
 PATIENCE = 10.0
 """Seconds after which what has not happened never will."""
@@ -99,6 +100,4 @@ async def say(
             data=event,
         )
         messages.append(Message(f"{source}.{event.wire_name}", envelope.to_json()))
-    publisher = await bus.publisher([])
-    async with asyncio.timeout(PATIENCE):
-        await publisher.publish(messages)
+    await publish_and_wait(bus, messages)

@@ -49,8 +49,10 @@ class People:
         self._key_id = json.loads(keys.token_keys.read_text())["keys"][0]["kid"]
         self._http = http
 
-    def person(self, role: str, client: str = "app", account_id: UUID | None = None) -> Person:
-        """Somebody, new if no account is named."""
+    def person(
+        self, role: str, client: str = "app", account_id: UUID | None = None, *, session: str = "s", lasts: int = 900
+    ) -> Person:
+        """Somebody, new if no account is named, whose token lasts so many seconds."""
         account_id = account_id or uuid4()
         now = int(time())
         claims = {
@@ -58,9 +60,9 @@ class People:
             "sub": str(account_id),
             "role": role,
             "client_id": client,
-            "sid": "s",
+            "sid": session,
             "iat": now,
-            "exp": now + 900,
+            "exp": now + lasts,
         }
         token = jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self._key_id})
         return Person(account_id, self._http, token)

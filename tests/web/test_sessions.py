@@ -4,10 +4,14 @@ import asyncio
 from http.cookies import SimpleCookie
 from secrets import token_hex
 from urllib.parse import parse_qs
+from uuid import UUID
 
 import httpx
+import jwt
 import pytest
 
+from runtime.redis import connect
+from runtime.revocations import revoke
 from tests.web.house import ORIGIN, House, form_token
 
 
@@ -161,3 +165,92 @@ async def test_signing_out_ends_the_session(house: House, status: int) -> None:
         answer = await browser.post("/web/s/a/sign-out", data=form, headers={"Origin": ORIGIN})
     assert house.services.asked[-1].url.path == "/accounts/logout"
     assert {crumbs(answer)[name]["max-age"] for name in ("access", "refresh")} == {"0"}
+
+
+@pytest.mark.parametrize("replica", ["same", "other"])
+async def test_nothing_goes_on_after_signing_out(house: House, replica: str) -> None:
+    """Copies of the cookies are worth nothing once their person has signed out: neither an access token, nor a
+    refresh token that was used just before, for which the answer is still kept."""
+    with_refresh_once(house)
+    house.services.answers["POST /accounts/logout"] = lambda _: httpx.Response(204)
+    shared = House(house.keys, house.services, redis_url=f"memory://{token_hex(4)}")
+    async with shared.browser() as one, shared.browser() as other:
+        page = await one.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.first"})
+        stolen = f"access={crumbs(page)['access'].value}; refresh=app.s.first"
+        assert (await other.get("/web/s/a/account", headers={"Cookie": stolen})).status_code == 200
+        form = {"form": await form_token(one)}
+        await one.post("/web/s/a/sign-out", data=form, headers={"Origin": ORIGIN})
+        if replica == "other":  # where accounts is not heard of
+            who = jwt.decode(crumbs(page)["access"].value, options={"verify_signature": False})
+            await ended(shared.redis_url, UUID(who["sub"]), who["sid"])
+        browser = one if replica == "same" else other
+        browser.cookies.clear()
+        for cookies in [stolen] * (replica == "same") + ["refresh=app.s.first"]:
+            answer = await browser.get("/web/s/a/account", headers={"Cookie": cookies})
+            assert answer.headers["location"].startswith("/web/s/a/sign-in"), cookies
+            assert crumbs(answer)["refresh"]["max-age"] == "0"
+
+
+async def ended(redis_url: str, account_id: UUID, session: str) -> None:
+    """What accounts does when a session ends."""
+    async with connect(redis_url) as redis, redis.pipeline() as pipeline:
+        revoke(pipeline, account_id, [session])
+        await pipeline.execute()
+
+
+async def test_a_token_that_a_service_does_not_take_is_renewed(house: House) -> None:
+    """A service that knows before this page that a session is over has its person sign in again; if it is not over,
+    the page goes on with a new token."""
+    with_refresh_once(house)
+    house.services.say("POST /chat/tickets", 401, code="unauthenticated", detail="over")
+    house.services.say("GET /accounts/me", 401, code="unauthenticated", detail="over")
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        headers = {"Content-Type": "application/json", "Accept": "*/*", "Origin": ORIGIN}
+        script = await browser.post("/web/s/a/api/chat/tickets", content="{}", headers=headers)
+        assert (script.status_code, crumbs(script)["access"]["max-age"]) == (401, "0")
+        page = await browser.get("/web/s/a/account", headers={"Cookie": f"access={house.token()}"})
+        assert page.headers["location"] == "/web/s/a/sign-in?back=%2Fweb%2Fs%2Fa%2Faccount"
+        with_refresh_once(house)
+        again = await browser.get(page.headers["location"], headers={"Cookie": "refresh=app.s.first"})
+        assert again.headers["location"] == "/web/s/a/account"
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "x",
+        ".",
+        "app",
+        "app.",
+        ".s.first",
+        "web.%00",
+        "app.\xe9\xff",
+        'app."\\000\\012"',
+        "app." + "x" * 5000,
+        "cs.s.first",
+    ],
+    ids=lambda cookie: ascii(cookie)[:20],
+)
+async def test_a_cookie_that_holds_no_token_is_forgotten(house: House, cookie: str) -> None:
+    """Whatever stands in place of tokens, one is asked to sign in, the cookies go, and nothing fails or is kept."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        form = parse_qs(request.content.decode())
+        code = "invalid_grant" if form.get("client_id") in (["app"], ["web"]) else "invalid_client"
+        return httpx.Response(400, json={"code": code, "detail": "no"})
+
+    house.services.answers["POST /accounts/token"] = refuse
+    house.services.say("POST /accounts", 422, code="weak_password", detail="no")
+    redis_url = f"memory://{token_hex(4)}"
+    async with House(house.keys, house.services, redis_url=redis_url).browser() as browser, connect(redis_url) as redis:
+        cookies = f"access={cookie}; refresh={cookie}".encode("latin-1")
+        answer = await browser.get("/web/s/a/account", headers={b"Cookie": cookies, b"Accept": b"text/html"})
+        assert answer.headers["location"].startswith("/web/s/a/sign-in")
+        if cookie.partition(".")[2]:
+            assert crumbs(answer)["refresh"]["max-age"] == "0"
+        form = {"form": await form_token(browser), "email": "a@example.com", "password": "x", "name": "A"}
+        cookies += f"; form={form['form']}".encode()
+        headers = {b"Cookie": cookies, b"Origin": ORIGIN.encode(), b"Accept": b"text/html"}
+        assert (await browser.post("/web/s/a/register", data=form, headers=headers)).status_code == 400
+        assert [key for key in await redis.keys("web:refresh:*") if await redis.ttl(key) > 2] == []

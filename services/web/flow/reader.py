@@ -8,7 +8,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from runtime.database import Database, is_passing
+from runtime.database import Database
+from runtime.database_faults import is_passing
 from runtime.demonstration.telling import STREAM
 from runtime.patience import Patience
 from runtime.redis import reached

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData
 from runtime.problems import NotFound
 from services.web.pages.start import ROLES, own_path
 from services.web.upstream import Refused, ServiceAway, granted
-from services.web.visits import AtSeat, Person, Visit
+from services.web.visits import AtSeat, Person, SignInFirst, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -72,7 +72,9 @@ async def register(visit: AtSeat) -> Response:
 async def sign_out(visit: Person) -> Response:
     """Ends the session, here and at accounts."""
     await visit.form()
-    with suppress(ServiceAway, Refused):  # whatever accounts says, nothing may stay in a browser that others use
+    assert visit.who is not None
+    visit.parts.revocations.add(visit.who)
+    with suppress(ServiceAway, Refused, SignInFirst):  # whatever accounts says, nothing may stay in a shared browser
         await visit.tell("POST", "/accounts/logout")
     visit.leave()
     return visit.go(f"{visit.root}/sign-in", "notice.signed_out")

@@ -4,6 +4,8 @@ import { report } from "./offline.js";
 
 const SHORTEST = 300;
 const LONGEST = 8000;
+const RENEW = 4000; // time for a new ticket
+const OVER = 4001; // the session has ended: the ticket is refused, and the page asks to sign in
 
 // `hear` is called with every frame, `after` says what is known of each conversation (id: seq), and `back` is called
 // whenever the connection is there: whatever happened meanwhile is to be looked up then.
@@ -13,9 +15,10 @@ export async function stayConnected(service, { hear, after, back }) {
     const opened = performance.now();
     const code = await connectOnce(service, hear, after, back).catch(() => null);
     if (code === "signed-out") return location.reload();
-    if (code !== 4000) report(service, false); // 4000: time for a new ticket, nothing is wrong
+    const expected = code === RENEW || code === OVER;
+    if (!expected) report(service, false);
     wait = performance.now() - opened > 10000 ? SHORTEST : Math.min(wait * 1.7, LONGEST);
-    if (code !== 4000) await pause(wait * (0.5 + Math.random()));
+    if (!expected) await pause(wait * (0.5 + Math.random()));
   }
 }
 

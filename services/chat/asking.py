@@ -1,0 +1,56 @@
+"""What a seller asks `orders` for: to cancel, once, and again until there is an answer."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from contracts.orders import OrderCancelRequested, RequesterRole
+from contracts.words import Channel
+from runtime import deadlines
+from runtime.deadlines import Locking, pause
+from runtime.events import Event
+from runtime.work import Transaction
+from services.chat import store
+from services.chat.domain import Thread
+
+ASK_AGAIN = "ask_again"
+"""The deadline at which `orders` is asked again, because the request or the answer may have got lost."""
+
+
+async def ask(tx: Transaction, thread: Thread, cancellation_id: UUID, reason: str | None) -> OrderCancelRequested:
+    """The request; from now on an answer is waited for."""
+    await store.begin_asking(tx, thread.thread_id, cancellation_id, reason)
+    await tx.schedule(ASK_AGAIN, str(thread.thread_id), deadlines.SHORTEST)
+    return _request(thread, cancellation_id, reason)
+
+
+async def answered(tx: Transaction, thread: Thread) -> None:
+    """There is an answer."""
+    await store.end_asking(tx, thread.thread_id)
+    await tx.call_off(ASK_AGAIN, str(thread.thread_id))
+
+
+async def ask_again(tx: Transaction, thread_id: str) -> Sequence[Event]:
+    """The same request, if there is no answer yet."""
+    thread = await store.thread(tx, UUID(thread_id), lock=True)
+    if thread is None or thread.pending is None:
+        return []
+    await tx.schedule(ASK_AGAIN, thread_id, pause(await store.since_asked(tx, thread.thread_id)))
+    return [_request(thread, thread.pending, thread.pending_reason)]
+
+
+def _request(thread: Thread, cancellation_id: UUID, reason: str | None) -> OrderCancelRequested:
+    return OrderCancelRequested(
+        cancellation_id=cancellation_id,
+        order_id=thread.order_id,
+        channel=Channel.CHAT,
+        requested_by=thread.seller_id,
+        role=RequesterRole.SELLER,
+        reason=reason,
+    )
+
+
+async def _lock(tx: Transaction, thread_ids: Sequence[str]) -> None:
+    await store.lock_threads(tx, [UUID(thread_id) for thread_id in thread_ids])
+
+
+DEADLINES = {ASK_AGAIN: Locking(ask_again, _lock)}

@@ -1,0 +1,125 @@
+"""Whatever fails again and again is tried less and less often, until that very thing succeeds."""
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import pytest
+
+from runtime import fanout, patience
+from runtime.fanout import Fanout
+from runtime.patience import Patience
+from runtime.redis import connect
+from runtime.story import new_id
+from tests.messaging.buses import Unreliable
+from tests.messaging.toys import Toys, becomes, message, running
+
+Pauses = list[float]
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    """The pauses that were made, without the random part."""
+    made: Pauses = []
+    real = Patience.pause
+
+    def pause(self: Patience, error: BaseException) -> float:
+        made.append(real(self, error))
+        return made[-1]
+
+    monkeypatch.setattr(random, "uniform", lambda _, most: most)
+    monkeypatch.setattr(Patience, "pause", pause)
+    return made
+
+
+LONGER = [0.01, 0.02, 0.04, 0.05, 0.05, 0.05]
+"""As the pauses of the tests grow, up to the longest."""
+
+
+async def test_a_relay_that_connects_and_cannot_publish_tries_less_and_less_often(toys: Toys, pauses: Pauses) -> None:
+    """To be connected is no success; to have published is one, after which a new failure begins with a short pause."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.hears, True)
+        orders.relay._bus = bus = Unreliable(orders.bus, refuse=6)
+        async with running(orders.relay.run()):
+            await orders.say(1)
+            await becomes(refunds.effects, [1])
+            assert pauses == LONGER
+            bus.refuse = 1
+            await orders.say(2)
+            await becomes(refunds.effects, [1, 2])
+            assert pauses == [*LONGER, 0.01]
+
+
+async def test_a_relay_that_cannot_delete_publishes_nothing_again(toys: Toys, pauses: Pauses) -> None:
+    """A database that is read-only takes connections: the relay tries less and less often, and what was published
+    leaves the outbox in the end without having been published a second time."""
+    orders, refunds = await toys.orders(), await toys.refunds()
+    async with running(refunds.consumer.run()):
+        await becomes(refunds.hears, True)
+        orders.relay._bus = bus = Unreliable(orders.bus)
+        await orders.say(1)
+        setting = f'alter database "{urlsplit(orders.url).path[1:]}" set default_transaction_read_only ='
+        await toys.databases.admin(f"{setting} on")
+        try:
+            async with running(orders.relay.run()):
+                await becomes(_at_least(6, pauses), True)
+                assert pauses[:6] == LONGER
+                assert await refunds.effects() == [1]
+        finally:
+            await toys.databases.admin(f"{setting} off")
+        async with running(orders.relay.run()):
+            await becomes(orders.outbox, 0)
+        assert len(bus.published) == 1
+
+
+async def test_a_consumer_that_cannot_acknowledge_tries_less_and_less_often(toys: Toys, pauses: Pauses) -> None:
+    """To have subscribed is no success; to have acknowledged is one."""
+    refunds = await toys.refunds()
+    refunds.consumer._bus = Unreliable(refunds.bus, lose_acknowledgements=6)
+    async with running(refunds.consumer.run()):
+        await toys.send(message(1), message(2))
+        await becomes(refunds.effects, [1, 2])
+        await becomes(_at_least(6, pauses), True)
+        assert pauses == LONGER
+
+
+async def test_what_hears_of_other_replicas_and_breaks_off_tries_less_and_less_often(
+    pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To have subscribed at Redis is no success, where the first hint breaks it off each time."""
+    monkeypatch.setattr(fanout, "RETRY", 60)
+    name = new_id().hex
+    redis, other = connect(f"memory://{name}"), connect(f"memory://{name}")
+    asked = 0
+
+    def break_off(_: str) -> None:
+        nonlocal asked
+        asked += 1
+        if asked <= 6:
+            raise ZeroDivisionError
+
+    heard = Fanout(redis, "toys", break_off, lambda: None)
+
+    async def heard_seven() -> bool:
+        await other.publish("toys", "another\nhint")
+        return asked >= 7
+
+    async with running(heard.run()):
+        await becomes(heard_seven, True)
+    assert pauses == LONGER
+
+
+def test_the_pause_is_bounded_however_long_something_is_away() -> None:
+    """After thousands of failures, hours of them, it is still a pause of at most five seconds."""
+    waiting = Patience("nothing", logging.getLogger(__name__))
+    assert max(waiting.pause(OSError()) for _ in range(3_000)) <= patience.LONGEST
+
+
+def _at_least(many: int, pauses: Pauses) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        return len(pauses) >= many
+
+    return ask
