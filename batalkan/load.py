@@ -51,31 +51,33 @@ async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Cons
         raise LoadFailed(f"1 to {MOST_PIECES} orders")
     run = token_hex(4)
     seller = await _join(http, f"load-seller-{run}@example.com", "seller")
-    buyer = await _join(http, f"load-buyer-{run}@example.com", "buyer")
+    # Of one buyer only a few orders may wait for their payment at a time.
+    buyers = [await _join(http, f"load-buyer-{run}-{n}@example.com", "buyer") for n in range(clients // 4 + 1)]
     products = [
         await _call(http, "POST", "/orders/products", seller, title=f"Load {n}", price=PRICE, stock=orders)
         for n in range(PRODUCTS)
     ]
     with _progress(console) as progress:
 
-        async def place(n: int) -> str:
+        async def place(n: int) -> tuple[str, dict[str, str]]:
+            buyer = buyers[n % len(buyers)]
             lines = [{"product_id": products[n % PRODUCTS]["product_id"], "quantity": 1}]
             order = await _call(http, "POST", "/orders", buyer, lines=lines, payment_method="bank_transfer")
             await _call(http, "POST", f"/orders/{order['order_id']}/pay", buyer)
-            return str(order["order_id"])
+            return str(order["order_id"]), buyer
 
-        ids = await _each(progress, "placed and paid", range(orders), clients, place)
+        placed = await _each(progress, "placed and paid", range(orders), clients, place)
         times: list[float] = []
 
-        async def cancel(order_id: str) -> None:
-            started = perf_counter()
+        async def cancel(one: tuple[str, dict[str, str]]) -> None:
+            (order_id, buyer), started = one, perf_counter()
             await _call(http, "POST", f"/orders/{order_id}/cancel", buyer)
             times.append(perf_counter() - started)
 
         started = perf_counter()
-        await _each(progress, "cancelled", ids, clients, cancel)
+        await _each(progress, "cancelled", placed, clients, cancel)
         cancelled = perf_counter() - started
-        refunded = await _refunded(http, buyer, orders * PRICE, progress)
+        refunded = await _refunded(http, buyers, orders * PRICE, progress)
         settled = perf_counter() - started
     cuts = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
     return Figures(
@@ -122,11 +124,12 @@ async def _each(
     return done
 
 
-async def _refunded(http: httpx.AsyncClient, buyer: dict[str, str], due: int, progress: Progress) -> int:
+async def _refunded(http: httpx.AsyncClient, buyers: list[dict[str, str]], due: int, progress: Progress) -> int:
     task = progress.add_task("refunded", total=due // PRICE)
     end = perf_counter() + PATIENCE
     while True:
-        arrived = int((await _call(http, "GET", "/refunds/wallet", buyer))["credit_balance"])
+        wallets = await asyncio.gather(*(_call(http, "GET", "/refunds/wallet", buyer) for buyer in buyers))
+        arrived = sum(int(wallet["credit_balance"]) for wallet in wallets)
         progress.update(task, completed=arrived // PRICE)
         if arrived == due:
             return arrived

@@ -187,7 +187,7 @@ def _settings(
     shared = {**common, "TOKEN_KEYS": str(keys.token_keys)}
     own = {
         "accounts": {"SIGNING_KEY": str(keys.signing_key)},
-        "orders": {},
+        "orders": {"PAY_WITHIN": os.environ.get("PAY_WITHIN", "")},
         "refunds": {
             "DANA_URL": origins[DANA][0],
             "DANA_TIMEOUT": str(dana_timeout),

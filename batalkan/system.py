@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ async def _run(
             "DANA_URL": "http://dana",
             "DANA_TIMEOUT": str(where.dana_timeout),
             "SETTLING": str(where.settling),
+            "PAY_WITHIN": os.environ.get("PAY_WITHIN", ""),
         }
     )
     shared = open_bus(where.broker_url, "batalkan")

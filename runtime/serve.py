@@ -70,7 +70,7 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
 
     try:
         run_to_end(run(), service, within=WITHIN)
-    except (SettingMissing, DataFolderUnusable, PostgresFailed) as error:
+    except (SettingMissing, SettingInvalid, DataFolderUnusable, PostgresFailed) as error:
         sys.exit(f"{service}: {error}")
 
 

@@ -27,15 +27,29 @@ _NOT_AS_CANCELLED = """
 select o.order_id from orders o left join cancellations c using (order_id)
 where (o.status = 'cancelled') <> (c.order_id is not null)
 """
+_PAID_AND_EXPIRED = """
+select order_id from orders join cancellations using (order_id) where reason = 'not_paid' and channel = 'system'
+and paid_amount > 0
+"""
+_NEVER_EXPIRES = """
+select order_id from orders where status = 'unpaid' and not exists (
+    select from deadlines where kind = 'pay_by' and subject = order_id::text and due_at >= pay_by
+)
+"""
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Histories that no order can have, orders both cancelled and shipped, cancellations of what is not cancelled."""
+    """Histories that no order can have, orders both cancelled and shipped, cancellations of what is not cancelled;
+    orders that expired and are paid, or that are unpaid and do not expire."""
     wrong = await stores.rows("orders", _WRONG_HISTORIES)
     both = await stores.rows("orders", _CANCELLED_AND_SHIPPED)
     unlike = await stores.rows("orders", _NOT_AS_CANCELLED)
+    expired = await stores.rows("orders", _PAID_AND_EXPIRED)
+    endless = await stores.rows("orders", _NEVER_EXPIRES)
     return [
         *(f"the history of order {one['order_id']} is no path that an order can take" for one in wrong),
         *(f"order {one['order_id']} is cancelled, and has shipped" for one in both),
         *(f"order {one['order_id']} is cancelled without a cancellation, or the other way round" for one in unlike),
+        *(f"order {one['order_id']} was cancelled because it was not paid, and is paid" for one in expired),
+        *(f"order {one['order_id']} is not paid and does not expire" for one in endless),
     ]

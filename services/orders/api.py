@@ -2,16 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, StringConstraints
 
 from contracts.orders import (
     OrderCancelled,
-    OrderCancelRejected,
     OrderCancelRequested,
     OrderDelivered,
     OrderLine,
@@ -26,7 +25,7 @@ from contracts.words import Channel, PaymentMethod
 from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
 from runtime.idempotency import OncePerKey
-from runtime.problems import InvalidRequest, NotFound, Problem, WrongState
+from runtime.problems import InvalidRequest, NotFound, Problem
 from runtime.story import new_id
 from runtime.text import BlankIsNone, Printable, Visible
 from runtime.work import Transaction
@@ -57,7 +56,7 @@ class NewLine(Body):
     """Some pieces of one product."""
 
     product_id: Annotated[UUID, Field(strict=False)]
-    quantity: Annotated[int, Field(ge=1, le=100)]
+    quantity: Annotated[int, Field(ge=1, le=domain.MOST_PIECES)]
 
 
 class NewOrder(Body):
@@ -74,6 +73,14 @@ class Cancel(Body):
     note: Annotated[
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None, BlankIsNone
     ] = None
+
+
+async def _pay_within(request: Request) -> timedelta:
+    within: timedelta = request.app.state.pay_within
+    return within
+
+
+PayWithin = Annotated[timedelta, Depends(_pay_within)]
 
 
 # First, because the framework tries one route after the other, and this is the one that counts.
@@ -94,11 +101,13 @@ async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None =
             note=body.note if body else None,
         )
         answer = domain.decide(order, request, now)
-        tx.publish(request, *([answer] if answer else []))
+        tx.publish(request, answer)
         if isinstance(answer, OrderCancelled):
-            return show(await store.cancel(tx, order, request, answer), now)
+            return show(await store.cancel(tx, order, domain.cancellation(request, now)), now)
+        # Beyond the limits nothing is published, and nothing kept.
+        await store.count_refusal(tx, order_id, domain.MOST_REFUSED_OF_ORDER)
+        await store.count_refusal(tx, buyer.account_id, domain.MOST_REFUSED)
     # The refusal is a fact of its own, and is published: so it is committed before it is answered.
-    assert isinstance(answer, OrderCancelRejected)
     raise REFUSALS[answer.code](answer.detail)
 
 
@@ -118,6 +127,7 @@ async def add_product(body: NewProduct, seller: Seller, once: OncePerKey) -> Res
     """Offers a product."""
 
     async def add(tx: Transaction) -> ProductView:
+        domain.check_products(await store.count_products(tx, seller.account_id))
         product = store.Product(new_id(), seller.account_id, body.title, body.price, body.stock)
         await store.add_product(tx, product)
         return ProductView(**vars(product))
@@ -146,13 +156,18 @@ async def seller_score(seller_id: UUID, work: Door) -> ScoreView:
 
 
 @router.post("", status_code=201, response_model=OrderView)
-async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey) -> Response:
-    """Places an order and reserves its stock. Cash on delivery is processed at once, the rest once it is paid."""
+async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within: PayWithin) -> Response:
+    """Places an order and reserves its stock. Cash on delivery is processed at once, the rest once it is paid, which
+    has to be in time: see `pay_by`."""
 
     async def place(tx: Transaction) -> OrderView:
         wanted: Counter[UUID] = Counter()
         for line in body.lines:
             wanted[line.product_id] += line.quantity
+        if max(wanted.values()) > domain.MOST_PIECES:
+            raise InvalidRequest(f"At most {domain.MOST_PIECES} pieces of one product in an order.")
+        if body.payment_method is not PaymentMethod.COD:
+            domain.check_unpaid(await store.count_unpaid(tx, buyer.account_id))
         products = await store.reserve(tx, wanted)
         if len(products) < len(wanted):
             raise InvalidRequest("There is no such product.")
@@ -168,7 +183,8 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey) -> Respons
             for product in products
         )
         now = await tx.now()
-        order = domain.new_order(new_id(), buyer.account_id, products[0].seller_id, lines, body.payment_method, now)
+        seller_id = products[0].seller_id
+        order = domain.new_order(new_id(), buyer.account_id, seller_id, lines, body.payment_method, now, pay_within)
         await store.place(tx, order)
         tx.publish(
             OrderPlaced(
@@ -215,10 +231,8 @@ async def pay(order_id: UUID, buyer: Buyer, work: Door) -> OrderView:
     """Confirms the payment, which is simulated. Paying again is harmless, also when the order has moved on."""
     async with work.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
-        if order.payment_method is PaymentMethod.COD:
-            raise WrongState("Cash on delivery is paid at the door.")
         if not order.paid_amount or order.status is Status.CANCELLED:
-            domain.check_move(order, Status.PROCESSING)
+            domain.check_payment(order, now)
             order = await store.move(tx, order, Status.PROCESSING, order.total)
             tx.publish(OrderPaid(order_id=order_id, buyer_id=order.buyer_id, amount=order.total))
         return show(order, now)

@@ -19,6 +19,16 @@ from runtime.problems import Problem, WrongState
 
 WINDOW = timedelta(hours=24)
 """A: the buyer may cancel an order that is at most 1 × 24 hours old, counted from placing it."""
+NOT_PAID = "not_paid"
+"""The reason of a cancellation by `system`: the order was not paid in time (M)."""
+MOST_UNPAID = 10
+"""Orders of one buyer that wait for their payment at the most: they hold stock (M)."""
+MOST_PIECES = 100
+"""Pieces of one product in an order (M)."""
+MOST_PRODUCTS = 1000
+"""Products of one seller (M)."""
+MOST_REFUSED_OF_ORDER, MOST_REFUSED, REFUSED_WITHIN = 20, 300, timedelta(hours=1)
+"""Refused cancellations of one order and of one buyer, and in what time (M). What is granted is not limited."""
 
 
 class Status(StrEnum):
@@ -59,6 +69,24 @@ class AlreadyCancelled(Problem):
     """There is nothing left to cancel."""
 
     status, code, title = 409, RejectionCode.ALREADY_CANCELLED.value, "The order is cancelled already"
+
+
+class NotPaid(Problem):
+    """M: the time for paying is over."""
+
+    status, code, title = 409, NOT_PAID, "The order was not paid in time"
+
+
+class TooManyUnpaid(Problem):
+    """M: the buyer has enough orders that hold stock and are not paid."""
+
+    status, code, title = 409, "too_many_unpaid", "Too many unpaid orders"
+
+
+class TooManyProducts(Problem):
+    """M: the seller offers enough already."""
+
+    status, code, title = 409, "too_many_products", "Too many products"
 
 
 @dataclass(frozen=True)
@@ -107,6 +135,8 @@ class Order:
     paid_amount: int
     placed_at: datetime
     version: int
+    pay_by: datetime | None = None
+    """Until when it can be paid; None when it is paid or cancelled, or paid at the door."""
     cancellation: Cancellation | None = None
     history: tuple[Step, ...] = ()
     """The oldest step first; one for each version."""
@@ -114,13 +144,43 @@ class Order:
 
 
 def new_order(
-    order_id: UUID, buyer_id: UUID, seller_id: UUID, lines: tuple[OrderLine, ...], method: PaymentMethod, at: datetime
+    order_id: UUID,
+    buyer_id: UUID,
+    seller_id: UUID,
+    lines: tuple[OrderLine, ...],
+    method: PaymentMethod,
+    at: datetime,
+    pay_within: timedelta,
 ) -> Order:
     """An order as it is placed: it waits for its payment, or with cash on delivery is in process at once."""
     status = Status.PROCESSING if method is PaymentMethod.COD else Status.UNPAID
     total = sum(line.quantity * line.unit_price for line in lines)
     first = (Step(status, at),)
-    return Order(order_id, buyer_id, seller_id, status, lines, total, method, 0, at, 1, history=first)
+    pay_by = at + pay_within if status is Status.UNPAID else None
+    return Order(order_id, buyer_id, seller_id, status, lines, total, method, 0, at, 1, pay_by, history=first)
+
+
+def check_unpaid(unpaid: int) -> None:
+    """Raises `TooManyUnpaid` if a buyer with so many unpaid orders may not place another one (M)."""
+    if unpaid >= MOST_UNPAID:
+        raise TooManyUnpaid(f"At most {MOST_UNPAID} orders may wait for their payment. Pay or cancel one of them.")
+
+
+def check_products(offered: int) -> None:
+    """Raises `TooManyProducts` if a seller with so many products may not offer another one (M)."""
+    if offered >= MOST_PRODUCTS:
+        raise TooManyProducts(f"A seller offers at most {MOST_PRODUCTS} products.")
+
+
+def check_payment(order: Order, now: datetime) -> None:
+    """Raises `NotPaid` when the time for paying is over (M), also if the order is not cancelled yet; `WrongState` when
+    there is nothing to pay."""
+    if order.payment_method is PaymentMethod.COD:
+        raise WrongState("Cash on delivery is paid at the door.")
+    expired = order.cancellation is not None and order.cancellation.reason == NOT_PAID
+    if expired or (order.pay_by is not None and now >= order.pay_by):
+        raise NotPaid("The time for paying is over, and the order is cancelled.")
+    check_move(order, Status.PROCESSING)
 
 
 def check_move(order: Order, to: Status) -> None:
@@ -154,42 +214,73 @@ def is_entitled(order: Order, request: OrderCancelRequested) -> bool:
 
 
 def fault_of(request: OrderCancelRequested) -> Fault:
-    """On whose account the cancellation goes. A: a seller who cancels loses score; one who stays silent, too (M)."""
+    """On whose account it goes. A: a seller who cancels loses score; one who stays silent, too (M)."""
     if request.channel in (Channel.APP, Channel.WEB):
         return Fault.BUYER
     return Fault.PLATFORM if request.role is RequesterRole.AGENT else Fault.SELLER
 
 
-def decide(
-    order: Order | None, request: OrderCancelRequested, now: datetime
-) -> OrderCancelled | OrderCancelRejected | None:
-    """The one answer to a request, whichever of the four ways it came; None if this very request was granted before."""
+def expiry(order: Order, cancellation_id: UUID, now: datetime) -> Cancellation | None:
+    """How an order ends by itself whose time for paying is over (M); None if it was paid or cancelled in time."""
+    if order.status is not Status.UNPAID:
+        return None
+    return Cancellation(cancellation_id, Channel.SYSTEM, None, RequesterRole.SYSTEM, NOT_PAID, None, Fault.NONE, now)
+
+
+def tell(order: Order, cancellation: Cancellation) -> OrderCancelled:
+    """What is said of an order's cancellation, the first time and every time that it is asked about."""
+    return OrderCancelled(
+        cancellation_id=cancellation.cancellation_id,
+        order_id=order.order_id,
+        buyer_id=order.buyer_id,
+        seller_id=order.seller_id,
+        channel=cancellation.channel,
+        paid_amount=order.paid_amount,
+        fault=cancellation.fault,
+    )
+
+
+def is_repeat(order: Order | None, request: OrderCancelRequested) -> bool:
+    """Whether this very request was granted before."""
+    return bool(order and order.cancellation and order.cancellation.cancellation_id == request.cancellation_id)
+
+
+def decide(order: Order | None, request: OrderCancelRequested, now: datetime) -> OrderCancelled | OrderCancelRejected:
+    """The one answer to a request, whichever of the four ways it came. One that is repeated gets the same again: what
+    was granted is told as it was, and what was refused stays refused, because nothing that refuses ever ends."""
 
     def rejected(code: RejectionCode, detail: str) -> OrderCancelRejected:
         return OrderCancelRejected(
             cancellation_id=request.cancellation_id, order_id=request.order_id, code=code, detail=detail
         )
 
+    if order is not None and order.cancellation is not None and is_repeat(order, request):
+        return tell(order, order.cancellation)
     if order is None or not is_entitled(order, request):
         return rejected(RejectionCode.NOT_FOUND, "There is no such order for who asks.")
-    if order.cancellation and order.cancellation.cancellation_id == request.cancellation_id:
-        return None
     if refused := refusal(order, request.channel, now):
         return rejected(RejectionCode(refused.code), refused.detail)
-    return OrderCancelled(
-        cancellation_id=request.cancellation_id,
-        order_id=order.order_id,
-        buyer_id=order.buyer_id,
-        seller_id=order.seller_id,
-        channel=request.channel,
-        paid_amount=order.paid_amount,
-        fault=fault_of(request),
+    return tell(order, cancellation(request, now))
+
+
+def cancellation(request: OrderCancelRequested, now: datetime) -> Cancellation:
+    """How an order ends for which this request is granted."""
+    return Cancellation(
+        request.cancellation_id,
+        request.channel,
+        request.requested_by,
+        request.role,
+        request.reason,
+        request.note,
+        fault_of(request),
+        now,
     )
 
 
 @dataclass(frozen=True)
 class Score:
-    """How reliable a seller is: the orders received, those cancelled by whose fault, and what follows from them."""
+    """How reliable a seller is: the orders received, those cancelled by whose fault, and what follows from them.
+    Orders that were paid or are cash on delivery count, no others (M)."""
 
     orders: int
     by_seller: int

@@ -1,11 +1,14 @@
 """What `orders` does about what it hears."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from contracts.orders import OrderCancelled, OrderCancelRequested
 from contracts.refunds import RefundDelayed, RefundIssued
+from runtime.deadlines import Locking
 from runtime.events import Envelope, Event
 from runtime.inbox import Handlers, Together
+from runtime.story import new_id
 from runtime.work import Transaction
 from services.orders import domain, store
 
@@ -17,17 +20,35 @@ async def lock(tx: Transaction, heard: Sequence[Envelope[OrderCancelRequested]])
 
 
 async def decide(tx: Transaction, heard: Sequence[Envelope[OrderCancelRequested]]) -> None:
-    """Sellers (chat) or customer service (cs) want orders cancelled: grant it or say why not."""
+    """Sellers (chat) or customer service (cs) want orders cancelled: grant it or say why not. Who asks again, because
+    the answer may be lost, gets it again."""
     for asked in heard:
-        order, now = await store.lock(tx, asked.data.order_id)
-        if asked.source != asked.data.channel:
-            order = None  # Nobody can ask in the name of another channel, not even for the right person.
-        answer = domain.decide(order, asked.data, now)
+        request = asked.data
+        order, now = await store.lock(tx, request.order_id)
+        repeated = domain.is_repeat(order, request)
+        if not repeated and (asked.source != request.channel or await store.is_used(tx, request.cancellation_id)):
+            order = None  # Neither asks anybody in the name of another channel, nor again about another order.
+        answer = domain.decide(order, request, now)
         with tx.hearing(asked):
-            if order is not None and isinstance(answer, OrderCancelled):
-                await store.cancel(tx, order, asked.data, answer)
-            if answer is not None:
-                tx.publish(answer)
+            if repeated:
+                await store.note_said_again(tx, request.cancellation_id)
+            elif order is not None and isinstance(answer, OrderCancelled):
+                await store.cancel(tx, order, domain.cancellation(request, now))
+            tx.publish(answer)
+
+
+async def lock_unpaid(tx: Transaction, order_ids: Sequence[str]) -> None:
+    """As `lock`, for orders whose time for paying is over."""
+    await store.lock_all(tx, [UUID(order_id) for order_id in order_ids])
+
+
+async def expire(tx: Transaction, order_id: str) -> Sequence[Event]:
+    """The time for paying is over: the order is cancelled, and its stock is for others again (M)."""
+    order, now = await store.lock(tx, UUID(order_id))
+    if order is None or (how := domain.expiry(order, new_id(), now)) is None:
+        return []
+    await store.cancel(tx, order, how)
+    return [domain.tell(order, how)]
 
 
 async def show_refunds(tx: Transaction, heard: Sequence[Envelope[RefundIssued]]) -> None:
@@ -47,6 +68,8 @@ async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]
         await store.note_refunds(tx, [(delayed.order_id, refund, tx.sequence)])
     return []
 
+
+DEADLINES = {store.PAY_BY: Locking(expire, lock_unpaid)}
 
 HANDLERS: Handlers = {
     OrderCancelRequested: Together(decide, lock),

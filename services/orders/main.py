@@ -17,9 +17,9 @@ from contracts.orders import (
 from runtime.bus import Bus
 from runtime.database import Database
 from runtime.service import Description, Service
-from runtime.settings import Environment, Settings
-from services.orders import api, catalogue, demonstration
-from services.orders.handlers import HANDLERS
+from runtime.settings import Environment, SettingInvalid, Settings
+from services.orders import api, catalogue, demonstration, store
+from services.orders.handlers import DEADLINES, HANDLERS
 from services.orders.reminding import AFTER, remind
 
 DESCRIPTION = Description(
@@ -40,11 +40,33 @@ DESCRIPTION = Description(
 )
 
 
+PAY_WITHIN, LONGEST_PAY_WITHIN = 3600, 86400
+"""Seconds in which an order has to be paid."""
+
+
+def pay_within(env: Environment) -> timedelta:
+    """The setting `PAY_WITHIN`; raises `SettingInvalid`."""
+    text = env.get("PAY_WITHIN", str(PAY_WITHIN))
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= LONGEST_PAY_WITHIN):
+        raise SettingInvalid("PAY_WITHIN", f"whole seconds from 1 to {LONGEST_PAY_WITHIN}, not {text!r:.50}")
+    return timedelta(seconds=int(text))
+
+
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
     """The service, ready to run."""
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), DESCRIPTION)
     after = env.get("REMIND_AFTER", "")
     service.background.append(partial(remind, service.work, timedelta(seconds=float(after)) if after else AFTER))
+    within = pay_within(env)
+    service.app.state.pay_within = within
+    for kind, deadline in DEADLINES.items():
+        service.on_deadline(kind, deadline)
+
+    async def adopt() -> None:
+        async with service.work.begin() as tx:
+            await store.adopt(tx, within)
+
+    service.on_start.append(adopt)
     if settings.demonstration:
         service.on_start.append(lambda: catalogue.seed(service.work))
         service.app.include_router(demonstration.router)

@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 from uuid import UUID
 
 import asyncpg
 
-from contracts.orders import OrderCancelled, OrderCancelRequested, OrderLine, RequesterRole
+from contracts.orders import OrderCancelled, OrderLine, RequesterRole
 from contracts.words import Channel, Destination, Fault, PaymentMethod, known
-from runtime.problems import Problem
+from runtime.problems import Problem, RateLimited
 from runtime.story import current
 from runtime.work import Transaction
+from services.orders import domain
 from services.orders.domain import Cancellation, Order, Refund, Score, Status, Step
 
 _ORDER = """
@@ -23,6 +25,10 @@ from orders o left join cancellations c using (order_id) left join order_refunds
 """
 
 
+PAY_BY = "pay_by"
+"""The deadline at which an order is cancelled that has not been paid."""
+_BUYERS, _SELLERS = 0x0B0A7A4, 0x0B0A7A5
+"""The first half of the locks under which what one buyer or seller has is counted."""
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 """Before and behind every id: a condition that is always there can use the index, one that may be missing cannot."""
 
@@ -74,6 +80,7 @@ def _order(row: asyncpg.Record) -> Order:
         row["paid_amount"],
         row["placed_at"],
         row["version"],
+        row["pay_by"],
         cancellation,
         tuple(Step(Status(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
         _refund(row) if row["refund_id"] else None,
@@ -158,11 +165,23 @@ async def reserve(tx: Transaction, wanted: Mapping[UUID, int]) -> list[Product]:
     return reserved
 
 
+async def count_unpaid(tx: Transaction, buyer_id: UUID) -> int:
+    """How many orders of the buyer wait for their payment. Nobody else can add one until the transaction ends, so this
+    comes before any stock is reserved."""
+    await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _BUYERS, str(buyer_id))
+    count: int = await tx.connection.fetchval(
+        "select count(*) from orders where buyer_id = $1 and pay_by is not null", buyer_id
+    )
+    return count
+
+
 async def place(tx: Transaction, order: Order) -> None:
-    """Adds a new order."""
+    """Adds a new order; if it has to be paid, its deadline, too."""
+    if order.pay_by is not None:
+        await tx.schedule(PAY_BY, str(order.order_id), order.pay_by - order.placed_at)
     await tx.connection.execute(
         "with o as (insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, "
-        "paid_amount, placed_at, version) values ($1, $2, $3, $4, $5, $6, $7, $8, $10, $9)) "
+        "paid_amount, placed_at, version, pay_by) values ($1, $2, $3, $4, $5, $6, $7, $8, $10, $9, $11)) "
         "insert into order_history (order_id, version, status, at) values ($1, $9, $4, $10)",
         order.order_id,
         order.buyer_id,
@@ -174,13 +193,28 @@ async def place(tx: Transaction, order: Order) -> None:
         order.paid_amount,
         order.version,
         order.placed_at,
+        order.pay_by,
     )
+
+
+async def adopt(tx: Transaction, pay_within: timedelta) -> int:
+    """Gives orders a time by which they are paid that have none: those that were placed by a replica of an earlier
+    version, after the tables were changed. Returns how many."""
+    rows = await tx.connection.fetch(
+        "update orders set pay_by = clock_now() + make_interval(secs => $1) where order_id = any(array("
+        "select order_id from orders where status = 'unpaid' and pay_by is null order by order_id for no key update)) "
+        "and pay_by is null returning order_id",
+        pay_within.total_seconds(),
+    )
+    for row in rows:
+        await tx.schedule(PAY_BY, str(row["order_id"]), pay_within)
+    return len(rows)
 
 
 async def move(tx: Transaction, order: Order, to: Status, paid_amount: int) -> Order:
     """Writes the order's next status, and what has been paid by now. Raises `ChangedMeanwhile`."""
     at = await tx.connection.fetchval(
-        "with o as (update orders set status = $3, paid_amount = $4, version = version + 1 "
+        "with o as (update orders set status = $3, paid_amount = $4, pay_by = null, version = version + 1 "
         "where order_id = $1 and version = $2 returning order_id, version) "
         "insert into order_history (order_id, version, status, at) select order_id, version, $3, clock_now() from o "
         "returning at",
@@ -191,19 +225,23 @@ async def move(tx: Transaction, order: Order, to: Status, paid_amount: int) -> O
     )
     if at is None:
         raise ChangedMeanwhile
+    if order.pay_by is not None:
+        await tx.call_off(PAY_BY, str(order.order_id))
     return replace(_next(order, to, at), paid_amount=paid_amount)
 
 
 def _next(order: Order, status: Status, at: datetime) -> Order:
-    return replace(order, status=status, version=order.version + 1, history=(*order.history, Step(status, at)))
+    history = (*order.history, Step(status, at))
+    return replace(order, status=status, version=order.version + 1, pay_by=None, history=history)
 
 
-async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, granted: OrderCancelled) -> Order:
-    """Writes the cancellation and gives the stock back. Raises `ChangedMeanwhile`."""
+async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
+    """Writes the cancellation and gives the stock back; its deadline for paying is called off. Raises
+    `ChangedMeanwhile`."""
     at = await tx.connection.fetchval(
         """
         with o as (
-            update orders set status = 'cancelled', version = version + 1
+            update orders set status = 'cancelled', pay_by = null, version = version + 1
             where order_id = $1 and version = $2
             returning order_id, seller_id, version, lines, paid_amount, clock_now() as at
         ), h as (
@@ -227,28 +265,51 @@ async def cancel(tx: Transaction, order: Order, request: OrderCancelRequested, g
         """,
         order.order_id,
         order.version,
-        granted.cancellation_id,
-        request.channel,
-        request.requested_by,
-        request.role,
-        request.reason,
-        request.note,
-        granted.fault,
+        how.cancellation_id,
+        how.channel,
+        how.requested_by,
+        how.role,
+        how.reason,
+        how.note,
+        how.fault,
         current().correlation_id,
     )
     if at is None:
         raise ChangedMeanwhile
-    cancellation = Cancellation(
-        granted.cancellation_id,
-        request.channel,
-        request.requested_by,
-        request.role,
-        request.reason,
-        request.note,
-        granted.fault,
-        at,
+    if order.pay_by is not None:
+        await tx.call_off(PAY_BY, str(order.order_id))
+    return replace(_next(order, Status.CANCELLED, at), cancellation=replace(how, at=at))
+
+
+async def is_used(tx: Transaction, cancellation_id: UUID) -> bool:
+    """Whether an order was cancelled under this id."""
+    used = await tx.connection.fetchval("select true from cancellations where cancellation_id = $1", cancellation_id)
+    return bool(used)
+
+
+async def note_said_again(tx: Transaction, cancellation_id: UUID) -> None:
+    """Counts that a cancellation was said once more, because it was asked for again."""
+    await tx.connection.execute(
+        "update cancellations set reminded = least(reminded + 1, 32767), "
+        "said_at = case when said_at is not null then clock_now() end where cancellation_id = $1",
+        cancellation_id,
     )
-    return replace(_next(order, Status.CANCELLED, at), cancellation=cancellation)
+
+
+async def count_refusal(tx: Transaction, about: UUID, most: int) -> None:
+    """Counts a refused cancellation of an order or a buyer. Raises `RateLimited` when there were `most` in a while."""
+    left = await tx.connection.fetchval(
+        "insert into refused_cancellations as r (about, since, refused) values ($1, clock_now(), 1) "
+        "on conflict (about) do update set "
+        "since = case when r.since > clock_now() - $2::interval then r.since else clock_now() end, "
+        "refused = case when r.since > clock_now() - $2::interval then r.refused + 1 else 1 end "
+        "returning case when refused > $3 then extract(epoch from since + $2::interval - clock_now())::float8 end",
+        about,
+        domain.REFUSED_WITHIN,
+        most,
+    )
+    if left is not None:  # it is rolled back, and so not counted
+        raise RateLimited("Too many cancellations were refused. Look at the order first.", ceil(left))
 
 
 @dataclass(frozen=True)
@@ -307,6 +368,13 @@ async def note_refunds(tx: Transaction, told: Sequence[tuple[UUID, Refund, int]]
     )
 
 
+async def count_products(tx: Transaction, seller_id: UUID) -> int:
+    """How many products the seller has. Nobody else can add one until the transaction ends."""
+    await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _SELLERS, str(seller_id))
+    count: int = await tx.connection.fetchval("select count(*) from products where seller_id = $1", seller_id)
+    return count
+
+
 async def add_product(tx: Transaction, product: Product) -> bool:
     """Adds a product; False if there is one of that id already."""
     added = await tx.connection.fetchval(
@@ -334,11 +402,11 @@ async def products(tx: Transaction, seller_id: UUID | None, after: UUID | None, 
 
 
 async def score(tx: Transaction, seller_id: UUID) -> Score:
-    """The seller's numbers, counted now."""
+    """The seller's numbers, counted now, of the orders that were paid or are cash on delivery."""
     row = await tx.connection.fetchrow(
-        "select (select count(*) from orders where seller_id = $1), "
-        "count(*) filter (where fault = 'seller'), count(*) filter (where fault = 'buyer'), "
-        "count(*) filter (where fault = 'platform') from cancellations where seller_id = $1",
+        "select count(*), count(*) filter (where fault = 'seller'), count(*) filter (where fault = 'buyer'), "
+        "count(*) filter (where fault = 'platform') from orders o left join cancellations c using (order_id) "
+        "where o.seller_id = $1 and (paid_amount > 0 or payment_method = 'cod')",
         seller_id,
     )
     return Score(*row.values()) if row else Score(0, 0, 0, 0)

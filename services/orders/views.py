@@ -63,6 +63,8 @@ class OrderView(BaseModel):
     payment_method: PaymentMethod
     paid_amount: int
     placed_at: datetime
+    pay_by: datetime | None
+    """Until when an unpaid order can be paid; null for all others."""
     version: int
     history: list[StepView]
     cancellation: CancellationView
@@ -108,6 +110,7 @@ def show(order: Order, now: datetime) -> OrderView:
         payment_method=order.payment_method,
         paid_amount=order.paid_amount,
         placed_at=order.placed_at,
+        pay_by=order.pay_by,
         version=order.version,
         history=[StepView(status=step.status, at=step.at) for step in order.history],
         cancellation=CancellationView(

@@ -164,6 +164,18 @@ BREAKS = {
         "update orders set status = 'delivered' where version = 5",
         "cancelled without a cancellation, or the other way round",
     ),
+    "an unpaid order that holds its stock for ever": (
+        "orders",
+        "update orders set status = 'unpaid' where status = 'delivered'",
+        "update orders set status = 'delivered' where version = 5",
+        "is not paid and does not expire",
+    ),
+    "a paid order that expired": (
+        "orders",
+        "update cancellations set channel = 'system', reason = 'not_paid' where channel = 'cs'",
+        "update cancellations set channel = 'cs', reason = null where channel = 'system'",
+        "was cancelled because it was not paid, and is paid",
+    ),
     "a piece of stock is gone": (
         "orders",
         "update products set stock = stock - 1 where offered = 10",

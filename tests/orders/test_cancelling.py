@@ -158,6 +158,10 @@ async def test_the_score_counts(shop: Shop) -> None:
     score = await shop.people.passer_by().get(path)
     assert score["cancellations"] == {"seller": 0, "buyer": 1, "platform": 0}
     assert (score["orders"], score["cancellation_rate"], score["rating"]) == (1, 0.0, 5.0)
+    unpaid = await shop.order(sale.buyer, sale.product)
+    await sale.buyer.post(f"/orders/{unpaid['order_id']}/cancel")
+    await shop.order(sale.buyer, sale.product)
+    assert await shop.people.passer_by().get(path) == score  # what was not paid counts neither here nor there
     [other] = await shop.many(1, sale.buyer, sale.seller)
     await shop.request(type(sale)(sale.buyer, sale.seller, other, other))
     await shop.ears.hear(other, "OrderCancelled")

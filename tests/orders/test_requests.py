@@ -60,16 +60,52 @@ async def test_a_cancelled_order_is_not_cancelled_again(shop: Shop) -> None:
     assert await shop.stock(sale.product) == 10
 
 
-async def test_the_same_request_again_gets_no_second_answer(shop: Shop) -> None:
-    """The same cancellation under another event id was granted already: nothing more is said."""
+@pytest.mark.parametrize(
+    "changes", [{}, {"channel": "cs", "role": "system", "requested_by": None}, {"channel": "kiosk"}]
+)
+async def test_a_granted_request_again_gets_the_same_answer(changes: dict[str, Any], shop: Shop) -> None:
+    """The answer may have got lost: whoever repeats the request, and by whatever way, hears it again, and nothing more
+    happens to the order, its stock or its money."""
     sale = await shop.sold()
     request = await shop.request(sale)
+    first = await shop.ears.hear(sale.order_id, "OrderCancelled")
+    order = await sale.seen()
+    for times in (2, 3):
+        for publisher in ("chat", "cs")[: times - 1]:
+            await say(shop.ears.bus, publisher, request.model_copy(update=changes))
+        again = await shop.ears.hear(sale.order_id, "OrderCancelled", times)
+        assert again["data"] == first["data"]
+        assert again["id"] != first["id"]
+    assert await sale.seen() == order
+    assert await shop.stock(sale.product) == 10
+    assert set(shop.ears.names(sale.order_id)[2:]) == {"OrderCancelled"}
+
+
+@pytest.mark.parametrize(("status", "code"), [("shipped", "already_shipped"), ("cancelled", "already_cancelled")])
+async def test_a_refused_request_again_gets_the_same_answer(status: str, code: str, shop: Shop) -> None:
+    """A refusal is repeated, too, and stays one when the order has moved on."""
+    sale = await shop.sold("shipped" if status == "shipped" else "processing")
+    if status == "cancelled":
+        await sale.buyer.post(f"{sale.path}/cancel")
+    request = await shop.request(sale)
+    first = await shop.ears.hear(sale.order_id, "OrderCancelRejected")
+    assert first["data"]["code"] == code
+    if status == "shipped":
+        await sale.seller.post(f"{sale.path}/deliver")
+    await say(shop.ears.bus, "chat", request)
+    again = await shop.ears.hear(sale.order_id, "OrderCancelRejected", 2)
+    assert again["data"] == first["data"]
+    assert (await sale.seen())["status"] == ("delivered" if status == "shipped" else "cancelled")
+
+
+async def test_a_cancellation_is_of_one_order(shop: Shop) -> None:
+    """The id under which an order was cancelled cancels no other one."""
+    sale, other = await shop.sold(), await shop.sold()
+    request = await shop.request(sale)
     await shop.ears.hear(sale.order_id, "OrderCancelled")
-    await say(shop.ears.bus, "chat", request, request)
-    other = await shop.request(sale)
-    rejected = await shop.ears.hear(sale.order_id, "OrderCancelRejected")
-    assert rejected["data"]["cancellation_id"] == str(other.cancellation_id)
-    assert shop.ears.names(sale.order_id)[2:] == ["OrderCancelled", "OrderCancelRejected"]
+    await shop.request(other, cancellation_id=request.cancellation_id)
+    assert (await shop.ears.hear(other.order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    assert (await other.seen())["status"] == "processing"
 
 
 @pytest.mark.parametrize(

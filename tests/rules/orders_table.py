@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested, OrderLine, RequesterRole
+from contracts.orders import OrderCancelRejected, OrderCancelRequested, OrderLine, RequesterRole
 from contracts.words import Channel, PaymentMethod
 from services.orders.domain import Cancellation, Order, Status, decide, new_order
 
@@ -58,8 +58,10 @@ def expected(channel: str, role: str, age: str, status: str) -> str:
 def an_order(status: Status = Status.PROCESSING, paid: int = 100) -> Order:
     """An order of BUYER with SELLER, placed at PLACED."""
     line = OrderLine(product_id=uuid4(), title="Kopi", quantity=2, unit_price=50)
-    order = new_order(uuid4(), BUYER, SELLER, (line,), PaymentMethod.DANA, PLACED)
-    return replace(order, status=status, paid_amount=0 if status is Status.UNPAID else paid)
+    order = new_order(uuid4(), BUYER, SELLER, (line,), PaymentMethod.DANA, PLACED, HOUR)
+    if status is Status.UNPAID:
+        return order
+    return replace(order, status=status, paid_amount=paid, pay_by=None)
 
 
 def a_request(
@@ -76,16 +78,13 @@ def a_request(
 
 
 def answer_to(order: Order | None, request: OrderCancelRequested, now: datetime) -> str:
-    """`granted`, the code of the refusal, or `silence`."""
+    """`granted` or the code of the refusal."""
     answer = decide(order, request, now)
     if isinstance(answer, OrderCancelRejected):
         return str(answer.code)
-    return "granted" if answer else "silence"
+    return "granted"
 
 
-def cancelled(order: Order, request: OrderCancelRequested, granted: OrderCancelled, at: datetime) -> Order:
+def cancelled(order: Order, kept: Cancellation) -> Order:
     """The order once the cancellation is written down."""
-    kept = Cancellation(
-        granted.cancellation_id, request.channel, request.requested_by, request.role, None, None, granted.fault, at
-    )
-    return replace(order, status=Status.CANCELLED, version=order.version + 1, cancellation=kept)
+    return replace(order, status=Status.CANCELLED, version=order.version + 1, pay_by=None, cancellation=kept)

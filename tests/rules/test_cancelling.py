@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from contracts.orders import OrderCancelled, RequesterRole
 from contracts.words import Channel, PaymentMethod
 from runtime.problems import WrongState
-from services.orders.domain import Status, check_move, decide, new_order, refusal
+from services.orders.domain import NotPaid, Status, check_move, check_payment, decide, expiry, new_order, refusal
 from tests.rules.orders_table import (
     BUYER,
     GRAPH,
@@ -20,6 +21,7 @@ from tests.rules.orders_table import (
     a_request,
     an_order,
     answer_to,
+    cancelled,
     expected,
 )
 
@@ -128,5 +130,33 @@ def test_statuses_follow_the_graph() -> None:
 def test_a_new_order_waits_for_its_payment(method: PaymentMethod, status: str) -> None:
     """Cash on delivery is in process at once, the rest once it is paid; nothing is paid yet, and the total adds up."""
     lines = an_order().lines * 3
-    order = new_order(an_order().order_id, BUYER, SELLER, lines, method, PLACED)
+    order = new_order(an_order().order_id, BUYER, SELLER, lines, method, PLACED, HOUR)
     assert (order.status, order.paid_amount, order.total, order.version) == (status, 0, 300, 1)
+    assert order.pay_by == (PLACED + HOUR if status == "unpaid" else None)
+
+
+@pytest.mark.parametrize(
+    ("now", "code"),
+    [
+        (PLACED, None),
+        (PLACED + HOUR - timedelta(microseconds=1), None),
+        (PLACED + HOUR, "not_paid"),
+        (PLACED + 24 * HOUR, "not_paid"),
+    ],
+)
+def test_an_order_is_paid_in_time_or_not_at_all(now: datetime, code: str | None) -> None:
+    """M: until its time is over an unpaid order can be paid; then it cannot, cancelled already or not yet."""
+    order = an_order(Status.UNPAID)
+    for one in (order, *([cancelled(order, how)] if code and (how := expiry(order, uuid4(), now)) else [])):
+        if code is None:
+            check_payment(one, now)
+        else:
+            with pytest.raises(NotPaid) as refused:
+                check_payment(one, now)
+            assert (refused.value.status, refused.value.code) == (409, code)
+
+
+def test_only_what_was_not_paid_expires() -> None:
+    """Paid orders, cash on delivery and cancelled ones do not end by themselves."""
+    for status in Status:
+        assert (expiry(an_order(status), uuid4(), PLACED + 24 * HOUR) is None) == (status is not Status.UNPAID)

@@ -3,18 +3,30 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from contracts.orders import OrderCancelled, OrderCancelRequested
+from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested
 from runtime.problems import WrongState
-from services.orders.domain import Order, Status, check_move, decide
+from services.orders.domain import (
+    Cancellation,
+    NotPaid,
+    Order,
+    Status,
+    cancellation,
+    check_move,
+    check_payment,
+    decide,
+    expiry,
+    tell,
+)
 from tests.rules.orders_table import (
     BUYER,
     GRAPH,
+    HOUR,
     PEOPLE,
     PLACED,
     STRANGER,
@@ -35,7 +47,7 @@ class OrderLife(RuleBasedStateMachine):
         self.now = PLACED
         self.order: Order = an_order(Status.UNPAID)
         self.history = [Status.UNPAID]
-        self.granted: list[UUID] = []
+        self.answers: dict[UUID, OrderCancelled] = {}
         self.requests: list[OrderCancelRequested] = []
 
     @rule(by=TIMES)
@@ -48,8 +60,16 @@ class OrderLife(RuleBasedStateMachine):
             check_move(self.order, to)
         except WrongState:
             return
+        if to is Status.PROCESSING:
+            late = self.now - PLACED >= HOUR
+            try:
+                check_payment(self.order, self.now)
+            except NotPaid:
+                assert late
+                return
+            assert not late
         paid = self.order.total if to is Status.PROCESSING else self.order.paid_amount
-        self.order = replace(self.order, status=to, paid_amount=paid, version=self.order.version + 1)
+        self.order = replace(self.order, status=to, paid_amount=paid, pay_by=None, version=self.order.version + 1)
         self.history.append(to)
 
     @rule(
@@ -65,12 +85,27 @@ class OrderLife(RuleBasedStateMachine):
         should = "not_found" if who == STRANGER else expected(channel, role, age, self.order.status)
         self.decide(request, should)
 
+    @precondition(lambda self: self.now - PLACED >= HOUR)
+    @rule()
+    def the_time_for_paying_is_over(self) -> None:
+        how = expiry(self.order, uuid4(), self.now)
+        assert (how is None) == (self.order.status is not Status.UNPAID)
+        if how is not None:
+            assert (how.channel, how.role, how.requested_by) == ("system", "system", None)
+            assert (how.reason, how.fault, how.at) == ("not_paid", "none", self.now)
+            answer = tell(self.order, how)
+            assert (answer.paid_amount, answer.channel, answer.fault) == (0, "system", "none")
+            self.end(how, answer)
+
     @precondition(lambda self: self.requests)
-    @rule(data=st.data())
-    def a_request_comes_again(self, data: Any) -> None:
+    @rule(data=st.data(), channel=st.sampled_from(["app", "chat", "cs", "system"]))
+    def a_request_comes_again(self, data: Any, channel: str) -> None:
         request = data.draw(st.sampled_from(self.requests))
-        if request.cancellation_id in self.granted:
-            self.decide(request, "silence")
+        if before := self.answers.get(request.cancellation_id):
+            assert decide(self.order, request, self.now) == before
+            assert decide(self.order, request.model_copy(update={"channel": channel}), self.now) == before
+        else:
+            assert isinstance(decide(self.order, request, self.now), OrderCancelRejected)
 
     def decide(self, request: OrderCancelRequested, should: str) -> None:
         answer = decide(self.order, request, self.now)
@@ -78,11 +113,14 @@ class OrderLife(RuleBasedStateMachine):
         if isinstance(answer, OrderCancelled):
             assert should == "granted"
             assert answer.paid_amount == self.order.paid_amount
-            self.order = cancelled(self.order, request, answer, self.now)
-            self.granted.append(answer.cancellation_id)
-            self.history.append(Status.CANCELLED)
+            self.end(cancellation(request, self.now), answer)
         else:
-            assert (answer.code if answer else "silence") == should
+            assert answer.code == should
+
+    def end(self, how: Cancellation, answer: OrderCancelled) -> None:
+        self.order = cancelled(self.order, how)
+        self.answers[how.cancellation_id] = answer
+        self.history.append(Status.CANCELLED)
 
     @invariant()
     def the_history_is_a_path(self) -> None:
@@ -92,7 +130,7 @@ class OrderLife(RuleBasedStateMachine):
 
     @invariant()
     def it_ends_once(self) -> None:
-        assert len(self.granted) == self.history.count(Status.CANCELLED) <= 1
+        assert len(self.answers) == self.history.count(Status.CANCELLED) <= 1
         assert not {Status.CANCELLED, Status.SHIPPED} <= set(self.history)
         assert (self.order.cancellation is not None) == (self.order.status is Status.CANCELLED)
 

@@ -92,6 +92,43 @@ async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are
     assert "Tidak dibayar tepat waktu" in expired.text
 
 
+async def test_an_unpaid_order_says_until_when_it_is_paid(house: House) -> None:
+    """On its page with the time, in the list with what is left; once it is paid, neither."""
+    unpaid = order() | {"status": "unpaid", "paid_amount": 0, "pay_by": "2026-11-25T23:10:00Z"}
+    unpaid["cancellation"] = {"allowed": True, "code": None, "until": "2026-11-26T22:10:00Z"}
+    for known in (unpaid, unpaid | {"status": "processing", "pay_by": None}):
+        house.services.say(f"GET /orders/{ID}", **known)
+        house.services.say("GET /orders", items=[known], next=None)
+        house.services.say("GET /chat/threads", items=[], next=None)
+        house.services.say("GET /orders/cancel-reasons", items=[])
+        house.services.say("GET /orders/clock", now=AT)
+        async with house.browser() as browser:
+            await house.sign_in(browser)
+            page, orders = await browser.get(f"/web/s/a/orders/{ID}"), await browser.get("/web/s/a/orders")
+        assert ("Bayar sebelum 26 November 2026 pukul 06.10 WIB" in page.text) == (known is unpaid)
+        assert ("dibatalkan otomatis" in page.text) == (known is unpaid)
+        assert ("Bayar dalam 1 jam" in orders.text) == (known is unpaid)
+
+
+async def test_the_shop_comes_in_parts(house: House) -> None:
+    """A part at a time is asked for and shown, with the way to the next one; the last has none."""
+    product = {"product_id": ID, "seller_id": ID, "title": "Kopi", "price": 1, "stock": 1}
+
+    def catalogue(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["limit"] == "24"
+        rest = request.url.params.get("cursor") == ID
+        return httpx.Response(200, json={"items": [product] * (1 if rest else 24), "next": None if rest else ID})
+
+    house.services.answers["GET /orders/products"] = catalogue
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        first = (await browser.get("/web/s/a/")).text
+        (path,) = re.findall(r'href="(/web/s/a/\?cursor=[^"]+)"', first)
+        last = (await browser.get(path)).text
+    assert (first.count('name="product_id"'), last.count('name="product_id"')) == (24, 1)
+    assert "cursor=" not in last
+
+
 async def test_pages_bind_the_browser(house: House) -> None:
     """Every answer forbids scripts and styles that are not files of ours, and frames of other sites."""
     async with house.browser() as browser:

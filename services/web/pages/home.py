@@ -13,7 +13,7 @@ async def home(visit: Person, status: str = "", cursor: str = "") -> Response:
     """Buyers see what there is to buy, sellers what there is to do, agents their desk."""
     assert visit.who is not None
     if visit.who.role == "buyer":
-        return await shop.show(visit)
+        return await shop.show(visit, cursor)
     if visit.who.role == "seller":
         return await orders.show_list(visit, status, cursor, first="processing")
     return await desk.show(visit)

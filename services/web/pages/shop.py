@@ -1,5 +1,7 @@
 """The catalogue, for buyers, and placing an order."""
 
+from urllib.parse import urlencode
+
 from fastapi import APIRouter, Response
 
 from runtime.numbers import whole
@@ -8,16 +10,18 @@ from services.web.visits import Buyer, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
+ON_A_PAGE = 24
 MOST_PIECES = 100
 """Of one product in an order."""
 PAYMENTS = ("bank_transfer", "dana", "cod")
 
 
-async def show(visit: Visit, wrong: dict[str, str] | None = None) -> Response:
-    """What there is to buy. `wrong`: a quantity that was refused, under the product's id, as it was typed."""
-    catalogue = await visit.get("/orders/products", limit=100)
-    return visit.page("shop.html", 422 if wrong else 200, products=catalogue["items"], payments=PAYMENTS,
-                      wrong=wrong or {})  # fmt: skip
+async def show(visit: Visit, cursor: str, wrong: dict[str, str] | None = None) -> Response:
+    """What there is to buy, a part at a time. `wrong`: a quantity that was refused, under the product's id, as it was
+    typed."""
+    page = await visit.get("/orders/products", limit=ON_A_PAGE, cursor=cursor or None)
+    return visit.page("shop.html", 422 if wrong else 200, products=page["items"], next=page.get("next"), cursor=cursor,
+                      payments=PAYMENTS, wrong=wrong or {})  # fmt: skip
 
 
 @router.post("/buy")
@@ -25,9 +29,9 @@ async def buy(visit: Buyer) -> Response:
     """Places an order for some pieces of one product."""
     form = await visit.form()
     product_id, typed = str(form.get("product_id")), str(form.get("quantity", "1"))
-    quantity = whole(typed.strip())
+    quantity, cursor = whole(typed.strip()), str(form.get("cursor", ""))
     if quantity is None or not 1 <= quantity <= MOST_PIECES:
-        return await show(visit, {product_id: typed})
+        return await show(visit, cursor, {product_id: typed})
     order = {
         "lines": [{"product_id": product_id, "quantity": quantity}],
         "payment_method": str(form.get("payment_method")),
@@ -35,5 +39,6 @@ async def buy(visit: Buyer) -> Response:
     try:
         placed = await visit.tell("POST", "/orders", order, str(form.get("key", "")) or None)
     except Refused as refused:
-        return visit.go(f"{visit.root}/", f"error.{refused.code}")
+        part = f"?{urlencode({'cursor': cursor})}" if cursor else ""
+        return visit.go(f"{visit.root}/{part}", f"error.{refused.code}")
     return visit.go(f"{visit.root}/orders/{placed['order_id']}", "notice.ordered")

@@ -20,6 +20,14 @@ WORDS = {
         "Pesanan baru saja berubah. Lihat lagi, lalu coba sekali lagi.",
         "The order has just changed. Look again, then try once more.",
     ),
+    "error.not_paid": (
+        "Batas waktu pembayaran sudah lewat, jadi pesanan dibatalkan.",
+        "The time for paying is over, so the order is cancelled.",
+    ),
+    "error.too_many_unpaid": (
+        "Terlalu banyak pesanan yang belum dibayar. Bayar atau batalkan salah satunya dulu.",
+        "Too many orders wait for their payment. Pay or cancel one of them first.",
+    ),
     "error.already_shipped": (
         "Pesanan sudah dikirim, jadi tidak bisa dibatalkan.",
         "The order has shipped, so it cannot be cancelled.",
@@ -44,6 +52,11 @@ WORDS = {
     "order.paid": ("Sudah dibayar", "Paid"),
     "order.timeline": ("Riwayat pesanan", "History of the order"),
     "order.pay": ("Bayar {amount}", "Pay {amount}"),
+    "order.pay_by": (
+        "Bayar sebelum {until} (sisa {left}). Lewat dari itu pesanan dibatalkan otomatis.",
+        "Pay by {until} ({left} left). After that the order is cancelled automatically.",
+    ),
+    "order.pay_within": ("Bayar dalam {left}, atau pesanan batal otomatis", "Pay within {left}, or it is cancelled"),
     "order.pay.hint": ("Pembayaran hanya disimulasikan.", "The payment is simulated."),
     "order.chat": ("Chat Seller", "Chat Seller"),
     "order.still": (

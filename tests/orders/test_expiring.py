@@ -1,0 +1,257 @@
+"""Unpaid orders end by themselves, so that nothing holds stock for ever."""
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from runtime.bus.memory import MemoryBus
+from runtime.settings import Environment, SettingInvalid, Settings
+from services.orders import store
+from services.orders.main import build
+from tests.orders.people import Person, assert_problem
+from tests.orders.shop import Sale, Shop, an_order
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The deadlocks that PostgreSQL has to resolve, also where the loser tries again and nobody is told."""
+    found: list[str] = []
+    original = asyncpg.DeadlockDetectedError.__init__
+
+    def note(error: Any, *arguments: Any) -> None:
+        found.append(str(arguments))
+        original(error, *arguments)
+
+    monkeypatch.setattr(asyncpg.DeadlockDetectedError, "__init__", note)
+    return found
+
+
+async def test_an_unpaid_order_expires(shop: Shop) -> None:
+    """When the time for paying is over: the order is cancelled by the system, its stock is back, its seller's score is
+    as before, and paying comes too late."""
+    sale = await shop.sold("unpaid")
+    order = await sale.seen()
+    assert datetime.fromisoformat(order["pay_by"]) == datetime.fromisoformat(order["placed_at"]) + HOUR
+    await shop.later(seconds=3590)
+    assert (await sale.seen())["status"] == "unpaid"
+    await shop.later(seconds=11)
+    said = await shop.ears.hear(sale.order_id, "OrderCancelled")
+    order = await sale.seen()
+    gone = order["cancellation"]
+    assert said["data"] == {
+        "cancellation_id": gone["cancellation_id"],
+        "order_id": sale.order_id,
+        "buyer_id": str(sale.buyer.account_id),
+        "seller_id": str(sale.seller.account_id),
+        "channel": "system",
+        "paid_amount": 0,
+        "fault": "none",
+    }
+    assert (order["status"], order["pay_by"], order["paid_amount"]) == ("cancelled", None, 0)
+    assert (gone["channel"], gone["reason"], gone["fault"], gone["code"]) == (
+        "system",
+        "not_paid",
+        "none",
+        "already_cancelled",
+    )
+    assert [step["status"] for step in order["history"]] == ["unpaid", "cancelled"]
+    [kept] = await shop.fetch("select requested_by, role from cancellations where order_id = $1", UUID(sale.order_id))
+    assert tuple(kept) == (None, "system")
+    assert await shop.stock(sale.product) == 10
+    assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "not_paid")
+    assert await sale.buyer.post(f"{sale.path}/cancel") == order
+    score = await sale.buyer.get(f"/orders/sellers/{sale.seller.account_id}/score")
+    assert (score["orders"], score["cancellations"]) == (0, {"seller": 0, "buyer": 0, "platform": 0})
+    assert shop.ears.names(sale.order_id) == ["OrderPlaced", "OrderCancelled"]
+
+
+async def test_what_is_paid_or_needs_no_payment_stays(shop: Shop) -> None:
+    """Paying and cancelling call the deadline off; cash on delivery has none."""
+    paid, gone = await shop.sold(), await shop.sold("unpaid")
+    await gone.buyer.post(f"{gone.path}/cancel")
+    door = await shop.order(paid.buyer, paid.product, method="cod")
+    ids = [paid.order_id, gone.order_id, door["order_id"]]
+    assert (door["pay_by"], (await paid.seen())["pay_by"]) == (None, None)
+    assert await shop.fetch("select from deadlines where subject = any($1)", ids) == []
+    await shop.later(hours=2)
+    assert [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, door["order_id"])] == [
+        "processing",
+        "processing",
+    ]
+    assert (await gone.seen())["cancellation"]["channel"] == "app"
+
+
+async def test_paying_late_is_refused_though_nobody_has_cancelled_yet(shop: Shop) -> None:
+    """The time decides, and not whether the service has been there to act on it."""
+    sale = await shop.sold("unpaid")
+    await shop.fetch("delete from deadlines where subject = $1", sale.order_id)
+    await shop.later(seconds=3601)
+    assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "not_paid")
+    assert (await sale.seen())["status"] == "unpaid"
+
+
+async def test_an_order_without_a_time_gets_one(shop: Shop) -> None:
+    """What a replica of an earlier version placed expires as well, from when the next one starts."""
+    sale = await shop.sold("unpaid")
+    await shop.fetch("delete from deadlines where subject = $1", sale.order_id)
+    await shop.fetch("update orders set pay_by = null where order_id = $1", UUID(sale.order_id))
+    async with shop.service.work.begin() as tx:
+        assert await store.adopt(tx, HOUR) == 1
+    async with shop.service.work.begin() as tx:
+        assert await store.adopt(tx, HOUR) == 0
+    await shop.later(seconds=3601)
+    await shop.ears.hear(sale.order_id, "OrderCancelled")
+    assert await shop.stock(sale.product) == 10
+
+
+async def test_ten_orders_of_a_buyer_wait_for_their_payment(shop: Shop) -> None:
+    """Of fifteen at once ten are placed, the others are refused and reserve nothing; paying one makes room for one, and
+    cash on delivery and other buyers are not concerned."""
+    buyer, product = shop.buyer(), await shop.product(shop.seller(), stock=100)
+    body, keyed = an_order(product), {"Idempotency-Key": "first"}
+    first = await buyer.post("/orders", body, 201, **keyed)
+    answers = await asyncio.gather(*(buyer.ask("POST", "/orders", json=body) for _ in range(14)))
+    refused = [answer for answer in answers if answer.status_code != 201]
+    assert len(refused) == 5
+    for answer in refused:
+        assert_problem(answer, 409, "too_many_unpaid")
+    assert await shop.stock(product) == 90
+    assert await buyer.post("/orders", body, 201, **keyed) == first
+    await shop.order(buyer, product, method="cod")
+    await shop.order(shop.buyer(), product)
+    await buyer.post(f"/orders/{first['order_id']}/pay")
+    await shop.order(buyer, product)
+    assert_problem(await buyer.ask("POST", "/orders", json=body), 409, "too_many_unpaid")
+
+
+async def test_paying_expiring_and_cancelling_at_once(shop: Shop, deadlocks: list[str]) -> None:
+    """In the second in which their time ends orders are paid, cancelled by their buyers and sellers, or expire: each
+    ends in one way, none is paid that expired, the stock is exact, and nobody loses against another."""
+    seller = shop.seller()
+    products = [await shop.product(seller, stock=1000) for _ in range(3)]
+    sales: list[Sale] = []
+    for _ in range(12):
+        buyer = shop.buyer()
+        for _ in range(8):
+            chosen = random.sample(products, 2)
+            sales.append(Sale(buyer, seller, chosen[0], (await shop.order(buyer, *chosen))["order_id"]))
+    await shop.fetch(
+        "with soon as (update orders set pay_by = clock_now() + random() * interval '1 second' "
+        "where seller_id = $1 returning order_id::text, pay_by) "
+        "update deadlines set due_at = pay_by from soon where subject = order_id",
+        seller.account_id,
+    )
+
+    async def act(sale: Sale) -> None:
+        await asyncio.sleep(random.random() * 1.2)
+        match random.randrange(3):
+            case 0:
+                answer = await sale.buyer.ask("POST", f"{sale.path}/pay")
+                if answer.status_code != 200:
+                    assert_problem(answer, 409, "not_paid")
+            case 1:
+                await sale.buyer.post(f"{sale.path}/cancel")
+            case _:
+                await shop.request(sale)
+
+    await asyncio.gather(*map(act, sales))
+    async with asyncio.timeout(10):
+        while await shop.fetch("select from orders where seller_id = $1 and pay_by is not null", seller.account_id):
+            await asyncio.sleep(0.05)
+    assert deadlocks == []
+    rows = await shop.fetch(
+        "select o.order_id::text, status, paid_amount, total, reason, "
+        "(select count(*) from order_history h where h.order_id = o.order_id) as steps "
+        "from orders o left join cancellations c using (order_id) where o.seller_id = $1",
+        seller.account_id,
+    )
+    assert {(row["status"], row["paid_amount"] == row["total"], row["steps"]) for row in rows} <= {
+        ("processing", True, 2),
+        ("cancelled", False, 2),
+        ("cancelled", True, 3),  # paid in time, and then cancelled
+    }
+    assert not [row for row in rows if row["reason"] == "not_paid" and row["paid_amount"]]
+    assert {row["reason"] == "not_paid" for row in rows} == {True, False}
+    for row in rows:
+        if row["status"] == "cancelled":
+            await shop.ears.hear(row["order_id"], "OrderCancelled")
+        assert shop.ears.names(row["order_id"]).count("OrderCancelled") == (row["status"] == "cancelled")
+    held = 2 * sum(row["status"] == "processing" for row in rows)
+    assert sum([await shop.stock(product) for product in products]) == 3000 - held
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "86401", "1.5", "1h", "", " ", "٣٦٠٠", "9" * 5000])
+async def test_a_time_for_paying_that_cannot_be_meant_is_refused(text: str, tmp_path: Path) -> None:
+    """`PAY_WITHIN` is whole seconds, at most a day; empty is as if it were not set."""
+    env = Environment({"TOKEN_KEYS": str(tmp_path), "PAY_WITHIN": text})
+    if text == "":
+        build(Settings.read("orders", env), env, "postgresql://", MemoryBus())
+    else:
+        with pytest.raises(SettingInvalid, match="PAY_WITHIN: whole seconds from 1 to 86400"):
+            build(Settings.read("orders", env), env, "postgresql://", MemoryBus())
+
+
+async def test_a_seller_offers_a_bounded_number_of_products(shop: Shop) -> None:
+    """With 999 products, of five more at once one is added."""
+    seller = shop.seller()
+    await shop.fetch(
+        "insert into products (product_id, seller_id, title, price, stock) "
+        "select gen_random_uuid(), $1, 'Kopi', 1, 0 from generate_series(1, 999)",
+        seller.account_id,
+    )
+    body = {"title": "Kopi", "price": 1, "stock": 1}
+    answers = await asyncio.gather(*(seller.ask("POST", "/orders/products", json=body) for _ in range(5)))
+    refused = [answer for answer in answers if answer.status_code != 201]
+    assert len(refused) == 4
+    for answer in refused:
+        assert_problem(answer, 409, "too_many_products")
+    await shop.fetch("delete from products where seller_id = $1", seller.account_id)
+
+
+async def test_lines_of_one_product_are_added_up(shop: Shop) -> None:
+    """What is too much in one line is too much in two."""
+    product = await shop.product(shop.seller(), stock=1000)
+    for pieces, status in (((60, 41), 422), ((60, 40), 201), ((100,), 201)):
+        lines = [{"product_id": product, "quantity": count} for count in pieces]
+        answer = await shop.buyer().ask("POST", "/orders", json={"lines": lines, "payment_method": "dana"})
+        assert answer.status_code == status, answer.text
+    assert await shop.stock(product) == 800
+
+
+class TestRefusedCancellations:
+    """Asking for what is refused leaves events; beyond a limit it leaves nothing."""
+
+    async def ask(self, person: Person, path: str, count: int) -> list[int]:
+        return [(await person.ask("POST", f"{path}/cancel")).status_code for _ in range(count)]
+
+    async def test_of_one_order(self, shop: Shop) -> None:
+        """Twenty refusals of an order in an hour are published, the next ones are 429 and leave no state; then it goes
+        on. What is granted is not limited."""
+        sale = await shop.sold("shipped")
+        assert await self.ask(sale.buyer, sale.path, 20) == [409] * 20
+        kept = "select (select sum(refused) from refused_cancellations), (select sum(last) from event_sequence)"
+        before = await shop.fetch(kept)
+        assert await self.ask(sale.buyer, sale.path, 5) == [429] * 5
+        answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
+        assert_problem(answer, 429, "rate_limited")
+        assert 3500 < int(answer.headers["Retry-After"]) <= 3600
+        assert await shop.fetch(kept) == before
+        other = await shop.order(sale.buyer, sale.product)
+        assert await self.ask(sale.buyer, f"/orders/{other['order_id']}", 30) == [200] * 30
+        await shop.later(hours=1)
+        assert await self.ask(sale.buyer, sale.path, 1) == [409]
+        assert len([name for name in shop.ears.names(sale.order_id) if name == "OrderCancelRejected"]) <= 21
+
+    async def test_of_one_buyer(self, shop: Shop) -> None:
+        """However many orders there are, there are 300 in an hour."""
+        sale = await shop.sold("shipped")
+        await shop.fetch("insert into refused_cancellations values ($1, clock_now(), 299)", sale.buyer.account_id)
+        assert await self.ask(sale.buyer, sale.path, 2) == [409, 429]
