@@ -1,14 +1,33 @@
 """The command `batalkan`, and `python -m batalkan`."""
 
+import os
+import sys
+
 from runtime.exiting import exit_on_signal
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Runs the command line. What is wrong with a call becomes one line and exit code 2."""
     exit_on_signal("batalkan")  # before the rest is imported, which takes a second
-    from batalkan.cli import app
+    from typer.exceptions import Abort, TyperException
 
-    app()
+    from batalkan.cli import app
+    from runtime.settings import SettingInvalid
+
+    try:
+        sys.exit(app(standalone_mode=False))
+    except TyperException as wrong:
+        if wrong.message:  # or else it is the help, and has been printed
+            sys.stderr.write(f"batalkan: {wrong.format_message()}\n")
+        sys.exit(wrong.exit_code)
+    except BrokenPipeError:  # as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    except Abort:  # the end of the input, where something was asked for
+        sys.exit("batalkan: aborted")
+    except SettingInvalid as wrong:
+        sys.stderr.write(f"batalkan: {wrong}\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from batalkan import faults
+from runtime import urls
 from runtime.numbers import whole
-from runtime.settings import Environment, SettingInvalid
+from runtime.settings import Environment
 from runtime.signals import run_to_end
 
 app = typer.Typer(
@@ -48,6 +49,15 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
+    def read(url: str) -> str:
+        if url and (wrong := urls.what_is_wrong(url, schemes)):
+            raise typer.BadParameter(wrong)
+        return url
+
+    return read
+
+
 Folder = Annotated[
     Path, typer.Option("--data", envvar="BATALKAN_DATA", help="Where the embedded parts keep their data.")
 ]
@@ -58,9 +68,24 @@ Port = Annotated[
     ),
 ]
 Host = Annotated[str, typer.Option("--host", envvar="HOST", help="The address to listen on.")]
-Database = Annotated[str, typer.Option(envvar="DATABASE_URL", help="A PostgreSQL to use instead of the embedded one.")]
-Broker = Annotated[str, typer.Option(envvar="BROKER_URL", help="amqp://…, or memory:// for the one in this process.")]
-Redis = Annotated[str, typer.Option(envvar="REDIS_URL", help="redis://…, or memory:// for the one in this process.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        envvar="DATABASE_URL", callback=_url(urls.DATABASE), help="A PostgreSQL to use instead of the embedded one."
+    ),
+]
+Broker = Annotated[
+    str,
+    typer.Option(
+        envvar="BROKER_URL", callback=_url(urls.BROKER), help="amqp://…, or memory:// for the one in this process."
+    ),
+]
+Redis = Annotated[
+    str,
+    typer.Option(
+        envvar="REDIS_URL", callback=_url(urls.REDIS), help="redis://…, or memory:// for the one in this process."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="For scripts: JSON instead of a table.")]
 
 DATA = Path(".batalkan")
@@ -113,10 +138,7 @@ def demo(
 def _entrance(host: str) -> dict[str, Any]:
     """By which names, and through which proxies, clients may come: ALLOWED_HOSTS and TRUSTED_PROXIES."""
     env = Environment.of_process()
-    try:
-        return {"allowed_hosts": env.allowed_hosts(host), "trusted_proxies": env.trusted_proxies()}
-    except SettingInvalid as invalid:
-        sys.exit(f"batalkan: {invalid}")
+    return {"allowed_hosts": env.allowed_hosts(host), "trusted_proxies": env.trusted_proxies()}
 
 
 @app.command()
@@ -223,7 +245,9 @@ def replay_parked(
 
 @app.command()
 def load(
-    url: Annotated[str, typer.Option(help="The origin of a running system.")] = "http://127.0.0.1:8080",
+    url: Annotated[
+        str, typer.Option(callback=_url(urls.HTTP), help="The origin of a running system.")
+    ] = "http://127.0.0.1:8080",
     orders: Annotated[
         int,
         typer.Option(
@@ -263,7 +287,12 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
 @app.command()
 def check(
     data: Folder = DATA,
-    dana: Annotated[str, typer.Option(help="The DANA simulator's origin, to hold its journal against the books.")] = "",
+    dana: Annotated[
+        str,
+        typer.Option(
+            callback=_url(urls.HTTP), help="The DANA simulator's origin, to hold its journal against the books."
+        ),
+    ] = "",
     accepted: Annotated[
         Path | None, typer.Option(help="A client's log: JSON lines of order_id and cancellation_id, all accepted.")
     ] = None,

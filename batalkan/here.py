@@ -20,6 +20,7 @@ from batalkan.guide import DemoFailed, Guide, rupiah
 from batalkan.servers import FolderInUse, missing
 from batalkan.system import System, Where
 from batalkan.tap import Seen, Tap
+from batalkan.waiting import Say
 from runtime.embedded import DataFolderUnusable, PostgresFailed
 from runtime.signals import run_to_end
 from runtime.stopping import Listener, until_told_to_stop
@@ -51,13 +52,17 @@ async def serve_while(
     listening: socket.socket,
     do: Callable[[System], Awaitable[bool]],
     tell: Callable[[Seen], None] | None = None,
+    say: Say = print,
 ) -> None:
-    """Serves all services on the socket while `do` works; goes on afterwards, until a signal, if it returns true."""
+    """Serves all services on the socket while `do` works; goes on afterwards, until a signal, if it returns true.
+
+    `tell` is told of events that travel, `say` of what is waited for.
+    """
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     tap = (lambda bus: Tap(bus, tell)) if tell else (lambda bus: bus)
-    async with system.running(where, tap) as running:
+    async with system.running(where, tap, say) as running:
         http = server(running.app, where.trusted_proxies)
         serving = asyncio.create_task(http.serve([listening]))
         doing = asyncio.ensure_future(do(running))

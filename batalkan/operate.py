@@ -14,7 +14,7 @@ import httpx
 from batalkan.invariants import Books, Evidence, check
 from batalkan.system import NAMES
 from contracts.words import Role
-from runtime import clock, embedded, parked, schema
+from runtime import clock, embedded, parked, schema, urls
 from runtime.database import Database, connect
 from runtime.parked import Parked
 from runtime.settings import Environment
@@ -37,9 +37,9 @@ class UnreadableLog(Exception):
 async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping[str, str]]:
     """Where the services' databases are: named by ORDERS_DATABASE_URL and its like, or embedded in `folder`.
 
-    Raises `NothingRunning`.
+    Raises `NothingRunning`, `SettingInvalid`.
     """
-    named = {name: env.get(f"{name.upper()}_DATABASE_URL", "") for name in NAMES}
+    named = {name: _named(env, f"{name.upper()}_DATABASE_URL") for name in NAMES}
     if all(named.values()):
         yield named
         return
@@ -49,6 +49,10 @@ async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping
         )
     async with embedded.running(f"{embedded.SCHEME}{folder}", list(NAMES)) as urls:
         yield urls
+
+
+def _named(env: Environment, setting: str) -> str:
+    return env.url(setting, "", urls.DATABASE) if env.get(setting, "") else ""
 
 
 def _was_started(folder: Path) -> bool:

@@ -24,8 +24,10 @@ import services.refunds.main
 import services.web.main
 import simulators.dana.app as dana
 from batalkan.keys import Keys, make_keys
-from runtime import embedded
+from batalkan.waiting import Say, waiting, waits_for
+from runtime import embedded, urls
 from runtime.bus import Bus
+from runtime.database import is_passing
 from runtime.hosts import CheckHost
 from runtime.http import problem_response
 from runtime.problems import NotFound
@@ -36,6 +38,8 @@ from runtime.story import new_id
 
 NAMES = ("accounts", "orders", "refunds", "chat", "cs", "web")
 PARTNER = "batalkan"
+CREATING = 10.0
+"""Seconds for making the databases, until it is tried again."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +101,22 @@ class System:
 
 
 @asynccontextmanager
-async def running(where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus) -> AsyncIterator[System]:
+async def running(
+    where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus, say: Say = lambda line: None
+) -> AsyncIterator[System]:
     """Starts all services in this process and waits until they are ready; stops them at the end of the block.
 
-    `tap` may wrap the bus, to see what travels on it. Raises `runtime.embedded.DataFolderUnusable` and
-    `PostgresFailed`.
+    `tap` may wrap the bus, to see what travels on it; `say` is told what is waited for. Raises
+    `runtime.embedded.DataFolderUnusable` and `PostgresFailed`.
     """
     async with AsyncExitStack() as stack:
         stack.callback(_claim(where.folder).close)
-        database_urls = await stack.enter_async_context(_databases(where))
-        yield await _run(where, tap, database_urls, stack)
+        database_urls = await stack.enter_async_context(_databases(where, say))
+        yield await _run(where, tap, say, database_urls, stack)
 
 
 async def _run(
-    where: Where, tap: Callable[[Bus], Bus], database_urls: Mapping[str, str], stack: AsyncExitStack
+    where: Where, tap: Callable[[Bus], Bus], say: Say, database_urls: Mapping[str, str], stack: AsyncExitStack
 ) -> System:
     """The services, built on these databases, started and ready; `stack` stops them."""
     keys = await asyncio.to_thread(make_keys, where.folder / "keys")
@@ -172,8 +178,24 @@ async def _run(
     await stack.enter_async_context(control)
     for service in built.values():
         await stack.enter_async_context(service.running())
-    await asyncio.gather(*(service.until_ready() for service in built.values()))
+    await waiting(_all_ready(built.values()), lambda: _missing(where, built.values()), say)
     return System(origin, built, database_urls, keys, control)
+
+
+async def _all_ready(built: Collection[Service]) -> None:
+    await asyncio.gather(*(service.until_ready() for service in built))
+
+
+async def _missing(where: Where, built: Collection[Service]) -> AsyncIterator[str]:
+    """What the services wait for outside of this process."""
+    found = {part for service in built for part in await service.missing()}
+    for part, thing, url in (
+        ("database", "PostgreSQL", where.database_url),
+        ("broker", "RabbitMQ", where.broker_url),
+        ("redis", "Redis", where.redis_url),
+    ):
+        if part in found and urls.place(url):
+            yield await waits_for(thing, url)
 
 
 def _claim(folder: Path) -> IO[str]:
@@ -194,13 +216,31 @@ def _claim(folder: Path) -> IO[str]:
 
 
 @asynccontextmanager
-async def _databases(where: Where) -> AsyncIterator[Mapping[str, str]]:
+async def _databases(where: Where, say: Say) -> AsyncIterator[Mapping[str, str]]:
     """The URL of each service's database; the embedded server runs meanwhile, unless there is another."""
     url = where.database_url or f"{embedded.SCHEME}{where.folder.absolute()}"
     async with AsyncExitStack() as stack:
         if url.startswith(embedded.SCHEME):
-            urls = await stack.enter_async_context(embedded.running(url, list(NAMES)))
+            found = await stack.enter_async_context(embedded.running(url, list(NAMES)))
         else:
-            urls = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in NAMES}
-        await embedded.create_missing(urls)
-        yield urls
+            found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in NAMES}
+
+        async def away() -> AsyncIterator[str]:
+            if urls.place(url):
+                yield await waits_for("PostgreSQL", url)
+
+        await waiting(_create_missing(found, url), away, say)
+        yield found
+
+
+async def _create_missing(found: dict[str, str], url: str) -> None:
+    """Makes the databases as soon as the server is there."""
+    while True:
+        try:
+            async with asyncio.timeout(CREATING):
+                return await embedded.create_missing(found)
+        except Exception as error:
+            if not is_passing(error):
+                where = urls.place(url) or "the embedded one"
+                raise embedded.PostgresFailed(f"PostgreSQL ({where}) does not let us in: {error}") from error
+        await asyncio.sleep(0.5)

@@ -38,7 +38,7 @@ class DataFolderUnusable(Exception):
 
 
 class PostgresFailed(Exception):
-    """The embedded PostgreSQL did not start; the message ends with what its log says."""
+    """PostgreSQL did not start, or lets us not in; the message ends with what it says."""
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import uvicorn
 from fastapi import FastAPI
@@ -51,6 +51,9 @@ class Built(Protocol):
     def app(self) -> FastAPI:
         """The HTTP interface, whose lifespan is the service's life."""
 
+    def serve_now(self) -> object:
+        """Has it not wait for the database before it takes requests."""
+
 
 def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built]) -> None:
     """Reads the environment, connects, builds, serves until SIGTERM or SIGINT; what is in hand is finished first."""
@@ -58,7 +61,7 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
     try:
         settings = Settings.read(service, env)
     except SettingInvalid as invalid:
-        sys.exit(f"{service}: {invalid}")
+        refuse(service, invalid)
     log_to_stderr(service, settings.log_level)
 
     async def run() -> None:
@@ -66,22 +69,30 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
             built = build(settings, env, url, open_bus(settings.broker_url, service))
             gc.freeze()  # what is there by now stays: no need to look through it at every collection
             gc.set_threshold(BETWEEN_COLLECTIONS)
-            await listen(built.app, settings.host, settings.port, settings.trusted_proxies)
+            await listen(built, settings.host, settings.port, settings.trusted_proxies)
 
     try:
         run_to_end(run(), service, within=WITHIN)
-    except (SettingMissing, SettingInvalid, DataFolderUnusable, PostgresFailed) as error:
+    except SettingInvalid as invalid:
+        refuse(service, invalid)
+    except (SettingMissing, DataFolderUnusable, PostgresFailed) as error:
         sys.exit(f"{service}: {error}")
 
 
-async def listen(app: FastAPI, host: str, port: int, trusted_proxies: Sequence[str]) -> None:
-    """Serves the application until the process is told to stop, then lets its lifespan end.
+def refuse(name: str, wrong: Exception) -> NoReturn:
+    """A wrong call: one line, and exit code 2."""
+    sys.stderr.write(f"{name}: {wrong}\n")
+    sys.exit(2)
+
+
+async def listen(built: Built, host: str, port: int, trusted_proxies: Sequence[str]) -> None:
+    """Serves the service until the process is told to stop, then lets its lifespan end.
 
     Address and scheme of a client are taken from `trusted_proxies`, which are networks. Exits with code 1 when the
     lifespan ended with an error.
     """
     config = uvicorn.Config(
-        app,
+        built.app,
         host=host,
         port=port,
         log_config=None,
@@ -95,6 +106,6 @@ async def listen(app: FastAPI, host: str, port: int, trusted_proxies: Sequence[s
         **WEBSOCKETS,
     )
     server = Server(config)
-    await until_told_to_stop(server)
+    await until_told_to_stop(server, hurry=built.serve_now)
     if server.lifespan.should_exit:
         sys.exit(1)

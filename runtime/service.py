@@ -174,9 +174,17 @@ class Service:
                 await patience.wait(error)
         self._tried.set()
 
+    def serve_now(self) -> None:
+        """Has it not wait for the database before it takes requests; without that they are refused."""
+        self._tried.set()
+
+    async def missing(self) -> list[str]:
+        """Which of the parts that the service stands on are not there now."""
+        return [name for name, there in (await self._ready()).items() if not there]
+
     async def until_ready(self) -> None:
         """Waits until everything that the service stands on is there; raises what ended it before."""
-        while not all((await self._ready()).values()):
+        while await self.missing():
             if self._life is not None and self._life.done():
                 self._life.result()
             await asyncio.sleep(0.02)

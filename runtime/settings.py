@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
+from runtime import urls
+from runtime.numbers import whole
+
 PORTS = {"accounts": 8001, "orders": 8002, "refunds": 8003, "chat": 8004, "cs": 8005, "web": 8006, "dana": 8090}
 """Where the services listen when nothing else is said."""
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 
 
 class SettingMissing(Exception):
@@ -42,9 +50,12 @@ class Environment:
         return cls(os.environ)
 
     def get(self, name: str, default: str) -> str:
-        """The setting, or `default`."""
+        """The setting, or `default`. Raises `SettingInvalid` for a file that cannot be read."""
         if path := self.variables.get(f"{name}_FILE"):
-            return Path(path).read_text().strip()
+            try:
+                return Path(path).read_text().strip()
+            except (OSError, ValueError) as error:
+                raise SettingInvalid(f"{name}_FILE", f"it cannot be read: {error}") from error
         return self.variables.get(name) or default
 
     def require(self, name: str) -> str:
@@ -55,8 +66,39 @@ class Environment:
         return value
 
     def flag(self, name: str, default: str = "0") -> bool:
-        """Whether the setting is one of 1, true, yes, on."""
-        return self.get(name, default).lower() in {"1", "true", "yes", "on"}
+        """Whether the setting is one of 1, true, yes, on, and not 0, false, no, off. Raises `SettingInvalid`."""
+        value = self.get(name, default).lower()
+        if value not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+            raise SettingInvalid(name, f"{value!r} is neither 1, true, yes, on nor 0, false, no, off")
+        return value in {"1", "true", "yes", "on"}
+
+    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        """A URL of one of these schemes. Raises `SettingInvalid`, and `SettingMissing` for an empty default."""
+        value = self.get(name, default) or self.require(name)
+        if wrong := urls.what_is_wrong(value, schemes):
+            raise SettingInvalid(name, wrong)
+        return value
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """A whole number from `least` to `most`. Raises `SettingInvalid`."""
+        number = whole(value := self.get(name, str(default)))
+        if number is None or not least <= number <= most:
+            raise SettingInvalid(name, f"{value!r} is not a whole number from {least} to {most}")
+        return number
+
+    def seconds(self, name: str, default: float, least: float, most: float) -> float:
+        """A time in seconds, with a fraction or without. Raises `SettingInvalid`."""
+        value = self.get(name, f"{default:g}")
+        if not _SECONDS.fullmatch(value) or not least <= float(value) <= most:
+            raise SettingInvalid(name, f"{value!r} is no number of seconds from {least:g} to {most:g}")
+        return float(value)
+
+    def one_of(self, name: str, default: str, *words: str) -> str:
+        """One of these words, in any case. Raises `SettingInvalid`."""
+        value = self.get(name, default).lower()
+        if value not in words:
+            raise SettingInvalid(name, f"{value!r} is none of {', '.join(words)}")
+        return value
 
     def trusted_proxies(self) -> tuple[str, ...]:
         """TRUSTED_PROXIES: networks, separated by commas, whose word on a client's address and scheme is believed.
@@ -106,17 +148,17 @@ class Settings:
 
     @classmethod
     def read(cls, service: str, env: Environment) -> "Settings":
-        """The settings of `service` out of the environment."""
+        """The settings of `service` out of the environment. Raises `SettingInvalid`."""
         host = env.get("HOST", "127.0.0.1")
         return cls(
             service=service,
-            database_url=env.get("DATABASE_URL", f"embedded://{Path('.batalkan').absolute()}"),
-            broker_url=env.get("BROKER_URL", "memory://"),
-            redis_url=env.get("REDIS_URL", "memory://"),
+            database_url=env.url("DATABASE_URL", f"embedded://{Path('.batalkan').absolute()}", urls.DATABASE),
+            broker_url=env.url("BROKER_URL", "memory://", urls.BROKER),
+            redis_url=env.url("REDIS_URL", "memory://", urls.REDIS),
             host=host,
-            port=int(env.get("PORT", str(PORTS[service]))),
+            port=env.number("PORT", PORTS[service], 0, 65535),
             demonstration=env.flag("DEMONSTRATION"),
-            log_level=env.get("LOG_LEVEL", "info"),
+            log_level=env.one_of("LOG_LEVEL", "info", *LOG_LEVELS),
             trusted_proxies=env.trusted_proxies(),
             allowed_hosts=env.allowed_hosts(host),
         )

@@ -8,7 +8,7 @@ heard out first: what comes over it is answered, with the word that the connecti
 import asyncio
 import socket
 from asyncio import TimerHandle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -33,14 +33,18 @@ class Listener(uvicorn.Server):
         yield
 
 
-async def until_told_to_stop(server: Listener, sockets: list[socket.socket] | None = None) -> None:
-    """Serves until this task is cancelled, and finishes what is in hand. That is success, unless it had not begun."""
+async def until_told_to_stop(
+    server: Listener, sockets: list[socket.socket] | None = None, hurry: Callable[[], object] = lambda: None
+) -> None:
+    """Serves until this task is cancelled, and finishes what is in hand. That is success, unless it had not begun and
+    does not begin soon; `hurry` has it not wait for anything before."""
     serving = asyncio.create_task(server.serve(sockets))
     try:
         await asyncio.wait({serving})
     except asyncio.CancelledError:
         server.should_exit = True
         if not server.started:
+            hurry()
             await asyncio.wait({serving}, timeout=BEGINNING)
         if not serving.done() and not server.started:
             serving.cancel()

@@ -18,12 +18,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 
+from runtime import urls
 from runtime.auth import Identity
 from runtime.hosts import is_same_origin
 from runtime.problems import Problem, Unauthenticated
 from runtime.redis import Shared
 from runtime.revocations import ENDED, entry_of
-from runtime.settings import Environment
+from runtime.settings import Environment, SettingInvalid
 from runtime.throttle import Throttle
 
 EXPIRES_IN = 30
@@ -109,9 +110,13 @@ class Tickets:
 
 
 def origins(env: Environment) -> frozenset[str]:
-    """The setting ORIGINS: pages of which origins may connect, separated by commas."""
+    """The setting ORIGINS: pages of which origins may connect, separated by commas. Raises `SettingInvalid`."""
     text = env.get("ORIGINS", "http://127.0.0.1:8080,http://localhost:8080")
-    return frozenset(one.strip().rstrip("/").lower() for one in text.split(",") if one.strip())
+    found = frozenset(one.strip().rstrip("/").lower() for one in text.split(",") if one.strip())
+    for origin in found:
+        if wrong := urls.what_is_wrong(origin, urls.HTTP):
+            raise SettingInvalid("ORIGINS", wrong)
+    return found
 
 
 def check_origin(headers: Headers, allowed: Collection[str]) -> None:

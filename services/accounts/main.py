@@ -32,7 +32,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     public_keys = Path(env.require("TOKEN_KEYS"))
     tokens = AccessTokens.read(Path(env.require("SIGNING_KEY")))
     service = Service(settings, Database(database_url), bus, public_keys, DESCRIPTION)
-    registrations = "100000" if settings.demonstration else "60"  # an audience may sit behind one address
+    registrations = 100_000 if settings.demonstration else 60  # an audience may sit behind one address
     redis = connect(settings.redis_url)
     passwords, sessions, limits = Passwords(), Sessions(redis), Limits(redis, tokens.secret("limits"))
     devices = Devices(tokens.secret("devices"))
@@ -41,7 +41,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
         passwords=passwords,
         sessions=sessions,
         limits=limits,
-        registrations=Limit("registrations", int(env.get("REGISTRATIONS_PER_HOUR", registrations)), 3600),
+        registrations=Limit("registrations", env.number("REGISTRATIONS_PER_HOUR", registrations, 1, 10**9), 3600),
         sign_in=SignIn(service.work, passwords, sessions, limits, devices, tokens, shared),
         public_keys=public_keys,
         fingerprint_secret=tokens.secret("idempotency"),

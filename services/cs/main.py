@@ -39,16 +39,16 @@ DESCRIPTION = Description(
 
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
     """The service, ready to run."""
-    settling = float(env.get("SETTLING", "2"))
+    settling = env.seconds("SETTLING", 2, 0, 3600)
     flight = Flight(settling)
-    office = Office(flight, most=int(env.get("CASES_PER_AGENT", "3")), settling=timedelta(seconds=settling))
+    office = Office(flight, most=env.number("CASES_PER_AGENT", 3, 1, 1000), settling=timedelta(seconds=settling))
     description = replace(DESCRIPTION, handlers=handlers(office))
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), description)
     redis = connect(settings.redis_url)
     live = Live(service.work, redis, Cases(), origins(env))
     live.attach(service)
     throttle = Throttle(redis, "cs:messages", MOST_MESSAGES, IN_SECONDS, lambda: live.fanout.away)
-    grace = timedelta(seconds=float(env.get("AGENT_GRACE", "60")))
+    grace = timedelta(seconds=env.seconds("AGENT_GRACE", 60, 0.01, 86400))
     presence = Presence(service.work, office, grace, lambda: live.people)
     rounds = Rounds(service.work, office)
     places = Places(service.work, office, live, redis)

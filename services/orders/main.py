@@ -55,8 +55,8 @@ def pay_within(env: Environment) -> timedelta:
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
     """The service, ready to run."""
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), DESCRIPTION)
-    after = env.get("REMIND_AFTER", "")
-    service.background.append(partial(remind, service.work, timedelta(seconds=float(after)) if after else AFTER))
+    after = timedelta(seconds=env.seconds("REMIND_AFTER", AFTER.total_seconds(), 0.01, 86400))
+    service.background.append(partial(remind, service.work, after))
     within = pay_within(env)
     service.app.state.pay_within = within
     for kind, deadline in DEADLINES.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 
 from contracts.refunds import RefundDelayed, RefundIssued, WalletLinked, WalletUnlinked
+from runtime import urls
 from runtime.bus import Bus
 from runtime.database import Database
 from runtime.service import Description, Service
@@ -35,7 +36,7 @@ def build(
     dana_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Service:
     """The service, ready to run. `dana_transport` leads to a DANA inside this process."""
-    url, timeout = env.require("DANA_URL"), float(env.get("DANA_TIMEOUT", str(TIMEOUT)))
+    url, timeout = env.url("DANA_URL", "", urls.HTTP), env.seconds("DANA_TIMEOUT", TIMEOUT, 0.01, 300)
     dana = Dana(
         url,
         env.get("DANA_PARTNER_ID", "batalkan"),

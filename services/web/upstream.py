@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import httpx
 
-from runtime import story
+from runtime import story, urls
 from runtime.problems import Problem
 from runtime.settings import PORTS, Environment
 
@@ -47,7 +47,7 @@ class Upstream:
         """Where ORDERS_URL and its like say that the services are; all behind `transport`, if that is given."""
         clients = {}
         for name in SERVICES:
-            url = env.get(f"{name.upper()}_URL", f"http://127.0.0.1:{PORTS[name]}")
+            url = env.url(f"{name.upper()}_URL", f"http://127.0.0.1:{PORTS[name]}", urls.HTTP)
             clients[name] = httpx.AsyncClient(
                 base_url=url,
                 timeout=TIMEOUT,

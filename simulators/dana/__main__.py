@@ -9,7 +9,7 @@ from runtime.exiting import exit_on_signal
 
 def main() -> None:
     exit_on_signal("dana")  # before the rest is imported, which takes a second
-    from runtime.settings import PORTS, Environment, SettingInvalid, SettingMissing
+    from runtime.settings import LOG_LEVELS, PORTS, Environment, SettingInvalid, SettingMissing
     from runtime.signals import run_to_end
     from runtime.stopping import until_told_to_stop
     from runtime.telemetry import log_to_stderr
@@ -17,9 +17,10 @@ def main() -> None:
     from simulators.dana.server import Server
 
     env = Environment.of_process()
-    host, level = env.get("HOST", "127.0.0.1"), env.get("LOG_LEVEL", "info").lower()
+    host = env.get("HOST", "127.0.0.1")
     try:
-        port = int(env.get("PORT", str(PORTS["dana"])))
+        level = env.one_of("LOG_LEVEL", "info", *LOG_LEVELS)
+        port = env.number("PORT", PORTS["dana"], 0, 65535)
         app = build(
             Settings(
                 partner_id=env.get("DANA_PARTNER_ID", "batalkan"),
@@ -29,7 +30,10 @@ def main() -> None:
                 allowed_hosts=env.allowed_hosts(host),
             )
         )
-    except (SettingInvalid, SettingMissing, OSError, ValueError, sqlite3.Error) as error:
+    except SettingInvalid as invalid:
+        sys.stderr.write(f"dana: {invalid}\n")
+        sys.exit(2)
+    except (SettingMissing, OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"dana: {error}")
     log_to_stderr("dana", level)
     run_to_end(until_told_to_stop(Server(app, host, port)), "dana")
