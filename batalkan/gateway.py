@@ -108,7 +108,11 @@ class Gateway:
             str(named),
             host=there.host,
             port=there.port,
-            additional_headers=[one for one in _passed_on(client) if one[0] not in ("host", "content-length")],
+            additional_headers=[
+                (name.decode(), value.decode("latin-1"))
+                for name, value in _passed_on(client)
+                if name not in (b"host", b"content-length")
+            ],
             user_agent_header=None,
             subprotocols=scope["subprotocols"] or None,
             compression=None,
@@ -137,18 +141,18 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) 
         await answer(scope, receive, send)
 
 
-def _passed_on(request: Request | WebSocket) -> list[tuple[str, str]]:
-    """The headers that a service gets: the client's own, and where it is."""
+def _passed_on(request: Request | WebSocket) -> list[tuple[bytes, bytes]]:
+    """The headers that a service gets: the client's own, byte for byte, and where it is."""
     dropped = HOP_BY_HOP | FORWARDED
     headers = [
         (name, value)
-        for name, value in request.headers.items()
-        if name not in dropped and not name.startswith("sec-websocket-")
+        for name, value in request.headers.raw
+        if name.decode("latin-1") not in dropped and not name.startswith(b"sec-websocket-")
     ]
     if request.client:
-        headers.append(("x-forwarded-for", request.client.host))
+        headers.append((b"x-forwarded-for", request.client.host.encode()))
     encrypted = request.scope["scheme"] in ("https", "wss")
-    headers.append(("x-forwarded-proto", "https" if encrypted else "http"))
+    headers.append((b"x-forwarded-proto", b"https" if encrypted else b"http"))
     return headers
 
 

@@ -21,6 +21,7 @@ from batalkan.servers import FolderInUse, missing
 from batalkan.system import System, Where
 from batalkan.tap import Seen, Tap
 from batalkan.waiting import Say
+from runtime.connections import BoundedHttp
 from runtime.embedded import DataFolderUnusable, PostgresFailed
 from runtime.signals import run_to_end
 from runtime.stopping import Listener, until_told_to_stop
@@ -131,6 +132,7 @@ def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> Listener:
             app,
             log_config=None,
             access_log=False,
+            http=BoundedHttp,
             forwarded_allow_ips=list(trusted_proxies),
             server_header=False,
             lifespan="off",

@@ -25,6 +25,11 @@ SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 """What may be sent again although it may have been carried out (RFC 9110, 9.2.2)."""
 
 
+def first_segment(path: str) -> str:
+    """The service that a path names; empty for `*` and `/`."""
+    return path.partition("/")[2].partition("/")[0]
+
+
 class Turns:
     """Where the services are: each replica of one in its turn."""
 
@@ -35,7 +40,7 @@ class Turns:
     def origins(self, path: str) -> tuple[httpx.URL, ...]:
         """Of the service that the path names first: the replica whose turn it is, then the others. Empty if there is no
         such service."""
-        replicas = self._replicas.get(path.split("/")[1], deque())
+        replicas = self._replicas.get(first_segment(path), deque())
         replicas.rotate(-1)
         return tuple(replicas)
 

@@ -72,7 +72,7 @@ class OneOrigin:
     async def _choose(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             raise RuntimeError("the services are started by whoever opens them")
-        prefix = scope["path"].split("/")[1]
+        prefix = scope["path"].partition("/")[2].partition("/")[0]  # empty for `*`
         app: ASGIApp | None = self._apps.get(prefix)
         if scope["path"] == "/":
             app = RedirectResponse("/web/", 302)

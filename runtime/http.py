@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -202,6 +203,8 @@ def as_problem(error: Exception) -> Problem:
         return InvalidRequest(f"{where}: {first['msg']}", errors=_without_input(error))
     if isinstance(error, HTTPException):
         return _Http(error)
+    if isinstance(error, ClientDisconnect):
+        return InvalidRequest("The request broke off.")
     if is_passing(error):
         return DatabaseUnavailable("The database broke off before it could say that all is done. Try again.")
     log.error("a request failed", exc_info=error)

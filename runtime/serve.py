@@ -8,12 +8,12 @@ from typing import NoReturn, Protocol
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime import embedded
 from runtime.bus import Bus
 from runtime.bus.memory import MemoryBus
 from runtime.bus.rabbit import RabbitBus
+from runtime.connections import BoundedHttp
 from runtime.embedded import DataFolderUnusable, PostgresFailed
 from runtime.settings import Environment, SettingInvalid, SettingMissing, Settings
 from runtime.signals import run_to_end
@@ -100,7 +100,7 @@ async def listen(built: Built, host: str, port: int, trusted_proxies: Sequence[s
         server_header=False,
         proxy_headers=True,
         forwarded_allow_ips=list(trusted_proxies),
-        http=HttpToolsProtocol,
+        http=BoundedHttp,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         **WEBSOCKETS,

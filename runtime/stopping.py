@@ -87,8 +87,8 @@ class Server(Listener):
                         knocked.append(door.accept()[0])
         return knocked
 
-    def _protocol(self) -> HttpToolsProtocol:
-        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(self.config, self.server_state, self.lifespan.state)  # type: ignore[call-arg]
 
     def _protocols(self) -> list[HttpToolsProtocol]:
         return [one for one in self.server_state.connections if isinstance(one, HttpToolsProtocol)]

@@ -16,7 +16,7 @@ from starlette.datastructures import FormData
 
 from runtime.auth import Identity, TokenVerifier
 from runtime.http import Digits
-from runtime.problems import Unauthenticated, WrongRole
+from runtime.problems import InvalidRequest, Unauthenticated, WrongRole
 from runtime.revocations import Revocations
 from services.web import seats
 from services.web.formats import Language
@@ -29,6 +29,9 @@ from services.web.upstream import Refused, Upstream, granted
 YEAR = 365 * 24 * 3600
 NOTICE = 30
 """Seconds for which a page that is loaded next says what was done."""
+
+_KEY = re.compile(r"[\x21-\x7e]{0,200}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -161,10 +164,14 @@ class Visit:
         return token
 
     async def form(self) -> FormData:
-        """What was typed; raises `ForeignRequest` unless a page of ours sent it."""
+        """What was typed; raises `ForeignRequest` unless a page of ours sent it, and `InvalidRequest` for what no
+        browser sends."""
         check_same_origin(self.request.headers)
         form = await self.request.form(max_files=0, max_fields=100)
         check_form(self.request.cookies.get("form"), form.get("form"))
+        # The key becomes a header; half a surrogate pair, which some character sets can name, cannot be sent at all.
+        if not _KEY.fullmatch(str(form.get("key", ""))) or any(_SURROGATE.search(str(said)) for said in form.values()):
+            raise InvalidRequest
         return form
 
     def set_cookie(self, name: str, value: str, max_age: int, path: str) -> None:

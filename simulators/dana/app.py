@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -59,6 +60,11 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(CheckHost, names=["dana", *settings.allowed_hosts])
     if settings.control:
         app.include_router(control.router(faults, journal))
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(_: Request, error: RequestValidationError) -> Response:
+        said = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
+        return JSONResponse({"detail": said}, 422)  # without what was sent, which JSON may not be able to say
 
     async def serve(service: Service, request: Request) -> Response:
         await request.body()  # first of all: once the caller has hung up, it cannot be read any more

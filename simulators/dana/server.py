@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from runtime.connections import BoundedHttp
 from runtime.stopping import Listener
 
 
@@ -16,7 +17,17 @@ class Server(Listener):
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         super().__init__(
-            uvicorn.Config(app, host, port, log_config=None, access_log=False, lifespan="on", server_header=False)
+            uvicorn.Config(
+                app,
+                host,
+                port,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                server_header=False,
+                proxy_headers=False,
+                http=BoundedHttp,
+            )
         )
         self._faults = app.state.faults
 

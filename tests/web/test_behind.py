@@ -44,6 +44,13 @@ async def test_no_other_site_can_start_stories(house: House) -> None:
         assert (await browser.post("/web/flow/stories", headers={"Accept": "*/*"})).status_code != 403
 
 
+@pytest.mark.parametrize("story", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])
+async def test_there_is_no_story_of_a_strange_name(house: House, story: str) -> None:
+    """What the database could not even be asked for is not found."""
+    async with house.browser() as browser:
+        assert (await browser.get(f"/web/flow/stories/{story}")).status_code == 404
+
+
 async def test_what_a_service_tells_is_shown_as_text(keys: Keys) -> None:
     """Whatever a service that was taken over says, on the page and in a waterfall no script comes of it."""
     settings = Settings("web", "postgresql://nowhere", "memory://", "memory://", "", 0, True, "info")

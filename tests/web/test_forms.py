@@ -1,5 +1,6 @@
 """Who may post."""
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 
 from tests.web.house import ORIGIN, House, form_token
 
+FORM = b"application/x-www-form-urlencoded"
 FOREIGN = [
     {"Origin": "http://evil.example"},
     {"Origin": "null"},
@@ -27,6 +29,65 @@ async def test_another_sites_form_is_refused(house: House, path: str, headers: d
     assert answer.status_code == 403
     assert house.services.asked == []
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("key", ["é", "\n", "\x00", "a b", "k" * 300, "\U0001f600"])
+async def test_a_form_with_a_strange_key_is_refused(house: House, key: str) -> None:
+    """The key of a form becomes a header, and what cannot stand in one is no fault of ours."""
+    house.services.say("POST /orders/products", 201)
+    async with house.browser() as browser:
+        await house.sign_in(browser, role="seller")
+        form = {"form": await form_token(browser), "key": key, "title": "Kopi", "price": "1000", "stock": "1"}
+        answer = await browser.post("/web/s/a/products", data=form, headers={"Origin": ORIGIN})
+        assert 400 <= answer.status_code < 500
+
+
+async def test_a_form_in_a_strange_character_set_is_refused(house: House) -> None:
+    """A character set by which text can be named that cannot be written out again makes no error of ours."""
+    async with house.browser() as browser:
+        token = await form_token(browser)
+        said = {"form": token, "email": "\\ud800", "name": "\\udfff", "password": "x", "role": "buyer"}
+        parts = "".join(f'--x\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in said.items())
+        kind = "multipart/form-data; boundary=x; charset=unicode_escape"
+        headers = {"Origin": ORIGIN, "Content-Type": kind}
+        answer = await browser.post("/web/s/a/register", content=f"{parts}--x--\r\n", headers=headers)
+    assert 400 <= answer.status_code < 500
+
+
+async def test_a_form_that_breaks_off_is_no_fault_of_ours(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Who leaves in the middle of a form leaves no error in the log."""
+    async with house.browser() as browser:
+        transport: Any = browser._transport
+        sent: list[dict[str, Any]] = [
+            {"type": "http.request", "body": b"form=", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+        headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), (b"content-type", FORM)]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/web/choices",
+            "raw_path": b"/web/choices",
+            "headers": headers,
+        }
+        more = {
+            "query_string": b"",
+            "scheme": "http",
+            "client": ("127.0.0.1", 1),
+            "root_path": "",
+            "http_version": "1.1",
+        }
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            return sent.pop(0)
+
+        async def send(message: dict[str, Any]) -> None:
+            statuses.append(message.get("status", 0))
+
+        await transport.app({**scope, **more}, receive, send)
+    assert statuses[0] < 500
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("token", ["", "guessed", "ü"])
@@ -70,7 +131,24 @@ async def test_a_form_of_ours_is_taken(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "back", ["//evil.example", "http://evil.example/", "/web/\\evil", "/web//evil.example", "/orders"]
+    "back",
+    [
+        "//evil.example",
+        "http://evil.example/",
+        "/orders",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/%09/evil.example",
+        *(
+            f"/web/{evil}"
+            for evil in ("\\evil", "/evil.example", "\t/evil.example", "%09/evil.example", "\x00", "\x7f")
+        ),
+        *(f"/web/{evil}" for evil in ("../x", "..", "./x", "%2e%2e/x", "..%2fx", "%2f%2fx", "%5cx", "a/..//x", " x")),
+        *(
+            f"/web/{evil}"
+            for evil in ("\u2028", "\u202e", "é", "@evil.example", "x#//y", "x?a=\t", "x?a=é", "a" * 3000)
+        ),
+    ],
 )
 async def test_nobody_is_sent_to_another_site(house: House, back: str) -> None:
     """Where a form says to go on is followed only to pages of ours."""

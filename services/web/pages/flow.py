@@ -67,7 +67,9 @@ async def live(flow: Annotated[Parts, Depends(_room)]) -> AsyncIterator[ServerSe
 
 
 @router.get("/stories/{story}")
-async def story(visit: Anybody, flow: Flow, story: Annotated[str, Path(max_length=40)], part: bool = False) -> Response:
+async def story(
+    visit: Anybody, flow: Flow, story: Annotated[str, Path(pattern="^[!-~]{1,40}$")], part: bool = False
+) -> Response:
     """One story as a waterfall; only the waterfall itself for a page that has the rest."""
     tale = await flow.reader.find(story)
     found = {} if tale is None else _drawn(tale)
