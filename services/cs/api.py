@@ -1,6 +1,9 @@
 """The HTTP interface of `cs`."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import ceil
 from typing import Annotated
 from uuid import UUID
 
@@ -14,7 +17,7 @@ from runtime.auth import Buyer, BuyerOrAgent, Identity, SignedIn
 from runtime.http import Body, Cursor, Digits, Door, Limit, Page, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.live import Live
-from runtime.problems import NotFound, WrongRole
+from runtime.problems import NotFound, RateLimited, WrongRole
 from runtime.story import current, new_id
 from runtime.text import BlankIsNone, Printable, Visible
 from runtime.throttle import Throttle
@@ -29,6 +32,10 @@ from services.cs.views import CaseView, DutyView, Messages, MessageView, show
 router = APIRouter(prefix="/cs", tags=["cs"], route_class=TryAgain)
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
+
+
+MOST_ORDERS, ORDERS_WITHIN = 20, timedelta(hours=1)
+"""How many orders one buyer may hand over."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +115,20 @@ class _OpenAlready(Exception):
     pass
 
 
+class _OverMeanwhile(Exception):
+    pass
+
+
 @router.post(
     "/cases",
     status_code=201,
     response_model=CaseView,
-    responses={200: {"description": "There is an open one already", "model": CaseView}},
+    responses={200: {"description": "There is an open one already, in which it was said", "model": CaseView}},
 )
-async def open_case(body: Words, buyer: Buyer, once: OncePerKey, work: Door, parts: Inside) -> Response:
-    """Opens a case: waiting in the queue, or connected at once. Whoever has an open case gets that one (200)."""
-    office = parts.office
+async def open_case(body: Words, buyer: Buyer, once: OncePerKey, parts: Inside) -> Response:
+    """Opens a case: waiting in the queue, or connected at once. Who has an open case says it there, and gets that one
+    (200)."""
+    office, owner = parts.office, str(buyer.account_id)
 
     async def create(tx: Transaction) -> CaseView:
         await office.take_turn(tx)  # the order of arrival is the order of commits
@@ -130,13 +142,21 @@ async def open_case(body: Words, buyer: Buyer, once: OncePerKey, work: Door, par
         await office.give_cases(tx)
         return await _shown(tx, await store.read(tx, case.case_id))
 
-    try:
-        async with office.turn:
-            return await once(str(buyer.account_id), create)
-    except _OpenAlready:
-        async with work.begin() as tx:
-            shown = await _shown(tx, await store.open_case_of(tx, buyer.account_id))
-        return Response(shown.model_dump_json(), media_type="application/json")
+    async def go_on(tx: Transaction) -> CaseView:
+        case = await store.lock_open_case_of(tx, buyer.account_id)
+        if case is None:
+            raise _OverMeanwhile
+        with office.telling(case):
+            await office.say(tx, case, body.text, buyer.account_id)
+        return await _shown(tx, case)
+
+    while True:
+        try:
+            async with office.turn:
+                return await once(owner, create)
+        except _OpenAlready:
+            with suppress(_OverMeanwhile):
+                return await once(owner, go_on, status=200, limit=parts.throttle.one(owner))
 
 
 @router.get("/cases")
@@ -233,6 +253,8 @@ async def hand_over(case_id: UUID, body: HandOver, buyer: Buyer, work: Door, par
             raise NotFound("You have no such order.")
         changed = domain.hand_over(case, body.order_id)
         if changed != case:
+            if wait := await store.until_next_order(tx, buyer.account_id, MOST_ORDERS, ORDERS_WITHIN):
+                raise RateLimited(f"At most {MOST_ORDERS} orders in an hour.", ceil(wait.total_seconds()))
             with parts.office.telling(case):
                 await parts.office.save(tx, changed)
                 await parts.office.say(tx, changed, words.order_handed_over(body.order_id))

@@ -107,10 +107,23 @@ async def open_case(
     return Case(case_id, row["arrived"], buyer_id, correlation_id, traceparent) if row else None
 
 
-async def open_case_of(tx: Transaction, buyer_id: UUID) -> Case | None:
-    """The buyer's open case, if there is one."""
-    row = await tx.connection.fetchrow(f"{_CASE} where buyer_id = $1 and state not in {_ENDED}", buyer_id)
+async def lock_open_case_of(tx: Transaction, buyer_id: UUID) -> Case | None:
+    """The buyer's open case, if there is one, locked."""
+    row = await tx.connection.fetchrow(f"{_CASE} where buyer_id = $1 and state not in {_ENDED} for update", buyer_id)
     return case_of(row) if row else None
+
+
+async def until_next_order(tx: Transaction, buyer_id: UUID, most: int, within: timedelta) -> timedelta | None:
+    """How long a buyer has to wait who has handed over `most` orders `within` so long; None for any other."""
+    wait: timedelta | None = await tx.connection.fetchval(
+        "select m.at + $3::interval - clock_now() from cases c join messages m using (case_id) "
+        "where c.buyer_id = $1 and c.spoken_at > clock_now() - $3::interval and m.code = 'order_handed_over' "
+        "and m.at > clock_now() - $3::interval order by m.at desc offset $2 - 1 limit 1",
+        buyer_id,
+        most,
+        within,
+    )
+    return wait
 
 
 async def read(tx: Transaction, case_id: UUID) -> Case | None:

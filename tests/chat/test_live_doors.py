@@ -124,6 +124,34 @@ async def test_a_frame_that_is_too_large_ends_the_connection(talk: Talk, origin:
         assert await buyer.closed() == 1009
 
 
+@pytest.mark.parametrize("parts", [[b"\xff\xfe"], [b'{"type": "', b"\xed\xa0\x80", b'"}'], [b"a" * 100 + b"\xc3"]])
+async def test_a_frame_that_is_not_utf_8_ends_the_connection(
+    talk: Talk, origin: str, caplog: pytest.LogCaptureFixture, parts: list[bytes]
+) -> None:
+    """Whole or in fragments, it is closed with 1007 and no word in the log; the next connection is served."""
+    async with listening(talk.buyer, origin) as buyer:
+        await buyer.socket.send(parts if len(parts) > 1 else parts[0], text=True)
+        assert await buyer.closed() == 1007
+    async with listening(talk.buyer, origin) as again:
+        await again.echo()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(
+    "frame", [b"\x00\xff", "", "no json", "[]", "null", '{"type": {}}', '{"type": "\\ud800"}', "[" * 9000, "1" * 9000]
+)
+async def test_a_frame_that_makes_no_sense_is_refused(
+    talk: Talk, origin: str, caplog: pytest.LogCaptureFixture, frame: str | bytes
+) -> None:
+    """Binary ones, what is no JSON, and unknown types: the client is told, and the connection goes on."""
+    async with listening(talk.buyer, origin) as buyer:
+        await buyer.socket.send(frame)
+        await buyer.until(lambda one: one.of("error"))
+        assert buyer.of("error")[0]["code"] == "invalid_request"
+        await buyer.echo()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_a_socket_lives_no_longer_than_its_token(house: House, talk: Talk, origin: str) -> None:
     """When the token of its ticket has run out a socket is closed, and needs a new ticket; nothing is lost by it."""
     briefly = house.people.person("buyer", account_id=talk.buyer.account_id, lasts=1 - LEEWAY)

@@ -1,5 +1,6 @@
 """A case from its opening to its end, by the HTTP interface."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from contracts.orders import OrderShipped
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel, Destination, Role
 from runtime.story import new_id
+from services.cs import api
 from tests.cs.hearing import cancelled
 from tests.cs.house import House
 
@@ -49,7 +51,8 @@ async def test_with_nobody_on_duty_a_case_waits_and_says_so(house: House) -> Non
 
 
 async def test_a_buyer_has_one_open_case(house: House) -> None:
-    """Asking again gets the same one, also at once; a keyed request that comes again gets its own answer."""
+    """Asking again gets the same one, and says there what was asked; a keyed request that comes again gets its own
+    answer, and is said once."""
     buyer = house.buyer()
     keyed = {"json": {"text": "Halo"}, "headers": {"Idempotency-Key": "k"}}
     first = await buyer.ask("POST", "/cs/cases", **keyed)
@@ -58,7 +61,35 @@ async def test_a_buyer_has_one_open_case(house: House) -> None:
     assert again["case_id"] == first.json()["case_id"]
     replayed = await buyer.ask("POST", "/cs/cases", **keyed)
     assert (replayed.status_code, replayed.json()) == (201, first.json())
-    assert (await buyer.get("/cs/cases"))["items"][0]["last_seq"] == 2
+    keyed = {"json": {"text": "Ada orang?"}, "headers": {"Idempotency-Key": "l"}}
+    answers = [await buyer.ask("POST", "/cs/cases", **keyed) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    messages = (await buyer.get(f"/cs/cases/{again['case_id']}/messages"))["items"]
+    assert [one["text"] for one in messages if one["kind"] == "text"] == ["Halo", "Halo?", "Ada orang?"]
+    assert answers[0].json()["last_seq"] == messages[-1]["seq"]
+    together = await asyncio.gather(*(buyer.ask("POST", "/cs/cases", json={"text": str(n)}) for n in range(5)))
+    assert {answer.json()["case_id"] for answer in together} == {again["case_id"]}
+    assert (await buyer.get("/cs/cases"))["items"][0]["last_seq"] == messages[-1]["seq"] + 5
+
+
+async def test_a_buyer_hands_over_a_bounded_number_of_orders(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a message in the case; beyond twenty an hour they are refused, and nothing is left of it. The one
+    that the case is about already is no further one."""
+    monkeypatch.setattr(api, "MOST_ORDERS", 3)
+    buyer, _, case_id = await house.active()
+    first, second = [(await house.order(buyer))[0] for _ in range(2)]
+    path = f"/cs/cases/{case_id}/order"
+    for order_id in (first, second, first):
+        await buyer.post(path, order_id=order_id)
+    await buyer.post(path, order_id=first)
+    seq = (await buyer.case(case_id))["last_seq"]
+    answer = await buyer.ask("POST", path, json={"order_id": second})
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    assert 3500 < int(answer.headers["Retry-After"]) <= 3600
+    assert ((await buyer.case(case_id))["last_seq"], (await buyer.case(case_id))["order_id"]) == (seq, first)
+    await house.fetch("update clock set shift = interval '1 hour'")
+    await buyer.post(path, order_id=second)
 
 
 async def test_messages_have_numbers_without_gaps(house: House) -> None:
