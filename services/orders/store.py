@@ -243,7 +243,7 @@ async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
         with o as (
             update orders set status = 'cancelled', pay_by = null, version = version + 1
             where order_id = $1 and version = $2
-            returning order_id, seller_id, version, lines, paid_amount, clock_now() as at
+            returning order_id, seller_id, version, lines, paid_amount, payment_method, clock_now() as at
         ), h as (
             insert into order_history (order_id, version, status, at) select order_id, version, 'cancelled', at from o
         ), given_back as (
@@ -259,8 +259,9 @@ async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
               and products.product_id = given_back.product_id
         )
         insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note,
-                                   fault, at, said_at, correlation_id)
-        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, at, case when paid_amount > 0 then at end, $10 from o
+                                   fault, at, said_at, correlation_id, scored)
+        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, at, case when paid_amount > 0 then at end, $10,
+               paid_amount > 0 or payment_method = 'cod' from o
         returning at
         """,
         order.order_id,
@@ -404,9 +405,9 @@ async def products(tx: Transaction, seller_id: UUID | None, after: UUID | None, 
 async def score(tx: Transaction, seller_id: UUID) -> Score:
     """The seller's numbers, counted now, of the orders that were paid or are cash on delivery."""
     row = await tx.connection.fetchrow(
-        "select count(*), count(*) filter (where fault = 'seller'), count(*) filter (where fault = 'buyer'), "
-        "count(*) filter (where fault = 'platform') from orders o left join cancellations c using (order_id) "
-        "where o.seller_id = $1 and (paid_amount > 0 or payment_method = 'cod')",
+        "select (select count(*) from orders where seller_id = $1 and (paid_amount > 0 or payment_method = 'cod')), "
+        "count(*) filter (where fault = 'seller'), count(*) filter (where fault = 'buyer'), "
+        "count(*) filter (where fault = 'platform') from cancellations where seller_id = $1 and scored",
         seller_id,
     )
     return Score(*row.values()) if row else Score(0, 0, 0, 0)

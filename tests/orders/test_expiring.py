@@ -2,19 +2,26 @@
 
 import asyncio
 import random
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 
+from batalkan.keys import Keys
 from runtime.bus.memory import MemoryBus
+from runtime.database import Database, connect
+from runtime.schema import migrate
 from runtime.settings import Environment, SettingInvalid, Settings
 from services.orders import store
-from services.orders.main import build
-from tests.orders.people import Person, assert_problem
+from services.orders.main import DESCRIPTION, build
+from tests.conftest import Databases
+from tests.orders.ears import Ears
+from tests.orders.people import People, Person, assert_problem
 from tests.orders.shop import Sale, Shop, an_order
 
 HOUR = timedelta(hours=1)
@@ -110,6 +117,77 @@ async def test_an_order_without_a_time_gets_one(shop: Shop) -> None:
     await shop.later(seconds=3601)
     await shop.ears.hear(sale.order_id, "OrderCancelled")
     assert await shop.stock(sale.product) == 10
+
+
+async def test_an_order_expires_though_the_service_was_down(
+    shop: Shop, embedded_databases: Databases, keys: Keys
+) -> None:
+    """What fell due while nothing ran is cancelled when the service is back, by the database's clock, which was moved
+    meanwhile; how long there is to pay is a setting."""
+    url = await embedded_databases.fresh("orders", DESCRIPTION.migrations)
+    env = Environment({"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", "PAY_WITHIN": "86400"})
+    sale: Sale | None = None
+    for _ in range(2):
+        bus = MemoryBus()
+        service = build(Settings.read("orders", env), env, url, bus)
+        transport = httpx.ASGITransport(service.app)
+        async with (
+            Ears(bus, "refunds").listening("orders", DESCRIPTION.publishes) as ears,
+            httpx.AsyncClient(transport=transport, base_url="http://orders") as http,
+            service.running(),
+        ):
+            await service.until_ready()
+            one = Shop(service, People(keys, http), ears)
+            if sale:
+                await ears.hear(sale.order_id, "OrderCancelled")
+                assert await one.stock(sale.product) == 10
+            else:
+                sale = await one.sold("unpaid")
+                assert (await sale.seen())["pay_by"][:10] > (await sale.seen())["placed_at"][:10]
+        await service.work.database.close()
+        connection = await connect(url)
+        await connection.execute("update clock set shift = interval '86400 seconds'")
+        await connection.close()
+
+
+async def test_what_was_unpaid_before_the_upgrade_expires(embedded_databases: Databases, tmp_path: Path) -> None:
+    """An hour after it; what was paid, cancelled or is cash on delivery stays, and of the cancellations those count
+    that did before and were paid for."""
+    old = tmp_path / "migrations"
+    shutil.copytree(DESCRIPTION.migrations, old)
+    for newer in old.glob("000[4-9]*.py"):
+        newer.unlink()
+    database = Database(await embedded_databases.empty("orders"), pool_size=2)
+    await database.connect()
+    await migrate(database, old)
+    async with database.transaction() as connection:
+        for number, (status, method, paid) in enumerate(
+            [("unpaid", "dana", 0), ("processing", "cod", 0), ("cancelled", "dana", 0), ("cancelled", "dana", 5)]
+        ):
+            await connection.execute(
+                "insert into orders values ($1, $1, $1, $2, '[]', 5, $3, $4, clock_now() - interval '20 hours', 1)",
+                UUID(int=number),
+                status,
+                method,
+                paid,
+            )
+            if status == "cancelled":
+                await connection.execute(
+                    "insert into cancellations (order_id, cancellation_id, seller_id, channel, role, fault, at) "
+                    "values ($1, $1, $1, 'app', 'buyer', 'buyer', clock_now())",
+                    UUID(int=number),
+                )
+    await migrate(database, DESCRIPTION.migrations)
+    async with database.transaction() as connection:
+        waiting = await connection.fetch("select order_id, pay_by - clock_now() from orders where pay_by is not null")
+        deadlines = await connection.fetch("select kind, subject::uuid, due_at - clock_now() from deadlines")
+        scored = await connection.fetch("select order_id, scored from cancellations order by 1")
+    await database.close()
+    [(order_id, left)] = waiting
+    assert order_id == UUID(int=0)
+    assert HOUR - timedelta(minutes=1) < left <= HOUR
+    assert [tuple(row) for row in deadlines] == [("pay_by", order_id, left)]
+    assert [tuple(row) for row in scored] == [(UUID(int=2), False), (UUID(int=3), True)]
 
 
 async def test_ten_orders_of_a_buyer_wait_for_their_payment(shop: Shop) -> None:
