@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from batalkan.local import Turns
 from runtime.hosts import CheckHost
-from runtime.http import problem_response
+from runtime.http import problem_response, wants_page
 from runtime.problems import NotFound, Problem
 
 HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -58,6 +58,8 @@ class Gateway:
             await RedirectResponse("/web/", 302)(scope, receive, send)
             return
         origins = self._services.origins(scope["path"])
+        if not origins and wants_page(scope):
+            origins = self._services.origins("/web")  # which says that there is no such page
         if not origins:
             nothing = NotFound(f"There is no service here; there are {', '.join(self._services.names)}.")
             await _refuse(nothing, scope, receive, send)

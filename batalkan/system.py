@@ -29,7 +29,7 @@ from runtime import embedded, urls
 from runtime.bus import Bus
 from runtime.database import is_passing
 from runtime.hosts import CheckHost
-from runtime.http import problem_response
+from runtime.http import problem_response, wants_page
 from runtime.problems import NotFound
 from runtime.serve import open_bus
 from runtime.service import Service
@@ -74,6 +74,8 @@ class OneOrigin:
             raise RuntimeError("the services are started by whoever opens them")
         prefix = scope["path"].partition("/")[2].partition("/")[0]  # empty for `*`
         app: ASGIApp | None = self._apps.get(prefix)
+        if app is None and wants_page(scope):
+            app = self._apps.get("web")  # which says that there is no such page
         if scope["path"] == "/":
             app = RedirectResponse("/web/", 302)
         elif app is None:

@@ -158,6 +158,11 @@ def create_app(
     return app
 
 
+def wants_page(scope: Scope) -> bool:
+    """Whether it is a browser that shows the answer to somebody."""
+    return scope["type"] == "http" and b"text/html" in dict(scope["headers"]).get(b"accept", b"")
+
+
 class TryAgain(APIRoute):
     """A route that is run again when its transaction lost against another one: nothing of it had happened."""
 

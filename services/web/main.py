@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from runtime.bus import Bus
 from runtime.database import Database
-from runtime.http import as_problem, problem_response
+from runtime.http import as_problem, problem_response, wants_page
 from runtime.problems import Problem
 from runtime.redis import connect, writes
 from runtime.revocations import Revocations
@@ -97,7 +97,7 @@ def show_flow(service: Service, reader: Reader, rehearsal: Rehearsal) -> None:
 async def show_problem(request: Request, error: Exception) -> Response:
     """A page that says what is wrong; problem details for whoever did not ask for a page."""
     problem = as_problem(error)
-    if "text/html" not in request.headers.get("accept", ""):
+    if not wants_page(request.scope):
         return problem_response(problem)
     status = 404 if isinstance(error, RequestValidationError) else problem.status
     seat = str(request.path_params.get("seat", ""))
@@ -110,7 +110,7 @@ async def show_problem(request: Request, error: Exception) -> Response:
 async def send_to_sign_in(request: Request, error: Exception) -> Response:
     """Whoever is not signed in is asked to; what was wanted comes afterwards."""
     assert isinstance(error, SignInFirst)
-    if "text/html" not in request.headers.get("accept", ""):
+    if not wants_page(request.scope):
         return Response(status_code=401)
     back = QueryParams({"back": error.back})
     return RedirectResponse(f"{seat_path(error.seat)}/sign-in?{back}", 303)

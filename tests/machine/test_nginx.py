@@ -15,10 +15,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from batalkan.gateway import Gateway
+from batalkan.keys import Keys
 from batalkan.servers.packages import install
 from runtime.http import create_app
 from tests.machine import nginx
 from tests.machine.test_gateway import listening
+from tests.web.house import House, Services
 
 pytestmark = pytest.mark.servers
 
@@ -138,6 +140,21 @@ async def test_the_gateway_knows_its_names(doors: Doors) -> None:
     with pytest.raises(InvalidStatus) as refused:
         await connect(f"ws://evil.example:{doors.gateway}/chat/live", host="127.0.0.1", proxy=None)
     assert refused.value.response.status_code == 421
+
+
+async def test_nothing_is_a_page_for_people(keys: Keys, tmp_path: Path) -> None:
+    """What is at no address is said in a page to a browser, and in problem details to anything else."""
+    async with (
+        listening(House(keys, Services()).app()) as web,
+        nginx.gateway(int(web.partition(":")[2]), tmp_path / "log") as gateway,
+    ):
+        url = f"http://127.0.0.1:{gateway}/nope?x=1"
+        page = await get(url, accept="text/html,*/*;q=0.8")
+        answer = await get(url, accept="application/json")
+    assert (page.status_code, answer.status_code) == (404, 404)
+    assert "Halaman ini tidak ada" in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert answer.json()["code"] == "not_found"
 
 
 async def test_no_query_is_written_down(tmp_path: Path) -> None:
