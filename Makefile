@@ -1,5 +1,6 @@
 # Everything that one does here; the first use sets up .venv. PYTHON=python3.12 chooses the Python that it is made from.
 .DEFAULT_GOAL := help
+export PYTHONUTF8 := 1
 .PHONY: help demo up check test test-fast bench screenshots lock clean servers
 
 # The first of these that is 3.11 to 3.14 and has pip, or else the first that is; looked for only when it is needed.

@@ -9,6 +9,8 @@ from runtime.exiting import exit_on_signal
 def main() -> None:
     """Runs the command line. What is wrong with a call becomes one line and exit code 2."""
     exit_on_signal("batalkan")  # before the rest is imported, which takes a second
+    if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":  # the locale is of another age
+        os.execve(sys.executable, [sys.executable, "-m", "batalkan", *sys.argv[1:]], {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606
     from typer.exceptions import Abort, TyperException
 
     from batalkan.cli import app

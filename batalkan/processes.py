@@ -69,7 +69,7 @@ class Processes:
             [sys.executable, "-m", module],
             warden=self._warden,
             log=log,
-            env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
+            env={**inherited, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **environment},
         )
         self.watched[name] = Watched(child, f"http://{host}:{port}{path}")
 

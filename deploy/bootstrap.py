@@ -68,7 +68,15 @@ def install(kind: str) -> None:
         run("venv", "--quiet", "--allow-existing", "--python", sys.executable, VENV)
     run("pip", "sync", "--quiet", "--require-hashes", lock)
     run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    for path in VENV.glob("lib/python*/site-packages/_batalkan.pth"):
+        point_at(ROOT, path)
     touch_stamps(kind, wanted)
+
+
+def point_at(folder: Path, pth: Path) -> None:
+    """Name the folder by the way to it from the file: Python reads such files in the encoding of the locale, whatever
+    else it is told, so that in that of C the path of a clone with an é in it would be an error."""
+    pth.write_text(os.path.relpath(folder, pth.parent) + "\n")
 
 
 def resolve(options: list[str]) -> None:

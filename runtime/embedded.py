@@ -201,7 +201,8 @@ def _postmaster(data: Path) -> int:
 def _way(data: Path) -> Path:
     """The folder where clients find the socket: that of the data; or where its path is too long or would be read as
     several hosts, a link to it in a private temporary folder."""
-    if len(os.fsencode(data / SOCKET)) <= LONGEST and "," not in str(data):
+    name = os.fsencode(data / SOCKET)
+    if len(name) <= LONGEST and b"," not in name and name.decode(errors="replace") == str(data / SOCKET):
         return data
     link = Path(tempfile.mkdtemp(prefix="batalkan-")) / "postgres"
     link.symlink_to(data)
@@ -237,7 +238,10 @@ def _program(name: str) -> Path:
     package = find_spec(PACKAGE)
     if package is None or not package.submodule_search_locations:
         raise PostgresFailed(f"{PACKAGE} is not installed")
-    return Path(package.submodule_search_locations[0]) / PROGRAMS / "bin" / name
+    programs = Path(package.submodule_search_locations[0]) / PROGRAMS / "bin"
+    if unfit := set(str(programs)) & set('"$`\\'):
+        raise PostgresFailed(f"PostgreSQL's programs cannot call each other with {' '.join(unfit)} in {programs}")
+    return programs / name
 
 
 def _why(what: str, log: Path) -> str:

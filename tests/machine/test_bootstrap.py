@@ -103,3 +103,22 @@ def test_locks_name_no_host() -> None:
         text = lock.read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text
+
+
+def test_a_clone_is_found_in_any_locale(bootstrap: ModuleType, tmp_path: Path) -> None:
+    """With an é in its path, too, the clone's packages are found by a Python whose locale knows ASCII alone."""
+    clone = tmp_path / "Kopi é 'Gayo'"
+    packages = clone / ".venv" / "lib" / "python3" / "site-packages"
+    packages.mkdir(parents=True)
+    (clone / "here.py").touch()
+    bootstrap.point_at(clone, packages / "_batalkan.pth")
+    script = "import site, sys; site.addsitedir(sys.argv[1]); import here"
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-S", "-I", "-c", script, packages], env={"LC_ALL": "C"}, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    (packages / "_batalkan.pth").write_text(f"{clone}\n")  # as it would be without
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-S", "-I", "-c", script, packages], env={"LC_ALL": "C"}, capture_output=True, check=False
+    )
+    assert sys.version_info >= (3, 13) or done.returncode != 0
