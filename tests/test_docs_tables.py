@@ -1,0 +1,172 @@
+"""What documentation lists is what there is: settings, metrics, parts of health, marks, services, who hears what."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
+
+from batalkan.keys import Keys
+from batalkan.system import NAMES
+from contracts import EVENTS
+from runtime import telemetry
+from runtime.bus.memory import MemoryBus
+from runtime.service import Service
+from runtime.settings import PORTS, Environment, Settings
+
+ROOT = Path(__file__).parent.parent
+READING = {"get", "require", "flag", "url", "number", "seconds", "one_of", "_list"}
+"""What reads a setting of an `Environment`."""
+
+
+def table(page: str, *heads: str) -> list[list[str]]:
+    """The cells of the rows below the one that begins with these heads."""
+    text = (ROOT / page).read_text()
+    start = text.index("| " + " | ".join(heads) + " |")
+    rows = text[start:].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+def named(cell: str) -> list[str]:
+    """What stands between backticks, or as the text of a link."""
+    return [code or link for code, link in re.findall(r"`([^`]+)`|\[([^\]]+)\]\(", cell)]
+
+
+def settings_read() -> Iterator[tuple[str, object]]:
+    """Each setting that a process reads, with the default where the source names one that can be known."""
+    for folder in ("runtime", "services", "simulators"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+                    continue
+                first = node.args[0]
+                if (
+                    node.func.attr in READING
+                    and ast.unparse(node.func.value) != "os.environ"  # what is inherited is no setting of ours
+                    and isinstance(first, ast.Constant)
+                    and re.fullmatch("[A-Z][A-Z_]+", str(first.value))
+                ):
+                    default = node.args[1] if len(node.args) > 1 else None
+                    yield str(first.value), _value(default, module)
+    for name in NAMES:
+        if name != "web":
+            yield f"{name.upper()}_URL", None
+
+
+def _value(source: ast.expr | None, module: str) -> object:
+    if source is None or module.endswith("__main__"):
+        return None
+    try:
+        return eval(compile(ast.Expression(source), module, "eval"), vars(import_module(module)).copy())  # noqa: S307
+    except NameError:
+        return None  # it is decided where it is read
+
+
+def test_every_setting_is_documented() -> None:
+    """README names the settings that processes read, no others, and their defaults."""
+    documented = {name: default for names, default, _ in table("README.md", "name", "default") for name in named(names)}
+    read = dict.fromkeys(name for name, _ in settings_read())
+    assert sorted(documented) == sorted(read)
+    compared = 0
+    for name, default in settings_read():
+        if isinstance(default, str | int | float) and default != "" and name != "DATABASE_URL":
+            assert (
+                f"`{default:g}`" in documented[name]
+                if isinstance(default, float)
+                else f"`{default}`" in documented[name]
+            )
+            compared += 1
+    assert compared >= 10
+    assert all(
+        f"{'the DANA simulator' if name == 'dana' else name} {port}" in documented["PORT"]
+        for name, port in PORTS.items()
+    )
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/operations.md names the metrics of a process, no others, with their labels."""
+    documented = {named(name)[0]: labels for name, labels, _ in table("docs/operations.md", "name", "labels")}
+    there = [metric for metric in vars(telemetry).values() if isinstance(metric, MetricWrapperBase)]
+    assert documented == {
+        f"{metric._name}_total" if isinstance(metric, Counter) else metric._name: ", ".join(metric._labelnames)
+        for metric in there
+    }
+
+
+def test_every_part_of_health_is_documented(keys: Keys) -> None:
+    """docs/operations.md names the parts that each service shows, and which of them it cannot do without."""
+    env = Environment(
+        {
+            "TOKEN_KEYS": str(keys.token_keys),
+            "SIGNING_KEY": str(keys.signing_key),
+            "DANA_PRIVATE_KEY": str(keys.dana_private_key),
+            "DANA_URL": "http://127.0.0.1:1",
+        }
+    )
+    there: dict[str, tuple[set[str], set[str]]] = {}
+    for name in NAMES:
+        build: Callable[..., Service] = import_module(f"services.{name}.main").build
+        service = build(Settings.read(name, env), env, "postgresql://nowhere", MemoryBus())
+        for parts, place in ((service.parts, 0), (service.optional, 1)):
+            for part in parts:
+                there.setdefault(part, (set(), set()))[place].add(name)
+    documented = {
+        named(part)[0]: tuple(set(NAMES) if cell == "all" else set(named(cell)) for cell in (needed, shown))
+        for part, needed, shown, _ in table("docs/operations.md", "part", "needed by", "shown by", "is there when")
+    }
+    assert documented == there
+
+
+def test_every_mark_is_documented() -> None:
+    """CONTRIBUTING.md names the marks of tests, no others, and which of them `make test-fast` leaves out."""
+    documented = {
+        named(mark)[0]: fast
+        for mark, _, fast in table("CONTRIBUTING.md", "mark", "for tests that", "in `make test-fast`")
+    }
+    marks = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    assert sorted(documented) == sorted(mark.partition(":")[0] for mark in marks)
+    left_out = re.search(r'pytest -n.* -m "([^"]+)"', (ROOT / "Makefile").read_text())
+    assert left_out is not None
+    always = {"long"}
+    assert {mark for mark, fast in documented.items() if fast == "no"} == always | set(
+        re.findall(r"not (\w+)", left_out[1])
+    )
+
+
+def test_who_publishes_and_hears_what_is_documented() -> None:
+    """README names the services, no others, and of each the events that it publishes and hears."""
+    documented = {
+        named(name)[0]: (sorted(named(publishes)), sorted(named(hears)))
+        for name, _, publishes, hears in table("README.md", "service", "does", "publishes", "hears")
+    }
+    assert documented == {
+        name: (
+            sorted(event.wire_name for event in EVENTS if name in event.published_by),
+            sorted(event.wire_name for event in EVENTS if name in event.heard_by),
+        )
+        for name in NAMES
+    }
+
+
+@pytest.mark.parametrize(
+    ("page", "pattern"),
+    [
+        ("compose.yaml", r"x-services: &services (.+)"),
+        ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
+        ("batalkan/local.py", r"SERVICES = \((.+)\)"),
+        ("batalkan/servers/__init__.py", r"SERVICES = \((.+)\)"),
+        ("deploy/gateway/nginx.conf", r"# A new service is one more name here.\n.*<service>(.+)\)\(/"),
+    ],
+)
+def test_every_list_of_services_has_all(page: str, pattern: str) -> None:
+    """Where services are listed by hand, none is missing; the gateway serves web by a rule of its own."""
+    found = re.search(pattern, (ROOT / page).read_text())
+    assert found is not None
+    listed = set(re.findall(r"\w+", found[1]))
+    assert listed | ({"web"} if page.endswith("nginx.conf") else set()) == set(NAMES)
