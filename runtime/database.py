@@ -22,12 +22,21 @@ else:
     Connection = asyncpg.pool.PoolConnectionProxy
 
 POOL_SIZE = 10
+SHARES = 8
+"""Into so many parts the server's connections are divided: one for each of the six services, with the connection of its
+relay, and two for the command line and others."""
 ACQUIRE_TIMEOUT = 5.0
+"""Seconds that connecting may take."""
+BUSY = 8.0
+"""Seconds for a connection when all of ours are in use: less than those wait who ask on somebody's behalf."""
+SLICE = 0.25
 COMMAND_TIMEOUT = 20.0
 """Seconds that one statement may take."""
 CLOSE_TIMEOUT = 2.0
 BETWEEN_SERVERS = 1.0
 """Seconds between two times at the least at which all connections are given up."""
+PROBING = 3.0
+"""Seconds for finding out whether the database takes what is written; who asks for health waits 4."""
 WRITES_FOR = 1.0
 """Seconds for which a database that took what was written is believed to do so: health is asked for by many."""
 FULL = 0.05
@@ -85,11 +94,12 @@ class Database:
         patience = Patience("PostgreSQL", log)
         while self._pool is None:
             try:
+                size = min(self._pool_size, await _share(self.url))
                 self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
                     self.url,
                     connect=connect,
                     min_size=1,
-                    max_size=self._pool_size,
+                    max_size=size,
                     command_timeout=COMMAND_TIMEOUT,
                     timeout=ACQUIRE_TIMEOUT,
                     init=_prepare,
@@ -150,8 +160,8 @@ class Database:
             if asyncio.get_running_loop().time() < self._wrote + WRITES_FOR:
                 return True
             try:
-                async with self.connection() as connection:
-                    await connection.execute(_PROBE, timeout=2)
+                async with asyncio.timeout(PROBING), self.connection() as connection:
+                    await connection.execute(_PROBE)
             except Exception as error:
                 if not is_passing(error):
                     raise
@@ -170,14 +180,51 @@ select pg_logical_emit_message(true, 'ready', '')
 _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
 
 
+async def _share(url: str) -> int:
+    """How many connections one service may have on this server; two at the least."""
+    connection = await connect(url, timeout=ACQUIRE_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
+    try:
+        allowed: int = await connection.fetchval(_ALLOWED)
+    finally:
+        connection.terminate()
+    return max(2, allowed // SHARES - 1)
+
+
+_ALLOWED = """
+select sum(setting::integer * case name when 'max_connections' then 1 else -1 end)::integer from pg_settings
+where name in ('max_connections', 'superuser_reserved_connections', 'reserved_connections')
+"""
+
+
 async def _acquire(pool: Pool) -> Connection:
-    """A connection, within `ACQUIRE_TIMEOUT`: a server that has none left is waited for as a pool that has none is."""
-    async with asyncio.timeout(ACQUIRE_TIMEOUT):
+    """A connection, within `BUSY`: a server that has none left is waited for as a pool that has none is."""
+    async with _patient():
         while True:
             try:
                 return await pool.acquire()
             except asyncpg.TooManyConnectionsError:
                 await asyncio.sleep(FULL)
+
+
+@asynccontextmanager
+async def _patient() -> AsyncIterator[None]:
+    """Raises TimeoutError after `BUSY`, in slices: when this process stands still, for want of a processor, only one of
+    them is spent, and the wait is not taken for the database's fault."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_later(SLICE, lambda: spend(BUSY - SLICE))
+
+        def spend(left: float) -> None:
+            nonlocal timer
+            if left > 0:
+                timer = loop.call_later(SLICE, spend, left - SLICE)
+            else:
+                limit.reschedule(loop.time())
+
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 async def _keep(_: Any) -> None:

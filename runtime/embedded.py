@@ -29,6 +29,8 @@ ROOTS_USER = "pgserver"
 """Whom the server runs as when root starts it: PostgreSQL refuses to be root."""
 STARTING = 60.0
 """Seconds for a start, with the recovery after a power cut."""
+CONNECTIONS = "200"
+"""As in compose: three times what the services take, for the command line and the tests beside them."""
 SOCKET, LONGEST = ".s.PGSQL.5432", 100
 """The socket's name, and how many bytes its whole path may have (the kernels take 103 or 107)."""
 
@@ -121,7 +123,7 @@ async def _start(data: Path, guard: Guard) -> None:
     with log.open("wb") as output:
         if not (data / "PG_VERSION").exists():
             await _initialize(data, guard, output, user)
-        argv: list[str | Path] = [_program("postgres"), "-D", data, "-h", "", "-k", "."]
+        argv: list[str | Path] = [_program("postgres"), "-D", data, "-h", "", "-k", ".", "-N", CONNECTIONS]
         server = guard.run(argv, output, user)
         while not _is_ready(data, server.pid):
             if server.poll() is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -137,12 +138,12 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
         async with AsyncExitStack() as held:
             for _ in range(databases.POOL_SIZE):
                 await held.enter_async_context(refunds.database.connection())
-            monkeypatch.setattr(databases, "ACQUIRE_TIMEOUT", 0.02)
+            monkeypatch.setattr(databases, "BUSY", 0.02)
             await embedded_toys.send(message(1))
             async with asyncio.timeout(10):
                 while len(tries) < 8:
                     await asyncio.sleep(0.01)
-            monkeypatch.setattr(databases, "ACQUIRE_TIMEOUT", 5.0)
+            monkeypatch.setattr(databases, "BUSY", 5.0)
         await becomes(refunds.effects, [1])
     assert all(isinstance(one, DatabaseUnavailable) for one in tries)
     assert await refunds.count("failures")() == 0
@@ -290,3 +291,37 @@ async def test_server_without_free_connections_is_waited_for(embedded_toys: Toys
     assert await asyncio.gather(*(ask() for _ in range(10))) == [True] * 10
     await database.close()
     await embedded_toys.databases.admin(f'drop role "{role}"')
+
+
+async def test_a_pool_takes_its_share_of_the_server(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pools of all services and what stands beside them fit into what the server allows, however little that is."""
+    admin = await databases.connect(embedded_toys.databases.admin_url)
+    allowed = int(await admin.fetchval("show max_connections")) - 3
+    await admin.close()
+    url = await embedded_toys.database("refunds")
+    for shares, size in ((databases.SHARES, databases.POOL_SIZE), (allowed // 5, 4), (allowed, 2)):
+        monkeypatch.setattr(databases, "SHARES", shares)
+        database = Database(url)
+        await database.connect()
+
+        async def backend(database: Database = database) -> int:
+            async with database.connection() as connection:
+                pid: int = await connection.fetchval("select pg_backend_pid() from pg_sleep(0.02)")
+                return pid
+
+        assert len(set(await asyncio.gather(*(backend() for _ in range(30))))) == size
+        await database.close()
+
+
+async def test_standing_still_is_not_the_databases_fault(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that waits for a connection gets it also when its process stands still for longer than it waits."""
+    monkeypatch.setattr(databases, "BUSY", 1.0)
+    toy = await embedded_toys.refunds()
+    async with AsyncExitStack() as held:
+        for _ in range(databases.POOL_SIZE):
+            await held.enter_async_context(toy.database.connection())
+        waiting = asyncio.create_task(toy.fetch("select 1"))
+        await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_soon(time.sleep, 1.2)
+        await asyncio.sleep(0.01)
+    assert await waiting == [1]
