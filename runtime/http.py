@@ -164,12 +164,15 @@ def wants_page(scope: Scope) -> bool:
 
 
 class TryAgain(APIRoute):
-    """A route that is run again when its transaction lost against another one: nothing of it had happened."""
+    """A route that is run again when its transaction lost against another one: nothing of it had happened. One that
+    takes no body refuses what somebody says in one, since it would be dropped."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_again(request: Request) -> Response:
+            if self.body_field is None and (await request.body()).strip() not in (b"", b"{}", b"null"):
+                raise InvalidRequest("There is nothing to say here: send no body.")
             for _ in range(TRIES - 1):
                 try:
                     return await handle(request)

@@ -204,3 +204,13 @@ async def test_a_bad_token_is_no_token(token: str, shop: Shop) -> None:
     answer = await shop.people.passer_by().http.get("/orders", headers=headers)
     assert_problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("body", ['{"amount": 1}', "[]", "1", '"later"', "no json", '{"reason": "late"}'])
+async def test_a_body_that_would_be_dropped_is_refused(shop: Shop, body: str) -> None:
+    """Where there is nothing to say, what somebody says is not taken for done; an empty object says nothing."""
+    sale = await shop.sold("unpaid")
+    assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay", content=body), 422, "invalid_request")
+    assert (await sale.seen())["status"] == "unpaid"
+    for nothing in ("{}", ""):
+        assert (await sale.buyer.ask("POST", f"{sale.path}/pay", content=nothing)).status_code == 200
