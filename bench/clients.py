@@ -102,7 +102,7 @@ async def run(task: Task) -> Result:
         transport, client = await loop.create_connection(Client, host, port)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         clients.append(client)
-    requests = [(order_id, cancel_request(order_id, token, "batalkan")) for order_id, token in task.orders]
+    requests = [(order_id, cancel_request(order_id, token, "orders")) for order_id, token in task.orders]
     cpu, started = _cpu(), perf_counter()
     waiting = iter(enumerate(requests))
     workers = (_work(client, waiting, task.rate, started, result) for client in clients)
