@@ -115,9 +115,9 @@ async def test_the_shop_comes_in_parts(house: House) -> None:
     product = {"product_id": ID, "seller_id": ID, "title": "Kopi", "price": 1, "stock": 1}
 
     def catalogue(request: httpx.Request) -> httpx.Response:
-        assert request.url.params["limit"] == "24"
+        assert request.url.params["limit"] == "60"
         rest = request.url.params.get("cursor") == ID
-        return httpx.Response(200, json={"items": [product] * (1 if rest else 24), "next": None if rest else ID})
+        return httpx.Response(200, json={"items": [product] * (1 if rest else 60), "next": None if rest else ID})
 
     house.services.answers["GET /orders/products"] = catalogue
     async with house.browser() as browser:
@@ -125,7 +125,7 @@ async def test_the_shop_comes_in_parts(house: House) -> None:
         first = (await browser.get("/web/s/a/")).text
         (path,) = re.findall(r'href="(/web/s/a/\?cursor=[^"]+)"', first)
         last = (await browser.get(path)).text
-    assert (first.count('name="product_id"'), last.count('name="product_id"')) == (24, 1)
+    assert (first.count('name="product_id"'), last.count('name="product_id"')) == (60, 1)
     assert "cursor=" not in last
 
 

@@ -10,7 +10,7 @@ from services.web.visits import Buyer, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
-ON_A_PAGE = 24
+ON_A_PAGE = 60
 MOST_PIECES = 100
 """Of one product in an order."""
 PAYMENTS = ("bank_transfer", "dana", "cod")
