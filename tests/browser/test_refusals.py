@@ -28,12 +28,17 @@ async def test_too_late(crowd: Crowd, site: Place) -> None:
 
 
 async def test_already_shipped(crowd: Crowd) -> None:
-    """An order that ships while the buyer thinks is not cancelled, and the page says why."""
+    """An order that ships while the buyer thinks is not cancelled, and the page says why; a dialog in which nothing was
+    chosen yet goes by itself."""
     title = ways.something()
     seller = await crowd.seller(title)
     buyer = await crowd.buyer()
-    await buyer.buys(title)
+    order = await buyer.buys(title)
+    idle = await buyer.page.context.new_page()
+    await idle.goto(f"{buyer.url}/web/s/a{order}/cancel")
+    await expect(idle.get_by_role("dialog")).to_be_visible()
     await buyer.link("Batalkan pesanan").click()
+    await buyer.page.get_by_label("Berubah pikiran").check()
     await seller.open("/")
     await seller.page.get_by_role("button", name="Kemas").click()
     await seller.open("/?status=packed")
@@ -42,6 +47,8 @@ async def test_already_shipped(crowd: Crowd) -> None:
     await buyer.button("Lewati alasan dan batalkan").click()
     await expect(buyer.page.get_by_role("alert")).to_contain_text("Pesanan sudah dikirim")
     await buyer.sees("tidak bisa dibatalkan lewat cara apa pun")
+    await expect(idle.get_by_role("dialog")).to_have_count(0)
+    await expect(idle.get_by_text("tidak bisa dibatalkan lewat cara apa pun")).to_be_visible()
 
 
 async def test_asked_twice_in_two_tabs(crowd: Crowd) -> None:
