@@ -95,9 +95,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """What is asked is known now."""
+        super().on_headers_complete()  # fails for an address that is none
         self._in_head = False
         self._expect(BODY_WITHIN)
-        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole."""

@@ -139,6 +139,9 @@ async def test_a_large_request_within_the_bounds_is_served(place: str) -> None:
 NO_HTTP = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"GET\r\n\r\n",
+    b"GET http://[::1/x HTTP/1.1\r\n" + HOST + CLOSE,
+    b"OPTIONS http://localhost:99999/x HTTP/1.1\r\n" + HOST + CLOSE,
+    b"CONNECT localhost HTTP/1.1\r\n" + HOST + CLOSE,
     b"G\xc3\xa9T / HTTP/1.1\r\n" + HOST + CLOSE,
     b"GET /\xff HTTP/1.1\r\n" + HOST + CLOSE,
     b"GET / HTTP/1.1\r\n" + HOST + b"X: a\x00b\r\n" + CLOSE,
