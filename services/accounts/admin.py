@@ -10,6 +10,7 @@ from runtime.work import Work
 from services.accounts.domain import Account
 from services.accounts.passwords import Passwords
 from services.accounts.registration import Person, register
+from services.accounts.strength import check_password
 
 
 async def create_account(
@@ -24,13 +25,14 @@ async def create_account(
 ) -> Account:
     """A new account. It takes the database alone: a service that runs on it tells the others.
 
-    Raises `InvalidRequest`, `EmailTaken`.
+    Raises `InvalidRequest`, `WeakPassword`, `EmailTaken`.
     """
     try:
         person = Person(email=email, password=password, name=name)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise InvalidRequest(f"{first['loc'][0]}: {first['msg']}") from None
+    check_password(password, person.email, person.name)
     password_hash = await (passwords or Passwords()).hash(password)
     async with work.begin() as tx:
         return await register(tx, person, role, password_hash, account_id)

@@ -9,22 +9,24 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, StringConstraints
 
 from contracts.words import Role
-from runtime.auth import SignedIn
-from runtime.http import Door, as_problem
+from runtime.auth import Identity, SignedIn
+from runtime.http import Body, Door, as_problem
 from runtime.idempotency import Key, Once
 from runtime.problems import Unauthenticated
+from runtime.text import Printable
 from runtime.throttle import Allowance
 from runtime.work import Transaction
 from services.accounts import oauth, store
 from services.accounts.limits import Limit, Limits, line
 from services.accounts.oauth import PasswordGrant
 from services.accounts.passwords import Passwords
-from services.accounts.registration import Registration, register
+from services.accounts.registration import Password, Registration, register
 from services.accounts.sessions import Sessions
 from services.accounts.signin import SignIn, TokenAnswer
+from services.accounts.strength import check_password
 from services.accounts.tokens import KeySet
 
 router = APIRouter(prefix="/accounts", tags=["accounts"])
@@ -65,6 +67,13 @@ async def _once(request: Request, work: Door, desk: Desk, key: Key = None) -> On
     return Once(work, key, hmac.digest(desk.fingerprint_secret, await request.body(), "sha256"))
 
 
+class NewPassword(Body):
+    """Another password, and the one until now."""
+
+    current_password: Annotated[str, StringConstraints(min_length=1, max_length=128), Printable, Field(repr=False)]
+    new_password: Password
+
+
 class AccountView(BaseModel):
     """An account, as its owner sees it."""
 
@@ -77,6 +86,7 @@ class AccountView(BaseModel):
 @router.post("", status_code=201, response_model=AccountView)
 async def create(body: Registration, desk: Desk, host: Host, once: Annotated[Once, Depends(_once)]) -> Response:
     """Registers a buyer or a seller."""
+    check_password(body.password, body.email, body.name)
     count, password_hash = desk.limits.count(desk.registrations, line(host)), ""
 
     async def take() -> None:
@@ -112,6 +122,26 @@ async def token(request: Request, desk: Desk, host: Host) -> Response:
 async def logout(person: SignedIn, desk: Desk) -> None:
     """Ends the session: its refresh token is worth nothing from now on, and its sockets are closed."""
     await desk.sessions.end(person.account_id, person.session)
+
+
+@router.post("/logout-all", status_code=204)
+async def logout_all(person: SignedIn, desk: Desk) -> None:
+    """Ends all sessions of the account, this one too."""
+    await _check_alive(person, desk)
+    await desk.sessions.end_all(person.account_id)
+
+
+@router.post("/password", status_code=204)
+async def change_password(body: NewPassword, person: SignedIn, desk: Desk, host: Host) -> None:
+    """Changes the password, and ends all other sessions. Wrong current passwords count as tries to sign in."""
+    await _check_alive(person, desk)
+    await desk.sign_in.change_password(person, body.current_password, body.new_password, host)
+
+
+async def _check_alive(person: Identity, desk: Parts) -> None:
+    # Who was signed out everywhere must not be able to sign the others out with a token that has not run out.
+    if not await desk.sessions.is_alive(person.session):
+        raise Unauthenticated("The session is over.")
 
 
 @router.get("/me")

@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from contracts.words import Role
-from runtime.problems import Problem
+from runtime.problems import InvalidRequest, Problem
 
 
 class Client(StrEnum):
@@ -35,6 +35,18 @@ class WrongPassword(Problem):
     """Not the password, or there is no such account: which of them is not said."""
 
     status, code, title = 400, "invalid_grant", "The e-mail address or the password is wrong"
+
+
+class NotThePassword(WrongPassword):
+    """Somebody who is signed in does not know the password of their account."""
+
+    status, code, title = 403, "wrong_password", "The current password is wrong"
+
+
+class WeakPassword(InvalidRequest):
+    """A password that would be guessed soon."""
+
+    status, code, title = 422, "weak_password", "The password is too weak"
 
 
 class SessionOver(Problem):

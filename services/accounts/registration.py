@@ -13,6 +13,7 @@ from runtime.text import Printable, Visible
 from runtime.work import Transaction
 from services.accounts import store
 from services.accounts.domain import Account
+from services.accounts.strength import SHORTEST
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 EMAIL_PATTERN = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+$"
@@ -28,11 +29,22 @@ def _shown_as_it_is(name: str) -> str:
     return name
 
 
+Password = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    Printable,
+    Field(
+        repr=False, json_schema_extra={"minLength": SHORTEST}, description="at least 8 characters, and not guessed soon"
+    ),
+]
+"""A new password; `check_password` says whether it is taken."""
+
+
 class Person(Body):
     """Who wants an account. The address is kept in lower case: `Siti@…` and `siti@…` are one."""
 
     email: Annotated[str, StringConstraints(max_length=254, pattern=EMAIL_PATTERN), AfterValidator(str.lower)]
-    password: Annotated[str, StringConstraints(min_length=8, max_length=128), Printable, Field(repr=False)]
+    password: Password
     name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100),

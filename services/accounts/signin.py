@@ -4,14 +4,19 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from runtime.auth import Identity
+from runtime.problems import Unauthenticated
+from runtime.redis import SessionsUnavailable
 from runtime.work import Work
 from services.accounts import store, tokens
 from services.accounts.devices import Devices
-from services.accounts.domain import Account, SessionOver, WrongPassword
+from services.accounts.domain import Account, NotThePassword, SessionOver, WrongPassword
 from services.accounts.limits import Count, Limit, Limits, line
 from services.accounts.oauth import PasswordGrant, RefreshGrant
 from services.accounts.passwords import Passwords
 from services.accounts.sessions import MOST, Session, Sessions
+from services.accounts.store import Found
+from services.accounts.strength import check_password
 from services.accounts.tokens import AccessTokens
 
 QUARTER = 15 * 60
@@ -60,10 +65,12 @@ class SignIn:
         sign_ins = self.limits.count(SIGN_INS_OF_CROWD if email in self.shared else SIGN_INS, email)
         await self.limits.check(sign_ins)
         async with self.limits.guess(*self._failures(email, host, device)):
-            account = await self._prove(email, grant.password)
+            proven = await self._prove(email, grant.password)
+            account = proven.account
             await self.limits.take(sign_ins)
             most = MOST_OF_CROWD if email in self.shared else MOST
             session = await self.sessions.start(account.account_id, grant.client_id, most)
+            await self._check_unchanged(proven, session, grant.password)
         device_token = self.devices.issue(email) if device is None else grant.device_token
         return self._answer(account, session, device_token)
 
@@ -77,6 +84,42 @@ class SignIn:
             raise SessionOver
         return self._answer(found.account, await self.sessions.renew(session))
 
+    async def change_password(self, person: Identity, current: str, new: str, host: str) -> None:
+        """Gives the account another password, and ends its other sessions.
+
+        Raises `WeakPassword`, `NotThePassword`, `RateLimited`, and `Unauthenticated` when there is no such account.
+        """
+        async with self.work.begin() as tx:
+            found = await store.by_id(tx, person.account_id)
+        if found is None:
+            raise Unauthenticated("The account is no more.")
+        account = found.account
+        check_password(new, account.email, account.name)
+        async with self.limits.guess(*self._failures(account.email, host, None)):
+            if not await self.passwords.verify(found.password_hash, current):
+                raise NotThePassword
+        password_hash = await self.passwords.hash(new)
+        async with self.work.begin() as tx:
+            if not await store.replace_hash(tx, found, password_hash):
+                raise NotThePassword("The password was changed just now.")
+        try:
+            await self.sessions.end_all(account.account_id, besides=person.session)
+        except SessionsUnavailable as error:
+            raise SessionsUnavailable(
+                "The password is changed, but other sessions go on. Sign out everywhere."
+            ) from error
+
+    async def _check_unchanged(self, proven: Found, session: Session, password: str) -> None:
+        """Ends the session again if the password was changed while it began, and whoever ended all sessions then may
+        have missed this one. Raises `WrongPassword`."""
+        async with self.work.begin() as tx:
+            found = await store.by_id(tx, session.account_id)
+        if found is not None and found.password_hash == proven.password_hash:
+            return
+        if found is None or not await self.passwords.verify(found.password_hash, password):
+            await self.sessions.end(session.account_id, session.session_id)
+            raise WrongPassword
+
     def _failures(self, email: str, host: str, device: int | None) -> list[Count]:
         if device is not None:
             return [self.limits.count(FAILURES_OF_DEVICE, f"{device} {email}")]
@@ -87,7 +130,7 @@ class SignIn:
             self.limits.count(FAILURES_OF_EMAIL, email),
         ]
 
-    async def _prove(self, email: str, password: str) -> Account:
+    async def _prove(self, email: str, password: str) -> Found:
         async with self.work.begin() as tx:
             found = await store.by_email(tx, email)
         if not await self.passwords.verify(found.password_hash if found else None, password) or found is None:
@@ -96,7 +139,7 @@ class SignIn:
             password_hash = await self.passwords.hash(password)
             async with self.work.begin() as tx:
                 await store.replace_hash(tx, found, password_hash)
-        return found.account
+        return found
 
     def _answer(self, account: Account, session: Session, device_token: str | None = None) -> TokenAnswer:
         return TokenAnswer(

@@ -55,13 +55,15 @@ async def by_id(tx: Transaction, account_id: UUID) -> Found | None:
     return _found(await tx.connection.fetchrow(f"select {_COLUMNS} from accounts where account_id = $1", account_id))
 
 
-async def replace_hash(tx: Transaction, found: Found, password_hash: str) -> None:
-    """Keeps the password under another hash, unless the hash has changed meanwhile."""
-    await tx.connection.execute(
-        "update accounts set password_hash = $3 where account_id = $1 and password_hash = $2",
-        found.account.account_id,
-        found.password_hash,
-        password_hash,
+async def replace_hash(tx: Transaction, found: Found, password_hash: str) -> bool:
+    """Keeps another hash; whether the old one was still there, and nothing else had been kept meanwhile."""
+    return bool(
+        await tx.connection.fetchval(
+            "update accounts set password_hash = $3 where account_id = $1 and password_hash = $2 returning true",
+            found.account.account_id,
+            found.password_hash,
+            password_hash,
+        )
     )
 
 

@@ -1,12 +1,18 @@
-"""The refresh token grant, and logging out."""
+"""The refresh token grant, logging out, and what else ends sessions."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
+import httpx
 import jwt
 
 from services.accounts import store
-from tests.accounts.house import House, Visitor
+from services.accounts.sessions import Session, Sessions
+from tests.accounts.house import PASSWORD, House, Visitor
+
+NEW = "kucing oranye di atap"
 
 
 async def test_a_session_goes_on(visitor: Visitor) -> None:
@@ -85,3 +91,84 @@ async def test_logging_out_takes_a_token(visitor: Visitor) -> None:
     answer = await visitor.http.post("/accounts/logout")
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_logging_out_everywhere_ends_all_sessions(visitor: Visitor, house: House) -> None:
+    """All sessions of the account end, this one too, and nobody else's; who was put out cannot put others out."""
+    first, second = await visitor.signed_in(), (await visitor.sign_in("web")).json()
+    async with house.visitor() as other:
+        theirs = await other.signed_in()
+        headers = {"Authorization": f"Bearer {first['access_token']}"}
+        answer = await visitor.http.post("/accounts/logout-all", headers=headers)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert (await visitor.refresh(first["refresh_token"])).status_code == 400
+        assert (await visitor.refresh(second["refresh_token"], "web")).status_code == 400
+        assert (await other.refresh(theirs["refresh_token"])).status_code == 200
+    new = (await visitor.sign_in()).json()
+    for path, body in (("logout-all", None), ("password", {"current_password": PASSWORD, "new_password": NEW})):
+        again = await visitor.http.post(f"/accounts/{path}", json=body, headers=headers)
+        assert (again.status_code, again.json()["code"]) == (401, "unauthenticated")
+    assert (await visitor.refresh(new["refresh_token"])).status_code == 200
+
+
+async def change(visitor: Visitor, tokens: dict[str, Any], current: str, new: str) -> httpx.Response:
+    """Asks for another password."""
+    body = {"current_password": current, "new_password": new}
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    return await visitor.http.post("/accounts/password", json=body, headers=headers)
+
+
+async def test_a_changed_password_ends_the_other_sessions(visitor: Visitor) -> None:
+    """Whoever knew the old password is out: only the new one lets in, and only the session that changed it goes on."""
+    mine, other = await visitor.signed_in(), (await visitor.sign_in()).json()
+    answer = await change(visitor, mine, PASSWORD, NEW)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (await visitor.refresh(mine["refresh_token"])).status_code == 200
+    assert (await visitor.refresh(other["refresh_token"])).status_code == 400
+    assert (await visitor.sign_in()).status_code == 400
+    assert (await visitor.sign_in(password=NEW)).status_code == 200
+
+
+async def test_a_password_is_changed_by_who_knows_it(visitor: Visitor) -> None:
+    """A weak one is refused; a wrong current one is a try to sign in like others, limited together with them, and says
+    no more than that; nothing has changed then."""
+    tokens = await visitor.signed_in()
+    weak = await change(visitor, tokens, PASSWORD, "password")
+    assert (weak.status_code, weak.json()["code"]) == (422, "weak_password")
+    for _ in range(5):
+        wrong = await change(visitor, tokens, "not the password", NEW)
+        assert (wrong.status_code, wrong.json()["code"]) == (403, "wrong_password")
+        assert (await visitor.sign_in(password="not the password")).status_code == 400
+    assert (await change(visitor, tokens, "not the password", NEW)).status_code == 429
+    assert (await visitor.sign_in()).status_code == 429
+    assert (await visitor.sign_in(device_token=tokens["device_token"])).status_code == 200
+    assert (await visitor.http.post("/accounts/password", json={})).status_code == 401
+
+
+async def test_of_two_changes_at_once_one_wins(visitor: Visitor) -> None:
+    """The second finds that its current password is not that any more."""
+    tokens = await visitor.signed_in()
+    news = [f"{NEW} {number}" for number in range(2)]
+    answers = await asyncio.gather(*(change(visitor, tokens, PASSWORD, new) for new in news))
+    assert sorted(answer.status_code for answer in answers) == [204, 403]
+    for new, answer in zip(news, answers, strict=True):
+        assert (await visitor.sign_in(password=new)).status_code == (200 if answer.status_code == 204 else 400)
+
+
+async def test_a_session_that_begins_while_the_password_changes_does_not_last(visitor: Visitor, house: House) -> None:
+    """Who signs in with the old password in the very moment in which it is changed is out as well."""
+    tokens, sessions, whole = await visitor.signed_in(), house.parts.sessions, house.parts
+
+    class Slow(Sessions):
+        async def start(self, *arguments: Any) -> Session:
+            assert (await change(visitor, tokens, PASSWORD, NEW)).status_code == 204
+            started.append(await sessions.start(*arguments))
+            return started[0]
+
+    started: list[Session] = []
+    house.service.app.state.parts = replace(whole, sign_in=replace(whole.sign_in, sessions=Slow(sessions._redis)))
+    try:
+        assert (await visitor.sign_in()).status_code == 400
+    finally:
+        house.service.app.state.parts = whole
+    assert not await sessions.is_alive(started[0].session_id)

@@ -14,6 +14,9 @@ from contracts.accounts import AccountRegistered
 from runtime.bus.memory import MemoryBus
 from runtime.database import connect
 from runtime.events import EventReader
+from services.accounts.demonstration import PASSWORD as DEMONSTRATION
+from services.accounts.domain import WeakPassword
+from services.accounts.strength import check_password
 from tests.accounts.house import PASSWORD, QUICK, House, Visitor, open_house
 
 
@@ -125,7 +128,6 @@ async def test_everybody_hears_of_it_once(database_url: str, keys: Keys) -> None
         {"email": f"{'a' * 65}@example.com"},
         {"email": f"a@{'a.' * 130}com"},
         {"email": ["siti@example.com"]},
-        {"password": "1234567"},
         {"password": "x" * 129},
         {"password": "rahasia\x00sekali"},
         {"password": 12345678},
@@ -149,6 +151,82 @@ async def test_what_cannot_be_is_refused(visitor: Visitor, fields: dict[str, Any
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "invalid_request"
     assert "rahasia" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "1234567",
+        " " * 8,
+        "\u200b" * 12,
+        "abcd" + "\u200b" * 8,
+        "\u3164" * 8,
+        "aaaaaaaa",
+        "abababababab",
+        "        a",
+        "password",
+        "Password",
+        "P@ssw0rd",
+        "password123!",
+        "passwordpassword",
+        "ｐａｓｓｗｏｒｄ",
+        "12345678",
+        "1234567890",
+        "87654321",
+        "abcdefgh",
+        "qwertyuiop",
+        "Indonesia2026",
+        "bismillah",
+        "sayangku1",
+        "siti.nur@example.com",
+        "SITI.NUR@EXAMPLE.COM",
+        "siti.nur",
+        "run.itis",
+        "Siti Nur Halimah",
+        "sitinurhalimah",
+        "halimah1",
+        "Halimah2001",
+    ],
+    ids=ascii,
+)
+def test_what_is_guessed_first_is_no_password(password: str) -> None:
+    """Short, invisible, one pattern, very common, or one's own e-mail or name, however it is written: refused."""
+    with pytest.raises(WeakPassword) as refused:
+        check_password(password, "siti.nur@example.com", "Siti Nur Halimah")
+    assert (refused.value.status, refused.value.code) == (422, "weak_password")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        DEMONSTRATION,
+        PASSWORD,
+        "another password",
+        "correct horse battery staple",
+        "kucing oranye di atap",
+        "ကျော်ကျော်အောင်",
+        "我的密码很长很安全",
+        "👨\u200d👩\u200d👧🐈🐕🐓🦆🐢🐍🦎",
+        "7f3k9q2m",
+        "x" * 60 + "yz!",
+        "halimah menanam padi",
+    ],
+    ids=ascii,
+)
+def test_everything_else_is_a_password(password: str) -> None:
+    """Long phrases, random characters and every script are fine."""
+    check_password(password, "siti.nur@example.com", "Siti Nur Halimah")
+
+
+async def test_weak_passwords_are_refused_at_the_door(visitor: Visitor, house: House) -> None:
+    """Who registers with one is told so, and not counted as somebody who has registered."""
+    redis = house.parts.limits._redis
+    before = await redis.dbsize()
+    for password in ("password", " " * 8, visitor.email, "1234567"):
+        answer = await visitor.register(password=password)
+        assert (answer.status_code, answer.json()["code"]) == (422, "weak_password")
+    assert await redis.dbsize() == before
 
 
 @pytest.mark.parametrize(

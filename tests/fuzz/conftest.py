@@ -59,3 +59,17 @@ def tokens(origin: str) -> dict[str, str]:
         ask("agent", "PUT", "/cs/duty", on=True)
         KNOWN.append(ask("buyer", "POST", "/cs/cases", text="Penjual tidak membalas.")["case_id"])
     return found
+
+
+@pytest.fixture(scope="package")
+def strangers(origin: str) -> dict[str, str]:
+    """Access tokens of people whom nothing else needs: their sessions are ended, and their passwords changed."""
+    found = {}
+    with httpx.Client(base_url=origin) as http:
+        for role in ("buyer", "seller"):
+            email, password = f"{role}@fuzz.example.com", "kucing oranye di atap"
+            body = {"email": email, "password": password, "name": "Siti", "role": role}
+            http.post("/accounts", json=body).raise_for_status()
+            form = {"grant_type": "password", "username": email, "password": password, "client_id": "app"}
+            found[role] = http.post("/accounts/token", data=form).raise_for_status().json()["access_token"]
+    return found

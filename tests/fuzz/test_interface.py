@@ -85,9 +85,9 @@ def ask(case: Case[Any], origin: str, tokens: Mapping[str, str]) -> None:
 
 @bounded
 @accounts.parametrize()
-def test_accounts(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
+def test_accounts(case: Case[Any], origin: str, strangers: dict[str, str]) -> None:
     """Registering, signing in and out."""
-    ask(case, origin, tokens)
+    ask(case, origin, strangers)
 
 
 @bounded
