@@ -28,7 +28,7 @@ from runtime.story import new_id
 from runtime.work import Transaction
 from services.cs import domain, store, words
 from services.cs.domain import Case, OrderStatus, SellerDid, State
-from services.cs.office import ASK_AGAIN, SELLER_SILENT, SETTLED, Office
+from services.cs.office import ASK_AGAIN, ASK_SELLER_AGAIN, SELLER_SILENT, SETTLED, Office
 
 Act = Callable[[Office, Transaction, Any], Awaitable[None]]
 """Acts on one event or, if its kind is among `TOGETHER`, on all of those in a batch."""
@@ -198,14 +198,15 @@ async def ask_again(office: Office, tx: Transaction, case_id: str) -> Sequence[E
     case = await store.lock(tx, UUID(case_id))
     if case is None:
         return []
-    if case.state is State.CANCELLING and case.cancellation_id is not None:
-        question: Event = _request(case)
-    elif domain.seller_is_due(case, await tx.now()):
-        question = await _ask_seller(tx, case)
-    else:
+    asks_orders = case.state is State.CANCELLING and case.cancellation_id is not None
+    if not asks_orders and not domain.seller_is_due(case, await tx.now()):
         return []
-    await tx.schedule(ASK_AGAIN, case_id, pause(await store.since_asked(tx, case.case_id)))
-    return [question]
+    waited = await store.since_asked(tx, case.case_id)
+    if not asks_orders and waited < ASK_SELLER_AGAIN:  # a demonstration has moved the clock
+        await tx.schedule(ASK_AGAIN, case_id, ASK_SELLER_AGAIN - waited)
+        return []
+    await tx.schedule(ASK_AGAIN, case_id, pause(waited))
+    return [_request(case) if asks_orders else await _ask_seller(tx, case)]
 
 
 async def _ask_seller(tx: Transaction, case: Case) -> SellerContacted:

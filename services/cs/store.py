@@ -328,15 +328,13 @@ async def due(tx: Transaction, kind: str, case_id: UUID) -> datetime:
 
 
 async def note_asked(tx: Transaction, case_id: UUID) -> None:
-    """From now on an answer is waited for."""
-    await tx.connection.execute("update cases set asked_at = clock_now() where case_id = $1", case_id)
+    """From now on an answer is waited for, in real time, which no demonstration moves."""
+    await tx.connection.execute("update cases set asked_at = now() where case_id = $1", case_id)
 
 
 async def since_asked(tx: Transaction, case_id: UUID) -> timedelta:
-    """For how long an answer has been waited for."""
-    waited: timedelta = await tx.connection.fetchval(
-        "select clock_now() - asked_at from cases where case_id = $1", case_id
-    )
+    """For how long an answer has been waited for, in real time."""
+    waited: timedelta = await tx.connection.fetchval("select now() - asked_at from cases where case_id = $1", case_id)
     return waited
 
 

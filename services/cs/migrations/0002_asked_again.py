@@ -10,9 +10,9 @@ depends_on = "0001_runtime"
 STATEMENTS = (
     "alter table cases add column asked_at timestamptz",
     "alter table cases add column told_refunds uuid[] not null default '{}'",
-    "update cases set asked_at = clock_now() where state in ('awaiting_seller', 'cancelling')",
+    "update cases set asked_at = now() where state in ('awaiting_seller', 'cancelling')",
     "insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent) "
-    "select 'ask_again', case_id::text, asked_at, correlation_id, correlation_id, traceparent from cases "
+    "select 'ask_again', case_id::text, clock_now(), correlation_id, correlation_id, traceparent from cases "
     "where asked_at is not null on conflict do nothing",
 )
 
