@@ -44,6 +44,10 @@ for number, seconds in ((signal.SIGINT, 3), (signal.SIGQUIT, 1), (signal.SIGKILL
 """
 
 
+LAST = 2.0
+"""Seconds from the end of the pidfile to that of its process, at the most."""
+
+
 class Guard:
     """Runs programs that do not outlive us for long, unless another process has the lock as well."""
 
@@ -59,6 +63,7 @@ class Guard:
             start_new_session=True,
             pass_fds=[lock],
         )
+        self._pidfile = pidfile
         self._pipe = cast("IO[bytes]", self._process.stdin)
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -95,3 +100,7 @@ class Guard:
             for child in self._children:
                 child.poll()  # what has ended is there until its parent looks
             await asyncio.sleep(0.01)
+        with suppress(TimeoutError):  # the pidfile goes a moment before the process
+            async with asyncio.timeout(LAST):
+                while not self._pidfile.exists() and any(child.poll() is None for child in self._children):
+                    await asyncio.sleep(0.01)

@@ -1,0 +1,41 @@
+"""What is no longer needed is forgotten, in bounded steps."""
+
+import pytest
+
+from runtime import housekeeping
+from runtime.housekeeping import BATCH, REMEMBERED, keep_house
+from tests.messaging.toys import Toys, becomes, running
+
+ROWS = {
+    "inbox": "insert into inbox select gen_random_uuid(), now() - $2::interval from generate_series(1, $1)",
+    "failures": "insert into failures select gen_random_uuid(), 1, '', now() - $2::interval "
+    "from generate_series(1, $1)",
+    "idempotency": "insert into idempotency select 'somebody', n::text, '', 200, '', now() - $2::interval "
+    "from generate_series(1, $1) n",
+}
+
+
+@pytest.mark.parametrize(("table", "age"), REMEMBERED)
+async def test_many_old_rows(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch, table: str, age: str) -> None:
+    """No statement deletes more than a batch, however many rows are old; in the end these are gone, and no others."""
+    monkeypatch.setattr(housekeeping, "EVERY", 0.05)
+    toy = await embedded_toys.refunds()
+    async with toy.database.connection() as connection:
+        days = await connection.fetchval(f"select interval '{age}'")
+        await connection.execute(ROWS[table], 3 * BATCH + 1, days)
+        await connection.execute(ROWS[table].replace("n::text", "'young'"), 1, days / 2)
+        await connection.execute("create table steps (rows bigint)")
+        await connection.execute(
+            "create function note_step() returns trigger language plpgsql as $$ begin "
+            "insert into steps select count(*) from gone; return null; end $$"
+        )
+        await connection.execute(
+            f"create trigger step after delete on {table} referencing old table as gone execute function note_step()"
+        )
+    async with running(keep_house(toy.work)):
+        await becomes(toy.count(table), 1)
+    assert await toy.fetch("select max(rows) from steps") == [BATCH]
+    assert await toy.fetch("select sum(rows)::integer from steps") == [3 * BATCH + 1]
+    async with toy.database.connection() as connection:
+        await connection.execute("drop function note_step cascade")
+        await connection.execute("drop table steps")
