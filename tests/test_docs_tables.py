@@ -123,6 +123,23 @@ def test_every_part_of_health_is_documented(keys: Keys) -> None:
     assert documented == there
 
 
+def test_the_limits_are_what_is_said() -> None:
+    """docs/security.md says of each limit how much it is, and the code says the same."""
+    compared = 0
+    for _, most, _, places in table("docs/security.md", "what", "at most", "beyond that", "in the code"):
+        for place in named(places):
+            module, _, name = place.rpartition(".")
+            if not name.isupper():
+                assert "/" in place or import_module(place)
+                continue
+            limit = getattr(import_module(module), name)
+            number = getattr(limit, "most", limit)
+            said = [f"{number:,g}" if number < 10_000 else f"{number // 1024} KiB", f"{number:g}"]
+            assert any(re.search(rf"(?<![\d,]){re.escape(one)}(?![\d,])", most) for one in said), place
+            compared += 1
+    assert compared >= 20
+
+
 def test_every_mark_is_documented() -> None:
     """CONTRIBUTING.md names the marks of tests, no others, and which of them `make test-fast` leaves out."""
     documented = {
