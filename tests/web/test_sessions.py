@@ -1,6 +1,7 @@
 """Who sits where: cookies, seats, and going on with a session."""
 
 import asyncio
+import json
 from http.cookies import SimpleCookie
 from secrets import token_hex
 from urllib.parse import parse_qs
@@ -254,3 +255,48 @@ async def test_a_cookie_that_holds_no_token_is_forgotten(house: House, cookie: s
         headers = {b"Cookie": cookies, b"Origin": ORIGIN.encode(), b"Accept": b"text/html"}
         assert (await browser.post("/web/s/a/register", data=form, headers=headers)).status_code == 400
         assert [key for key in await redis.keys("web:refresh:*") if await redis.ttl(key) > 2] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (204, "", "The password is changed"),
+        (422, "weak_password", "too easy to guess"),
+        (403, "wrong_password", "The current password is wrong"),
+        (429, "rate_limited", "Too many tries"),
+    ],
+)
+async def test_a_password_is_changed_in_the_profile(house: House, status: int, code: str, says: str) -> None:
+    """The profile sends both passwords to accounts, says what came of it, and keeps its person signed in."""
+    with_refresh_once(house)
+    said = {"current_password": "rahasia-sekali", "new_password": "kucing oranye di atap"}
+    async with house.browser() as browser:
+        await house.sign_in(browser)
+        browser.cookies.set("lang", "en", path="/web")
+        assert 'action="/web/s/a/password"' in (await browser.get("/web/s/a/account")).text
+        house.services.say("POST /accounts/password", status, code=code, detail="no")
+        form = {"form": await form_token(browser)} | said
+        answer = await browser.post("/web/s/a/password", data=form, headers={"Origin": ORIGIN})
+        assert json.loads(house.services.asked[-1].content) == said
+        assert (answer.status_code, answer.headers["location"]) == (303, "/web/s/a/account")
+        page = await browser.get("/web/s/a/account")
+    assert page.status_code == 200
+    assert says in page.text
+
+
+@pytest.mark.parametrize("status", [204, 503])
+async def test_signing_out_everywhere(house: House, status: int) -> None:
+    """All sessions end, this one at once; if accounts is away nobody is told that they have."""
+    with_refresh_once(house)
+    house.services.say("POST /accounts/logout-all", status, code="sessions_unavailable", detail="away")
+    async with house.browser() as browser:
+        access = crumbs(await house.sign_in(browser))["access"].value
+        form = {"form": await form_token(browser)}
+        answer = await browser.post("/web/s/a/sign-out-everywhere", data=form, headers={"Origin": ORIGIN})
+        again = await browser.get("/web/s/a/account", headers={"Cookie": f"access={access}"})
+    if status == 503:
+        assert (answer.status_code, again.status_code) == (503, 200)
+        return
+    assert answer.headers["location"] == "/web/s/a/sign-in"
+    assert {crumbs(answer)[name]["max-age"] for name in ("access", "refresh")} == {"0"}
+    assert again.headers["location"].startswith("/web/s/a/sign-in")

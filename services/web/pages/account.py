@@ -19,3 +19,23 @@ async def account(visit: Person) -> Response:
         wallet = await visit.get("/refunds/wallet")
         counts.update(order["status"] for order in (await visit.get("/orders", limit=100))["items"])
     return visit.page("account.html", me=await visit.get("/accounts/me"), wallet=wallet, counts=counts)
+
+
+@router.post("/password")
+async def change_password(visit: Person) -> Response:
+    """Changes the password; the other devices are signed out."""
+    form = await visit.form()
+    body = {name: str(form.get(name, "")) for name in ("current_password", "new_password")}
+    then = f"{visit.root}/account"
+    return await visit.do("POST", "/accounts/password", body, then=then, notice="notice.password_changed")
+
+
+@router.post("/sign-out-everywhere")
+async def sign_out_everywhere(visit: Person) -> Response:
+    """Ends all sessions of the account. If accounts is away nothing has ended, and the page says so."""
+    await visit.form()
+    await visit.tell("POST", "/accounts/logout-all")
+    assert visit.who is not None
+    visit.parts.revocations.add(visit.who)
+    visit.leave()
+    return visit.go(f"{visit.root}/sign-in", "notice.signed_out_everywhere")
