@@ -65,18 +65,14 @@ async def agent(place: Place) -> Person:
     return await Person.sign_in(place.http, "agent@example.com", PASSWORD)
 
 
-@pytest.fixture(scope="package")
-async def rani(place: Place) -> Buyer:
-    """Somebody with a DANA wallet; `dana_buyer` has it linked."""
-    return await Buyer.register(place.http, "buyer")
-
-
 @pytest.fixture
-async def dana_buyer(place: Place, rani: Buyer) -> AsyncIterator[Buyer]:
-    """Somebody whose refunds go to DANA, where all is well at first and at last."""
+async def dana_buyer(place: Place) -> AsyncIterator[Buyer]:
+    """Somebody new, as a wallet can be linked a few times an hour only, whose refunds go to DANA, where all is well at
+    first and at last."""
     await place.dana.post("/reset")
-    await rani.link_dana()
-    yield rani
+    buyer = await Buyer.register(place.http, "buyer")
+    await buyer.link_dana()
+    yield buyer
     await place.dana.post("/reset")
 
 
