@@ -69,6 +69,7 @@ class Telling(Witness):
                 type=event.wire_name,
                 subject=event.subject,
                 cause=str(story.causation_id),
+                **_broken(event),
             )
 
     def sent(self, messages: Sequence[Message]) -> None:
@@ -140,6 +141,12 @@ class Telling(Witness):
         entry = {"teller": self._teller, "passed": self._passed, "records": json.dumps(records)}
         self._passed += len(records)
         return entry
+
+
+def _broken(event: Event) -> dict[str, bool]:
+    """Says so of an event that was sent without what belongs into it."""
+    needed = {name for name, field in type(event).model_fields.items() if field.is_required()}
+    return {} if needed <= event.model_fields_set else {"broken": True}
 
 
 def _names(body: bytes) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """The flow page: stories are seen travelling, things are broken on purpose, and the money still comes out right."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser import axe
 from tests.browser.people import DESKTOP, PHONE, Crowd
@@ -218,6 +219,58 @@ async def test_the_page_listens_again_after_a_refusal(crowd: Crowd) -> None:
     await expect(flow.part("[data-offline]")).to_be_hidden(timeout=SOON)
     await flow.cancel()
     await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)
+
+
+async def test_figures_that_cannot_be_read_are_not_right(crowd: Crowd) -> None:
+    """While a service does not say how its money is, nothing is said of it, least of all that it is right."""
+    flow = await opened(crowd)
+    verdict, way = flow.part("[data-verdict]"), flow.part("[data-amount='way']")
+    await expect(way).not_to_have_text("–", timeout=SOON)
+    for service, status in (("refunds", 503), ("orders", 200)):
+
+        async def answer(route: Route, *, status: int = status) -> None:
+            await route.fulfill(status=status, json={})
+
+        await flow.page.route(f"**/{service}/demonstration/money", answer)
+        await expect(verdict).to_have_text("Angkanya tidak dapat dibaca sekarang.", timeout=SOON)
+        await expect(verdict).to_have_class("notice warn")
+        await expect(way).to_have_text("–")
+        await flow.page.unroute(f"**/{service}/demonstration/money")
+        await expect(way).not_to_have_text("–", timeout=SOON)
+
+
+async def test_what_a_silent_service_has_parked_is_not_known(crowd: Crowd) -> None:
+    """The list of parked messages is not empty because a service does not answer."""
+    flow = await opened(crowd)
+    await flow.page.route("**/chat/demonstration/state", lambda route: route.abort())
+    await expect(flow.part("[data-parked]")).to_contain_text("Tidak diketahui sekarang: chat.", timeout=SOON)
+    await expect(flow.part("[data-parked]")).not_to_contain_text("Tidak ada.")
+
+
+async def test_the_log_is_sorted_and_tells_the_time_of_the_pages(crowd: Crowd) -> None:
+    """Whatever is told late goes to its place; the times are the database's, moved by the demonstration, in WIB."""
+    person = await crowd.somebody("Penonton", timezone_id="America/New_York")
+
+    def frame(number: int, clock: int, *at: float) -> str:
+        moves = [{"stage": "written", "service": "orders", "name": f"Event{n}", "at": n, "count": 1} for n in at]
+        totals = {"records": 1, "lost": 0, "together": 0, "undrawn": 0}
+        told = {"frame": number, "clock": clock, "moves": moves, "stories": [], "more_stories": 0, "totals": totals}
+        return f"event: frame\ndata: {json.dumps(told)}\n\n"
+
+    body = frame(1, 86_400, 3, 1) + frame(2, 86_400, 2.25) + frame(3, 172_800, 0.5)
+    await person.page.route(
+        "**/web/flow/live", lambda route: route.fulfill(content_type="text/event-stream", body=body), times=1
+    )
+    await person.page.goto(f"{crowd.url}/web/flow")
+    lines = person.page.locator("[data-log] li", has_text="Event")
+    await expect(lines).to_have_count(4, timeout=SOON)
+    assert await lines.locator("time").all_inner_texts() == [
+        "07.00.00.500",
+        "07.00.03.000",
+        "07.00.02.250",
+        "07.00.01.000",
+    ]
+    assert await lines.locator("time").first.get_attribute("datetime") == "1970-01-03T00:00:00.500Z"
 
 
 async def test_without_motion_nothing_moves(crowd: Crowd) -> None:

@@ -109,6 +109,12 @@ async def test_a_poison_message_ends_parked_and_harms_nothing_else(stage: Stage)
     await becomes(stage.of("refunds", "parked_in_all"), 1)
     assert "number: Field required" in (await stage.state("refunds"))["parked"][0]["error"]
 
+    async def told() -> list[bool]:
+        written = [one for one in await stage.told() if one.get("type") == "Counted" and one["stage"] == "written"]
+        return [one.get("broken", False) for one in written]
+
+    await becomes(told, [True, False])
+
 
 async def test_the_switches_reach_every_replica(stage: Stage, toys: Toys, keys: Keys) -> None:
     """Turned at one process, they are followed by another that shares its Redis."""

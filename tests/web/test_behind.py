@@ -1,11 +1,17 @@
 """Behind the scenes: the flow page in demonstration mode only, and documentation that shows text as text."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
 import httpx
 import pytest
 
 from batalkan.keys import Keys
 from runtime.bus.memory import MemoryBus
 from runtime.settings import Environment, Settings
+from services.web.flow import audience
 from services.web.main import build
 from services.web.upstream import SERVICES
 from tests.web.house import HTML, ORIGIN, House
@@ -42,6 +48,57 @@ async def test_no_other_site_can_start_stories(house: House) -> None:
                 assert refused.status_code == 403
         assert house.services.asked == []
         assert (await browser.post("/web/flow/stories", headers={"Accept": "*/*"})).status_code != 403
+
+
+async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many who ask at once no more are let in than there are places; who leaves makes room."""
+    monkeypatch.setattr(audience, "MOST_BROWSERS", 2)
+    app = house.app()
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+    }
+    scope |= {"path": "/web/flow/live", "raw_path": b"/web/flow/live", "query_string": b"", "root_path": ""}
+    scope |= {"headers": [(b"host", urlsplit(ORIGIN).netloc.encode())], "client": ("127.0.0.1", 1), "server": ("x", 1)}
+    asked: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def look() -> tuple[int, Callable[[], Awaitable[object]]]:
+        status, left = asyncio.get_running_loop().create_future(), asyncio.Event()
+        told = list(asked)
+
+        async def receive() -> dict[str, Any]:
+            if not told:
+                await left.wait()
+                return {"type": "http.disconnect"}
+            return told.pop()
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                status.set_result(message["status"])
+
+        looking = asyncio.create_task(app(scope.copy(), receive, send))
+
+        async def leave() -> None:
+            left.set()
+            await looking
+
+        return await status, leave
+
+    async with asyncio.timeout(10):
+        looked = await asyncio.gather(*(look() for _ in range(5)))
+        assert sorted(status for status, _ in looked) == [200, 200, 503, 503, 503]
+        for _, leave in looked:
+            await leave()
+        again = await asyncio.gather(*(look() for _ in range(2)))
+        assert [status for status, _ in again] == [200, 200]
+        for _, leave in again:
+            await leave()
+    assert len(app.state.flow.reader.audience) == 0
 
 
 @pytest.mark.parametrize("story", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])

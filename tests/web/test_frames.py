@@ -33,6 +33,14 @@ def test_a_single_cancellation_is_drawn_step_by_step() -> None:
     assert [story["outcome"] for story in frame["stories"]] == ["cancelled"]
 
 
+def test_moves_are_in_the_order_in_which_they_began() -> None:
+    """Whoever tells of it first: what began earlier is drawn earlier."""
+    told = cancellation()
+    moves = frame_of(Frames(), told[::-1])["moves"]
+    assert [move["stage"] for move in moves[:3]] == ["requested", "written", "sent"]
+    assert {move["stage"] for move in moves[3:]} == {"handled"}
+
+
 def test_many_of_a_kind_are_drawn_as_one_and_counted() -> None:
     """Fifty cancellations in a frame are as many moves as one has, each with its number; nothing goes uncounted."""
     frames = Frames()

@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 import services.web.main
+from runtime.clock import advance, allow
 from runtime.database import Database
 from runtime.redis import connect
 from runtime.story import new_id
@@ -148,24 +151,35 @@ async def test_a_bounded_number_of_stories_is_kept(redis: Redis, database: Datab
 async def test_a_slow_browser_misses_frames_and_holds_nobody_up() -> None:
     """The latest frames wait for it, and no more than that; their numbers show what it missed."""
     audience = Audience()
-    frames = audience.look_on()
-    first = asyncio.ensure_future(anext(frames))
-    await asyncio.sleep(0)
-    for number in range(100):
-        audience.show(str(number))
-    waiting = [await first] + [await anext(frames) for _ in range(MOST_WAITING - 1)]
-    assert waiting[-1] == "99"
-    assert len(waiting) == MOST_WAITING
-    await frames.aclose()  # type: ignore[attr-defined]
+    with audience.place() as frames:
+        for number in range(100):
+            audience.show(str(number))
+        waiting = [await anext(frames) for _ in range(MOST_WAITING)]
+        assert waiting == [str(number) for number in range(100 - MOST_WAITING, 100)]
     assert len(audience) == 0
 
 
 async def test_only_so_many_browsers_can_look_on() -> None:
-    """One more is told to come back."""
+    """One more is told to come back; a place is taken at once, and free when it is left."""
     audience = Audience()
-    asked = [asyncio.ensure_future(anext(audience.look_on())) for _ in range(MOST_BROWSERS)]
-    await asyncio.sleep(0)
-    with pytest.raises(TooManyBrowsers):
-        audience.check_room()
-    audience.show("frame")
-    assert await asyncio.gather(*asked) == ["frame"] * MOST_BROWSERS
+    with ExitStack() as looking:
+        places = [looking.enter_context(audience.place()) for _ in range(MOST_BROWSERS)]
+        with pytest.raises(TooManyBrowsers), audience.place():
+            pass
+        audience.show("frame")
+        assert [await anext(frames) for frames in places] == ["frame"] * MOST_BROWSERS
+    with audience.place():
+        assert len(audience) == 1
+
+
+async def test_frames_tell_the_time_that_the_pages_show(redis: Redis, database: Database) -> None:
+    """It is the database's, moved as far as the demonstration has moved it; a database that is away changes nothing."""
+    reader = Reader(redis, database)
+    async with database.connection() as connection:
+        await allow(connection, demonstration=True)
+        await advance(connection, timedelta(hours=24))
+    await reader.look_at_clock()
+    assert json.loads(reader.frames.take())["clock"] == pytest.approx(86_400, abs=5)
+    await database.close()
+    await reader.look_at_clock()
+    assert json.loads(reader.frames.take())["clock"] == pytest.approx(86_400, abs=5)

@@ -1,5 +1,9 @@
 """Stories: what is said of them, how they are drawn, and that there is an end to what is held of them."""
 
+from itertools import permutations
+
+import pytest
+
 from services.web.flow.tales import MOST_RECORDS, MOST_TALES, Tale, Tales
 from services.web.flow.waterfall import rows
 from tests.web.told import cancellation, records
@@ -18,6 +22,48 @@ def test_a_story_in_a_line() -> None:
     assert said["request"] == "POST /orders/{order_id}/cancel"
     assert (said["types"], said["outcome"], said["state"]) == (["OrderCancelled"], "cancelled", "done")
     assert round(said["took"], 3) == 0.035
+
+
+def test_events_are_listed_as_they_followed_from_each_other() -> None:
+    """Whatever is heard of first, and whatever the clocks of the services say, none stands before its cause."""
+    chain = [
+        ("OrderCancelRequested", "orders", 3.0),
+        ("OrderCancelled", "orders", 3.0),
+        ("RefundIssued", "refunds", 2.9),
+    ]
+    told: list[dict[str, object]] = []
+    for number, (name, service, at) in enumerate(chain):
+        cause = f"event-{number - 1}" if number else "story"
+        told.append({"stage": "written", "at": at, "service": service, "type": name, "id": f"event-{number}"})
+        told[-1] |= {"story": "story", "cause": cause}
+    told.append(
+        {"stage": "requested", "at": 3.1, "took": 1.0, "service": "orders", "story": "story", "request": "POST /"}
+    )
+    for order in permutations(told):
+        said = tale(list(order))
+        assert said.summary()["types"] == [name for name, _, _ in chain]
+        assert [row.name for row in rows(said) if row.level == 0] == ["POST /", *(name for name, _, _ in chain)]
+
+
+def test_causes_that_go_round_in_a_circle_harm_nothing() -> None:
+    """Whoever tells nonsense about what follows from what is listed all the same."""
+    one, other = cancellation("x")[1], cancellation("x", at=999.0)[1]
+    told = [one | {"cause": other["id"]}, other | {"cause": one["id"]}]
+    assert tale(told).types() == ["OrderCancelled", "OrderCancelled"]
+
+
+@pytest.mark.parametrize("name", ["RefundIssued", "OrderCancelled", "OrderCancelRequested", "RefundDelayed"])
+def test_a_bad_event_is_no_outcome(name: str) -> None:
+    """What was sent without what belongs into it, or was set aside everywhere, says nothing of what happened."""
+    poison: dict[str, object] = {"story": "x", "id": "1", "type": name, "subject": "y"}
+    written: dict[str, object] = {"stage": "written", "at": 1.0, "service": "refunds", **poison}
+    parked: list[dict[str, object]] = [
+        {"stage": "parked", "at": 2.0, "service": who, "error": "why", **poison} for who in ("chat", "orders")
+    ]
+    assert tale([written | {"broken": True}]).outcome == ""
+    assert tale([written, *parked]).outcome == ""
+    handled = {"stage": "handled", "at": 3.0, "service": "cs", "began": 2.0, "ended": 2.5, **poison}
+    assert tale([written, *parked, handled]).outcome != ""
 
 
 def test_a_story_goes_on_until_everybody_has_heard() -> None:

@@ -1,7 +1,8 @@
 """Browsers that look on. Who is too slow misses frames, and sees from their numbers how many."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from runtime.problems import Problem
@@ -35,17 +36,20 @@ class Audience:
                 queue.get_nowait()
             queue.put_nowait(frame)
 
-    def check_room(self) -> None:
-        """Raises `TooManyBrowsers`."""
+    @contextmanager
+    def place(self) -> Iterator[AsyncIterator[str]]:
+        """A place, taken at once; in it all frames from now on are seen, or the latest of them. Raises
+        `TooManyBrowsers`."""
         if len(self._queues) >= MOST_BROWSERS:
             raise TooManyBrowsers
-
-    async def look_on(self) -> AsyncIterator[str]:
-        """All frames from now on, or the latest of them."""
         queue: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
         self._queues.add(queue)
         try:
-            while True:
-                yield await queue.get()
+            yield _frames(queue)
         finally:
             self._queues.discard(queue)
+
+
+async def _frames(queue: asyncio.Queue[str]) -> AsyncIterator[str]:
+    while True:
+        yield await queue.get()

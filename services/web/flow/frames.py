@@ -33,6 +33,8 @@ class Frames:
         """Those that were drawn as one of several."""
         self.undrawn = 0
         """Those that were not drawn at all."""
+        self.clock = 0.0
+        """Seconds by which the time that the pages show is ahead of that of the records."""
         self._number = 0
         self._moves: dict[tuple[str, str, str], list[Record]] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
@@ -75,15 +77,18 @@ class Frames:
         moves: list[dict[str, Any]] = []
         for key, alike in self._moves.items():
             count = self._counts[key]
+            alike = sorted(alike, key=lambda record: record.start)
             wanted = [_move(alike[0], count)] if count > MOST_ALONE else [_move(record, 1) for record in alike]
             if len(moves) + len(wanted) > MOST_MOVES:
                 self.undrawn += count
                 continue
             self.together += count if count > MOST_ALONE else 0
             moves += wanted
+        moves.sort(key=lambda move: move.pop("began"))
         self._number += 1
         frame = {
             "frame": self._number,
+            "clock": self.clock,
             "moves": moves,
             "stories": [tale.summary() for tale in self._tales.values()],
             "more_stories": len(self._more_tales),
@@ -103,6 +108,7 @@ def _move(record: Record, count: int) -> dict[str, Any]:
         "service": record.service,
         "name": record.name,
         "at": record.at,
+        "began": record.start,
         "count": count,
     }
     if record.stage == "sent":

@@ -65,8 +65,20 @@ class Reader:
                 await patience.wait(error)
                 continue
             if not self.frames.empty:
+                if len(self.audience):
+                    await self.look_at_clock()
                 self.audience.show(self.frames.take())
             await asyncio.sleep(BUSY_FRAME if heard > BUSY else FRAME if heard or len(self.audience) else UNWATCHED)
+
+    async def look_at_clock(self) -> None:
+        """Finds out how far the time of the database, which the pages show, is ahead of the clocks of processes."""
+        try:
+            async with self._database.connection() as connection:
+                now = await store.now(connection)
+        except Exception as error:
+            log.debug("what the clock says is not known now, it goes on as it did: %r", error)
+        else:
+            self.frames.clock = round(now - time(), 3)
 
     async def hear_some(self) -> int:
         """Takes in what is new; returns how many records that were."""

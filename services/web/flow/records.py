@@ -36,12 +36,19 @@ class Record(BaseModel):
     taken: Seconds | None = None
     began: Seconds = 0.0
     ended: Seconds = 0.0
+    broken: bool = False
+    """Whether the event lacks what belongs into it: it was sent as a bad one, and says nothing of what happened."""
     error: Text = ""
     key: Text = ""
     kind: Text = ""
     whom: Text = ""
     what: Text = ""
     answer: Text = ""
+
+    @property
+    def start(self) -> float:
+        """When it began."""
+        return self.at - self.took
 
     @property
     def name(self) -> str:

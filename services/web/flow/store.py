@@ -19,6 +19,12 @@ async def load(connection: Connection, stories: Sequence[str] | None = None) -> 
     return [_tale(row["story"], row["records"]) for row in rows]
 
 
+async def now(connection: Connection) -> float:
+    """The database's time, in seconds since 1970."""
+    moment: float = await connection.fetchval("select extract(epoch from clock_now())::float8")
+    return moment
+
+
 def _tale(story: str, told: object) -> Tale:
     tale = Tale(story, merged=True)
     tale.add(read_records(told)[0] if isinstance(told, list) else [])

@@ -52,18 +52,33 @@ class Tale:
             self.marks.add(record.mark)
             self.records.append(record)
             self.unkept = True
-            start = record.at - record.took
-            self.began = min(self.began or start, start)
+            self.began = min(self.began or record.start, record.start)
             self.last = max(self.last, record.at)
 
+    def written(self) -> list[Record]:
+        """Its events, as they were written, none before the one that it follows from. They are told in another order,
+        since each service tells by itself; and each has a clock of its own."""
+        events = {record.id: record for record in self.records if record.stage == "written"}
+
+        def place(record: Record) -> tuple[float, int]:
+            line = {record.id: record}
+            while (cause := events.get(record.cause)) is not None and cause.id not in line:
+                line[cause.id] = record = cause
+            return max(one.at for one in line.values()), len(line)
+
+        return sorted((record for record in self.records if record.stage == "written"), key=place)
+
     def types(self) -> list[str]:
-        """The names of its events, in the order in which they were written."""
-        return [record.type for record in self.records if record.stage == "written"]
+        """The names of its events, in the order in which they followed from each other."""
+        return [record.type for record in self.written()]
 
     @property
     def outcome(self) -> str:
-        """A word for what it came to; empty for what is no cancellation."""
-        types = self.types()
+        """A word for what it came to; empty for what is no cancellation. An event that is broken, or was set aside and
+        had its effect nowhere, is none of what happened."""
+        aside = {one.id for one in self.records if one.stage == "parked"}
+        aside -= {one.id for one in self.records if one.stage in ("handled", "repeated")}
+        types = {one.type for one in self.records if one.stage == "written" and not one.broken and one.id not in aside}
         return next((word for kind, word in _OUTCOMES.items() if kind in types), "")
 
     @property

@@ -56,7 +56,7 @@ def rows(tale: Tale) -> list[Row]:
     """The lines, in the order in which things began; what hearers did stands below the event."""
     events = _events(tale)
     found: list[Row] = []
-    for record in sorted(tale.records, key=lambda record: record.at - record.took):
+    for record in _in_order(tale):
         if record.stage == "written" and record.id in events:
             found += _event_rows(events.pop(record.id), tale.began)
         elif record.stage in ("requested", "called", "fired"):
@@ -64,6 +64,16 @@ def rows(tale: Tale) -> list[Row]:
         elif record.stage in ("parked", "failed") and not record.id:
             found.append(_hearer(record, None, tale.began))
     return found
+
+
+def _in_order(tale: Tale) -> Iterator[Record]:
+    """All records as they began, but no event before the one that it follows from."""
+    others = sorted((record for record in tale.records if record.stage != "written"), key=lambda record: record.start)
+    for event in tale.written():
+        while others and others[0].start <= event.at:
+            yield others.pop(0)
+        yield event
+    yield from others
 
 
 def _events(tale: Tale) -> dict[str, _Event]:
@@ -81,7 +91,7 @@ def _events(tale: Tale) -> dict[str, _Event]:
 
 
 def _row(record: Record, began: float) -> Row:
-    bar = Bar(record.stage, record.at - record.took - began, record.took)
+    bar = Bar(record.stage, record.start - began, record.took)
     if record.stage == "requested":
         refused = record.status >= 400
         return Row(record.service, record.request, "", 0, (bar,), detail=str(record.status), problem=refused)
@@ -93,9 +103,9 @@ def _row(record: Record, began: float) -> Row:
 def _event_rows(event: _Event, began: float) -> Iterator[Row]:
     """The event's way to the exchange, and then a line for each who hears it."""
     written = event.written
-    sent = event.sent[-1].at if event.sent else None
-    confirmed = event.confirmed[-1].at if event.confirmed else None
-    bars = [Bar("outbox", written.at - began, (sent or written.at) - written.at)]
+    sent = max((record.at for record in event.sent), default=None)
+    confirmed = max((record.at for record in event.confirmed), default=None)
+    bars = [Bar("outbox", written.at - began, max((sent or written.at) - written.at, 0.0))]
     if sent is not None:
         bars.append(Bar("exchange", sent - began, max((confirmed or sent) - sent, 0.0)))
     waits = "" if confirmed else "flow.note.unpublished"

@@ -43,12 +43,12 @@ async def _own_site(request: Request) -> None:
         raise ForeignSite
 
 
-async def _room(parts: Annotated[Parts, Depends(_parts)], _: Annotated[None, Depends(_own_site)]) -> Parts:
-    parts.reader.audience.check_room()
-    return parts
-
-
 Flow = Annotated[Parts, Depends(_parts)]
+
+
+async def _place(flow: Flow, _: Annotated[None, Depends(_own_site)]) -> AsyncIterator[AsyncIterator[str]]:
+    with flow.reader.audience.place() as frames:
+        yield frames
 
 
 @router.get("")
@@ -59,10 +59,10 @@ async def page(visit: Anybody, flow: Flow) -> Response:
 
 
 @router.get("/live", response_class=EventSourceResponse)
-async def live(flow: Annotated[Parts, Depends(_room)]) -> AsyncIterator[ServerSentEvent]:
+async def live(flow: Flow, frames: Annotated[AsyncIterator[str], Depends(_place)]) -> AsyncIterator[ServerSentEvent]:
     """All that happens from now on, a frame at a time."""
     yield ServerSentEvent(event="totals", data=flow.reader.frames.totals(), retry=1000)
-    async for frame in flow.reader.audience.look_on():
+    async for frame in frames:
         yield ServerSentEvent(event="frame", raw_data=frame)
 
 

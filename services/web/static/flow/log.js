@@ -1,4 +1,4 @@
-// The same as the picture, in words: the newest line on top.
+// The same as the picture, in words: the newest line on top, by the time that the pages show.
 import { element, root, say } from "./words.js";
 
 const MOST = 80;
@@ -8,31 +8,48 @@ let waiting = [];
 
 hold.addEventListener("click", () => hold.setAttribute("aria-pressed", String(hold.getAttribute("aria-pressed") !== "true")));
 
-export function add(moves) {
-  waiting.push(...moves);
-  waiting = waiting.slice(-MOST);
+const WIB = 7 * 3600; // seconds
+
+// `clock`: seconds by which the pages' time is ahead of that of the moves.
+export function add(moves, clock) {
+  waiting.push(...moves.map((move) => ({ ...move, at: move.at + clock })));
+  waiting = waiting.sort(byTime).slice(-MOST);
+}
+
+function byTime(one, other) {
+  return one.at - other.at;
+}
+
+function clockTime(at) {
+  const time = new Date((at + WIB) * 1000).toISOString().slice(11, 23);
+  return document.documentElement.lang === "id" ? time.replace(/:/g, ".") : time;
 }
 
 function line(move) {
-  const at = new Date(move.at * 1000);
-  const time = `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
   const count = move.count > 1 ? ` ×${move.count}` : "";
   const to = move.to?.length ? ` → ${move.to.join(", ")}` : "";
   const what = `${say(`stage.${move.stage}`)}${move.status ? ` ${move.status}` : ""}${move.answer ? `: ${move.answer}` : ""}${to}`;
   const bad = ["failed", "parked"].includes(move.stage) ? "bad-text" : "muted";
   return element(
     "li",
-    {},
-    element("time", { class: "muted number", datetime: at.toISOString() }, time),
+    { "data-at": move.at },
+    element("time", { class: "muted number", datetime: new Date(move.at * 1000).toISOString() }, clockTime(move.at)),
     element("span", { class: "where" }, move.service),
     element("span", {}, element("b", {}, `${move.name}${count}`), " ", element("span", { class: bad }, what)),
   );
 }
 
+// What is told late goes to its place.
+function insert(move) {
+  let below = list.firstElementChild;
+  while (below && Number(below.dataset.at) > move.at) below = below.nextElementSibling;
+  list.insertBefore(line(move), below);
+}
+
 // Twice a second, so that it can be read, and drawing it costs little.
 setInterval(() => {
   if (!waiting.length || hold.getAttribute("aria-pressed") === "true" || document.hidden) return;
-  list.prepend(...waiting.reverse().map(line));
+  waiting.forEach(insert);
   waiting = [];
   while (list.children.length > MOST) list.lastChild.remove();
 }, 500);

@@ -41,7 +41,7 @@ function heard(event) {
   frame = told.frame;
   totals = told.totals;
   recent.push([performance.now(), totals.records]);
-  add(told.moves);
+  add(told.moves, told.clock);
   hear(told.stories, told.more_stories);
   if (document.hidden) drawn.undrawn += told.moves.reduce((sum, move) => sum + move.count, 0);
   else told.moves.forEach(show);

@@ -5,6 +5,7 @@ import { ask, element, root, rupiah, say, tell, when } from "./words.js";
 
 const EVERY = 1000;
 const states = {};
+const UNKNOWN = { unpublished: "?", waiting: null, parked_in_all: 0, switches: { connected: true, consuming: true, handling: true } };
 
 const find = (selector) => root.querySelector(selector);
 const all = (selector) => [...root.querySelectorAll(selector)];
@@ -15,13 +16,13 @@ async function look() {
   const answers = await Promise.allSettled(SERVICES.map((name) => ask("GET", `/${name}/demonstration/state`)));
   answers.forEach((answer, index) => {
     const name = SERVICES[index];
-    if (answer.status === "fulfilled") states[name] = answer.value;
+    if (answer.value?.switches) states[name] = answer.value;
     else delete states[name];
     show(name, states[name]);
   });
   showParked();
   press(find("[data-broker]"), SERVICES.some((name) => states[name] && !states[name].switches.connected));
-  const hours = Math.round((states.orders?.clock ?? 0) / 3600);
+  const hours = states.orders ? Math.round(states.orders.clock / 3600) : "?";
   put(find("[data-clock]"), say("clock.lead", { span: say("clock.hours", { count: hours }) }));
 }
 
@@ -32,20 +33,22 @@ function show(name, state) {
     put(number, state ? (state[number.dataset.number] ?? "?") : "?");
     number.classList.toggle("some", Boolean(state?.[number.dataset.number]));
   }
+  mark(name, state ?? UNKNOWN);
   if (!state) return;
   for (const button of place.querySelectorAll("[data-switch]")) press(button, !state.switches[button.dataset.switch]);
-  mark(name, state);
 }
 
 function showParked() {
   const list = find("[data-parked]");
   const aside = SERVICES.flatMap((name) => (states[name]?.parked ?? []).map((one) => ({ ...one, service: name })));
-  const marks = aside.map((one) => `${one.parked_id} ${one.state} ${one.error}`).join();
+  const away = SERVICES.filter((name) => !states[name]).join(", ");
+  const marks = `${away} ${aside.map((one) => `${one.parked_id} ${one.state} ${one.error}`).join()}`;
   if (list.dataset.shown === marks) return; // or else a focused button would be lost each second
   list.dataset.shown = marks;
   const total = SERVICES.reduce((sum, name) => sum + (states[name]?.parked_in_all ?? 0), 0);
   const items = aside.slice(0, 30).map(parked);
-  if (!aside.length) items.push(element("li", { class: "muted" }, say("parked.none")));
+  if (away) items.push(element("li", { class: "muted" }, say("parked.unknown", { services: away })));
+  else if (!aside.length) items.push(element("li", { class: "muted" }, say("parked.none")));
   if (total > items.length && aside.length) items.push(element("li", { class: "muted" }, say("parked.more", { count: total - items.length })));
   list.replaceChildren(...items);
 }
@@ -60,29 +63,44 @@ function parked(one) {
   return element("li", { class: "between" }, element("div", {}, head, element("p", { class: "small-text bad-text" }, one.error)), button);
 }
 
-async function lookAtMoney() {
+// The figures that can be read now; what cannot be read is missing, and never what it was before.
+async function readMoney() {
+  const known = (asked) => asked.then((found) => found ?? undefined, () => undefined);
   // The refunds first: what is refunded then was owed when it is looked up.
-  const [money, dana] = await Promise.all([ask("GET", "/refunds/demonstration/money"), ask("GET", "/refunds/demonstration/dana")]);
-  const owed = await ask("GET", "/orders/demonstration/money");
-  const back = money.refunds.issued ?? { refunds: 0, amount: 0 };
+  const [money, dana] = await Promise.all([
+    known(ask("GET", "/refunds/demonstration/money")),
+    known(ask("GET", "/refunds/demonstration/dana")),
+  ]);
+  const owed = await known(ask("GET", "/orders/demonstration/money"));
+  return { back: money && (money.refunds?.issued ?? { refunds: 0, amount: 0 }), ledger: money?.ledger, owed, dana };
+}
+
+function judge({ back, ledger, owed }) {
+  if (![back?.amount, back?.refunds, ledger, owed?.amount, owed?.orders].every(Number.isInteger)) return "unknown";
+  if (ledger !== 0 || back.amount > owed.amount || back.refunds > owed.orders) return "wrong";
+  return owed.amount === back.amount && owed.orders === back.refunds ? "right" : "moving";
+}
+
+async function lookAtMoney() {
+  const { back, ledger, owed, dana } = await readMoney();
   const orders = (count) => say("money.orders", { count });
   const refunds = (count) => say("money.refunds", { count });
   const figures = {
-    owed: [owed.amount, orders(owed.orders)],
-    back: [back.amount, refunds(back.refunds)],
-    way: [owed.amount - back.amount, refunds(owed.orders - back.refunds)],
-    ledger: [money.ledger, ""],
-    dana: [dana.amount, refunds(dana.payments)],
+    owed: owed && [owed.amount, orders(owed.orders)],
+    back: back && [back.amount, refunds(back.refunds)],
+    way: owed && back && [owed.amount - back.amount, refunds(owed.orders - back.refunds)],
+    ledger: [ledger, ""],
+    dana: dana && [dana.amount, refunds(dana.payments)],
   };
-  for (const [key, [amount, count]] of Object.entries(figures)) {
-    put(find(`[data-amount="${key}"]`), rupiah(amount));
-    put(find(`[data-count="${key}"]`), count);
+  for (const [key, figure] of Object.entries(figures)) {
+    const shown = Number.isInteger(figure?.[0]) ? [rupiah(figure[0]), figure[1]] : ["–", ""];
+    put(find(`[data-amount="${key}"]`), shown[0]);
+    put(find(`[data-count="${key}"]`), shown[1]);
   }
-  const wrong = money.ledger !== 0 || back.amount > owed.amount || back.refunds > owed.orders;
-  const verdict = wrong ? "wrong" : owed.amount === back.amount && owed.orders === back.refunds ? "right" : "moving";
+  const verdict = judge({ back, ledger, owed });
   put(find("[data-verdict]"), say(`money.${verdict}`));
-  find("[data-verdict]").className = `notice ${{ wrong: "bad", right: "good", moving: "warn" }[verdict]}`;
-  for (const button of all("[data-dana]")) press(button, button.dataset.dana === dana.weather);
+  find("[data-verdict]").className = `notice ${{ wrong: "bad", right: "good", moving: "warn", unknown: "warn" }[verdict]}`;
+  for (const button of all("[data-dana]")) press(button, button.dataset.dana === dana?.weather);
 }
 
 export async function lookAgain() {

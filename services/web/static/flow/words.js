@@ -1,5 +1,6 @@
 // The page's words, in its language, and small things that several parts need.
 export const root = document.getElementById("flow");
+const PATIENCE = 5_000; // milliseconds: what is shown must not grow old because nothing answers
 const words = JSON.parse(root.dataset.words);
 
 export function say(key, facts = {}) {
@@ -30,7 +31,8 @@ export function tell(text, bad = false) {
 
 export async function ask(method, path, body) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  const signal = method === "GET" ? AbortSignal.timeout(PATIENCE) : undefined;
+  const answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   const found = await answer.json().catch(() => null);
   if (!answer.ok) throw new Error(found?.title ?? String(answer.status));
   return found;
