@@ -41,7 +41,7 @@ class Refreshing:
 
     async def renew(self, refresh: str, client: str) -> dict[str, Any]:
         """The token answer that follows; raises `SessionEnded` and `ServiceAway`."""
-        if len(refresh) > MOST_LETTERS:
+        if not 0 < len(refresh) <= MOST_LETTERS:
             raise SessionEnded
         key = f"web:refresh:{hashlib.sha256(b'name' + refresh.encode()).hexdigest()}"
         task = self._tasks.get(key)

@@ -209,8 +209,9 @@ class Visit:
     async def recognise(self) -> None:
         """Finds out who sits here; raises `ServiceAway` when that cannot be found out now."""
         self.remember()
-        client, _, refresh = self.request.cookies.get("refresh", "").partition(".")
-        if self.who is None and refresh:
+        cookie = self.request.cookies.get("refresh", "")
+        if self.who is None and cookie:
+            client, _, refresh = cookie.partition(".")
             try:
                 answer = await self.parts.refreshing.renew(refresh, client)
                 if await self.parts.revocations.is_over(self.parts.verifier.verify(answer["access_token"])):
