@@ -11,7 +11,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from batalkan.operate import advance_clock
+from batalkan.operate import advance_clock, create_agent
 from batalkan.tap import Seen
 
 T = TypeVar("T")
@@ -87,6 +87,12 @@ class Guide:
         email = f"{role}-{token_hex(4)}@example.com"
         await self.call("POST", "/accounts", None, 201, email=email, password=PASSWORD, name=role.title(), role=role)
         return await self.sign_in(email, client)
+
+    async def employ(self) -> Person:
+        """Makes an agent's account, as an administrator does, and signs in."""
+        email = f"agent-{token_hex(4)}@example.com"
+        await create_agent(self.database_urls, email, PASSWORD, "Agent")
+        return await self.sign_in(email, "web")
 
     async def sign_in(self, email: str, client: str) -> Person:
         """Signs in with the demonstration's password, at the app or the website."""

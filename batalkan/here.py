@@ -23,6 +23,7 @@ from batalkan.tap import Seen, Tap
 from batalkan.waiting import Say
 from runtime.connections import BoundedHttp
 from runtime.embedded import DataFolderUnusable, PostgresFailed
+from runtime.problems import Problem
 from runtime.signals import run_to_end
 from runtime.stopping import Listener, until_told_to_stop
 from runtime.websockets import WEBSOCKETS
@@ -151,14 +152,22 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
     async def walk(running: System) -> bool:
         async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
             guides.append(Guide(http, running.dana, running.database_urls, console, running.hurry))
-            books = await steps.run(guides[0])
+            try:
+                books = await steps.run(guides[0])
+            except (DemoFailed, Problem, httpx.HTTPError, OSError) as error:
+                if not then_serve:
+                    raise
+                show_urls(console, origin, running, demonstration=where.demonstration)
+                console.print(f"The guided run did not end well: {error!r}", style="red", markup=False, soft_wrap=True)
+                return True
         if then_serve:
             show_urls(console, origin, running)
         else:
             console.print()
         console.print(
             f"[green]The ledger sums to zero, and each of {books.cancelled_paid_orders} cancelled, paid orders has "
-            f"exactly one refund of its full amount: {rupiah(books.refunded)} in all.[/green]",
+            f"exactly one refund of its full amount: {rupiah(books.refunded)} in all"
+            f"{f', {books.open_refunds} of them on their way' if books.open_refunds else ''}.[/green]",
             soft_wrap=True,
         )
         return then_serve

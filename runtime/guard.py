@@ -30,7 +30,7 @@ try:
 except OSError:
     sys.exit()
 written = os.path.exists(pidfile)
-for number, seconds in ((signal.SIGINT, 3), (signal.SIGQUIT, 1), (signal.SIGKILL, 1)):
+for number, seconds in ((signal.SIGINT, 2.5), (signal.SIGQUIT, 1), (signal.SIGKILL, 1)):
     try:
         os.kill(pid, number)
         end = time.monotonic() + seconds

@@ -16,12 +16,16 @@ ROUTING = 0x0B0A7A5
 
 _LOCK_AGENTS = "select from agents where on_duty order by agent_id for no key update"
 
+_OWN = "(returns_to is not null and returns_to in (select agent_id from agents where on_duty and reserved))"
+"""Whether a case asks for an agent, or comes back to one, who takes such cases alone: it waits for that one."""
+
 _LOCK_CASES = """
 select from cases where case_id = any (array(
     select unnest($1::uuid[])
     union select case_id from cases where agent_id = any ($2) and state in ('active', 'seller_replied')
+    union select case_id from cases where agent_id is null and state in ('waiting', 'seller_replied') and {_OWN}
     union (
-        select case_id from cases where agent_id is null and state in ('waiting', 'seller_replied')
+        select case_id from cases where agent_id is null and state in ('waiting', 'seller_replied') and not {_OWN}
         order by arrived limit cardinality($1) + (
             select coalesce(sum(greatest(0, $3 - (
                 select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')
@@ -29,7 +33,7 @@ select from cases where case_id = any (array(
         )
     )
 )) order by case_id for update
-"""
+""".replace("{_OWN}", _OWN)
 """The cases that are named, those at hand of agents who leave, and as much of the queue as may be given to somebody:
 each of the named may make room for one."""
 
@@ -37,24 +41,28 @@ _DESKS = """
 select agent_id, turn, name,
        (select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')) as load
 from agents a left join accounts on account_id = agent_id
-where on_duty
+where on_duty and case when $1::uuid is null then not reserved else agent_id = $1 end
 """
+"""The agents who take what comes, or one who takes only what asks for it."""
 
 _FRONT = """
 select * from cases
 where agent_id is null and state in ('waiting', 'seller_replied')
+  and case when $2::uuid is null then not {_OWN} else returns_to = $2 end
 order by arrived limit $1 for update skip locked
-"""
+""".replace("{_OWN}", _OWN)
 """They are locked by now. What has come back to the queue since, and is locked by another, waits for the next turn."""
 
 _FREE = """
-select exists (select from cases where agent_id is null and state in ('waiting', 'seller_replied'))
-   and exists (
-       select from agents a where on_duty and $1 > (
-           select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')
-       )
-   )
-"""
+select exists (
+    select from cases w where agent_id is null and state in ('waiting', 'seller_replied') and exists (
+        select from agents a where on_duty and case when {_OWN} then a.agent_id = w.returns_to else not reserved end
+        and $1 > (
+            select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')
+        )
+    )
+)
+""".replace("{_OWN}", _OWN)
 
 _GIVE = """
 with plan as (
@@ -106,13 +114,22 @@ async def lock_cases(tx: Transaction, most: int, ids: Sequence[UUID] = (), leavi
 async def give_cases(tx: Transaction, most: int) -> list[tuple[Case, Message]]:
     """Gives the first in the queue to the agents on duty who have room, `most` cases each at the most; returns the
     cases that were given, and what was said in them. To be called `in_turn`, after `lock_cases`."""
+    reserved = await tx.connection.fetch("select agent_id from agents where on_duty and reserved order by agent_id")
+    given = await _give(tx, most, None)
+    for row in reserved:
+        given += await _give(tx, most, row["agent_id"])
+    return given
+
+
+async def _give(tx: Transaction, most: int, only: UUID | None) -> list[tuple[Case, Message]]:
+    """Those who wait for the agent `only` to that one; or for None those who take anyone."""
     given: list[tuple[Case, Message]] = []
     while True:
-        rows = await tx.connection.fetch(_DESKS)
+        rows = await tx.connection.fetch(_DESKS, only)
         room = sum(max(0, most - row["load"]) for row in rows)
         if not room:
             return given
-        front = {row["case_id"]: store.case_of(row) for row in await tx.connection.fetch(_FRONT, room)}
+        front = {row["case_id"]: store.case_of(row) for row in await tx.connection.fetch(_FRONT, room, only)}
         if not front:
             return given
         desks = [Desk(row["agent_id"], row["load"], row["turn"]) for row in rows]
@@ -137,12 +154,16 @@ async def is_someone_free(tx: Transaction, most: int) -> bool:
     return bool(await tx.connection.fetchval(_FREE, most))
 
 
-async def go_on_duty(tx: Transaction, agent_id: UUID) -> bool:
-    """The agent is there; False if that was known. To be called `in_turn`."""
+async def go_on_duty(tx: Transaction, agent_id: UUID, *, reserved: bool = False) -> bool:
+    """The agent is there; False if that was known. To be called `in_turn`.
+
+    `reserved`: it takes only cases that ask for it, and those that come back to it.
+    """
     came = await tx.connection.fetchval(
-        "insert into agents as a (agent_id, on_duty) values ($1, true) "
-        "on conflict (agent_id) do update set on_duty = true, seen_at = now() where not a.on_duty returning true",
+        "insert into agents as a (agent_id, on_duty, reserved) values ($1, true, $2) on conflict (agent_id) do update "
+        "set on_duty = true, reserved = $2, seen_at = now() where not a.on_duty or a.reserved <> $2 returning true",
         agent_id,
+        reserved,
     )
     return bool(came)
 
@@ -171,8 +192,15 @@ async def duty(tx: Transaction, agent_id: UUID) -> Duty:
 
 
 async def on_duty(tx: Transaction) -> list[UUID]:
-    """The agents who are on duty."""
-    return [row["agent_id"] for row in await tx.connection.fetch("select agent_id from agents where on_duty")]
+    """The agents who are on duty for all."""
+    rows = await tx.connection.fetch("select agent_id from agents where on_duty and not reserved")
+    return [row["agent_id"] for row in rows]
+
+
+async def is_reserved(tx: Transaction, agent_id: UUID) -> bool:
+    """Whether the agent is on duty for those who ask for it."""
+    sql = "select exists (select from agents where agent_id = $1 and on_duty and reserved)"
+    return bool(await tx.connection.fetchval(sql, agent_id))
 
 
 async def seen(tx: Transaction, ids: Sequence[UUID]) -> None:

@@ -54,10 +54,17 @@ class Words(Body):
     text: Text
 
 
+class Opening(Words):
+    """What a case begins with; `agent_id` asks for an agent who takes only such cases."""
+
+    agent_id: Annotated[UUID | None, Field(strict=False)] = None
+
+
 class Duty(Body):
-    """Whether one is on duty."""
+    """Whether one is on duty; `reserved`: only for those who ask for this agent."""
 
     on: bool
+    reserved: bool = False
 
 
 class HandOver(Body):
@@ -125,19 +132,21 @@ class _OverMeanwhile(Exception):
     response_model=CaseView,
     responses={200: {"description": "There is an open one already, in which it was said", "model": CaseView}},
 )
-async def open_case(body: Words, buyer: Buyer, once: OncePerKey, parts: Inside) -> Response:
+async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, parts: Inside) -> Response:
     """Opens a case: waiting in the queue, or connected at once. Who has an open case says it there, and gets that one
     (200)."""
     office, owner = parts.office, str(buyer.account_id)
 
     async def create(tx: Transaction) -> CaseView:
         await office.take_turn(tx)  # the order of arrival is the order of commits
-        story = current()
-        case = await store.open_case(tx, new_id(), buyer.account_id, story.correlation_id, story.traceparent)
+        story, asks_for = current(), body.agent_id
+        if asks_for and not await agents.is_reserved(tx, asks_for):
+            raise domain.AgentNotAvailable("This agent is not on duty for those who ask for it.")
+        case = await store.open_case(tx, new_id(), buyer.account_id, story.correlation_id, story.traceparent, asks_for)
         if case is None:
             raise _OpenAlready
         await office.say(tx, case, body.text, buyer.account_id)
-        if not await agents.on_duty(tx):
+        if not asks_for and not await agents.on_duty(tx):
             await office.say(tx, case, words.NOBODY_ON_DUTY)
         await office.give_cases(tx)
         return await _shown(tx, await store.read(tx, case.case_id))
@@ -234,7 +243,7 @@ async def set_duty(body: Duty, agent: Agent, work: Door, parts: Inside) -> DutyV
     async with parts.office.turn, work.begin() as tx:
         await agents.in_turn(tx)
         if body.on:
-            await agents.go_on_duty(tx, agent.account_id)
+            await agents.go_on_duty(tx, agent.account_id, reserved=body.reserved)
             await agents.lock_cases(tx, parts.office.most)
             await parts.office.give_cases(tx)
         else:

@@ -69,6 +69,12 @@ class NotYourCase(Problem):
     status, code, title = 403, "not_your_case", "The case is not with you"
 
 
+class AgentNotAvailable(Problem):
+    """Only an agent on duty who takes such cases alone can be asked for (M)."""
+
+    status, code, title = 409, "agent_not_available", "The agent cannot be asked for"
+
+
 class CaseOver(Problem):
     """The case has its outcome."""
 

@@ -93,18 +93,19 @@ def message_of(row: asyncpg.Record) -> Message:
 
 
 async def open_case(
-    tx: Transaction, case_id: UUID, buyer_id: UUID, correlation_id: UUID, traceparent: str
+    tx: Transaction, case_id: UUID, buyer_id: UUID, correlation_id: UUID, traceparent: str, asks_for: UUID | None = None
 ) -> Case | None:
-    """A new case at the end of the queue; None if the buyer has an open one."""
+    """A new case at the end of the queue, or of that of the agent `asks_for`; None if the buyer has an open one."""
     row = await tx.connection.fetchrow(
-        "insert into cases (case_id, buyer_id, state, opened_at, spoken_at, correlation_id, traceparent) "
-        "values ($1, $2, 'waiting', clock_now(), clock_now(), $3, $4) on conflict do nothing returning arrived",
+        "insert into cases (case_id, buyer_id, state, opened_at, spoken_at, correlation_id, traceparent, returns_to) "
+        "values ($1, $2, 'waiting', clock_now(), clock_now(), $3, $4, $5) on conflict do nothing returning arrived",
         case_id,
         buyer_id,
         correlation_id,
         traceparent,
+        asks_for,
     )
-    return Case(case_id, row["arrived"], buyer_id, correlation_id, traceparent) if row else None
+    return Case(case_id, row["arrived"], buyer_id, correlation_id, traceparent, returns_to=asks_for) if row else None
 
 
 async def lock_open_case_of(tx: Transaction, buyer_id: UUID) -> Case | None:

@@ -50,6 +50,8 @@ class NewProduct(Body):
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Visible]
     price: Annotated[int, Field(ge=1, le=100_000_000)]
     stock: Annotated[int, Field(ge=0, le=1_000_000)]
+    listed: bool = True
+    """Whether it is in the catalogue of all sellers, or for those who are told of it."""
 
 
 class NewLine(Body):
@@ -115,7 +117,7 @@ async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None =
 async def list_products(
     work: Door, seller_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ProductView]:
-    """The catalogue, with what is left of each product; with `seller_id` that of one seller."""
+    """The catalogue, with what is left of each product; with `seller_id` all that this seller offers, listed or not."""
     async with work.begin() as tx:
         products = await store.products(tx, seller_id, cursor, limit)
     items = [ProductView(**vars(product)) for product in products]
@@ -128,7 +130,7 @@ async def add_product(body: NewProduct, seller: Seller, once: OncePerKey) -> Res
 
     async def add(tx: Transaction) -> ProductView:
         domain.check_products(await store.count_products(tx, seller.account_id))
-        product = store.Product(new_id(), seller.account_id, body.title, body.price, body.stock)
+        product = store.Product(new_id(), seller.account_id, body.title, body.price, body.stock, body.listed)
         await store.add_product(tx, product)
         return ProductView(**vars(product))
 

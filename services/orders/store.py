@@ -54,6 +54,8 @@ class Product:
     title: str
     price: int
     stock: int
+    listed: bool = True
+    """Whether it is in the catalogue of all sellers."""
 
 
 def _order(row: asyncpg.Record) -> Order:
@@ -379,22 +381,24 @@ async def count_products(tx: Transaction, seller_id: UUID) -> int:
 async def add_product(tx: Transaction, product: Product) -> bool:
     """Adds a product; False if there is one of that id already."""
     added = await tx.connection.fetchval(
-        "insert into products (product_id, seller_id, title, price, stock, offered) values ($1, $2, $3, $4, $5, $5) "
+        "insert into products (product_id, seller_id, title, price, stock, offered, listed) "
+        "values ($1, $2, $3, $4, $5, $5, $6) "
         "on conflict do nothing returning true",
         product.product_id,
         product.seller_id,
         product.title,
         product.price,
         product.stock,
+        product.listed,
     )
     return bool(added)
 
 
 async def products(tx: Transaction, seller_id: UUID | None, after: UUID | None, limit: int) -> list[Product]:
-    """The catalogue, or that of one seller, oldest product first, behind the product `after`."""
+    """The catalogue, or all that one seller offers, listed or not; oldest product first, behind the product `after`."""
     rows = await tx.connection.fetch(
-        "select product_id, seller_id, title, price, stock from products "
-        f"where product_id > $1 {'and seller_id = $3' if seller_id else ''} order by product_id limit $2",
+        "select product_id, seller_id, title, price, stock, listed from products "
+        f"where product_id > $1 {'and seller_id = $3' if seller_id else 'and listed'} order by product_id limit $2",
         after or FIRST_ID,
         limit,
         *([seller_id] if seller_id else []),

@@ -18,6 +18,7 @@ class ProductView(BaseModel):
     title: str
     price: int
     stock: int
+    listed: bool = True
 
 
 class StepView(BaseModel):

@@ -5,10 +5,12 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from batalkan.keys import Keys
+from contracts.chat import SellerReplied
 from services.cs.domain import FOLLOWS, State
 from tests.conftest import Databases
 from tests.cs.house import House, eventually, open_house
@@ -195,3 +197,33 @@ async def test_nobody_is_sent_home_right_after_a_start(house: House) -> None:
     await house.parts.presence.look()
     assert await house.fetch("select on_duty from agents") == [True]
     assert (await agent.get("/cs/duty"))["on"] is True
+
+
+async def test_a_reserved_agent_takes_what_asks_for_it_alone(house: House) -> None:
+    """However many wait, and whoever is on duty, a case that asks for a reserved agent is with it at once, and comes
+    back to it; nothing else is given to it, and when it leaves, its cases are everybody's."""
+    reserved, waiting = house.agent(), [await house.buyer().open_case() for _ in range(5)]
+    assert (await reserved.ask("PUT", "/cs/duty", json={"on": True, "reserved": True})).status_code == 200
+    buyer = house.buyer()
+    case = await buyer.post("/cs/cases", 201, text="Halo", agent_id=str(reserved.account_id))
+    assert (case["agent_id"], case["state"]) == (str(reserved.account_id), "active")
+    assert [(await reserved.case(one["case_id"]))["state"] for one in waiting] == ["waiting"] * 5
+    other = await house.agent_on_duty()
+    assert len((await other.get("/cs/cases", state="active"))["items"]) == MOST
+    order_id, seller_id = await house.order(buyer)
+    await buyer.post(f"/cs/cases/{case['case_id']}/order", order_id=order_id)
+    await reserved.post(f"/cs/cases/{case['case_id']}/contact-seller")
+    replied = SellerReplied(case_id=UUID(case["case_id"]), order_id=UUID(order_id), seller_id=UUID(seller_id))
+    await house.voice.say("chat", replied)
+    back = {"state": "seller_replied", "agent_id": str(reserved.account_id)}
+    await eventually(lambda: buyer.case(case["case_id"]), lambda now: now | back == now)
+    await reserved.duty(False)
+    assert (await buyer.case(case["case_id"]))["position"] == 3
+
+
+async def test_only_a_reserved_agent_can_be_asked_for(house: House) -> None:
+    """Who asks for another, or for one who has gone, is told so, and no case is opened."""
+    agent, buyer = await house.agent_on_duty(), house.buyer()
+    for agent_id in (agent.account_id, buyer.account_id):
+        assert await buyer.refused("/cs/cases", text="Halo", agent_id=str(agent_id)) == "agent_not_available"
+    assert (await buyer.get("/cs/cases"))["items"] == []

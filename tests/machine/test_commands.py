@@ -78,7 +78,10 @@ async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncCl
 
 
 async def test_the_guided_run_ends_with_the_books(folder: Path, port: int) -> None:
-    """All that it shows comes out as it must, and the last line says that every rupiah is right."""
+    """All that it shows comes out as it must, and the last line says that every rupiah is right, whatever users have
+    left: waiting chats, agents on duty and silent, orders in all states, a clock that was moved."""
+    async with up(folder, port) as http:
+        await leave_much(http)
     process = await batalkan("demo", "--no-serve", "--data", str(folder), "--port", str(port))
     output, complaints = await process.communicate()
     assert (process.returncode, complaints.decode()) == (0, "")
@@ -144,6 +147,24 @@ async def test_an_unusable_folder_gets_one_line(folder: Path, port: int, command
     _, complaint = await process.communicate()
     assert process.returncode == 1
     assert complaint.decode() == f"batalkan: {folder}/file/data: Not a directory\n"
+
+
+async def leave_much(http: httpx.AsyncClient) -> None:
+    """What users leave behind when they go away in the middle of things."""
+    agent, seller = await signed_in(http, "agent"), await signed_in(http, "seller")
+    sold = {"title": "Kopi", "price": 1000, "stock": 100}
+    product = (await http.post("/orders/products", json=sold, headers=seller)).raise_for_status().json()
+    for number in range(7):
+        about = {"email": f"buyer-{number}@example.com", "password": PASSWORD, "name": "B", "role": "buyer"}
+        (await http.post("/accounts", json=about)).raise_for_status()
+        buyer = await signed_in(http, f"buyer-{number}")
+        line = {"product_id": product["product_id"], "quantity": 1}
+        order = {"lines": [line], "payment_method": "bank_transfer"}
+        placed = (await http.post("/orders", json=order, headers=buyer)).raise_for_status().json()
+        if number % 2:
+            (await http.post(f"/orders/{placed['order_id']}/pay", headers=buyer)).raise_for_status()
+        (await http.post("/cs/cases", json={"text": "Halo?"}, headers=buyer)).raise_for_status()
+    (await http.put("/cs/duty", json={"on": True}, headers=agent)).raise_for_status()
 
 
 async def signed_in(http: httpx.AsyncClient, role: str) -> dict[str, str]:

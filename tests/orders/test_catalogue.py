@@ -1,6 +1,7 @@
 """What is for sale."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from tests.orders.people import Json, assert_problem
 from tests.orders.shop import Shop
@@ -67,3 +68,17 @@ async def test_the_demonstration_has_a_catalogue(shop: Shop) -> None:
     """In demonstration mode the demonstration's seller has products from the start."""
     rows = await shop.fetch("select from products where seller_id = '0190d3a0-0000-7000-8000-000000000002'")
     assert len(rows) >= 5
+
+
+async def test_an_unlisted_product_is_for_those_who_are_told_of_it(shop: Shop) -> None:
+    """It is not in the catalogue, but among all that its seller offers, and can be ordered."""
+    seller = shop.seller()
+    body = {"title": "Kopi Gayo", "price": 1000, "stock": 5, "listed": False}
+    hidden = (await seller.post("/orders/products", body, 201))["product_id"]
+    listed = (await seller.post("/orders/products", {**body, "listed": True}, 201))["product_id"]
+    before = str(UUID(int=UUID(hidden).int - 1))
+    catalogue = (await seller.get("/orders/products", cursor=before))["items"]
+    assert [product["product_id"] for product in catalogue] == [listed]
+    offered = (await seller.get("/orders/products", seller_id=str(seller.account_id)))["items"]
+    assert [(product["product_id"], product["listed"]) for product in offered] == [(hidden, False), (listed, True)]
+    assert (await shop.order(shop.buyer(), hidden))["status"] == "unpaid"
