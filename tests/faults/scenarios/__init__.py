@@ -7,7 +7,8 @@ from tests.faults.lab import Scenario
 
 NAMES = (
     *("killing", "crash_points", "stopping", "races", "dana", "silence"),
-    *("broker", "database", "redis", "network", "repeats", "hostile", "clocks", "topology", "disk"),
+    *("broker", "database", "read_only", "redis", "network", "repeats", "hostile", "clocks", "summer_time", "topology"),
+    "disk",
 )
 """In the order in which they run."""
 
