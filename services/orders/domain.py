@@ -27,7 +27,7 @@ MOST_PIECES = 100
 """Pieces of one product in an order (M)."""
 MOST_PRODUCTS = 1000
 """Products of one seller (M)."""
-MOST_REFUSED_OF_ORDER, MOST_REFUSED, REFUSED_WITHIN = 20, 300, timedelta(hours=1)
+MOST_REFUSED_OF_ORDER, MOST_REFUSED, REFUSED_WITHIN = 20, 1000, timedelta(hours=1)
 """Refused cancellations of one order and of one buyer, and in what time (M). What is granted is not limited."""
 
 

@@ -119,6 +119,7 @@ async def test_wrong_role(
     answer = await person.ask(method, path.format(order=order_id))
     assert (answer.status_code, answer.json()["code"]) == (403, "wrong_role")
     assert (await buyer.order(order_id))["status"] == "unpaid"
+    await buyer.cancel(order_id)
 
 
 @pytest.mark.parametrize(

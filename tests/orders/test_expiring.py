@@ -329,7 +329,7 @@ class TestRefusedCancellations:
         assert len([name for name in shop.ears.names(sale.order_id) if name == "OrderCancelRejected"]) <= 21
 
     async def test_of_one_buyer(self, shop: Shop) -> None:
-        """However many orders there are, there are 300 in an hour."""
+        """However many orders there are, there are 1,000 in an hour."""
         sale = await shop.sold("shipped")
-        await shop.fetch("insert into refused_cancellations values ($1, clock_now(), 299)", sale.buyer.account_id)
+        await shop.fetch("insert into refused_cancellations values ($1, clock_now(), 999)", sale.buyer.account_id)
         assert await self.ask(sale.buyer, sale.path, 2) == [409, 429]
