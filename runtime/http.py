@@ -70,7 +70,9 @@ def _digits(value: object) -> object:
 Digits = BeforeValidator(_digits)
 """Has the number of a query be written in plain digits: `1_0`, ` 5` and `5.0` are none."""
 
-Limit = Annotated[int, Digits, Query(ge=1, le=100, description="how many items at the most")]
+Limit = Annotated[Annotated[int, Field(ge=1, le=100)], Digits, Query(description="how many items at the most")]
+Seq = Annotated[Annotated[int, Field(ge=0, le=2**31 - 1)], Digits, Query(description="the last number that is known")]
+"""`?after=`: what comes behind it is asked for."""
 Cursor = Annotated[UUID | None, Query(description="`next` of the part before")]
 
 

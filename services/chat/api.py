@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from contracts.chat import SellerReplied
 from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http import Body, Digits, Door, Limit, TryAgain
+from runtime.http import Body, Door, Limit, Seq, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.live import LiveParts, live_routes
 from runtime.problems import InvalidRequest, NotFound
@@ -130,7 +130,7 @@ async def list_messages(
     thread_id: UUID,
     person: SignedIn,
     work: Door,
-    after: Annotated[int, Digits, Query(ge=0, le=2**31 - 1, description="the last `seq` that is known")] = 0,
+    after: Seq = 0,
     limit: Limit = 50,
 ) -> MessagePage:
     """The messages behind `after`, in their order, which is without gaps: 1, 2, 3, …"""

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 from contracts.cs import Outcome, SellerContacted
 from runtime.attend import attend
 from runtime.auth import Buyer, BuyerOrAgent, Identity, SignedIn
-from runtime.http import Body, Cursor, Digits, Door, Limit, Page, TryAgain
+from runtime.http import Body, Cursor, Door, Limit, Page, Seq, TryAgain
 from runtime.idempotency import OncePerKey
 from runtime.live import Live
 from runtime.problems import NotFound, RateLimited, WrongRole
@@ -204,7 +204,7 @@ async def get_messages(
     case_id: UUID,
     person: Either,
     work: Door,
-    after: Annotated[int, Digits, Query(ge=0, le=2**31 - 1, description="the number of the last message one has")] = 0,
+    after: Seq = 0,
     limit: Limit = 100,
 ) -> Messages:
     """What was said in the case, for its buyer and agents."""
