@@ -27,10 +27,9 @@ PER_AGENT = 3
 
 _CHANGES = f"""
 select day - interval '12 hours' from generate_series(
-    date_trunc('day', clock_now()) + interval '48 hours', clock_now() + interval '9600 hours', '24 hours'
-) day
-where (day at time zone '{ZONE}') - day::timestamp
-   <> (day + interval '24 hours') at time zone '{ZONE}' - (day + interval '24 hours')::timestamp
+    date_trunc('day', clock_now(), 'UTC') + interval '48 hours', clock_now() + interval '9600 hours', '24 hours'
+) day, lateral (select day + interval '24 hours' as next) morrow
+where (next at time zone '{ZONE}') - (day at time zone '{ZONE}') <> interval '24 hours'
 order by day limit 2
 """  # noqa: S608
 """The noons before the next two days that have 23 or 25 hours there."""
@@ -57,8 +56,9 @@ async def run(lab: Lab, size: Size) -> None:
         ):
             await server.execute(f"alter system set timezone = '{ZONE}'")
             await server.execute("select pg_reload_conf()")
-            for change in await server.fetch(_CHANGES):
-                noon: datetime = change[0]
+            noons: list[datetime] = [row[0] for row in await server.fetch(_CHANGES)]
+            lab.hold(len(noons) == 2, f"the clocks in {ZONE} change {len(noons)} times")
+            for noon in noons:
                 lab.history.note("the clocks change", noon=noon.isoformat())
                 await advance_clock(urls, noon - await server.fetchval("select clock_now()"))
                 await the_24_hours(lab, http, urls, make_keys(folder / "keys"), size.cases)
