@@ -1,4 +1,5 @@
-"""The command line. Every command teaches with --help; exit code 0 is success, 1 is no, 2 is a wrong call."""
+"""The command line. Every command teaches with --help; exit code 0 is success, 1 is no, 2 is a wrong call, 130 and 143
+are Ctrl-C and SIGTERM."""
 
 import json
 import sys

@@ -18,7 +18,7 @@ def exit_on_signal(name: str) -> None:
 
     def stop(number: int, _: object) -> None:
         if "termios" in sys.modules:  # a password is being asked for, or was: the terminal shows again what is typed
-            os.system("stty echo </dev/tty 2>/dev/null")  # noqa: S605, S607
+            os.system("2>/dev/null stty echo </dev/tty")  # noqa: S605, S607
         leave(name, number)
 
     for number in SIGNALS:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -253,3 +254,16 @@ async def test_a_wrong_call_gets_one_line(folder: Path) -> None:
             said, complaints = await one.process.communicate()
             assert (one.process.returncode, said, complaints.count(b"\n")) == (2, b"", 1)
             assert b"must begin with memory:// or amqp:// or amqps://" in complaints
+
+
+@pytest.mark.parametrize("number", LINES)
+def test_without_a_terminal_there_is_one_line_too(number: signal.Signals) -> None:
+    """What puts the terminal right, after a password was being asked for, says nothing where there is none."""
+    script = (
+        "import termios, os, sys; from runtime.exiting import exit_on_signal; "
+        "exit_on_signal('name'); os.kill(os.getpid(), int(sys.argv[1]))"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script, str(int(number))], capture_output=True, start_new_session=True, check=False
+    )
+    assert (done.returncode, done.stderr.decode()) == (128 + number, f"name: {LINES[number]}\n")
