@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from runtime import parked
-from runtime.events import MAX_BODY, Event
+from runtime.events import MAX_BODY, Envelope, Event
+from runtime.inbox import Together
 from runtime.patience import Patience
 from runtime.work import Transaction
 from tests.messaging.toys import Counted, Toy, Toys, becomes, message, running, write_down
@@ -54,6 +55,27 @@ async def test_a_mended_message_is_replayed_once(embedded_toys: Toys) -> None:
     assert await refunds.outbox() == 2
     async with refunds.database.connection() as connection:
         assert await parked.ask_for_replay(connection, None) == 0
+
+
+async def test_a_replay_locks_first_what_a_batch_locks_first(embedded_toys: Toys) -> None:
+    """The order of locks holds for what is handled again, too: it is prepared before it is handled."""
+    handler, prepared = Mendable(), list[int]()
+
+    async def prepare(tx: Transaction, heard: Sequence[Envelope[Counted]]) -> None:
+        prepared.extend(one.data.number for one in heard if handler.mended)
+
+    async def handle(tx: Transaction, heard: Sequence[Envelope[Counted]]) -> None:
+        for one in heard:
+            await handler(tx, one.data)
+
+    url = await embedded_toys.database("refunds")
+    refunds = await embedded_toys.on(url, "refunds", {Counted: Together(handle, prepare)})
+    async with running(refunds.consumer.run()):
+        await embedded_toys.send(message(7))
+        await becomes(refunds.count("parked"), 1)
+    handler.mended = True
+    assert await replay(refunds) == ["replayed"]
+    assert prepared == await refunds.effects() == [7]
 
 
 async def test_one_of_several_is_replayed(embedded_toys: Toys) -> None:
