@@ -34,8 +34,9 @@ LEASE = {
     "tcp_keepalives_count": "3",
 }
 """By these the server takes the lock from a leader whose process stands still or whose machine is gone."""
-PLANS = {"enable_seqscan": "off"}
-"""What was published leaves the table empty but, until it is vacuumed, as large as it was: never read all of it."""
+PLANS = {"enable_seqscan": "off", "enable_nestloop": "off"}
+"""What was published leaves the table empty but, until it is vacuumed, as large as it was: never read all of it. And
+what stands behind events that no queue takes is found by one look for all, not by one for each row."""
 CHANNEL = "outbox"
 MAX_DATA = MAX_BODY - 4096
 """Bytes: leaves room for the envelope."""

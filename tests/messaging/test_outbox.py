@@ -155,6 +155,23 @@ async def test_an_unroutable_event_delays_its_own_subject_only(toys: Toys, monke
     assert bus.opened == 1
 
 
+async def test_finding_what_can_leave_does_not_slow_down_with_what_cannot(embedded_toys: Toys) -> None:
+    """Behind 20,000 events that no queue takes, another one leaves within seconds."""
+    orders, refunds = await embedded_toys.orders(), await embedded_toys.refunds()
+    async with orders.work.begin() as tx:
+        tx.publish(Unheard(thing="0"))
+    columns = (
+        "event_id, type, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent, data, time"
+    )
+    await orders.fetch(
+        f"insert into outbox (subject, sequence, {columns}) select n::text, n, {columns} "  # noqa: S608
+        "from outbox, generate_series(1, 20000) n"
+    )
+    await orders.say(1)
+    async with running(orders.relay.run(), refunds.consumer.run()):
+        await becomes(refunds.effects, [1])
+
+
 async def test_a_key_that_loses_its_queue_delays_what_it_has_to(toys: Toys) -> None:
     """Of events that were routable a moment ago, those behind one that no queue takes any more wait for it, too."""
     orders, refunds = await toys.orders(), await toys.refunds()
