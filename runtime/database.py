@@ -38,7 +38,7 @@ BETWEEN_SERVERS = 1.0
 PROBING = 3.0
 """Seconds for finding out whether the database takes what is written; who asks for health waits 4."""
 WRITES_FOR = 1.0
-"""Seconds for which a database that took what was written is believed to do so: health is asked for by many."""
+"""Seconds for which a database that took what was written, and is there, is believed to go on so."""
 FULL = 0.05
 """Seconds until a server that has no connection left is asked for one again."""
 UTC = {"timezone": "UTC"}
@@ -155,21 +155,23 @@ class Database:
             yield connection
 
     async def writes(self) -> bool:
-        """Whether the database takes what is written right now; asked at most once a second as long as it does."""
+        """Whether the database takes what is written right now. Something is written once a second at the most, because
+        health is asked for by many; in between it is asked whether something could be."""
         async with self._probing:
-            if asyncio.get_running_loop().time() < self._wrote + WRITES_FOR:
-                return True
+            now = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(PROBING), self.connection() as connection:
-                    await connection.execute(_PROBE)
+                    if now > self._wrote + WRITES_FOR or await connection.fetchval(_IS_READ_ONLY):
+                        await connection.execute(_PROBE)
+                        self._wrote = now
             except Exception as error:
                 if not is_passing(error):
                     raise
                 return False
-            self._wrote = asyncio.get_running_loop().time()
             return True
 
 
+_IS_READ_ONLY = "select current_setting('transaction_read_only')::boolean"
 _PROBE = """
 delete from outbox where false;
 set local work_mem = '64kB';
