@@ -5,6 +5,7 @@ import os
 import pwd
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -94,13 +95,18 @@ class Guard:
 
     async def close(self) -> None:
         """Has the process ended, if nobody else uses it, and waits for that."""
-        with suppress(BrokenPipeError):
-            self._pipe.close()
-        while self._process.poll() is None:
-            for child in self._children:
-                child.poll()  # what has ended is there until its parent looks
-            await asyncio.sleep(0.01)
-        with suppress(TimeoutError):  # the pidfile goes a moment before the process
-            async with asyncio.timeout(LAST):
-                while not self._pidfile.exists() and any(child.poll() is None for child in self._children):
-                    await asyncio.sleep(0.01)
+        try:
+            with suppress(BrokenPipeError):
+                self._pipe.close()
+            while self._process.poll() is None:
+                for child in self._children:
+                    child.poll()  # what has ended is there until its parent looks
+                await asyncio.sleep(0.01)
+            with suppress(TimeoutError):  # the pidfile goes a moment before the process
+                async with asyncio.timeout(LAST):
+                    while not self._pidfile.exists() and any(child.poll() is None for child in self._children):
+                        await asyncio.sleep(0.01)
+        finally:
+            for running in [self._process, *self._children]:
+                if running.poll() is None:  # another user keeps the server, or it takes its time: reap it when it ends
+                    threading.Thread(target=running.wait, daemon=True).start()

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: where its things are, and when it ends."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -90,6 +91,22 @@ async def test_no_server_outlives_a_killed_user(folder: Path) -> None:
         process.kill()
     await gone(server)
     assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+async def test_a_server_that_another_process_keeps_is_reaped_when_it_ends(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that has started the server leaves it to another user without a warning, and leaves no zombie."""
+    warned: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", warned.append)
+    async with embedded.running(f"{embedded.SCHEME}{folder}", ["one"]):
+        server = postmaster(folder)
+        process, _ = await (other := user(folder)).__aenter__()
+    gc.collect()
+    assert is_there(server)
+    assert not warned
+    await other.__aexit__(None, None, None)
+    await gone(server)
 
 
 async def test_a_number_that_another_process_has_now_is_no_server(folder: Path) -> None:
