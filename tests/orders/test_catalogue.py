@@ -78,7 +78,7 @@ async def test_an_unlisted_product_is_for_those_who_are_told_of_it(shop: Shop) -
     listed = (await seller.post("/orders/products", {**body, "listed": True}, 201))["product_id"]
     before = str(UUID(int=UUID(hidden).int - 1))
     catalogue = (await seller.get("/orders/products", cursor=before))["items"]
-    assert [product["product_id"] for product in catalogue] == [listed]
+    assert catalogue[0]["product_id"] == listed  # behind it stand the products of other tests
     offered = (await seller.get("/orders/products", seller_id=str(seller.account_id)))["items"]
     assert [(product["product_id"], product["listed"]) for product in offered] == [(hidden, False), (listed, True)]
     assert (await shop.order(shop.buyer(), hidden))["status"] == "unpaid"
