@@ -101,7 +101,7 @@ async def test_a_server_that_another_process_keeps_is_reaped_when_it_ends(
     monkeypatch.setattr(sys, "unraisablehook", warned.append)
     async with embedded.running(f"{embedded.SCHEME}{folder}", ["one"]):
         server = postmaster(folder)
-        process, _ = await (other := user(folder)).__aenter__()
+        await (other := user(folder)).__aenter__()
     gc.collect()
     assert is_there(server)
     assert not warned
