@@ -3,7 +3,7 @@
 import os
 import sys
 
-from runtime.exiting import exit_on_signal
+from runtime.shutdown.early import exit_on_signal
 
 
 def main() -> None:

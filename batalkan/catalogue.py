@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from contracts import EVENTS, asyncapi
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from batalkan import faults
+from lab.faults import __main__
 from runtime import urls
 from runtime.numbers import whole
 from runtime.settings import Environment
-from runtime.signals import run_to_end
+from runtime.shutdown.signals import run_to_end
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,7 +32,7 @@ parked = typer.Typer(no_args_is_help=True, help="Messages that were set aside be
 app.add_typer(agents, name="agent")
 app.add_typer(clocks, name="clock")
 app.add_typer(parked, name="parked")
-app.add_typer(faults.app, name="faults")
+app.add_typer(__main__.app, name="faults")
 
 console = Console(highlight=False)
 T = TypeVar("T")
@@ -108,14 +108,14 @@ def up(
     ] = True,
 ) -> None:
     """Serve until Ctrl-C: everything in this process, or with --servers local on real servers, without Docker."""
-    from batalkan import here
+    from batalkan import single_process
     from batalkan.system import Where
 
     where = Where(data, database_url, broker_url, redis_url, demonstration, **_entrance(host))
     if servers not in ("", "local"):
         raise typer.BadParameter("only: local", param_hint="--servers")
-    serve = here.up_on_servers if servers else here.up
-    here.run(serve(where, host, port, console))
+    serve = single_process.up_on_servers if servers else single_process.up
+    single_process.run(serve(where, host, port, console))
 
 
 @app.command()
@@ -129,11 +129,11 @@ def demo(
     serve: Annotated[bool, typer.Option(help="Go on serving after the guided run, until Ctrl-C.")] = True,
 ) -> None:
     """A guided run through both ways of cancelling, with what is refused and what goes wrong; then serve."""
-    from batalkan import here
+    from batalkan import single_process
     from batalkan.system import Where
 
     where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.5, settling=0.3, **_entrance(host))
-    here.run(here.demo(where, host, port, console, then_serve=serve))
+    single_process.run(single_process.demo(where, host, port, console, then_serve=serve))
 
 
 def _entrance(host: str) -> dict[str, Any]:
@@ -358,9 +358,9 @@ def _env() -> Environment:
 def _run(data: Path, work: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]) -> T:
     """Runs a short piece of work on the services' databases; what is in the way becomes one line and exit code 1."""
     from batalkan.operate import NothingRunning, UnreadableLog, database_urls
-    from runtime.clock import ClockFixed
-    from runtime.embedded import DataFolderUnusable, PostgresFailed
-    from runtime.problems import Problem
+    from runtime.errors import Problem
+    from runtime.storage.clock import ClockFixed
+    from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
 
     async def run() -> T:
         async with database_urls(_env(), data) as urls:

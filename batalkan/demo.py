@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from batalkan.guide import DemoFailed, Guide, Person, rupiah
+from batalkan.demo_client import DemoFailed, Guide, Person, rupiah
 from batalkan.invariants import Books, check
 
 

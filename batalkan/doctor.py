@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from batalkan.servers.data_folder import is_free
 from batalkan.servers.packages import PACKAGES, find
-from batalkan.servers.place import is_free
 from runtime.settings import PORTS
 
 DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"

@@ -16,10 +16,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from batalkan.local import Turns
-from runtime.hosts import CheckHost
-from runtime.http import problem_response, wants_page
-from runtime.problems import NotFound, Problem
+from batalkan.local_servers import Turns
+from runtime.errors import NotFound, Problem
+from runtime.http.app import problem_response, wants_page
+from runtime.http.hosts import CheckHost
 
 HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}

@@ -14,11 +14,13 @@ import httpx
 from batalkan.invariants import Books, Evidence, check
 from batalkan.system import NAMES
 from contracts.words import Role
-from runtime import clock, embedded, parked, schema, urls
-from runtime.database import Database, connect
-from runtime.parked import Parked
+from runtime import urls
+from runtime.messaging import parked
+from runtime.messaging.parked import Parked
+from runtime.messaging.unit_of_work import Work
 from runtime.settings import Environment
-from runtime.work import Work
+from runtime.storage import clock, embedded, schema
+from runtime.storage.database import Database, connect
 from services.accounts import demonstration
 from services.accounts.admin import create_account
 from services.accounts.passwords import Passwords

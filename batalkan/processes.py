@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from batalkan.child import Child, ChildFailed, Warden, together
+from batalkan.subprocesses import Child, ChildFailed, Warden, together
 from runtime.settings import PORTS
 
 GRACE = 10.0

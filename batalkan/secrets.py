@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batalkan.keys import jwks, new_dana_key, new_signing_key, public_pem
-from batalkan.rights import VHOST, broker_queues, broker_users, redis_user
-from runtime.hosts import LOOPBACK
+from batalkan.permissions import VHOST, broker_queues, broker_users, redis_user
+from runtime.http.hosts import LOOPBACK
 from runtime.settings import Environment, SettingInvalid
 
 SERVERS = ("gateway", "postgres", "rabbitmq", "redis")

@@ -25,16 +25,17 @@ import services.web.main
 import simulators.dana.app as dana
 from batalkan.keys import Keys, make_keys
 from batalkan.waiting import Say, waiting, waits_for
-from runtime import embedded, urls
-from runtime.bus import Bus
-from runtime.database import is_passing
-from runtime.hosts import CheckHost
-from runtime.http import problem_response, wants_page
-from runtime.problems import NotFound
+from runtime import urls
+from runtime.errors import NotFound
+from runtime.http.app import problem_response, wants_page
+from runtime.http.hosts import CheckHost
+from runtime.messaging.bus import Bus
+from runtime.observability.trace_context import new_id
 from runtime.serve import open_bus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
-from runtime.story import new_id
+from runtime.storage import embedded
+from runtime.storage.database import is_passing
 
 NAMES = ("accounts", "orders", "refunds", "chat", "cs", "web")
 PARTNER = "batalkan"
@@ -109,7 +110,7 @@ async def running(
     """Starts all services in this process and waits until they are ready; stops them at the end of the block.
 
     `tap` may wrap the bus, to see what travels on it; `say` is told what is waited for. Raises
-    `runtime.embedded.DataFolderUnusable` and `PostgresFailed`.
+    `runtime.storage.embedded.DataFolderUnusable` and `PostgresFailed`.
     """
     async with AsyncExitStack() as stack:
         stack.callback(_claim(where.folder).close)

@@ -14,7 +14,7 @@ from contracts.orders import (
     OrderShipped,
 )
 from contracts.refunds import RefundDelayed, RefundIssued, WalletLinked, WalletUnlinked
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 EVENTS: tuple[type[Event], ...] = (
     AccountRegistered,

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from contracts.words import Open, Role
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 
 class AccountRegistered(

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from contracts import EVENTS
-from runtime.events import CONTENT_TYPE, EXCHANGE, Envelope, Event
+from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE, Envelope, Event
 
 _ABOUT = """\
 What the services of Batalkan tell each other. Every message is a CloudEvents 1.0 event in structured JSON, persistent,

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 
 class SellerReplied(

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import StringConstraints
 
 from contracts.words import Open
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 
 class SellerContacted(

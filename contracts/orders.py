@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.words import Channel, Fault, Note, Open, PaymentMethod, Rupiah
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 
 class OrderLine(BaseModel):

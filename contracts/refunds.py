@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.words import Destination, Open, Rupiah
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 
 class RefundIssued(

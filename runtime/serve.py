@@ -9,17 +9,17 @@ from typing import NoReturn, Protocol
 import uvicorn
 from fastapi import FastAPI
 
-from runtime import embedded
-from runtime.bus import Bus
-from runtime.bus.memory import MemoryBus
-from runtime.bus.rabbit import RabbitBus
-from runtime.connections import BoundedHttp
-from runtime.embedded import DataFolderUnusable, PostgresFailed
+from runtime.http.connections import BoundedHttp
+from runtime.live.server import WEBSOCKETS
+from runtime.messaging.bus import Bus
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.bus.rabbitmq import RabbitBus
+from runtime.observability.telemetry import log_to_stderr
 from runtime.settings import Environment, SettingInvalid, SettingMissing, Settings
-from runtime.signals import run_to_end
-from runtime.stopping import GRACE, KEEP_ALIVE, Server, until_told_to_stop
-from runtime.telemetry import log_to_stderr
-from runtime.websockets import WEBSOCKETS
+from runtime.shutdown.server import GRACE, KEEP_ALIVE, Server, until_told_to_stop
+from runtime.shutdown.signals import run_to_end
+from runtime.storage import embedded
+from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
 
 WITHIN = 12.0
 """Seconds in which a service has ended: `GRACE` for requests, and as much for what the consumer has begun."""

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
-from runtime import clock, schema
-from runtime.auth import TokenVerifier
-from runtime.bus import Bus
-from runtime.database import Database
-from runtime.database_faults import is_passing
-from runtime.deadlines import DeadlineHandler, Deadlines, Locking
-from runtime.events import Event
-from runtime.housekeeping import keep_house
-from runtime.http import create_app
-from runtime.inbox import Consumer, Handlers
-from runtime.outbox import Relay
-from runtime.parked import Replays
-from runtime.patience import Patience
+from runtime.backoff import Patience
+from runtime.http.app import create_app
+from runtime.http.auth import TokenVerifier
+from runtime.messaging.bus import Bus
+from runtime.messaging.consumer import Consumer, Handlers
+from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
+from runtime.messaging.envelope import Event
+from runtime.messaging.outbox import Relay
+from runtime.messaging.parked import Replays
+from runtime.messaging.retention import keep_house
+from runtime.messaging.unit_of_work import Work
 from runtime.settings import Settings
-from runtime.work import Work
+from runtime.storage import clock, schema
+from runtime.storage.database import Database
+from runtime.storage.database_errors import is_passing
 
 if TYPE_CHECKING:
-    from runtime.demonstration.stage import Stage
+    from runtime.demo.instrumentation import Stage
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Service:
 
 
 def _on_stage(settings: Settings, work: Work, bus: Bus, description: Description) -> "Stage":
-    from runtime.demonstration.stage import Stage
+    from runtime.demo.instrumentation import Stage
 
     return Stage(settings, work, bus, description.handlers, description.publishes)
 

@@ -15,12 +15,12 @@ import uvloop
 
 from batalkan.keys import Keys, make_keys
 from batalkan.servers import SERVICES, LocalServers, install
-from runtime import embedded, schema
-from runtime.bus import Bus
-from runtime.bus.memory import MemoryBus
-from runtime.bus.rabbit import RabbitBus
-from runtime.database import Database, connect
-from runtime.events import EXCHANGE
+from runtime.messaging.bus import Bus
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.bus.rabbitmq import RabbitBus
+from runtime.messaging.envelope import EXCHANGE
+from runtime.storage import embedded, schema
+from runtime.storage.database import Database, connect
 
 BusOf = Callable[[str], Bus]
 """The bus as the service of that name reaches it."""

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runtime.bus import Message
-from runtime.bus.memory import MemoryBus
+from runtime.messaging.bus import Message
+from runtime.messaging.bus.memory import MemoryBus
 
 PATIENCE = 10.0
 

@@ -14,8 +14,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from batalkan.keys import Keys
 from batalkan.system import NAMES
 from contracts import EVENTS
-from runtime import telemetry
-from runtime.bus.memory import MemoryBus
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.observability import telemetry
 from runtime.service import Service
 from runtime.settings import PORTS, Environment, Settings
 
@@ -176,7 +176,7 @@ def test_who_publishes_and_hears_what_is_documented() -> None:
     [
         ("compose.yaml", r"x-services: &services (.+)"),
         ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
-        ("batalkan/local.py", r"SERVICES = \((.+)\)"),
+        ("batalkan/local_servers.py", r"SERVICES = \((.+)\)"),
         ("batalkan/servers/__init__.py", r"SERVICES = \((.+)\)"),
         ("deploy/gateway/nginx.conf", r"# A new service is one more name here.\n.*<service>(.+)\)\(/"),
     ],

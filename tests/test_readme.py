@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batalkan import here
+from batalkan import single_process
 from batalkan.system import System, Where
 from tests.conftest import Databases
 
@@ -42,7 +42,7 @@ async def run(script: str, base: str) -> tuple[list[str], str]:
 @pytest.mark.processes
 async def test_the_walk_through_works_as_written(embedded_databases: Databases, tmp_path: Path) -> None:
     """Who pastes the README's commands into a shell sees the whole price in the wallet at the end."""
-    listening = here.bind("127.0.0.1", 0)
+    listening = single_process.bind("127.0.0.1", 0)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     printed: list[tuple[list[str], str]] = []
 
@@ -50,7 +50,7 @@ async def test_the_walk_through_works_as_written(embedded_databases: Databases, 
         printed.append(await run(walk_through(), base))
         return False
 
-    await here.serve_while(Where(tmp_path, embedded_databases.admin_url), listening, walk)
+    await single_process.serve_while(Where(tmp_path, embedded_databases.admin_url), listening, walk)
     ((lines, complaints),) = printed
     assert not complaints
     assert [line.split()[-1] for line in lines] == ["unpaid", "processing", "cancelled", "Rp290000"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from runtime.database import connect
+from runtime.storage.database import connect
 
 
 class Stores:

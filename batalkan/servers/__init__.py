@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from batalkan.child import Warden, together
+from batalkan.servers.data_folder import FolderInUse, Place
 from batalkan.servers.packages import ServersMissing, install, missing
-from batalkan.servers.place import FolderInUse, Place
 from batalkan.servers.postgres import Postgres
 from batalkan.servers.rabbitmq import RabbitMQ
 from batalkan.servers.redis import Redis
+from batalkan.subprocesses import Warden, together
 
 __all__ = ["SERVICES", "FolderInUse", "LocalServers", "ServersMissing", "install", "missing"]
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from runtime.exiting import exit_on_signal
+from runtime.shutdown.early import exit_on_signal
 
 if __name__ == "__main__":
     exit_on_signal("batalkan")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from batalkan.child import Child, ChildFailed, Warden
+from batalkan.servers.data_folder import Place
 from batalkan.servers.packages import need
-from batalkan.servers.place import Place
-from runtime.database import connect
+from batalkan.subprocesses import Child, ChildFailed, Warden
+from runtime.storage.database import connect
 
 USER = "postgres"
 MEMORY_IN_USE = "pre-existing shared memory block"

@@ -8,10 +8,10 @@ import json
 import os
 from collections.abc import Sequence
 
-from batalkan.child import Child, ChildFailed, Warden
-from batalkan.rights import VHOST, broker_users
+from batalkan.permissions import VHOST, broker_users
+from batalkan.servers.data_folder import Place
 from batalkan.servers.packages import need
-from batalkan.servers.place import Place
+from batalkan.subprocesses import Child, ChildFailed, Warden
 
 USER = "rabbitmq"
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from batalkan.child import Child, Warden
-from batalkan.rights import redis_user
+from batalkan.permissions import redis_user
+from batalkan.servers.data_folder import Place
 from batalkan.servers.packages import need
-from batalkan.servers.place import Place
+from batalkan.subprocesses import Child, Warden
 
 USER = "redis"
 

@@ -1,6 +1,6 @@
 """`python -m services.accounts`"""
 
-from runtime.exiting import exit_on_signal
+from runtime.shutdown.early import exit_on_signal
 
 if __name__ == "__main__":
     exit_on_signal("accounts")  # before the rest is imported, which takes a second

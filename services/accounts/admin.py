@@ -5,8 +5,8 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from contracts.words import Role
-from runtime.problems import InvalidRequest
-from runtime.work import Work
+from runtime.errors import InvalidRequest
+from runtime.messaging.unit_of_work import Work
 from services.accounts.domain import Account
 from services.accounts.passwords import Passwords
 from services.accounts.registration import Person, register

@@ -12,13 +12,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, StringConstraints
 
 from contracts.words import Role
-from runtime.auth import Identity, SignedIn
-from runtime.http import Body, Door, as_problem
-from runtime.idempotency import Key, Once
-from runtime.problems import Unauthenticated
-from runtime.text import Printable
-from runtime.throttle import Allowance
-from runtime.work import Transaction
+from runtime.errors import Unauthenticated
+from runtime.http.app import Body, Door, as_problem
+from runtime.http.auth import Identity, SignedIn
+from runtime.http.idempotency import Key, Once
+from runtime.http.rate_limit import Allowance
+from runtime.http.text import Printable
+from runtime.messaging.unit_of_work import Transaction
 from services.accounts import oauth, store
 from services.accounts.limits import Limit, Limits, line
 from services.accounts.oauth import PasswordGrant

@@ -4,7 +4,7 @@ import contextlib
 from uuid import UUID
 
 from contracts.words import Role
-from runtime.work import Work
+from runtime.messaging.unit_of_work import Work
 from services.accounts import store
 from services.accounts.admin import create_account
 from services.accounts.domain import EmailTaken

@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from contracts.words import Role
-from runtime.problems import InvalidRequest, Problem
+from runtime.errors import InvalidRequest, Problem
 
 
 class Client(StrEnum):

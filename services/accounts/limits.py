@@ -8,8 +8,8 @@ from ipaddress import IPv6Address, ip_address
 
 from redis.asyncio import Redis
 
-from runtime.problems import RateLimited
-from runtime.redis import reached
+from runtime.errors import RateLimited
+from runtime.storage.redis import reached
 from services.accounts.domain import WrongPassword
 
 BUCKETS = 2**16

@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 
 from contracts.accounts import AccountRegistered
-from runtime.bus import Bus
-from runtime.database import Database
-from runtime.redis import connect, writes
+from runtime.messaging.bus import Bus
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
+from runtime.storage.database import Database
+from runtime.storage.redis import connect, writes
 from services.accounts import api, demonstration
 from services.accounts.devices import Devices
 from services.accounts.limits import Limit, Limits

@@ -7,9 +7,9 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
-from runtime.http import ProblemDetails, describe_problem
-from runtime.problems import MEDIA_TYPE, Problem
-from runtime.text import Printable
+from runtime.errors import MEDIA_TYPE, Problem
+from runtime.http.app import ProblemDetails, describe_problem
+from runtime.http.text import Printable
 from services.accounts.domain import Client
 
 FORM = "application/x-www-form-urlencoded"

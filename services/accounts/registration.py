@@ -7,10 +7,10 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from contracts.accounts import AccountRegistered
 from contracts.words import Role
-from runtime.http import Body
-from runtime.story import new_id
-from runtime.text import Printable, Visible
-from runtime.work import Transaction
+from runtime.http.app import Body
+from runtime.http.text import Printable, Visible
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
 from services.accounts import store
 from services.accounts.domain import Account
 from services.accounts.strength import SHORTEST

@@ -3,7 +3,7 @@
 Of a family one token is valid, and using it makes the next. A token that is used a second time was in two hands, and
 nobody can tell whose is the right one: so the family ends, and its person signs in again (RFC 9700, 4.14.2).
 
-Every end is said to the other services, which close what is open in the session (`runtime.revocations`).
+Every end is said to the other services, which close what is open in the session (`runtime.http.revocations`).
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from runtime.redis import reached
-from runtime.revocations import revoke
+from runtime.http.revocations import revoke
+from runtime.storage.redis import reached
 from services.accounts.domain import Client, SessionOver
 
 EXPIRES_IN = 30 * 24 * 3600

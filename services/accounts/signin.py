@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from runtime.auth import Identity
-from runtime.problems import Unauthenticated
-from runtime.redis import SessionsUnavailable
-from runtime.work import Work
+from runtime.errors import Unauthenticated
+from runtime.http.auth import Identity
+from runtime.messaging.unit_of_work import Work
+from runtime.storage.redis import SessionsUnavailable
 from services.accounts import store, tokens
 from services.accounts.devices import Devices
 from services.accounts.domain import Account, NotThePassword, SessionOver, WrongPassword

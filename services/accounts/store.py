@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from contracts.words import Role
-from runtime.work import Transaction
+from runtime.messaging.unit_of_work import Transaction
 from services.accounts.domain import Account, EmailTaken
 
 _COLUMNS = "account_id, email, name, role, password_hash"

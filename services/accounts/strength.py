@@ -4,7 +4,7 @@ composition; a long phrase is always fine."""
 import re
 import unicodedata
 
-from runtime.text import is_blank
+from runtime.http.text import is_blank
 from services.accounts.domain import WeakPassword
 
 SHORTEST = 8

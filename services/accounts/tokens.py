@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 from pydantic import BaseModel
 
-from runtime.auth import ALGORITHM, ISSUER
+from runtime.http.auth import ALGORITHM, ISSUER
 from services.accounts.domain import Account, Client
 
 EXPIRES_IN = 15 * 60

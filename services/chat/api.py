@@ -8,15 +8,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, StringConstraints
 
 from contracts.chat import SellerReplied
-from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http import Body, Door, Limit, Seq, TryAgain
-from runtime.idempotency import OncePerKey
-from runtime.live import LiveParts, live_routes
-from runtime.problems import InvalidRequest, NotFound
-from runtime.story import current, new_id, telling
-from runtime.text import BlankIsNone, Printable, Visible
-from runtime.throttle import Throttle
-from runtime.work import Transaction
+from runtime.errors import InvalidRequest, NotFound
+from runtime.http.app import Body, Door, Limit, Seq, TryAgain
+from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
+from runtime.http.idempotency import OncePerKey
+from runtime.http.rate_limit import Throttle
+from runtime.http.text import BlankIsNone, Printable, Visible
+from runtime.live.updates import LiveParts, live_routes
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import current, new_id, telling
 from services.chat import asking, domain, store, talk, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.views import (

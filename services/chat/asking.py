@@ -5,10 +5,10 @@ from uuid import UUID
 
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
-from runtime import deadlines
-from runtime.deadlines import Locking, pause
-from runtime.events import Event
-from runtime.work import Transaction
+from runtime.messaging import deadlines
+from runtime.messaging.deadlines import Locking, pause
+from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Transaction
 from services.chat import store
 from services.chat.domain import Thread
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
-from runtime.auth import Identity
-from runtime.conversations import Change, Followed
-from runtime.database import Connection
-from runtime.problems import InvalidRequest
-from runtime.work import Work
+from runtime.errors import InvalidRequest
+from runtime.http.auth import Identity
+from runtime.live.conversations import Change, Followed
+from runtime.messaging.unit_of_work import Work
+from runtime.storage.database import Connection
 from services.chat import store, talk
 from services.chat.views import message_frame, show_message
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from contracts.orders import OrderLine
 from contracts.words import Channel, Fault
-from runtime.problems import Problem, WrongState
+from runtime.errors import Problem, WrongState
 
 TITLE_LENGTH = 200
 

@@ -17,10 +17,10 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import PaymentMethod
-from runtime.events import Envelope, Event
-from runtime.inbox import Handlers, Together
-from runtime.story import current, new_id
-from runtime.work import Transaction
+from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.envelope import Envelope, Event
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import current, new_id
 from services.chat import asking, domain, store, talk, words
 from services.chat.domain import Code, Status, Thread
 from services.chat.store import Refund

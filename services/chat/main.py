@@ -4,14 +4,14 @@ from pathlib import Path
 
 from contracts.chat import SellerReplied
 from contracts.orders import OrderCancelRequested
-from runtime.bus import Bus
-from runtime.database import Database
-from runtime.inbox import UNHURRIED
-from runtime.live import Live, origins
-from runtime.redis import connect
+from runtime.http.rate_limit import Throttle
+from runtime.live.updates import Live, origins
+from runtime.messaging.bus import Bus
+from runtime.messaging.consumer import UNHURRIED
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
-from runtime.throttle import Throttle
+from runtime.storage.database import Database
+from runtime.storage.redis import connect
 from services.chat import api
 from services.chat.asking import DEADLINES
 from services.chat.conversations import Threads

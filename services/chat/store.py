@@ -16,10 +16,10 @@ import asyncpg
 from contracts.cs import SellerContacted
 from contracts.orders import OrderPlaced
 from contracts.words import Destination, known
-from runtime.conversations import Change, Followed
-from runtime.database import Connection
-from runtime.story import Story
-from runtime.work import Transaction
+from runtime.live.conversations import Change, Followed
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import Story
+from runtime.storage.database import Connection
 from services.chat.domain import Code, Kind, Message, Order, Status, Thread, headline
 
 STATUSES = tuple(Status)

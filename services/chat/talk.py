@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from runtime.auth import Identity
-from runtime.problems import NotFound
-from runtime.work import Transaction
+from runtime.errors import NotFound
+from runtime.http.auth import Identity
+from runtime.messaging.unit_of_work import Transaction
 from services.chat import store, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.store import Posted

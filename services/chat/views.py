@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from runtime.auth import Identity
+from runtime.http.auth import Identity
 from services.chat.domain import Code, Kind, Message, Status, Thread
 from services.chat.words import QUICK_REPLIES, QuickReply
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from runtime.work import Transaction
+from runtime.messaging.unit_of_work import Transaction
 from services.cs import store
 from services.cs.domain import Case, Desk, InLine, give, route, take_away
 from services.cs.store import Message

@@ -12,21 +12,21 @@ from pydantic import Field, StringConstraints
 from starlette.websockets import WebSocket
 
 from contracts.cs import Outcome, SellerContacted
-from runtime.attend import attend
-from runtime.auth import Buyer, BuyerOrAgent, Identity, SignedIn
-from runtime.http import Body, Cursor, Door, Limit, Page, Seq, TryAgain
-from runtime.idempotency import OncePerKey
-from runtime.live import Live
-from runtime.problems import NotFound, RateLimited, WrongRole
-from runtime.story import current, new_id
-from runtime.text import BlankIsNone, Printable, Visible
-from runtime.throttle import Throttle
-from runtime.tickets import Ticket
-from runtime.work import Transaction
+from runtime.errors import NotFound, RateLimited, WrongRole
+from runtime.http.app import Body, Cursor, Door, Limit, Page, Seq, TryAgain
+from runtime.http.auth import Buyer, BuyerOrAgent, Identity, SignedIn
+from runtime.http.idempotency import OncePerKey
+from runtime.http.rate_limit import Throttle
+from runtime.http.text import BlankIsNone, Printable, Visible
+from runtime.live.tickets import Ticket
+from runtime.live.updates import Live
+from runtime.live.websocket import attend
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import current, new_id
 from services.cs import agents, domain, store, words
+from services.cs.agent_presence import Presence
 from services.cs.domain import ANSWER_WITHIN, Case, State
 from services.cs.office import ASK_SELLER_AGAIN, SELLER_SILENT, Office
-from services.cs.presence import Presence
 from services.cs.views import CaseView, DutyView, Messages, MessageView, show
 
 router = APIRouter(prefix="/cs", tags=["cs"], route_class=TryAgain)

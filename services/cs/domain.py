@@ -9,7 +9,7 @@ from uuid import UUID
 
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
-from runtime.problems import Problem, WrongState
+from runtime.errors import Problem, WrongState
 
 ANSWER_WITHIN = timedelta(hours=24)
 """A: the time that the seller has to answer customer service, or to process the order."""

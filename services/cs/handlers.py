@@ -21,11 +21,11 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel
-from runtime.deadlines import Locking, pause
-from runtime.events import Envelope, Event
-from runtime.inbox import Handlers, Together
-from runtime.story import new_id
-from runtime.work import Transaction
+from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.deadlines import Locking, pause
+from runtime.messaging.envelope import Envelope, Event
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
 from services.cs import domain, store, words
 from services.cs.domain import Case, OrderStatus, SellerDid, State
 from services.cs.office import ASK_AGAIN, ASK_SELLER_AGAIN, SELLER_SILENT, SETTLED, Office

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from runtime.auth import Identity
-from runtime.database import Connection
-from runtime.live import Change, Followed
-from runtime.problems import InvalidRequest
+from runtime.errors import InvalidRequest
+from runtime.http.auth import Identity
+from runtime.live.updates import Change, Followed
+from runtime.storage.database import Connection
 from services.cs import frames, store
 
 MOST = 200

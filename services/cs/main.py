@@ -7,22 +7,22 @@ from pathlib import Path
 
 from contracts.cs import CaseClosed, SellerContacted
 from contracts.orders import OrderCancelRequested
-from runtime.bus import Bus
-from runtime.database import Database
-from runtime.inbox import UNHURRIED
-from runtime.live import Live, origins
-from runtime.redis import connect
+from runtime.http.rate_limit import Throttle
+from runtime.live.updates import Live, origins
+from runtime.messaging.bus import Bus
+from runtime.messaging.consumer import UNHURRIED
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
-from runtime.throttle import Throttle
+from runtime.storage.database import Database
+from runtime.storage.redis import connect
 from services.cs import api
-from services.cs.flight import Flight
+from services.cs.agent_presence import Presence
 from services.cs.handlers import deadlines, handlers
 from services.cs.live import Cases
 from services.cs.office import Office
-from services.cs.places import Places
-from services.cs.presence import Presence
-from services.cs.rounds import Rounds
+from services.cs.queue_positions import Places
+from services.cs.router import Rounds
+from services.cs.stability import Flight
 
 MOST_MESSAGES, IN_SECONDS = 30, 10
 """How much one account may say."""

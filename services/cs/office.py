@@ -7,12 +7,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.cs import CaseClosed
-from runtime import deadlines
-from runtime.story import Story, current, telling
-from runtime.work import Transaction
+from runtime.messaging import deadlines
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import Story, current, telling
 from services.cs import agents, frames, store
 from services.cs.domain import OVER, Case
-from services.cs.flight import Flight
+from services.cs.stability import Flight
 from services.cs.words import AGENT_LEFT, Phrase
 
 SELLER_SILENT = "seller_silent"

@@ -19,8 +19,8 @@ from contracts.accounts import AccountRegistered
 from contracts.cs import Outcome
 from contracts.orders import OrderPlaced
 from contracts.words import PaymentMethod
-from runtime.database import Connection
-from runtime.work import Transaction
+from runtime.messaging.unit_of_work import Transaction
+from runtime.storage.database import Connection
 from services.cs.domain import Case, OrderStatus, State
 from services.cs.words import Phrase
 

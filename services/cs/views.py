@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from contracts.cs import Outcome
 from contracts.words import PaymentMethod
-from runtime.work import Transaction
+from runtime.messaging.unit_of_work import Transaction
 from services.cs import agents, store
 from services.cs.domain import Case, OrderStatus, State
 

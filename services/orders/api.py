@@ -22,13 +22,13 @@ from contracts.orders import (
     RequesterRole,
 )
 from contracts.words import Channel, PaymentMethod
-from runtime.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
-from runtime.idempotency import OncePerKey
-from runtime.problems import InvalidRequest, NotFound, Problem
-from runtime.story import new_id
-from runtime.text import BlankIsNone, Printable, Visible
-from runtime.work import Transaction
+from runtime.errors import InvalidRequest, NotFound, Problem
+from runtime.http.app import Body, Cursor, Door, Limit, Page, TryAgain
+from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
+from runtime.http.idempotency import OncePerKey
+from runtime.http.text import BlankIsNone, Printable, Visible
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
 from services.orders import domain, store
 from services.orders.domain import Order, Status
 from services.orders.reasons import REASONS, Reason, ReasonLabels

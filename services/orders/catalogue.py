@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from runtime.work import Work
+from runtime.messaging.unit_of_work import Work
 from services.orders import store
 
 SELLER = UUID("0190d3a0-0000-7000-8000-000000000002")

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from runtime.demonstration.routes import own_site
-from runtime.http import Door
+from runtime.demo.routes import own_site
+from runtime.http.app import Door
 from services.orders import store
 
 router = APIRouter(prefix="/orders/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])

@@ -15,7 +15,7 @@ from contracts.orders import (
     RequesterRole,
 )
 from contracts.words import Channel, Destination, Fault, PaymentMethod
-from runtime.problems import Problem, WrongState
+from runtime.errors import Problem, WrongState
 
 WINDOW = timedelta(hours=24)
 """A: the buyer may cancel an order that is at most 1 × 24 hours old, counted from placing it."""

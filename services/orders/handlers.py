@@ -5,11 +5,11 @@ from uuid import UUID
 
 from contracts.orders import OrderCancelled, OrderCancelRequested
 from contracts.refunds import RefundDelayed, RefundIssued
-from runtime.deadlines import Locking
-from runtime.events import Envelope, Event
-from runtime.inbox import Handlers, Together
-from runtime.story import new_id
-from runtime.work import Transaction
+from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.deadlines import Locking
+from runtime.messaging.envelope import Envelope, Event
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
 from services.orders import domain, store
 
 

@@ -14,10 +14,10 @@ from contracts.orders import (
     OrderPlaced,
     OrderShipped,
 )
-from runtime.bus import Bus
-from runtime.database import Database
+from runtime.messaging.bus import Bus
 from runtime.service import Description, Service
 from runtime.settings import Environment, SettingInvalid, Settings
+from runtime.storage.database import Database
 from services.orders import api, catalogue, demonstration, store
 from services.orders.handlers import DEADLINES, HANDLERS
 from services.orders.reminding import AFTER, remind

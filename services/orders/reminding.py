@@ -10,10 +10,10 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from runtime.database_faults import is_passing
-from runtime.patience import Patience
-from runtime.story import begin, telling
-from runtime.work import Work
+from runtime.backoff import Patience
+from runtime.messaging.unit_of_work import Work
+from runtime.observability.trace_context import begin, telling
+from runtime.storage.database_errors import is_passing
 from services.orders import store
 
 AFTER = timedelta(minutes=5)

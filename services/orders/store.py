@@ -10,9 +10,9 @@ import asyncpg
 
 from contracts.orders import OrderCancelled, OrderLine, RequesterRole
 from contracts.words import Channel, Destination, Fault, PaymentMethod, known
-from runtime.problems import Problem, RateLimited
-from runtime.story import current
-from runtime.work import Transaction
+from runtime.errors import Problem, RateLimited
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import current
 from services.orders import domain
 from services.orders.domain import Cancellation, Order, Refund, Score, Status, Step
 

@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from contracts.refunds import WalletLinked, WalletUnlinked
 from contracts.words import Destination
-from runtime.auth import Buyer, BuyerOrAgent
-from runtime.http import Body, Cursor, Door, Limit, Page, TryAgain
-from runtime.problems import NotFound, Problem, RateLimited
-from runtime.work import Transaction
+from runtime.errors import NotFound, Problem, RateLimited
+from runtime.http.app import Body, Cursor, Door, Limit, Page, TryAgain
+from runtime.http.auth import Buyer, BuyerOrAgent
+from runtime.messaging.unit_of_work import Transaction
 from services.refunds import store
 from services.refunds.domain import Refund, State, phone_number
 from services.refunds.snap import Dana

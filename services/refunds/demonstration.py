@@ -9,8 +9,8 @@ import httpx
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from runtime.demonstration.routes import own_site
-from runtime.http import Body, Door
+from runtime.demo.routes import own_site
+from runtime.http.app import Body, Door
 from services.refunds import store
 from services.refunds.snap import DanaUnreachable
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from contracts.orders import OrderCancelled
 from contracts.refunds import RefundIssued
 from contracts.words import Destination
-from runtime.events import Envelope
-from runtime.inbox import Handlers, Together
-from runtime.story import new_id
-from runtime.work import Transaction
+from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.envelope import Envelope
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
 from services.refunds import store
 from services.refunds.domain import Refund, State
 from services.refunds.store import Movement

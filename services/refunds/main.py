@@ -6,10 +6,10 @@ import httpx
 
 from contracts.refunds import RefundDelayed, RefundIssued, WalletLinked, WalletUnlinked
 from runtime import urls
-from runtime.bus import Bus
-from runtime.database import Database
+from runtime.messaging.bus import Bus
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
+from runtime.storage.database import Database
 from services.refunds import api, demonstration
 from services.refunds.handlers import HANDLERS, PAY_DANA
 from services.refunds.payer import Payer

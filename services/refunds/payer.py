@@ -15,9 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from contracts.refunds import RefundDelayed
-from runtime.database_faults import is_passing
-from runtime.events import Event
-from runtime.work import Transaction, Work
+from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Transaction, Work
+from runtime.storage.database_errors import is_passing
 from services.refunds import domain, store
 from services.refunds.answers import Answer, Outcome
 from services.refunds.domain import Refund, State, Step

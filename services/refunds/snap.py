@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from runtime.problems import Problem
+from runtime.errors import Problem
 from services.refunds.answers import AccountInquiry, Answer, Outcome
 from services.refunds.snap_codes import TOP_UP_CODE, read_inquiry, read_status, read_top_up
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import asyncpg
 
 from contracts.words import Destination
-from runtime.story import new_id
-from runtime.work import Transaction
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
 from services.refunds.domain import Refund, State
 
 _COLUMNS = (

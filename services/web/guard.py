@@ -6,8 +6,8 @@ from typing import ClassVar
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.hosts import is_foreign
-from runtime.problems import Problem
+from runtime.errors import Problem
+from runtime.http.hosts import is_foreign
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "

@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from runtime.bus import Bus
-from runtime.database import Database
-from runtime.http import as_problem, problem_response, wants_page
-from runtime.problems import Problem
-from runtime.redis import connect, writes
-from runtime.revocations import Revocations
+from runtime.errors import Problem
+from runtime.http.app import as_problem, problem_response, wants_page
+from runtime.http.revocations import Revocations
+from runtime.messaging.bus import Bus
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
+from runtime.storage.database import Database
+from runtime.storage.redis import connect, writes
 from services.web.flow.reader import Reader
 from services.web.flow.rehearsal import Rehearsal
 from services.web.guard import Dress

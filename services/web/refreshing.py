@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from runtime.redis import reached
+from runtime.storage.redis import reached
 from services.web.upstream import Refused, ServiceAway, Upstream, granted
 
 KEPT = 60

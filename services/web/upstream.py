@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import httpx
 
-from runtime import story, urls
-from runtime.problems import Problem
+from runtime import urls
+from runtime.errors import Problem
+from runtime.observability import trace_context
 from runtime.settings import PORTS, Environment
 
 SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
@@ -69,7 +70,7 @@ class Upstream:
     ) -> httpx.Response:
         """The answer to one request, whatever it is. `path` begins with the service's name, `host` is the address of
         whom we ask for; `body` is `json=`, `data=` or `content=`. Raises `ServiceAway`."""
-        sent = {"traceparent": story.current().traceparent, **(headers or {})}
+        sent = {"traceparent": trace_context.current().traceparent, **(headers or {})}
         if token:
             sent["Authorization"] = f"Bearer {token}"
         if host:

@@ -14,10 +14,10 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import FormData
 
-from runtime.auth import Identity, TokenVerifier
-from runtime.http import Digits
-from runtime.problems import InvalidRequest, Unauthenticated, WrongRole
-from runtime.revocations import Revocations
+from runtime.errors import InvalidRequest, Unauthenticated, WrongRole
+from runtime.http.app import Digits
+from runtime.http.auth import Identity, TokenVerifier
+from runtime.http.revocations import Revocations
 from services.web import seats
 from services.web.formats import Language
 from services.web.guard import check_form, check_same_origin

@@ -4,15 +4,15 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from runtime.exiting import exit_on_signal
+from runtime.shutdown.early import exit_on_signal
 
 
 def main() -> None:
     exit_on_signal("dana")  # before the rest is imported, which takes a second
+    from runtime.observability.telemetry import log_to_stderr
     from runtime.settings import LOG_LEVELS, PORTS, Environment, SettingInvalid, SettingMissing
-    from runtime.signals import run_to_end
-    from runtime.stopping import until_told_to_stop
-    from runtime.telemetry import log_to_stderr
+    from runtime.shutdown.server import until_told_to_stop
+    from runtime.shutdown.signals import run_to_end
     from simulators.dana.app import Settings, build
     from simulators.dana.server import Server
 

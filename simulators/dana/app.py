@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from runtime.hosts import CheckHost
+from runtime.http.hosts import CheckHost
 from simulators.dana import checks, control, desk, replies
 from simulators.dana.faults import Fault, Faults, Mode
 from simulators.dana.journal import Entry, Journal

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from runtime.hosts import is_foreign
+from runtime.http.hosts import is_foreign
 from simulators.dana.checks import is_mobile_number
 from simulators.dana.faults import Fault, Faults
 from simulators.dana.journal import AccountState, Books, Journal, masked

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from runtime.connections import BoundedHttp
-from runtime.stopping import Listener
+from runtime.http.connections import BoundedHttp
+from runtime.shutdown.server import Listener
 
 
 class Server(Listener):

@@ -5,9 +5,9 @@ from redis.asyncio import Redis
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
-from runtime.redis import connect
-from tests.accounts.house import MIGRATIONS, House, Visitor, open_house
+from runtime.storage.redis import connect
 from tests.conftest import Databases
+from tests.harness.accounts import MIGRATIONS, House, Visitor, open_house
 
 
 @pytest.fixture

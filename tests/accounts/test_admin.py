@@ -10,16 +10,16 @@ import pytest
 from batalkan.keys import Keys
 from contracts.accounts import AccountRegistered
 from contracts.words import Role
-from runtime.bus.memory import MemoryBus
-from runtime.database import Database
-from runtime.events import EventReader
-from runtime.problems import InvalidRequest
-from runtime.work import Work
+from runtime.errors import InvalidRequest
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.envelope import EventReader
+from runtime.messaging.unit_of_work import Work
+from runtime.storage.database import Database
 from services.accounts import demonstration, store
 from services.accounts.admin import create_account
 from services.accounts.domain import Account, EmailTaken
 from services.accounts.passwords import Passwords
-from tests.accounts.house import QUICK, open_house
+from tests.harness.accounts import QUICK, open_house
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.accounts.house import Visitor
+from tests.harness.accounts import Visitor
 
 SIGN_IN = "grant_type=password&client_id=app&username=a%40b.co&password=x"
 

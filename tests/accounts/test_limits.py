@@ -7,7 +7,7 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
-from runtime.problems import RateLimited
+from runtime.errors import RateLimited
 from services.accounts.domain import WrongPassword
 from services.accounts.limits import Limit, Limits, line
 

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
-from runtime.redis import connect, writes
-from tests.accounts.house import House, Visitor, open_house
+from runtime.storage.redis import connect, writes
+from tests.harness.accounts import House, Visitor, open_house
 
 
 @pytest.fixture(params=["closed port", "silence", "not Redis"])

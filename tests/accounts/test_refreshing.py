@@ -10,7 +10,7 @@ import jwt
 
 from services.accounts import store
 from services.accounts.sessions import Session, Sessions
-from tests.accounts.house import PASSWORD, House, Visitor
+from tests.harness.accounts import PASSWORD, House, Visitor
 
 NEW = "kucing oranye di atap"
 

@@ -11,13 +11,13 @@ import pytest
 
 from batalkan.keys import Keys
 from contracts.accounts import AccountRegistered
-from runtime.bus.memory import MemoryBus
-from runtime.database import connect
-from runtime.events import EventReader
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.envelope import EventReader
+from runtime.storage.database import connect
 from services.accounts.demonstration import PASSWORD as DEMONSTRATION
 from services.accounts.domain import WeakPassword
 from services.accounts.strength import check_password
-from tests.accounts.house import PASSWORD, QUICK, House, Visitor, open_house
+from tests.harness.accounts import PASSWORD, QUICK, House, Visitor, open_house
 
 
 async def test_the_answer_shows_the_account(visitor: Visitor) -> None:

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from runtime import revocations
-from runtime.auth import LEEWAY
-from runtime.revocations import ENDED
+from runtime.http import revocations
+from runtime.http.auth import LEEWAY
+from runtime.http.revocations import ENDED
 from services.accounts.domain import Client, SessionOver
 from services.accounts.sessions import EXPIRES_IN, MOST, Session, Sessions
 from services.accounts.tokens import EXPIRES_IN as TOKEN_EXPIRES_IN

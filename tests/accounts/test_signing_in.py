@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from services.accounts import store
 from services.accounts.passwords import Passwords
 from services.accounts.signin import FAILURES_FROM_ADDRESS, FAILURES_OF_EMAIL, FAILURES_OF_PAIR, SIGN_INS
-from tests.accounts.house import PASSWORD, QUICK, House, Visitor
+from tests.harness.accounts import PASSWORD, QUICK, House, Visitor
 
 
 class Watched(Passwords):

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from batalkan.keys import Keys
 from contracts.words import Role
-from runtime.auth import TokenVerifier
-from runtime.problems import Unauthenticated
+from runtime.errors import Unauthenticated
+from runtime.http.auth import TokenVerifier
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens, thumbprint
-from tests.accounts.house import House, Visitor, open_house
+from tests.harness.accounts import House, Visitor, open_house
 
 SITI = Account(uuid4(), "siti@example.com", "Siti", Role.BUYER)
 
@@ -140,7 +140,7 @@ async def test_a_remembered_token_expires_all_the_same(
     """A token that was checked before is refused once its time is over."""
     verifier, token = TokenVerifier(keys.token_keys), AccessTokens(key).issue(SITI, Client.APP, "session")
     verifier.verify(token)
-    monkeypatch.setattr("runtime.auth.time", lambda: time() + 906)
+    monkeypatch.setattr("runtime.http.auth.time", lambda: time() + 906)
     with pytest.raises(Unauthenticated):
         verifier.verify(token)
 

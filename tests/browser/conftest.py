@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
 from batalkan.servers.packages import find, install
-from tests.browser.people import Crowd
 from tests.browser.site import Site
+from tests.browser.users import Crowd
 
 FLAGS = (
     "--no-sandbox",

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from batalkan import system
 from batalkan.operate import advance_clock
 from batalkan.system import System, Where
-from runtime.websockets import WEBSOCKETS
+from runtime.live.server import WEBSOCKETS
 
 
 class Place(ABC):

@@ -12,8 +12,8 @@ from playwright.async_api import Browser, expect
 from tests.browser import axe, ways
 from tests.browser.album import Sight, prepare
 from tests.browser.gallery import choose, look, visitor
-from tests.browser.people import PHONE, Crowd
 from tests.browser.site import Site
+from tests.browser.users import PHONE, Crowd
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

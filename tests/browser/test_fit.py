@@ -11,7 +11,7 @@ import uvicorn
 from playwright.async_api import Browser, expect
 
 from batalkan.keys import Keys
-from tests.web.house import House, Services
+from tests.harness.web import House, Services
 from tests.web.market import GONE, ID, meet, open_market
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]

@@ -10,9 +10,9 @@ import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser import axe
-from tests.browser.people import DESKTOP, PHONE, Crowd
 from tests.browser.site import Site
-from tests.flows.waiting import eventually
+from tests.browser.users import DESKTOP, PHONE, Crowd
+from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -6,10 +6,10 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from bench.flow import LOOK, WATCH, totals
-from bench.telling import RECORDS, Tellers
-from tests.browser.people import Crowd
+from lab.bench.flow import LOOK, WATCH, totals
+from lab.bench.telling import RECORDS, Tellers
 from tests.browser.site import Site
+from tests.browser.users import Crowd
 from tests.messaging.toys import becomes
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -22,7 +22,7 @@ MOST_DOTS = 44
 async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(crowd: Crowd, site: Site) -> None:
     """At 200 cancellations a second every record is drawn, drawn together, or counted; what the page holds is bounded.
 
-    `python -m bench.flow` does so for a minute, and measures how smooth it is.
+    `python -m lab.bench.flow` does so for a minute, and measures how smooth it is.
     """
     person = await crowd.somebody("Penonton")
     await person.page.goto(f"{site.url}/web/flow")

@@ -6,8 +6,8 @@ import pytest
 from playwright.async_api import Locator, Route, expect
 
 from tests.browser import ways
-from tests.browser.people import PHONE, Crowd, Person
 from tests.browser.site import Place
+from tests.browser.users import PHONE, Crowd, Person
 
 pytestmark = pytest.mark.browser
 

@@ -6,8 +6,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser import ways
-from tests.browser.people import PHONE, Crowd
 from tests.browser.site import Place
+from tests.browser.users import PHONE, Crowd
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser import ways
-from tests.browser.people import PHONE, Crowd
+from tests.browser.users import PHONE, Crowd
 
 pytestmark = pytest.mark.browser
 

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.browser import ways
-from tests.browser.people import Crowd
 from tests.browser.site import Site
+from tests.browser.users import Crowd
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ from secrets import token_hex
 
 from playwright.async_api import expect
 
-from tests.browser.people import DESKTOP, PHONE, Crowd, Person
+from tests.browser.users import DESKTOP, PHONE, Crowd, Person
 
 FIRST = "Halo Kak, saya ingin membatalkan."
 """What a buyer says first to a seller."""

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
-from tests.chat.house import MIGRATIONS, House, Replica, Talk, on_a_port, open_house, replicas
 from tests.conftest import Databases
+from tests.harness.chat import MIGRATIONS, House, Replica, Talk, on_a_port, open_house, replicas
 
 
 @pytest.fixture(scope="session")

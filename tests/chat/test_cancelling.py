@@ -6,8 +6,8 @@ import pytest
 
 from contracts.orders import RejectionCode
 from contracts.words import Fault
-from tests.chat.house import PRICE, House, Talk
-from tests.orders.people import assert_problem
+from tests.harness.chat import PRICE, House, Talk
+from tests.harness.orders_actors import assert_problem
 
 
 async def test_a_guide_answers_a_message_of_the_buyer(talk: Talk) -> None:

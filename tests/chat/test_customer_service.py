@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from contracts.cs import CaseClosed, Outcome
-from tests.chat.house import House, Talk
+from tests.harness.chat import House, Talk
 
 REPLIED = "SellerReplied"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from runtime import attend, presence
-from tests.chat.client import Listener, address, listening, ticket
-from tests.chat.house import House, Talk
+from runtime.live import presence, websocket
+from tests.harness.chat import House, Talk
+from tests.harness.live_client import Listener, address, listening, ticket
 
 UNKNOWN = "3199a578-46ec-47a0-87dd-1b80035b2082"
 """A thread that is not there."""
@@ -110,7 +110,7 @@ async def test_resuming_again_goes_back(talk: Talk, origin: str) -> None:
 
 async def test_who_says_nothing_gets_what_is_new(talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never resumes gets what is said from its connecting on, a moment later."""
-    monkeypatch.setattr(attend, "HOLD", 0.05)
+    monkeypatch.setattr(websocket, "HOLD", 0.05)
     await talk.write(talk.buyer)
     async with listening(talk.seller, origin, resume=False) as seller:
         await talk.write(talk.buyer)
@@ -122,7 +122,7 @@ async def test_messages_wait_for_the_client_to_say_what_it_has(
     talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between connecting and resuming nothing is sent that would come before what was missed."""
-    monkeypatch.setattr(attend, "HOLD", 60)
+    monkeypatch.setattr(websocket, "HOLD", 60)
     for _ in range(3):
         await talk.write(talk.buyer)
     async with listening(talk.buyer, origin, resume=False) as buyer:

@@ -8,9 +8,9 @@ import pytest
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
-from tests.chat.client import listening
-from tests.chat.house import House, Replica, Talk, replicas
-from tests.orders.people import assert_problem
+from tests.harness.chat import House, Replica, Talk, replicas
+from tests.harness.live_client import listening
+from tests.harness.orders_actors import assert_problem
 
 pytestmark = pytest.mark.servers
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from runtime import live, presence
-from tests.chat.client import listening
-from tests.chat.house import House, Replica, Talk
-from tests.orders.people import assert_problem
+from runtime.live import presence, updates
+from tests.harness.chat import House, Replica, Talk
+from tests.harness.live_client import listening
+from tests.harness.orders_actors import assert_problem
 
 
 async def test_messages_reach_both_sides_wherever_they_are(talk: Talk, pair: list[Replica]) -> None:
@@ -91,7 +91,7 @@ async def test_a_lost_last_hint_is_made_up_for(
         await buyer.has(talk.thread_id, 1)
         await buyer.has(new.thread_id, 1)
         await talk.write(talk.seller)
-        monkeypatch.setattr(live, "SWEEP", 0.01)
+        monkeypatch.setattr(updates, "SWEEP", 0.01)
         pair[0].live.fanout._missed()  # wakes it, as a new subscription does
         await buyer.has(talk.thread_id, 2)
 

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.orders import OrderLine, RejectionCode
 from contracts.words import Channel, Destination, Fault
-from runtime.problems import WrongState
+from runtime.errors import WrongState
 from services.chat import words
 from services.chat.domain import (
     AlreadyCancelled,

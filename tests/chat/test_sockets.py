@@ -11,11 +11,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from runtime import patience, sockets
-from runtime.auth import Identity
-from runtime.conversations import RING, RINGS, Recent
-from runtime.database import DatabaseUnavailable
-from runtime.sockets import MOST_FRAMES, QUEUE, SLOW, Socket
+from runtime import backoff
+from runtime.http.auth import Identity
+from runtime.live import sockets
+from runtime.live.conversations import RING, RINGS, Recent
+from runtime.live.sockets import MOST_FRAMES, QUEUE, SLOW, Socket
+from runtime.storage.database import DatabaseUnavailable
 
 THREAD = uuid4()
 
@@ -89,7 +90,7 @@ async def until(wire: Wire, last: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_hints_come_the_next_message_is_sent(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hints that are lost, late, doubled and out of order, and a database that is away at times, change nothing."""
-    monkeypatch.setattr(patience, "SHORTEST", 0.001)
+    monkeypatch.setattr(backoff, "SHORTEST", 0.001)
     chance = random.Random(seed)
     shelf, wire = Shelf(), Wire()
     async with connected(shelf, wire) as socket:

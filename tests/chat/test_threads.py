@@ -9,8 +9,8 @@ from contracts.accounts import AccountRegistered
 from contracts.words import Role
 from services.chat import store
 from services.chat.domain import Kind
-from tests.chat.house import House, Talk
-from tests.orders.people import Json, assert_problem
+from tests.harness.chat import House, Talk
+from tests.harness.orders_actors import Json, assert_problem
 
 UNPRINTABLE = ["a\0b", "a\x1bb"]
 

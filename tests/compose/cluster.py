@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from tests.compose.stack import Stack, docker
-from tests.flows.waiting import eventually
+from tests.harness.waiting import eventually
 
 FILES = "compose.yaml", "compose.cluster.yaml"
 NODES = "rabbitmq", "rabbitmq-2", "rabbitmq-3"

@@ -21,9 +21,9 @@ from aio_pika.abc import AbstractChannel
 from pamqp.common import FieldTable
 
 from contracts import EVENTS
-from runtime.bus.rabbit import nodes
-from runtime.database import connect
-from runtime.events import EXCHANGE
+from runtime.messaging.bus.rabbitmq import nodes
+from runtime.messaging.envelope import EXCHANGE
+from runtime.storage.database import connect
 
 QUEUE = "tap"
 QUORUM: FieldTable = {"x-queue-type": "quorum"}

@@ -18,12 +18,12 @@ from time import monotonic
 import httpx
 import pytest
 
+from lab.faults.system import Stubborn
 from tests.compose.cluster import FILES, NODES, QUEUES, Cluster
 from tests.compose.conftest import why_not
-from tests.compose.crowd import Crowd
 from tests.compose.stack import OURS, Stack
-from tests.faults.house import Stubborn
-from tests.flows.waiting import eventually
+from tests.compose.workload import Crowd
+from tests.harness.waiting import eventually
 
 KILLS, CUTS = int(os.environ.get("KILLS", "2")), int(os.environ.get("CUTS", "1"))
 CUT_SECONDS = float(os.environ.get("CUT_SECONDS", "20"))

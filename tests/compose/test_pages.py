@@ -8,7 +8,6 @@ import pytest
 
 from tests.browser import ways
 from tests.browser.conftest import crowd as crowd
-from tests.browser.people import Crowd
 from tests.browser.site import Place
 from tests.browser.test_lost import test_a_page_is_loaded_anew_in_mid_chat as test_a_page_is_loaded_anew_in_mid_chat
 from tests.browser.test_lost import test_dana_is_down_and_comes_back as test_dana_is_down_and_comes_back
@@ -16,6 +15,7 @@ from tests.browser.test_lost import test_the_server_is_restarted_in_mid_chat as 
 from tests.browser.test_refusals import test_already_shipped as test_already_shipped
 from tests.browser.test_refusals import test_asked_twice_in_two_tabs as test_asked_twice_in_two_tabs
 from tests.browser.test_refusals import test_too_late as test_too_late
+from tests.browser.users import Crowd
 from tests.compose.stack import Stack
 
 pytestmark = [pytest.mark.compose, pytest.mark.browser, pytest.mark.timeout(400)]

@@ -12,10 +12,10 @@ from time import monotonic
 import httpx
 import pytest
 
+from lab.faults.rolling_restart import Life, P, Witness
 from services.accounts.demonstration import PASSWORD
 from tests.compose.stack import Stack, docker
-from tests.faults.rolling import Life, P, Witness
-from tests.flows.waiting import eventually
+from tests.harness.waiting import eventually
 
 ROLLED = os.environ.get("ROLLED", "orders chat").split()
 """The services of which both containers are restarted."""

@@ -12,9 +12,9 @@ from websockets.exceptions import InvalidStatus
 
 from services.accounts.demonstration import PASSWORD
 from tests.compose.stack import Stack, wait_for
-from tests.flows.asking import contacted, says, thread_of, told
-from tests.flows.people import Buyer, Person, Seller
-from tests.flows.waiting import eventually
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.customer_service import contacted, says, thread_of, told
+from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 

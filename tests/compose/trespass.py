@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from runtime.database import connect
+from runtime.storage.database import connect
 
 DATABASE, BROKER, REDIS = (Path(f"/run/secrets/{kind}_url").read_text() for kind in ("database", "broker", "redis"))
 

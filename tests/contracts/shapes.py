@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts import EVENTS
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 
 SCHEMAS = Path(__file__).parent / "schemas"
 

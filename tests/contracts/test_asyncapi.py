@@ -13,7 +13,7 @@ import pytest
 
 from contracts import EVENTS
 from contracts.asyncapi import document
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 from tests.contracts.test_wire import golden
 
 OFFICIAL = json.loads((Path(__file__).parent / "asyncapi" / "3.0.0.json").read_text())

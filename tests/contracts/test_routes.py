@@ -11,7 +11,7 @@ import services
 from contracts import EVENTS
 from contracts.orders import OrderCancelled, OrderCancelRequested
 from contracts.refunds import WalletLinked
-from runtime.events import Event
+from runtime.messaging.envelope import Event
 from runtime.service import Description
 from runtime.settings import PORTS
 

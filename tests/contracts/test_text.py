@@ -11,7 +11,7 @@ import services.accounts.main
 import services.chat.main
 import services.cs.main
 import services.orders.main
-from runtime.text import MOST_MARKS, BlankIsNone, Printable, Visible, is_blank
+from runtime.http.text import MOST_MARKS, BlankIsNone, Printable, Visible, is_blank
 from services.accounts.registration import Registration
 from services.chat.api import Cancel as CancelInChat
 from services.chat.api import NewMessage

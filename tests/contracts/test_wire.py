@@ -9,8 +9,8 @@ import pytest
 
 import contracts
 from contracts import EVENTS
-from runtime.events import MAX_BODY, Envelope, Event, EventReader, UnreadableEvent
-from runtime.outbox import _message
+from runtime.messaging.envelope import MAX_BODY, Envelope, Event, EventReader, UnreadableEvent
+from runtime.messaging.outbox import _message
 from tests.contracts.shapes import SCHEMAS, shape, snapshot
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -6,7 +6,7 @@ import pytest
 
 from batalkan.keys import Keys
 from tests.conftest import Databases
-from tests.cs.house import House, open_house
+from tests.harness.cs import House, open_house
 
 
 @pytest.fixture(scope="package")

@@ -8,10 +8,10 @@ import pytest
 from contracts.chat import SellerReplied
 from contracts.orders import OrderPacked, OrderShipped, RejectionCode
 from contracts.words import Channel
-from runtime.events import Event
-from runtime.story import new_id
-from tests.cs.hearing import cancelled
-from tests.cs.house import HOUR, Contacted, House, eventually
+from runtime.messaging.envelope import Event
+from runtime.observability.trace_context import new_id
+from tests.harness.cs import HOUR, Contacted, House, eventually
+from tests.harness.cs_events import cancelled
 
 SECOND = timedelta(seconds=1)
 DEEDS = ["reply", "pack", "ship"]

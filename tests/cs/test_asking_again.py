@@ -8,11 +8,11 @@ import pytest
 from contracts.orders import RejectionCode
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
-from runtime.deadlines import LONGEST, SHORTEST, pause
-from runtime.story import new_id
+from runtime.messaging.deadlines import LONGEST, SHORTEST, pause
+from runtime.observability.trace_context import new_id
 from services.cs.office import ASK_AGAIN, ASK_SELLER_AGAIN
-from tests.cs.hearing import Heard
-from tests.cs.house import HOUR, Contacted, House
+from tests.harness.cs import HOUR, Contacted, House
+from tests.harness.cs_events import Heard
 
 SECOND = timedelta(seconds=1)
 

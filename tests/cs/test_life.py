@@ -9,10 +9,10 @@ from contracts.accounts import AccountRegistered
 from contracts.orders import OrderShipped
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel, Destination, Role
-from runtime.story import new_id
+from runtime.observability.trace_context import new_id
 from services.cs import api
-from tests.cs.hearing import cancelled
-from tests.cs.house import House
+from tests.harness.cs import House
+from tests.harness.cs_events import cancelled
 
 
 async def test_a_case_is_connected_at_once_when_an_agent_is_free(house: House) -> None:

@@ -14,13 +14,13 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from runtime.revocations import revoke
+from runtime.http.revocations import revoke
+from runtime.live.server import WEBSOCKETS
+from runtime.live.sockets import OVER
 from runtime.service import Service
-from runtime.sockets import OVER
-from runtime.websockets import WEBSOCKETS
-from tests.cs.hearing import PATIENCE
-from tests.cs.house import House, eventually
-from tests.cs.people import Json, Person
+from tests.harness.cs import House, eventually
+from tests.harness.cs_actors import Json, Person
+from tests.harness.cs_events import PATIENCE
 
 
 @dataclass

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from contracts.orders import OrderPacked
-from runtime.database import connect
-from tests.cs.house import Contacted, House, eventually
+from runtime.storage.database import connect
+from tests.harness.cs import Contacted, House, eventually
 
 WAITING = "select count(*) from pg_locks where not granted"
 SECOND = timedelta(seconds=1)

@@ -7,12 +7,12 @@ import pytest
 
 from batalkan.keys import Keys
 from contracts.orders import OrderPaid
-from runtime import deadlines
-from runtime.database import connect
-from runtime.story import new_id
+from runtime.messaging import deadlines
+from runtime.observability.trace_context import new_id
+from runtime.storage.database import connect
 from services.cs.office import SELLER_SILENT
 from tests.conftest import Databases
-from tests.cs.house import HOUR, MIGRATIONS, eventually, open_house
+from tests.harness.cs import HOUR, MIGRATIONS, eventually, open_house
 
 DUE = """
 insert into cases (case_id, buyer_id, state, agent_id, order_id, contacted, respond_by, opened_at, spoken_at,

@@ -13,8 +13,8 @@ from batalkan.keys import Keys
 from contracts.chat import SellerReplied
 from services.cs.domain import FOLLOWS, State
 from tests.conftest import Databases
-from tests.cs.house import House, eventually, open_house
-from tests.cs.people import Person
+from tests.harness.cs import House, eventually, open_house
+from tests.harness.cs_actors import Person
 
 MOST = 3
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
-from runtime.problems import WrongState
+from runtime.errors import WrongState
 from services.cs import domain
 from services.cs.domain import FOLLOWS, OVER, Case, Desk, InLine, OrderStatus, State, route
 

@@ -9,9 +9,9 @@ import pytest
 from batalkan.servers import install
 from services.accounts.demonstration import PASSWORD
 from tests.conftest import Databases
-from tests.flows.ears import Ears, listening
-from tests.flows.people import Buyer, Person, Seller
-from tests.flows.places import Place, embedded, on_servers
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.event_recorder import Ears, listening
+from tests.harness.system import Place, embedded, on_servers
 
 
 @pytest.fixture(scope="package")

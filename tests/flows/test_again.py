@@ -4,8 +4,8 @@ from secrets import token_hex
 
 import pytest
 
-from tests.flows.people import Buyer, Seller
-from tests.flows.places import Place, gathered
+from tests.harness.actors import Buyer, Seller
+from tests.harness.system import Place, gathered
 
 
 async def test_cancelled_twice(buyer: Buyer, product: str) -> None:

@@ -1,9 +1,9 @@
 """The article's third way: the chat with the seller."""
 
-from tests.flows.asking import codes, messages, says, thread_of, told
-from tests.flows.ears import Ears
-from tests.flows.people import Buyer, Seller
-from tests.flows.places import Place
+from tests.harness.actors import Buyer, Seller
+from tests.harness.customer_service import codes, messages, says, thread_of, told
+from tests.harness.event_recorder import Ears
+from tests.harness.system import Place
 
 REQUESTED_TO_REFUNDED = {"OrderCancelRequested", "OrderCancelled", "RefundIssued"}
 

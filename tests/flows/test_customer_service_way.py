@@ -7,10 +7,10 @@ from email.utils import format_datetime
 
 import pytest
 
-from tests.flows.asking import Asked, codes, contacted, told
-from tests.flows.ears import Ears
-from tests.flows.people import Buyer, Person, Seller
-from tests.flows.places import Place
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.customer_service import Asked, codes, contacted, told
+from tests.harness.event_recorder import Ears
+from tests.harness.system import Place
 
 HOUR = timedelta(hours=1)
 DEEDS = {

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.flows.ears import Ears
-from tests.flows.people import Buyer
-from tests.flows.places import Place
-from tests.flows.waiting import eventually
+from tests.harness.actors import Buyer
+from tests.harness.event_recorder import Ears
+from tests.harness.system import Place
+from tests.harness.waiting import eventually
 
 LATER = timedelta(minutes=1)
 """At least as long as any pause between two tries, and less than what is doubtful stays so."""

@@ -6,10 +6,10 @@ import pytest
 
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
-from runtime.story import new_id
-from tests.flows.ears import Ears, request_cancellation
-from tests.flows.people import Buyer, Seller
-from tests.flows.places import Place
+from runtime.observability.trace_context import new_id
+from tests.harness.actors import Buyer, Seller
+from tests.harness.event_recorder import Ears, request_cancellation
+from tests.harness.system import Place
 
 
 def request(order_id: str, channel: Channel, by: str | None, role: RequesterRole) -> OrderCancelRequested:

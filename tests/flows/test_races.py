@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.flows.asking import Asked, contacted, messages
-from tests.flows.ears import Ears
-from tests.flows.people import Buyer, Person, Seller
-from tests.flows.places import Place, gathered
-from tests.flows.waiting import eventually
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.customer_service import Asked, contacted, messages
+from tests.harness.event_recorder import Ears
+from tests.harness.system import Place, gathered
+from tests.harness.waiting import eventually
 
 AT_ONCE = 12
 SOON = 0.5

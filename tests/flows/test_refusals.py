@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.flows.ears import Ears
-from tests.flows.people import Buyer, Person, Seller
-from tests.flows.places import Place
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.event_recorder import Ears
+from tests.harness.system import Place
 
 
 async def test_older_than_a_day(place: Place, ears: Ears, buyer: Buyer, product: str) -> None:

@@ -17,7 +17,7 @@ import services.cs.main
 import services.orders.main
 import services.refunds.main
 from batalkan.system import NAMES
-from runtime.http import create_app
+from runtime.http.app import create_app
 from runtime.service import Description
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(120)]

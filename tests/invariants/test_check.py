@@ -19,10 +19,10 @@ from batalkan import system
 from batalkan.cli import app
 from batalkan.invariants import Evidence, check
 from batalkan.system import System, Where
-from tests.faults.house import no_bus
-from tests.flows.asking import contacted
-from tests.flows.people import Buyer, Person, Seller
-from tests.flows.places import Place
+from lab.faults.system import no_bus
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.customer_service import contacted
+from tests.harness.system import Place
 
 pytestmark = pytest.mark.timeout(300)  # all of a system is started, once
 

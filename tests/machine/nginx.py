@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from batalkan.secrets import entrance
+from batalkan.servers.data_folder import PORTS, is_free
 from batalkan.servers.packages import need
-from batalkan.servers.place import PORTS, is_free
 from runtime.settings import Environment
 
 GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway" / "nginx.conf"

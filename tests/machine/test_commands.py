@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from batalkan.servers import LocalServers
-from batalkan.servers.place import PORTS, is_free
+from batalkan.servers.data_folder import PORTS, is_free
 from services.accounts.demonstration import PASSWORD
 from tests.conftest import BusOf
 

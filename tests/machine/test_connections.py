@@ -9,9 +9,9 @@ import pytest
 
 from batalkan.gateway import Gateway
 from batalkan.system import OneOrigin
-from runtime import connections
-from runtime.connections import MAX_HEAD
-from runtime.http import create_app
+from runtime.http import connections
+from runtime.http.app import create_app
+from runtime.http.connections import MAX_HEAD
 from tests.machine.test_gateway import Shop, listening
 
 HOST = b"Host: localhost\r\n"

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from runtime import embedded
-from runtime.database import connect
+from runtime.storage import embedded
+from runtime.storage.database import connect
 from tests.machine.life import gone, is_there
 
 pytestmark = pytest.mark.processes

@@ -17,10 +17,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from batalkan import here
+from batalkan import single_process
 from batalkan.gateway import Gateway
-from batalkan.servers.place import PORTS, is_free
-from runtime.sockets import ABORT
+from batalkan.servers.data_folder import PORTS, is_free
+from runtime.live.sockets import ABORT
 
 
 class Shop:
@@ -114,7 +114,7 @@ class Shop:
 async def listening(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> AsyncIterator[str]:
     """`host:port` where the application is served, as `batalkan up` serves."""
     held = socket.create_server(("127.0.0.1", 0))
-    server = here.server(app, trusted_proxies)
+    server = single_process.server(app, trusted_proxies)
     serving = asyncio.create_task(server.serve([held]))
     try:
         yield f"127.0.0.1:{held.getsockname()[1]}"

@@ -17,7 +17,7 @@ from batalkan import system
 from batalkan.gateway import Gateway
 from batalkan.keys import Keys
 from batalkan.system import NAMES, OneOrigin, Where
-from runtime.http import create_app
+from runtime.http.app import create_app
 from runtime.settings import Environment, SettingInvalid, Settings
 from simulators.dana import app as dana
 from tests.conftest import Databases

@@ -17,10 +17,10 @@ from websockets.exceptions import InvalidStatus
 from batalkan.gateway import Gateway
 from batalkan.keys import Keys
 from batalkan.servers.packages import install
-from runtime.http import create_app
+from runtime.http.app import create_app
+from tests.harness.web import House, Services
 from tests.machine import nginx
 from tests.machine.test_gateway import listening
-from tests.web.house import House, Services
 
 pytestmark = pytest.mark.servers
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from batalkan import processes as module
-from batalkan.child import Child, ChildFailed, Warden
 from batalkan.processes import Processes
-from batalkan.servers.place import PORTS, is_free
+from batalkan.servers.data_folder import PORTS, is_free
+from batalkan.subprocesses import Child, ChildFailed, Warden
 from tests.machine.life import children_of_the_killed, gone, is_there
 
 SAMPLE = "tests.machine.sample"

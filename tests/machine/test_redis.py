@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as ConnectionBroken
 
-from runtime.redis import connect
+from runtime.storage.redis import connect
 
 
 async def test_a_command_over_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:

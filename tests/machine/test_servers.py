@@ -15,10 +15,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from batalkan.servers import LocalServers
-from runtime.bus.rabbit import RabbitBus
-from runtime.database import connect
-from runtime.demonstration.telling import KEPT, STREAM
-from runtime.revocations import ENDED
+from runtime.demo.recorder import KEPT, STREAM
+from runtime.http.revocations import ENDED
+from runtime.messaging.bus.rabbitmq import RabbitBus
+from runtime.storage.database import connect
 from tests.machine.life import children_of_the_killed, gone
 
 pytestmark = pytest.mark.servers

@@ -15,7 +15,7 @@ from time import monotonic
 
 import pytest
 
-from batalkan.servers.place import PORTS, is_free
+from batalkan.servers.data_folder import PORTS, is_free
 from batalkan.waiting import waiting, waits_for
 from runtime import urls
 from runtime.settings import Environment, SettingInvalid, Settings
@@ -260,7 +260,7 @@ async def test_a_wrong_call_gets_one_line(folder: Path) -> None:
 def test_without_a_terminal_there_is_one_line_too(number: signal.Signals) -> None:
     """What puts the terminal right, after a password was being asked for, says nothing where there is none."""
     script = (
-        "import termios, os, sys; from runtime.exiting import exit_on_signal; "
+        "import termios, os, sys; from runtime.shutdown.early import exit_on_signal; "
         "exit_on_signal('name'); os.kill(os.getpid(), int(sys.argv[1]))"
     )
     done = subprocess.run(  # noqa: S603

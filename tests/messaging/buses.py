@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from runtime.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
+from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 
 class Unreliable:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from runtime import deadlines, inbox, outbox, parked, patience
-from runtime.bus.memory import MemoryBus
+from runtime import backoff
+from runtime.messaging import consumer, deadlines, outbox, parked
+from runtime.messaging.bus.memory import MemoryBus
 from tests.conftest import BusOf, Databases
 from tests.messaging.toys import Shelf, Toys
 
@@ -13,9 +14,9 @@ from tests.messaging.toys import Shelf, Toys
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses between two attempts are short, so that a test with many of them is."""
-    monkeypatch.setattr(patience, "SHORTEST", 0.01)
-    monkeypatch.setattr(patience, "LONGEST", 0.05)
-    monkeypatch.setattr(inbox, "RETRY_AFTER", 0.001)
+    monkeypatch.setattr(backoff, "SHORTEST", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST", 0.05)
+    monkeypatch.setattr(consumer, "RETRY_AFTER", 0.001)
     for module in (outbox, deadlines, parked):
         monkeypatch.setattr(module, "POLL", 0.02)
 

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from runtime import fanout, patience
-from runtime.fanout import Fanout
-from runtime.patience import Patience
-from runtime.redis import connect
-from runtime.story import new_id
+from runtime import backoff
+from runtime.backoff import Patience
+from runtime.observability.trace_context import new_id
+from runtime.storage import broadcast
+from runtime.storage.broadcast import Fanout
+from runtime.storage.redis import connect
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Toys, becomes, message, running
 
@@ -91,7 +92,7 @@ async def test_what_hears_of_other_replicas_and_breaks_off_tries_less_and_less_o
     pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To have subscribed at Redis is no success, where the first hint breaks it off each time."""
-    monkeypatch.setattr(fanout, "RETRY", 60)
+    monkeypatch.setattr(broadcast, "RETRY", 60)
     name = new_id().hex
     redis, other = connect(f"memory://{name}"), connect(f"memory://{name}")
     asked = 0
@@ -116,7 +117,7 @@ async def test_what_hears_of_other_replicas_and_breaks_off_tries_less_and_less_o
 def test_the_pause_is_bounded_however_long_something_is_away() -> None:
     """After thousands of failures, hours of them, it is still a pause of at most five seconds."""
     waiting = Patience("nothing", logging.getLogger(__name__))
-    assert max(waiting.pause(OSError()) for _ in range(3_000)) <= patience.LONGEST
+    assert max(waiting.pause(OSError()) for _ in range(3_000)) <= backoff.LONGEST
 
 
 def _at_least(many: int, pauses: Pauses) -> Callable[[], Awaitable[bool]]:

@@ -2,8 +2,8 @@
 
 import json
 
-from runtime.bus import Message
-from runtime.events import MAX_BODY
+from runtime.messaging.bus import Message
+from runtime.messaging.envelope import MAX_BODY
 from tests.messaging.toys import Toys, becomes, message, running
 
 KEY = "orders.Counted"

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable, memory, rabbit
+from runtime.messaging.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable, memory, rabbitmq
 from tests.conftest import BusOf
 
 KEY = "orders.Counted"

@@ -15,15 +15,16 @@ import pytest
 from fastapi import APIRouter
 
 from batalkan.keys import Keys
-from runtime import database as databases
-from runtime import database_faults, inbox
-from runtime.database import Database, DatabaseUnavailable
-from runtime.database_faults import RETRIES, Retry
-from runtime.events import Event
-from runtime.http import TryAgain
+from runtime.http.app import TryAgain
+from runtime.messaging import consumer
+from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Transaction
 from runtime.service import Description, Service
 from runtime.settings import Environment, Settings
-from runtime.work import Transaction
+from runtime.storage import database as databases
+from runtime.storage import database_errors
+from runtime.storage.database import Database, DatabaseUnavailable
+from runtime.storage.database_errors import RETRIES, Retry
 from tests.messaging.test_parked import replay
 from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toy, Toys, becomes, message, running, write_down
 
@@ -131,9 +132,9 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
 
     def told(error: BaseException) -> Retry:
         tries.append(error)
-        return database_faults.retry_of(error)
+        return database_errors.retry_of(error)
 
-    monkeypatch.setattr(inbox, "retry_of", told)
+    monkeypatch.setattr(consumer, "retry_of", told)
     async with running(refunds.consumer.run()):
         async with AsyncExitStack() as held:
             for _ in range(databases.POOL_SIZE):

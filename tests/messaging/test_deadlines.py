@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from runtime import clock, deadlines, story
-from runtime.bus.memory import MemoryBus
-from runtime.deadlines import DeadlineHandler, Locking
-from runtime.events import Event
-from runtime.work import Transaction
+from runtime.messaging import deadlines
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.deadlines import DeadlineHandler, Locking
+from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability import trace_context
+from runtime.storage import clock
 from tests.conftest import BusOf
 from tests.messaging.toys import Noted, Toy, Toys, becomes, running
 
@@ -95,7 +97,7 @@ async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> No
     """Setting it again replaces it: it is acted on once, at the new time, as part of the newer story."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
-    with story.telling(story.begin()) as told:
+    with trace_context.telling(trace_context.begin()) as told:
         await schedule(toy, 2 * HOUR, 1)
     await pass_time(toy, HOUR)
     assert await toy.deadlines.fire_due() == 0

@@ -9,8 +9,8 @@ import pytest
 
 from batalkan.invariants.stores import opened
 from batalkan.operate import connected
-from runtime import clock
-from runtime.database import Database, connect
+from runtime.storage import clock
+from runtime.storage.database import Database, connect
 from tests.messaging.toys import Toy, Toys
 
 DAY = timedelta(hours=24)

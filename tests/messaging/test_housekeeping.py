@@ -2,8 +2,8 @@
 
 import pytest
 
-from runtime import housekeeping
-from runtime.housekeeping import BATCH, REMEMBERED, keep_house
+from runtime.messaging import retention
+from runtime.messaging.retention import BATCH, REMEMBERED, keep_house
 from tests.messaging.toys import Toys, becomes, running
 
 ROWS = {
@@ -18,7 +18,7 @@ ROWS = {
 @pytest.mark.parametrize(("table", "age"), REMEMBERED)
 async def test_many_old_rows(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch, table: str, age: str) -> None:
     """No statement deletes more than a batch, however many rows are old; in the end these are gone, and no others."""
-    monkeypatch.setattr(housekeeping, "EVERY", 0.05)
+    monkeypatch.setattr(retention, "EVERY", 0.05)
     toy = await embedded_toys.refunds()
     async with toy.database.connection() as connection:
         days = await connection.fetchval(f"select interval '{age}'")

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from runtime import inbox, story
-from runtime.bus import Message
-from runtime.bus.memory import MemoryBus
-from runtime.database import DatabaseUnavailable
-from runtime.events import Envelope, Event
-from runtime.inbox import Together
-from runtime.work import Transaction
+from runtime.messaging import consumer
+from runtime.messaging.bus import Message
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.consumer import Together
+from runtime.messaging.envelope import Envelope, Event
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability import trace_context
+from runtime.storage.database import DatabaseUnavailable
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Counted, Toys, becomes, message, running, write_down
 
@@ -95,7 +96,7 @@ async def test_a_batch_is_prepared_before_any_of_it_is_handled(embedded_toys: To
 
 async def test_a_transaction_holds_a_bounded_number_of_messages(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much has arrived, a batch is no larger than BATCH."""
-    monkeypatch.setattr(inbox, "BATCH", 10)
+    monkeypatch.setattr(consumer, "BATCH", 10)
     refunds = await toys.refunds()
     async with running(refunds.consumer.run()):
         await toys.send(*(message(number) for number in range(60)))
@@ -130,7 +131,7 @@ async def test_a_bad_message_harms_itself_only(toys: Toys, caplog: pytest.LogCap
 async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that is restarted between two attempts goes on counting where it was."""
     attempts, fourth = 0, asyncio.Event()
-    monkeypatch.setattr(inbox, "STOPPING", 0.01)
+    monkeypatch.setattr(consumer, "STOPPING", 0.01)
 
     async def fail(tx: Transaction, event: Counted) -> Sequence[Event]:
         nonlocal attempts
@@ -232,7 +233,7 @@ async def test_what_is_acknowledged_is_in_the_database(toys: Toys) -> None:
 
 async def test_a_crash_before_the_commit_loses_nothing(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message whose handling was cut off has had no effect, and comes again."""
-    monkeypatch.setattr(inbox, "STOPPING", 0.0)
+    monkeypatch.setattr(consumer, "STOPPING", 0.0)
     reached = asyncio.Event()
 
     async def stand_still(tx: Transaction, event: Counted) -> Sequence[Event]:
@@ -304,7 +305,7 @@ async def test_a_message_that_brings_the_service_down_is_parked_it_alone(
     toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the service went down over five times is set aside unhandled; its neighbours are handled."""
-    monkeypatch.setattr(inbox, "STOPPING", 0.0)
+    monkeypatch.setattr(consumer, "STOPPING", 0.0)
     reached = asyncio.Event()
     guilty = {0, 1, 2}
 
@@ -320,7 +321,7 @@ async def test_a_message_that_brings_the_service_down_is_parked_it_alone(
         await toys.send(*(message(number) for number in range(3)))
         await reached.wait()
     guilty = {1}
-    for _ in range(1 + inbox.MOST_DOWNS):  # the first time a neighbour that comes before it is the suspect
+    for _ in range(1 + consumer.MOST_DOWNS):  # the first time a neighbour that comes before it is the suspect
         reached.clear()
         async with running(refunds.consumer.run()):
             await reached.wait()
@@ -366,8 +367,8 @@ async def test_what_comes_again_is_handled_one_by_one(toys: Toys) -> None:
 async def test_events_that_follow_tell_where_they_came_from(toys: Toys) -> None:
     """An answer carries the story of what it answers: the same correlation and trace, caused by that event."""
     orders, refunds = await toys.orders(), await toys.refunds()
-    told = story.begin()
-    with story.telling(told):
+    told = trace_context.begin()
+    with trace_context.telling(told):
         await orders.say(1)
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.outbox, 1)

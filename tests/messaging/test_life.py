@@ -11,13 +11,13 @@ import pytest
 from fastapi import APIRouter
 
 from batalkan.keys import Keys
-from runtime import schema
-from runtime.bus import Bus, BusError, Gauge, Publisher, Subscription
-from runtime.bus.memory import MemoryBus
-from runtime.database import Database, DatabaseUnavailable
-from runtime.inbox import Handlers
+from runtime.messaging.bus import Bus, BusError, Gauge, Publisher, Subscription
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.consumer import Handlers
 from runtime.service import Description, LoopEnded, Service
 from runtime.settings import Environment, Settings
+from runtime.storage import schema
+from runtime.storage.database import Database, DatabaseUnavailable
 from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, becomes, message, write_down
 
 

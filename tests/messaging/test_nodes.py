@@ -6,9 +6,9 @@ import pytest
 from yarl import URL
 
 from batalkan.servers import LocalServers
-from runtime.bus import BusError, rabbit
-from runtime.bus.rabbit import RabbitBus, nodes
-from tests.proxy import proxied
+from runtime.messaging.bus import BusError, rabbitmq
+from runtime.messaging.bus.rabbitmq import RabbitBus, nodes
+from tests.harness.proxy import proxied
 
 
 def test_one_url_names_all_nodes() -> None:
@@ -29,7 +29,7 @@ async def test_who_cannot_reach_any_node_is_told_of_each() -> None:
 @pytest.mark.servers
 async def test_the_next_node_is_tried(servers: LocalServers, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one node that refuses and one that is frozen, every connection is made, to the third."""
-    monkeypatch.setattr(rabbit, "CONNECT_TIMEOUT", 3.0)
+    monkeypatch.setattr(rabbitmq, "CONNECT_TIMEOUT", 3.0)
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(100):

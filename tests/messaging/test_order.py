@@ -4,8 +4,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-from runtime.events import Event
-from runtime.work import Transaction
+from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Transaction
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Counted, Toys, becomes, running
 

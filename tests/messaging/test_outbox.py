@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from runtime import outbox
-from runtime.bus import Message
-from runtime.bus.memory import MemoryBus
-from runtime.events import Event
-from runtime.outbox import Relay
-from runtime.story import begin, current
-from runtime.telemetry import OUTBOX_UNROUTABLE
-from runtime.work import Transaction
+from runtime.messaging import outbox
+from runtime.messaging.bus import Message
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.envelope import Event
+from runtime.messaging.outbox import Relay
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.telemetry import OUTBOX_UNROUTABLE
+from runtime.observability.trace_context import begin, current
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Counted, Toy, Toys, becomes, running, write_down
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from runtime import parked
-from runtime.events import MAX_BODY, Envelope, Event
-from runtime.inbox import Together
-from runtime.patience import Patience
-from runtime.work import Transaction
+from runtime.backoff import Patience
+from runtime.messaging import parked
+from runtime.messaging.consumer import Together
+from runtime.messaging.envelope import MAX_BODY, Envelope, Event
+from runtime.messaging.unit_of_work import Transaction
 from tests.messaging.toys import Counted, Toy, Toys, becomes, message, running, write_down
 
 

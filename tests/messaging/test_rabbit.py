@@ -11,13 +11,13 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from batalkan.servers import LocalServers
-from runtime.bus import BusError, Delivery, Message, Publisher, Subscription, rabbit
-from runtime.bus.rabbit import RabbitBus
-from runtime.events import CONTENT_TYPE, EXCHANGE
+from runtime.messaging.bus import BusError, Delivery, Message, Publisher, Subscription, rabbitmq
+from runtime.messaging.bus.rabbitmq import RabbitBus
+from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
+from tests.harness.proxy import proxied
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Toys, becomes, message, running
-from tests.proxy import proxied
 
 pytestmark = pytest.mark.servers
 KEY = "orders.Counted"
@@ -181,9 +181,9 @@ async def test_a_broker_that_falls_silent_is_noticed(
     servers: LocalServers, toys_on_rabbit: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frozen broker keeps its connections and answers nothing: publishing times out, and all goes on afterwards."""
-    monkeypatch.setattr(rabbit, "PUBLISH_TIMEOUT", 0.5)
-    monkeypatch.setattr(rabbit, "CONNECT_TIMEOUT", 0.5)
-    monkeypatch.setattr(rabbit, "HEARTBEAT", 1)
+    monkeypatch.setattr(rabbitmq, "PUBLISH_TIMEOUT", 0.5)
+    monkeypatch.setattr(rabbitmq, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(rabbitmq, "HEARTBEAT", 1)
     orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):
         await orders.say(1)
@@ -202,7 +202,7 @@ async def test_a_broker_that_falls_silent_is_noticed(
 
 async def test_what_was_delivered_too_often_is_kept(rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the delivery limit a message is not dropped: it lies among the dead letters of its service."""
-    monkeypatch.setattr(rabbit, "DELIVERY_LIMIT", 1)
+    monkeypatch.setattr(rabbitmq, "DELIVERY_LIMIT", 1)
     await (await rabbit_bus("refunds").subscribe("refunds", [KEY])).close()
     publisher = await rabbit_bus("orders").publisher(["refunds"])
     await publisher.publish([Message(KEY, b"")])
@@ -221,11 +221,11 @@ async def test_publishing_does_not_wait_for_a_heartbeat(
     servers: LocalServers, rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a frozen broker does not confirm in time fails; it may have arrived."""
-    monkeypatch.setattr(rabbit, "PUBLISH_TIMEOUT", 0.5)
+    monkeypatch.setattr(rabbitmq, "PUBLISH_TIMEOUT", 0.5)
     publisher = await rabbit_bus("orders").publisher(["refunds"])
     servers.rabbitmq.pause()
     try:
-        async with asyncio.timeout(rabbit.HEARTBEAT / 2):
+        async with asyncio.timeout(rabbitmq.HEARTBEAT / 2):
             with pytest.raises(BusError, match="TimeoutError"):
                 await publisher.publish([Message(KEY, b"")])
     finally:
@@ -251,13 +251,13 @@ async def test_publishing_and_consuming_go_over_connections_of_their_own(
 async def test_no_more_is_fetched_than_can_be_in_hand(rabbit_bus: BusOf) -> None:
     """Of a long queue, a service holds a bounded part; the rest stays at the broker until that is done with."""
     publisher = await rabbit_bus("orders").publisher(["refunds"])
-    await publisher.publish([Message(KEY, b"")] * (rabbit.PREFETCH + 10))
+    await publisher.publish([Message(KEY, b"")] * (rabbitmq.PREFETCH + 10))
     await publisher.close()
     subscription = await rabbit_bus("refunds").subscribe("refunds", [KEY])
     taken: list[Delivery] = []
-    while len(taken) < rabbit.PREFETCH:
+    while len(taken) < rabbitmq.PREFETCH:
         taken += await subscription.take(1000)
-    assert len(taken) == rabbit.PREFETCH
+    assert len(taken) == rabbitmq.PREFETCH
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await subscription.take(1)
@@ -272,7 +272,7 @@ async def test_what_was_deleted_is_declared_again(
     servers: LocalServers, rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     """A service whose binding, queue or exchange somebody deletes hears again soon, without being started anew."""
-    monkeypatch.setattr(rabbit, "REDECLARE", 0.2)
+    monkeypatch.setattr(rabbitmq, "REDECLARE", 0.2)
     bus, heard = rabbit_bus("refunds"), asyncio.Event()
 
     async def hear() -> None:

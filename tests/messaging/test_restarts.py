@@ -6,8 +6,8 @@ import pytest
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
-from runtime.bus.rabbit import RabbitBus
-from runtime.database_faults import is_passing
+from runtime.messaging.bus.rabbitmq import RabbitBus
+from runtime.storage.database_errors import is_passing
 from tests.conftest import Databases
 from tests.messaging.test_life import ready, service
 from tests.messaging.toys import Counted, Shelf, Toy, Toys, becomes, running, write_down

@@ -9,15 +9,15 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from runtime.bus import Bus, BusError, Message, Publisher
-from runtime.database import Database, connect
-from runtime.deadlines import DeadlineHandler, Deadlines, Locking
-from runtime.events import Event
-from runtime.inbox import Consumer, Handlers
-from runtime.outbox import Relay
-from runtime.parked import Parked, Replays, listing
-from runtime.story import new_id, new_traceparent
-from runtime.work import Transaction, Work
+from runtime.messaging.bus import Bus, BusError, Message, Publisher
+from runtime.messaging.consumer import Consumer, Handlers
+from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
+from runtime.messaging.envelope import Event
+from runtime.messaging.outbox import Relay
+from runtime.messaging.parked import Parked, Replays, listing
+from runtime.messaging.unit_of_work import Transaction, Work
+from runtime.observability.trace_context import new_id, new_traceparent
+from runtime.storage.database import Database, connect
 from tests.conftest import BusOf, Databases
 
 MIGRATIONS = Path(__file__).parent / "migrations"

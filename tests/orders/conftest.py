@@ -6,13 +6,13 @@ import httpx
 import pytest
 
 from batalkan.keys import Keys
-from runtime.bus.memory import MemoryBus
+from runtime.messaging.bus.memory import MemoryBus
 from runtime.settings import Environment, Settings
 from services.orders.main import DESCRIPTION, build
 from tests.conftest import Databases
-from tests.orders.ears import Ears
-from tests.orders.people import People
-from tests.orders.shop import Shop
+from tests.harness.bus_events import Ears
+from tests.harness.orders import Shop
+from tests.harness.orders_actors import People
 
 
 @pytest.fixture(scope="session")

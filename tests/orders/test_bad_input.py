@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.orders.people import assert_problem
-from tests.orders.shop import Shop
+from tests.harness.orders import Shop
+from tests.harness.orders_actors import assert_problem
 
 ID = "0190d3a0-0000-7000-8000-00000000abcd"
 LINE = {"product_id": ID, "quantity": 1}

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.orders.people import assert_problem
-from tests.orders.shop import Shop
+from tests.harness.orders import Shop
+from tests.harness.orders_actors import assert_problem
 
 
 @pytest.mark.parametrize("client", ["app", "web"])

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from tests.orders.people import Json, assert_problem
-from tests.orders.shop import Shop
+from tests.harness.orders import Shop
+from tests.harness.orders_actors import Json, assert_problem
 
 
 async def test_a_product_is_offered_to_everybody(shop: Shop) -> None:

@@ -13,16 +13,16 @@ import httpx
 import pytest
 
 from batalkan.keys import Keys
-from runtime.bus.memory import MemoryBus
-from runtime.database import Database, connect
-from runtime.schema import migrate
+from runtime.messaging.bus.memory import MemoryBus
 from runtime.settings import Environment, SettingInvalid, Settings
+from runtime.storage.database import Database, connect
+from runtime.storage.schema import migrate
 from services.orders import store
 from services.orders.main import DESCRIPTION, build
 from tests.conftest import Databases
-from tests.orders.ears import Ears
-from tests.orders.people import People, Person, assert_problem
-from tests.orders.shop import Sale, Shop, an_order
+from tests.harness.bus_events import Ears
+from tests.harness.orders import Sale, Shop, an_order
+from tests.harness.orders_actors import People, Person, assert_problem
 
 HOUR = timedelta(hours=1)
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.orders.people import Person
-from tests.orders.shop import Shop
+from tests.harness.orders import Shop
+from tests.harness.orders_actors import Person
 
 
 async def all_of(person: Person, limit: int, **more: Any) -> list[str]:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.orders.people import Person, assert_problem
-from tests.orders.shop import STATUSES, STEPS, Shop
+from tests.harness.orders import STATUSES, STEPS, Shop
+from tests.harness.orders_actors import Person, assert_problem
 
 
 async def test_an_order_goes_its_way(shop: Shop) -> None:

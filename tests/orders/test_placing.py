@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.orders.people import Person, assert_problem
-from tests.orders.shop import Shop, an_order
+from tests.harness.orders import Shop, an_order
+from tests.harness.orders_actors import Person, assert_problem
 
 
 async def test_an_order_reserves_its_stock(shop: Shop) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
-from runtime import inbox
-from tests.orders.ears import say
-from tests.orders.shop import Sale, Shop
+from runtime.messaging import consumer
+from tests.harness.bus_events import say
+from tests.harness.orders import Sale, Shop
 
 
 async def cancelled(shop: Shop) -> tuple[Sale, RefundDelayed, RefundIssued]:
@@ -68,7 +68,7 @@ async def test_old_news_changes_nothing(shop: Shop) -> None:
 
 async def test_news_of_an_unknown_order_harms_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refund for an order that is not there does not keep the news behind it from being heard."""
-    monkeypatch.setattr(inbox, "MOST_FAILURES", 1)
+    monkeypatch.setattr(consumer, "MOST_FAILURES", 1)
     sale, delayed, issued = await cancelled(shop)
     nothing = {"order_id": uuid4(), "refund_id": uuid4()}
     unknown = [delayed.model_copy(update=nothing), issued.model_copy(update=nothing)]

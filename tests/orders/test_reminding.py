@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from services.orders.reminding import remind_once
-from tests.orders.ears import Heard, say
-from tests.orders.shop import Sale, Shop
+from tests.harness.bus_events import Heard, say
+from tests.harness.orders import Sale, Shop
 
 AFTER = timedelta(minutes=7)
 

@@ -9,9 +9,9 @@ import pytest
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from services.orders import store
-from tests.orders.ears import say
-from tests.orders.people import assert_problem
-from tests.orders.shop import Sale, Shop
+from tests.harness.bus_events import say
+from tests.harness.orders import Sale, Shop
+from tests.harness.orders_actors import assert_problem
 
 
 @pytest.mark.parametrize("channel", ["chat", "cs"])

@@ -10,7 +10,7 @@ from batalkan.keys import Keys
 from services.refunds.main import DESCRIPTION
 from simulators.dana.app import Settings, build
 from tests.conftest import Databases
-from tests.refunds.bank import Bank, Branch, Dana, listening
+from tests.harness.refunds import Bank, Branch, Dana, listening
 
 
 @contextmanager

@@ -6,10 +6,10 @@ import asyncpg
 import pytest
 
 from contracts.orders import OrderCancelled
-from runtime import inbox
-from tests.orders.ears import say
-from tests.orders.people import assert_problem
-from tests.refunds.bank import Bank
+from runtime.messaging import consumer
+from tests.harness.bus_events import say
+from tests.harness.orders_actors import assert_problem
+from tests.harness.refunds import Bank
 
 
 async def test_what_was_paid_is_credited_in_full(bank: Bank) -> None:
@@ -103,7 +103,7 @@ async def test_the_ledger_sums_to_zero(bank: Bank) -> None:
 
 async def test_two_cancellations_of_one_order_are_one_refund(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should orders ever cancel an order twice, its money comes back once; the second is set aside for a person."""
-    monkeypatch.setattr(inbox, "MOST_FAILURES", 1)
+    monkeypatch.setattr(consumer, "MOST_FAILURES", 1)
     buyer = await bank.buyer()
     event = buyer.cancelled()
     await say(bank.ears.bus, "orders", event)

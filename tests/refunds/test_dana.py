@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.orders.ears import say
-from tests.refunds.bank import Bank
+from tests.harness.bus_events import say
+from tests.harness.refunds import Bank
 
 PAUSES = [5, 10, 20, 40, 60]
 PAY, ASK = "38", "39"

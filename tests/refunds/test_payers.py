@@ -12,8 +12,8 @@ from contracts.words import Destination
 from services.refunds import main, store
 from services.refunds.domain import IN_HAND, Refund, State
 from services.refunds.payer import AT_ONCE, IN_LINE, Payer
-from tests.orders.ears import PATIENCE
-from tests.refunds.bank import Bank, Branch
+from tests.harness.bus_events import PATIENCE
+from tests.harness.refunds import Bank, Branch
 
 LATER = IN_HAND + timedelta(seconds=1)
 PAY, ASK = "38", "39"

@@ -6,8 +6,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.orders.people import assert_problem
-from tests.refunds.bank import Bank
+from tests.harness.orders_actors import assert_problem
+from tests.harness.refunds import Bank
 
 
 async def test_a_wallet_is_linked_and_unlinked(bank: Bank) -> None:

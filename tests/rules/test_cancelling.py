@@ -8,7 +8,7 @@ import pytest
 
 from contracts.orders import OrderCancelled, RequesterRole
 from contracts.words import Channel, PaymentMethod
-from runtime.problems import WrongState
+from runtime.errors import WrongState
 from services.orders.domain import NotPaid, Status, check_move, check_payment, decide, expiry, new_order, refusal
 from tests.rules.orders_table import (
     BUYER,

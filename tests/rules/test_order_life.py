@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested
-from runtime.problems import WrongState
+from runtime.errors import WrongState
 from services.orders.domain import (
     Cancellation,
     NotPaid,

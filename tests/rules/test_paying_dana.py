@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.refunds.domain import State
-from tests.rules.dana_world import TIMEOUT, TOLERANCE, Call, World
+from tests.rules.dana_model import TIMEOUT, TOLERANCE, Call, World
 
 SOON, SECOND = timedelta(seconds=29), timedelta(seconds=1)
 

@@ -8,7 +8,7 @@ import pytest
 from contracts.words import Destination
 from services.refunds.answers import Answer, Outcome
 from services.refunds.domain import DOUBT, IN_HAND, State, Step, answered, next_step, sent
-from tests.rules.dana_world import CLOSED, NOT_FOUND, THROTTLED, TIMEOUT, TOLERANCE, Call, World
+from tests.rules.dana_model import CLOSED, NOT_FOUND, THROTTLED, TIMEOUT, TOLERANCE, Call, World
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

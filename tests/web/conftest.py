@@ -3,7 +3,7 @@
 import pytest
 
 from batalkan.keys import Keys
-from tests.web.house import House, Services
+from tests.harness.web import House, Services
 
 
 @pytest.fixture

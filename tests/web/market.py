@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import jwt
 
-from tests.web.house import House
+from tests.harness.web import House
 
 ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"
 GONE = "01a214c5-b79e-7352-95a9-c56f6d9b795e"

@@ -9,13 +9,13 @@ import httpx
 import pytest
 
 from batalkan.keys import Keys
-from runtime.bus.memory import MemoryBus
+from runtime.messaging.bus.memory import MemoryBus
 from runtime.settings import Environment, Settings
 from services.web.flow import audience
 from services.web.main import build
 from services.web.upstream import SERVICES
-from tests.web.house import HTML, ORIGIN, House
-from tests.web.told import cancellation, records
+from tests.harness.flow_records import cancellation, records
+from tests.harness.web import HTML, ORIGIN, House
 
 EVIL = "<script>alert(1)</script>"
 

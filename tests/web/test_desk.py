@@ -4,7 +4,7 @@ from uuid import UUID
 
 import httpx
 
-from tests.web.house import House
+from tests.harness.web import House
 
 
 async def test_an_open_case_stays_on_the_desk_however_many_came_since(house: House) -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 import services.accounts.main
 import services.orders.main
-from runtime.http import Body, create_app
+from runtime.http.app import Body, create_app
 from services.web.operations import Operation, operations
 from services.web.pages.docs import WAYS, _events
 from services.web.shapes import Field, Shapes

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.web.speech import closed
 from services.web.templating import HERE
-from tests.web.house import House
+from tests.harness.web import House
 from tests.web.market import GONE, ID, enter, open_market
 
 FOREIGN = "\u2069\u202e\u2067FØREIGN"

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.web.house import ORIGIN, House, form_token
+from tests.harness.web import ORIGIN, House, form_token
 
 FORM = b"application/x-www-form-urlencoded"
 FOREIGN = [

@@ -5,8 +5,8 @@ from typing import Any
 
 from services.web.flow.frames import MOST_ALONE, MOST_MOVES, MOST_TOLD, Frames
 from services.web.flow.records import Record
-from services.web.flow.tales import Tales
-from tests.web.told import cancellation, records
+from services.web.flow.traces import Tales
+from tests.harness.flow_records import cancellation, records
 
 
 def frame_of(frames: Frames, told: list[dict[str, Any]]) -> dict[str, Any]:

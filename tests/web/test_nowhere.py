@@ -7,8 +7,8 @@ import pytest
 
 from batalkan.gateway import Gateway
 from batalkan.system import OneOrigin
+from tests.harness.web import House
 from tests.machine.test_gateway import listening
-from tests.web.house import House
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 

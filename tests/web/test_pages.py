@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.telemetry import JsonLines
-from tests.web.house import House
+from runtime.observability.telemetry import JsonLines
+from tests.harness.web import House
 
 EVIL = "<script>alert(1)</script>'\"&"
 ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"

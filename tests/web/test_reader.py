@@ -11,15 +11,15 @@ import pytest
 from redis.asyncio import Redis
 
 import services.web.main
-from runtime.clock import advance, allow
-from runtime.database import Database
-from runtime.redis import connect
-from runtime.story import new_id
+from runtime.observability.trace_context import new_id
+from runtime.storage.clock import advance, allow
+from runtime.storage.database import Database
+from runtime.storage.redis import connect
 from services.web.flow import store
 from services.web.flow.audience import MOST_BROWSERS, MOST_WAITING, Audience, TooManyBrowsers
 from services.web.flow.reader import Reader
 from tests.conftest import Databases
-from tests.web.told import cancellation, tell
+from tests.harness.flow_records import cancellation, tell
 
 MIGRATIONS = Path(services.web.main.__file__).parent / "migrations"
 

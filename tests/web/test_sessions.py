@@ -11,9 +11,9 @@ import httpx
 import jwt
 import pytest
 
-from runtime.redis import connect
-from runtime.revocations import revoke
-from tests.web.house import ORIGIN, House, form_token
+from runtime.http.revocations import revoke
+from runtime.storage.redis import connect
+from tests.harness.web import ORIGIN, House, form_token
 
 
 def crumbs(answer: httpx.Response) -> SimpleCookie:

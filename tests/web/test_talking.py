@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.house import House
+from tests.harness.web import House
 from tests.web.market import ID, enter, message, open_market, order, thread
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.web.house import ORIGIN, House, form_token
+from tests.harness.web import ORIGIN, House, form_token
 
 BAD_PRICES = ["145.5", "1.23.456", "1,5", "145 500", "1e3", "-5", "٥", "Rp"]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from runtime.problems import Problem
+from runtime.errors import Problem
 
 MOST_BROWSERS = 50
 MOST_WAITING = 20

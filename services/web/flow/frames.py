@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.web.flow.records import Record
-from services.web.flow.tales import Tale, hearers
+from services.web.flow.traces import Tale, hearers
 
 MOST_ALONE = 3
 """So many of one kind in one frame are drawn each by itself; more become one, with their number."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from runtime.database import Database
-from runtime.database_faults import is_passing
-from runtime.demonstration.telling import STREAM
-from runtime.patience import Patience
-from runtime.redis import reached
+from runtime.backoff import Patience
+from runtime.demo.recorder import STREAM
+from runtime.storage.database import Database
+from runtime.storage.database_errors import is_passing
+from runtime.storage.redis import reached
 from services.web.flow import store
 from services.web.flow.audience import Audience
 from services.web.flow.frames import Frames
 from services.web.flow.records import read_entry
-from services.web.flow.tales import Tale, Tales
+from services.web.flow.traces import Tale, Tales
 
 FRAME = 0.1
 """Seconds from one frame to the next; a busy page gets fewer, so that it can draw them."""

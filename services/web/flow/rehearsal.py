@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from runtime.story import new_id
+from runtime.observability.trace_context import new_id
 from services.web.upstream import Upstream, granted
 
 AT_ONCE = 4

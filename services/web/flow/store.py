@@ -3,9 +3,9 @@
 import json
 from collections.abc import Sequence
 
-from runtime.database import Connection
+from runtime.storage.database import Connection
 from services.web.flow.records import read_records
-from services.web.flow.tales import Tale
+from services.web.flow.traces import Tale
 
 KEPT = 200
 """Stories that are kept; older ones are deleted."""

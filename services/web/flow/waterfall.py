@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.web.flow.records import Record
-from services.web.flow.tales import Tale, hearers
+from services.web.flow.traces import Tale, hearers
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from runtime.hosts import ForeignSite, is_foreign
+from runtime.http.hosts import ForeignSite, is_foreign
 from services.web.flow.reader import Reader
 from services.web.flow.rehearsal import Rehearsal
-from services.web.flow.tales import Tale
+from services.web.flow.traces import Tale
 from services.web.flow.waterfall import Row, rows
 from services.web.upstream import SERVICES
 from services.web.visits import Anybody

@@ -4,7 +4,7 @@ import re
 
 from fastapi import APIRouter, Request, Response
 
-from runtime.problems import NotFound
+from runtime.errors import NotFound
 from services.web.guard import check_same_origin
 from services.web.upstream import granted
 from services.web.visits import Person

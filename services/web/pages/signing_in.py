@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from starlette.datastructures import FormData
 
-from runtime.problems import NotFound
+from runtime.errors import NotFound
 from services.web.pages.start import ROLES, own_path
 from services.web.upstream import Refused, ServiceAway, granted
 from services.web.visits import AtSeat, Person, SignInFirst, Visit

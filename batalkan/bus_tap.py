@@ -1,0 +1,51 @@
+"""Seeing what travels: a bus that tells of every message that goes out on it."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.messaging.bus import Bus, Gauge, Message, Publisher, Subscription
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One event on its way."""
+
+    source: str
+    type: str
+    subject: str
+    correlation_id: str
+    data: dict[str, Any]
+
+
+class Tap:
+    """Another bus, listened in on. An event that has to be published again is told of again."""
+
+    def __init__(self, bus: Bus, tell: Callable[[Seen], None]) -> None:
+        self._bus = bus
+        self._tell = tell
+
+    async def publisher(self, queues: Sequence[str]) -> Publisher:
+        return _TappedPublisher(await self._bus.publisher(queues), self._tell)
+
+    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+        return await self._bus.subscribe(queue, routing_keys)
+
+    async def gauge(self, queue: str) -> Gauge:
+        return await self._bus.gauge(queue)
+
+
+class _TappedPublisher:
+    def __init__(self, publisher: Publisher, tell: Callable[[Seen], None]) -> None:
+        self._publisher = publisher
+        self._tell = tell
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            event = json.loads(message.body)
+            self._tell(Seen(event["source"], event["type"], event["subject"], event["correlationid"], event["data"]))
+        await self._publisher.publish(messages)
+
+    async def close(self) -> None:
+        await self._publisher.close()

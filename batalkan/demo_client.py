@@ -1,0 +1,172 @@
+"""What the guided run is made of: people who call the public interface, and looking for what follows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from secrets import token_hex
+from typing import Any, TypeVar
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from batalkan.bus_tap import Seen
+from batalkan.operate import advance_clock, create_agent
+
+T = TypeVar("T")
+
+PATIENCE = 20.0
+"""Seconds within which something that was set off must have happened."""
+PASSWORD = "batalkan-demo"  # noqa: S105 (the demonstration's, and published)
+
+
+class DemoFailed(Exception):
+    """Something did not come out as it must."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody signed in."""
+
+    account_id: str
+    headers: Mapping[str, str]
+
+
+def rupiah(amount: int) -> str:
+    """As Indonesia writes it: Rp189.000"""
+    return f"Rp{amount:,}".replace(",", ".")
+
+
+class Guide:
+    """Takes people by the hand: calls the HTTP interface as the app and the website would, and tells what comes."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        dana: httpx.AsyncClient,
+        database_urls: Mapping[str, str],
+        console: Console,
+        hurry: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`hurry` has the services look for deadlines that time has moved past; they do so by themselves, but later."""
+        self.dana = dana
+        self.database_urls = database_urls
+        self.console = console
+        self._http = http
+        self._hurry = hurry
+        self._seen: list[Seen] = []
+        self._steps = 0
+
+    def see(self, event: Seen) -> None:
+        """Takes note of an event that travels."""
+        self._seen.append(event)
+
+    def step(self, title: str) -> None:
+        """Announces the next step."""
+        self._steps += 1
+        self.console.print(f"[bold]{self._steps}. {escape(title)}[/bold]")
+
+    def say(self, line: str) -> None:
+        """One line of what happened."""
+        self.console.print(f"   {escape(line)}", soft_wrap=True)
+
+    async def show_events(self, order: str, last: str = "RefundIssued") -> None:
+        """What has travelled about an order, up to the event that ends its story."""
+
+        async def events() -> list[Seen]:
+            return [seen for seen in self._seen if seen.subject == order]
+
+        for seen in await self.until(events, lambda events: any(seen.type == last for seen in events)):
+            story = seen.correlation_id[-6:]
+            self.console.print(f"   [cyan]{seen.source:>8} → {seen.type:<21}[/cyan] [dim]story …{story}[/dim]")
+        self.console.print()
+
+    async def join(self, role: str, client: str) -> Person:
+        """Registers somebody new and signs in."""
+        email = f"{role}-{token_hex(4)}@example.com"
+        await self.call("POST", "/accounts", None, 201, email=email, password=PASSWORD, name=role.title(), role=role)
+        return await self.sign_in(email, client)
+
+    async def employ(self) -> Person:
+        """Makes an agent's account, as an administrator does, and signs in."""
+        email = f"agent-{token_hex(4)}@example.com"
+        await create_agent(self.database_urls, email, PASSWORD, "Agent")
+        return await self.sign_in(email, "web")
+
+    async def sign_in(self, email: str, client: str) -> Person:
+        """Signs in with the demonstration's password, at the app or the website."""
+        form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": client}
+        answer = await self._http.post("/accounts/token", data=form)
+        if answer.status_code != 200:
+            raise DemoFailed(f"signing in: {answer.text}")
+        headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        account = (await self._http.get("/accounts/me", headers=headers)).json()
+        return Person(account["account_id"], headers)
+
+    async def ordered(self, buyer: Person, product: dict[str, Any], quantity: int) -> str:
+        """Places an order and pays it; returns its id."""
+        lines = [{"product_id": product["product_id"], "quantity": quantity}]
+        order = await self.call("POST", "/orders", buyer, 201, lines=lines, payment_method="bank_transfer")
+        paid = await self.call("POST", f"/orders/{order['order_id']}/pay", buyer, 200)
+        self.say(f"order {paid['order_id'][-6:]}: {quantity} × {product['title']}, paid {rupiah(paid['paid_amount'])}")
+        return str(order["order_id"])
+
+    async def link_dana(self, buyer: Person) -> None:
+        """Links a DANA wallet."""
+        wallet = await self.call("PUT", "/refunds/wallet/dana", buyer, 200, phone=f"0812{int(token_hex(3), 16):08d}")
+        self.say(f"DANA linked: {wallet['dana']['phone']}")
+
+    async def refunded(self, buyer: Person, order: str, destination: str) -> None:
+        """Waits until the money is there: all of it, where it belongs."""
+        view = await self.until(
+            lambda: self.call("GET", f"/orders/{order}", buyer, 200),
+            lambda view: view["refund"] is not None and view["refund"]["state"] == "issued",
+        )
+        refund = view["refund"]
+        if (refund["amount"], refund["destination"]) != (view["paid_amount"], destination):
+            raise DemoFailed(f"refunded {refund}, not {view['paid_amount']} to {destination}")
+        where = {"dana": "DANA", "lazada_credit": "Lazada Credit"}[destination]
+        self.say(f"refunded in full: {rupiah(refund['amount'])} to {where}")
+
+    async def refused(self, buyer: Person, order: str, code: str) -> None:
+        """Tries to cancel, which must be refused."""
+        problem = await self.call("POST", f"/orders/{order}/cancel", buyer, 409)
+        if problem["code"] != code:
+            raise DemoFailed(f"refused with {problem['code']}, not {code}")
+        self.say(f"409 {problem['code']}: {problem['detail']}")
+
+    async def advance(self, by: timedelta) -> None:
+        """Moves the clock of all services."""
+        await advance_clock(self.database_urls, by)
+        self._hurry()
+        self.say(f"(the clock moves on by {by})")
+
+    async def call(self, method: str, path: str, who: Person | None, status: int, **body: Any) -> dict[str, Any]:
+        """One request, which must be answered with `status`."""
+        answer = await self._send(method, path, who, body)
+        if answer.status_code != status:
+            raise DemoFailed(f"{method} {path}: {answer.status_code}, not {status}: {answer.text}")
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def ask(self, method: str, path: str, who: Person | None, **body: Any) -> dict[str, Any]:
+        """One request, whose answer may be a problem."""
+        told: dict[str, Any] = (await self._send(method, path, who, body)).json()
+        return told
+
+    async def _send(self, method: str, path: str, who: Person | None, body: dict[str, Any]) -> httpx.Response:
+        headers = dict(who.headers) if who else {}
+        return await self._http.request(method, path, headers=headers, json=body or None)
+
+    async def until(self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, fail: bool = True) -> T:
+        """Looks again and again until it is enough; after `PATIENCE` fails, or returns what there is."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE
+        while not enough(found := await look()):
+            if loop.time() > end:
+                if fail:
+                    raise DemoFailed(f"not within {PATIENCE:.0f} s: {found}")
+                break
+            await asyncio.sleep(0.02)
+        return found

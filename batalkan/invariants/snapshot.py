@@ -1,0 +1,120 @@
+"""Everything held against everything: `check`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from batalkan.invariants import (
+    accepted_requests,
+    deadlines,
+    events,
+    in_flight,
+    ledger,
+    orders,
+    read_models,
+    refunds,
+    stock,
+    threads,
+)
+from batalkan.invariants.stores import Stores, opened
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known from outside the stores."""
+
+    accepted: Mapping[UUID, UUID] | None = None
+    """The cancellations that clients were told of (order: cancellation), to be found in the store."""
+    injected: Collection[bytes] | None = None
+    """The SHA-256 of each bad message that was put on the bus; what else is parked is wrong. None: nobody knows."""
+    outsiders: bool = False
+    """Whether others than the services have published events that are to be acted on; then events cannot be counted."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """The figures that the invariants speak of, in whole rupiah."""
+
+    accounts: Mapping[str, int]
+    """The balance of each account of the ledger."""
+    cancelled_paid_orders: int
+    refunds: int
+    refunded: int
+    open_refunds: int
+    parked: int
+    """Messages that are set aside."""
+    pending: Sequence[str]
+    """One sentence for every kind of thing that is on its way: none when nothing moves any more."""
+    broken: Sequence[str]
+    """One sentence for every invariant that does not hold."""
+
+    @property
+    def ledger_sum(self) -> int:
+        """Zero, or money came from nowhere."""
+        return sum(self.accounts.values())
+
+
+async def check(
+    database_urls: Mapping[str, str], dana: httpx.AsyncClient | None = None, evidence: Evidence | None = None
+) -> Books:
+    """Holds the services' stores, DANA's journal if its control interface is given, and the evidence against each
+    other. Needs the stores of orders and refunds; with those of all services it sees everything.
+
+    What is on its way is no fault, but `pending`. The stores are read one after the other: ask when nothing moves.
+    """
+    evidence = evidence or Evidence()
+    calls = await _payments(dana)  # first, so that what DANA was sent has been decided on in the stores
+    async with opened(database_urls) as stores:
+        paid, known = await refunds.paid_and_cancelled(stores), await refunds.opened(stores)
+        broken = [*await ledger.broken(stores), *await refunds.broken(stores, paid, known)]
+        broken += await deadlines.unasked_calls(stores, calls)
+        if dana is not None:  # last, so that what the refunds say is paid is in it
+            broken += refunds.journal_matches(known, await _payments(dana))
+        for topic in (orders, stock, threads, deadlines):
+            broken += await topic.broken(stores)
+        pending, told = await _events(stores, evidence)
+        broken += [*told, *await _claims(stores, evidence)]
+        balances = await stores.rows(
+            "refunds", "select account, sum(amount)::bigint as balance from ledger_entries group by account"
+        )
+        return Books(
+            accounts={row["account"]: row["balance"] for row in balances},
+            cancelled_paid_orders=len(paid),
+            refunds=len(known),
+            refunded=sum(row["amount"] for row in known if row["state"] == "issued"),
+            open_refunds=sum(row["state"] != "issued" for row in known),
+            parked=await accepted_requests.count_parked(stores),
+            pending=pending,
+            broken=broken,
+        )
+
+
+async def _payments(dana: httpx.AsyncClient | None) -> list[dict[str, Any]]:
+    if dana is None:
+        return []
+    items: list[dict[str, Any]] = (await dana.get("journal")).raise_for_status().json()["items"]
+    return items
+
+
+async def _events(stores: Stores, evidence: Evidence) -> tuple[list[str], list[str]]:
+    """What is on its way, and what is wrong; what services know of each other can be told when nothing is."""
+    pending = await in_flight.pending(stores)
+    if evidence.outsiders:
+        return pending, []
+    counted = await events.look(stores)
+    pending += counted.pending
+    if pending or await accepted_requests.count_parked(stores):
+        return pending, counted.broken
+    return pending, [*counted.broken, *await read_models.broken(stores)]
+
+
+async def _claims(stores: Stores, evidence: Evidence) -> list[str]:
+    found = []
+    if evidence.accepted is not None:
+        found += await accepted_requests.forgotten(stores, evidence.accepted)
+    if evidence.injected is not None:
+        found += await accepted_requests.wrongly_parked(stores, evidence.injected)
+    return found

@@ -1,0 +1,216 @@
+"""One process per service on private RabbitMQ, PostgreSQL and Redis: what `docker compose up` runs, without Docker."""
+
+import asyncio
+import os
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from batalkan.keys import Keys, make_keys
+from batalkan.processes import Processes
+from batalkan.raw_http import Thin
+from batalkan.servers import LocalServers
+from batalkan.servers.data_folder import PORTS, is_free
+
+SERVICES = ("accounts", "orders", "refunds", "chat", "cs", "web")
+DANA = "dana"
+
+
+SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
+"""What may be sent again although it may have been carried out (RFC 9110, 9.2.2)."""
+
+
+def first_segment(path: str) -> str:
+    """The service that a path names; empty for `*` and `/`."""
+    return path.partition("/")[2].partition("/")[0]
+
+
+class Turns:
+    """Where the services are: each replica of one in its turn."""
+
+    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
+        self.names = sorted(origins)
+        self._replicas = {name: deque(httpx.URL(url) for url in urls) for name, urls in origins.items()}
+
+    def origins(self, path: str) -> tuple[httpx.URL, ...]:
+        """Of the service that the path names first: the replica whose turn it is, then the others. Empty if there is no
+        such service."""
+        replicas = self._replicas.get(first_segment(path), deque())
+        replicas.rotate(-1)
+        return tuple(replicas)
+
+
+class ByPrefix(httpx.AsyncBaseTransport):
+    """Sends each request to the service that its path names first, to the service's replicas in turn.
+
+    As nginx does in compose: when a replica takes no connection the next one is asked, and when it breaks off, too,
+    if the request is safe to send again.
+    """
+
+    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
+        self._turns = Turns(origins)
+        self._http = Thin()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        origins = self._turns.origins(request.url.path)
+        if not origins:
+            return httpx.Response(404)
+        *others, last = origins
+        for origin in others:
+            with suppress(httpx.ConnectError, *((httpx.ReadError,) if request.method in SAFE else ())):
+                return await self._ask(origin, request)
+        return await self._ask(last, request)
+
+    async def _ask(self, origin: httpx.URL, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(scheme=origin.scheme, host=origin.host, port=origin.port)
+        return await self._http.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+@dataclass(frozen=True)
+class Local:
+    """The servers and the processes, running. `database_urls` are for looking behind the scenes."""
+
+    servers: LocalServers
+    processes: Processes
+    origins: Mapping[str, Sequence[str]]
+    """`http://host:port` of each replica of each service, and of the DANA simulator (`dana`)."""
+    database_urls: Mapping[str, str]
+    keys: Keys
+    dana: httpx.AsyncClient
+    """The control interface of the DANA simulator."""
+
+    def origin(self, service: str) -> str:
+        """Where the first replica of the service listens."""
+        return self.origins[service][0]
+
+    def client(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
+        """A client that sees one origin, as behind the gateway; `timeout` in seconds."""
+        return httpx.AsyncClient(transport=self.transport(), base_url="http://localhost", timeout=timeout)
+
+    @property
+    def public(self) -> Mapping[str, Sequence[str]]:
+        """The origins of what can be called from outside: the services, and not the simulator."""
+        return {name: urls for name, urls in self.origins.items() if name != DANA}
+
+    def transport(self) -> ByPrefix:
+        """The way to the services, by the first segment of the path."""
+        return ByPrefix(self.public)
+
+
+@asynccontextmanager
+async def running(
+    folder: Path | None,
+    *,
+    replicas: Mapping[str, int] | None = None,
+    demonstration: bool = True,
+    allowed_hosts: Collection[str] = (),
+    dana_timeout: float = 8.0,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
+    say: Callable[[str], None] = print,
+) -> AsyncIterator[Local]:
+    """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
+
+    Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
+    `allowed_hosts` by which names they may be called besides this machine's; `dana_timeout` how many seconds refunds
+    waits for DANA; `extra` what else a service is to find in its environment; `say` is told of processes that end
+    unasked and are started again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
+    """
+    async with (
+        LocalServers(folder / "servers" if folder else None) as servers,
+        running_on(
+            servers,
+            folder or servers.folder,
+            replicas=replicas,
+            demonstration=demonstration,
+            allowed_hosts=allowed_hosts,
+            dana_timeout=dana_timeout,
+            extra=extra,
+            say=say,
+        ) as local,
+    ):
+        yield local
+
+
+@asynccontextmanager
+async def running_on(
+    servers: LocalServers,
+    place: Path,
+    *,
+    services: Sequence[str] = SERVICES,
+    replicas: Mapping[str, int] | None = None,
+    demonstration: bool = True,
+    allowed_hosts: Collection[str] = (),
+    dana_timeout: float = 8.0,
+    extra: Mapping[str, Mapping[str, str]] | None = None,
+    say: Callable[[str], None] = print,
+) -> AsyncIterator[Local]:
+    """As `running`, on servers that run already, and perhaps with some of the services only; keys and logs are in
+    `place`."""
+    keys = await asyncio.to_thread(make_keys, place / "keys")
+    counts = {name: (replicas or {}).get(name, 1) for name in services} | {DANA: 1}
+    free = iter(free_ports(sum(counts.values())))
+    ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
+    origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
+    told = _settings(servers, keys, origins, dana_timeout, place / "dana.sqlite", demonstration, allowed_hosts)
+    for name, variables in (extra or {}).items():
+        told[name].update(variables)
+    async with Processes(place / "logs", say=say) as processes:
+        for name, taken in ports.items():
+            for number, port in enumerate(taken, start=1):
+                processes.add(name if number == 1 else f"{name}-{number}", {**told[name], "PORT": str(port)})
+        await processes.start()
+        async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
+            urls = {name: servers.postgres.url(name) for name in services}
+            yield Local(servers, processes, origins, urls, keys, dana)
+
+
+def _settings(
+    servers: LocalServers,
+    keys: Keys,
+    origins: Mapping[str, Sequence[str]],
+    dana_timeout: float,
+    journal: Path,
+    demonstration: bool,
+    allowed_hosts: Collection[str],
+) -> dict[str, dict[str, str]]:
+    """What each process is told, and no more: a private key reaches the one service that signs with it."""
+    common = {
+        "HOST": "127.0.0.1",
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info"),
+        "DEMONSTRATION": "1" if demonstration else "0",
+        "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web, which say whom they ask for
+        "ALLOWED_HOSTS": ",".join(allowed_hosts),
+    }
+    shared = {**common, "TOKEN_KEYS": str(keys.token_keys)}
+    own = {
+        "accounts": {"SIGNING_KEY": str(keys.signing_key)},
+        "orders": {"PAY_WITHIN": os.environ.get("PAY_WITHIN", "")},
+        "refunds": {
+            "DANA_URL": origins[DANA][0],
+            "DANA_TIMEOUT": str(dana_timeout),
+            "DANA_PRIVATE_KEY": str(keys.dana_private_key),
+        },
+        "web": {f"{name.upper()}_URL": urls[0] for name, urls in origins.items() if name not in (DANA, "web")},
+    }
+    told = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
+    told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
+    return told
+
+
+def free_ports(count: int) -> list[int]:
+    """Below the range of outgoing connections, so that a process that was killed finds its port free again."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        if is_free(port):
+            found.append(port)
+    return found

@@ -1,0 +1,95 @@
+"""Who may do what at the servers: the users of RabbitMQ and Redis, in the servers' own formats.
+
+A service may touch its own queue, publish under its own name only, and see the Redis keys that begin with its name.
+"""
+
+import hashlib
+import secrets
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from contracts import EVENTS
+from runtime.demo.recorder import STREAM
+from runtime.http.revocations import ENDED
+from runtime.messaging.bus.rabbitmq import queue_arguments
+from runtime.messaging.envelope import EXCHANGE
+
+VHOST = "batalkan"
+READER = "web"
+"""Who may read what the services tell in demonstration mode."""
+
+
+def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
+    """Definitions for RabbitMQ: the virtual host, and a user for each name in `passwords`; `admin` may do all."""
+    users, permissions, topics = [], [], []
+    for name, password in passwords.items():
+        own = ".*" if name == admin else rf"^(batalkan\.events|{name}(\.dead)?)$"
+        hashed = {"password_hash": broker_hash(password), "hashing_algorithm": "rabbit_password_hashing_sha256"}
+        users.append({"name": name, "tags": ["administrator"] if name == admin else [], **hashed})
+        permissions.append({"user": name, "vhost": VHOST, "configure": own, "write": own, "read": own})
+        if name != admin:
+            topics.append({"user": name, "vhost": VHOST, "exchange": EXCHANGE, "write": rf"^{name}\.", "read": ".*"})
+    return {
+        "vhosts": [{"name": VHOST, "default_queue_type": "quorum"}],
+        "users": users,
+        "permissions": permissions,
+        "topic_permissions": topics,
+    }
+
+
+def broker_queues(services: Iterable[str]) -> dict[str, Any]:
+    """Definitions for RabbitMQ: the queues of these services, as they declare them themselves when they start."""
+    hearing = {
+        service: sorted(key for event in EVENTS if service in event.heard_by for key in event.routing_keys(service))
+        for service in services
+    }
+    queues, bindings = [], []
+    exchanges = [_exchange(EXCHANGE, "topic")]
+    for service, keys in hearing.items():
+        if not keys:
+            continue
+        dead = f"{service}.dead"
+        exchanges.append(_exchange(dead, "fanout"))
+        queues.append(_queue(service, queue_arguments(service)))
+        queues.append(_queue(dead, {"x-queue-type": "quorum"}))
+        bindings += [_binding(EXCHANGE, service, key) for key in keys]
+        bindings.append(_binding(dead, dead, ""))
+    return {"exchanges": exchanges, "queues": queues, "bindings": bindings}
+
+
+def _exchange(name: str, kind: str) -> dict[str, Any]:
+    return {"name": name, "vhost": VHOST, "type": kind, "durable": True, "auto_delete": False, "internal": False}
+
+
+def _queue(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "vhost": VHOST, "durable": True, "auto_delete": False, "arguments": dict(arguments)}
+
+
+def _binding(exchange: str, queue: str, key: str) -> dict[str, Any]:
+    return {
+        "source": exchange,
+        "vhost": VHOST,
+        "destination": queue,
+        "destination_type": "queue",
+        "routing_key": key,
+        "arguments": {},
+    }
+
+
+def broker_hash(password: str) -> str:
+    """What RabbitMQ stores instead of a password (`rabbit_password_hashing_sha256`)."""
+    salt = secrets.token_bytes(4)
+    return b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def redis_user(name: str, password: str) -> str:
+    """A line of Redis's ACL file, for a service. FLUSHALL and its like know no keys, so key patterns are not enough.
+
+    All may read which sessions `accounts` has ended, and hear of it. In demonstration mode every service writes what it
+    sees into one stream, and `web` reads it.
+    """
+    hashed = hashlib.sha256(password.encode()).hexdigest()
+    keys = f"~{name}:* %R~{ENDED} %{'RW' if name == READER else 'W'}~{STREAM}"
+    rights = f"resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous"
+    return f"user {name} on #{hashed} {rights} (&{ENDED} +subscribe)"

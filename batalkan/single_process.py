@@ -1,0 +1,196 @@
+"""Running the services behind one port: `batalkan up` and `batalkan demo`."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, cast
+
+import httpx
+import uvicorn
+from rich.console import Console
+from starlette.types import ASGIApp
+
+from batalkan import demo as steps
+from batalkan import local_servers, system
+from batalkan.bus_tap import Seen, Tap
+from batalkan.demo_client import DemoFailed, Guide, rupiah
+from batalkan.gateway import Gateway
+from batalkan.servers import FolderInUse, missing
+from batalkan.subprocesses import ChildFailed
+from batalkan.system import System, Where
+from batalkan.waiting import Say
+from runtime.errors import Problem
+from runtime.http.connections import BoundedHttp
+from runtime.live.server import WEBSOCKETS
+from runtime.shutdown.server import Listener, until_told_to_stop
+from runtime.shutdown.signals import run_to_end
+from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
+
+STOPPING = 3
+"""Seconds that requests under way may take when the process is told to stop."""
+
+
+class CannotStart(Exception):
+    """Something on this machine is in the way; the text says what, and what helps."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket; raises `CannotStart` if the port is taken."""
+    listening = socket.socket(socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise CannotStart(f"port {port} on {host}: {error.strerror}; choose another with PORT=…") from error
+    listening.listen(2048)
+    return listening
+
+
+async def serve_while(
+    where: Where,
+    listening: socket.socket,
+    do: Callable[[System], Awaitable[bool]],
+    tell: Callable[[Seen], None] | None = None,
+    say: Say = print,
+) -> None:
+    """Serves all services on the socket while `do` works; goes on afterwards, until a signal, if it returns true.
+
+    `tell` is told of events that travel, `say` of what is waited for.
+    """
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    for library in ("aio_pika", "aiormq"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    tap = (lambda bus: Tap(bus, tell)) if tell else (lambda bus: bus)
+    async with system.running(where, tap, say) as running:
+        http = server(running.app, where.trusted_proxies)
+        serving = asyncio.create_task(http.serve([listening]))
+        doing = asyncio.ensure_future(do(running))
+        try:
+            await asyncio.wait({serving, doing}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done() and await doing:
+                await asyncio.wait({serving})
+        except asyncio.CancelledError:
+            if not _went_on(doing):
+                raise
+            cast("asyncio.Task[None]", asyncio.current_task()).uncancel()  # served until it was told to stop
+        finally:
+            http.should_exit = True
+            doing.cancel()
+            await asyncio.wait({serving, doing})
+
+
+def _went_on(doing: "asyncio.Future[bool]") -> bool:
+    return doing.done() and not doing.cancelled() and doing.exception() is None and doing.result()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs `main`; what is in the way becomes one line and exit code 1."""
+    try:
+        run_to_end(main, "batalkan")
+    except (CannotStart, ChildFailed, DataFolderUnusable, DemoFailed, FolderInUse, PostgresFailed) as error:
+        sys.exit(f"batalkan: {error}")
+
+
+async def up(where: Where, host: str, port: int, console: Console) -> None:
+    """Serves until Ctrl-C."""
+    listening = bind(host, port)
+
+    async def say(running: System) -> bool:
+        show_urls(console, f"http://{host}:{port}", running, demonstration=where.demonstration)
+        return True
+
+    await serve_while(where, listening, say)
+
+
+async def up_on_servers(where: Where, host: str, port: int, console: Console) -> None:
+    """Serves until Ctrl-C, with a process for each service on private RabbitMQ, Redis and PostgreSQL."""
+    if lacking := missing():
+        raise CannotStart(f"not on this machine: {', '.join(lacking)}; `make servers` installs them where it may")
+    listening = bind(host, port)
+    console.print("Starting RabbitMQ, PostgreSQL and Redis, then the services …")
+    folder = where.folder / "local"
+    async with local_servers.running(
+        folder, demonstration=where.demonstration, allowed_hosts=where.allowed_hosts, say=console.print
+    ) as running:
+        console.print(f"\n[bold]Serving on http://{host}:{port}[/bold] until Ctrl-C; logs in {folder / 'logs'}")
+        for name, origins in running.origins.items():
+            console.print(f"  {name:>8} {' '.join(origins)}", soft_wrap=True)
+        for name, url in running.database_urls.items():
+            console.print(f"  export {name.upper()}_DATABASE_URL='{url}'", soft_wrap=True, highlight=False)
+        console.print(f"  RabbitMQ {running.servers.rabbitmq.admin_url}", soft_wrap=True)
+        gateway = Gateway(running.public, where.allowed_hosts)
+        await until_told_to_stop(server(gateway, where.trusted_proxies), [listening])
+        await gateway.close()
+
+
+def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> Listener:
+    """The HTTP server; address and scheme of a client are taken from `trusted_proxies` (networks)."""
+    return Listener(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            http=BoundedHttp,
+            forwarded_allow_ips=list(trusted_proxies),
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=STOPPING,
+            **WEBSOCKETS,
+        )
+    )
+
+
+async def demo(where: Where, host: str, port: int, console: Console, *, then_serve: bool) -> None:
+    """The guided run, and then serving until Ctrl-C."""
+    listening = bind(host, port)
+    origin = f"http://{host}:{port}"
+    guides: list[Guide] = []
+
+    async def walk(running: System) -> bool:
+        async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
+            guides.append(Guide(http, running.dana, running.database_urls, console, running.hurry))
+            try:
+                books = await steps.run(guides[0])
+            except (DemoFailed, Problem, httpx.HTTPError, OSError) as error:
+                if not then_serve:
+                    raise
+                show_urls(console, origin, running, demonstration=where.demonstration)
+                console.print(f"The guided run did not end well: {error!r}", style="red", markup=False, soft_wrap=True)
+                return True
+        if then_serve:
+            show_urls(console, origin, running)
+        else:
+            console.print()
+        console.print(
+            f"[green]The ledger sums to zero, and each of {books.cancelled_paid_orders} cancelled, paid orders has "
+            f"exactly one refund of its full amount: {rupiah(books.refunded)} in all"
+            f"{f', {books.open_refunds} of them on their way' if books.open_refunds else ''}.[/green]",
+            soft_wrap=True,
+        )
+        return then_serve
+
+    def tell(event: Seen) -> None:
+        for guide in guides:
+            guide.see(event)
+
+    console.print(f"All services in one process, on {origin}, data in {where.folder.absolute()}\n", soft_wrap=True)
+    await serve_while(where, listening, walk, tell)
+
+
+def show_urls(console: Console, origin: str, running: System, *, demonstration: bool = True) -> None:
+    """What can be called, and as whom."""
+    console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
+    for name in running.services:
+        console.print(f"  {origin}/{name}/openapi.json  [dim]what {name} offers[/dim]", soft_wrap=True)
+        console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)
+    if not demonstration:
+        return
+    console.print(f"  {origin}/dana/control/journal  [dim]what DANA paid[/dim]", soft_wrap=True)
+    console.print(f"  {origin}/dana/control/faults  [dim]what DANA is to do wrong (PUT)[/dim]", soft_wrap=True)
+    console.print(
+        "  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n",
+        soft_wrap=True,
+    )

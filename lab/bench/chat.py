@@ -1,0 +1,287 @@
+"""Live chat under load: `python -m lab.bench.chat [--clients 1000] [--every 5] [--seconds 60] [--json]`.
+
+Two clients in each thread, each on a WebSocket of its own, write a message every few seconds. Measured is the time from
+sending a message until it is on a socket, on the writer's own and on the other one's; counted are messages that are
+missing, came twice, or not in their order. Without --origin a whole system is started on private servers, and the
+memory of its chat processes is looked at; with `--kill chat` or `--kill redis` it is killed meanwhile.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from time import monotonic
+from typing import Any, TypeVar
+
+import httpx
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from batalkan import local_servers
+from contracts.words import Role
+from lab.bench.talkers import Failed, Posts, Talker, Tally
+from runtime.observability.trace_context import new_id
+from services.accounts.domain import Account, Client
+from services.accounts.tokens import AccessTokens
+
+SETTLE = 60.0
+"""Seconds that messages may take to arrive after the last one was sent."""
+AT_ONCE = 32
+PASSWORD = token_hex(16)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The system under load."""
+
+    http: httpx.AsyncClient
+    origins: Sequence[str]
+    """Where the replicas of chat are."""
+    token: Callable[[str], Awaitable[str]]
+    """Makes somebody of this role; their access token."""
+    pids: Callable[[], list[int]]
+    """The processes of chat, where they can be looked at."""
+    kill: Callable[[str], Awaitable[None]]
+
+
+@asynccontextmanager
+async def at(origin: str) -> AsyncIterator[Target]:
+    """A system that runs already."""
+    async with httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False) as http:
+
+        async def token(role: str) -> str:
+            email = f"bench-{token_hex(8)}@example.com"
+            person = {"email": email, "password": PASSWORD, "name": "Bench", "role": role}
+            (await http.post("/accounts", json=person)).raise_for_status()
+            form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": "web"}
+            answer = await http.post("/accounts/token", data=form)
+            return str(answer.raise_for_status().json()["access_token"])
+
+        async def kill(part: str) -> None:
+            raise Failed("what was not started here is not killed here")
+
+        yield Target(http, [origin.rstrip("/")], token, list, kill)
+
+
+@asynccontextmanager
+async def started(replicas: int, say: Callable[[str], None]) -> AsyncIterator[Target]:
+    """A system of its own: RabbitMQ, PostgreSQL, Redis, and a process for each service."""
+    async with local_servers.running(None, replicas={"chat": replicas}, demonstration=False, say=say) as running:
+        tokens = AccessTokens.read(running.keys.signing_key)
+        watched = running.processes.watched
+
+        async def token(role: str) -> str:
+            account = Account(new_id(), f"{token_hex(8)}@example.com", "Bench", Role(role))
+            return tokens.issue(account, Client.WEB, "bench")
+
+        async def kill(part: str) -> None:
+            if part == "redis":
+                await running.servers.redis.kill()
+                await running.servers.redis.start()
+            else:
+                await running.processes.kill(part)
+
+        def pids() -> list[int]:
+            found = [child.child.pid for name, child in watched.items() if name.partition("-")[0] == "chat"]
+            return [pid for pid in found if pid]
+
+        async with running.client(timeout=30) as http:
+            yield Target(http, running.origins["chat"], token, pids, kill)
+
+
+async def threads(target: Target, count: int) -> list[tuple[str, str, str]]:
+    """So many threads: id, and the tokens of its buyer and its seller."""
+
+    async def make(_: int) -> tuple[str, str, str]:
+        buyer, seller = await target.token("buyer"), await target.token("seller")
+        product = await call(target.http, "/orders/products", seller, title="Kopi", price=50_000, stock=1)
+        lines = [{"product_id": product["product_id"], "quantity": 1}]
+        order = await call(target.http, "/orders", buyer, lines=lines, payment_method="cod")
+        thread = await call(target.http, "/chat/threads", buyer, order_id=order["order_id"])
+        return thread["thread_id"], buyer, seller
+
+    return await each(range(count), make)
+
+
+async def call(http: httpx.AsyncClient, path: str, token: str, **body: Any) -> Any:
+    """The JSON of an answer; 404 is asked again, for chat hears of an order a moment after it is placed."""
+    end = monotonic() + SETTLE
+    while True:
+        answer = await http.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
+        if answer.status_code != 404 or monotonic() > end:
+            break
+        await asyncio.sleep(0.1)
+    if answer.is_error:
+        raise Failed(f"POST {path}: {answer.status_code} {answer.text}")
+    return answer.json()
+
+
+async def each(items: Sequence[T] | range, do: Callable[[Any], Awaitable[Any]]) -> list[Any]:
+    """Does it for all of them, a bounded number at once."""
+    bound = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Any) -> Any:
+        async with bound:
+            return await do(item)
+
+    return await asyncio.gather(*map(one, items))
+
+
+def memory(pids: Sequence[int]) -> int:
+    """Resident bytes of these processes."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in pids)
+
+
+def cpu(pids: Sequence[int]) -> float:
+    """Seconds of processor time that these processes have had."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(field[11]) + int(field[12]) for field in fields) / ticks
+
+
+async def measure(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    """Runs the load; the figures."""
+    say(f"{options.clients // 2} threads are made …")
+    made = await threads(target, options.clients // 2)
+    tally = Tally()
+    posts = Posts(target.origins, tally)
+    talkers = [
+        Talker(token, thread_id, target.origins, posts, tally) for thread_id, *tokens in made for token in tokens
+    ]
+    before, connecting = memory(target.pids()), monotonic()
+    listening = [asyncio.create_task(talker.listen()) for talker in talkers]
+    async with asyncio.timeout(SETTLE):
+        for talker in talkers:
+            await talker.connected.wait()
+    connected = monotonic() - connecting
+    await asyncio.sleep(1)
+    grown = memory(target.pids()) - before
+    say(f"{len(talkers)} clients are connected, and write for {options.seconds:g} s …")
+    spent, began = cpu(target.pids()), monotonic()
+    faults = asyncio.create_task(trouble(target, options))
+    async with asyncio.TaskGroup() as group:
+        for talker in talkers:
+            group.create_task(talker.write(options.every, began + options.seconds))
+    took = monotonic() - began
+    busy = 0.0 if options.kill else cpu(target.pids()) - spent
+    await faults
+    totals = {thread_id: 0 for thread_id, _, _ in made}
+    for talker in talkers:
+        totals[talker.thread_id] += talker.sent
+    try:
+        async with asyncio.timeout(SETTLE):
+            for talker in talkers:
+                await talker.has(totals[talker.thread_id])
+    except TimeoutError:
+        say("not everything has arrived")
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+    posts.close()
+    latency, answered = cuts(tally.latencies), cuts(tally.posts)
+    return {
+        "clients": len(talkers),
+        "threads": len(made),
+        "replicas": len(target.origins),
+        "seconds": round(took, 1),
+        "sent": sum(totals.values()),
+        "expected": 2 * sum(totals.values()),
+        "delivered": len(tally.latencies),
+        "missing": sum(totals[talker.thread_id] - talker.last for talker in talkers),
+        "gaps": tally.gaps,
+        "doubles_or_disorder": tally.doubles,
+        "kills": options.times if options.kill else 0,
+        "reconnects": tally.reconnects,
+        "repeated_requests": dict(tally.repeated),
+        "latency_ms": latency,
+        "post_ms": answered,
+        "connect_seconds": round(connected, 2),
+        "kib_per_connection": round(grown / len(talkers) / 1024, 1) if target.pids() else None,
+        "chat_cpu_percent": round(100 * busy / took) if busy else None,
+    }
+
+
+async def trouble(target: Target, options: argparse.Namespace) -> None:
+    """Kills what is to be killed, evenly over the time."""
+    if options.kill:
+        for _ in range(options.times):
+            await asyncio.sleep(options.seconds / (options.times + 1))
+            await target.kill(options.kill)
+
+
+def cuts(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, 99th percentile and worst, in milliseconds."""
+    parts = statistics.quantiles(seconds, n=100) if len(seconds) > 1 else [*seconds, 0.0] * 50
+    return {"p50": ms(parts[49]), "p99": ms(parts[98]), "max": ms(max(seconds, default=0.0))}
+
+
+def ms(seconds: float) -> float:
+    """Milliseconds."""
+    return round(seconds * 1000, 1)
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The figures as a table."""
+    table = Table(title="Live chat")
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, value in figures.items():
+        if isinstance(value, dict) and value:
+            value = " · ".join(f"{cut} {one}" for cut, one in value.items())
+        table.add_row(
+            name.replace("_", " "), "–" if value is None else f"{value:,}" if type(value) is int else str(value)
+        )
+    Console().print(table)
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measures the system that is meant."""
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    system = at(options.origin) if options.origin else started(options.replicas, say)
+    async with system as target:
+        return await measure(target, options, say)
+
+
+def main() -> None:
+    """Measures, and shows it. Exit code 1 when a message was missing, doubled or out of order."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=1000, help="WebSockets, two in each thread")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between two messages of a client")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long they write")
+    parser.add_argument("--short", action="store_true", help="100 clients for 10 s")
+    parser.add_argument("--origin", help="a system that runs already, such as http://127.0.0.1:8080")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of chat, when the system is started here")
+    parser.add_argument("--kill", choices=("chat", "redis"), help="what to kill meanwhile")
+    parser.add_argument("--times", type=int, default=5, help="how often to kill it")
+    parser.add_argument("--json", action="store_true", help="for a script")
+    options = parser.parse_args()
+    if options.short:
+        options.clients, options.seconds = 100, 10.0
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            figures = runner.run(run(options))
+        except Failed as error:
+            sys.exit(f"bench: {error}")
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        show(figures)
+    sys.exit(1 if figures["missing"] or figures["gaps"] or figures["doubles_or_disorder"] else 0)
+
+
+if __name__ == "__main__":
+    main()

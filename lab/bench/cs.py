@@ -1,0 +1,127 @@
+"""How fast a case is routed while many wait: `python -m lab.bench.cs [--waiting 1000] [--rounds 200] [--json]`.
+
+An agent closes a case, and so becomes free. Measured is the time until the answer to that, and until the next case of
+the queue is on the agent's live connection: over HTTP and a WebSocket, with all services in this process and their
+PostgreSQL on this machine.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import socket
+import statistics
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import httpx
+import uvicorn
+import uvloop
+from rich.console import Console
+from rich.table import Table
+from websockets.asyncio.client import connect
+
+from batalkan import system
+from batalkan.system import Where
+from runtime.live.server import WEBSOCKETS
+from runtime.storage.database import connect as connect_database
+
+QUEUE = """
+insert into cases (case_id, buyer_id, state, opened_at, spoken_at, correlation_id, traceparent)
+select gen_random_uuid(), gen_random_uuid(), 'waiting', now(), now(), gen_random_uuid(),
+       '00-' || repeat('a', 32) || '-' || repeat('b', 16) || '-01'
+from generate_series(1, $1)
+"""
+AGENT = {
+    "grant_type": "password",
+    "username": "agent@example.com",
+    "password": "batalkan-demo",
+    "client_id": "web",
+}
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[tuple[str, str]]:
+    """Everything on a free port: the address, and the database of `cs`."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        async with system.running(Where(folder)) as running:
+            config = uvicorn.Config(running.app, log_config=None, access_log=False, lifespan="off", **WEBSOCKETS)
+            server = uvicorn.Server(config)
+            task = asyncio.create_task(server.serve([listening]))
+            yield f"127.0.0.1:{listening.getsockname()[1]}", running.database_urls["cs"]
+            server.should_exit = True
+            await task
+
+
+async def measure(waiting: int, rounds: int) -> dict[str, Any]:
+    """The figures; times in milliseconds."""
+    closing, routed = [], []
+    with tempfile.TemporaryDirectory(prefix="batalkan-bench-") as folder:
+        async with serving(Path(folder)) as (origin, database_url):
+            database = await connect_database(database_url)
+            await database.execute(QUEUE, waiting + rounds + 3)
+            async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as http:
+                token = (await http.post("/accounts/token", data=AGENT)).raise_for_status().json()["access_token"]
+                http.headers["Authorization"] = f"Bearer {token}"
+                ticket = (await http.post("/cs/tickets")).raise_for_status().json()["ticket"]
+                async with connect(f"ws://{origin}/cs/live?ticket={ticket}", proxy=None) as live:
+                    held: list[str] = []
+                    (await http.put("/cs/duty", json={"on": True})).raise_for_status()
+                    while len(held) < 3:
+                        held += given(json.loads(await live.recv()), held)
+                    for _ in range(rounds):
+                        started = perf_counter()
+                        close = asyncio.create_task(
+                            http.post(f"/cs/cases/{held.pop(0)}/close", json={"outcome": "answered"})
+                        )
+                        while len(held) < 3:
+                            held += given(json.loads(await live.recv()), held)
+                        routed.append((perf_counter() - started) * 1000)
+                        (await close).raise_for_status()
+                        closing.append((perf_counter() - started) * 1000)
+            left = await database.fetchval("select count(*) from cases where state = 'waiting'")
+            await database.close()
+    return {"waiting": left, "rounds": rounds, "routed_ms": summary(routed), "answered_ms": summary(closing)}
+
+
+def given(frame: dict[str, Any], held: list[str]) -> list[str]:
+    """The case that has come with this frame, if it is a new one."""
+    new = frame["type"] == "case" and frame["state"] == "active" and frame["case_id"] not in held
+    return [frame["case_id"]] if new else []
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    """Median, 99th percentile and worst."""
+    cuts = statistics.quantiles(times, n=100)
+    return {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1), "max": round(max(times), 1)}
+
+
+def main() -> None:
+    """Measures, and shows it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--waiting", type=int, default=1000, help="cases in the queue at the end")
+    parser.add_argument("--rounds", type=int, default=200, help="how often the agent becomes free")
+    parser.add_argument("--json", action="store_true", help="for a script")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        figures = runner.run(measure(arguments.waiting, arguments.rounds))
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    table = Table(title=f"Routing with {figures['waiting']} cases waiting, {figures['rounds']} rounds (ms)")
+    for column in ("an agent becomes free", "p50", "p99", "max"):
+        table.add_column(column, justify="left" if column.startswith("an") else "right")
+    for name, key in (("the next case is on the agent's socket", "routed_ms"), ("the answer is there", "answered_ms")):
+        table.add_row(name, *(f"{figures[key][cut]:.1f}" for cut in ("p50", "p99", "max")))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The flow page under load: `python -m lab.bench.flow [--rate 200] [--seconds 60] [--json]`.
+
+A whole system on private servers, with the page open in Chromium. Four tellers tell, through the same code as the
+services, what those would tell of so many cancellations a second; the services themselves stay idle, since two cores do
+not cancel that fast and draw as well. Measured is how smoothly the page draws, what page and `web` hold in memory, and
+that every record told was drawn, drawn together, or counted.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
+from typing import Any
+
+import httpx
+from playwright.async_api import Page, async_playwright
+from redis.asyncio import Redis
+
+from batalkan import local_servers, single_process
+from batalkan.gateway import Gateway
+from batalkan.local_servers import Local
+from batalkan.servers.packages import find
+from lab.bench import meters
+from lab.bench.telling import RECORDS, Tellers
+
+WATCH = """
+() => {
+  window.gaps = [];
+  let last = performance.now();
+  const tick = (now) => { window.gaps.push(now - last); last = now; requestAnimationFrame(tick); };
+  requestAnimationFrame(tick);
+}
+"""
+LOOK = """
+() => ({
+  gaps: window.gaps.splice(0),
+  dots: document.querySelectorAll(".dot").length,
+  elements: document.querySelectorAll("*").length,
+  heap_mb: performance.memory.usedJSHeapSize / 1048576,
+  says: document.querySelector("[data-rate]").textContent + document.querySelector("[data-counted]").textContent,
+})
+"""
+
+
+async def totals(http: httpx.AsyncClient) -> dict[str, int]:
+    """What `web` has counted so far."""
+    page = (await http.get("/web/flow")).raise_for_status().text
+    found = re.search(r'data-totals="([^"]*)"', page)
+    assert found is not None
+    counted: dict[str, int] = json.loads(unescape(found.group(1)))
+    return counted
+
+
+async def watch(page: Page, seconds: float) -> list[dict[str, Any]]:
+    """Looks at the page every five seconds."""
+    looks = []
+    for _ in range(max(int(seconds // 5), 1)):
+        await asyncio.sleep(5)
+        looks.append(await page.evaluate(LOOK))
+    return looks
+
+
+async def measure(rate: int, seconds: float) -> dict[str, Any]:
+    """One run."""
+    async with (
+        local_servers.running(None) as system,
+        one_origin(system) as origin,
+        async_playwright() as playwright,
+        httpx.AsyncClient(base_url=origin, trust_env=False, timeout=30) as http,
+    ):
+        browser = await playwright.chromium.launch(
+            executable_path=find("chromium"), args=["--no-sandbox", "--enable-precise-memory-info"]
+        )
+        page = await browser.new_page(viewport={"width": 1440, "height": 900})
+        await page.goto(f"{origin}/web/flow")
+        await page.evaluate(WATCH)
+        web = system.processes.watched["web"].child.pid
+        assert web is not None
+        redis = Redis.from_url(system.servers.redis.admin_url, decode_responses=True)
+        before, memory, cpu = await totals(http), meters.memory(web), meters.cpu_seconds(web)
+        watching = asyncio.create_task(watch(page, seconds))
+        told = await Tellers(redis).tell(rate, seconds)
+        looks = await watching
+        await asyncio.sleep(2)
+        after = await totals(http)
+        figures = _figures(looks, told, {key: after[key] - before[key] for key in after})
+        figures |= {
+            "web_memory_mb": [round(memory, 1), round(meters.memory(web), 1)],
+            "web_cpu_share": round((meters.cpu_seconds(web) - cpu) / seconds, 3),
+        }
+        await redis.aclose()
+        await browser.close()
+        return figures
+
+
+@asynccontextmanager
+async def one_origin(system: Local) -> AsyncIterator[str]:
+    """A gateway in this process; its address."""
+    listening = single_process.bind("127.0.0.1", 0)
+    server = single_process.server(Gateway(system.public))
+    serving = asyncio.create_task(server.serve([listening]))
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    await serving
+
+
+def _figures(looks: list[dict[str, Any]], told: int, counted: dict[str, int]) -> dict[str, Any]:
+    gaps = sorted(gap for look in looks for gap in look["gaps"])
+    return {
+        "cancellations_told": told,
+        "records_told": told * RECORDS,
+        "counted": counted,
+        "uncounted": told * RECORDS - counted["records"] - counted["lost"],
+        "frames_per_second": round(1000 * len(gaps) / sum(gaps), 1),
+        "frame_ms": {name: round(gaps[int(len(gaps) * part)], 1) for name, part in (("p50", 0.5), ("p99", 0.99))},
+        "longest_frame_ms": round(gaps[-1], 1),
+        "heap_mb": [round(look["heap_mb"], 1) for look in looks],
+        "elements": [look["elements"] for look in looks],
+        "most_dots": max(look["dots"] for look in looks),
+        "page_says": looks[-1]["says"],
+    }
+
+
+def main() -> None:
+    """Measures; exit code 1 when something went uncounted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=200, help="cancellations a second")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--json", action="store_true")
+    told = parser.parse_args()
+    figures = asyncio.run(measure(told.rate, told.seconds))
+    for name, figure in figures.items() if not told.json else ():
+        print(f"{name:>20}  {figure}")
+    if told.json:
+        print(json.dumps(figures, indent=1))
+    sys.exit(1 if figures["uncounted"] else 0)
+
+
+if __name__ == "__main__":
+    main()

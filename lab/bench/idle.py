@@ -1,0 +1,119 @@
+"""What it costs to have it: import times, the start of the demonstration, and all services doing nothing.
+
+python -m lab.bench.idle [--seconds 30] [--json FILE]
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from batalkan.local_servers import SERVICES
+from batalkan.processes import says_ready
+from batalkan.subprocesses import Child, Warden
+from lab.bench import meters
+from lab.bench.stage import free_ports
+
+SETTLE = 10.0
+"""Seconds after the start that do not count."""
+TRIES = 5
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+"""In which Python keeps what it has compiled, as it does where nobody told it otherwise."""
+
+console = Console(highlight=False)
+
+
+def imports(service: str) -> dict[str, float]:
+    """Seconds from starting Python until the service is imported: the wall's, and the processor's, the best of some."""
+    best = {"wall": 99.0, "cpu": 99.0}
+    for _ in range(TRIES):
+        before, started = os.times(), monotonic()
+        program = f"import services.{service}.main, runtime.serve"
+        subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, check=True)  # noqa: S603
+        after = os.times()
+        spent = after.children_user + after.children_system - before.children_user - before.children_system
+        best = {"wall": min(best["wall"], monotonic() - started), "cpu": min(best["cpu"], spent)}
+    return {name: round(value, 2) for name, value in best.items()}
+
+
+def demonstration(folder: Path) -> dict[str, float]:
+    """Seconds that `batalkan demo --no-serve` takes: the first time, and again on the same data."""
+    found = {}
+    (port,) = free_ports(1)
+    for run in ("first", "second"):
+        before, started = os.times(), monotonic()
+        argv = [sys.executable, "-m", "batalkan", "demo", "--no-serve", "--data", str(folder), "--port", str(port)]
+        subprocess.run(argv, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        after = os.times()
+        found[run] = round(monotonic() - started, 1)
+        spent = after.children_user + after.children_system - before.children_user - before.children_system
+        found[f"{run}_cpu"] = round(spent, 1)
+    return found
+
+
+async def doing_nothing(folder: Path, seconds: float) -> dict[str, float]:
+    """All services in one process, and their PostgreSQL: megabytes (PSS), and per cent of one core."""
+    (port,), warden = free_ports(1), Warden()
+    argv = [sys.executable, "-m", "batalkan", "up", "--data", str(folder), "--port", str(port)]
+    child = Child("batalkan", argv, warden=warden, log=folder / "up.log")
+    try:
+        child.spawn()
+        await child.until(lambda: says_ready(f"http://127.0.0.1:{port}/cs/health/ready"), 60)
+        await asyncio.sleep(SETTLE)
+        assert child.pid
+        pids = [child.pid, _postgres(folder)]
+        spent = sum(map(meters.cpu_seconds, pids))
+        await asyncio.sleep(seconds)
+        busy = sum(map(meters.cpu_seconds, pids)) - spent
+        memory = [round(meters.memory(pid)) for pid in pids]
+        return {"services_mb": memory[0], "postgresql_mb": memory[1], "cpu_percent": round(100 * busy / seconds, 2)}
+    finally:
+        await child.stop(10)
+        warden.close()
+
+
+def _postgres(folder: Path) -> int:
+    """The embedded server, which is no child of the process that started it."""
+    (found,) = folder.rglob("postmaster.pid")
+    return int(found.read_text().split()[0])
+
+
+def measure(seconds: float) -> dict[str, Any]:
+    """The figures."""
+    with tempfile.TemporaryDirectory(prefix="batalkan-bench-") as name:
+        folder = Path(name)
+        return {
+            "import_seconds": {service: imports(service) for service in SERVICES},
+            "demo_seconds": demonstration(folder),
+            "idle": asyncio.run(doing_nothing(folder, seconds)),
+            "load_average": round(os.getloadavg()[0], 1),
+        }
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The figures as a table."""
+    table = Table("having it", "")
+    for name, value in figures.items():
+        shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)
+
+
+def main(
+    seconds: Annotated[float, typer.Option(help="How long nothing is done.")] = 30,
+    as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
+) -> None:
+    """Import times, the demonstration's time, and what it costs to do nothing."""
+    figures = measure(seconds)
+    show(figures)
+    if as_json:
+        as_json.write_text(json.dumps(figures, indent=1))

@@ -1,0 +1,131 @@
+"""What an event costs on its way, by its size and by the size of the batches.
+
+    python -m bench messages [--events 4000] [--json FILE]
+
+From a transaction that writes it, through outbox, relay, RabbitMQ and consumer, to its row in the inbox: the runtime
+alone, in one process, on servers of its own. No figures of a service: no handler does anything.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import monotonic, process_time
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from lab.bench import meters
+from lab.bench.stage import ROOT, stage
+from runtime.messaging import consumer, outbox
+from runtime.messaging.bus.rabbitmq import RabbitBus
+from runtime.messaging.consumer import Consumer, Together
+from runtime.messaging.envelope import Envelope, Event
+from runtime.messaging.outbox import Relay
+from runtime.messaging.unit_of_work import Transaction, Work
+from runtime.observability.trace_context import new_id
+from runtime.storage import schema
+from runtime.storage.database import Database
+
+SIZES = (200, 1_000, 10_000, 100_000)
+"""Bytes of an event's data."""
+BATCHES = (1, 16, 64, 256)
+ROUNDS = 3
+EVENTS = 4000
+
+console = Console(highlight=False)
+
+
+class Said(Event, name="Said", version=1, subject="thing", published_by=("orders",), heard_by=("refunds",)):
+    """Something of a certain size."""
+
+    thing: str
+    text: str
+
+
+async def measure(events: int) -> list[dict[str, Any]]:
+    """The figures: the batch sizes for events of the usual size, then the sizes for the usual batch; in turns."""
+    usual = SIZES[0], consumer.BATCH
+    cases = list(dict.fromkeys([(usual[0], batch) for batch in BATCHES] + [(size, usual[1]) for size in SIZES]))
+    found: dict[tuple[int, int], list[dict[str, float]]] = {case: [] for case in cases}
+    async with stage() as servers:
+        databases = {name: Database(servers.postgres.url(name)) for name in ("orders", "refunds")}
+        for name, database in databases.items():
+            await database.connect()
+            await schema.migrate(database, ROOT / "services" / name / "migrations")
+        heard = asyncio.Queue[int]()
+        publisher, hearer = Work("orders", databases["orders"]), Work("refunds", databases["refunds"])
+        relay = Relay("orders", databases["orders"], RabbitBus(servers.rabbitmq.url("orders"), "bench"), ["refunds"])
+        publisher.wake_relay = relay.wake
+
+        async def hear(_: Transaction, alike: Sequence[Envelope[Said]]) -> None:
+            heard.put_nowait(len(alike))
+
+        consumer = Consumer(hearer, RabbitBus(servers.rabbitmq.url("refunds"), "bench"), {Said: Together(hear)})
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(consumer.run()), group.create_task(relay.run())]
+            await _send(publisher, heard, 500, SIZES[0])
+            servers_of = [child.pid or 0 for child in (servers.postgres.child, servers.rabbitmq.child)]
+            for _ in range(ROUNDS):
+                for size, batch in cases:
+                    consumer.BATCH = outbox.BATCH = batch
+                    count = max(100, min(events, 20_000_000 // size))
+                    started, ours, theirs = monotonic(), process_time(), sum(map(meters.cpu_seconds, servers_of))
+                    await _send(publisher, heard, count, size)
+                    spent = process_time() - ours, sum(map(meters.cpu_seconds, servers_of)) - theirs
+                    found[size, batch].append(
+                        {
+                            "events_per_second": count / (monotonic() - started),
+                            "python_us": 1e6 * spent[0] / count,
+                            "servers_us": 1e6 * spent[1] / count,
+                        }
+                    )
+            for loop in loops:
+                loop.cancel()
+        for database in databases.values():
+            await database.close()
+    return [{"bytes": size, "batch": batch, **_medians(many)} for (size, batch), many in found.items()]
+
+
+def _medians(many: Sequence[dict[str, float]]) -> dict[str, int]:
+    return {name: round(median(one[name] for one in many)) for name in many[0]}
+
+
+async def _send(work: Work, heard: "asyncio.Queue[int]", count: int, size: int) -> None:
+    """Says so many, 16 to a transaction, and waits until they are heard."""
+    for first in range(0, count, 16):
+        async with work.begin() as tx:
+            tx.publish(*(Said(thing=str(new_id()), text="x" * size) for _ in range(min(16, count - first))))
+    while count > 0:
+        count -= await heard.get()
+
+
+def run(events: int) -> list[dict[str, Any]]:
+    """Measures, on the event loop that the services use."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measure(events))
+
+
+def show(found: list[dict[str, Any]]) -> None:
+    """The figures as a table."""
+    table = Table("bytes of data", "batch, at most", "events/s", "Python, µs each", "servers, µs each")
+    for one in found:
+        table.add_row(*(f"{value:,}" for value in one.values()))
+    console.print(table)
+    console.print(f"load average {os.getloadavg()[0]:.1f}")
+
+
+def main(
+    events: Annotated[int, typer.Option(min=100)] = EVENTS,
+    as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
+) -> None:
+    """What an event costs, by its size and by the size of the batches."""
+    found = run(events)
+    show(found)
+    if as_json:
+        as_json.write_text(json.dumps(found, indent=1))

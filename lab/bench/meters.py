@@ -1,0 +1,142 @@
+"""What a run costs: CPU and memory of processes out of /proc, statements and fsyncs out of PostgreSQL's statistics."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.storage.database import connect
+
+TICKS = os.sysconf("SC_CLK_TCK")
+MEGABYTE = 1024 * 1024
+
+
+def tree(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    found = [pid]
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in path.read_text().split():
+                found += tree(int(child))
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process and its descendants so far, those that have ended included."""
+    total = 0
+    for one in tree(pid):
+        with suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            total += sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime
+    return total / TICKS
+
+
+def memory(pid: int) -> float:
+    """Megabytes of the process and its descendants now; what several share counts once (PSS)."""
+    total = 0
+    for one in tree(pid):
+        with suppress(OSError):
+            for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+    return total / 1024
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Counters of some databases, and of the whole PostgreSQL server (`fsyncs`, `wal_bytes`)."""
+
+    statements: int
+    commits: int
+    fsyncs: int
+    wal_bytes: int
+    by_statement: Mapping[str, tuple[int, float]]
+    """Calls and milliseconds of each statement."""
+
+    def since(self, before: "Counted") -> "Counted":
+        """What was added after `before`."""
+        by_statement = {}
+        for query, (calls, milliseconds) in self.by_statement.items():
+            old_calls, old_milliseconds = before.by_statement.get(query, (0, 0.0))
+            if calls > old_calls:
+                by_statement[query] = (calls - old_calls, milliseconds - old_milliseconds)
+        return Counted(
+            self.statements - before.statements,
+            self.commits - before.commits,
+            self.fsyncs - before.fsyncs,
+            self.wal_bytes - before.wal_bytes,
+            by_statement,
+        )
+
+
+async def count(admin_url: str, databases: list[str]) -> Counted:
+    """The counters as they are now."""
+    connection = await connect(admin_url)
+    try:
+        statements = await connection.fetch(
+            "select query, sum(calls)::bigint as calls, sum(total_exec_time + total_plan_time) as ms "
+            "from pg_stat_statements s join pg_database d on d.oid = s.dbid "
+            "where d.datname = any($1) group by query",
+            databases,
+        )
+        commits = await connection.fetchval(
+            "select sum(xact_commit)::bigint from pg_stat_database where datname = any($1)", databases
+        )
+        wal = await connection.fetchrow("select wal_sync, wal_bytes::bigint from pg_stat_wal")
+        assert wal is not None
+        by_statement = {row["query"]: (row["calls"], row["ms"]) for row in statements}
+        calls = sum(calls for calls, _ in by_statement.values())
+        return Counted(calls, commits, wal["wal_sync"], wal["wal_bytes"], by_statement)
+    finally:
+        await connection.close()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Megabytes of all tables and of all indexes of a database."""
+
+    tables: float
+    indexes: float
+
+
+async def sizes(url: str) -> Sizes:
+    """What a database takes on the disk."""
+    connection = await connect(url)
+    try:
+        row = await connection.fetchrow(
+            "select sum(pg_table_size(relid)) / $1 as tables, sum(pg_indexes_size(relid)) / $1 as indexes "
+            "from pg_stat_user_tables",
+            MEGABYTE,
+        )
+        assert row is not None
+        return Sizes(float(row["tables"]), float(row["indexes"]))
+    finally:
+        await connection.close()
+
+
+BOUNDED = ("clock", "hearing", "agents", "outbox", "deadlines", "parked", "failures", "alembic_version")
+"""Tables that do not grow with the number of orders, or are emptied all the time."""
+LARGE = 30_000
+"""Rows. Of a smaller table it is right to read all; about here an index of ranges (BRIN) begins to be worth it."""
+
+
+async def rows_scanned(urls: Mapping[str, str]) -> dict[str, int]:
+    """Rows of each large table that grows that sequential scans have read so far, by `service.table`.
+
+    Not the number of scans: that of the scans of tables that were empty still, as the services started, is told by
+    idle sessions up to ten seconds late.
+    """
+    found = {}
+    for service, url in urls.items():
+        connection = await connect(url)
+        try:
+            rows = await connection.fetch(
+                "select relname, seq_tup_read from pg_stat_user_tables where n_live_tup >= $1 and relname <> all($2)",
+                LARGE,
+                BOUNDED,
+            )
+            found.update({f"{service}.{row['relname']}": row["seq_tup_read"] for row in rows})
+        finally:
+            await connection.close()
+    return found

@@ -1,0 +1,73 @@
+"""How soon a page can be used: `python -m lab.bench.pages [--times 20] [--json]`.
+
+A whole system on private servers, and Chromium with an empty cache each time. A page can be used when its scripts
+have run: at the end of `DOMContentLoaded`, which waits for modules.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+from typing import Any
+
+from playwright.async_api import Browser, async_playwright
+
+from batalkan import local_servers
+from batalkan.servers.packages import find
+from lab.bench.flow import one_origin
+
+PAGES = ("/web/", "/web/s/a/sign-in", "/web/flow", "/web/docs", "/web/events")
+LOOK = """
+async () => {
+  const painted = await new Promise((seen) => new PerformanceObserver((list) => {
+    list.getEntriesByName("first-contentful-paint").forEach((one) => seen(one.startTime));
+  }).observe({ type: "paint", buffered: true }));
+  const [page] = performance.getEntriesByType("navigation");
+  const loaded = [page, ...performance.getEntriesByType("resource")];
+  return {
+    usable_ms: page.domContentLoadedEventEnd,
+    painted_ms: painted,
+    kilobytes: loaded.reduce((sum, one) => sum + one.transferSize, 0) / 1000,
+  };
+}
+"""
+
+
+async def once(browser: Browser, url: str) -> dict[str, float]:
+    """One look by somebody who was never there."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(url, wait_until="load")
+    looked: dict[str, float] = await page.evaluate(LOOK)
+    await context.close()
+    return looked
+
+
+async def measure(times: int) -> dict[str, dict[str, float]]:
+    """The median and the slowest of so many looks at each page."""
+    async with local_servers.running(None) as system, one_origin(system) as origin, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find("chromium"), args=["--no-sandbox"])
+        figures = {}
+        for path in PAGES:
+            looks = [await once(browser, f"{origin}{path}") for _ in range(times)]
+            figures[path] = {key: round(statistics.median(look[key] for look in looks), 1) for key in looks[0]}
+            figures[path]["slowest_usable_ms"] = round(max(look["usable_ms"] for look in looks), 1)
+        await browser.close()
+        return figures
+
+
+def main() -> None:
+    """Measures, and prints a line for each page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=20, help="looks at each page")
+    parser.add_argument("--json", action="store_true")
+    told: Any = parser.parse_args()
+    figures = asyncio.run(measure(told.times))
+    for path, figure in figures.items() if not told.json else ():
+        print(f"{path:>20}  {figure}")
+    if told.json:
+        print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The figures as tables: medians over the rounds, and the ratios that this is all about."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from lab.bench.run import Figures
+from lab.bench.stage import OURS
+
+
+def by_variant(rounds: Sequence[Figures]) -> dict[str, list[Figures]]:
+    """The runs of each variant, in their order."""
+    found: dict[str, list[Figures]] = {}
+    for one in rounds:
+        found.setdefault(one.variant, []).append(one)
+    return found
+
+
+def ratios(rounds: Sequence[Figures]) -> dict[str, dict[str, list[float]]]:
+    """Each way of running batalkan against each rival ("core : reference"): the ratios of the runs of one round."""
+    runs = by_variant(rounds)
+    found = {}
+    for ours in OURS.keys() & runs:
+        for rival in runs.keys() - OURS:
+            pairs = list(zip(runs[ours], runs[rival], strict=False))
+            found[f"{ours} : {rival}"] = {
+                attribute: [round(getattr(one, attribute) / getattr(other, attribute), 2) for one, other in pairs]
+                for attribute in ("cpu_ms_per_saga", "sagas_per_second")
+            }
+    return dict(sorted(found.items()))
+
+
+def show(console: Console, rounds: Sequence[Figures]) -> None:
+    """One column for each variant."""
+    runs = by_variant(rounds)
+    table = Table("figure (median)", *runs)
+
+    def row(name: str, *values: object) -> None:
+        table.add_row(name, *(f"{value:,}" if isinstance(value, (int, float)) else str(value) for value in values))
+
+    def each(name: str, attribute: str) -> None:
+        row(name, *(round(median(getattr(one, attribute) for one in many), 2) for many in runs.values()))
+
+    each("sagas/s, end to end", "sagas_per_second")
+    each("CPU ms per saga, all but the generator", "cpu_ms_per_saga")
+    for process in _keys(runs, "cpu_by_process"):
+        row(f"  {process}", *(_median_of(many, "cpu_by_process", process) for many in runs.values()))
+    each("answers 503, and asked again", "turned_away")
+    for part in ("p50", "p99", "p99.9"):
+        row(f"HTTP {part}, ms", *(_median_of(many, "http_ms", part) for many in runs.values()))
+    for part in ("p50", "p99"):
+        row(f"saga {part}, ms", *(_median_of(many, "saga_ms", part) for many in runs.values()))
+    for process in _keys(runs, "memory_mb"):
+        row(f"memory of {process}, MB", *(_median_of(many, "memory_mb", process) for many in runs.values()))
+    each("statements per saga", "statements_per_saga")
+    each("commits per saga", "commits_per_saga")
+    each("fsyncs of PostgreSQL per saga", "fsyncs_per_saga")
+    each("WAL bytes per saga", "wal_bytes_per_saga")
+    console.print(table)
+    for one in rounds:
+        if one.scanned:
+            console.print(f"{one.variant} read rows in sequential scans: {one.scanned}")
+    for pair, against in ratios(rounds).items():
+        cpu, sagas = against["cpu_ms_per_saga"], against["sagas_per_second"]
+        console.print(
+            f"{pair}: CPU per saga {median(cpu):.2f} × (rounds {_list(cpu)}), sagas/s {median(sagas):.2f} × "
+            f"({_list(sagas)})"
+        )
+
+
+def show_statements(console: Console, figures: Figures) -> None:
+    """What PostgreSQL spent its time on."""
+    table = Table("calls per saga", "ms per saga", f"statement ({figures.variant})")
+    for query, calls, milliseconds in figures.statements:
+        table.add_row(str(calls), f"{milliseconds:.4f}", " ".join(query.split())[:110])
+    console.print(table, markup=False)
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def _keys(runs: Mapping[str, Sequence[Figures]], attribute: str) -> list[str]:
+    return list(dict.fromkeys(key for many in runs.values() for one in many for key in getattr(one, attribute)))
+
+
+def _median_of(many: Sequence[Figures], attribute: str, key: str) -> float | str:
+    values = [getattr(one, attribute)[key] for one in many if key in getattr(one, attribute)]
+    return round(median(values), 3) if values else "–"

@@ -1,0 +1,212 @@
+"""One measured run: orders are seeded, cancelled by the clients, and waited for until every refund shows."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from batalkan.invariants import check
+from batalkan.servers import LocalServers
+from batalkan.subprocesses import Child, Warden
+from contracts.words import Role
+from lab.bench import meters
+from lab.bench.clients import Task
+from lab.bench.library import environment
+from lab.bench.seed import seed
+from lab.bench.stage import ROOT, Variant
+from runtime.storage.database import connect
+from services.accounts.domain import Account, Client
+from services.accounts.tokens import AccessTokens
+
+PATIENCE = 180.0
+"""Seconds after the last answer that the last refund may take."""
+
+
+ORDERS_OF_ROUND = 1_000_000
+
+
+class RunFailed(Exception):
+    """A request was refused, a refund did not come, or the books do not balance: the figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run measured. Milliseconds, megabytes, per saga where it says so."""
+
+    variant: str
+    sagas: int
+    rate: float
+    """Requests per second that were asked for; 0 for as many as the clients get through."""
+    sagas_per_second: float
+    cpu_ms_per_saga: float
+    """Everything but the generator."""
+    cpu_by_process: Mapping[str, float]
+    turned_away: int
+    """Answers 503, after which the client asked again."""
+    http_ms: Mapping[str, float]
+    saga_ms: Mapping[str, float]
+    memory_mb: Mapping[str, float]
+    statements_per_saga: float
+    commits_per_saga: float
+    fsyncs_per_saga: float
+    wal_bytes_per_saga: float
+    scanned: Mapping[str, int] = field(default_factory=dict)
+    """The large tables that grow and were read in sequential scans, and how many rows: there should be none."""
+    statements: Sequence[tuple[str, float, float]] = field(default=())
+    """The statements that cost PostgreSQL most: text, calls per saga, milliseconds per saga."""
+
+
+class Run:
+    """Measures one variant that is running."""
+
+    def __init__(self, servers: LocalServers, variant: Variant, number: int = 0) -> None:
+        self._servers = servers
+        self._variant = variant
+        self._tokens = AccessTokens.read(variant.signing_key)
+        self._seeded = number * ORDERS_OF_ROUND
+
+    async def warm_up(self, orders: int, clients: int) -> None:
+        """Fills caches, prepares statements, opens connections; nothing is measured."""
+        await self._settle(await self._clients(await self._seed(orders), clients, 0.0))
+
+    async def measure(self, orders: int, clients: int, rate: float = 0.0, profile: Path | None = None) -> Figures:
+        """A run of so many orders. Raises `RunFailed`."""
+        seeded = await self._seed(orders)
+        names = [url.rpartition("/")[2] for url in self._variant.databases.values()]
+        pids = {**self._variant.pids, **self._server_pids()}
+        counted = await meters.count(self._servers.postgres.admin_url, names)
+        scans = await meters.rows_scanned(self._variant.databases)
+        cpu = {name: meters.cpu_seconds(pid) for name, pid in pids.items()}
+        told = await self._clients(seeded, clients, rate, profile)
+        shown = await self._settle(told)
+        spent = {name: meters.cpu_seconds(pid) - cpu[name] for name, pid in pids.items()}
+        after = (await meters.count(self._servers.postgres.admin_url, names)).since(counted)
+        memory = {name: meters.memory(pid) for name, pid in pids.items()}
+        scanned = await meters.rows_scanned(self._variant.databases)
+        seconds = max(shown.values()) - min(told["began"].values())
+        per_saga = {name: round(1000 * one / orders, 3) for name, one in spent.items()}
+        sagas = [1000 * (shown[order_id] - began) for order_id, began in told["began"].items()]
+        top = sorted(after.by_statement.items(), key=lambda item: -item[1][1])[:25]
+        commits = sum(calls for query, (calls, _) in after.by_statement.items() if query.lower().startswith("commit"))
+        return Figures(
+            variant=self._variant.name,
+            sagas=orders,
+            rate=rate,
+            sagas_per_second=round(orders / seconds, 1),
+            cpu_ms_per_saga=round(sum(per_saga.values()), 3),
+            cpu_by_process={**per_saga, "generator": round(1000 * told["cpu_seconds"] / orders, 3)},
+            turned_away=told["statuses"].get("503", 0),
+            http_ms=_cuts([1000 * one for one in told["seconds"]]),
+            saga_ms=_cuts(sagas),
+            memory_mb={name: round(one, 1) for name, one in memory.items()},
+            statements_per_saga=round(after.statements / orders, 2),
+            commits_per_saga=round(commits / orders, 2),
+            fsyncs_per_saga=round(after.fsyncs / orders, 2),
+            wal_bytes_per_saga=round(after.wal_bytes / orders),
+            scanned={
+                table: count - scans[table] for table, count in scanned.items() if count > scans.get(table, count)
+            },
+            statements=[(query, round(n / orders, 2), round(ms / orders, 4)) for query, (n, ms) in top],
+        )
+
+    async def _seed(self, orders: int) -> list[tuple[str, str]]:
+        """(order, token) for each order to cancel."""
+        seeded = await seed(self._variant.databases, self._seeded, orders)
+        self._seeded += orders
+        issued = {buyer: self._token(buyer) for buyer in dict.fromkeys(buyer for _, buyer in seeded)}
+        admin = await connect(self._servers.postgres.admin_url)
+        await admin.execute("checkpoint")  # or else one that is due would fall into one run and not into another
+        await admin.close()
+        return [(order, issued[buyer]) for order, buyer in seeded]
+
+    def _token(self, buyer: str) -> str:
+        account = Account(UUID(buyer), f"{buyer}@example.com", "Bench", Role.BUYER)
+        return self._tokens.issue(account, Client.APP, "bench")
+
+    def _server_pids(self) -> dict[str, int]:
+        postgres, rabbitmq = self._servers.postgres.child.pid, self._servers.rabbitmq.child.pid
+        assert postgres
+        assert rabbitmq
+        return {"postgresql": postgres, "rabbitmq": rabbitmq}
+
+    async def _clients(
+        self, orders: list[tuple[str, str]], clients: int, rate: float, profile: Path | None = None
+    ) -> dict[str, Any]:
+        task = Task(self._variant.origins, orders, clients, rate)
+        if profile:
+            await asyncio.to_thread(environment.python)  # the first time takes longer than the clients do
+        warden = Warden()
+        with tempfile.TemporaryDirectory() as folder:
+            told, result = f"{folder}/task.json", f"{folder}/result.json"
+            await asyncio.to_thread(Path(told).write_text, json.dumps(asdict(task)))
+            argv = [sys.executable, "-m", "lab.bench.clients", told, result]
+            child = Child("clients", argv, warden=warden, log=Path(folder, "log"), cwd=ROOT)
+            child.spawn()
+            profilers = await self._profile(profile, warden) if profile else []
+            code = await child.wait(600)
+            for profiler in profilers:
+                await profiler.wait(60)
+            warden.close()
+            if code != 0:
+                raise RunFailed(child.tail())
+            found: dict[str, Any] = json.loads(await asyncio.to_thread(Path(result).read_text))
+        if not {"200"} <= set(found["statuses"]) <= {"200", "503"}:
+            raise RunFailed(f"{self._variant.name} answered {found['statuses']}")
+        return found
+
+    async def _profile(self, folder: Path, warden: Warden) -> list[Child]:
+        """py-spy, out of the environment of the library, looks at each of the variant's processes."""
+        profilers = []
+        for name, pid in self._variant.pids.items():
+            out = folder / f"{self._variant.name}-{name}.txt"
+            arguments = ["record", "-p", pid, "-d", "8", "-r", "200", "--gil", "-f", "raw", "-o", out]
+            argv = [str(part) for part in (environment.program("py-spy"), *arguments)]
+            profiler = Child("py-spy", argv, warden=warden, log=folder / "py-spy.log")
+            profiler.spawn()
+            profilers.append(profiler)
+        return profilers
+
+    async def _settle(self, told: Mapping[str, Any]) -> dict[str, float]:
+        """Waits until every order shows its refund; returns since when (seconds since the epoch), to the commit."""
+        connection = await connect(self._variant.databases["orders"])
+        try:
+            await connection.execute("set enable_seqscan = off")  # ours are not to be counted among theirs
+            await connection.execute("create temp table awaited (order_id uuid primary key)")
+            await connection.copy_records_to_table("awaited", records=[(UUID(one),) for one in told["began"]])
+            await connection.execute("analyze awaited")
+            async with asyncio.timeout(PATIENCE):
+                while await connection.fetchval(
+                    "select exists (select from awaited a where not exists "
+                    "(select from order_refunds r where r.order_id = a.order_id and r.state = 'issued'))"
+                ):
+                    await asyncio.sleep(0.05)
+            rows = await connection.fetch(
+                "select order_id::text, extract(epoch from pg_xact_commit_timestamp(r.xmin))::float8 as shown "
+                "from awaited join order_refunds r using (order_id)"
+            )
+            return {row["order_id"]: row["shown"] for row in rows}
+        except TimeoutError:
+            raise RunFailed(f"{self._variant.name}: refunds did not arrive within {PATIENCE:g} s") from None
+        finally:
+            await connection.close()
+
+
+async def check_books(variant: Variant) -> None:
+    """Holds the books of the variant against each other. Raises `RunFailed`."""
+    # The orders were put into the table, so that nobody was told of them.
+    books = await check({name: variant.databases[name] for name in ("orders", "refunds")})
+    if books.broken or books.pending or books.ledger_sum or books.open_refunds:
+        raise RunFailed(f"{variant.name}: {[*books.broken, *books.pending][:3] or books}")
+
+
+def _cuts(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {
+        f"p{part:g}": round(ordered[min(len(ordered) - 1, int(len(ordered) * part / 100))], 1)
+        for part in (50, 99, 99.9)
+    }

@@ -1,0 +1,113 @@
+"""The cancel saga measured against a bare reference and a library, taking turns on one machine."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from batalkan.servers import ServersMissing
+from lab.bench import report
+from lab.bench.old import seed_old
+from lab.bench.run import Figures, Run, RunFailed, check_books
+from lab.bench.stage import OURS, running, stage
+
+VARIANTS = "core,all,reference,library"
+SECONDS_AT_HALF = 20
+"""So that the slowest hundredth is more than one moment in which a server tidies up."""
+
+console = Console(highlight=False)
+
+
+def main(
+    context: typer.Context,
+    orders: Annotated[int, typer.Option(min=10, help="Orders that are cancelled in a run.")] = 3000,
+    clients: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="How often every variant gets its turn.")] = 3,
+    variants: Annotated[str, typer.Option(help="Which of these, and in which order.")] = VARIANTS,
+    short: Annotated[bool, typer.Option(help="About a minute: one small round, without the library.")] = False,
+    half: Annotated[
+        bool, typer.Option(help="Also latencies at half of the rate that was just reached, for 20 s.")
+    ] = False,
+    old: Annotated[int, typer.Option(help="Old orders that fill the tables beforehand.")] = 0,
+    replicas: Annotated[int, typer.Option(min=1, help="Processes of each of batalkan's services.")] = 1,
+    profile: Annotated[Path | None, typer.Option(help="A folder for py-spy's samples of every process.")] = None,
+    statements: Annotated[bool, typer.Option(help="List what PostgreSQL spent its time on.")] = False,
+    as_json: Annotated[Path | None, typer.Option("--json", help="A file for all figures.")] = None,
+) -> None:
+    """The cancel saga; exit code 1 when an invariant is broken, never because something was slow."""
+    if context.invoked_subcommand:
+        return
+    names = variants.split(",")
+    if short:  # the library's environment takes a minute by itself
+        orders, rounds, names = min(orders, 500), 1, [name for name in names if name != "library"]
+    if profile:
+        profile.mkdir(parents=True, exist_ok=True)
+    try:
+        figures = asyncio.run(
+            measure(names, orders, clients, rounds, half=half, old=old, replicas=replicas, profile=profile)
+        )
+    except (RunFailed, ServersMissing) as error:
+        sys.exit(f"bench: {error}")
+    show(figures, statements=statements)
+    if as_json:
+        as_json.write_text(json.dumps(as_dict(figures), indent=1))
+
+
+def show(figures: Sequence[Figures], *, statements: bool = False) -> None:
+    """The tables."""
+    loaded = [one for one in figures if not one.rate]
+    report.show(console, loaded)
+    for one in figures:
+        if one.rate:
+            console.print(f"{one.variant} at {one.rate:g} requests/s: HTTP {one.http_ms} ms, saga {one.saga_ms} ms")
+    if statements:
+        for many in report.by_variant(loaded).values():
+            report.show_statements(console, many[-1])
+
+
+def as_dict(figures: Sequence[Figures]) -> dict[str, Any]:
+    """The figures for a file."""
+    loaded = [one for one in figures if not one.rate]
+    return {"ratios": report.ratios(loaded), "runs": [asdict(one) for one in figures]}
+
+
+async def measure(
+    names: list[str],
+    orders: int,
+    clients: int,
+    rounds: int,
+    *,
+    half: bool = False,
+    old: int = 0,
+    replicas: int = 1,
+    profile: Path | None = None,
+) -> list[Figures]:
+    """All rounds, on one set of servers. Raises `RunFailed`, `ServersMissing`."""
+    found: list[Figures] = []
+    filled: set[str] = set()
+    async with stage() as servers:
+        for number in range(rounds):
+            for name in names:
+                async with running(name, servers, replicas) as variant:
+                    run = Run(servers, variant, number)
+                    if old and not filled & set(variant.databases.values()):
+                        await seed_old(variant.databases, old)
+                        filled |= set(variant.databases.values())
+                    await run.warm_up(min(orders, 500), clients)
+                    found.append(one := await run.measure(orders, clients, profile=profile))
+                    if half and name in OURS:
+                        rate = round(one.sagas_per_second / 2)
+                        found.append(await run.measure(rate * SECONDS_AT_HALF, clients, rate=rate))
+                    await check_books(variant)
+                console.print(
+                    f"round {number + 1}, {name}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga, "
+                    f"load average {os.getloadavg()[0]:.1f}"
+                )
+    return found

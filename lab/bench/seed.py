@@ -1,0 +1,113 @@
+"""Filling the databases with paid orders to cancel, as the services would have left them.
+
+Every order is a function of its number and of one moment, so each database is filled by itself, in SQL, and all agree.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from runtime.storage.database import connect
+
+SELLERS = 50
+PRODUCTS = 500
+ORDERS_PER_BUYER = 5
+STOCK = 1_000_000
+PRICE = 50_000
+
+_ACCOUNT = "('0190d3a0-0000-7000-{0}-' || lpad(to_hex({1}), 12, '0'))::uuid"
+_BUYER, _SELLER, _PRODUCT = _ACCOUNT.format("9000", "{}"), _ACCOUNT.format("a000", "{}"), _ACCOUNT.format("b000", "{}")
+
+# UUIDv7 as the services make them: milliseconds, then chance, which here comes out of a name.
+_ID = """
+create or replace function pg_temp.id(at timestamptz, name text) returns uuid language sql immutable as $$
+    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(name), 1, 3) || '8'
+            || substr(md5(name), 4, 15))::uuid
+$$
+"""
+_NUMBERED = f"""
+create temp table numbered on commit drop as
+select n, at, pg_temp.id(at, 'order' || n) as order_id,
+       pg_temp.id(at, 'cancellation' || n) as cancellation_id, pg_temp.id(at, 'refund' || n) as refund_id,
+       {_BUYER.format(f"n / {ORDERS_PER_BUYER}")} as buyer_id, {_SELLER.format(f"n % {SELLERS}")} as seller_id,
+       {_PRODUCT.format(f"n % {PRODUCTS}")} as product_id, 'Bench ' || n % {PRODUCTS} as title
+from (
+    select n, $3::timestamptz + (n - $1) * $4::interval as at from generate_series($1::bigint, $2::bigint) n
+) as times
+"""
+PRODUCTS_OF_SELLERS = f"""
+insert into products (product_id, seller_id, title, price, stock)
+select {_PRODUCT.format("n")}, {_SELLER.format(f"n % {SELLERS}")}, 'Bench ' || n, {PRICE}, {STOCK}
+from generate_series(0, {PRODUCTS} - 1) n on conflict do nothing
+"""
+LINES = (
+    "jsonb_build_array(jsonb_build_object('product_id', product_id, 'title', title, 'quantity', 1, "
+    f"'unit_price', {PRICE}))"
+)
+
+Statements = Mapping[str, Sequence[str]]
+"""For each service, what is written into its database out of `numbered`."""
+
+_PAID: Statements = {
+    "orders": (
+        PRODUCTS_OF_SELLERS,
+        "insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, paid_amount, "
+        f"placed_at, version) select order_id, buyer_id, seller_id, 'processing', {LINES}, {PRICE}, 'bank_transfer', "
+        f"{PRICE}, at, 2 from numbered",
+        "insert into order_history (order_id, version, status, at) "
+        "select order_id, version, status, at + version * interval '1 second' from numbered, "
+        "(values (1, 'unpaid'), (2, 'processing')) as step (version, status)",
+        "insert into event_sequence (subject, last) select order_id::text, 2 from numbered",
+    ),
+    "chat": (
+        "insert into orders_known (order_id, buyer_id, seller_id, title, status_rank) "
+        "select order_id, buyer_id, seller_id, title, 1 from numbered",
+    ),
+    "cs": (
+        "insert into orders (order_id, status, sequence, buyer_id, seller_id, lines, total, payment_method, placed_at) "
+        f"select order_id, 'processing', 2, buyer_id, seller_id, {LINES}, {PRICE}, 'bank_transfer', at from numbered",
+    ),
+}
+
+
+async def seed(urls: Mapping[str, str], first: int, count: int) -> list[tuple[str, str]]:
+    """Adds `count` paid orders, placed within the last hour, numbered from `first`; returns (order, buyer) ids."""
+    began = await moment(urls) - timedelta(hours=1)
+    filled = {
+        service: await fill(urls[service], statements, first, first + count - 1, began, timedelta(hours=1) / count)
+        for service, statements in _PAID.items()
+        if service in urls
+    }
+    return [(row["order_id"], row["buyer_id"]) for row in filled["orders"]]
+
+
+async def moment(urls: Mapping[str, str]) -> datetime:
+    """Now, as the database of `orders` has it."""
+    connection = await connect(urls["orders"])
+    try:
+        now: datetime = await connection.fetchval("select clock_now()")
+        return now
+    finally:
+        await connection.close()
+
+
+async def fill(
+    url: str, statements: Sequence[str], first: int, last: int, at: datetime, step: timedelta
+) -> list[asyncpg.Record]:
+    """Runs the statements over the orders `first` to `last`, of which the first was placed `at`, and each one `step`
+    after the other. Returns their ids and their buyers'."""
+    connection = await connect(url)
+    try:
+        # Each row is right by itself: the keys to other tables need not be looked up, nor ledger entries be summed.
+        await connection.execute("set session_replication_role = replica; set synchronous_commit = off")
+        await connection.execute(_ID)
+        async with connection.transaction():
+            await connection.execute(_NUMBERED, first, last, at, step)
+            for statement in statements:
+                await connection.execute(statement)
+            rows = await connection.fetch("select order_id::text, buyer_id::text from numbered order by n")
+        await connection.execute("analyze")
+        return rows
+    finally:
+        await connection.close()

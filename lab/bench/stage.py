@@ -1,0 +1,178 @@
+"""The servers, once for all runs, and on them one after the other the ways of writing the saga."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiormq
+
+from batalkan import local_servers
+from batalkan.keys import make_keys
+from batalkan.processes import Processes
+from batalkan.servers import SERVICES, LocalServers
+from batalkan.servers.data_folder import PORTS, is_free
+from batalkan.subprocesses import Child, Warden, together
+from lab.bench.library import environment
+from runtime.storage import schema
+from runtime.storage.database import Database, connect
+
+ROOT = Path(__file__).resolve().parent.parent
+PAIR = ("orders", "refunds")
+"""What a bare saga consists of."""
+RIVALS = ("reference", "library")
+OURS: Mapping[str, Sequence[str]] = {"core": ("accounts", *PAIR), "all": local_servers.SERVICES}
+"""Which services are running: those that a saga needs, or all of them, with those that only look on."""
+OBSERVED = {"shared_preload_libraries": "pg_stat_statements", "track_commit_timestamp": "on"}
+"""For counting statements, and for knowing when a row became visible without looking all the time."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of writing the saga, running."""
+
+    name: str
+    origins: list[tuple[str, int]]
+    """Where orders can be cancelled."""
+    pids: Mapping[str, int]
+    databases: Mapping[str, str]
+    """URLs, with the administrator's rights, of the databases of all of its services."""
+    signing_key: Path
+    processes: Processes | None = None
+    """Those of our own services, to be stopped and started."""
+
+
+@asynccontextmanager
+async def stage(folder: Path | None = None) -> AsyncIterator[LocalServers]:
+    """The servers, with databases and users for everybody."""
+    rivals = [f"{name}_{service}" for name in RIVALS for service in PAIR]
+    async with LocalServers(folder, services=(*SERVICES, *rivals)) as servers:
+        admin = await connect(servers.postgres.admin_url)
+        for name, value in OBSERVED.items():
+            await admin.execute(f"alter system set {name} = '{value}'")
+        await admin.close()
+        await servers.postgres.stop()
+        await servers.postgres.start()
+        admin = await connect(servers.postgres.admin_url)
+        await admin.execute("create extension if not exists pg_stat_statements")
+        await admin.execute("alter system set pg_stat_statements.track_planning = on")
+        await admin.execute("select pg_reload_conf()")
+        await admin.close()
+        yield servers
+
+
+@asynccontextmanager
+async def running(name: str, servers: LocalServers, replicas: int = 1) -> AsyncIterator[Variant]:
+    """Starts the processes of one variant (`core`, `all`, `reference`, `library`) and stops them at the end."""
+    start = _ours if name in OURS else _rival
+    async with start(name, servers, replicas) as variant:
+        yield variant
+
+
+@asynccontextmanager
+async def _ours(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
+    services, place = OURS[name], servers.folder
+    await _leave_out(set(local_servers.SERVICES) - set(services), servers)
+    counts = dict.fromkeys(services, replicas)
+    async with local_servers.running_on(
+        servers, place, services=services, demonstration=False, replicas=counts
+    ) as running:
+        origins = [_address(url) for url in running.origins["orders"]]
+        pids = {
+            name: _pid(watched.child)
+            for name, watched in running.processes.watched.items()
+            if name != local_servers.DANA
+        }
+        databases = {name: as_admin(servers, url) for name, url in running.database_urls.items()}
+        yield Variant(name, origins, pids, databases, running.keys.signing_key, running.processes)
+
+
+async def _leave_out(services: Collection[str], servers: LocalServers) -> None:
+    """These services are not there, nor do their queues fill up. Publishers wait for their hearers, and take them to be
+    there by their dead-letter queues."""
+    connection = await aiormq.connect(servers.rabbitmq.admin_url)
+    channel = await connection.channel()
+    for service in services:
+        await channel.queue_delete(service)
+        await channel.queue_declare(f"{service}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+    await connection.close()
+
+
+@asynccontextmanager
+async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
+    """The same tables, queues of the same kind, users with the same rights."""
+    urls = {service: servers.postgres.url(f"{name}_{service}") for service in PAIR}
+    for service, url in urls.items():
+        database = Database(url, pool_size=2)
+        await database.connect()
+        await schema.migrate(database, ROOT / "services" / service / "migrations")
+        await database.close()
+    python = Path(sys.executable) if name == "reference" else await asyncio.to_thread(environment.python)
+    ports = free_ports(len(PAIR))
+    warden = Warden()
+    children: dict[str, Child] = {}
+    steps = []
+    try:
+        for service, port in zip(PAIR, ports, strict=True):
+            told = {
+                "DATABASE_URL": urls[service],
+                "BROKER_URL": servers.rabbitmq.url(f"{name}_{service}"),
+                "PORT": str(port),
+            }
+            child = Child(
+                f"{name}-{service}",
+                [python, "-m", f"bench.{name}", service],
+                warden=warden,
+                log=servers.folder / "logs" / f"{name}-{service}.log",
+                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **told},
+            )
+            children[service] = child
+            child.spawn()
+            steps.append(child.until(_listening(port), timeout=60))
+        await together(*steps)
+        databases = {service: as_admin(servers, url) for service, url in urls.items()}
+        pids = {service: _pid(child) for service, child in children.items()}
+        keys = make_keys(servers.folder / "keys")
+        yield Variant(name, [("127.0.0.1", ports[0])], pids, databases, keys.signing_key)
+    finally:
+        for child in children.values():
+            await child.stop(10)
+        warden.close()
+
+
+def as_admin(servers: LocalServers, url: str) -> str:
+    """The same database with the administrator's rights."""
+    return urlsplit(servers.postgres.admin_url)._replace(path=urlsplit(url).path).geturl()
+
+
+def _pid(child: Child) -> int:
+    assert child.pid is not None
+    return child.pid
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    return parts.hostname, parts.port
+
+
+def _listening(port: int) -> Callable[[], Awaitable[bool]]:
+    """A rival listens only once it is ready."""
+
+    async def connects() -> bool:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        return True
+
+    return connects
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    found = [port for port in random.sample(PORTS, 200) if is_free(port)]
+    return found[:count]

@@ -1,0 +1,116 @@
+"""A service as a test build, which dies at a named point: `python -m lab.faults.crashing_service services.orders`.
+
+The points are put around the runtime from here, so that nothing of them is in what is shipped. The environment says
+which: CRASH_POINTS, of which one is drawn at each start, CRASH_WITHIN, at the latest at which of its visits it kills,
+and CRASH_LOG, a file that gets a line with each death.
+"""
+
+import asyncio
+import os
+import random
+import runpy
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from runtime.messaging.bus import Delivery, Message, rabbitmq
+from runtime.storage.database import Connection, Database
+from services.refunds.snap import Dana
+
+T = TypeVar("T")
+
+COMMIT = ("before_commit", "after_commit")
+PUBLISH = ("before_publish", "after_publish", "after_confirm")
+ACKNOWLEDGE = ("before_acknowledge", "after_acknowledge")
+DANA = ("before_dana_call", "after_dana_call", "after_dana_answer")
+POINTS = (*COMMIT, *PUBLISH, *ACKNOWLEDGE, *DANA)
+"""Publish and call: it is on the wire, and nothing has come back yet."""
+ON_THE_WIRE = 0.003
+"""Seconds after which what was sent has left, and is hardly answered."""
+
+
+class Doom:
+    """Counts the visits of one point, and kills the process at the one that was drawn."""
+
+    def __init__(self, point: str, visits: int, log: str) -> None:
+        self.point, self.visits, self._log = point, visits, log
+
+    def reached(self, point: str) -> None:
+        """Does not return where it is to end."""
+        if point != self.point:
+            return
+        self.visits -= 1
+        if self.visits <= 0:
+            self.die()
+
+    def die(self) -> None:
+        """As `kill -9`, after a line in the log."""
+        file = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, f"{self.point}\n".encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def around(self, points: Sequence[str], call: Callable[[], Awaitable[T]]) -> T:
+        """A call with points before it, while it is on the wire, and after it."""
+        before, under_way, after = points
+        self.reached(before)
+        calling = asyncio.ensure_future(call())
+        if self.point == under_way:
+            await asyncio.sleep(ON_THE_WIRE)
+            self.reached(under_way)
+        result = await calling
+        self.reached(after)
+        return result
+
+
+def wrap(doom: Doom) -> None:
+    """Puts the points around commits, publishing, acknowledging, and calls to DANA."""
+    transaction, publish = Database.transaction, rabbitmq._RabbitPublisher.publish
+    acknowledge, post = rabbitmq._RabbitSubscription.acknowledge, Dana._post
+
+    @asynccontextmanager
+    async def doomed_transaction(self: Database) -> AsyncIterator[Connection]:
+        async with transaction(self) as connection:
+            yield connection
+            # Reading is not what a crash can hurt.
+            writes = await connection.fetchval("select pg_current_xact_id_if_assigned() is not null")
+            if writes:
+                doom.reached("before_commit")
+        if writes:
+            doom.reached("after_commit")
+
+    async def doomed_publish(self: rabbitmq._RabbitPublisher, messages: Sequence[Message]) -> None:
+        if messages:
+            await doom.around(PUBLISH, lambda: publish(self, messages))
+        else:
+            await publish(self, messages)
+
+    async def doomed_acknowledge(self: rabbitmq._RabbitSubscription, last: Delivery) -> None:
+        doom.reached("before_acknowledge")
+        await acknowledge(self, last)
+        doom.reached("after_acknowledge")
+
+    async def doomed_post(self: Dana, path: str, body: dict[str, Any]) -> Any:
+        return await doom.around(DANA, lambda: post(self, path, body))
+
+    for owner, name, doomed in (
+        (Database, "transaction", doomed_transaction),
+        (rabbitmq._RabbitPublisher, "publish", doomed_publish),
+        (rabbitmq._RabbitSubscription, "acknowledge", doomed_acknowledge),
+        (Dana, "_post", doomed_post),
+    ):
+        setattr(owner, name, doomed)
+
+
+def main() -> None:
+    """Draws where to die, and becomes the service that the command line names."""
+    points = os.environ["CRASH_POINTS"].split(",")
+    visits = random.randint(1, int(os.environ["CRASH_WITHIN"]))
+    wrap(Doom(random.choice(points), visits, os.environ["CRASH_LOG"]))
+    module = sys.argv.pop(1)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

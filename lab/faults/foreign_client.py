@@ -1,0 +1,63 @@
+"""A foreign AMQP client: it sees all that is published, says what nobody should say, and rearranges the queues."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from contracts import EVENTS
+from lab.faults.lab import Lab
+from runtime.messaging.envelope import EXCHANGE
+
+HEARERS = ("orders", "refunds", "chat", "cs")
+
+
+def keys_of(hearer: str) -> list[str]:
+    """The keys under which a service hears."""
+    return sorted(key for event in EVENTS if hearer in event.heard_by for key in event.routing_keys(hearer))
+
+
+class Foreigner:
+    """One channel, with all rights at the broker unless it is opened as somebody."""
+
+    def __init__(self, lab: Lab, channel: AbstractChannel) -> None:
+        self.lab, self.channel = lab, channel
+
+    async def say(self, body: bytes, key: str, *, exchange: str = EXCHANGE, bad: bool = False) -> None:
+        """Publishes. A bad message may be parked, and nothing else."""
+        if bad:
+            self.lab.injected.add(hashlib.sha256(body).digest())
+        target = await self.channel.get_exchange(exchange, ensure=False)
+        message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        await target.publish(message, key, mandatory=False)
+
+    async def bind(self, queue: str, keys: list[str], *, exchange: str = EXCHANGE, undo: bool = False) -> None:
+        """Binds a queue to keys, or takes its bindings away."""
+        named = await self.channel.get_queue(queue, ensure=False)
+        for key in keys:
+            await (named.unbind(exchange, key) if undo else named.bind(exchange, key))
+
+    @asynccontextmanager
+    async def listening(self, queue: str = "foreign") -> AsyncIterator["asyncio.Queue[AbstractIncomingMessage]"]:
+        """Everything that is published inside the block."""
+        heard: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        own = await self.channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        await own.bind(EXCHANGE, "#")
+        tag = await own.consume(heard.put, no_ack=True)
+        try:
+            yield heard
+        finally:
+            await own.cancel(tag)
+            await own.unbind(EXCHANGE, "#")
+            await own.delete(if_unused=False, if_empty=False)
+
+
+@asynccontextmanager
+async def foreigner(lab: Lab, name: str = "admin", **options: Any) -> AsyncIterator[Foreigner]:
+    """A connection as this user of the broker."""
+    async with await aio_pika.connect(lab.house.running.servers.rabbitmq.url(name)) as connection:
+        yield Foreigner(lab, await connection.channel(**options))

@@ -1,0 +1,86 @@
+"""What every scenario works with: the house, a seed, a history, and the question whether all invariants hold."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from batalkan.invariants import Books, Evidence, check, in_flight
+from batalkan.invariants.stores import opened
+from lab.faults.history import History
+from lab.faults.outcomes import InvariantBroken
+from lab.faults.system import SOON, House
+
+PACE = 1.0
+"""Seconds between two steps of the demonstration's clock: calls to DANA are given up for lost when too much goes by."""
+LOOK = 0.2
+"""Seconds between two looks whether everything is at rest."""
+
+
+class Lab:
+    """One run of one scenario. What is left to chance is drawn from `chance`, so that the seed repeats it."""
+
+    def __init__(self, house: House, history: History, seed: int) -> None:
+        self.house, self.history, self.seed = house, history, seed
+        self.chance = random.Random(seed)
+        self.injected: set[bytes] = set()
+        """The SHA-256 of every bad message that was put on the bus."""
+        self.figures: dict[str, Any] = {}
+        """What was measured, for the table."""
+
+    def hold(self, holds: bool, sentence: str) -> None:
+        """A promise that is not kept in the stores. Raises `InvariantBroken`."""
+        if not holds:
+            raise InvariantBroken([sentence])
+
+    async def at_rest(self, within: float = 60.0) -> Books:
+        """Waits until nothing moves, then holds everything against everything. Raises `InvariantBroken`.
+
+        What waits for a time gets it: the clock of the demonstration goes on. `within` in seconds from now.
+        """
+        began, waits, moved = time.monotonic(), ["nobody has looked"], 0.0
+        while waits:
+            if time.monotonic() - moved > PACE:
+                await self.house.place.advance(SOON)
+                moved = time.monotonic()
+            async with opened(self.house.place.database_urls) as stores:
+                waits = await in_flight.on_the_way(stores)
+            if waits and time.monotonic() - began > within:
+                raise InvariantBroken([f"after {within:.0f} s: {one}" for one in [*await self._broken(), *waits]])
+            if waits:
+                await asyncio.sleep(LOOK)
+        self.figures["drained_s"] = round(time.monotonic() - began, 1)
+        self.history.note("at rest", after=self.figures["drained_s"])
+        books = await self._books()
+        if books.broken or books.pending:
+            raise InvariantBroken([*books.broken, *books.pending])
+        await self._until_queues_are_empty()
+        return books
+
+    async def _until_queues_are_empty(self) -> None:
+        """What comes again when all is done has only to be acknowledged."""
+        for _ in range(100):
+            if not (left := await self.house.left_in_queues()):
+                return
+            await asyncio.sleep(LOOK)
+        raise InvariantBroken([f"messages are left in the queues {left}"])
+
+    async def _books(self) -> Books:
+        evidence = Evidence(self.history.accepted, self.injected)
+        return await check(self.house.place.database_urls, self.house.place.dana, evidence)
+
+    async def _broken(self) -> Sequence[str]:
+        return (await self._books()).broken
+
+
+class Scenario(Protocol):
+    """A module of `lab.faults.scenarios`: its docstring says what is done and what must hold."""
+
+    __doc__: str | None
+    SHORT: Any
+    LONG: Any
+    """The numbers of the two forms."""
+
+    async def run(self, lab: Lab, size: Any) -> None:
+        """Does it. Raises `InvariantBroken`."""

@@ -1,0 +1,169 @@
+"""Ways to take away what the promises rest on. Each has to make a scenario fail: this is what proves the scenarios."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TREE = Path(__file__).parent.parent.parent
+COPIED = ("batalkan", "bench", "contracts", "runtime", "services", "simulators", "tests")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change to the source, and the scenario that has to notice it."""
+
+    name: str
+    scenario: str
+    file: str
+    replace: tuple[tuple[str, str], ...]
+    """What stands there once, and what is to stand there instead."""
+
+
+MUTATIONS = (
+    Mutation(
+        "without the inbox",
+        "repeats",
+        "runtime/messaging/consumer.py",
+        (
+            (
+                """        rows = await tx.connection.fetch(
+            "insert into inbox (event_id) select distinct unnest($1::uuid[]) order by 1 on conflict do nothing "
+            "returning event_id",
+            ids,
+        )
+        return {row["event_id"] for row in rows}
+""",
+                """        return set(ids)
+""",
+            ),
+        ),
+    ),
+    Mutation(
+        "the relay goes by the highest id that it has seen",
+        "repeats",
+        "runtime/messaging/outbox.py",
+        (
+            ("seq <> all($2::bigint[])", "seq > (select coalesce(max(s), 0) from unnest($2::bigint[]) s)"),
+            ("list(self._held))\n", "[self._seen])\n"),
+            (
+                "        rows = await self._take(connection)\n",
+                "        rows = await self._take(connection)\n"
+                '        self._seen = max([self._seen, *(row["seq"] for row in rows)])\n',
+            ),
+            ("        self._woken = asyncio.Event()\n", "        self._woken, self._seen = asyncio.Event(), 0\n"),
+        ),
+    ),
+    Mutation(
+        "messages that are not persistent",
+        "repeats",
+        "runtime/messaging/bus/rabbitmq.py",
+        (("PERSISTENT = 2", "PERSISTENT = 1"),),
+    ),
+    Mutation(
+        "acknowledged before the commit",
+        "crash_points",
+        "runtime/messaging/consumer.py",
+        (
+            (
+                "            await subscription.acknowledge(group[-1])\n            suspect = False\n",
+                "            suspect = False\n",
+            ),
+            (
+                "        for group in _groups(deliveries):\n            if suspect",
+                "        for group in _groups(deliveries):\n            await subscription.acknowledge(group[-1])\n"
+                "            if suspect",
+            ),
+        ),
+    ),
+    # The row's lock goes with the check of its version: each of the two is enough by itself.
+    Mutation(
+        "without the version check",
+        "races",
+        "services/orders/store.py",
+        (
+            ('f"{_ORDER} where order_id = $1 for no key update of o"', 'f"{_ORDER} where order_id = $1"'),
+            (
+                '"where order_id = $1 and version = $2 returning order_id, version) "',
+                '"where order_id = $1 and $2 > 0 returning order_id, version) "',
+            ),
+            (
+                "where order_id = $1 and version = $2\n            returning order_id, seller_id, version, lines",
+                "where order_id = $1 and $2 > 0\n            returning order_id, seller_id, version, lines",
+            ),
+        ),
+    ),
+    Mutation(
+        "DANA is tried again under a new reference",
+        "dana",
+        "services/refunds/payer.py",
+        (
+            (
+                "self._dana.top_up(sending.reference, phone, sending.amount)",
+                "self._dana.top_up(new_id().hex if before.attempts else sending.reference, phone, sending.amount)",
+            ),
+            (
+                "from runtime.messaging.unit_of_work import",
+                "from runtime.observability.trace_context import new_id\nfrom runtime.messaging.unit_of_work import",
+            ),
+        ),
+    ),
+    Mutation(
+        "queues are declared once",
+        "topology",
+        "runtime/messaging/bus/rabbitmq.py",
+        (("REDECLARE = 10.0", "REDECLARE = 1e6"),),
+    ),
+    Mutation(
+        "refunds is reminded of nothing",
+        "topology",
+        "services/orders/reminding.py",
+        (("                tx.publish(one.cancelled)\n", "                pass\n"),),
+    ),
+)
+"""The six that the laboratory was asked to notice, and then those of what it found itself."""
+
+
+class DoesNotApply(Exception):
+    """The source is no longer what the mutation takes it for: mend the mutation."""
+
+
+def mutated(mutation: Mutation, source: str) -> str:
+    """The file's text with the change in it. Raises `DoesNotApply`."""
+    for before, after in mutation.replace:
+        if source.count(before) != 1:
+            raise DoesNotApply(f"{mutation.name}: {mutation.file} has {source.count(before)} times: {before}")
+        source = source.replace(before, after)
+    return source
+
+
+def copy_with(mutation: Mutation, folder: Path) -> None:
+    """A copy of the source in which the mutation is. Raises `DoesNotApply`."""
+    for name in COPIED:
+        shutil.copytree(TREE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    changed = folder / mutation.file
+    changed.write_text(mutated(mutation, changed.read_text()))
+
+
+def run(mutation: Mutation, seed: int, folder: Path) -> dict[str, Any]:
+    """The report of the scenario on the mutated copy. Raises `DoesNotApply`."""
+    tree, kept = folder / "tree", folder / "histories"
+    copy_with(mutation, tree)
+    command = [sys.executable, "-m", "batalkan", "faults", "run", mutation.scenario, "--short", "--json"]
+    ran = subprocess.run(  # noqa: S603 - this very program
+        [*command, "--seed", str(seed), "--keep", str(kept)],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        return {"ending": "the laboratory failed", "sentences": [ran.stdout + ran.stderr]}
+    report: dict[str, Any] = json.loads(lines[-1])
+    return report

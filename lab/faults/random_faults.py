@@ -1,0 +1,52 @@
+"""What strikes at random while people go on: services killed, DANA doing everything that it can do wrong."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from batalkan.local_servers import DANA, SERVICES
+from lab.faults.lab import Lab
+
+PREY = (*SERVICES, DANA)
+START = 240.0
+"""Seconds that a service may need to be ready again, on a machine that is as busy as can be."""
+DANA_FAULTS: tuple[dict[str, Any], ...] = (
+    {"mode": "drop_before"},
+    {"mode": "drop_after"},
+    {"mode": "timeout_after", "seconds": 2},
+    {"mode": "fail", "recorded": False},
+    {"mode": "throttle"},
+    {"mode": "pending", "seconds": 1},
+    {"mode": "down"},
+)
+
+
+async def kill_services(lab: Lab, goes_on: Callable[[], bool], pause: tuple[float, float]) -> Counter[str]:
+    """Kills a service, each once before any twice, after a pause between these seconds and once it lives
+    again; how often each was hit."""
+    hit: Counter[str] = Counter(dict.fromkeys(PREY, 0))
+    while goes_on():
+        await asyncio.sleep(lab.chance.uniform(*pause))
+        fewest = min(hit.values())
+        name = lab.chance.choice([one for one in PREY if hit[one] == fewest] if not fewest else list(PREY))
+        # Or else, on a busy machine, a service would never live long enough to do anything.
+        await lab.house.running.processes.ready(name, timeout=START)
+        lab.history.note("kill", process=name)
+        await lab.house.running.processes.kill(name)
+        hit[name] += 1
+        await upset_dana(lab)
+    return hit
+
+
+async def calm_dana(lab: Lab) -> None:
+    """DANA does nothing wrong any more; it may itself be what was killed last."""
+    await lab.house.running.processes.ready(DANA, timeout=START)
+    (await lab.house.place.dana.post("/reset")).raise_for_status()
+
+
+async def upset_dana(lab: Lab) -> None:
+    """DANA does something wrong for the next calls; it may itself be what was just killed."""
+    fault = {**lab.chance.choice(DANA_FAULTS), "times": 5}
+    lab.history.note("dana", **fault)
+    await asyncio.gather(lab.house.place.dana.put("/faults", json=fault), return_exceptions=True)

@@ -1,0 +1,159 @@
+"""People who use everything all the time and write down what nobody should see, and the restarts meanwhile."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from secrets import token_hex
+from time import monotonic
+from typing import Protocol, TypeVar
+
+import httpx
+
+from batalkan.local_servers import Local
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.waiting import eventually
+
+P = TypeVar("P", bound=Person)
+
+SHOPPERS, CALLERS, AGENTS = 6, 3, 2
+REST = 0.5
+"""Seconds that everybody rests between two things."""
+
+
+class Witness(httpx.AsyncBaseTransport):
+    """A client that never asks again, and writes down each answer that is our fault and each connection that broke."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+        self.answers: Counter[str] = Counter()
+        """How many each service has given."""
+        self.faults: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = f"{request.method} {request.url.path}"
+        try:
+            response = await self._transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            self.faults.append(f"{asked}: {error!r}")
+            raise
+        if response.status_code >= 500:
+            self.faults.append(f"{asked}: {response.status_code} {(await response.aread()).decode()}")
+        self.answers[request.url.path.split("/")[1]] += 1
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class SignIn(Protocol):
+    """How somebody new, or at least an agent, gets to use the place."""
+
+    async def __call__(self, kind: type[P], role: str) -> P:
+        """Somebody of this role."""
+
+
+class Life:
+    """What goes on at the marketplace until it is `over`."""
+
+    def __init__(self, http: httpx.AsyncClient, sign_in: SignIn, agents: int = AGENTS) -> None:
+        self._http, self._sign_in, self._agents = http, sign_in, agents
+        self.over = asyncio.Event()
+        self.accepted: dict[str, str] = {}
+        """Order: cancellation."""
+        self.said: Counter[str] = Counter()
+        """Thread: messages of people."""
+        self.cases = 0
+
+    async def run(self) -> None:
+        """Everybody does what they do, again and again; the first that fails ends it."""
+        served = asyncio.Event()
+        async with asyncio.TaskGroup() as desks:
+            for _ in range(self._agents):
+                desks.create_task(self._again(await self._agent(), served))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(SHOPPERS):
+                    group.create_task(self._again(await self._shopper(), self.over))
+                for _ in range(CALLERS):
+                    group.create_task(self._again(await self._caller(), self.over))
+                group.create_task(self._again(await self._visitor(), self.over))
+            served.set()
+
+    async def _again(self, deed: Callable[[], Awaitable[None]], until: asyncio.Event) -> None:
+        while not until.is_set():
+            await deed()
+            await asyncio.sleep(REST)
+
+    async def _shopper(self) -> Callable[[], Awaitable[None]]:
+        """Orders, pays, talks to the seller about it, and cancels."""
+        buyer, seller = await self._sign_in(Buyer, "buyer"), await self._sign_in(Seller, "seller")
+        product = await seller.offer()
+
+        async def deed() -> None:
+            order_id = await buyer.buy(product)
+            thread = await buyer.once_known("/chat/threads", order_id=order_id)
+            for person in (buyer, seller):
+                await says(person, f"/chat/threads/{thread['thread_id']}")
+                self.said[thread["thread_id"]] += 1
+            cancelled = (await buyer.cancel(order_id)).raise_for_status().json()
+            self.accepted[order_id] = cancelled["cancellation"]["cancellation_id"]
+
+        return deed
+
+    async def _caller(self) -> Callable[[], Awaitable[None]]:
+        """Opens a case and waits until an agent has closed it."""
+        buyer = await self._sign_in(Buyer, "buyer")
+
+        async def deed() -> None:
+            case = (await buyer.post("/cs/cases", text="Penjual tidak membalas."))["case_id"]
+            self.cases += 1
+
+            async def closed() -> bool:
+                return bool((await buyer.get(f"/cs/cases/{case}"))["state"] in ("closed", "resolved"))
+
+            await eventually(closed, 60, every=0.2)
+
+        return deed
+
+    async def _agent(self) -> Callable[[], Awaitable[None]]:
+        """Is on duty, and answers and closes what there is."""
+        agent = await self._sign_in(Person, "agent")
+
+        async def deed() -> None:
+            (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+            for case in (await agent.get("/cs/cases?state=active"))["items"]:
+                if case["agent_id"] == agent.account_id:
+                    await says(agent, f"/cs/cases/{case['case_id']}")
+                    await agent.post(f"/cs/cases/{case['case_id']}/close", outcome="answered")
+
+        return deed
+
+    async def _visitor(self) -> Callable[[], Awaitable[None]]:
+        """Signs in, and looks at the catalogue and the wallet."""
+        visitor = await Buyer.register(self._http, "buyer")
+
+        async def deed() -> None:
+            again = await Buyer.sign_in(self._http, visitor.email, visitor.password)
+            await again.get("/orders/products")
+            await again.get("/refunds/wallet")
+
+        return deed
+
+
+async def says(person: Person, conversation: str) -> None:
+    """One message; who is told to wait, because 30 in 10 seconds are the most, does so."""
+    key = token_hex(8)
+    while (answer := await person.ask("POST", f"{conversation}/messages", {"text": "Halo?"}, key)).status_code == 429:
+        await asyncio.sleep(answer.json()["retry_after"])
+    answer.raise_for_status()
+
+
+async def restart_in_turn(running: Local, say: Callable[[str], None]) -> list[tuple[str, float, int | None]]:
+    """SIGTERM to one process after the other, the next once the one before is ready again: name, seconds, exit code."""
+    ended = []
+    for name in [name for name in running.processes.watched if name != "dana"]:
+        child, began = running.processes.watched[name].child, monotonic()
+        await running.processes.stop(name)
+        ended.append((name, monotonic() - began, child.exit_code))
+        await running.processes.start(name)
+        say("{}: ended after {:.1f} s with code {}".format(*ended[-1]) + f", ready after {monotonic() - began:.1f} s")
+    return ended

@@ -1,0 +1,98 @@
+"""Running a scenario and saying how it ended; what a run leaves is enough to run it again."""
+
+import json
+import random
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from lab.faults.history import History
+from lab.faults.lab import Lab
+from lab.faults.outcomes import CannotRun, InvariantBroken, found_in
+from lab.faults.scenarios import scenario
+from lab.faults.system import House, InternalError
+
+
+class Ending(StrEnum):
+    """`LAB` is a failure of the laboratory itself, which says nothing about the system."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    LAB = "the laboratory failed"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How one run ended."""
+
+    scenario: str
+    seed: int
+    form: str
+    ending: Ending
+    seconds: float
+    folder: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    sentences: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """All of it in one line, with what repeats it."""
+        figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
+        again = f"batalkan faults run {self.scenario} --seed {self.seed} --{self.form}"
+        return f"{self.scenario}: {self.ending} in {self.seconds:.0f} s ({figures}); again: {again}; in {self.folder}"
+
+
+async def run(
+    house: House, name: str, *, seed: int | None, long: bool, folder: Path, numbers: Mapping[str, str] | None = None
+) -> Report:
+    """Runs one scenario in the house, all of which is mended before. Never raises what the scenario found.
+
+    `numbers` are put in the place of those of its form.
+    """
+    seed = random.randrange(10**6) if seed is None else seed
+    form, module = "long" if long else "short", scenario(name)
+    size = resized(module.LONG if long else module.SHORT, numbers or {})
+    form = " --set ".join([form, *(f"{key}={value}" for key, value in (numbers or {}).items())])
+    place = folder / f"{name}-{'long' if long else 'short'}-{seed}"
+    history = History(place)
+    lab = Lab(house, history, seed)
+    history.note("run", scenario=name, form=form, seed=seed)
+    ending = Ending.HELD
+    sentences: list[str] = []
+    try:
+        await house.mend()
+        house.complaints()
+        await module.run(lab, size)
+        # What is parked is said so; whether it is only what was injected, the books tell.
+        if complaints := [one for one in house.complaints() if ": parked " not in one]:
+            raise InvariantBroken([f"a service logged an error: {one}" for one in complaints])
+    except BaseException as error:
+        if not isinstance(error, (Exception, BaseExceptionGroup)):
+            raise
+        ending, sentences = _told(error)
+    history.note("end", ending=ending, figures=lab.figures, sentences=sentences)
+    report = Report(name, seed, form, ending, history.seconds, str(place), lab.figures, sentences)
+    (place / "report.json").write_text(json.dumps(asdict(report), indent=1, default=str))
+    history.close()
+    return report
+
+
+def resized(size: Any, numbers: Mapping[str, str]) -> Any:
+    """The size of a run with other numbers in it. Raises ValueError for a name that it does not have."""
+    known = vars(size)
+    if unknown := numbers.keys() - known.keys():
+        raise ValueError(f"no number is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return replace(size, **{name: type(known[name])(number) for name, number in numbers.items()})
+
+
+def _told(error: BaseException) -> tuple[Ending, list[str]]:
+    if why := found_in(error, CannotRun):
+        return Ending.NOT_RUN, [str(why)]
+    if broken := found_in(error, InvariantBroken):
+        return Ending.BROKEN, broken.broken
+    if fault := found_in(error, InternalError):
+        return Ending.BROKEN, [f"a service was at fault: {fault}"]
+    return Ending.LAB, ["".join(traceback.format_exception(error))]

@@ -1,0 +1,61 @@
+"""The clocks of all service processes are 25 hours ahead, and then 25 hours behind: no window opens or closes, and the
+money comes back."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from time import time
+
+from batalkan.local_servers import SERVICES
+from batalkan.servers.packages import PACKAGES, find
+from lab.faults.lab import Lab
+from lab.faults.outcomes import CannotRun
+from lab.faults.workload import Crowd
+
+OFF = 25 * 3600
+WINDOW = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Stories for each wrong time."""
+
+    stories: int
+
+
+SHORT = Size(20)
+LONG = Size(500)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Lives by each wrong time; then tries an order that is too old, and one that is not."""
+    library = faketime()
+    for off in (OFF, -OFF):
+        crowd = await Crowd.gather(lab)  # while DANA still believes what the service signs
+        lab.history.note("clocks", off=off)
+        for name in SERVICES:
+            told = {"LD_PRELOAD": str(library), "FAKETIME": f"{off:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            await lab.house.rearm(name, told)
+        crowd.at(time() + off)
+        await crowd.stories(size.stories)
+        await the_window(lab, crowd)
+        await lab.house.disarm()  # DANA believes nobody whose clock is off, not even who only asks
+        await lab.at_rest()
+    lab.figures |= {"cancels": len(lab.history.accepted), "off_s": OFF}
+
+
+async def the_window(lab: Lab, crowd: Crowd) -> None:
+    """By the database's clock an order of 24 hours can be cancelled, and one a little older cannot."""
+    (buyer, young), (_, old) = await crowd.paid(2, at_once=1)
+    await lab.house.place.advance(WINDOW - timedelta(minutes=2))
+    await crowd.cancel(buyer, young)
+    await lab.house.place.advance(timedelta(minutes=3))
+    refused = await crowd.buyers[1].cancel(old)
+    lab.hold(refused.status_code == 409 and refused.json()["code"] == "window_closed", f"the window: {refused.text}")
+
+
+def faketime() -> Path:
+    """The library that shifts a process's clock. Raises `CannotRun`."""
+    if found := find("faketime"):
+        return found
+    raise CannotRun(f"a process's clock is shifted by libfaketime: apt-get install {PACKAGES['faketime']}")

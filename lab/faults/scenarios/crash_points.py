@@ -1,0 +1,88 @@
+"""Services die at named points: before and after a commit, a publish, a confirm, an acknowledgement, a call to DANA and
+its answer. Every accepted cancellation is refunded exactly once."""
+
+import asyncio
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.faults.crashing_service import ACKNOWLEDGE, COMMIT, DANA, POINTS, PUBLISH
+from lab.faults.lab import Lab
+from lab.faults.random_faults import DANA_FAULTS
+from lab.faults.system import each
+from lab.faults.workload import Crowd
+
+EVERYWHERE = (*COMMIT, *PUBLISH, *ACKNOWLEDGE)
+DOOMED = {"orders": EVERYWHERE, "refunds": DANA, "chat": EVERYWHERE, "cs": EVERYWHERE}
+"""At refunds the points around DANA are what only it has; the others take turns with them."""
+DANA_SLOW = {"mode": "slow", "seconds": 0.02}
+AT_ONCE = 12
+
+
+@dataclass(frozen=True)
+class Size:
+    """How often each point has to be reached, and at the latest at which of its visits a process dies there."""
+
+    times: int
+    within: int
+
+
+SHORT = Size(1, 6)
+LONG = Size(100, 20)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Lets the crowd live until every point has killed often enough; then all is as it should be."""
+    log = lab.history.folder / "crashes.log"
+    crowd, enough = await Crowd.gather(lab), asyncio.Event()
+    for name, points in DOOMED.items():
+        await arm(lab, name, points, size, log)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch(lab, size, log, enough))
+        group.create_task(trouble(lab, enough))
+        await each(itertools.takewhile(lambda _: not enough.is_set(), itertools.count()), crowd.story, AT_ONCE)
+    await lab.house.disarm()
+    await lab.house.place.dana.post("/reset")
+    deaths = died(log)
+    lab.figures |= {"cancels": len(lab.history.accepted), "deaths": deaths.total(), "least": min(deaths.values())}
+    await lab.at_rest()
+
+
+async def arm(lab: Lab, name: str, points: tuple[str, ...], size: Size, log: Path) -> None:
+    """Starts the service as a test build that dies at one of the points."""
+    told = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(size.within), "CRASH_LOG": str(log)}
+    await lab.house.rearm(name, told, module="lab.faults.crashing_service")
+
+
+async def watch(lab: Lab, size: Size, log: Path, enough: asyncio.Event) -> None:
+    """Until each point has killed so often: what has is taken out of the draw."""
+    armed = dict(DOOMED)
+    while not enough.is_set():
+        await asyncio.sleep(0.2)
+        deaths = died(log)
+        wanted = [point for point in POINTS if deaths[point] < size.times]
+        for name, points in DOOMED.items():
+            mine = points if name != "refunds" else POINTS
+            left = tuple(point for point in mine if point in wanted) or mine
+            if left != armed[name]:
+                armed[name] = left
+                child = lab.house.running.processes.watched[name].child
+                child.env = {**(child.env or {}), "CRASH_POINTS": ",".join(left)}
+        if not wanted:
+            enough.set()
+
+
+async def trouble(lab: Lab, enough: asyncio.Event) -> None:
+    """DANA does not help."""
+    while not enough.is_set():
+        fault = lab.chance.choice([*DANA_FAULTS, DANA_SLOW])
+        await asyncio.gather(lab.house.place.dana.put("/faults", json={**fault, "times": 3}), return_exceptions=True)
+        await asyncio.sleep(1.0)
+
+
+def died(log: Path) -> Counter[str]:
+    """How often each point has killed."""
+    found = Counter(dict.fromkeys(POINTS, 0))
+    found.update(log.read_text().split() if log.exists() else ())
+    return found

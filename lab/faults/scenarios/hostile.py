@@ -1,0 +1,221 @@
+"""A foreign client puts malformed, forged, contradictory and oversize messages on the bus, while orders are cancelled:
+no money moves for them, each is parked or refused, and they cost neither memory nor time."""
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import aio_pika
+from aio_pika.exceptions import AMQPException
+
+from lab.bench.meters import memory
+from lab.faults.foreign_client import HEARERS, foreigner, keys_of
+from lab.faults.lab import Lab
+from lab.faults.workload import Crowd
+from runtime.messaging.envelope import EXCHANGE, MAX_BODY
+from tests.harness.waiting import eventually
+
+GROWTH = 200.0
+"""Megabytes by which all services together may grow."""
+SLOWER = 2.0
+"""By this factor a cancellation with its refund may take longer."""
+OVERSIZE_EVERY = 100
+
+T = TypeVar("T")
+Event = dict[str, Any]
+"""As it travels."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many hostile messages, and cancellations that are timed before and during."""
+
+    messages: int
+    cancels: int
+    slower: float = SLOWER
+
+
+SHORT = Size(300, 20, slower=10.0)
+LONG = Size(5_000, 200)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Times cancellations alone, then among the messages; counts what was parked."""
+    crowd = await Crowd.gather(lab)
+    async with foreigner(lab) as foreign, foreign.listening() as heard:
+        calm = await timed(lab, crowd, size)
+        ((buyer, order_id),) = await crowd.paid(1)
+        await crowd.cancel_in_the_thread(buyer, order_id)  # so that OrderCancelRequested is among the samples
+        samples = {str(one.routing_key): json.loads(one.body) async for one in emptied(heard)}
+    lab.hold("chat.OrderCancelRequested" in samples, f"nothing asked for a cancellation, only {sorted(samples)}")
+    before, grown = await lab.at_rest(), megabytes(lab)
+    async with asyncio.TaskGroup() as group:
+        attack = group.create_task(bombard(lab, size, samples))
+        busy = await timed(lab, crowd, size)
+    kinds = attack.result()
+    refused = await speak_for_others(lab)
+    parked = await taken_out(lab, size.messages)
+    after = await lab.at_rest()
+    lab.figures |= {"messages": size.messages, "parked": parked, "refused": refused}
+    lab.figures |= {"kinds": len(kinds)}
+    lab.figures |= {"calm_ms": round(1000 * calm), "busy_ms": round(1000 * busy), "grown_mb": megabytes(lab) - grown}
+    lab.hold(parked == size.messages and not after.parked, f"{parked} of {size.messages} messages are parked")
+    lab.hold(len(kinds) == len(KINDS) + 1, f"only these kinds were sent: {sorted(kinds)}")
+    lab.hold(refused == len(HEARERS), f"{refused} of {len(HEARERS)} services were kept from speaking for another")
+    lab.hold(after.refunds - before.refunds == size.cancels, f"{after.refunds - before.refunds} refunds were made")
+    lab.hold(megabytes(lab) - grown < GROWTH, f"the services grew by {megabytes(lab) - grown} MB")
+    lab.hold(busy < size.slower * calm, f"a refund took {busy:.2f} s, and {calm:.2f} s without hostile messages")
+
+
+async def taken_out(lab: Lab, expected: int) -> int:
+    """How many messages are parked, once they are as many as expected or 30 seconds are over. They are taken out: many
+    have the id of an event, and would stand in the books for one that was heard."""
+    place = lab.house.place
+
+    async def parked() -> int:
+        return sum([await place.count(hearer, "parked") for hearer in HEARERS])
+
+    async def enough() -> bool:
+        return await parked() >= expected
+
+    with suppress(TimeoutError):
+        await eventually(enough, within=30, every=0.1)
+    found = await parked()
+    for hearer in HEARERS:
+        await place.run(hearer, "delete from parked")
+    return found
+
+
+async def timed(lab: Lab, crowd: Crowd, size: Size) -> float:
+    """Median seconds from the request to the order that shows its refund, to Lazada Credit."""
+    buyer = crowd.buyers[1]
+    seconds = []
+    for number in range(size.cancels):
+        order_id = await crowd.place(buyer, number)
+        (await buyer.move(order_id, "pay")).raise_for_status()
+        began = time.monotonic()
+        await crowd.cancel(buyer, order_id)
+        await buyer.refund(order_id)
+        seconds.append(time.monotonic() - began)
+    return statistics.median(seconds)
+
+
+def megabytes(lab: Lab) -> int:
+    """What all services hold."""
+    watched = lab.house.running.processes.watched
+    return round(sum(memory(one.child.pid) for name, one in watched.items() if name != "dana" and one.child.pid))
+
+
+async def emptied(queue: "asyncio.Queue[T]") -> AsyncIterator[T]:
+    """What is in the queue, until nothing has come for a second."""
+    with suppress(TimeoutError):
+        while True:
+            yield await asyncio.wait_for(queue.get(), 1)
+
+
+async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str]:
+    """Sends the messages, made of real events by their keys, straight into the queue of one hearer each; the kinds."""
+    kinds = set()
+    async with foreigner(lab) as foreign:
+        for number in range(size.messages):
+            hearer = HEARERS[number % len(HEARERS)]
+            exchange = await detour(foreign.channel, hearer)
+            kind = oversize if number % OVERSIZE_EVERY == 0 else lab.chance.choice(KINDS)
+            key = lab.chance.choice([key for key in keys_of(hearer) if key in samples])
+            await foreign.say(kind(lab.chance, samples[key]), key, exchange=exchange, bad=True)
+            kinds.add(kind.__name__)
+        for hearer in HEARERS:
+            await foreign.channel.exchange_delete(await detour(foreign.channel, hearer))
+    return kinds
+
+
+async def detour(channel: Any, hearer: str) -> str:
+    """An exchange that leads to one hearer alone, under any key."""
+    name = f"foreign.{hearer}"
+    await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
+    await (await channel.get_queue(hearer, ensure=False)).bind(name)
+    return name
+
+
+async def speak_for_others(lab: Lab) -> int:
+    """Each hearer tries to publish under the name of a service that it is not; how often the broker refused."""
+    refused = 0
+    for hearer in HEARERS:
+        other = "orders" if hearer != "orders" else "refunds"
+        async with foreigner(lab, hearer, publisher_confirms=True) as foreign:
+            try:
+                exchange = await foreign.channel.get_exchange(EXCHANGE, ensure=False)
+                await exchange.publish(aio_pika.Message(b"{}"), f"{other}.OrderCancelled", timeout=5)
+            except (AMQPException, TimeoutError):
+                refused += 1
+    return refused
+
+
+def fresh(sample: Event, **changed: Any) -> Event:
+    """The event under an id of its own, and with what was changed."""
+    return sample | {"id": str(uuid4())} | changed
+
+
+def wrong_shape(chance: Random, sample: Event) -> bytes:
+    """An event whose data are those of no event."""
+    return json.dumps(fresh(sample, data={"paid_amount": -chance.randrange(1, 10**9)})).encode()
+
+
+def forged(_: Random, sample: Event) -> bytes:
+    """Says that it comes from somebody else than the key says; all else is right."""
+    return json.dumps(fresh(sample, source="accounts")).encode()
+
+
+def misnamed(_: Random, sample: Event) -> bytes:
+    """Is about something else than its data are."""
+    return json.dumps(fresh(sample, subject=str(uuid4()))).encode()
+
+
+def from_the_future(_: Random, sample: Event) -> bytes:
+    """In a version that nobody knows."""
+    return json.dumps(fresh(sample, dataschema=f"urn:batalkan:event:{sample['type']}:99")).encode()
+
+
+def unknown(_: Random, sample: Event) -> bytes:
+    """A type that nobody hears."""
+    return json.dumps(fresh(sample, type="OrderStolen")).encode()
+
+
+def broken_json(chance: Random, sample: Event) -> bytes:
+    """Ends in the middle."""
+    text = json.dumps(sample)
+    return text[: chance.randrange(1, len(text) - 1)].encode() + str(uuid4()).encode()
+
+
+def noise(chance: Random, _: Event) -> bytes:
+    """No text at all."""
+    return b"\xff\x00" + chance.randbytes(chance.randrange(1, 2_000))
+
+
+def deep(chance: Random, _: Event) -> bytes:
+    """Lists in lists, by which parsers fall."""
+    return b"[" * 20_000 + str(chance.random()).encode()
+
+
+def oversize(chance: Random, sample: Event) -> bytes:
+    """More than anybody reads; all else is right."""
+    return json.dumps(fresh(sample, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
+
+
+KINDS: tuple[Callable[[Random, Event], bytes], ...] = (
+    wrong_shape,
+    forged,
+    misnamed,
+    from_the_future,
+    unknown,
+    broken_json,
+    noise,
+    deep,
+)

@@ -1,0 +1,90 @@
+"""PostgreSQL turns read-only, as after a failover, while orders are cancelled: services say 503 to what writes, read
+on, are not ready, and go on by themselves when it takes what is written again."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from batalkan.local_servers import SERVICES
+from batalkan.operate import connected
+from lab.faults.lab import Lab
+from lab.faults.workload import Crowd
+from tests.harness.waiting import eventually
+
+BACK = 10.0
+"""Seconds from the moment at which PostgreSQL takes what is written until every service is ready."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How often, for how many seconds each time, and stories in all."""
+
+    times: int
+    seconds: float
+    stories: int
+
+
+SHORT = Size(1, 2.0, 60)
+LONG = Size(20, 5.0, 4_000)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Turns PostgreSQL read-only while the crowd lives."""
+    crowd, back = await Crowd.gather(lab), list[float]()
+    await crowd.live(size.stories, strike(lab, crowd, size, back))
+    lab.figures |= {"cancels": len(lab.history.accepted), "times": size.times, "slowest_back_s": max(back)}
+    lab.hold(max(back) < BACK, f"a service was not ready {max(back):.1f} s after PostgreSQL took what was written")
+    await lab.at_rest()
+
+
+async def strike(lab: Lab, crowd: Crowd, size: Size, back: list[float]) -> None:
+    """So many times; adds the seconds after which each was over for the services."""
+    before = [lab.house.running.processes.watched[name].child.pid for name in SERVICES]
+    for _ in range(size.times):
+        await asyncio.sleep(lab.chance.uniform(0.5, 1.5))
+        async with read_only(lab):
+            ends = time.monotonic() + size.seconds
+            await what_is_said(lab, crowd)
+            await asyncio.sleep(ends - time.monotonic())
+        began = time.monotonic()
+        await lab.house.running.processes.ready()
+        back.append(round(time.monotonic() - began, 2))
+    after = [lab.house.running.processes.watched[name].child.pid for name in SERVICES]
+    lab.hold(before == after, "a service had to be started anew")
+
+
+async def what_is_said(lab: Lab, crowd: Crowd) -> None:
+    """Every service is not ready and lives; ordering is refused, and the catalogue can be read."""
+
+    async def noticed() -> bool:
+        return all([(await lab.house.ready(name))[0] == 503 for name in SERVICES])
+
+    await eventually(noticed)
+    for name in SERVICES:
+        lives = (await lab.house.plain.get(f"/{name}/health/live")).status_code
+        serves = (await lab.house.plain.get(f"/{name}/health/serving")).status_code
+        lab.hold((lives, serves) == (200, 503), f"{name} lives: {lives}, serves: {serves}")
+    wanted = {"lines": [{"product_id": crowd.products[0], "quantity": 1}], "payment_method": "bank_transfer"}
+    headers = {"Authorization": f"Bearer {crowd.buyers[0].token}"}
+    refused = await lab.house.plain.post("/orders", json=wanted, headers=headers)
+    told = (refused.status_code, refused.json()["code"], "retry-after" in refused.headers)
+    lab.hold(told == (503, "database_unavailable", True), f"ordering was answered {told}")
+    read = await lab.house.plain.get("/orders/products")
+    lab.hold(read.is_success, f"the catalogue was answered {read.status_code}")
+
+
+@asynccontextmanager
+async def read_only(lab: Lab) -> AsyncIterator[None]:
+    """Inside the block no session of PostgreSQL can write, neither those that are there nor new ones."""
+    async with connected(lab.house.running.servers.postgres.admin_url) as admin:
+        lab.history.note("read-only")
+        await admin.execute("alter system set default_transaction_read_only = on")
+        await admin.execute("select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            await admin.execute("alter system reset default_transaction_read_only")
+            await admin.execute("select pg_reload_conf()")
+            lab.history.note("not read-only any more")

@@ -1,0 +1,73 @@
+"""Redis is gone, and then a black hole: cancelling and refunding do not notice, signing in and live chat say within a
+second that they cannot."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from lab.faults.lab import Lab
+from lab.faults.open_loop import cancel_steadily
+from lab.faults.workload import Crowd
+from tests.harness.actors import Buyer
+
+CLEAR = 1.0
+"""Seconds within which who cannot be served is told so."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """For how many seconds it is gone, and is a black hole; cancellations a second; seconds for a clear answer."""
+
+    gone: float
+    hole: float
+    rate: float
+    clear: float = CLEAR
+
+
+SHORT = Size(3, 3, 10, clear=3.0)
+LONG = Size(60, 60, 20)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Cancels and refunds without Redis; asks for what needs it."""
+    crowd, redis = await Crowd.gather(lab), lab.house.servers["redis"]
+    person = await Buyer.register(lab.house.place.http, "buyer")
+    orders = await crowd.paid(int(size.rate * (size.gone + size.hole)))
+    await lab.at_rest()
+    half = int(size.rate * size.gone)
+    await redis.kill()
+    await without(lab, size, "gone", person, orders[:half])
+    await redis.start()
+    redis.pause()
+    await without(lab, size, "hole", person, orders[half:])
+    redis.resume()
+    await lab.house.running.processes.ready()
+    await Buyer.sign_in(lab.house.place.http, person.email, person.password)
+
+
+async def without(lab: Lab, size: Size, name: str, person: Buyer, orders: list[tuple[Buyer, str]]) -> None:
+    """Everything about money goes on; what cannot is refused clearly."""
+    async with asyncio.TaskGroup() as group:
+        cancelling = group.create_task(cancel_steadily(lab, orders, size.rate))
+        refusals = group.create_task(refused(lab, person, cancelling))
+    answers, (slowest, statuses) = cancelling.result(), refusals.result()
+    await lab.at_rest()
+    lab.figures[name] = {"cancels": len(orders), "p99_ms": round(1000 * answers.p99), "refused_ms": slowest}
+    lab.hold(set(answers.statuses) == {200}, f"{name}: cancellations were answered {dict(answers.statuses)}")
+    lab.hold(statuses == {503}, f"{name}: what needs Redis was answered {statuses}")
+    lab.hold(slowest < 1000 * size.clear, f"{name}: it took {slowest} ms to say no")
+
+
+async def refused(lab: Lab, person: Buyer, cancelling: "asyncio.Task[object]") -> tuple[int, set[int]]:
+    """Signs in and asks for a ticket to the live chat until the cancelling is over: slowest (ms), and statuses."""
+    form = {"grant_type": "password", "username": person.email, "password": person.password, "client_id": "app"}
+    headers = {"Authorization": f"Bearer {person.token}"}
+    slowest, statuses = 0.0, set()
+    while not cancelling.done():
+        for path, body in (("/accounts/token", form), ("/chat/tickets", None), ("/cs/tickets", None)):
+            began = time.monotonic()
+            answer = await lab.house.plain.post(path, data=body, headers=headers)
+            slowest = max(slowest, time.monotonic() - began)
+            statuses.add(answer.status_code)
+        await asyncio.sleep(0.3)
+    return round(1000 * slowest), statuses

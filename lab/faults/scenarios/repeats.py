@@ -1,0 +1,138 @@
+"""Every event is delivered five times, and shuffled with those of other orders: the final state is that of a run in
+which each came once and in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from aio_pika import DeliveryMode, ExchangeType
+from aio_pika.abc import AbstractIncomingMessage
+
+from batalkan.invariants.stores import Stores, opened
+from lab.faults.foreign_client import HEARERS, Foreigner, foreigner, keys_of
+from lab.faults.lab import Lab
+from lab.faults.workload import Crowd
+
+DETOUR = "foreign.events"
+"""Where the queues hear while the foreigner stands between them and the exchange."""
+TIMES = 5
+
+_AT_ORDERS = """
+select o.order_id, row(o.status, array(select h.status from order_history h where h.order_id = o.order_id
+       order by version), r.state, r.amount, r.destination)::text as picture
+from orders o left join order_refunds r using (order_id) where o.order_id = any($1)
+"""
+# Whether a refund was late is a matter of time, and not of the order in which events came.
+_AT_CHAT = """
+select o.order_id, row(o.status_rank, array(select coalesce(m.code, m.text) from threads t join messages m
+       using (thread_id) where t.order_id = o.order_id and m.code is distinct from 'refund_delayed'
+       order by m.seq))::text as picture from orders_known o where o.order_id = any($1)
+"""
+_AT_CS = """
+select o.order_id, row(o.status, array(select m.code from cases c join messages m using (case_id)
+       where c.order_id = o.order_id and m.code in ('order_cancelled', 'refund_issued') order by m.code))::text
+       as picture from orders o where o.order_id = any($1)
+"""
+PICTURES = {"orders": _AT_ORDERS, "chat": _AT_CHAT, "cs": _AT_CS}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many orders, and for how many seconds events are collected before they are shuffled."""
+
+    orders: int
+    collect: float
+
+
+SHORT = Size(40, 0.3)
+LONG = Size(1_000, 2.0)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """The same stories twice: undisturbed, then repeated and shuffled; compares what is left of each."""
+    clean = await live(lab, size)
+    await lab.at_rest()
+    async with foreigner(lab) as foreign, between(foreign) as heard, asyncio.TaskGroup() as group:
+        shuffling = group.create_task(shuffle(lab, foreign, heard, size))
+        shuffled = await live(lab, size)
+        await heard.join()
+        shuffling.cancel()
+    await lab.at_rest()
+    async with opened(lab.house.place.database_urls) as stores:
+        before, after = await picture(stores, clean), await picture(stores, shuffled)
+    unlike = [number for number in range(size.orders) if before[number] != after[number]]
+    lab.figures |= {"orders": size.orders, "deliveries": lab.figures["deliveries"], "unlike": len(unlike)}
+    for number in unlike[:1]:
+        lab.hold(False, f"of {len(unlike)} orders: {before[number]} in order, {after[number]} shuffled")
+
+
+async def live(lab: Lab, size: Size) -> dict[int, str]:
+    """The stories of a crowd; the order of each."""
+    crowd = await Crowd.gather(lab)
+    await crowd.stories(size.orders)
+    return crowd.orders
+
+
+async def picture(stores: Stores, orders: dict[int, str]) -> dict[int, list[str]]:
+    """What each service has of the order of each story."""
+    numbers = {UUID(order_id): number for number, order_id in orders.items()}
+    found: dict[int, list[str]] = {number: [] for number in orders}
+    for service, query in PICTURES.items():
+        for row in await stores.rows(service, query, list(numbers)):
+            found[numbers[row["order_id"]]].append(row["picture"])
+    return found
+
+
+@asynccontextmanager
+async def between(foreign: Foreigner) -> AsyncIterator["asyncio.Queue[AbstractIncomingMessage]"]:
+    """What is published reaches the foreigner, and the services only through its detour."""
+    async with foreign.listening() as heard:
+        await foreign.channel.declare_exchange(DETOUR, ExchangeType.TOPIC, durable=True)
+        for hearer in HEARERS:
+            await foreign.bind(hearer, keys_of(hearer), exchange=DETOUR)
+        await unbind_all(foreign)
+        try:
+            yield heard
+        finally:
+            for hearer in HEARERS:
+                await foreign.bind(hearer, keys_of(hearer))
+        await repeat(foreign, drained(heard))
+        await foreign.channel.exchange_delete(DETOUR)
+
+
+async def shuffle(lab: Lab, foreign: Foreigner, heard: "asyncio.Queue[AbstractIncomingMessage]", size: Size) -> None:
+    """Collects for a while, repeats, shuffles, delivers; until it is cancelled."""
+    lab.figures["deliveries"] = 0
+    while True:
+        await asyncio.sleep(size.collect)
+        await unbind_all(foreign)  # the services bind their queues again and again
+        held = drained(heard)
+        many = held * TIMES
+        lab.chance.shuffle(many)
+        await repeat(foreign, many)
+        lab.figures["deliveries"] += len(many)
+        for _ in held:
+            heard.task_done()
+
+
+async def unbind_all(foreign: Foreigner) -> None:
+    """No service hears what is published but through the detour."""
+    for hearer in HEARERS:
+        await foreign.bind(hearer, keys_of(hearer), undo=True)
+
+
+def drained(heard: "asyncio.Queue[AbstractIncomingMessage]") -> list[AbstractIncomingMessage]:
+    """All that has arrived."""
+    return [heard.get_nowait() for _ in range(heard.qsize())]
+
+
+async def repeat(foreign: Foreigner, messages: list[AbstractIncomingMessage]) -> None:
+    """Delivers them in this order; holds each to being written to disk, whatever the queue."""
+    for message in messages:
+        persistent = message.delivery_mode == DeliveryMode.PERSISTENT
+        foreign.lab.hold(persistent, f"{message.routing_key} was published so that a restart of the broker may lose it")
+    await asyncio.gather(
+        *(foreign.say(message.body, message.routing_key or "", exchange=DETOUR) for message in messages)
+    )

@@ -1,0 +1,123 @@
+"""Services are killed at random while customer service waits for sellers: after 24 hours the orders of those who were
+silent are cancelled and refunded, each once, and of those who answered or packed none."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from lab.faults.lab import Lab
+from lab.faults.outcomes import InvariantBroken
+from lab.faults.random_faults import calm_dana, kill_services
+from lab.faults.system import each
+from lab.faults.workload import LASTS
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.customer_service import Asked, contacted, told
+from tests.harness.waiting import eventually
+
+T = TypeVar("T")
+
+DEEDS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
+"""What sellers do in the 23rd hour, in turn, and what the case says then."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Cases, and the seconds between two deaths."""
+
+    cases: int
+    pause: tuple[float, float]
+
+
+SHORT = Size(60, (0.5, 1.5))
+LONG = Size(1_000, (0.5, 3.0))
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Writes to the sellers, lets 23 hours go by, has some do something, and lets two more go by."""
+    http, keys, over = lab.house.place.http, lab.house.place.keys, asyncio.Event()
+    cases: list[tuple[str, Seller, Asked]] = []
+
+    async def ask(number: int) -> None:
+        seller = Seller.signed(http, keys, "seller", lasts=LASTS)
+        buyer = Buyer.signed(http, keys, "buyer", lasts=LASTS)
+        if number % 2:
+            await buyer.link_dana(f"0813{lab.chance.randrange(10**4):04d}{number:04d}")
+        order_id = await buyer.buy(await seller.offer())
+        case = await kept(contacted(buyer, [agent], seller, order_id), f"no agent could write about order {order_id}")
+        cases.append((list(DEEDS)[number % len(DEEDS)], seller, case))
+
+    async def act(one: tuple[str, Seller, Asked]) -> None:
+        deed, seller, case = one
+        if deed == "reply":
+            await case.seller(seller, deed)
+        elif deed:
+            await seller.move(case.order_id, deed)  # asked for again, if the answer was lost, it is refused
+        if deed:
+            heard = told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed])
+            await kept(heard, f"case {case.case_id} does not say {DEEDS[deed]}")
+
+    async with on_duty(lab) as agent, asyncio.TaskGroup() as group:
+        await answer_who_waits(agent)
+        fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
+        lab.history.note("sellers are written to")
+        await each(range(size.cases), ask, 6)
+        lab.history.note("the 23rd hour")
+        await lab.house.place.advance(timedelta(hours=23))
+        await each(cases, act, 6)
+        lab.history.note("the 24 hours are over")
+        await lab.house.place.advance(timedelta(hours=2))
+        for deed, _, case in cases:
+            if not deed:
+                await kept(case.becomes("resolved"), f"case {case.case_id} is not resolved after 25 hours of silence")
+        over.set()
+    await calm_dana(lab)
+    books = await lab.at_rest()
+    for deed, _, case in cases:
+        order = await case.buyer.order(case.order_id)
+        expected = {"": "cancelled", "reply": "processing", "pack": "packed"}[deed]
+        lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {deed or 'silence'}")
+    silent = sum(not deed for deed, _, _ in cases)
+    lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": books.refunded}
+
+
+async def kept(promise: Awaitable[T], sentence: str) -> T:
+    """What is waited for. Raises `InvariantBroken` if it does not happen."""
+    try:
+        return await promise
+    except TimeoutError:
+        raise InvariantBroken([sentence]) from None
+
+
+async def answer_who_waits(agent: Person) -> None:
+    """Ends the cases that other scenarios have left: they come first."""
+
+    async def nobody_waits() -> bool:
+        for case in (await agent.get("/cs/cases?state=active&limit=100"))["items"]:
+            if case["agent_id"] == agent.account_id:
+                await agent.ask("POST", f"/cs/cases/{case['case_id']}/close", {"outcome": "answered"})
+        duty = await agent.get("/cs/duty")
+        return bool(duty["on"] and not duty["waiting"] and not duty["load"])
+
+    await eventually(nobody_waits, every=0.05)
+
+
+@asynccontextmanager
+async def on_duty(lab: Lab) -> AsyncIterator[Person]:
+    """An agent at work, whose page asks now and then, as one does that is open."""
+    agent = Person.signed(lab.house.place.http, lab.house.place.keys, "agent", lasts=LASTS)
+
+    async def look() -> None:
+        while True:
+            (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+            await asyncio.sleep(5)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield agent
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+        await agent.ask("PUT", "/cs/duty", {"on": False})

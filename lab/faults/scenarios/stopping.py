@@ -1,0 +1,62 @@
+"""Every service is frozen for a while, and told to stop and started again, while orders are cancelled: it ends within
+10 seconds with code 0, and every accepted cancellation is refunded exactly once."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from batalkan.local_servers import DANA, SERVICES
+from lab.faults.lab import Lab
+from lab.faults.workload import Crowd
+
+MOST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rounds through all services, seconds frozen, and stories."""
+
+    rounds: int
+    frozen: float
+    stories: int
+
+
+SHORT = Size(1, 1.0, 100)
+LONG = Size(10, 30.0, 4_000)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """Freezes and stops each in turn while the crowd lives."""
+    crowd, took = await Crowd.gather(lab), list[float]()
+    await crowd.live(size.stories, strike(lab, size, took))
+    lab.figures |= {"cancels": len(lab.history.accepted), "slowest_stop_s": round(max(took), 1)}
+    await lab.at_rest()
+
+
+async def strike(lab: Lab, size: Size, took: list[float]) -> None:
+    """All of them, in another order each round; adds the seconds that each took to stop."""
+    for _ in range(size.rounds):
+        for name in lab.chance.sample([*SERVICES, DANA], len(SERVICES) + 1):
+            await freeze(lab, name, size.frozen)
+            took.append(await stop(lab, name))
+
+
+async def freeze(lab: Lab, name: str, seconds: float) -> None:
+    """SIGSTOP, and SIGCONT."""
+    lab.history.note("freeze", process=name, seconds=seconds)
+    lab.house.running.processes.pause(name)
+    await asyncio.sleep(seconds)
+    lab.house.running.processes.resume(name)
+
+
+async def stop(lab: Lab, name: str) -> float:
+    """SIGTERM, and a new start; the seconds until it had ended."""
+    processes, began = lab.house.running.processes, time.monotonic()
+    child = processes.watched[name].child
+    await processes.stop(name)
+    took, code = time.monotonic() - began, child.exit_code
+    lab.history.note("stop", process=name, seconds=round(took, 2), code=code)
+    lab.hold(took < MOST_SECONDS, f"{name} took {took:.1f} s to stop")
+    lab.hold(code == 0 or name == DANA, f"{name} ended with code {code}")
+    await processes.start(name)
+    return took

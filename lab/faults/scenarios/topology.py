@@ -1,0 +1,94 @@
+"""Bindings, the exchange and the queue of refunds are deleted, and the queue is declared differently, while orders are
+cancelled: what the broker was made to lose is said again, and every accepted cancellation is refunded exactly once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from batalkan.invariants import Evidence, check
+from lab.faults.foreign_client import Foreigner, foreigner, keys_of
+from lab.faults.lab import LOOK, Lab
+from lab.faults.outcomes import InvariantBroken
+from lab.faults.system import House, open_house
+from lab.faults.workload import Crowd
+from runtime.messaging.envelope import EXCHANGE
+
+VICTIM = "refunds"
+REMIND_AFTER = 2.0
+"""Seconds of silence after which orders reminds of a refund."""
+WITHIN = 90.0
+"""Seconds within which all money has come back."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rounds through all of it, seconds between two blows, and stories."""
+
+    rounds: int
+    pause: float
+    stories: int
+
+
+SHORT = Size(1, 1.5, 100)
+LONG = Size(10, 5.0, 3_000)
+
+
+async def run(lab: Lab, size: Size) -> None:
+    """In a house of its own: events are lost here, so that they cannot be counted any more."""
+    async with open_house() as house:
+        own = Lab(house, lab.history, lab.seed)
+        await house.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
+        crowd = await Crowd.gather(own, talks=False)  # chat and customer service may never hear of an order
+        await crowd.live(size.stories, strike(own, size))
+        lab.figures |= {"cancels": len(lab.history.accepted), "healed_s": await healed(lab, house)}
+
+
+async def strike(lab: Lab, size: Size) -> None:
+    """All blows, one after the other."""
+    for _ in range(size.rounds):
+        for blow in (unbind, delete_exchange, delete_queue, declare_otherwise):
+            await asyncio.sleep(size.pause)
+            lab.history.note(blow.__name__)
+            await struck(lab, blow)
+
+
+async def struck(lab: Lab, blow: Callable[[Foreigner], Awaitable[None]]) -> None:
+    """Each blow on a channel of its own."""
+    async with foreigner(lab) as foreign:
+        await blow(foreign)
+
+
+async def unbind(foreign: Foreigner) -> None:
+    """The victim hears nothing any more, and does not notice."""
+    await foreign.bind(VICTIM, keys_of(VICTIM), undo=True)
+
+
+async def delete_exchange(foreign: Foreigner) -> None:
+    """And with it all bindings of everybody."""
+    await foreign.channel.exchange_delete(EXCHANGE)
+
+
+async def delete_queue(foreign: Foreigner) -> None:
+    """With all that is in it."""
+    await foreign.channel.queue_delete(VICTIM)
+
+
+async def declare_otherwise(foreign: Foreigner) -> None:
+    """The victim cannot consume from what is no quorum queue, until somebody deletes that."""
+    await foreign.channel.queue_delete(VICTIM)
+    await foreign.channel.declare_queue(VICTIM, durable=True, arguments={"x-queue-type": "classic"})
+    await asyncio.sleep(1.0)
+    await foreign.channel.queue_delete(VICTIM)
+
+
+async def healed(lab: Lab, house: House) -> float:
+    """Waits until all money is back where it belongs. Raises `InvariantBroken`."""
+    began, evidence = time.monotonic(), Evidence(lab.history.accepted, outsiders=True)
+    while True:
+        books = await check(house.place.database_urls, house.place.dana, evidence)
+        if not (wrong := [*books.broken, *books.pending]):
+            return round(time.monotonic() - began, 1)
+        if time.monotonic() - began > WITHIN:
+            raise InvariantBroken([f"after {WITHIN:.0f} s: {one}" for one in wrong])
+        await asyncio.sleep(LOOK)

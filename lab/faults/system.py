@@ -1,0 +1,182 @@
+"""The system on real servers, as a test disturbs it: what is killed, who retries, and what must be true afterwards."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import aio_pika
+import httpx
+
+from batalkan import local_servers
+from batalkan.invariants import Books, Evidence
+from batalkan.local_servers import SERVICES, Local
+from runtime.messaging.bus import Bus
+from tests.harness.system import Place
+from tests.harness.waiting import eventually
+
+T = TypeVar("T")
+
+RETRY = 0.1
+"""Seconds after which a client asks again."""
+SOON = timedelta(minutes=1)
+
+
+class InternalError(Exception):
+    """A service said that it was at fault, which no outage of anything excuses."""
+
+
+class Stubborn(httpx.AsyncBaseTransport):
+    """A client that asks again, for a while, when nobody answers or the answer is a 5xx."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+        self.again = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        async with asyncio.timeout(240):
+            while True:
+                try:
+                    request.url = url
+                    response = await self._transport.handle_async_request(request)
+                except httpx.TransportError:
+                    pass
+                else:
+                    if response.status_code == 500:
+                        raise InternalError(f"{request.method} {request.url}")
+                    if response.status_code < 500:
+                        return response
+                self.again += 1
+                await asyncio.sleep(RETRY)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class House:
+    """The running system and the means to look into it."""
+
+    def __init__(self, running: Local, place: Place, plain: httpx.AsyncClient) -> None:
+        self.running = running
+        self.place = place
+        self.plain = plain
+        """A client that takes no for an answer."""
+        self._seen = 0
+        self._own: dict[str, Any] = {}
+
+    @property
+    def servers(self) -> dict[str, Any]:
+        """The servers by name, each with `kill` and `start`."""
+        held = self.running.servers
+        return {"rabbitmq": held.rabbitmq, "postgres": held.postgres, "redis": held.redis}
+
+    async def ready(self, service: str) -> tuple[int, dict[str, bool]]:
+        """What the service says of what it stands on: the HTTP status, and each part."""
+        answer = await self.plain.get(f"/{service}/health/ready")
+        parts: dict[str, bool] = answer.json().get("parts", {})
+        return answer.status_code, parts
+
+    async def rearm(self, name: str, environment: Mapping[str, str], *, module: str = "") -> None:
+        """Starts a process anew with other settings, perhaps as another program; `mend` takes that back."""
+        child = self.running.processes.watched[name].child
+        self._own.setdefault(name, (child.argv, child.env))
+        child.argv = [*child.argv[:2], module, *child.argv[2:]] if module else child.argv
+        child.env = {**(child.env or {}), **environment}
+        await self.running.processes.restart(name)
+
+    async def disarm(self) -> None:
+        """Every process is again what it was."""
+        for name, (argv, environment) in self._own.items():
+            await self.running.processes.stop(name)
+            child = self.running.processes.watched[name].child
+            child.argv, child.env = argv, environment
+            await self.running.processes.start(name)
+        self._own.clear()
+
+    async def mend(self) -> None:
+        """Has everything run and be ready, whatever a test before has left undone."""
+        for name in self.running.processes.watched:
+            self.running.processes.resume(name)
+        for server in self.servers.values():
+            server.resume()
+            if not server.child.running:
+                await server.start()
+        await self.disarm()
+        processes = self.running.processes
+        for name, process in processes.watched.items():
+            if process.watcher is None:
+                await processes.restart(name)
+        await processes.ready()
+
+    async def left_in_queues(self) -> dict[str, int]:
+        """How many messages there are in each queue that is not empty."""
+        left = {}
+        async with await aio_pika.connect(self.running.servers.rabbitmq.admin_url) as connection:
+            channel = await connection.channel()
+            for name in (f"{service}{end}" for service in ("orders", "refunds", "chat", "cs") for end in ("", ".dead")):
+                queue = await channel.declare_queue(name, passive=True)
+                left[name] = queue.declaration_result.message_count or 0
+        return {name: count for name, count in left.items() if count}
+
+    async def settled(self, within: float = 60.0) -> Books:
+        """The books, once nothing moves any more; what waits for a time gets it."""
+
+        async def look() -> Books | None:
+            await self.place.advance(SOON)
+            try:
+                return await self.place.settled(1.0, Evidence())
+            except TimeoutError:
+                return None
+
+        books = await eventually(look, within)
+        assert await self.left_in_queues() == {}
+        return books
+
+    def complaints(self) -> list[str]:
+        """What the services logged as an error since this was asked last: nothing that is done to them here is one."""
+        found: list[str] = []
+        for name in SERVICES:
+            for line in Path(self.running.processes.watched[name].child.log).read_text().splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    found.append(f"{name}: {line}")
+                    continue
+                if entry["level"] in ("error", "critical"):
+                    found.append(f"{name}: {entry['message']}\n{entry.get('exception', '')}")
+        new, self._seen = found[self._seen :], len(found)
+        return new
+
+
+@asynccontextmanager
+async def open_house() -> AsyncIterator[House]:
+    """One process per service, brought back at once when it ends, on servers of their own."""
+    with patch("batalkan.processes.BACKOFF", (0.05,)):
+        async with local_servers.running(None, dana_timeout=1.0, say=lambda _: None) as running:
+            stubborn = httpx.AsyncClient(transport=Stubborn(running.transport()), base_url="http://localhost")
+            async with stubborn, running.client(timeout=5) as plain:
+                place = Place(stubborn, running.dana, running.database_urls, no_bus, running.keys, full=True)
+                yield House(running, place, plain)
+
+
+async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]], at_once: int) -> None:
+    """Does it for each, `at_once` at a time; the first failure ends it all."""
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await do(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(work())
+
+
+def no_bus(service: str) -> Bus:
+    """For a place whose bus nobody asks for."""
+    raise NotImplementedError(f"{service} has its own")

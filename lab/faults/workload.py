@@ -1,0 +1,181 @@
+"""Buyers and sellers who do everything that one can do with an order, and write down what they were told."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any, TypeVar
+
+import httpx
+
+from lab.faults.lab import Lab
+from lab.faults.outcomes import InvariantBroken
+from lab.faults.system import House, each
+from tests.harness.actors import PASSWORD, Buyer, Person, Seller
+from tests.harness.waiting import eventually
+
+P = TypeVar("P", bound=Person)
+T = TypeVar("T")
+
+AT_ONCE = 24
+LASTS = 6 * 3600
+"""Seconds for which their tokens are good: longer than any run."""
+PRICE = 1_000
+PATIENCE = 240.0
+"""Seconds that somebody waits for a service to have heard of an order."""
+
+
+@dataclass
+class Crowd:
+    """Buyers, half of them with DANA, and a seller. `story(number)` is one order from its beginning to its end."""
+
+    lab: Lab
+    seller: Seller
+    buyers: list[Buyer]
+    products: list[str]
+    talks: bool = True
+    """Whether some go to the chat or to customer service, which then have to hear of their orders."""
+    clock: float | None = None
+    """The services' time, if it is not ours."""
+    told: int = 0
+    """How many cancellations were accepted."""
+    orders: dict[int, str] = field(default_factory=dict)
+    """The order of each story."""
+
+    @classmethod
+    async def gather(cls, lab: Lab, buyers: int = 12, *, talks: bool = True) -> "Crowd":
+        """Gives everybody a token, a wallet and something to buy."""
+        http, keys = lab.house.place.http, lab.house.place.keys
+        seller = Seller.signed(http, keys, "seller", lasts=LASTS)
+        products = [await seller.offer(price=PRICE + number) for number in range(20)]
+        people = [Buyer.signed(http, keys, "buyer", lasts=LASTS) for _ in range(buyers)]
+        for number, buyer in enumerate(people[::2]):
+            await buyer.link_dana(f"0812{lab.chance.randrange(10**4):04d}{number:04d}")
+        return cls(lab, seller, people, products, talks)
+
+    def at(self, clock: float) -> None:
+        """Everybody gets a token that is good by this time, which is the services'."""
+
+        def again(person: P) -> P:
+            http, keys, role = person.http, self.lab.house.place.keys, "seller" if person is self.seller else "buyer"
+            return type(person).signed(http, keys, role, account_id=person.account_id, lasts=LASTS, clock=clock)
+
+        self.clock = clock
+        self.buyers, self.seller = [again(buyer) for buyer in self.buyers], again(self.seller)
+
+    async def stories(self, count: int, at_once: int = AT_ONCE) -> None:
+        """So many of them, some at a time."""
+        await each(range(count), self.story, at_once)
+
+    async def live(self, least: int, faults: Coroutine[Any, Any, None]) -> None:
+        """So many stories, and more for as long as the faults go on: none of them strikes when nobody is there."""
+        async with asyncio.TaskGroup() as group:
+            striking = group.create_task(faults)
+            numbers = itertools.takewhile(lambda number: number < least or not striking.done(), itertools.count())
+            group.create_task(each(numbers, self.story, AT_ONCE))
+
+    async def story(self, number: int) -> None:
+        """Most orders are paid and cancelled; some are cancelled otherwise, or twice, or not at all."""
+        buyer, kind = self.buyers[number % len(self.buyers)], number % 20
+        if not self.talks and kind in (11, 17):
+            kind = 0
+        if kind == 17:  # nobody has two cases at a time
+            buyer = Buyer.signed(buyer.http, self.lab.house.place.keys, "buyer", lasts=LASTS, clock=self.clock)
+        order_id = await self.place(buyer, number, "cod" if kind == 3 else "bank_transfer")
+        self.orders[number] = order_id
+        if kind not in (3, 5):
+            (await buyer.move(order_id, "pay")).raise_for_status()
+        match kind:
+            case 7:
+                await self._ship(order_id)
+            case 11:
+                await self.cancel_in_the_thread(buyer, order_id)
+            case 13:
+                await self.cancel(buyer, order_id)
+                await self.cancel(buyer, order_id)
+            case 17:
+                await self._cancel_with_a_case(buyer, order_id)
+            case _:
+                await self.cancel(buyer, order_id)
+
+    async def place(self, buyer: Buyer, number: int, method: str = "bank_transfer") -> str:
+        """Orders something, once, however often it has to be asked for."""
+        line = {"product_id": self.products[number % len(self.products)], "quantity": 1 + number % 3}
+        wanted = {"lines": [line], "payment_method": method}
+        placed = await buyer.ask("POST", "/orders", wanted, key=token_hex(8))
+        return str(placed.raise_for_status().json()["order_id"])
+
+    async def paid(self, count: int, at_once: int = AT_ONCE) -> list[tuple[Buyer, str]]:
+        """Orders that are paid, and whose they are."""
+        orders: list[tuple[Buyer, str]] = []
+
+        async def buy(number: int) -> None:
+            buyer = self.buyers[number % len(self.buyers)]
+            order_id = await self.place(buyer, number)
+            (await buyer.move(order_id, "pay")).raise_for_status()
+            orders.append((buyer, order_id))
+
+        await each(range(count), buy, at_once)
+        return orders
+
+    async def cancel(self, buyer: Buyer, order_id: str) -> None:
+        """Asks until there is an answer, which is a success, and keeps it."""
+        answer = (await buyer.cancel(order_id)).raise_for_status().json()
+        self.lab.history.accept(order_id, answer["cancellation"]["cancellation_id"])
+        self.told += 1
+
+    async def _ship(self, order_id: str) -> None:
+        """The seller packs and ships; what was done and not answered is asked for again, and is then refused."""
+        for step, after in (("pack", "packed"), ("ship", "shipped")):
+            answer = await self.seller.move(order_id, step)
+            status = (await self.seller.order(order_id))["status"]
+            self.lab.hold(status == after, f"order {order_id} is {status} after {step}: {answer.text[:200]}")
+
+    async def _heard(self, service: str, order_id: str, look: Callable[[], Awaitable[T | None]]) -> T:
+        """What the service answers, once it has heard of the order."""
+        try:
+            return await eventually(look, PATIENCE, every=0.2)
+        except TimeoutError:
+            waiting = await self.lab.house.left_in_queues()
+            raise InvariantBroken(
+                [f"{service} has not heard of order {order_id} in {PATIENCE:.0f} s; in the queues: {waiting}"]
+            ) from None
+
+    async def cancel_in_the_thread(self, buyer: Buyer, order_id: str) -> None:
+        """The buyer writes to the seller, who cancels."""
+
+        async def thread() -> str | None:
+            answer = await buyer.ask("POST", "/chat/threads", {"order_id": order_id})
+            return str(answer.json()["thread_id"]) if answer.is_success else None
+
+        thread_id = await self._heard("chat", order_id, thread)
+        answer = await self.seller.ask("POST", f"/chat/threads/{thread_id}/cancel")
+        done = answer.is_success or answer.json().get("code") == "already_cancelled"  # the first answer was lost
+        self.lab.hold(done, f"the seller cannot cancel order {order_id}: {answer.text[:200]}")
+
+    async def _cancel_with_a_case(self, buyer: Buyer, order_id: str) -> None:
+        """The buyer asks customer service about the order, and then cancels it in the app."""
+        opened = await buyer.ask("POST", "/cs/cases", {"text": "Penjual tidak membalas."}, key=token_hex(8))
+        case_id = opened.raise_for_status().json()["case_id"]
+
+        async def known() -> bool:
+            handed = await buyer.ask("POST", f"/cs/cases/{case_id}/order", {"order_id": order_id})
+            return handed.is_success
+
+        await self._heard("cs", order_id, known)
+        await self.cancel(buyer, order_id)
+
+
+async def somebody_signs_in(house: House) -> Person:
+    """An account, a password, a session: what needs accounts and Redis.
+
+    Registering is no request that may be sent again, so that who was not answered may find the account there.
+    """
+    email, http = f"buyer-{token_hex(6)}@example.com", house.place.http
+    answer = await http.post(
+        "/accounts", json={"email": email, "password": PASSWORD, "name": "A buyer", "role": "buyer"}
+    )
+    if answer.status_code != httpx.codes.CONFLICT:
+        answer.raise_for_status()
+    return await Buyer.sign_in(http, email, PASSWORD)

@@ -1,0 +1,67 @@
+"""A bus that is seen through, and that can be switched off."""
+
+from collections.abc import Sequence
+from time import time
+
+from runtime.demo.recorder import Telling, taken_at
+from runtime.demo.switches import Switchboard
+from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
+
+
+class SwitchedBus:
+    """Another bus: what is sent on it is told of, and while it is switched off, connections break and none is had."""
+
+    def __init__(self, bus: Bus, board: Switchboard, witness: Telling) -> None:
+        self._bus = bus
+        self._board = board
+        self._witness = witness
+
+    async def publisher(self, queues: Sequence[str]) -> Publisher:
+        await self._board.until("connected")
+        return _Publisher(await self._bus.publisher(queues), self._board, self._witness)
+
+    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+        await self._board.until("connected", "consuming")
+        return _Subscription(await self._bus.subscribe(queue, routing_keys), self._board)
+
+    async def gauge(self, queue: str) -> Gauge:
+        if not self._board.on("connected"):
+            raise BusError("switched off, for demonstration")
+        return await self._bus.gauge(queue)
+
+
+class _Publisher:
+    def __init__(self, publisher: Publisher, board: Switchboard, witness: Telling) -> None:
+        self._publisher = publisher
+        self._board = board
+        self._witness = witness
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self._board.on("connected"):
+            self._witness.sent(messages)
+        try:
+            await self._board.during(self._publisher.publish(messages), "connected")
+        except Unroutable as error:
+            self._witness.confirmed([message for message in messages if message not in error.messages])
+            raise
+        self._witness.confirmed(messages)
+
+    async def close(self) -> None:
+        await self._publisher.close()
+
+
+class _Subscription:
+    def __init__(self, subscription: Subscription, board: Switchboard) -> None:
+        self._subscription = subscription
+        self._board = board
+
+    async def take(self, most: int) -> list[Delivery]:
+        deliveries = await self._board.during(self._subscription.take(most), "connected", "consuming")
+        taken_at.set(time())
+        return deliveries
+
+    async def acknowledge(self, last: Delivery) -> None:
+        await self._board.during(self._subscription.acknowledge(last), "connected")
+
+    async def close(self) -> None:
+        await self._subscription.close()

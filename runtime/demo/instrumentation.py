@@ -1,0 +1,59 @@
+"""Puts a service on show: built around its bus and its handlers once, in demonstration mode only."""
+
+import asyncio
+from collections.abc import Sequence
+
+from runtime.demo import routes
+from runtime.demo.bus import SwitchedBus
+from runtime.demo.handlers import Shown
+from runtime.demo.recorder import Telling
+from runtime.demo.switches import Switchboard
+from runtime.messaging.bus import Bus, BusError, Gauge
+from runtime.messaging.consumer import Handlers
+from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Work
+from runtime.settings import Settings
+from runtime.storage.redis import connect
+
+
+class Stage:
+    """What a service has in addition when it is on show. `bus` and `handlers` are to be used in place of its own."""
+
+    def __init__(
+        self, settings: Settings, work: Work, bus: Bus, handlers: Handlers, publishes: Sequence[type[Event]]
+    ) -> None:
+        self._redis = connect(settings.redis_url)
+        self._queue = settings.service if handlers else None
+        self._gauge: Gauge | None = None
+        self._looking = asyncio.Lock()
+        witness = Telling(settings.service, self._redis)
+        board = Switchboard(settings.service, self._redis)
+        work.witness = witness
+        self.bus: Bus = SwitchedBus(bus, board, witness)
+        self.handlers = Shown(board, witness).all(handlers)
+        self.loops = [witness.run, board.run]
+        loudest = max(publishes, key=lambda event: len(event.heard_by), default=None)
+        self.router = routes.routes(routes.Shown(work, board, self.waiting, loudest))
+
+    async def waiting(self) -> int | None:
+        """How many messages wait in the service's queue; None if it has none, or has no broker to ask."""
+        if self._queue is None:
+            return None
+        async with self._looking:
+            try:
+                if self._gauge is None:
+                    self._gauge = await self.bus.gauge(self._queue)
+                return await self._gauge.waiting()
+            except BusError:
+                await self._look_away()
+                return None
+
+    async def _look_away(self) -> None:
+        gauge, self._gauge = self._gauge, None
+        if gauge is not None:
+            await gauge.close()
+
+    async def close(self) -> None:
+        """Disconnects."""
+        await self._look_away()
+        await self._redis.aclose()

@@ -1,0 +1,162 @@
+"""A witness that tells what it sees, in Redis: a stream of bounded length, which may lose things and counts them."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextvars import ContextVar
+from time import time
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import from_json
+from redis.asyncio import Redis
+from starlette.types import Scope
+
+from runtime.backoff import Patience
+from runtime.messaging.bus import Delivery, Message
+from runtime.messaging.envelope import MAX_BODY, Envelope, Event
+from runtime.messaging.observer import Witness
+from runtime.observability.trace_context import Story, current_correlation, new_id
+from runtime.storage.redis import reached
+
+STREAM = "flow"
+PAUSE = 0.1
+"""Seconds between two exchanges with Redis, at the least."""
+MOST_WAITING = 2_000
+"""Records that may wait to be told; beyond that they are dropped, and counted."""
+TOGETHER = 100
+"""Records in one entry of the stream."""
+KEPT = 500
+"""Entries of the stream: with records of 300 bytes it holds 15 MB at the most."""
+LONGEST = 300
+"""Characters of an error or a path that are told."""
+
+taken_at: ContextVar[float | None] = ContextVar("taken_at", default=None)
+"""When the event that is being handled was taken from its queue, in seconds since 1970; None for a replay."""
+
+log = logging.getLogger(__name__)
+
+
+class Telling(Witness):
+    """Notes what it sees and has a loop tell it. Seeing costs microseconds and never waits."""
+
+    def __init__(self, service: str, redis: Redis) -> None:
+        self._service = service
+        self._redis = redis
+        self._teller = f"{service} {new_id().hex}"
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._something = asyncio.Event()
+        self._passed = 0
+        """Records told or dropped so far. A reader who knows it of two entries knows how many are missing between."""
+        self._known = 0
+        """What readers can know of that by the last entry that was told."""
+
+    def requested(self, story: Story, scope: Scope, status: int, seconds: float) -> None:
+        route = str(getattr(scope.get("route"), "path", scope["path"]))
+        if scope["method"] in {"GET", "HEAD"} or "/demonstration" in route:
+            return  # they publish nothing, and are as many as there are open pages
+        request = f"{scope['method']} {route}"[:LONGEST]
+        self._note("requested", str(story.correlation_id), request=request, status=status, took=seconds)
+
+    def written(self, ids: Sequence[UUID], events: Sequence[tuple[Event, Story]]) -> None:
+        for event_id, (event, story) in zip(ids, events, strict=True):
+            self._note(
+                "written",
+                str(story.correlation_id),
+                id=str(event_id),
+                type=event.wire_name,
+                subject=event.subject,
+                cause=str(story.causation_id),
+                **_broken(event),
+            )
+
+    def sent(self, messages: Sequence[Message]) -> None:
+        """Events leave for the exchange."""
+        self._pass_on("sent", messages)
+
+    def confirmed(self, messages: Sequence[Message]) -> None:
+        """The exchange has them."""
+        self._pass_on("confirmed", messages)
+
+    def handled(self, envelope: Envelope[Any], began: float, ended: float) -> None:
+        """An event has had its effect, and that was committed now; its handler worked from `began` to `ended`."""
+        self._note_event("handled", envelope, taken=taken_at.get(), began=began, ended=ended)
+
+    def failed(self, envelope: Envelope[Any], error: Exception) -> None:
+        """A handler failed; it will be tried again, or its event parked."""
+        self._note_event("failed", envelope, error=repr(error)[:LONGEST])
+
+    def repeated(self, envelope: Envelope[Any]) -> None:
+        self._note_event("repeated", envelope)
+
+    def parked(self, delivery: Delivery, why: str) -> None:
+        self._note("parked", **_names(delivery.body), key=delivery.routing_key[:LONGEST], error=why[:LONGEST])
+
+    def fired(self, kind: str, story: Story) -> None:
+        self._note("fired", str(story.correlation_id), kind=kind, cause=str(story.causation_id))
+
+    def called(self, whom: str, what: str, answer: str, seconds: float) -> None:
+        self._note("called", str(current_correlation() or ""), whom=whom, what=what, answer=answer, took=seconds)
+
+    def _note_event(self, stage: str, envelope: Envelope[Any], **facts: object) -> None:
+        names = {"id": str(envelope.id), "type": envelope.type, "subject": envelope.subject}
+        self._note(stage, str(envelope.correlationid), **names, **facts)
+
+    def _pass_on(self, stage: str, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._note(stage, **_names(message.body))
+
+    def _note(self, stage: str, story: str = "", **facts: object) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            self._passed += 1
+            self._something.set()
+            return
+        self._waiting.append({"stage": stage, "at": time(), "service": self._service, "story": story, **facts})
+        self._something.set()
+
+    async def run(self) -> None:
+        """Tells until it is cancelled. What cannot be told now is not told later, when nobody would look at it."""
+        patience = Patience("Redis, to tell what happens", log)
+        while True:
+            self._something.clear()
+            if not self._waiting and self._known == self._passed:
+                await self._something.wait()
+            await asyncio.sleep(PAUSE)
+            try:
+                async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+                    # One at least: if only to say how many were dropped.
+                    for _ in range(max(-(-len(self._waiting) // TOGETHER), 1)):
+                        pipeline.xadd(STREAM, self._entry(), maxlen=KEPT, approximate=True)
+                    passed = self._passed
+                    await pipeline.execute()
+                self._known = passed
+                patience.rewarded()
+            except Exception as error:
+                await patience.wait(error)
+
+    def _entry(self) -> dict[Any, Any]:
+        records = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        entry = {"teller": self._teller, "passed": self._passed, "records": json.dumps(records)}
+        self._passed += len(records)
+        return entry
+
+
+def _broken(event: Event) -> dict[str, bool]:
+    """Says so of an event that was sent without what belongs into it."""
+    needed = {name for name, field in type(event).model_fields.items() if field.is_required()}
+    return {} if needed <= event.model_fields_set else {"broken": True}
+
+
+def _names(body: bytes) -> dict[str, str]:
+    """Of which event and story a message says it is, if it is one."""
+    try:
+        told = from_json(body) if len(body) <= MAX_BODY else {}
+        return {
+            ours: told[theirs]
+            for ours, theirs in (("id", "id"), ("type", "type"), ("subject", "subject"), ("story", "correlationid"))
+            if isinstance(told[theirs], str) and len(told[theirs]) <= LONGEST
+        }
+    except (ValueError, TypeError, KeyError):
+        return {}

@@ -1,0 +1,112 @@
+"""Switches that break a service on purpose. They are kept in Redis, so that they reach every replica, and heal
+themselves after ten minutes."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from redis.asyncio import Redis
+
+from runtime.backoff import Patience
+from runtime.messaging.bus import BusError
+from runtime.storage.redis import reached
+
+POLL = 1.0
+"""Seconds within which every replica follows."""
+HEALED_AFTER = 600
+"""Seconds after which all is well again."""
+OPENING = 15.0
+"""Seconds that whoever wants to connect waits for a switch, before it is told that it cannot: less than PostgreSQL
+leaves the relay's connection idle."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is not broken now."""
+
+    connected: bool = True
+    """Whether the broker can be reached."""
+    consuming: bool = True
+    """Whether the service takes messages from its queue."""
+    handling: bool = True
+    """Whether handlers work; if not, they fail, and their events are parked."""
+
+
+_SWITCHES = TypeAdapter(Switches)
+
+
+class Switchboard:
+    """The switches of one service, as its processes see them."""
+
+    def __init__(self, service: str, redis: Redis) -> None:
+        self.now = Switches()
+        self._key = f"{service}:switches"
+        self._redis = redis
+        self._turned = asyncio.Event()
+
+    async def turn(self, switches: Switches) -> None:
+        """Sets them for all replicas. Raises `SessionsUnavailable` when Redis is away."""
+        async with reached():
+            await self._redis.set(self._key, _SWITCHES.dump_json(switches), ex=HEALED_AFTER)
+        self._set(switches)
+
+    async def run(self) -> None:
+        """Follows the switches until it is cancelled; without Redis they stay as they are."""
+        patience = Patience("Redis, to look at the switches", log)
+        while True:
+            try:
+                async with reached():
+                    kept = await self._redis.get(self._key)
+                self._set(_SWITCHES.validate_json(kept) if kept else Switches())
+                patience.rewarded()
+                await asyncio.sleep(POLL)
+            except ValidationError:
+                self._set(Switches())
+                await asyncio.sleep(POLL)
+            except Exception as error:
+                await patience.wait(error)
+
+    def _set(self, switches: Switches) -> None:
+        if switches != self.now:
+            log.warning("the switches are turned: %s", asdict(switches))
+            self.now = switches
+            self._turned.set()
+            self._turned = asyncio.Event()
+
+    async def until(self, *wanted: str) -> None:
+        """Waits until these are on. Raises `BusError` when that takes too long."""
+        try:
+            async with asyncio.timeout(OPENING):
+                while not self.on(*wanted):
+                    await self._turned.wait()
+        except TimeoutError:
+            raise BusError("switched off, for demonstration") from None
+
+    async def during(self, work: Coroutine[Any, Any, T], *wanted: str) -> T:
+        """What the work returns. Raises `BusError`, and breaks the work off, as soon as one of these is not on."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done() and self.on(*wanted):
+                turned = asyncio.ensure_future(self._turned.wait())
+                try:
+                    await asyncio.wait({task, turned}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    turned.cancel()
+            if task.done():
+                return task.result()
+            raise BusError("switched off, for demonstration")
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    def on(self, *wanted: str) -> bool:
+        """Whether all of these are on now."""
+        return all(getattr(self.now, name) for name in wanted)

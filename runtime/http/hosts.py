@@ -1,0 +1,81 @@
+"""Which hosts a request may name, and which pages may send it.
+
+A page of another site can have its own name point to 127.0.0.1 (DNS rebinding); for the browser it is then of the same
+origin as what it calls. What it cannot change is the name in `Host`.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from runtime.errors import MEDIA_TYPE, Problem
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:[0-9]*)?")
+_FOR_OPERATORS = re.compile(r"(/[a-z]+)?/(health/[a-z]+|metrics)")
+"""Asked by what knows a process by its address only: load balancers, schedulers, Prometheus."""
+
+
+class UnknownHost(Problem):
+    """The request names a host that is none of this service's names."""
+
+    status, code, title = 421, "misdirected_request", "Not a host of this service"
+
+
+class ForeignSite(Problem):
+    """The request comes from a page of another site."""
+
+    status: ClassVar[int] = 403
+    code: ClassVar[str] = "foreign_site"
+    title: ClassVar[str] = "Not from a page of another site"
+
+
+class CheckHost:
+    """Answers 421 to requests and WebSockets for hosts other than this machine's, `names` and ALLOWED_HOSTS."""
+
+    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+        self._app = app
+        self._names = LOOPBACK.union(names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not self._is_known(scope):
+            await _refuse(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _is_known(self, scope: Scope) -> bool:
+        named = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
+        host = _HOST.fullmatch(named[0]) if len(named) == 1 else None
+        known = host is not None and host[1] in self._names
+        return known or (scope["type"] == "http" and _FOR_OPERATORS.fullmatch(scope["path"]) is not None)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    problem = UnknownHost("The setting ALLOWED_HOSTS names further hosts.")
+    answer = JSONResponse(problem.body(), problem.status, media_type=MEDIA_TYPE)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(answer)
+    else:
+        await answer(scope, receive, send)
+
+
+def is_foreign(headers: Headers) -> bool:
+    """Whether a browser says that another site's page sent this; other clients say nothing of the kind."""
+    sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
+    return any(site not in ("none", "same-origin") for site in sites) or any(
+        not is_same_origin(origin, headers.get("host", "")) for origin in origins
+    )
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether `origin` (`https://name:port`, or `null`) is the host that was asked."""
+    try:
+        return "://" in origin and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:  # brackets that are no address
+        return False

@@ -1,0 +1,107 @@
+"""Idempotency keys: a creating request that is sent again with the same `Idempotency-Key` gets the stored answer."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import asyncpg
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel, StringConstraints
+
+from runtime.errors import Problem, RateLimited
+from runtime.http.app import Door
+from runtime.http.rate_limit import Allowance
+from runtime.messaging.unit_of_work import Transaction, Work
+
+Key = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")] | None,
+    Header(alias="Idempotency-Key", description="makes sending the request again harmless"),
+]
+
+
+_ANSWER = "select fingerprint, status, body from idempotency where owner = $1 and key = $2"
+
+
+class KeyUsedDifferently(Problem):
+    """The key stands for another request."""
+
+    status, code, title = 422, "idempotency_key_reused", "The Idempotency-Key stands for another request"
+
+
+class Once:
+    """Carries a creating request out once for each key of its owner, in the transaction that keeps the answer."""
+
+    def __init__(self, work: Work, key: str | None, fingerprint: bytes) -> None:
+        self._work = work
+        self._key = key
+        self._fingerprint = fingerprint
+
+    async def __call__(
+        self,
+        owner: str,
+        create: Callable[[Transaction], Awaitable[BaseModel]],
+        status: int = 201,
+        limit: Allowance | None = None,
+    ) -> Response:
+        """The answer of `create`, or the one stored under the key. A refusal is not stored: it may be tried again.
+
+        `owner`: whose key it is, so that different people may have the same. `limit`: where everything is counted but
+        a repeat, which gets its answer even if nothing else would be let through.
+
+        Raises `KeyUsedDifferently`, `RateLimited`.
+        """
+        if limit is not None:
+            try:
+                await limit.take()
+            except RateLimited:
+                if (stored := await self._find(owner)) is None:
+                    raise
+                return stored
+        async with self._work.begin() as tx:
+            stored = await self._stored(tx, owner) if self._key is not None else None
+            if stored is None:
+                body = (await create(tx)).model_dump_json()
+                if self._key is not None:
+                    await tx.connection.execute(
+                        "update idempotency set status = $3, body = $4 where owner = $1 and key = $2",
+                        owner,
+                        self._key,
+                        status,
+                        body,
+                    )
+        if stored is None:
+            return Response(body, status, media_type="application/json")
+        if limit is not None:
+            await limit.give_back()
+        return stored
+
+    async def _find(self, owner: str) -> Response | None:
+        """The answer to a request that was carried out, if this one repeats it."""
+        async with self._work.database.connection() as connection:
+            row = await connection.fetchrow(_ANSWER, owner, self._key)
+        return None if row is None else self._answer(row)
+
+    async def _stored(self, tx: Transaction, owner: str) -> Response | None:
+        # A request under the same key that is still under way holds the row: this waits for its end.
+        if await tx.connection.fetchval(
+            "insert into idempotency (owner, key, fingerprint) values ($1, $2, $3) on conflict do nothing "
+            "returning true",
+            owner,
+            self._key,
+            self._fingerprint,
+        ):
+            return None
+        return self._answer(await tx.connection.fetchrow(_ANSWER, owner, self._key))
+
+    def _answer(self, row: asyncpg.Record | None) -> Response:
+        if row is None or row["fingerprint"] != self._fingerprint:
+            raise KeyUsedDifferently("Same key, other request: use a new key for a new request.")
+        return Response(row["body"], row["status"], {"Idempotent-Replayed": "true"}, media_type="application/json")
+
+
+async def _once(request: Request, work: Door, key: Key = None) -> Once:
+    told = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
+    return Once(work, key, hashlib.sha256(told).digest())
+
+
+OncePerKey = Annotated[Once, Depends(_once)]

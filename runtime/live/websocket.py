@@ -1,0 +1,145 @@
+"""Serving one WebSocket, from the handshake to its end."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from time import time
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from starlette.websockets import WebSocket
+
+from runtime.errors import InvalidRequest, NotFound, Problem
+from runtime.http.app import as_problem, problem_response
+from runtime.http.auth import Identity
+from runtime.live.sockets import RENEW, TOO_BIG, Socket
+from runtime.live.tickets import TicketRefused, check_origin
+from runtime.observability.telemetry import LIVE_DROPPED
+
+if TYPE_CHECKING:
+    from runtime.live.updates import Live
+
+MAX_FRAME = 16 * 1024
+"""Bytes of a frame from a client."""
+HOLD = 2.0
+"""Seconds for which messages wait for the client to say what it has, if it says nothing at all."""
+CHANCE = 0.05
+"""Seconds more, in which what it said can be read, should this process have stood still meanwhile."""
+PAUSE = 0.02
+"""Seconds between two questions of a client that take the database to answer."""
+PER_PERSON = 32
+"""Sockets that one account may have at one replica."""
+
+
+class TooManySockets(Problem):
+    """One account has many sockets open already."""
+
+    status, code, title = 429, "too_many_sockets", "Too many connections"
+
+
+async def attend(live: "Live", websocket: WebSocket) -> None:
+    """Lets a client in, or says why not; then shows it what happens, and hears what it says."""
+    try:
+        socket = Socket(websocket, await _admitted(live, websocket), live)
+    except Exception as error:
+        await websocket.send_denial_response(problem_response(as_problem(error)))
+        return
+    live.enter(socket)
+    try:
+        try:
+            await live.acquaint(socket)
+        except Exception as error:
+            await websocket.send_denial_response(problem_response(as_problem(error)))
+            return
+        if socket.code is not None:  # its session has ended meanwhile
+            return
+        await websocket.accept()
+        await _serve(live, websocket, socket)
+    finally:
+        live.leave(socket)
+        await socket.finish()
+        if socket.code is not None:
+            LIVE_DROPPED.labels(live.work.service, str(socket.code)).inc()
+
+
+async def _admitted(live: "Live", websocket: WebSocket) -> Identity:
+    check_origin(websocket.headers, live.allowed)
+    person = await live.tickets.redeem(websocket.query_params.get("ticket", ""))
+    if len(live.presence.here.get(person.account_id, ())) >= PER_PERSON:
+        raise TooManySockets(f"At most {PER_PERSON} at a time.")
+    if person in live.revocations:  # it ended while the ticket was looked up, and nobody closes what is not there yet
+        raise TicketRefused("The session is over.")
+    return person
+
+
+async def _serve(live: "Live", websocket: WebSocket, socket: Socket) -> None:
+    loop = asyncio.get_running_loop()
+    answering = due = False
+
+    def release() -> None:
+        nonlocal due
+        due = True
+        if not answering:
+            socket.release()
+
+    hold = loop.call_later(HOLD, lambda: loop.call_later(CHANCE, release))
+    renew = loop.call_later(max(0.0, socket.person.expires - time()), socket.drop, RENEW, "renew")
+    socket.start()
+    try:
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            text = message.get("text") or ""
+            if len(text.encode()) > MAX_FRAME:
+                socket.drop(TOO_BIG, "at most 16 KiB")
+                continue
+            answering = True
+            try:
+                await _answer(live, socket, text)
+            except Exception as error:
+                problem = as_problem(error)
+                socket.show(json.dumps({"type": "error", "code": problem.code, "detail": problem.detail}))
+            answering = False
+            if due:
+                socket.release()
+    finally:
+        hold.cancel()
+        renew.cancel()
+
+
+async def _answer(live: "Live", socket: Socket, text: str) -> None:
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError):
+        frame = None
+    if not isinstance(frame, dict):
+        raise InvalidRequest("A frame is a JSON object, in text.")
+    if frame.get("type") == "ping":
+        socket.show('{"type": "pong"}')
+        return
+    try:
+        if frame.get("type") == "resume":
+            await _resume(live, socket, _positions(frame.get("after", {})))
+        else:
+            await live.source.heard(socket.person, frame)
+    finally:
+        if frame.get("type") == "resume":
+            socket.release()
+        await asyncio.sleep(PAUSE)
+
+
+async def _resume(live: "Live", socket: Socket, after: Mapping[UUID, int]) -> None:
+    readable = await live.readable(socket.person, list(after)) if after else {}
+    for conversation, head in readable.items():
+        if conversation not in socket.cursors:
+            live.add_reader(socket, conversation)
+        socket.resume(conversation, after[conversation], head)
+    if missing := after.keys() - readable.keys():
+        raise NotFound(f"There is nothing to read: {', '.join(map(str, missing))}")
+
+
+def _positions(after: object) -> dict[UUID, int]:
+    try:
+        if isinstance(after, dict) and all(type(seq) is int and seq >= 0 for seq in after.values()):
+            return {UUID(conversation): seq for conversation, seq in after.items()}
+    except ValueError:
+        pass
+    raise InvalidRequest('A client resumes with {"after": {"<id>": <seq>, …}}.')

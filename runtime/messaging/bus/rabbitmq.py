@@ -1,0 +1,300 @@
+"""The bus over RabbitMQ: quorum queues, persistent messages, publisher confirms.
+
+Connections are plain ones, not self-healing: when one breaks, everything on it is given up and its owner (the relay,
+the consumer) opens a new one, because only they know what was in flight.
+
+The broker may be a cluster: whoever opens a connection tries its nodes, in random order, until one takes it.
+
+This uses aiormq, the lower layer of aio-pika, which takes less time for each message.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import cast
+from urllib.parse import urlsplit
+
+import aiormq
+from aiormq import Channel
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+from pamqp.common import FieldTable
+from yarl import URL
+
+from runtime.messaging.bus import BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
+from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE
+from runtime.observability.trace_context import new_id
+
+HEARTBEAT = 10
+CONNECT_TIMEOUT = 10.0
+"""Seconds for all nodes together: one that is frozen takes the connection and says nothing."""
+CLOSE_TIMEOUT = 2.0
+PUBLISH_TIMEOUT = 15.0
+"""Seconds. A publish that timed out may have arrived."""
+PREFETCH = 256
+FRAMES = 1024
+PERSISTENT = 2
+REDECLARE = 10.0
+"""Seconds between two declarations of a queue and its bindings: whoever deletes them, and whatever does so with them,
+cuts a service off for so long and not until it is started again."""
+DELIVERY_LIMIT = 1000
+"""High, because the broker counts for all that a service holds when it goes down, and the guilty one is parked long
+before (see `runtime.messaging.consumer`): whoever dies over every message goes down `PREFETCH` times before the last one's turn."""
+
+
+@contextmanager
+def _bus_errors(doing: str) -> Iterator[None]:
+    """Makes a `BusError` of whatever the client library raises: the connection is then given up, whatever it was.
+
+    To those who wait on a connection that breaks the library hands many kinds of exceptions, `CancelledError` among
+    them; a cancellation is meant for us only when our own task is being cancelled.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BusError(f"{doing}: the connection to RabbitMQ was lost") from None
+    except BusError:
+        raise
+    except Exception as error:
+        raise BusError(f"{doing}: {error!r}") from error
+
+
+class _Connection(aiormq.Connection):
+    # With the library's own ten, each ten messages wait for their turn in the event loop: two seconds for a batch of
+    # the relay while many requests come in.
+    FRAME_BUFFER_SIZE = FRAMES
+    # Two missed heartbeats, as AMQP has it and the broker does; with the library's three, whoever was connected to a
+    # node that was cut off would wait for 33 s before it turns to another.
+    HEARTBEAT_GRACE_MULTIPLIER = 2
+
+
+async def _open(connection: _Connection, **options: bool) -> Channel:
+    return cast(Channel, await connection.channel(frame_buffer_size=FRAMES, **options))
+
+
+async def _close(connection: _Connection) -> None:
+    """Never raises, and never waits long for a broker that does not answer."""
+    with suppress(BusError), _bus_errors("closing"):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await connection.close()
+
+
+def nodes(url: str) -> list[URL]:
+    """A URL for each node of a cluster, out of one that names them all: `amqp://user:password@one:5672,two:5672/vhost`.
+
+    So written by PostgreSQL and others; the AMQP URI specification knows one host only.
+    """
+    whole = urlsplit(url)
+    who, at, hosts = whole.netloc.rpartition("@")
+    return [URL(whole._replace(netloc=f"{who}{at}{host}").geturl()) for host in hosts.split(",")]
+
+
+class RabbitBus:
+    """Publishers and subscriptions at the broker of `url` (`amqp://user:password@host:port,…/vhost`)."""
+
+    def __init__(self, url: str, client: str) -> None:
+        self._nodes = nodes(url)
+        self._client = client
+
+    async def publisher(self, queues: Sequence[str]) -> Publisher:
+        connection = await self._connect("publishes")
+        try:
+            with _bus_errors("cannot publish yet"):
+                # The dead-letter queue is what a subscriber declares last: if it is there, the bindings are there too.
+                for name in queues:
+                    channel = await _open(connection)
+                    await channel.queue_declare(f"{name}.dead", passive=True)
+                    await channel.close()
+                return await _RabbitPublisher.open(connection)
+        except BaseException:
+            await _close(connection)
+            raise
+
+    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+        connection = await self._connect("consumes")
+        try:
+            with _bus_errors("cannot consume yet"):
+                return await _RabbitSubscription.open(connection, queue, routing_keys)
+        except BaseException:
+            await _close(connection)
+            raise
+
+    async def gauge(self, queue: str) -> Gauge:
+        connection = await self._connect("looks")
+        try:
+            with _bus_errors("cannot look yet"):
+                return _RabbitGauge(connection, await _open(connection), queue)
+        except BaseException:
+            await _close(connection)
+            raise
+
+    async def _connect(self, does: str) -> _Connection:
+        faults: list[str] = []
+        for node in random.sample(self._nodes, len(self._nodes)):
+            try:
+                return await self._connect_to(node, does)
+            except BusError as error:
+                faults.append(str(error))
+        raise BusError("; ".join(faults))
+
+    async def _connect_to(self, node: URL, does: str) -> _Connection:
+        name: FieldTable = {"connection_name": f"{self._client} {does}"}
+        connection = _Connection(node.update_query(heartbeat=HEARTBEAT))  # the one place it is taken from
+        try:
+            with _bus_errors(f"no connection to RabbitMQ at {node.host}"):
+                async with asyncio.timeout(CONNECT_TIMEOUT / len(self._nodes)):
+                    await connection.connect(name)
+                    await connection.ready()
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+
+class _RabbitPublisher:
+    def __init__(self, connection: _Connection, channel: Channel) -> None:
+        self._connection = connection
+        self._channel = channel
+
+    @classmethod
+    async def open(cls, connection: _Connection) -> "_RabbitPublisher":
+        channel = await _open(connection, publisher_confirms=True, on_return_raises=True)
+        await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
+        return cls(connection, channel)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self._channel.is_closed:
+            raise BusError("the connection to RabbitMQ was lost")
+        with _bus_errors("publishing"):
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
+                results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+        outcomes = list(zip(messages, results, strict=True))
+        returned = [message for message, result in outcomes if isinstance(result, aiormq.PublishError)]
+        faults = [result for result in results if isinstance(result, BaseException)]
+        if len(faults) > len(returned):
+            raise BusError(f"{len(faults)} of {len(messages)} messages were not confirmed: {faults[0]!r}")
+        if returned:
+            raise Unroutable(returned)
+
+    async def _publish(self, message: Message) -> None:
+        await self._channel.basic_publish(
+            message.body,
+            exchange=EXCHANGE,
+            routing_key=message.routing_key,
+            mandatory=message.mandatory,
+            properties=Basic.Properties(
+                content_type=CONTENT_TYPE,
+                delivery_mode=PERSISTENT,
+                # Fresh for each attempt: the client matches returned messages by it. The event's id is in the body.
+                message_id=new_id().hex,
+            ),
+            wait=False,  # for the socket; the confirm comes after that anyway
+        )
+        message.settled()
+
+    async def close(self) -> None:
+        await _close(self._connection)
+
+
+def queue_arguments(service: str) -> FieldTable:
+    """With what the queue of a service is declared; RabbitMQ refuses whoever declares it otherwise."""
+    return {
+        "x-queue-type": "quorum",
+        # One replica at a time, or else two events of one subject could be handled side by side.
+        "x-single-active-consumer": True,
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": f"{service}.dead",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+async def _declare(channel: Channel, service: str, routing_keys: Sequence[str]) -> None:
+    """The queue of a service, bound to what it hears, and where its dead letters go."""
+    dead = f"{service}.dead"
+    await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
+    await channel.exchange_declare(dead, exchange_type="fanout", durable=True)
+    await channel.queue_declare(service, durable=True, arguments=queue_arguments(service))
+    for routing_key in routing_keys:
+        await channel.queue_bind(service, EXCHANGE, routing_key)
+    await channel.queue_declare(dead, durable=True, arguments={"x-queue-type": "quorum"})
+    await channel.queue_bind(dead, dead)
+
+
+class _RabbitSubscription:
+    def __init__(self, connection: _Connection, channel: Channel) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, connection: _Connection, service: str, routing_keys: Sequence[str]) -> "_RabbitSubscription":
+        channel = await _open(connection)
+        subscription = cls(connection, channel)
+        # As much as one subscription may leave behind: with less, what is returned to the queue would change places.
+        await channel.basic_qos(prefetch_count=PREFETCH)
+        await _declare(channel, service, routing_keys)
+        connection.closing.add_done_callback(subscription._wake)
+        channel.closing.add_done_callback(subscription._wake)
+        # The broker cancels a consumer whose queue was deleted: end the subscription, so that it is declared anew.
+        channel.on_consumer_cancel_callbacks.add(subscription._wake)
+        await channel.basic_consume(service, subscription._arrived.put)
+        subscription._keeper = asyncio.create_task(subscription._keep_declared(service, routing_keys))
+        return subscription
+
+    async def _keep_declared(self, service: str, routing_keys: Sequence[str]) -> None:
+        with suppress(BusError), _bus_errors("declaring again"):
+            while True:
+                await asyncio.sleep(REDECLARE)
+                await _declare(self._channel, service, routing_keys)
+        self._wake()
+
+    def _wake(self, *_: object) -> None:
+        self._arrived.put_nowait(None)
+
+    async def take(self, most: int) -> list[Delivery]:
+        messages = [await self._arrived.get()]
+        while len(messages) < most and not self._arrived.empty():
+            messages.append(self._arrived.get_nowait())
+        if None in messages:
+            raise BusError("the connection to RabbitMQ was lost")
+        return [_delivery(message) for message in messages if message is not None]
+
+    async def acknowledge(self, last: Delivery) -> None:
+        with _bus_errors("not acknowledged"):
+            await self._channel.basic_ack(last.tag, multiple=True)
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+        await _close(self._connection)
+
+
+class _RabbitGauge:
+    def __init__(self, connection: _Connection, channel: Channel, queue: str) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._queue = queue
+
+    async def waiting(self) -> int:
+        with _bus_errors("looking"):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                return (await self._channel.queue_declare(self._queue, passive=True)).message_count or 0
+
+    async def close(self) -> None:
+        await _close(self._connection)
+
+
+def _delivery(message: DeliveredMessage) -> Delivery:
+    earlier = (message.header.properties.headers or {}).get("x-delivery-count", 0)
+    return Delivery(
+        tag=message.delivery_tag or 0,
+        routing_key=message.routing_key or "",
+        body=message.body,
+        earlier=max(int(bool(message.redelivered)), earlier if isinstance(earlier, int) else 0),
+    )

@@ -1,0 +1,197 @@
+"""Deadlines: something that is to happen at a time, unless it is called off before.
+
+A row each, claimed with `for update skip locked` and deleted in the transaction that acts on it: whatever number of
+replicas look, it fires once; whatever dies, it fires; and never early by the database's clock.
+
+The deadline is the last in the order of locks: routes and handlers lock what it is about, and then set it or call it
+off. A handler that locks the same rows is registered as `Locking`, so that they are locked before the deadline is.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from runtime.backoff import Patience
+from runtime.messaging.envelope import Event
+from runtime.observability.telemetry import DEADLINES_FAILED, DEADLINES_FIRED
+from runtime.observability.trace_context import Story, telling
+from runtime.storage.database import Connection
+from runtime.storage.database_errors import is_away, is_passing
+
+if TYPE_CHECKING:
+    from runtime.messaging.unit_of_work import Transaction, Work
+
+BATCH = 100
+POLL = 1.0
+"""Seconds between two looks at the most: other replicas set deadlines, and a demonstration's clock is moved."""
+
+SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=1)
+
+DeadlineHandler = Callable[["Transaction", str], Awaitable[Sequence[Event]]]
+"""Acts on the deadline of one subject and returns the events that follow."""
+
+
+@dataclass(frozen=True)
+class Locking:
+    """A handler with what it locks. `lock` is called before any deadline of a batch is claimed, once for all kinds that
+    share it, with the subjects of all that are due: it locks them in the order in which everything else does."""
+
+    act: DeadlineHandler
+    lock: Callable[["Transaction", Sequence[str]], Awaitable[None]]
+
+
+log = logging.getLogger(__name__)
+
+_SCHEDULE = """
+insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent)
+values ($1, $2, clock_now() + $3, $4, $5, $6)
+on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0,
+    correlation_id = excluded.correlation_id, causation_id = excluded.causation_id, traceparent = excluded.traceparent
+"""
+
+_DUE = """
+select kind, subject from deadlines where due_at <= clock_now() and kind = any($1) order by due_at limit $2
+"""
+
+_CLAIM = """
+delete from deadlines where (kind, subject) in (
+    select kind, subject from deadlines where due_at <= clock_now() and kind = any($1)
+    and ($3::text[] is null or (kind, subject) in (select * from unnest($3::text[], $4::text[])))
+    order by due_at limit $2 for update skip locked
+)
+returning kind, subject, due_at, correlation_id, causation_id, traceparent
+"""
+
+_LEFT = "select extract(epoch from min(due_at) - clock_now())::float8 from deadlines where kind = any($1)"
+"""Asked without a transaction, because nearly always nothing is due."""
+
+_POSTPONE = """
+update deadlines set failures = failures + 1,
+    due_at = clock_now() + least(2 ^ least(failures, 9), 300) * interval '1 second'
+where kind = $1 and subject = $2 and due_at <= clock_now()
+returning failures
+"""
+
+
+def pause(waited: timedelta) -> timedelta:
+    """Until what has waited for its answer for so long is asked again: as long once more, half a minute to an hour."""
+    return min(max(waited, SHORTEST), LONGEST)
+
+
+async def schedule(connection: Connection, kind: str, subject: str, delay: timedelta, story: Story) -> None:
+    """Sets the deadline, or moves it."""
+    await connection.execute(
+        _SCHEDULE, kind, subject, delay, story.correlation_id, story.causation_id, story.traceparent
+    )
+
+
+async def call_off(connection: Connection, kind: str, subject: str) -> None:
+    """Removes the deadline, if it is still there."""
+    await connection.execute("delete from deadlines where kind = $1 and subject = $2", kind, subject)
+
+
+class Deadlines:
+    """Fires what is due. One runs in every replica of a service that has deadlines."""
+
+    def __init__(self, work: "Work", handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
+        self._work = work
+        self._handlers = {kind: one.act if isinstance(one, Locking) else one for kind, one in handlers.items()}
+        self._locks = {kind: one.lock for kind, one in handlers.items() if isinstance(one, Locking)}
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Says that a deadline was set, perhaps for this very moment."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Fires until it is cancelled."""
+        patience = Patience("PostgreSQL, for deadlines", log)
+        while True:
+            self._woken.clear()
+            try:
+                left = await self._seconds_left()
+                fired = await self.fire_due() if left <= 0 else 0
+                patience.rewarded()
+            except Exception as error:
+                if not is_passing(error):
+                    log.exception("firing deadlines failed")
+                await patience.wait(error)
+                continue
+            if fired:
+                continue  # what is due next may be due at once
+            try:
+                async with asyncio.timeout(left if 0 < left < POLL else POLL):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _seconds_left(self) -> float:
+        """Until the next deadline is due; infinite if there is none."""
+        async with self._work.database.connection() as connection:
+            left: float | None = await connection.fetchval(_LEFT, list(self._handlers))
+        return inf if left is None else left
+
+    async def fire_due(self) -> int:
+        """Fires what is due now, up to a batch: together, or where one fails, each by itself."""
+        try:
+            return await self._fire(BATCH)
+        except Exception as error:
+            if is_away(error):
+                raise
+        fired = 0
+        while fired < BATCH and (claimed := await self._fire_alone()):
+            fired += claimed
+        return fired
+
+    async def _fire(self, most: int) -> int:
+        async with self._work.begin() as tx:
+            rows = await self._claim(tx, most)
+            for row in sorted(rows, key=lambda row: row["due_at"]):
+                await self._act(tx, row)
+        return len(rows)
+
+    async def _claim(self, tx: "Transaction", most: int) -> Sequence[asyncpg.Record]:
+        kinds = list(self._handlers)
+        if not self._locks:
+            return await tx.connection.fetch(_CLAIM, kinds, most, None, None)
+        due = await tx.connection.fetch(_DUE, kinds, most)
+        for lock in dict.fromkeys(self._locks.values()):
+            if subjects := [row["subject"] for row in due if self._locks.get(row["kind"]) == lock]:
+                await lock(tx, subjects)
+        # Some of them were called off, moved or fired by another replica until they could be locked.
+        due_kinds, subjects = [row["kind"] for row in due], [row["subject"] for row in due]
+        return await tx.connection.fetch(_CLAIM, kinds, most, due_kinds, subjects) if due else []
+
+    async def _fire_alone(self) -> int:
+        row = None
+        try:
+            async with self._work.begin() as tx:
+                row = next(iter(await self._claim(tx, 1)), None)
+                if row is None:
+                    return 0
+                await self._act(tx, row)
+        except Exception as error:
+            if row is None or is_away(error):
+                raise
+            DEADLINES_FAILED.labels(self._work.service, row["kind"]).inc()
+            level = logging.WARNING if is_passing(error) else logging.ERROR
+            log.log(
+                level, "the deadline %s of %s failed, it is tried again", row["kind"], row["subject"], exc_info=error
+            )
+            async with self._work.begin() as tx:
+                await tx.connection.execute(_POSTPONE, row["kind"], row["subject"])
+        return 1
+
+    async def _act(self, tx: "Transaction", row: asyncpg.Record) -> None:
+        story = Story(row["correlation_id"], row["causation_id"], row["traceparent"])
+        with telling(story):
+            tx.publish(*await self._handlers[row["kind"]](tx, row["subject"]))
+        tx.after_commit(DEADLINES_FIRED.labels(self._work.service, row["kind"]).inc)
+        tx.after_commit(partial(self._work.witness.fired, row["kind"], story))

@@ -1,0 +1,320 @@
+"""The outbox: events written in the transaction that they tell of, and the relay that publishes them afterwards."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import takewhile
+from time import monotonic
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+
+from runtime.backoff import Patience
+from runtime.messaging.bus import Bus, BusError, Message, Publisher, Unroutable
+from runtime.messaging.envelope import MAX_BODY, Event
+from runtime.observability.telemetry import OUTBOX_PUBLISHED, OUTBOX_UNPUBLISHED, OUTBOX_UNROUTABLE
+from runtime.observability.trace_context import Story, new_id
+from runtime.storage.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Connection, Database, connect
+from runtime.storage.database_errors import is_passing
+
+if TYPE_CHECKING:
+    Session = asyncpg.Connection[asyncpg.Record]
+
+BATCH = 256
+"""Events that the relay takes at once."""
+POLL = 1.0
+"""Seconds after which the relay looks, woken or not."""
+LEADER_LOCK = 0x0B0A7A1
+LEASE = {
+    "idle_session_timeout": "20s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+"""By these the server takes the lock from a leader whose process stands still or whose machine is gone."""
+PLANS = {"enable_seqscan": "off", "enable_nestloop": "off"}
+"""What was published leaves the table empty but, until it is vacuumed, as large as it was: never read all of it. And
+what stands behind events that no queue takes is found by one look for all, not by one for each row."""
+CHANNEL = "outbox"
+MAX_DATA = MAX_BODY - 4096
+"""Bytes: leaves room for the envelope."""
+
+log = logging.getLogger(__name__)
+
+# Counting first locks the subject's row until commit, so that the events of one subject get their sequence and their
+# place in the outbox in one order, whoever writes them.
+_WRITE = """
+with counted as (
+    insert into event_sequence as s (subject, last, heard)
+    select subject, count(*), count(*) filter (where mandatory)
+    from unnest($3::text[], $6::bool[]) as one (subject, mandatory) group by subject order by subject
+    on conflict (subject) do update set last = s.last + excluded.last, heard = s.heard + excluded.heard
+    returning s.subject, s.last
+)
+insert into outbox (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id,
+                    traceparent, data, sequence, time)
+select e.event_id, e.type, e.subject, e.dataschema, e.routing_key, e.mandatory, e.correlation_id, e.causation_id,
+       e.traceparent, e.data,
+       c.last - count(*) over (partition by e.subject) + row_number() over (partition by e.subject order by e.n),
+       clock_now()
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::uuid[], $8::uuid[], $9::text[],
+            $10::text[]) with ordinality
+     as e (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent,
+           data, n)
+join counted c using (subject)
+order by e.n
+"""
+
+_TAKE = """
+select seq, event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent,
+       data, sequence, to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as time
+from outbox o where seq <> all($2::bigint[]) {} order by seq limit $1
+"""
+_WITHOUT = """
+and not exists (select from outbox w where w.subject = o.subject and w.seq <= o.seq and w.routing_key = any($3::text[]))
+"""
+"""Leaves out what no queue takes, and what stands behind that among the events of its subject."""
+
+
+_WRITES = "delete from outbox where false"
+"""Is refused where nothing can be written, as after a failover: what was published could not be deleted there."""
+
+
+class EventTooLarge(Exception):
+    """The event is larger than any service would read, so it is refused where it arises."""
+
+    def __init__(self, event: Event, size: int) -> None:
+        super().__init__(f"{event.wire_name} of {event.subject} is {size} bytes large, at most {MAX_DATA} are sent")
+
+
+async def write(connection: Connection, service: str, events: Sequence[tuple[Event, Story]]) -> list[UUID]:
+    """Adds the events to the outbox, in their order, under the transaction that is open on the connection. Returns
+    their ids.
+
+    Raises `EventTooLarge`.
+    """
+    if not events:
+        return []
+    columns = [
+        (
+            new_id(),
+            event.wire_name,
+            event.subject,
+            event.dataschema(),
+            f"{service}.{event.wire_name}",
+            bool(set(event.heard_by) - {service}),  # nobody hears an event of its own
+            story.correlation_id,
+            story.causation_id,
+            story.traceparent,
+            _data(event),
+        )
+        for event, story in events
+    ]
+    await connection.execute(_WRITE, *map(list, zip(*columns, strict=True)))
+    return [event_id for event_id, *_ in columns]
+
+
+def _data(event: Event) -> str:
+    data = event.model_dump_json()
+    if len(data.encode()) > MAX_DATA:
+        raise EventTooLarge(event, len(data.encode()))
+    return data
+
+
+def _message(service: str, row: asyncpg.Record, settled: Callable[[], object] = lambda: None) -> Message:
+    # Put together by hand, because `data` is JSON already; the contract tests read it back through `Envelope`.
+    body = (
+        f'{{"specversion":"1.0","id":"{row["event_id"]}","source":"{service}","type":"{row["type"]}",'
+        f'"subject":"{row["subject"]}","time":"{row["time"]}","datacontenttype":"application/json",'
+        f'"dataschema":"{row["dataschema"]}","correlationid":"{row["correlation_id"]}",'
+        f'"causationid":"{row["causation_id"]}","sequence":{row["sequence"]},'
+        f'"traceparent":"{row["traceparent"]}","data":{row["data"]}}}'
+    )
+    return Message(row["routing_key"], body.encode(), row["mandatory"], settled)
+
+
+class Relay:
+    """Publishes a service's outbox. Of all the relays on a database one at a time works; the others stand by.
+
+    A row is deleted once the bus has settled its message: what was not is still there. It may then go out a second
+    time, which the inbox of every consumer expects.
+
+    An event that no queue takes holds up the later events of its own subject, and nothing else. Whether there is a
+    queue depends on the routing key, so one event of a key is tried now and then on behalf of all.
+    """
+
+    def __init__(self, service: str, database: Database, bus: Bus, hearers: Sequence[str]) -> None:
+        self._service = service
+        self._database = database
+        self._bus = bus
+        self._hearers = hearers
+        self._woken = asyncio.Event()
+        self._leads = self._stands_by = False
+        self._publisher: Publisher | None = None
+        self._hint: asyncio.Task[None] | None = None
+        self._settled: list[int] = []
+        """Rows that can be deleted."""
+        self._held: set[int] = set()
+        """Rows that are published and have to stay, because the bus has them in memory only."""
+        self._unroutable: dict[str, tuple[Patience, float]] = {}
+        """Routing keys for which there is no queue, and when they are tried again."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to publish on, or another relay that leads and needs one."""
+        return self._publisher is not None or self._stands_by
+
+    @property
+    def held(self) -> int:
+        """How many rows of the outbox are published already."""
+        return len(self._held)
+
+    def wake(self) -> None:
+        """Says that there is something to publish: here, or, with a hint that may be lost, at the relay that leads."""
+        self._woken.set()
+        if not self._leads and (self._hint is None or self._hint.done()):
+            self._hint = asyncio.create_task(self._notify())
+
+    async def run(self) -> None:
+        """Publishes until it is cancelled; outages of the database and the bus are waited out."""
+        bus, database = Patience("RabbitMQ, to publish", log), Patience("PostgreSQL, to publish", log)
+        while True:
+            try:
+                await self._lead(bus, database)
+            except BusError as error:
+                await bus.wait(error)
+            except Exception as error:
+                if not is_passing(error):
+                    log.exception("the relay failed")
+                await database.wait(error)
+
+    async def _lead(self, bus: Patience, database: Patience) -> None:
+        connection = await connect(
+            self._database.url,
+            timeout=ACQUIRE_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings={**LEASE, **PLANS},
+        )
+        try:
+            while not await connection.fetchval("select pg_try_advisory_lock($1)", LEADER_LOCK):
+                self._stands_by = True
+                await asyncio.sleep(POLL)
+            await connection.execute(_WRITES)
+            self._leads, self._stands_by = True, False
+            await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
+            self._publisher = await self._bus.publisher(self._hearers)
+            while True:
+                self._woken.clear()
+                taken = await self._publish_batch(connection, self._publisher)
+                bus.rewarded()  # not before: what can be connected to may still fail at every batch
+                database.rewarded()
+                if taken < BATCH:
+                    await self._pause(connection, self._publisher)
+        finally:
+            self._leads = self._stands_by = False
+            connection.terminate()  # first, and at once: it gives the lock back
+            publisher, self._publisher = self._publisher, None
+            if publisher is not None:
+                await publisher.close()
+
+    async def _publish_batch(self, connection: "Session", publisher: Publisher) -> int:
+        """Publishes what comes next; returns how many rows that were, the unroutable ones among them."""
+        await self._delete(connection)
+        rows = await self._take(connection)
+        lines: dict[str, list[asyncpg.Record]] = {}
+        for row in rows:
+            lines.setdefault(row["subject"], []).append(row)
+        while lines:
+            wave = self._wave(lines.values())
+            refused = await self._send(connection, publisher, wave)
+            sent = {row["seq"] for row in wave}
+            rest = {
+                subject: [row for row in line if row["seq"] not in sent]
+                for subject, line in lines.items()
+                if line[0]["routing_key"] not in refused
+            }
+            lines = {subject: line for subject, line in rest.items() if line}
+        return len(rows)
+
+    async def _take(self, connection: "Session") -> Sequence[asyncpg.Record]:
+        waiting = [key for key, (_, until) in self._unroutable.items() if until > monotonic()]
+        if waiting:
+            return await connection.fetch(_TAKE.format(_WITHOUT), BATCH, list(self._held), waiting)
+        return await connection.fetch(_TAKE.format(""), BATCH, list(self._held))
+
+    def _wave(self, lines: Collection[list[asyncpg.Record]]) -> list[asyncpg.Record]:
+        """What can be published at once: of each subject the first events under one key, because what is behind them
+        may only follow once there was a queue for them; of a key for which there was none, one event in all."""
+        wave: list[asyncpg.Record] = []
+        tried: set[str] = set()
+        for line in lines:
+            key = line[0]["routing_key"]
+            if key not in self._unroutable:
+                wave += takewhile(lambda row, key=key: row["routing_key"] == key, line)  # type: ignore[misc]
+            elif key not in tried:
+                tried.add(key)
+                wave.append(line[0])
+        return wave
+
+    async def _send(
+        self, connection: "Session", publisher: Publisher, wave: Sequence[asyncpg.Record]
+    ) -> Collection[str]:
+        """Publishes these at once, and deletes those that are settled; returns the keys for which there is no queue."""
+        refused: set[str] = set()
+        messages = [_message(self._service, row, partial(self._settle, row["seq"])) for row in wave]
+        try:
+            await publisher.publish(messages)
+        except Unroutable as error:
+            refused = {message.routing_key for message in error.messages}
+            OUTBOX_UNROUTABLE.labels(self._service).inc(len(error.messages))
+            for key in refused:
+                patience, _ = self._unroutable.get(key, (Patience(f"a queue for {key}", log), 0.0))
+                self._unroutable[key] = patience, monotonic() + patience.pause(error)
+        except BusError:
+            await self._delete(connection)  # those that were confirmed before it broke
+            raise
+        for key in self._unroutable.keys() & {row["routing_key"] for row in wave} - refused:
+            self._unroutable.pop(key)[0].rewarded()
+        self._held |= {row["seq"] for row in wave if row["routing_key"] not in refused}
+        await self._delete(connection)
+        return refused
+
+    def _settle(self, seq: int) -> None:
+        self._settled.append(seq)
+        if seq in self._held:  # published long ago; else it is deleted in a moment anyway
+            self._woken.set()
+
+    async def _delete(self, connection: "Session") -> None:
+        if not self._settled:
+            return
+        settled = list(self._settled)
+        await connection.execute("delete from outbox where seq = any($1::bigint[])", settled)
+        del self._settled[: len(settled)]
+        self._held.difference_update(settled)
+        OUTBOX_PUBLISHED.labels(self._service).inc(len(settled))
+
+    async def _pause(self, connection: "Session", publisher: Publisher) -> None:
+        """Until somebody says that there is something to do, or it is time to look."""
+        try:
+            async with asyncio.timeout(POLL):
+                await self._woken.wait()
+        except TimeoutError:
+            await publisher.publish([])  # which tells whether the connection is still there
+            await connection.execute(_WRITES)
+
+    async def _notify(self) -> None:
+        try:
+            async with self._database.connection() as connection:
+                await connection.execute(f"notify {CHANNEL}")
+        except Exception as error:
+            log.debug("the hint was lost, the timer will do: %r", error)
+
+
+async def count(connection: Connection, service: str, held: int = 0) -> int:
+    """How many events wait in the outbox, without the `held` ones that are published already."""
+    rows: int = await connection.fetchval("select count(*) from outbox")
+    waiting = max(rows - held, 0)
+    OUTBOX_UNPUBLISHED.labels(service).set(waiting)
+    return waiting

@@ -1,0 +1,169 @@
+"""Messages that were set aside because they could not be understood or handled: to be looked at, mended, replayed."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+
+from runtime.backoff import Patience
+from runtime.messaging.bus import Delivery
+from runtime.messaging.envelope import MAX_BODY, UnreadableEvent
+from runtime.observability.trace_context import new_id
+from runtime.storage.database import Connection
+from runtime.storage.database_errors import is_away, is_passing
+
+if TYPE_CHECKING:
+    from runtime.messaging.consumer import Consumer
+    from runtime.messaging.unit_of_work import Work
+
+POLL = 1.0
+"""Seconds within which a replay that was asked for begins."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parked:
+    """One message set aside. Of a body larger than is ever read, `body` holds the beginning; `size` is in bytes."""
+
+    parked_id: UUID
+    event_id: UUID | None
+    routing_key: str
+    error: str
+    size: int
+    parked_at: datetime
+    state: str
+    """`parked`, `replay` (asked for), or `replayed`."""
+    body: bytes = b""
+
+
+async def park(connection: Connection, event_id: UUID | None, delivery: Delivery, why: str) -> None:
+    """Sets the message aside. A body that cannot be told apart from one that lies there already is not kept twice."""
+    await connection.execute(
+        "insert into parked (parked_id, event_id, routing_key, body, size, digest, error) "
+        "values ($1, $2, $3, $4, $5, $6, $7) on conflict (digest, routing_key) where state <> 'replayed' "
+        "do update set times = parked.times + 1",
+        new_id(),
+        event_id,
+        printable(delivery.routing_key),
+        delivery.body[:MAX_BODY],
+        len(delivery.body),
+        hashlib.sha256(delivery.body).digest(),
+        printable(why),
+    )
+
+
+async def count_failure(connection: Connection, key: UUID, error: str) -> int:
+    """Counts one more failure of what `key` stands for; returns how many that makes."""
+    failures: int = await connection.fetchval(
+        "insert into failures as f (event_id, error) values ($1, $2) on conflict (event_id) do update "
+        "set failures = f.failures + 1, error = excluded.error returning failures",
+        key,
+        printable(error),
+    )
+    return failures
+
+
+async def forget_failures(connection: Connection, key: UUID) -> None:
+    """Starts counting anew."""
+    await connection.execute("delete from failures where event_id = $1", key)
+
+
+def printable(text: str) -> str:
+    """The text as the database takes it, and no longer than anybody reads."""
+    return text[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+async def listing(connection: Connection) -> list[Parked]:
+    """What is set aside, oldest first, without the bodies."""
+    rows = await connection.fetch(
+        "select parked_id, event_id, routing_key, error, size, parked_at, state from parked order by parked_at"
+    )
+    return [Parked(**dict(row)) for row in rows]
+
+
+async def show(connection: Connection, parked_id: UUID) -> Parked | None:
+    """One of them, with its body."""
+    row = await connection.fetchrow(
+        "select parked_id, event_id, routing_key, error, size, parked_at, state, body from parked where parked_id = $1",
+        parked_id,
+    )
+    return Parked(**dict(row)) if row else None
+
+
+async def ask_for_replay(connection: Connection, ids: Sequence[UUID] | None) -> int:
+    """Has the service handle the messages again (all of them, for None); returns how many."""
+    rows = await connection.fetch(
+        "update parked set state = 'replay' where state = 'parked' and ($1::uuid[] is null or parked_id = any($1)) "
+        "returning parked_id",
+        ids,
+    )
+    return len(rows)
+
+
+_NEXT_REPLAY = """
+update parked set state = 'parked' where parked_id = (
+    select parked_id from parked where state = 'replay' order by parked_at limit 1 for update skip locked
+)
+returning parked_id, routing_key, body, size
+"""
+
+
+class Replays:
+    """Handles parked messages again when that was asked for."""
+
+    def __init__(self, work: "Work", consumer: "Consumer") -> None:
+        self._work = work
+        self._consumer = consumer
+
+    async def run(self) -> None:
+        """Looks for replays until it is cancelled."""
+        patience = Patience("PostgreSQL, for replays", log)
+        while True:
+            try:
+                while await self.replay_one(patience):
+                    pass
+                await asyncio.sleep(POLL)
+            except Exception as error:
+                if not is_passing(error):
+                    log.exception("replaying failed")
+                await patience.wait(error)
+
+    async def replay_one(self, patience: Patience) -> bool:
+        """Takes one message through its handler; a failure puts it back with the new error. False if none is asked.
+
+        It counts as parked again before it is tried, so that one that brings the process down does so once.
+        """
+        async with self._work.database.connection() as connection:
+            row = await connection.fetchrow(_NEXT_REPLAY)
+        while row is not None:
+            try:
+                await self._replay(row)
+            except Exception as error:
+                if is_away(error):
+                    await patience.wait(error)
+                    continue
+                log.warning("the replay of %s failed: %r", row["parked_id"], error)
+                async with self._work.database.connection() as connection:
+                    await connection.execute(
+                        "update parked set error = $2 where parked_id = $1", row["parked_id"], printable(str(error))
+                    )
+            patience.rewarded()
+            return True
+        return False
+
+    async def _replay(self, row: asyncpg.Record) -> None:
+        if row["size"] > MAX_BODY:
+            raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
+        envelope = self._consumer.reader.read(row["body"], row["routing_key"])
+        async with self._work.begin() as tx:
+            if await self._consumer.fresh(tx, [envelope.id]):  # or else a copy that came later has had its effect
+                await self._consumer.prepare(tx, [envelope])
+                await self._consumer.act(tx, [envelope])
+            await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])

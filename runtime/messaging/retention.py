@@ -1,0 +1,47 @@
+"""Forgetting what is no longer needed, and counting what waits."""
+
+import asyncio
+import logging
+
+from runtime.backoff import Patience
+from runtime.messaging import outbox
+from runtime.messaging.unit_of_work import Work
+from runtime.storage.database_errors import is_passing
+
+EVERY = 30.0
+"""Seconds between two rounds."""
+BATCH = 5_000
+"""Rows that one statement deletes at the most: after a long outage, or where nothing was deleted before, all of them
+together would take longer than a statement may."""
+REMEMBERED = ("inbox", "30 days"), ("failures", "30 days"), ("idempotency", "7 days")
+"""How long the ids of handled and failed events and the answers to keyed requests are kept: far longer than any of
+them comes again."""
+
+log = logging.getLogger(__name__)
+
+
+async def keep_house(work: Work) -> None:
+    """Runs until it is cancelled."""
+    patience = Patience("PostgreSQL, to keep house", log)
+    while True:
+        try:
+            async with work.database.connection() as connection:
+                await outbox.count(connection, work.service, work.held())
+            for table, age in REMEMBERED:
+                await forget(work, table, age)
+            patience.rewarded()
+            await asyncio.sleep(EVERY)
+        except Exception as error:
+            if not is_passing(error):
+                log.exception("housekeeping failed")
+            await patience.wait(error)
+
+
+async def forget(work: Work, table: str, age: str) -> None:
+    """Deletes what is older than `age`, a batch in each transaction."""
+    old = f"select ctid from {table} where at < now() - interval '{age}' limit {BATCH}"  # noqa: S608
+    deleted = BATCH
+    while deleted == BATCH:
+        async with work.database.connection() as connection:
+            done = await connection.execute(f"delete from {table} where ctid = any(array({old}))")  # noqa: S608
+        deleted = int(done.split()[1])

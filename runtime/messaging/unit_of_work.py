@@ -1,0 +1,130 @@
+"""The one door through which state changes: a transaction that holds the change and the events that follow from it."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID
+
+from runtime.messaging import deadlines, outbox
+from runtime.messaging.envelope import Envelope, Event
+from runtime.messaging.observer import NOBODY as NO_WITNESS
+from runtime.observability.trace_context import Story, current, telling
+from runtime.storage.database import Connection, Database
+
+log = logging.getLogger(__name__)
+
+
+class Audience(Protocol):
+    """Whoever is connected and wants to see at once what has happened (`runtime.live.updates`)."""
+
+    def message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+        """Shows message `seq` of a conversation."""
+
+    def tell(self, to: Collection[UUID], frame: str) -> None:
+        """Shows something else, which may get lost."""
+
+
+class _Nobody:
+    def message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+        return None
+
+    def tell(self, to: Collection[UUID], frame: str) -> None:
+        return None
+
+
+NOBODY: Audience = _Nobody()
+
+
+@dataclass
+class Transaction:
+    """What a route or a handler works with. It never commits; the runtime does, once, at the end."""
+
+    connection: Connection
+    heard: Envelope[Any] | None = None
+    """The event being handled, in a handler."""
+    events: list[tuple[Event, Story]] = field(default_factory=list)
+    afterwards: list[Callable[[], object]] = field(default_factory=list)
+    wake_deadlines: Callable[[], object] = lambda: None
+    audience: Audience = NOBODY
+
+    def publish(self, *events: Event) -> None:
+        """Says what happened: the events leave if, and only if, the transaction commits."""
+        story = current()
+        self.events.extend((event, story) for event in events)
+
+    def after_commit(self, call: Callable[[], object]) -> None:
+        """Runs `call`, in this story, once the transaction has committed: for work outside, which may get lost."""
+        context = copy_context()
+        self.afterwards.append(lambda: context.run(call))
+
+    @contextmanager
+    def hearing(self, envelope: Envelope[Any]) -> Iterator[None]:
+        """What is done inside the block follows from this event."""
+        with telling(envelope.story):
+            self.heard = envelope
+            yield
+        self.heard = None
+
+    def show_message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+        """Sends message `seq` of a conversation, as JSON, to the accounts `to`, once the transaction has committed."""
+        self.afterwards.append(partial(self.audience.message, conversation, seq, frame, to))
+
+    def show(self, to: Collection[UUID], frame: str) -> None:
+        """Sends a frame other than a message to the accounts `to`, once the transaction has committed."""
+        self.afterwards.append(partial(self.audience.tell, to, frame))
+
+    @property
+    def sequence(self) -> int:
+        """The number of the event being handled among those of its subject, from its publisher."""
+        assert self.heard is not None
+        return self.heard.sequence
+
+    async def now(self) -> datetime:
+        """The database's time, moved by the demonstration's offset if there is one."""
+        moment: datetime = await self.connection.fetchval("select clock_now()")
+        return moment
+
+    async def schedule(self, kind: str, subject: str, delay: timedelta) -> None:
+        """Sets the deadline `kind` of `subject`, `delay` from now, in place of an earlier one."""
+        if not delay:
+            self.after_commit(self.wake_deadlines)
+        await deadlines.schedule(self.connection, kind, subject, delay, current())
+
+    async def call_off(self, kind: str, subject: str) -> None:
+        """Takes the deadline back, if it has not fired."""
+        await deadlines.call_off(self.connection, kind, subject)
+
+
+class Work:
+    """Opens transactions on a service's database."""
+
+    def __init__(self, service: str, database: Database) -> None:
+        self.service = service
+        self.database = database
+        self.wake_relay: Callable[[], object] = lambda: None
+        self.wake_deadlines: Callable[[], object] = lambda: None
+        self.held: Callable[[], int] = lambda: 0
+        """How many events stand in the outbox though they are published."""
+        self.audience = NOBODY
+        self.witness = NO_WITNESS
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        """A transaction: at the end of the block the events are written to the outbox, then all of it commits."""
+        async with self.database.transaction() as connection:
+            tx = Transaction(connection, wake_deadlines=self.wake_deadlines, audience=self.audience)
+            yield tx
+            ids = await outbox.write(connection, self.service, tx.events)
+        if tx.events:
+            self.wake_relay()
+            self.witness.written(ids, tx.events)
+        for call in tx.afterwards:
+            try:
+                call()
+            except Exception:  # it is committed, and nobody must take it for undone
+                log.exception("what was to follow a commit failed")

@@ -1,0 +1,139 @@
+"""Hints to the other replicas of a service, through Redis. They may get lost; whoever may have missed one is told."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from runtime.backoff import Patience
+from runtime.errors import Problem
+from runtime.observability.trace_context import new_id
+from runtime.storage.redis import TIMEOUT, TOGETHER, Command, reached, stop_if_cancelled
+
+HEARTBEAT = 1.0
+"""Seconds of silence after which the subscription is asked whether it is still alive."""
+MOST_WAITING = 10_000
+"""Commands that may wait for Redis; beyond that they are dropped, and the others are told to look for themselves."""
+RETRY = 0.5
+"""Seconds between two tries at the most: whoever hears us again waits for what it missed."""
+LOOK = "look"
+"""Says: I could not tell you everything, look into the database."""
+
+log = logging.getLogger(__name__)
+
+
+class RedisAway(Problem):
+    """Redis does not answer; whoever needs it goes on without."""
+
+    status, code, title = 503, "redis_unavailable", "Redis is away"
+
+
+class Fanout:
+    """One channel between the replicas of a service, and commands to Redis that nobody waits for."""
+
+    def __init__(
+        self, redis: Redis, channel: str, heard: Callable[[str], object], missed: Callable[[], object]
+    ) -> None:
+        """`heard` gets each hint of another replica; `missed` is called whenever one may have been lost."""
+        self._redis = redis
+        self._channel = channel
+        self._heard, self._missed = heard, missed
+        self._me = new_id().hex
+        self._waiting: deque[Command] = deque()
+        self._lost = False
+        self._something = asyncio.Event()
+        self.away = True
+        """Whether hints of others cannot arrive now."""
+
+    def publish(self, hint: str) -> None:
+        """Tells the other replicas, soon, unless it gets lost."""
+        self.command("PUBLISH", self._channel, f"{self._me}\n{hint}")
+
+    def command(self, *command: str | int) -> None:
+        """Has Redis do something, soon, unless it is away."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(command)
+        else:
+            self._lost = True
+        self._something.set()
+
+    async def run(self) -> None:
+        """Speaks and listens until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._speak())
+            group.create_task(self._listen())
+
+    async def _speak(self) -> None:
+        patience = Patience("Redis, to tell other replicas", log)
+        while True:
+            if not self._waiting and not self._lost:
+                self._something.clear()
+                await self._something.wait()
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+            lost, self._lost = self._lost, False
+            if lost:
+                batch.insert(0, ("PUBLISH", self._channel, f"{self._me}\n{LOOK}"))
+            try:
+                async with reached(RedisAway), self._redis.pipeline(transaction=False) as pipeline:
+                    for command in batch:
+                        pipeline.execute_command(*command)
+                    await pipeline.execute()
+                patience.rewarded()
+            except Exception as error:
+                self._lost = True
+                self._waiting.clear()  # whoever looks for themselves needs no hints
+                await _wait(patience, error)
+
+    async def _listen(self) -> None:
+        patience = Patience("Redis, to hear other replicas", log)
+        while True:
+            pubsub = self._redis.pubsub()
+            try:
+                async with asyncio.timeout(2 * TIMEOUT):
+                    await pubsub.subscribe(self._channel)
+                asked = False
+                while True:
+                    stop_if_cancelled()
+                    message = await pubsub.get_message(timeout=TIMEOUT if asked else HEARTBEAT)
+                    if message is None and asked:
+                        raise RedisAway("it is silent")
+                    asked = message is None
+                    if message is None:
+                        async with asyncio.timeout(TIMEOUT):
+                            await pubsub.ping()
+                    elif message["type"] == "subscribe":  # also after the library has connected anew by itself
+                        self.away = False
+                        self._missed()
+                    else:
+                        if message["type"] == "message":
+                            self._hear(message["data"])
+                        patience.rewarded()  # a message or a pong: it is heard, and not just subscribed to
+            except Exception as error:
+                stop_if_cancelled()
+                if not isinstance(error, (RedisError, OSError, RedisAway)):
+                    log.exception("listening to other replicas failed")
+                self.away = True
+                self._missed()
+                await _wait(patience, error)
+            finally:
+                with suppress(RedisError, OSError):
+                    await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    def _hear(self, text: str) -> None:
+        sender, _, hint = text.partition("\n")
+        if sender == self._me:
+            return
+        if hint == LOOK:
+            self._missed()
+        else:
+            self._heard(hint)
+
+
+async def _wait(patience: Patience, error: BaseException) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(RETRY):
+            await patience.wait(error)

@@ -1,0 +1,244 @@
+"""PostgreSQL: the pool, and the transaction that everything happens in."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from runtime.backoff import Patience
+from runtime.storage.database_errors import DatabaseUnavailable as DatabaseUnavailable
+from runtime.storage.database_errors import is_passing as is_passing
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.pool.PoolConnectionProxy
+
+POOL_SIZE = 10
+SHARES = 8
+"""Into so many parts the server's connections are divided: one for each of the six services, with the connection of its
+relay, and two for the command line and others."""
+ACQUIRE_TIMEOUT = 5.0
+"""Seconds that connecting may take."""
+BUSY = 8.0
+"""Seconds for a connection when all of ours are in use: less than those wait who ask on somebody's behalf."""
+SLICE = 0.25
+COMMAND_TIMEOUT = 20.0
+"""Seconds that one statement may take."""
+CLOSE_TIMEOUT = 2.0
+BETWEEN_SERVERS = 1.0
+"""Seconds between two times at the least at which all connections are given up."""
+PROBING = 3.0
+"""Seconds for finding out whether the database takes what is written; who asks for health waits 4."""
+WRITES_FOR = 1.0
+"""Seconds for which a database that took what was written, and is there, is believed to go on so."""
+FULL = 0.05
+"""Seconds until a server that has no connection left is asked for one again."""
+UTC = {"timezone": "UTC"}
+"""In a time zone with summer time PostgreSQL adds a day of 23 or 25 hours. It overrides what the server, the database,
+the role and the URL say."""
+MICROSECOND = timedelta(microseconds=1)
+
+log = logging.getLogger(__name__)
+
+
+async def connect(
+    url: str, *, server_settings: dict[str, str] | None = None, **options: Any
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection on which time is exact: in UTC, and with durations that are sent in microseconds, never in days.
+
+    The only way in which anything here connects; `options` are those of `asyncpg.connect`.
+    """
+    settings = {**(server_settings or {}), **UTC}
+    connection: asyncpg.Connection[asyncpg.Record]
+    connection = await asyncpg.connect(url, server_settings=settings, **options)  # noqa: TID251
+    try:
+        await connection.set_type_codec(
+            "interval", encoder=_exact, decoder=_duration, schema="pg_catalog", format="tuple"
+        )
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _exact(duration: timedelta) -> tuple[int, int, int]:
+    return 0, 0, duration // MICROSECOND
+
+
+def _duration(parts: tuple[int, int, int]) -> timedelta:
+    months, days, microseconds = parts
+    return timedelta(days=30 * months + days, microseconds=microseconds)  # as PostgreSQL counts: a day is 24 hours
+
+
+class Database:
+    """A pool of connections to one service's database. Connects in the background and again after every outage."""
+
+    def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
+        self.url = url
+        self._pool_size = pool_size
+        self._pool: Pool | None = None
+        self._left = -BETWEEN_SERVERS
+        self._wrote = -WRITES_FOR
+        self._probing = asyncio.Lock()
+
+    async def connect(self, on_failure: Callable[[], object] = lambda: None) -> None:
+        """Waits until the database answers, for as long as that takes; says so each time that it does not."""
+        patience = Patience("PostgreSQL", log)
+        while self._pool is None:
+            try:
+                size = min(self._pool_size, await _share(self.url))
+                self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
+                    self.url,
+                    connect=connect,
+                    min_size=1,
+                    max_size=size,
+                    command_timeout=COMMAND_TIMEOUT,
+                    timeout=ACQUIRE_TIMEOUT,
+                    init=_prepare,
+                    reset=_keep,
+                )
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                on_failure()
+                await patience.wait(error)
+
+    async def close(self) -> None:
+        """Gives every connection back, waiting for what is under way."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT)
+            except _BROKEN:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One connection out of the pool; raises `DatabaseUnavailable` when none can be had."""
+        pool = self._pool
+        if pool is None:
+            raise DatabaseUnavailable("The service has not reached its database yet.")
+        try:
+            connection = await _acquire(pool)
+        except _BROKEN as error:
+            raise DatabaseUnavailable("No connection to the database could be had.") from error
+        try:
+            yield connection
+        except asyncpg.ReadOnlySQLTransactionError:
+            connection.terminate()
+            await self._leave(pool)
+            raise
+        finally:
+            await pool.release(connection)
+
+    async def _leave(self, pool: Pool) -> None:
+        """Has every connection made anew: after a failover these lead to a server on which nothing can be written. Not
+        more often than connections can be made, since the new server may not be there yet."""
+        now = asyncio.get_running_loop().time()
+        if now - self._left > BETWEEN_SERVERS:
+            self._left = now
+            log.warning("the database is read-only: all connections to it are given up")
+            await pool.expire_connections()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection with a transaction open on it: committed at the end of the block, rolled back on an error."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def writes(self) -> bool:
+        """Whether the database takes what is written right now. Something is written once a second at the most, because
+        health is asked for by many; in between it is asked whether something could be."""
+        async with self._probing:
+            now = asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(PROBING), self.connection() as connection:
+                    if now > self._wrote + WRITES_FOR or await connection.fetchval(_IS_READ_ONLY):
+                        await connection.execute(_PROBE)
+                        self._wrote = now
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                return False
+            return True
+
+
+_IS_READ_ONLY = "select current_setting('transaction_read_only')::boolean"
+_PROBE = """
+delete from outbox where false;
+set local work_mem = '64kB';
+select count(*) from generate_series(1, 10000);
+select pg_logical_emit_message(true, 'ready', '')
+"""
+"""Is refused where nothing may be written, spills to the disk, and commits to the log, without a trace in any table."""
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
+
+
+async def _share(url: str) -> int:
+    """How many connections one service may have on this server; two at the least."""
+    connection = await connect(url, timeout=ACQUIRE_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
+    try:
+        allowed: int = await connection.fetchval(_ALLOWED)
+    finally:
+        connection.terminate()
+    return max(2, allowed // SHARES - 1)
+
+
+_ALLOWED = """
+select sum(setting::integer * case name when 'max_connections' then 1 else -1 end)::integer from pg_settings
+where name in ('max_connections', 'superuser_reserved_connections', 'reserved_connections')
+"""
+
+
+async def _acquire(pool: Pool) -> Connection:
+    """A connection, within `BUSY`: a server that has none left is waited for as a pool that has none is."""
+    async with _patient():
+        while True:
+            try:
+                return await pool.acquire()
+            except asyncpg.TooManyConnectionsError:
+                await asyncio.sleep(FULL)
+
+
+@asynccontextmanager
+async def _patient() -> AsyncIterator[None]:
+    """Raises TimeoutError after `BUSY`, in slices: when this process stands still, for want of a processor, only one of
+    them is spent, and the wait is not taken for the database's fault."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_later(SLICE, lambda: spend(BUSY - SLICE))
+
+        def spend(left: float) -> None:
+            nonlocal timer
+            if left > 0:
+                timer = loop.call_later(SLICE, spend, left - SLICE)
+            else:
+                limit.reschedule(loop.time())
+
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+async def _keep(_: Any) -> None:
+    """Nothing is set on a connection that outlives a transaction, so the four statements that would take it back,
+    a round trip for each use, can stay out."""
+
+
+_LISTS = ("uuid", "text", "bool", "smallint", "integer", "bigint", "timestamptz")
+
+
+async def _prepare(connection: Any) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    # Types of lists are looked up when they are first met: once for all here, or else many times in requests.
+    await connection.prepare("select " + ", ".join(f"null::{kind}[]" for kind in _LISTS))

@@ -1,0 +1,85 @@
+"""Bringing a service's database up to date, with Alembic: the runtime's tables and the service's own."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from runtime.storage.database import Database, connect
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK = 0x0B0A7A2
+
+_at_work = threading.Lock()
+"""Alembic keeps what it works on in a module of its own; services in one process must not work on it together, on
+whatever event loop each of them runs."""
+
+log = logging.getLogger(__name__)
+
+
+def _heads(folders: list[Path]) -> set[str]:
+    """The newest revision of each folder: files are named after their revisions, which count up."""
+    return {max(path.stem for path in folder.glob("[0-9]*.py")) for folder in folders}
+
+
+async def migrate(database: Database, own_migrations: Path) -> None:
+    """Runs the migrations that are missing. Replicas that start together take turns; the later find nothing to do."""
+    folders = [MIGRATIONS / "versions", own_migrations]
+    if await _revisions(database) == _heads(folders):
+        return
+    async with database.connection() as connection:
+        await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=300)
+        try:
+            if await _revisions(database) != _heads(folders):
+                async with _one_at_a_time():
+                    await _upgrade(database.url, folders)
+        finally:
+            await connection.execute("select pg_advisory_unlock($1)", LOCK)
+
+
+@asynccontextmanager
+async def _one_at_a_time() -> AsyncIterator[None]:
+    while not _at_work.acquire(blocking=False):
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        _at_work.release()
+
+
+async def _revisions(database: Database) -> set[str]:
+    async with database.connection() as connection:
+        if await connection.fetchval("select to_regclass('alembic_version')") is None:
+            return set()
+        return {row["version_num"] for row in await connection.fetch("select version_num from alembic_version")}
+
+
+async def _upgrade(url: str, folders: list[Path]) -> None:
+    # Imported here because they take half a second, and a database is up to date nearly always.
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    def upgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("path_separator", "newline")
+        config.set_main_option("version_locations", "\n".join(map(str, folders)))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "runtime@head")  # first, because the services' tables use its functions
+        command.upgrade(config, "heads")
+
+    engine = create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: connect(url))
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade)
+    except DBAPIError as error:
+        raise (error.orig and error.orig.__cause__) or error from None  # as it came from the database: it may pass
+    finally:
+        await engine.dispose()
+    log.info("the database is up to date: %s", ", ".join(sorted(_heads(folders))))

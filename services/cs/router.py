@@ -1,0 +1,49 @@
+"""What is done in the office without anybody asking: giving the cases that came back to those who are free."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from runtime.backoff import Patience
+from runtime.messaging.unit_of_work import Work
+from runtime.storage.database_errors import is_passing
+from services.cs import agents
+from services.cs.office import Office
+
+LOOK = 1.0
+"""Seconds between two looks for somebody who waits while an agent is free, woken or not."""
+
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """The rounds that every replica makes."""
+
+    def __init__(self, work: Work, office: Office) -> None:
+        self._work = work
+        self._office = office
+
+    async def give_cases(self) -> None:
+        """Gives waiting cases to agents who have room, if there are such."""
+        self._office.came_back.clear()
+        async with self._work.begin() as tx:
+            if not await agents.is_someone_free(tx, self._office.most):
+                return
+        async with self._office.turn, self._work.begin() as tx:
+            await self._office.take_turn(tx)
+            await self._office.give_cases(tx)
+
+    async def route(self) -> None:
+        """Gives cases until it is cancelled: whenever one comes back to the queue, and on a timer."""
+        patience = Patience("PostgreSQL, to route cases", log)
+        while True:
+            try:
+                await self.give_cases()
+                patience.rewarded()
+            except Exception as error:
+                if not is_passing(error):
+                    log.exception("routing cases failed")
+                await patience.wait(error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._office.came_back.wait()

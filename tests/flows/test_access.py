@@ -1,0 +1,131 @@
+"""Who gets in where: every route of every service, for everybody who should not, and for tokens that are none."""
+
+import json
+from time import time
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from batalkan.system import NAMES
+from runtime.http.auth import ALGORITHM, ISSUER
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.system import Place, gathered
+
+OPEN = {
+    ("POST", "/accounts"),
+    ("POST", "/accounts/token"),
+    ("GET", "/accounts/jwks.json"),
+    ("GET", "/orders/products"),
+    ("GET", "/orders/cancel-reasons"),
+    ("GET", "/orders/clock"),
+    ("GET", "/orders/sellers/{seller_id}/score"),
+}
+"""What anybody may call, and of each service its health and metrics."""
+ELSEWHERE = ("/chat/", "/cs/")
+"""Whose routes are tried one by one in tests/chat/test_access.py and tests/cs/test_access.py."""
+NOT_FOR_SELLERS = {"seller": 403, "other seller": 403}
+BUYERS_ONLY = {**NOT_FOR_SELLERS, "agent": 403}
+SELLERS_ONLY = {"buyer": 403, "other buyer": 403, "agent": 403}
+LINES = {"lines": [{"product_id": str(uuid4()), "quantity": 1}], "payment_method": "cod"}
+PRODUCT = {"title": "Kopi", "price": 1, "stock": 1}
+
+Route = tuple[str, str]
+
+REFUSED: dict[Route, tuple[Any, dict[str, int]]] = {
+    ("GET", "/accounts/me"): (None, {}),
+    ("POST", "/accounts/logout"): (None, {}),
+    ("POST", "/orders"): (LINES, BUYERS_ONLY),
+    ("POST", "/orders/products"): (PRODUCT, SELLERS_ONLY),
+    ("GET", "/orders"): (None, {"agent": 403}),
+    ("GET", "/orders/{order_id}"): (None, {"other buyer": 404, "other seller": 404}),
+    ("POST", "/orders/{order_id}/cancel"): (None, {**BUYERS_ONLY, "other buyer": 404}),
+    ("POST", "/orders/{order_id}/pay"): (None, {**BUYERS_ONLY, "other buyer": 404}),
+    ("POST", "/orders/{order_id}/pack"): (None, {**SELLERS_ONLY, "other seller": 404}),
+    ("POST", "/orders/{order_id}/ship"): (None, {**SELLERS_ONLY, "other seller": 404}),
+    ("POST", "/orders/{order_id}/deliver"): (None, {**SELLERS_ONLY, "other seller": 404}),
+    ("GET", "/refunds"): (None, NOT_FOR_SELLERS),
+    ("GET", "/refunds/{refund_id}"): (None, {**NOT_FOR_SELLERS, "other buyer": 404}),
+    ("GET", "/refunds/wallet"): (None, BUYERS_ONLY),
+    ("PUT", "/refunds/wallet/dana"): ({"phone": "081234567890"}, BUYERS_ONLY),
+    ("DELETE", "/refunds/wallet/dana"): (None, BUYERS_ONLY),
+}
+"""The body of a valid request, and the status for each who has no business there."""
+CODES = {401: "unauthenticated", 403: "wrong_role", 404: "not_found"}
+PEOPLE = ("buyer", "other buyer", "seller", "other seller", "agent")
+
+
+@pytest.fixture(scope="package")
+async def refunded(buyer: Buyer, product: str) -> dict[str, str]:
+    """The ids in the paths: those of an order of the buyer's that was cancelled, and of its refund."""
+    order_id = await buyer.buy(product)
+    await buyer.cancel(order_id)
+    return {"order_id": order_id, "refund_id": (await buyer.refund(order_id))["refund_id"]}
+
+
+@pytest.fixture(scope="package")
+async def people(place: Place, buyer: Buyer, stranger: Buyer, seller: Seller, agent: Person) -> dict[str, Person]:
+    """Everybody."""
+    rival = await Seller.register(place.http, "seller")
+    return {"buyer": buyer, "other buyer": stranger, "seller": seller, "other seller": rival, "agent": agent}
+
+
+async def closed_routes(place: Place) -> set[Route]:
+    """All that the services publish of themselves, without what anybody may call, and without what is there for
+    everybody in a demonstration (`runtime.demo`)."""
+    found: set[Route] = set()
+    for service in NAMES:
+        paths = (await place.http.get(f"/{service}/openapi.json")).raise_for_status().json()["paths"]
+        found |= {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    anybodys = ("/health/", "/metrics", "/demonstration/")
+    return {(method, path) for method, path in found - OPEN if not any(part in path for part in anybodys)}
+
+
+async def test_every_route_is_in_the_table(place: Place) -> None:
+    """A route that is new must be entered here, or in the table of its service."""
+    assert {route for route in await closed_routes(place) if not route[1].startswith(ELSEWHERE)} == REFUSED.keys()
+
+
+@pytest.mark.parametrize(("method", "path"), REFUSED, ids=lambda value: str(value))
+async def test_who_gets_in(people: dict[str, Person], refunded: dict[str, str], method: str, path: str) -> None:
+    """What is somebody else's is not there (404), the wrong role is told so (403), all others get in."""
+    body, refused = REFUSED[method, path]
+    for name in PEOPLE:
+        answer = await people[name].ask(method, path.format(**refunded), body)
+        status = refused.get(name)
+        if status is None:
+            assert answer.status_code not in CODES, (name, answer.text)
+            assert answer.status_code < 500, (name, answer.text)
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (status, CODES[status]), name
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("kind", ["missing", "expired", "of another key", "unsigned", "of another issuer", "nonsense"])
+async def test_a_token_that_is_none(place: Place, agent: Person, kind: str) -> None:
+    """Nobody gets in anywhere without a token that accounts has signed and that is still good."""
+    headers = {} if kind == "missing" else {"Authorization": f"Bearer {token(place, agent, kind)}"}
+    calls = [
+        place.http.request(method, path.replace("{", "").replace("}", ""), headers=headers)
+        for method, path in sorted(await closed_routes(place))
+    ]
+    for answer in await gathered(calls, 8):
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), answer.request.url
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def token(place: Place, whose: Person, kind: str) -> str:
+    """One that is not to be believed, in one way."""
+    if kind == "nonsense":
+        return "nonsense"
+    now = int(time())
+    claims = {"iss": ISSUER, "sub": whose.account_id, "role": "agent", "client_id": "app", "sid": "s", "iat": now}
+    claims["exp"] = now - 60 if kind == "expired" else now + 900
+    claims["iss"] = "somebody" if kind == "of another issuer" else ISSUER
+    if kind == "unsigned":
+        return jwt.encode(claims, "", "none")
+    key: Any = Ed25519PrivateKey.generate() if kind == "of another key" else place.keys.signing_key.read_text()
+    key_id = json.loads(place.keys.token_keys.read_text())["keys"][0]["kid"]
+    return jwt.encode(claims, key, ALGORITHM, headers={"kid": key_id})

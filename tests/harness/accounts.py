@@ -1,0 +1,121 @@
+"""The accounts service, running in the test's own process, and the people who knock at it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+from argon2 import PasswordHasher
+
+from batalkan.keys import Keys
+from runtime.messaging.bus import Bus
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.service import Service
+from runtime.settings import Environment, Settings
+from services.accounts import main
+from services.accounts.api import Parts
+from services.accounts.passwords import Passwords
+from tests.harness.bus_events import Ears
+
+MIGRATIONS = Path(main.__file__).parent / "migrations"
+PASSWORD = "rahasia-sekali"
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""Hashes that take no time; what real ones cost is not what these tests are about."""
+
+_addresses = count(1)
+
+
+@dataclass
+class Visitor:
+    """Somebody with an address of their own, and the account they have or want."""
+
+    http: httpx.AsyncClient
+    email: str
+
+    async def register(self, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
+        """Asks for an account; `fields` say what is other than usual."""
+        body = {"email": self.email, "password": PASSWORD, "name": "Siti", "role": "buyer", **fields}
+        return await self.http.post("/accounts", json=body, headers=headers)
+
+    async def sign_in(self, client: str = "app", **fields: str) -> httpx.Response:
+        """The password grant."""
+        form = {"grant_type": "password", "username": self.email, "password": PASSWORD, "client_id": client}
+        return await self.http.post("/accounts/token", data={**form, **fields})
+
+    async def refresh(self, token: str, client: str = "app") -> httpx.Response:
+        """The refresh token grant."""
+        form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": client}
+        return await self.http.post("/accounts/token", data=form)
+
+    async def signed_in(self, client: str = "app") -> dict[str, Any]:
+        """Registers and signs in; the token answer."""
+        assert (await self.register()).status_code == 201
+        answer = await self.sign_in(client)
+        assert answer.status_code == 200, answer.text
+        tokens: dict[str, Any] = answer.json()
+        return tokens
+
+    async def me(self, access_token: str) -> httpx.Response:
+        """Who the token says one is."""
+        return await self.http.get("/accounts/me", headers={"Authorization": f"Bearer {access_token}"})
+
+
+class House:
+    """A running service. It takes any number of visitors."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    @property
+    def parts(self) -> Parts:
+        """What its routes work with."""
+        parts: Parts = self.service.app.state.parts
+        return parts
+
+    def use(self, passwords: Passwords) -> None:
+        """Hashes differently from now on."""
+        sign_in = replace(self.parts.sign_in, passwords=passwords)
+        self.service.app.state.parts = replace(self.parts, passwords=passwords, sign_in=sign_in)
+
+    @asynccontextmanager
+    async def visitor(self) -> AsyncIterator[Visitor]:
+        """Somebody new, from an address that nobody came from before."""
+        number = next(_addresses)
+        host = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        transport = httpx.ASGITransport(self.service.app, client=(host, 1), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://accounts") as http:
+            yield Visitor(http, f"{token_hex(6)}@example.com")
+
+
+@asynccontextmanager
+async def open_house(
+    database_url: str,
+    keys: Keys,
+    *,
+    redis_url: str = "memory://",
+    bus: Bus | None = None,
+    demonstration: bool = False,
+    wait: bool = True,
+    **env: str,
+) -> AsyncIterator[House]:
+    """Runs the service; `env` holds further settings."""
+    environment = Environment({"SIGNING_KEY": str(keys.signing_key), "TOKEN_KEYS": str(keys.token_keys), **env})
+    settings = replace(Settings.read("accounts", environment), redis_url=redis_url, demonstration=demonstration)
+    heard = bus or MemoryBus()
+    with patch("services.accounts.passwords.PasswordHasher", lambda: QUICK):
+        service = main.build(settings, environment, database_url, heard)
+    house = House(service)
+    async with AsyncExitStack() as stack:
+        if isinstance(heard, MemoryBus):
+            kinds = main.DESCRIPTION.publishes if bus is None else ()  # else the test listens itself
+            await stack.enter_async_context(Ears(heard, "chat").listening("accounts", kinds))
+            await heard.subscribe("cs", [])  # both are waited for
+        await stack.enter_async_context(service.running())
+        if wait:
+            await service.until_ready()
+        yield house

@@ -1,0 +1,284 @@
+"""The chat service, running in the test's own process: orders that it hears of, and people who talk about them."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+import uvicorn
+
+from batalkan.keys import Keys
+from contracts.cs import CaseClosed, Outcome, SellerContacted
+from contracts.orders import (
+    OrderCancelled,
+    OrderCancelRejected,
+    OrderLine,
+    OrderPacked,
+    OrderPaid,
+    OrderPlaced,
+    OrderShipped,
+    RejectionCode,
+)
+from contracts.refunds import RefundDelayed, RefundIssued
+from contracts.words import Channel, Destination, Fault, PaymentMethod
+from runtime.live.server import WEBSOCKETS
+from runtime.live.updates import Live
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.envelope import Event
+from runtime.service import Service
+from runtime.settings import Environment, Settings
+from services.chat.main import DESCRIPTION, build
+from tests.harness.bus_events import Ears, say
+from tests.harness.orders_actors import Json, People, Person
+
+MIGRATIONS = Path(DESCRIPTION.migrations)
+STEPS: tuple[type[OrderPaid] | type[OrderPacked] | type[OrderShipped], ...] = (OrderPaid, OrderPacked, OrderShipped)
+PRICE = 189_000
+
+
+@dataclass(frozen=True)
+class Deal:
+    """An order and its two people."""
+
+    order_id: UUID
+    buyer: Person
+    seller: Person
+
+    def placed(self) -> OrderPlaced:
+        """What `orders` said when it was placed."""
+        line = OrderLine(product_id=uuid4(), title="Kemeja batik", quantity=1, unit_price=PRICE)
+        return OrderPlaced(
+            order_id=self.order_id,
+            buyer_id=self.buyer.account_id,
+            seller_id=self.seller.account_id,
+            lines=(line,),
+            total=PRICE,
+            payment_method=PaymentMethod.DANA,
+            placed_at=datetime.now(UTC),
+        )
+
+    def moved(self, to: str) -> Event:
+        """The order has become `processing`, `packed` or `shipped`."""
+        if to == "processing":
+            return OrderPaid(order_id=self.order_id, buyer_id=self.buyer.account_id, amount=PRICE)
+        step = OrderPacked if to == "packed" else OrderShipped
+        return step(order_id=self.order_id, seller_id=self.seller.account_id, at=datetime.now(UTC))
+
+    def cancelled(
+        self, channel: str = "app", cancellation_id: UUID | None = None, fault: Fault | None = None
+    ) -> OrderCancelled:
+        """The order is cancelled."""
+        return OrderCancelled(
+            cancellation_id=cancellation_id or uuid4(),
+            order_id=self.order_id,
+            buyer_id=self.buyer.account_id,
+            seller_id=self.seller.account_id,
+            channel=Channel(channel),
+            paid_amount=PRICE,
+            fault=fault or (Fault.BUYER if channel in ("app", "web") else Fault.SELLER),
+        )
+
+    def rejected(self, cancellation_id: str, code: str = "already_shipped") -> OrderCancelRejected:
+        """The order is not cancelled."""
+        return OrderCancelRejected(
+            cancellation_id=UUID(cancellation_id), order_id=self.order_id, code=RejectionCode(code), detail="No."
+        )
+
+    def refunded(self, refund_id: UUID, destination: str = "lazada_credit") -> RefundIssued:
+        """The money is back."""
+        return RefundIssued(
+            refund_id=refund_id,
+            cancellation_id=uuid4(),
+            order_id=self.order_id,
+            buyer_id=self.buyer.account_id,
+            amount=PRICE,
+            destination=Destination(destination),
+        )
+
+    def delayed(self, refund_id: UUID, attempts: int = 1) -> RefundDelayed:
+        """The money is late."""
+        return RefundDelayed(
+            refund_id=refund_id,
+            order_id=self.order_id,
+            buyer_id=self.buyer.account_id,
+            destination=Destination.DANA,
+            attempts=attempts,
+            next_attempt_at=datetime.now(UTC),
+        )
+
+    def contacted(self, case_id: UUID, question: str = "Apakah pesanan sudah diproses?") -> SellerContacted:
+        """Customer service has written to the seller."""
+        return SellerContacted(
+            case_id=case_id,
+            order_id=self.order_id,
+            seller_id=self.seller.account_id,
+            question=question,
+            respond_by=datetime.now(UTC) + timedelta(hours=24),
+        )
+
+    def closed(self, case_id: UUID, outcome: Outcome = Outcome.SELLER_ANSWERED) -> CaseClosed:
+        """Customer service is done with it."""
+        return CaseClosed(case_id=case_id, order_id=self.order_id, outcome=outcome)
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A deal with its thread."""
+
+    deal: Deal
+    thread_id: str
+
+    @property
+    def buyer(self) -> Person:
+        """Who bought."""
+        return self.deal.buyer
+
+    @property
+    def seller(self) -> Person:
+        """Who sold."""
+        return self.deal.seller
+
+    @property
+    def path(self) -> str:
+        """Where the thread is found."""
+        return f"/chat/threads/{self.thread_id}"
+
+    async def write(self, who: Person, text: str = "Halo") -> Json:
+        """Somebody says something."""
+        return await who.post(f"{self.path}/messages", {"text": text}, 201)
+
+    async def messages(self, after: int = 0) -> list[Json]:
+        """What was said, as the buyer reads it."""
+        return list((await self.buyer.get(f"{self.path}/messages", after=after, limit=100))["items"])
+
+    async def codes(self) -> list[str]:
+        """The codes of the messages so far; a text has its own words."""
+        return [message["code"] or message["text"] for message in await self.messages()]
+
+    async def seen(self, by: Person | None = None) -> Json:
+        """The thread, as somebody sees it."""
+        return await (by or self.buyer).get(self.path)
+
+
+@dataclass(frozen=True)
+class House:
+    """One replica of the service, and who hears it."""
+
+    service: Service
+    people: People
+    ears: Ears
+
+    def deal(self, buyer: Person | None = None, seller: Person | None = None) -> Deal:
+        """An order that nobody has heard of yet."""
+        return Deal(uuid4(), buyer or self.people.person("buyer"), seller or self.people.person("seller"))
+
+    async def hears(self, *events: Event) -> None:
+        """Events arrive; returns when they are handled. Their publisher is the first that may have said them."""
+        for event in events:
+            await say(self.ears.bus, event.published_by[0], event)
+
+    async def sold(self, status: str = "processing") -> Deal:
+        """An order on its way through life, as far as `status`."""
+        deal = self.deal()
+        steps = ("processing", "packed", "shipped")
+        await self.hears(deal.placed(), *(deal.moved(to) for to in steps[: ("unpaid", *steps).index(status)]))
+        return deal
+
+    async def talk(self, status: str = "processing") -> Talk:
+        """An order whose buyer has opened its thread."""
+        return await self.about(await self.sold(status))
+
+    async def about(self, deal: Deal) -> Talk:
+        """The thread of an order."""
+        body = {"order_id": str(deal.order_id)}
+        return Talk(deal, (await deal.buyer.post("/chat/threads", body, 201))["thread_id"])
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows of the database."""
+        async with self.service.work.begin() as tx:
+            return list(await tx.connection.fetch(query, *arguments))
+
+
+@asynccontextmanager
+async def running(
+    database_url: str, keys: Keys, *, bus: MemoryBus | None = None, redis_url: str = "memory://", **env: str
+) -> AsyncIterator[Service]:
+    """Runs one replica of the service, without a port."""
+    environment = Environment({"TOKEN_KEYS": str(keys.token_keys), **env})
+    settings = replace(Settings.read("chat", environment), redis_url=redis_url)
+    service = build(settings, environment, database_url, bus or MemoryBus())
+    async with service.running():
+        await service.until_ready()
+        yield service
+
+
+@asynccontextmanager
+async def open_house(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[House]:
+    """Runs the service, and listens to what it says."""
+    bus = MemoryBus()
+    async with (
+        Ears(bus, "orders").listening("chat", DESCRIPTION.publishes) as ears,
+        Ears(bus, "cs").listening("nobody", ()),
+        running(database_url, keys, bus=bus, **more) as service,
+        httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://chat") as http,
+    ):
+        yield House(service, People(keys, http), ears)
+
+
+@asynccontextmanager
+async def on_a_port(service: Service) -> AsyncIterator[str]:
+    """Serves it over HTTP as a process of its own does; `host:port`."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        service.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2, **WEBSOCKETS
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve([listening]))
+    while not server.started:
+        await asyncio.sleep(0.005)
+    host, port = listening.getsockname()
+    yield f"{host}:{port}"
+    server.should_exit = True
+    await serving
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A further replica of the house's service, with an address."""
+
+    service: Service
+    origin: str
+    people: People
+
+    @property
+    def live(self) -> Live:
+        """Its live part."""
+        live: Live = self.service.app.state.live
+        return live
+
+    def same(self, person: Person) -> Person:
+        """The same person, who talks to this replica."""
+        claims = jwt.decode(person.token, options={"verify_signature": False})
+        return self.people.person(claims["role"], account_id=person.account_id)
+
+
+@asynccontextmanager
+async def replicas(house: House, keys: Keys, redis_url: str, count: int = 2) -> AsyncIterator[list[Replica]]:
+    """Further replicas on the house's database, sharing one Redis."""
+    url = house.service.work.database.url
+    async with AsyncExitStack() as stack:
+        made = []
+        for _ in range(count):
+            service = await stack.enter_async_context(running(url, keys, redis_url=redis_url))
+            origin = await stack.enter_async_context(on_a_port(service))
+            http = httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False)
+            made.append(Replica(service, origin, People(keys, await stack.enter_async_context(http))))
+        yield made

@@ -1,0 +1,135 @@
+"""The orders service with its doors open: buyers, sellers, products, orders."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from contracts.orders import OrderCancelRequested, RequesterRole
+from contracts.words import Channel
+from runtime.service import Service
+from runtime.storage import clock
+from tests.harness.bus_events import PATIENCE, Ears, say
+from tests.harness.orders_actors import Json, People, Person
+
+STATUSES = ("unpaid", "processing", "packed", "shipped", "delivered")
+STEPS = ("pay", "pack", "ship", "deliver")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One orders service, and who hears it."""
+
+    service: Service
+    people: People
+    ears: Ears
+
+    def buyer(self, client: str = "app") -> Person:
+        """A new buyer."""
+        return self.people.person("buyer", client)
+
+    def seller(self) -> Person:
+        """A new seller."""
+        return self.people.person("seller")
+
+    async def product(self, seller: Person, stock: int = 10, price: int = 50_000, title: str = "Kopi Gayo") -> str:
+        """The id of a new product."""
+        body = {"title": title, "price": price, "stock": stock}
+        return str((await seller.post("/orders/products", body, 201))["product_id"])
+
+    async def order(self, buyer: Person, *products: str, quantity: int = 1, method: str = "dana") -> Json:
+        """A new order, unpaid (or, with cash on delivery, in process)."""
+        return await buyer.post("/orders", an_order(*products, quantity=quantity, method=method), 201)
+
+    async def sold(self, status: str = "processing", client: str = "app", stock: int = 10) -> "Sale":
+        """An order on its way through life, as far as `status`."""
+        buyer, seller = self.buyer(client), self.seller()
+        product = await self.product(seller, stock)
+        order = await self.order(buyer, product)
+        sale = Sale(buyer, seller, product, str(order["order_id"]))
+        for step in STEPS[: STATUSES.index(status)]:
+            await (buyer if step == "pay" else seller).post(f"{sale.path}/{step}")
+        return sale
+
+    async def many(self, count: int, buyer: Person, seller: Person, status: str = "packed") -> list[str]:
+        """Many orders at once, straight into the database: paid, one piece each of a product that each has alone."""
+        ids = [uuid4() for _ in range(count)]
+        async with self.service.work.begin() as tx:
+            await tx.connection.execute(
+                "with p as (insert into products (product_id, seller_id, title, price, stock) "
+                "select id, $3, 'Kopi', 1000, 0 from unnest($1::uuid[]) id), "
+                "o as (insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, "
+                "paid_amount, placed_at, version) select id, $2, $3, $4, jsonb_build_array(jsonb_build_object("
+                "'product_id', id, 'title', 'Kopi', 'quantity', 1, 'unit_price', 1000)), 1000, 'dana', 1000, "
+                "clock_now(), 1 from unnest($1::uuid[]) id) "
+                "insert into order_history select id, 1, $4, clock_now() from unnest($1::uuid[]) id",
+                ids,
+                buyer.account_id,
+                seller.account_id,
+                status,
+            )
+        return [str(one) for one in ids]
+
+    async def stock(self, product: str) -> int:
+        """What is left of a product."""
+        return int((await self.fetch("select stock from products where product_id = $1", UUID(product)))[0]["stock"])
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows of the database."""
+        async with self.service.work.begin() as tx:
+            return list(await tx.connection.fetch(query, *arguments))
+
+    async def until_somebody_waits(self) -> None:
+        """Until a transaction waits for a lock that another one has."""
+        async with asyncio.timeout(PATIENCE):
+            while not await self.fetch(
+                "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            ):
+                await asyncio.sleep(0.01)
+
+    async def later(self, **by: float) -> None:
+        """Moves the demonstration's clock."""
+        async with self.service.work.begin() as tx:
+            await clock.advance(tx.connection, timedelta(**by))
+
+    async def request(self, sale: "Sale", channel: str = "chat", **changes: Any) -> OrderCancelRequested:
+        """Chat or customer service wants the order cancelled; returns when orders has decided."""
+        role = RequesterRole.SELLER if channel == "chat" else RequesterRole.SYSTEM
+        wanted = {
+            "cancellation_id": uuid4(),
+            "order_id": UUID(sale.order_id),
+            "channel": Channel(channel),
+            "requested_by": sale.seller.account_id if channel == "chat" else None,
+            "role": role,
+        }
+        request = OrderCancelRequested.model_validate(wanted | changes)
+        await say(self.ears.bus, channel, request)
+        return request
+
+
+@dataclass(frozen=True)
+class Sale:
+    """An order with its people."""
+
+    buyer: Person
+    seller: Person
+    product: str
+    order_id: str
+
+    @property
+    def path(self) -> str:
+        """Where it is found."""
+        return f"/orders/{self.order_id}"
+
+    async def seen(self) -> Json:
+        """What the buyer sees of it."""
+        return await self.buyer.get(self.path)
+
+
+def an_order(*products: str, quantity: int = 1, method: str = "dana") -> Json:
+    """The body of an order."""
+    return {
+        "lines": [{"product_id": product, "quantity": quantity} for product in products],
+        "payment_method": method,
+    }

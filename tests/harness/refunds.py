@@ -1,0 +1,227 @@
+"""The refunds service with its doors open, and the DANA that it pays through."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from fastapi import FastAPI
+
+from batalkan.keys import Keys
+from contracts.orders import OrderCancelled
+from contracts.words import Channel, Fault
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.service import Service
+from runtime.settings import Environment, Settings
+from runtime.storage import clock
+from services.refunds.main import DESCRIPTION, build
+from simulators.dana import faults
+from simulators.dana.journal import AccountState
+from tests.harness.bus_events import PATIENCE, Ears, Heard, say
+from tests.harness.orders_actors import Json, People, Person
+
+
+@dataclass(frozen=True)
+class Dana:
+    """The simulator, from behind."""
+
+    app: FastAPI
+
+    def fails(self, mode: str = "none", **more: Any) -> None:
+        """From now on calls meet this fault."""
+        self.app.state.faults.current = faults.Fault.model_validate({"mode": mode} | more)
+
+    def wakes(self) -> None:
+        """All is well again: calls that hang are answered, and no later one hangs."""
+        self.fails()
+        self.app.state.faults.stop()
+
+    async def account(self, phone: str, state: AccountState) -> None:
+        """Freezes, closes or opens the account of a number."""
+        await self.app.state.journal.within(lambda books: books.set_account(phone, state))
+
+    async def settle(self, state: str = "paid") -> None:
+        """Ends what is pending."""
+        await self.app.state.journal.within(lambda books: books.settle(state))
+
+    async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        """Out of the journal."""
+        found: list[dict[str, Any]] = await self.app.state.journal.within(lambda books: books.rows(query, *arguments))
+        return found
+
+    async def paid(self) -> dict[str, int]:
+        """What was paid, by reference."""
+        rows = await self.rows("select reference, amount from payments where state = 'paid'")
+        return {row["reference"]: row["amount"] for row in rows}
+
+    async def is_called(self) -> bool:
+        """Whether a payment has got as far as this."""
+        return bool(await self.rows("select id from requests where service = '38'"))
+
+    async def calls(self, refund_id: str) -> list[str]:
+        """The services that were called for a refund, in order: 38 pays, 39 asks."""
+        reference = UUID(refund_id).hex
+        rows = await self.rows("select service from requests where reference = ? order by id", reference)
+        return [row["service"] for row in rows]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """One refunds service, who hears it, and its DANA."""
+
+    service: Service
+    people: People
+    ears: Ears
+    dana: Dana
+
+    async def buyer(self, *, linked: bool = False) -> "Customer":
+        """A new buyer, with a DANA wallet linked or without."""
+        phone = f"628{random.randint(10**9, 10**10 - 1)}".replace("6280", "6281", 1)
+        customer = Customer(self, self.people.person("buyer"), phone)
+        if linked:
+            await customer.link()
+        return customer
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows of the database."""
+        async with self.service.work.begin() as tx:
+            return list(await tx.connection.fetch(query, *arguments))
+
+    async def later(self, by: timedelta) -> None:
+        """Moves the demonstration's clock, and has a look at what is due now."""
+        async with self.service.work.begin() as tx:
+            await clock.advance(tx.connection, by)
+        self.service.work.wake_deadlines()
+
+    async def until(self, moment: str) -> None:
+        """Moves the clock to a moment that an event named."""
+        async with self.service.work.begin() as tx:
+            wait = datetime.fromisoformat(moment) - await tx.now()
+        await self.later(max(wait, timedelta(0)) + timedelta(milliseconds=1))
+
+    async def carry_on(self, order_id: str) -> list[Heard]:
+        """Skips every pause until the refund is issued; returns all that was said about it."""
+        events = self.ears.events[order_id]
+        skipped = 0
+        while True:
+            await self.ears.until(lambda skipped=skipped: len(events) > skipped)  # type: ignore[misc]
+            if events[-1]["type"] == "RefundIssued":
+                return events
+            skipped = len(events)
+            await self.until(events[-1]["data"]["next_attempt_at"])
+
+    async def agrees(self) -> None:
+        """The ledger sums to zero, nothing is in transit, and it says of DANA what DANA's journal says."""
+        rows = await self.fetch(
+            "select account, refund_id, sum(amount)::bigint as amount from ledger_entries "
+            "join ledger_transactions using (transaction_id) group by account, refund_id having sum(amount) <> 0"
+        )
+        at = {(row["account"], row["refund_id"].hex): row["amount"] for row in rows}
+        assert sum(at.values()) == 0
+        assert not [key for key in at if key[0] == "dana_in_transit"]
+        paid = await self.dana.paid()
+        assert {reference: amount for (account, reference), amount in at.items() if account == "dana"} == paid
+        refunds = await self.fetch("select refund_id, amount, destination, state from refunds")
+        for refund in refunds:
+            assert refund["state"] == "issued"
+            assert at[refund["destination"], refund["refund_id"].hex] == refund["amount"]
+            assert at["cancelled_orders", refund["refund_id"].hex] == -refund["amount"]
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A buyer whose orders are cancelled."""
+
+    bank: Bank
+    person: Person
+    phone: str
+
+    async def link(self, phone: str | None = None) -> Json:
+        """Links the DANA wallet."""
+        answer = await self.person.ask("PUT", "/refunds/wallet/dana", json={"phone": phone or self.phone})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def unlink(self) -> Json:
+        """Unlinks it."""
+        answer = await self.person.ask("DELETE", "/refunds/wallet/dana")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def wallet(self) -> Json:
+        """The wallet."""
+        return await self.person.get("/refunds/wallet")
+
+    async def refunds(self) -> list[Json]:
+        """The refunds, newest first."""
+        found: list[Json] = (await self.person.get("/refunds"))["items"]
+        return found
+
+    def cancelled(self, amount: int = 150_000) -> OrderCancelled:
+        """An order of this buyer is cancelled."""
+        return OrderCancelled(
+            cancellation_id=uuid4(),
+            order_id=uuid4(),
+            buyer_id=self.person.account_id,
+            seller_id=uuid4(),
+            channel=Channel.APP,
+            paid_amount=amount,
+            fault=Fault.BUYER,
+        )
+
+    async def cancel(self, amount: int = 150_000) -> str:
+        """The id of an order that was cancelled; refunds has heard of it."""
+        event = self.cancelled(amount)
+        await say(self.bank.ears.bus, "orders", event)
+        return str(event.order_id)
+
+    async def refunded(self, amount: int = 150_000) -> tuple[Json, Sequence[Heard]]:
+        """A refund from the cancellation to its end, and what was said about it."""
+        events = await self.bank.carry_on(await self.cancel(amount))
+        return (await self.refunds())[0], events
+
+
+@asynccontextmanager
+async def opened(url: str, keys: Keys, dana: Dana, ears: Ears, patience: str = "8") -> AsyncIterator[Bank]:
+    """The service at work on a database, in demonstration mode; more than one there are replicas."""
+    variables = {
+        "TOKEN_KEYS": str(keys.token_keys),
+        "DANA_PRIVATE_KEY": str(keys.dana_private_key),
+        "DANA_URL": "http://dana",
+        "DANA_TIMEOUT": patience,
+        "DEMONSTRATION": "1",
+    }
+    env = Environment(variables)
+    transport = httpx.ASGITransport(dana.app)
+    service = build(Settings.read("refunds", env), env, url, ears.bus, transport)
+    async with (
+        httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://refunds") as http,
+        service.running(),
+    ):
+        async with asyncio.timeout(PATIENCE):
+            await service.until_ready()
+        yield Bank(service, People(keys, http), ears, dana)
+
+
+def listening() -> AbstractAsyncContextManager[Ears]:
+    """A bus, and the ears of orders on it."""
+    return Ears(MemoryBus(), "orders").listening("refunds", DESCRIPTION.publishes)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A place for a bank, or two, of a test's own."""
+
+    url: str
+    keys: Keys
+    dana: Dana
+    ears: Ears
+
+    def opened(self, patience: str = "8") -> AbstractAsyncContextManager[Bank]:
+        """The bank, until the end of the block."""
+        return opened(self.url, self.keys, self.dana, self.ears, patience)

@@ -1,0 +1,26 @@
+"""The house in which things go wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from batalkan.servers import install
+from lab.faults.system import House, open_house
+
+
+@pytest.fixture(scope="package")
+async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """The house, for all tests of this folder."""
+    await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
+    async with open_house() as house:
+        yield house
+
+
+@pytest.fixture
+async def house(opened: House) -> AsyncIterator[House]:
+    """The house, all of it ready; no service may take what is done to it here for a fault of its own."""
+    await opened.mend()
+    yield opened
+    if complaints := opened.complaints():
+        pytest.fail("\n".join(complaints), pytrace=False)

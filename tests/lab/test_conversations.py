@@ -1,0 +1,171 @@
+"""`kill -9` of chat, customer service and Redis while people talk: each has every message once, no case is lost."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+
+from lab.faults.live_users import Listener, say
+from lab.faults.system import House
+from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+THREADS = 50
+DEATHS = ["chat", "redis", "cs"] * 5
+PAUSE = 2.5
+"""Seconds between two deaths."""
+EVERY = 2.0
+"""Seconds between two messages of one person."""
+AGENTS, CALLERS, MOST = 3, 12, 3
+
+
+@asynccontextmanager
+async def listening(listeners: list[Listener]) -> AsyncIterator[None]:
+    """They listen inside the block."""
+    tasks = {asyncio.create_task(listener.run()) for listener in listeners}
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        done, _ = await asyncio.wait(tasks)
+    for task in done:
+        assert task.cancelled(), task.exception()
+
+
+async def test_people_talk_under_fire(house: House) -> None:
+    """Chat, customer service and Redis die five times each; what was said is with both sides, 1..n without gap or
+    double, and every case was handled, by one agent at a time."""
+    http, keys, over = house.place.http, house.place.keys, asyncio.Event()
+    buyers = [Buyer.signed(http, keys, "buyer") for _ in range(THREADS)]
+    sellers = [Seller.signed(http, keys, "seller") for _ in range(THREADS)]
+    pairs = list(zip(buyers, sellers, strict=True))
+    threads = [await opened(buyer, await seller.offer()) for buyer, seller in pairs]
+    said: Counter[str] = Counter()
+    sides = [Listener(house, "chat", person) for person in (*buyers, *sellers)]
+    for one, thread in zip(sides, threads * 2, strict=True):
+        one.has[thread] = 0
+    agents = [Person.signed(http, keys, "agent") for _ in range(AGENTS)]
+    callers = [Buyer.signed(http, keys, "buyer") for _ in range(CALLERS)]
+    desks = [Listener(house, "cs", person) for person in (*agents, *callers)]
+    cases: dict[str, Person] = {}
+
+    async def talk(person: Person, thread: str) -> None:
+        await asyncio.sleep(random.uniform(0, EVERY))
+        while not over.is_set():
+            await say(person, "chat", thread, "Halo, Kak?")
+            said[thread] += 1
+            await asyncio.sleep(EVERY)
+
+    async def call(caller: Person) -> None:
+        while not over.is_set():
+            case = await caller.post("/cs/cases", text="Penjual tidak membalas.")
+            cases[case["case_id"]] = caller
+            await eventually(partial(is_over, caller, case["case_id"]), 60, every=0.2)
+
+    async def serve(agent: Person) -> None:
+        while not (over.is_set() and await all_over(cases, agent)):
+            (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+            mine = (await agent.get("/cs/cases?state=active"))["items"]
+            assert len(mine) <= MOST
+            for case in mine:
+                await handle(agent, case["case_id"])
+                await asyncio.sleep(0.4)  # nobody may say more than 30 things in 10 seconds
+            await asyncio.sleep(0.1)
+
+    async def fire() -> None:
+        for name in DEATHS:
+            await asyncio.sleep(PAUSE)
+            if name == "redis":
+                await house.servers[name].kill()
+                await asyncio.sleep(0.5)
+                await house.servers[name].start()
+            else:
+                await house.running.processes.kill(name)
+        await asyncio.sleep(1)
+        over.set()
+
+    async with listening([*sides, *desks]):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fire())
+            for (buyer, seller), thread in zip(pairs, threads, strict=True):
+                group.create_task(talk(buyer, thread))
+                group.create_task(talk(seller, thread))
+            for caller in callers:
+                group.create_task(call(caller))
+            for agent in agents:
+                group.create_task(serve(agent))
+        heads = {thread: await length(seller, thread) for (_, seller), thread in zip(pairs, threads, strict=True)}
+        assert heads == said
+        await eventually(lambda: arrived(sides, heads), 20, every=0.1)
+        ends = {case: (await caller.get(f"/cs/cases/{case}"))["last_seq"] for case, caller in cases.items()}
+        await eventually(lambda: arrived(desks[AGENTS:], ends, cases), 20, every=0.1)
+    assert [fault for one in (*sides, *desks) for fault in one.wrong] == []
+    assert min(one.connections for one in (*sides, *desks)) >= 3
+    for case_id, owner in cases.items():
+        await was_handled_by_one_at_a_time(owner, case_id)
+    assert len(cases) > CALLERS
+    for agent in agents:
+        (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
+
+
+async def opened(buyer: Buyer, product: str) -> str:
+    """A new order's thread."""
+    return str((await buyer.once_known("/chat/threads", order_id=await buyer.place(product)))["thread_id"])
+
+
+async def length(person: Person, thread: str) -> int:
+    """The last message of a thread, by its history, which has each once and in order."""
+    seqs: list[int] = []
+    while page := (await person.get(f"/chat/threads/{thread}/messages?limit=100&after={len(seqs)}"))["items"]:
+        seqs += [message["seq"] for message in page]
+    assert seqs == list(range(1, len(seqs) + 1))
+    return len(seqs)
+
+
+async def is_over(person: Person, case_id: str) -> bool:
+    """Whether the case has ended."""
+    return bool((await person.get(f"/cs/cases/{case_id}"))["state"] == "closed")
+
+
+async def all_over(cases: dict[str, Person], agent: Person) -> bool:
+    """Whether there is nothing to do any more."""
+    return all([await is_over(agent, case_id) for case_id in list(cases)[-2 * CALLERS :]])
+
+
+async def handle(agent: Person, case_id: str) -> None:
+    """The agent answers and closes; if the answer to that got lost, closing again is harmless."""
+    greeted = await agent.ask("POST", f"/cs/cases/{case_id}/messages", {"text": "Baik, kami bantu."}, key=case_id)
+    closed = await agent.ask("POST", f"/cs/cases/{case_id}/close", {"outcome": "answered"})
+    for answer in (greeted, closed):
+        assert answer.is_success or answer.json()["code"] in ("not_your_case", "case_over"), answer.text
+
+
+async def arrived(listeners: list[Listener], heads: dict[str, int], whose: dict[str, Person] | None = None) -> bool:
+    """Whether everybody has every message of their own conversations, up to the last."""
+    for one in listeners:
+        for conversation, last in one.has.items():
+            if conversation in heads and last != heads[conversation]:
+                return False
+    known = {conversation for one in listeners for conversation in one.has}
+    return known >= heads.keys() and (
+        whose is None or all(case in one.has for one in listeners for case, who in whose.items() if who is one.person)
+    )
+
+
+async def was_handled_by_one_at_a_time(buyer: Person, case_id: str) -> None:
+    """An agent joined; another only after the first had left; one closed it, once."""
+    items = (await buyer.get(f"/cs/cases/{case_id}/messages?limit=100"))["items"]
+    assert [message["seq"] for message in items] == list(range(1, len(items) + 1))
+    codes = [message["code"] for message in items if message["code"] in ("agent_joined", "agent_left", "case_closed")]
+    assert codes[:-1:2] == ["agent_joined"] * len(codes[:-1:2])
+    assert codes[1:-1:2] == ["agent_left"] * len(codes[1:-1:2])
+    assert codes[-1] == "case_closed"
+    assert codes.count("case_closed") == 1
+    assert sum(message["text"] == "Baik, kami bantu." for message in items) == 1

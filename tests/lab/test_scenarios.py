@@ -1,0 +1,44 @@
+"""The short form of every scenario of the laboratory; `batalkan faults run … --long` has the full numbers."""
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from batalkan.cli import app
+from lab.faults import mutations
+from lab.faults.mutations import MUTATIONS, Mutation
+from lab.faults.runner import Ending, run
+from lab.faults.scenarios import NAMES
+from lab.faults.system import House
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(420)
+@pytest.mark.parametrize("name", NAMES)
+async def test_short_form(house: House, name: str, tmp_path: Path) -> None:
+    """All invariants hold; SEED in the environment repeats what was left to chance."""
+    seed = os.environ.get("SEED")
+    report = await run(house, name, seed=int(seed) if seed else None, long=False, folder=tmp_path)
+    if report.ending is Ending.NOT_RUN:
+        pytest.skip(" ".join(report.sentences))
+    assert report.ending is Ending.HELD, "\n".join([report.line(), *report.sentences])
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
+def test_mutation_applies(mutation: Mutation) -> None:
+    """What a mutation takes away is there to be taken; `batalkan faults mutations` shows that each is noticed."""
+    source = (mutations.TREE / mutation.file).read_text()
+    assert mutations.mutated(mutation, source) != source
+    assert mutation.scenario in NAMES
+
+
+def test_command_lists_the_scenarios() -> None:
+    """`batalkan faults list` says of each scenario what is done and what must hold; a wrong name or a wrong number is a
+    wrong call."""
+    listed = CliRunner().invoke(app, ["faults", "list"])
+    assert listed.exit_code == 0
+    assert [line.split("  ")[0] for line in listed.stdout.splitlines()] == list(NAMES)
+    for wrong in (["peace"], ["disk", "--set", "full"], ["disk", "--set", "full=long"], ["disk", "--set", "depth=1"]):
+        assert CliRunner().invoke(app, ["faults", "run", *wrong]).exit_code == 2

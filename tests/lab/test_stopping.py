@@ -1,0 +1,60 @@
+"""Being told to stop, politely, in the middle of the work."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from lab.faults.system import House
+from runtime.storage.database import connect
+from tests.harness.actors import Buyer, Seller
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+
+async def test_answer_that_is_under_way_arrives(house: House) -> None:
+    """A request that a service has begun with is carried out and answered although the service is told to stop."""
+    http, processes = house.place.http, house.running.processes
+    seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
+    order_id = await buyer.buy(await seller.offer())
+    async with held(house.running.database_urls["orders"], order_id) as holder:
+        asked = asyncio.create_task(
+            house.plain.post(f"/orders/{order_id}/cancel", headers={"Authorization": f"Bearer {buyer.token}"})
+        )
+        await eventually(lambda: holder.fetchval("select true from pg_stat_activity where wait_event_type = 'Lock'"))
+        stopping = asyncio.create_task(processes.stop("orders"))
+        await eventually(lambda: is_closed(house.running.origin("orders")))
+    answer = await asked
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    await stopping
+    assert processes.watched["orders"].child.exit_code == 0
+    await processes.start("orders")
+    assert (await buyer.refund(order_id))["amount"] == 189_000
+
+
+@asynccontextmanager
+async def held(database_url: str, order_id: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """Nobody else gets hold of the order inside the block."""
+    connection = await connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("select from orders where order_id = $1 for update", UUID(order_id))
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def is_closed(origin: str) -> bool:
+    """Whether nobody listens there any more."""
+    parts = urlsplit(origin)
+    try:
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except OSError:
+        return True
+    writer.close()
+    return False

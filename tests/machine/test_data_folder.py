@@ -1,0 +1,115 @@
+"""The folder of the private servers, and the installation of their packages."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from batalkan.servers import FolderInUse, LocalServers, ServersMissing, install, packages
+from batalkan.servers.data_folder import PORTS, Place
+
+
+@pytest.fixture
+def open_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that counts as reachable for everybody, though pytest's are private."""
+    monkeypatch.setattr(Place, "_all_can_reach", lambda self: True)
+    return tmp_path_factory.mktemp("place")
+
+
+def test_same_folder_gives_the_same_ports_and_passwords(open_folder: Path) -> None:
+    """What was handed out once is the same after a restart."""
+    first = Place(open_folder)
+    before = first.port("redis"), first.secret("redis", "orders")
+    first.leave()
+    second = Place(open_folder)
+    assert (second.port("redis"), second.secret("redis", "orders")) == before
+    second.leave()
+
+
+def test_passwords_differ_and_are_private(open_folder: Path) -> None:
+    """Every name has a password of its own, in a file that only the owner may read."""
+    place = Place(open_folder)
+    assert place.secret("redis", "orders") != place.secret("redis", "refunds") != place.secret("postgres", "refunds")
+    assert stat.S_IMODE((open_folder / "servers.json").stat().st_mode) == 0o600
+    place.leave()
+
+
+def test_ports_are_apart_from_those_of_outgoing_connections(open_folder: Path) -> None:
+    """A server that was killed finds its port free: by default the kernel gives it to no client meanwhile."""
+    place = Place(open_folder)
+    ports = [place.port(name) for name in ("a", "b", "c")]
+    assert len(set(ports)) == 3
+    assert all(port in PORTS and port < 32_768 for port in ports)
+    place.leave()
+
+
+def test_folder_belongs_to_one_at_a_time(open_folder: Path) -> None:
+    """A second user of the folder is turned away until the first has left."""
+    first = Place(open_folder)
+    with pytest.raises(FolderInUse, match="already run"):
+        Place(open_folder, patience=0)
+    first.leave()
+    Place(open_folder, patience=0).leave()
+
+
+def test_temporary_folder_is_removed(tmp_path: Path) -> None:
+    """Without a folder of the caller's nothing is left behind."""
+    place = Place(None)
+    (place.folder / "data").touch()
+    place.leave()
+    assert not place.folder.exists()
+
+
+def test_missing_servers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the packages, starting says which are missing."""
+    monkeypatch.setattr(packages, "find", lambda name: None if name == "redis" else Path("/bin/true"))
+    with pytest.raises(ServersMissing, match="redis"):
+        LocalServers()
+
+
+def test_machine_without_apt_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where packages cannot be installed, one sentence names them."""
+    monkeypatch.setattr(packages, "find", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServersMissing, match="install these packages and try again: rabbitmq-server redis-server"):
+        install(tmp_path / "log", say=lambda line: None)
+
+
+def test_failed_installation_points_to_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When apt-get fails, the error names the log, which holds what apt-get said, and the policy file is gone again."""
+    monkeypatch.setattr(packages, "find", lambda name: None)
+    monkeypatch.setattr(packages, "POLICY", tmp_path / "policy")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    apt = tmp_path / "bin" / "apt-get"
+    apt.parent.mkdir()
+    apt.write_text(f"#!/bin/sh\ncat {tmp_path}/policy; echo no space left; exit 100\n")
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{apt.parent}:{os.environ['PATH']}")
+    said: list[str] = []
+    with pytest.raises(ServersMissing, match=str(tmp_path / "log")):
+        install(tmp_path / "log", say=said.append)
+    assert "no space left" in (tmp_path / "log").read_text()
+    assert "exit 101" in (tmp_path / "log").read_text()
+    assert not (tmp_path / "policy").exists()
+    assert len(said) == 1
+
+
+def test_policy_holds_while_we_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy forbids starting daemons as long as the installing process is there, and no longer."""
+    monkeypatch.setattr(packages, "POLICY", tmp_path / "policy")
+    with packages.daemons_stay_off([]):
+        policy = (tmp_path / "policy").read_text()
+        assert subprocess.run([tmp_path / "policy"], check=False).returncode == 101  # noqa: S603
+    (tmp_path / "later").write_text(policy.replace(str(os.getpid()), "none"))
+    assert subprocess.run(["/bin/sh", tmp_path / "later"], check=False).returncode == 0  # noqa: S603
+
+
+def test_policy_of_the_machine_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that the machine has already is neither changed nor removed."""
+    monkeypatch.setattr(packages, "POLICY", tmp_path / "policy")
+    (tmp_path / "policy").write_text("theirs")
+    with packages.daemons_stay_off([]):
+        pass
+    assert (tmp_path / "policy").read_text() == "theirs"

@@ -1,0 +1,53 @@
+"""The limit on what one account does in a while."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakeredis import FakeAsyncRedis
+
+from runtime.errors import RateLimited
+from runtime.http.rate_limit import Throttle
+from runtime.storage.redis import Shared
+
+
+async def test_more_than_enough_is_refused_until_the_time_is_over() -> None:
+    """The third of two is told how long to wait."""
+    throttle = Throttle(FakeAsyncRedis(), "talk", 2, 10, lambda: False)
+    await throttle.take("Siti")
+    await throttle.take("Siti")
+    with pytest.raises(RateLimited) as refused:
+        await throttle.take("Siti")
+    assert refused.value.headers["Retry-After"] == "10"
+    await throttle.take("Budi")
+
+
+async def test_what_was_refused_or_given_back_is_not_counted() -> None:
+    """However often somebody is refused, one thing given back is one that can be done; and the count still ends."""
+    redis = FakeAsyncRedis()
+    throttle = Throttle(redis, "talk", 2, 10, lambda: False)
+    await throttle.take("Siti")
+    await throttle.take("Siti")
+    for _ in range(5):
+        with pytest.raises(RateLimited):
+            await throttle.take("Siti")
+    await throttle.one("Siti").give_back()
+    await throttle.one("Siti").take()
+    with pytest.raises(RateLimited):
+        await throttle.one("Siti").take()
+    await throttle.one("Budi").give_back()
+    assert await redis.ttl("talk:Siti") == await redis.ttl("talk:Budi") == 10
+
+
+async def test_a_count_has_an_end_also_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When Redis counts and answers too late, the count still ends in time; what came late is let through."""
+    ask = Shared.ask
+
+    async def too_late(self: Shared, *command: str | int) -> Any:
+        await ask(self, *command)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Shared, "ask", too_late)
+    redis = FakeAsyncRedis()
+    await Throttle(redis, "talk", 2, 10, lambda: False).take("Siti")
+    assert await redis.ttl("talk:Siti") == 10
