@@ -33,7 +33,7 @@ test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes 
 	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes and not fuzz and not browser" $(ARGS)
 
 bench: .venv/dev.stamp servers ## the benchmark
-	@.venv/bin/python -m bench $(ARGS)
+	@.venv/bin/python -m lab.bench $(ARGS)
 
 screenshots: .venv/dev.stamp ## every page, as a phone and as a desktop show it, into .batalkan/screenshots
 	@.venv/bin/python -m tests.browser.screenshots $(ARGS)

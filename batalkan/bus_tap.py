@@ -19,7 +19,7 @@ class Seen:
     data: dict[str, Any]
 
 
-class Tap:
+class BusTap:
     """Another bus, listened in on. An event that has to be published again is told of again."""
 
     def __init__(self, bus: Bus, tell: Callable[[Seen], None]) -> None:

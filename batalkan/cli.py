@@ -304,18 +304,18 @@ def check(
     is wrong: money, stock, an order's history, an event's effect, a deadline, a conversation."""
     from batalkan.operate import check_all
 
-    books = _run(data, lambda urls: check_all(urls, dana, accepted))
-    broken = [*books.broken, *(books.pending if at_rest else ())]
+    snapshot = _run(data, lambda urls: check_all(urls, dana, accepted))
+    broken = [*snapshot.broken, *(snapshot.pending if at_rest else ())]
     if as_json:
-        console.print_json(json.dumps({**asdict(books), "ledger_sum": books.ledger_sum, "ok": not broken}))
+        console.print_json(json.dumps({**asdict(snapshot), "ledger_sum": snapshot.ledger_sum, "ok": not broken}))
     else:
-        for sentence in books.pending:
+        for sentence in snapshot.pending:
             console.print(f"on its way: {sentence}", markup=False, soft_wrap=True)
-        for sentence in books.broken:
+        for sentence in snapshot.broken:
             console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
         console.print(
-            f"the ledger sums to {books.ledger_sum}; {books.cancelled_paid_orders} cancelled, paid orders; "
-            f"{books.refunds} refunds, {books.open_refunds} of them on their way; {books.parked} messages set aside",
+            f"the ledger sums to {snapshot.ledger_sum}; {snapshot.cancelled_paid_orders} cancelled, paid orders; "
+            f"{snapshot.refunds} refunds, {snapshot.open_refunds} of them on their way; {snapshot.parked} messages set aside",
             soft_wrap=True,
         )
     raise typer.Exit(1 if broken else 0)
@@ -355,7 +355,7 @@ def _env() -> Environment:
     return Environment.of_process()
 
 
-def _run(data: Path, work: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]) -> T:
+def _run(data: Path, uow: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]) -> T:
     """Runs a short piece of work on the services' databases; what is in the way becomes one line and exit code 1."""
     from batalkan.operate import NothingRunning, UnreadableLog, database_urls
     from runtime.errors import Problem
@@ -364,7 +364,7 @@ def _run(data: Path, work: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]
 
     async def run() -> T:
         async with database_urls(_env(), data) as urls:
-            return await work(urls)
+            return await uow(urls)
 
     try:
         return run_to_end(run(), "batalkan")

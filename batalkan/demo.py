@@ -6,11 +6,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from batalkan.demo_client import DemoFailed, Guide, Person, rupiah
-from batalkan.invariants import Books, check
+from batalkan.demo_client import DemoClient, DemoFailed, Person, rupiah
+from batalkan.invariants import Snapshot, check
 
 
-async def run(guide: Guide) -> Books:
+async def run(guide: DemoClient) -> Snapshot:
     """All steps; raises `DemoFailed` when one does not come out as it must."""
     seller = await guide.join("seller", "web")
     product = await guide.call(
@@ -32,7 +32,7 @@ async def run(guide: Guide) -> Books:
     return await settle(guide)
 
 
-async def in_the_app(guide: Guide, product: dict[str, Any], buyer: Person) -> None:
+async def in_the_app(guide: DemoClient, product: dict[str, Any], buyer: Person) -> None:
     guide.step("Way 1, the app: pay, cancel with a reason, and again")
     order = await guide.ordered(buyer, product, 2)
     gone = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="changed_mind")
@@ -47,7 +47,7 @@ async def in_the_app(guide: Guide, product: dict[str, Any], buyer: Person) -> No
     await guide.show_events(order)
 
 
-async def on_the_website(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+async def on_the_website(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     guide.step("Way 2, the website: packed already, no reason given, DANA linked")
     await guide.link_dana(buyer)
     order = await guide.ordered(buyer, product, 1)
@@ -58,7 +58,7 @@ async def on_the_website(guide: Guide, product: dict[str, Any], buyer: Person, s
     await guide.show_events(order)
 
 
-async def too_late(guide: Guide, product: dict[str, Any], buyer: Person) -> None:
+async def too_late(guide: DemoClient, product: dict[str, Any], buyer: Person) -> None:
     guide.step("Refused: the order is more than 1 × 24 hours old")
     order = await guide.ordered(buyer, product, 1)
     await guide.advance(timedelta(hours=24, seconds=1))
@@ -66,7 +66,7 @@ async def too_late(guide: Guide, product: dict[str, Any], buyer: Person) -> None
     await guide.show_events(order, "OrderCancelRejected")
 
 
-async def already_shipped(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+async def already_shipped(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     guide.step("Refused: the order has shipped")
     order = await guide.ordered(buyer, product, 1)
     for move in ("pack", "ship"):
@@ -75,7 +75,7 @@ async def already_shipped(guide: Guide, product: dict[str, Any], buyer: Person, 
     await guide.show_events(order, "OrderCancelRejected")
 
 
-async def dana_times_out(guide: Guide, product: dict[str, Any], buyer: Person) -> None:
+async def dana_times_out(guide: DemoClient, product: dict[str, Any], buyer: Person) -> None:
     guide.step("DANA pays and then does not answer: it is asked, and pays once")
     order = await guide.ordered(buyer, product, 3)
     fault = {"mode": "timeout_after", "times": 1, "seconds": 30}
@@ -96,7 +96,7 @@ async def dana_times_out(guide: Guide, product: dict[str, Any], buyer: Person) -
     await guide.show_events(order)
 
 
-async def guided_in_the_chat(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+async def guided_in_the_chat(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     """A: the seller answers with directions, and the buyer cancels."""
     guide.step("Way 3, chat: the seller shows the way, the buyer cancels")
     order = await guide.ordered(buyer, product, 1)
@@ -110,7 +110,7 @@ async def guided_in_the_chat(guide: Guide, product: dict[str, Any], buyer: Perso
     await guide.show_events(order)
 
 
-async def cancelled_by_the_seller(guide: Guide, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+async def cancelled_by_the_seller(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     """A: the seller may cancel it itself, and pays for it with its score."""
     guide.step("Way 3, chat: the seller cancels, and the score falls")
     order = await guide.ordered(buyer, product, 1)
@@ -128,14 +128,14 @@ async def cancelled_by_the_seller(guide: Guide, product: dict[str, Any], buyer: 
     await guide.show_events(order)
 
 
-async def on_duty(guide: Guide) -> Person:
+async def on_duty(guide: DemoClient) -> Person:
     """An agent comes to work, for the cases of this run alone: others may wait already."""
     agent = await guide.employ()
     await guide.call("PUT", "/cs/duty", agent, 200, on=True, reserved=True)
     return agent
 
 
-async def silent_seller(guide: Guide, product: dict[str, Any], buyer: Person, agent: Person) -> None:
+async def silent_seller(guide: DemoClient, product: dict[str, Any], buyer: Person, agent: Person) -> None:
     """A: within 24 hours the seller has neither processed the order nor answered, so it is cancelled automatically."""
     guide.step("Way 4, customer service: the seller is silent for 24 hours")
     order = await guide.ordered(buyer, product, 2)
@@ -153,7 +153,7 @@ async def silent_seller(guide: Guide, product: dict[str, Any], buyer: Person, ag
 
 
 async def seller_answers_in_time(
-    guide: Guide, product: dict[str, Any], buyer: Person, seller: Person, agent: Person
+    guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person, agent: Person
 ) -> None:
     """A: the seller answers in time, so nothing is cancelled."""
     guide.step("Way 4, customer service: the seller answers in the 23rd hour")
@@ -178,7 +178,7 @@ async def seller_answers_in_time(
     await guide.show_events(order, "SellerReplied")
 
 
-async def _thread(guide: Guide, buyer: Person, order: str) -> str:
+async def _thread(guide: DemoClient, buyer: Person, order: str) -> str:
     """The order's conversation; chat hears of the order a moment after it was placed."""
 
     async def opened() -> dict[str, Any]:
@@ -187,12 +187,12 @@ async def _thread(guide: Guide, buyer: Person, order: str) -> str:
     return str((await guide.until(opened, lambda thread: "thread_id" in thread))["thread_id"])
 
 
-async def _write(guide: Guide, who: str, person: Person, path: str, text: str) -> None:
+async def _write(guide: DemoClient, who: str, person: Person, path: str, text: str) -> None:
     await guide.call("POST", path, person, 201, text=text)
     guide.say(f"{who}: {text}")
 
 
-async def _told(guide: Guide, path: str, person: Person, code: str) -> None:
+async def _told(guide: DemoClient, path: str, person: Person, code: str) -> None:
     """Waits until the conversation says what happened."""
     page = await guide.until(
         lambda: guide.call("GET", path, person, 200),
@@ -203,7 +203,7 @@ async def _told(guide: Guide, path: str, person: Person, code: str) -> None:
             guide.say(f"[{message['text']}]")
 
 
-async def _contacted(guide: Guide, buyer: Person, agent: Person, order: str) -> str:
+async def _contacted(guide: DemoClient, buyer: Person, agent: Person, order: str) -> str:
     """The buyer turns to customer service, hands over the order, and the agent writes to the seller."""
     text = "Penjual tidak membalas. Tolong batalkan pesanan saya."
     case = await guide.call("POST", "/cs/cases", buyer, 201, text=text, agent_id=agent.account_id)
@@ -216,13 +216,13 @@ async def _contacted(guide: Guide, buyer: Person, agent: Person, order: str) -> 
     return str(case["case_id"])
 
 
-async def settle(guide: Guide) -> Books:
+async def settle(guide: DemoClient) -> Snapshot:
     """The ledger at the end, and whether it is right."""
 
-    async def books() -> Books:
+    async def snapshot() -> Snapshot:
         return await check(guide.database_urls, guide.dana)
 
-    found = await guide.until(books, lambda found: not found.broken, fail=False)
+    found = await guide.until(snapshot, lambda found: not found.broken, fail=False)
     table = Table("account", title="The ledger", title_justify="left")
     table.add_column("balance", justify="right")
     for account, balance in sorted(found.accounts.items()):

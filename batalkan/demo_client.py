@@ -16,7 +16,7 @@ from batalkan.operate import advance_clock, create_agent
 
 T = TypeVar("T")
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds within which something that was set off must have happened."""
 PASSWORD = "batalkan-demo"  # noqa: S105 (the demonstration's, and published)
 
@@ -38,7 +38,7 @@ def rupiah(amount: int) -> str:
     return f"Rp{amount:,}".replace(",", ".")
 
 
-class Guide:
+class DemoClient:
     """Takes people by the hand: calls the HTTP interface as the app and the website would, and tells what comes."""
 
     def __init__(
@@ -160,13 +160,13 @@ class Guide:
         return await self._http.request(method, path, headers=headers, json=body or None)
 
     async def until(self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, fail: bool = True) -> T:
-        """Looks again and again until it is enough; after `PATIENCE` fails, or returns what there is."""
+        """Looks again and again until it is enough; after `TIMEOUT` fails, or returns what there is."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + PATIENCE
+        end = loop.time() + TIMEOUT
         while not enough(found := await look()):
             if loop.time() > end:
                 if fail:
-                    raise DemoFailed(f"not within {PATIENCE:.0f} s: {found}")
+                    raise DemoFailed(f"not within {TIMEOUT:.0f} s: {found}")
                 break
             await asyncio.sleep(0.02)
         return found

@@ -16,14 +16,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from batalkan.local_servers import Turns
+from batalkan.local_servers import RoundRobin
 from runtime.errors import NotFound, Problem
 from runtime.http.app import problem_response, wants_page
 from runtime.http.hosts import CheckHost
 
 HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds within which a service must begin to answer; how long it then goes on is its own affair."""
 IDLE = 2.0
 """Seconds for which an unused connection to a service is kept: less than the services keep it."""
@@ -47,7 +47,7 @@ class Gateway:
         # The bare transport: a client would keep one person's cookies, and send them along with another's requests.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=IDLE)
         self._http = httpx.AsyncHTTPTransport(limits=limits)
-        self._services = Turns(origins)
+        self._services = RoundRobin(origins)
         self._checked = CheckHost(self._pass_on, allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +81,7 @@ class Gateway:
     async def _pass_request(self, there: Sequence[httpx.URL], scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 answer = await self._ask(there, request)
         except (httpx.HTTPError, TimeoutError) as error:
             raise ServiceAway(f"{scope['path']}: {type(error).__name__}") from error

@@ -17,7 +17,7 @@ PASSWORD = token_hex(16)
 PRICE = 50_000
 PRODUCTS = 50
 """Enough for the orders not to queue for the stock of one."""
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds that the refunds may take after the last cancellation was answered."""
 MOST_PIECES = 1_000_000
 
@@ -113,20 +113,20 @@ async def _each(
     task = progress.add_task(words, total=len(waiting))
     done: list[Any] = []
 
-    async def work() -> None:
+    async def uow() -> None:
         while waiting:
             done.append(await do(waiting.pop()))
             progress.advance(task)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
-            group.create_task(work())
+            group.create_task(uow())
     return done
 
 
 async def _refunded(http: httpx.AsyncClient, buyers: list[dict[str, str]], due: int, progress: Progress) -> int:
     task = progress.add_task("refunded", total=due // PRICE)
-    end = perf_counter() + PATIENCE
+    end = perf_counter() + TIMEOUT
     while True:
         wallets = await asyncio.gather(*(_call(http, "GET", "/refunds/wallet", buyer) for buyer in buyers))
         arrived = sum(int(wallet["credit_balance"]) for wallet in wallets)

@@ -13,7 +13,7 @@ import httpx
 
 from batalkan.keys import Keys, make_keys
 from batalkan.processes import Processes
-from batalkan.raw_http import Thin
+from batalkan.raw_http import RawHttpTransport
 from batalkan.servers import LocalServers
 from batalkan.servers.data_folder import PORTS, is_free
 
@@ -30,7 +30,7 @@ def first_segment(path: str) -> str:
     return path.partition("/")[2].partition("/")[0]
 
 
-class Turns:
+class RoundRobin:
     """Where the services are: each replica of one in its turn."""
 
     def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
@@ -45,7 +45,7 @@ class Turns:
         return tuple(replicas)
 
 
-class ByPrefix(httpx.AsyncBaseTransport):
+class PrefixRouter(httpx.AsyncBaseTransport):
     """Sends each request to the service that its path names first, to the service's replicas in turn.
 
     As nginx does in compose: when a replica takes no connection the next one is asked, and when it breaks off, too,
@@ -53,8 +53,8 @@ class ByPrefix(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
-        self._turns = Turns(origins)
-        self._http = Thin()
+        self._turns = RoundRobin(origins)
+        self._http = RawHttpTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         origins = self._turns.origins(request.url.path)
@@ -75,7 +75,7 @@ class ByPrefix(httpx.AsyncBaseTransport):
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalDeployment:
     """The servers and the processes, running. `database_urls` are for looking behind the scenes."""
 
     servers: LocalServers
@@ -100,9 +100,9 @@ class Local:
         """The origins of what can be called from outside: the services, and not the simulator."""
         return {name: urls for name, urls in self.origins.items() if name != DANA}
 
-    def transport(self) -> ByPrefix:
+    def transport(self) -> PrefixRouter:
         """The way to the services, by the first segment of the path."""
-        return ByPrefix(self.public)
+        return PrefixRouter(self.public)
 
 
 @asynccontextmanager
@@ -115,7 +115,7 @@ async def running(
     dana_timeout: float = 8.0,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
-) -> AsyncIterator[Local]:
+) -> AsyncIterator[LocalDeployment]:
     """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
 
     Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
@@ -142,7 +142,7 @@ async def running(
 @asynccontextmanager
 async def running_on(
     servers: LocalServers,
-    place: Path,
+    folder: Path,
     *,
     services: Sequence[str] = SERVICES,
     replicas: Mapping[str, int] | None = None,
@@ -151,25 +151,25 @@ async def running_on(
     dana_timeout: float = 8.0,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
-) -> AsyncIterator[Local]:
+) -> AsyncIterator[LocalDeployment]:
     """As `running`, on servers that run already, and perhaps with some of the services only; keys and logs are in
-    `place`."""
-    keys = await asyncio.to_thread(make_keys, place / "keys")
+    `folder`."""
+    keys = await asyncio.to_thread(make_keys, folder / "keys")
     counts = {name: (replicas or {}).get(name, 1) for name in services} | {DANA: 1}
     free = iter(free_ports(sum(counts.values())))
     ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
     origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
-    told = _settings(servers, keys, origins, dana_timeout, place / "dana.sqlite", demonstration, allowed_hosts)
+    told = _settings(servers, keys, origins, dana_timeout, folder / "dana.sqlite", demonstration, allowed_hosts)
     for name, variables in (extra or {}).items():
         told[name].update(variables)
-    async with Processes(place / "logs", say=say) as processes:
+    async with Processes(folder / "logs", say=say) as processes:
         for name, taken in ports.items():
             for number, port in enumerate(taken, start=1):
                 processes.add(name if number == 1 else f"{name}-{number}", {**told[name], "PORT": str(port)})
         await processes.start()
         async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
             urls = {name: servers.postgres.url(name) for name in services}
-            yield Local(servers, processes, origins, urls, keys, dana)
+            yield LocalDeployment(servers, processes, origins, urls, keys, dana)
 
 
 def _settings(

@@ -11,13 +11,13 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from batalkan.invariants import Books, Evidence, check
+from batalkan.invariants import Evidence, Snapshot, check
 from batalkan.system import NAMES
 from contracts.words import Role
 from runtime import urls
 from runtime.messaging import parked
 from runtime.messaging.parked import Parked
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.settings import Environment
 from runtime.storage import clock, embedded, schema
 from runtime.storage.database import Database, connect
@@ -87,7 +87,7 @@ async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
     return moved
 
 
-async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -> Books:
+async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -> Snapshot:
     """Holds the stores against each other, against DANA's journal at the origin `dana` if one is given, and against a
     client's log: a line of JSON with `order_id` and `cancellation_id` for each cancellation that was accepted.
 
@@ -121,13 +121,13 @@ async def clock_shift(urls: Mapping[str, str]) -> Mapping[str, timedelta]:
 
 
 @asynccontextmanager
-async def working(name: str, urls: Mapping[str, str]) -> AsyncIterator[Work]:
+async def working(name: str, urls: Mapping[str, str]) -> AsyncIterator[UnitOfWork]:
     """The door to one service's database, for a moment."""
     database = Database(urls[name], pool_size=1)
     async with connected(urls[name]):
         await database.connect()
     try:
-        yield Work(name, database)
+        yield UnitOfWork(name, database)
     finally:
         await database.close()
 
@@ -144,16 +144,16 @@ async def migrate_all(urls: Mapping[str, str]) -> Sequence[str]:
 
 async def seed_all(urls: Mapping[str, str]) -> None:
     """Adds the demonstration's accounts and catalogue."""
-    async with working("accounts", urls) as work:
-        await demonstration.seed(work, Passwords())
-    async with working("orders", urls) as work:
-        await catalogue.seed(work)
+    async with working("accounts", urls) as uow:
+        await demonstration.seed(uow, Passwords())
+    async with working("orders", urls) as uow:
+        await catalogue.seed(uow)
 
 
 async def create_agent(urls: Mapping[str, str], email: str, password: str, name: str) -> UUID:
     """Makes an agent's account; the running service tells the others. Raises `Problem`."""
-    async with working("accounts", urls) as work:
-        return (await create_account(work, email, password, name, Role.AGENT)).account_id
+    async with working("accounts", urls) as uow:
+        return (await create_account(uow, email, password, name, Role.AGENT)).account_id
 
 
 async def list_parked(urls: Mapping[str, str]) -> Mapping[str, Sequence[Parked]]:

@@ -41,7 +41,7 @@ def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
 def broker_queues(services: Iterable[str]) -> dict[str, Any]:
     """Definitions for RabbitMQ: the queues of these services, as they declare them themselves when they start."""
     hearing = {
-        service: sorted(key for event in EVENTS if service in event.heard_by for key in event.routing_keys(service))
+        service: sorted(key for event in EVENTS if service in event.consumed_by for key in event.routing_keys(service))
         for service in services
     }
     queues, bindings = [], []

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from batalkan.subprocesses import Child, ChildFailed, Warden, together
+from batalkan.subprocesses import Child, ChildFailed, Reaper, together
 from runtime.settings import PORTS
 
 GRACE = 10.0
@@ -48,7 +48,7 @@ class Processes:
     def __init__(self, logs: Path, *, restart: bool = True, say: Callable[[str], None] = print) -> None:
         """`restart`: bring back what ends unasked. `say` is told of such ends."""
         self._logs, self._restart, self._say = logs, restart, say
-        self._warden = Warden()
+        self._reaper = Reaper()
         self.watched: dict[str, Watched] = {}
 
     def add(self, name: str, environment: Mapping[str, str], *, module: str | None = None) -> None:
@@ -67,7 +67,7 @@ class Processes:
         child = Child(
             name,
             [sys.executable, "-m", module],
-            warden=self._warden,
+            reaper=self._reaper,
             log=log,
             env={**inherited, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **environment},
         )
@@ -152,7 +152,7 @@ class Processes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-        self._warden.close()
+        self._reaper.close()
 
 
 async def says_ready(url: str) -> bool:

@@ -15,21 +15,21 @@ KEEP_ALIVE = 2.0
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Thin(httpx.AsyncBaseTransport):
+class RawHttpTransport(httpx.AsyncBaseTransport):
     """Keeps connections and uses them again; knows only answers with a `Content-Length`, which all of ours have."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], list[tuple[float, Connection]]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        origin, patience = (request.url.host, request.url.port or 80), request.extensions["timeout"]["read"]
+        origin, timeout = (request.url.host, request.url.port or 80), request.extensions["timeout"]["read"]
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 connection = await self._connect(*origin)
         except OSError as error:  # a TimeoutError is one, too
             raise httpx.ConnectError(str(error)) from error
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 response = await _exchange(request, connection)
         except BaseException as error:
             connection[1].close()

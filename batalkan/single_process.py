@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 
 from batalkan import demo as steps
 from batalkan import local_servers, system
-from batalkan.bus_tap import Seen, Tap
-from batalkan.demo_client import DemoFailed, Guide, rupiah
+from batalkan.bus_tap import BusTap, Seen
+from batalkan.demo_client import DemoClient, DemoFailed, rupiah
 from batalkan.gateway import Gateway
 from batalkan.servers import FolderInUse, missing
 from batalkan.subprocesses import ChildFailed
@@ -63,7 +63,7 @@ async def serve_while(
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    tap = (lambda bus: Tap(bus, tell)) if tell else (lambda bus: bus)
+    tap = (lambda bus: BusTap(bus, tell)) if tell else (lambda bus: bus)
     async with system.running(where, tap, say) as running:
         http = server(running.app, where.trusted_proxies)
         serving = asyncio.create_task(http.serve([listening]))
@@ -147,13 +147,13 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
     """The guided run, and then serving until Ctrl-C."""
     listening = bind(host, port)
     origin = f"http://{host}:{port}"
-    guides: list[Guide] = []
+    guides: list[DemoClient] = []
 
     async def walk(running: System) -> bool:
         async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
-            guides.append(Guide(http, running.dana, running.database_urls, console, running.hurry))
+            guides.append(DemoClient(http, running.dana, running.database_urls, console, running.hurry))
             try:
-                books = await steps.run(guides[0])
+                snapshot = await steps.run(guides[0])
             except (DemoFailed, Problem, httpx.HTTPError, OSError) as error:
                 if not then_serve:
                     raise
@@ -165,9 +165,9 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         else:
             console.print()
         console.print(
-            f"[green]The ledger sums to zero, and each of {books.cancelled_paid_orders} cancelled, paid orders has "
-            f"exactly one refund of its full amount: {rupiah(books.refunded)} in all"
-            f"{f', {books.open_refunds} of them on their way' if books.open_refunds else ''}.[/green]",
+            f"[green]The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancelled, paid orders has "
+            f"exactly one refund of its full amount: {rupiah(snapshot.refunded)} in all"
+            f"{f', {snapshot.open_refunds} of them on their way' if snapshot.open_refunds else ''}.[/green]",
             soft_wrap=True,
         )
         return then_serve

@@ -39,7 +39,7 @@ class ChildFailed(Exception):
     """A child process ended or stayed silent when it was wanted; the message ends with the tail of its log."""
 
 
-class Warden:
+class Reaper:
     """A tiny shell that outlives us just long enough to end our children, however we died."""
 
     def __init__(self, *, keep_open: Sequence[int] = (), remove: Path | None = None) -> None:
@@ -79,14 +79,14 @@ class Child:
         name: str,
         argv: Sequence[str | Path],
         *,
-        warden: Warden,
+        reaper: Reaper,
         log: Path,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
         cwd: Path | None = None,
     ) -> None:
         self.name, self.argv, self.env, self.log, self.user, self.cwd = name, argv, env, log, user, cwd
-        self._warden = warden
+        self._reaper = reaper
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -120,7 +120,7 @@ class Child:
                 group=pwd.getpwnam(self.user).pw_gid if self.user else None,
                 extra_groups=[] if self.user else None,
             )
-        self._warden.watch(self._process.pid)
+        self._reaper.watch(self._process.pid)
 
     def send(self, number: signal.Signals) -> None:
         """Send to the program alone; nothing happens when it has ended."""
@@ -156,7 +156,7 @@ class Child:
         async with asyncio.timeout(timeout):
             while process.poll() is None:
                 await asyncio.sleep(0.02)
-        self._warden.forget(process.pid)
+        self._reaper.forget(process.pid)
         return process.returncode
 
     async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:

@@ -35,7 +35,7 @@ from runtime.serve import open_bus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from runtime.storage import embedded
-from runtime.storage.database import is_passing
+from runtime.storage.database import is_transient
 
 NAMES = ("accounts", "orders", "refunds", "chat", "cs", "web")
 PARTNER = "batalkan"
@@ -100,7 +100,7 @@ class System:
     def hurry(self) -> None:
         """Has deadlines that time has moved past fire now; by themselves the services look every second."""
         for service in self.services.values():
-            service.work.wake_deadlines()
+            service.uow.wake_deadlines()
 
 
 @asynccontextmanager
@@ -243,7 +243,7 @@ async def _create_missing(found: dict[str, str], url: str) -> None:
             async with asyncio.timeout(CREATING):
                 return await embedded.create_missing(found)
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 where = urls.place(url) or "the embedded one"
                 raise embedded.PostgresFailed(f"PostgreSQL ({where}) does not let us in: {error}") from error
         await asyncio.sleep(0.5)

@@ -12,7 +12,7 @@ class AccountRegistered(
     version=1,
     subject="account_id",
     published_by=("accounts",),
-    heard_by=("chat", "cs"),
+    consumed_by=("chat", "cs"),
 ):
     """Somebody has an account now."""
 

@@ -69,10 +69,10 @@ def _operations(event: type[Event]) -> list[tuple[str, dict[str, Any]]]:
     """What each service does with the event: who publishes it sends, who hears it receives."""
     sends = [(f"{publisher}.{event.wire_name}", "send", publisher) for publisher in event.published_by]
     receives = [
-        (key, "receive", hearer)
-        for hearer in event.heard_by
+        (key, "receive", consumer)
+        for consumer in event.consumed_by
         for key in _keys(event)
-        if not key.startswith(f"{hearer}.")  # nobody hears an event of its own
+        if not key.startswith(f"{consumer}.")  # nobody hears an event of its own
     ]
     return [
         (

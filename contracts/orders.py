@@ -23,7 +23,7 @@ class OrderLine(BaseModel):
 
 
 class OrderPlaced(
-    Event, name="OrderPlaced", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+    Event, name="OrderPlaced", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
 ):
     """A buyer has placed an order; its stock is reserved."""
 
@@ -37,7 +37,7 @@ class OrderPlaced(
 
 
 class OrderPaid(
-    Event, name="OrderPaid", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+    Event, name="OrderPaid", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
 ):
     """The order is paid for; the seller can start on it."""
 
@@ -47,7 +47,7 @@ class OrderPaid(
 
 
 class OrderPacked(
-    Event, name="OrderPacked", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+    Event, name="OrderPacked", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
 ):
     """The seller has packed the order. It can still be cancelled."""
 
@@ -57,7 +57,7 @@ class OrderPacked(
 
 
 class OrderShipped(
-    Event, name="OrderShipped", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+    Event, name="OrderShipped", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
 ):
     """The order is on its way. It cannot be cancelled any more (A)."""
 
@@ -67,7 +67,7 @@ class OrderShipped(
 
 
 class OrderDelivered(
-    Event, name="OrderDelivered", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+    Event, name="OrderDelivered", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
 ):
     """The order has arrived."""
 
@@ -91,7 +91,7 @@ class OrderCancelRequested(
     version=1,
     subject="order_id",
     published_by=("orders", "chat", "cs"),
-    heard_by=("orders",),
+    consumed_by=("orders",),
 ):
     """Somebody wants the order cancelled. Every one of the four ways comes to this; `orders` decides."""
 
@@ -111,7 +111,7 @@ class OrderCancelled(
     version=1,
     subject="order_id",
     published_by=("orders",),
-    heard_by=("refunds", "chat", "cs"),
+    consumed_by=("refunds", "chat", "cs"),
 ):
     """The order is cancelled, for good. What was paid for it has to come back in full (A)."""
 
@@ -134,7 +134,12 @@ class RejectionCode(StrEnum):
 
 
 class OrderCancelRejected(
-    Event, name="OrderCancelRejected", version=1, subject="order_id", published_by=("orders",), heard_by=("chat", "cs")
+    Event,
+    name="OrderCancelRejected",
+    version=1,
+    subject="order_id",
+    published_by=("orders",),
+    consumed_by=("chat", "cs"),
 ):
     """The order is not cancelled for this request; nothing has changed."""
 

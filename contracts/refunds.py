@@ -16,7 +16,7 @@ class RefundIssued(
     version=1,
     subject="order_id",
     published_by=("refunds",),
-    heard_by=("orders", "chat", "cs"),
+    consumed_by=("orders", "chat", "cs"),
 ):
     """The money has arrived, all of it, at `destination`."""
 
@@ -34,7 +34,7 @@ class RefundDelayed(
     version=1,
     subject="order_id",
     published_by=("refunds",),
-    heard_by=("orders", "chat", "cs"),
+    consumed_by=("orders", "chat", "cs"),
 ):
     """The money is not there yet: `attempts` so far, the next not before `next_attempt_at`."""
 

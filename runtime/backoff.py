@@ -8,8 +8,8 @@ SHORTEST, LONGEST = 0.1, 5.0
 """Seconds between two tries."""
 
 
-class Patience:
-    """Counts the tries to do one thing. `wait` after each failure, `rewarded` once that very thing was done: to be
+class Backoff:
+    """Counts the tries to do one thing. `wait` after each failure, `reset` once that very thing was done: to be
     connected is no success where something is to be done on the connection."""
 
     def __init__(self, thing: str, log: logging.Logger) -> None:
@@ -37,7 +37,7 @@ class Patience:
         self._tries += 1
         return longest * random.uniform(0.5, 1)  # noqa: S311 (jitter is no secret)
 
-    def rewarded(self) -> None:
+    def reset(self) -> None:
         """It was done: starts counting anew."""
         if self._tries:
             self._log.warning("%s is back after %d tries", self._thing, self._tries)

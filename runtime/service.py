@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.http.app import create_app
 from runtime.http.auth import TokenVerifier
 from runtime.messaging.bus import Bus
@@ -21,26 +21,26 @@ from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
 from runtime.messaging.outbox import Relay
 from runtime.messaging.parked import Replays
-from runtime.messaging.retention import keep_house
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.retention import run_retention
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.settings import Settings
 from runtime.storage import clock, schema
 from runtime.storage.database import Database
-from runtime.storage.database_errors import is_passing
+from runtime.storage.database_errors import is_transient
 
 if TYPE_CHECKING:
-    from runtime.demo.instrumentation import Stage
+    from runtime.demo.instrumentation import DemoInstrumentation
 
 log = logging.getLogger(__name__)
 
-Part = Callable[[], Awaitable[bool]]
+HealthCheck = Callable[[], Awaitable[bool]]
 """Tells whether something that the service stands on is there."""
 Loop = Callable[[], Coroutine[Any, Any, None]]
 """Works until it is cancelled."""
 
 
 @dataclass(frozen=True)
-class Description:
+class ServiceSpec:
     """What a service is made of: its own router, handlers and migrations, and the events it publishes."""
 
     text: str
@@ -56,14 +56,14 @@ class Service:
     """Puts a service together around its description. `running()` is its life."""
 
     def __init__(
-        self, settings: Settings, database: Database, bus: Bus, token_keys: Path, description: Description
+        self, settings: Settings, database: Database, bus: Bus, token_keys: Path, description: ServiceSpec
     ) -> None:
         name = settings.service
-        hearers = sorted({hearer for event in description.publishes for hearer in event.heard_by} - {name})
+        consumers = sorted({consumer for event in description.publishes for consumer in event.consumed_by} - {name})
         self.name = name
-        self.work = Work(name, database)
-        self.parts: dict[str, Part] = {"database": self._database_ready, "broker": self._broker_ready}
-        self.optional: dict[str, Part] = {}
+        self.uow = UnitOfWork(name, database)
+        self.health_checks: dict[str, HealthCheck] = {"database": self._database_ready, "broker": self._broker_ready}
+        self.optional_checks: dict[str, HealthCheck] = {}
         """What the service can do without: shown, and not needed to be ready."""
         self.background: list[Loop] = []
         self.on_start: list[Callable[[], Awaitable[None]]] = []
@@ -74,25 +74,25 @@ class Service:
         self._migrations = description.migrations
         self._migrated = False
         self._tried = asyncio.Event()
-        self._life: asyncio.Task[None] | None = None
+        self._main_task: asyncio.Task[None] | None = None
         handlers = description.handlers
-        stage = _on_stage(settings, self.work, bus, description) if settings.demonstration else None
-        if stage is not None:
-            bus, handlers = stage.bus, stage.handlers
-            self.background += stage.loops
-            self.on_stop.append(stage.close)
-        self._relay = Relay(name, database, bus, hearers)
-        self.work.wake_relay = self._relay.wake
-        self.work.held = lambda: self._relay.held
-        self._consumer = Consumer(self.work, bus, handlers, description.pace) if handlers else None
+        instrumentation = _instrumented(settings, self.uow, bus, description) if settings.demonstration else None
+        if instrumentation is not None:
+            bus, handlers = instrumentation.bus, instrumentation.handlers
+            self.background += instrumentation.loops
+            self.on_stop.append(instrumentation.close)
+        self._relay = Relay(name, database, bus, consumers)
+        self.uow.wake_relay = self._relay.wake
+        self.uow.held = lambda: self._relay.held
+        self._consumer = Consumer(self.uow, bus, handlers, description.pace) if handlers else None
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
         self.app = create_app(
-            name, description.text, self._ready, self._optional, self.work.witness, settings.allowed_hosts
+            name, description.text, self._ready, self._optional, self.uow.observer, settings.allowed_hosts
         )
-        self.app.state.work = self.work
+        self.app.state.uow = self.uow
         self.app.state.verifier = TokenVerifier(token_keys)
-        if stage is not None:
-            self.app.include_router(stage.router)
+        if instrumentation is not None:
+            self.app.include_router(instrumentation.router)
         self.app.include_router(description.router)
         self.app.router.lifespan_context = lambda _: self._listening()
 
@@ -101,10 +101,10 @@ class Service:
         self._deadlines[kind] = handler
 
     async def _ready(self) -> dict[str, bool]:
-        return {name: await part() for name, part in self.parts.items()}
+        return {name: await check() for name, check in self.health_checks.items()}
 
     async def _optional(self) -> dict[str, bool]:
-        return {name: await part() for name, part in self.optional.items()}
+        return {name: await check() for name, check in self.optional_checks.items()}
 
     async def _database_ready(self) -> bool:
         return self._migrated and await self._database.writes()
@@ -115,18 +115,18 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serves at once, and works as soon as the database is there; on leaving stops what runs, then disconnects."""
-        self._life = life = asyncio.create_task(self._live(), name=f"{self.name} at work")
-        life.add_done_callback(self._over)
+        self._main_task = main_task = asyncio.create_task(self._live(), name=f"{self.name} at work")
+        main_task.add_done_callback(self._over)
         try:
             yield
         finally:
-            life.cancel()
-            await asyncio.wait({life})
+            main_task.cancel()
+            await asyncio.wait({main_task})
             for stop in self.on_stop:
                 await stop()
             await self._database.close()
-            if not life.cancelled():
-                life.result()  # raises what ended it, so that the process does not end as if all were well
+            if not main_task.cancelled():
+                main_task.result()  # raises what ended it, so that the process does not end as if all were well
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -136,28 +136,30 @@ class Service:
             await self._tried.wait()
             yield
 
-    def _over(self, life: asyncio.Task[None]) -> None:
+    def _over(self, main_task: asyncio.Task[None]) -> None:
         self._tried.set()
-        if not life.cancelled():
-            log.critical("%s cannot go on, its process ends to be started again", self.name, exc_info=life.exception())
+        if not main_task.cancelled():
+            log.critical(
+                "%s cannot go on, its process ends to be started again", self.name, exc_info=main_task.exception()
+            )
             self.give_up()
 
     async def _live(self) -> None:
         await self._prepare()
         log.info("%s is at work", self.name)
-        loops: list[Loop] = [self._relay.run, partial(keep_house, self.work)]
+        loops: list[Loop] = [self._relay.run, partial(run_retention, self.uow)]
         if self._consumer is not None:
-            loops += [self._consumer.run, Replays(self.work, self._consumer).run]
+            loops += [self._consumer.run, Replays(self.uow, self._consumer).run]
         if self._deadlines:
-            deadlines = Deadlines(self.work, self._deadlines)
-            self.work.wake_deadlines = deadlines.wake
+            deadlines = Deadlines(self.uow, self._deadlines)
+            self.uow.wake_deadlines = deadlines.wake
             loops.append(deadlines.run)
         async with asyncio.TaskGroup() as group:
             for loop in [*loops, *self.background]:
                 group.create_task(_endless(loop))
 
     async def _prepare(self) -> None:
-        patience = Patience("PostgreSQL, to prepare the database", log)
+        backoff = Backoff("PostgreSQL, to prepare the database", log)
         while not self._migrated:
             try:
                 await self._database.connect(self._tried.set)
@@ -168,10 +170,10 @@ class Service:
                     await start()
                 self._migrated = True
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 self._tried.set()
-                await patience.wait(error)
+                await backoff.wait(error)
         self._tried.set()
 
     def serve_now(self) -> None:
@@ -185,15 +187,15 @@ class Service:
     async def until_ready(self) -> None:
         """Waits until everything that the service stands on is there; raises what ended it before."""
         while await self.missing():
-            if self._life is not None and self._life.done():
-                self._life.result()
+            if self._main_task is not None and self._main_task.done():
+                self._main_task.result()
             await asyncio.sleep(0.02)
 
 
-def _on_stage(settings: Settings, work: Work, bus: Bus, description: Description) -> "Stage":
-    from runtime.demo.instrumentation import Stage
+def _instrumented(settings: Settings, uow: UnitOfWork, bus: Bus, description: ServiceSpec) -> "DemoInstrumentation":
+    from runtime.demo.instrumentation import DemoInstrumentation
 
-    return Stage(settings, work, bus, description.handlers, description.publishes)
+    return DemoInstrumentation(settings, uow, bus, description.handlers, description.publishes)
 
 
 class LoopEnded(Exception):

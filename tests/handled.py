@@ -7,7 +7,7 @@ from dataclasses import replace
 from runtime.messaging.bus import Message
 from runtime.messaging.bus.memory import MemoryBus
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
 async def publish_and_wait(bus: MemoryBus, messages: Sequence[Message]) -> None:
@@ -21,6 +21,6 @@ async def publish_and_wait(bus: MemoryBus, messages: Sequence[Message]) -> None:
             all_settled.set()
 
     publisher = await bus.publisher([])
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         await publisher.publish([replace(message, settled=settled) for message in messages])
         await all_settled.wait()

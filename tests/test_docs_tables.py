@@ -113,7 +113,7 @@ def test_every_part_of_health_is_documented(keys: Keys) -> None:
     for name in NAMES:
         build: Callable[..., Service] = import_module(f"services.{name}.main").build
         service = build(Settings.read(name, env), env, "postgresql://nowhere", MemoryBus())
-        for parts, place in ((service.parts, 0), (service.optional, 1)):
+        for parts, place in ((service.health_checks, 0), (service.optional_checks, 1)):
             for part in parts:
                 there.setdefault(part, (set(), set()))[place].add(name)
     documented = {
@@ -165,7 +165,7 @@ def test_who_publishes_and_hears_what_is_documented() -> None:
     assert documented == {
         name: (
             sorted(event.wire_name for event in EVENTS if name in event.published_by),
-            sorted(event.wire_name for event in EVENTS if name in event.heard_by),
+            sorted(event.wire_name for event in EVENTS if name in event.consumed_by),
         )
         for name in NAMES
     }

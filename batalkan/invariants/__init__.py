@@ -3,6 +3,6 @@
 One file for each topic; every one of them answers with a sentence for each thing that is wrong.
 """
 
-from batalkan.invariants.snapshot import Books, Evidence, check
+from batalkan.invariants.snapshot import Evidence, Snapshot, check
 
-__all__ = ["Books", "Evidence", "check"]
+__all__ = ["Snapshot", "Evidence", "check"]

@@ -2,7 +2,7 @@
 
 Publishers count the events of each subject that somebody hears (`event_sequence.heard`), hearers keep the id of each
 event that had its effect (`inbox`). So the numbers have to be equal. Whether the effects are the right ones is seen in
-`knowledge`.
+`read_models`.
 """
 
 from collections.abc import Mapping

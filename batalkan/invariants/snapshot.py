@@ -35,7 +35,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Books:
+class Snapshot:
     """The figures that the invariants speak of, in whole rupiah."""
 
     accounts: Mapping[str, int]
@@ -59,7 +59,7 @@ class Books:
 
 async def check(
     database_urls: Mapping[str, str], dana: httpx.AsyncClient | None = None, evidence: Evidence | None = None
-) -> Books:
+) -> Snapshot:
     """Holds the services' stores, DANA's journal if its control interface is given, and the evidence against each
     other. Needs the stores of orders and refunds; with those of all services it sees everything.
 
@@ -76,11 +76,11 @@ async def check(
         for topic in (orders, stock, threads, deadlines):
             broken += await topic.broken(stores)
         pending, told = await _events(stores, evidence)
-        broken += [*told, *await _claims(stores, evidence)]
+        broken += [*told, *await _accepted_requests(stores, evidence)]
         balances = await stores.rows(
             "refunds", "select account, sum(amount)::bigint as balance from ledger_entries group by account"
         )
-        return Books(
+        return Snapshot(
             accounts={row["account"]: row["balance"] for row in balances},
             cancelled_paid_orders=len(paid),
             refunds=len(known),
@@ -111,7 +111,7 @@ async def _events(stores: Stores, evidence: Evidence) -> tuple[list[str], list[s
     return pending, [*counted.broken, *await read_models.broken(stores)]
 
 
-async def _claims(stores: Stores, evidence: Evidence) -> list[str]:
+async def _accepted_requests(stores: Stores, evidence: Evidence) -> list[str]:
     found = []
     if evidence.accepted is not None:
         found += await accepted_requests.forgotten(stores, evidence.accepted)

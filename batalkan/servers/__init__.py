@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from batalkan.servers.data_folder import FolderInUse, Place
+from batalkan.servers.data_folder import DataFolder, FolderInUse
 from batalkan.servers.packages import ServersMissing, install, missing
 from batalkan.servers.postgres import Postgres
 from batalkan.servers.rabbitmq import RabbitMQ
 from batalkan.servers.redis import Redis
-from batalkan.subprocesses import Warden, together
+from batalkan.subprocesses import Reaper, together
 
 __all__ = ["SERVICES", "FolderInUse", "LocalServers", "ServersMissing", "install", "missing"]
 
@@ -38,13 +38,13 @@ class LocalServers:
         """Without a folder the data go to a temporary one, removed at the end. Raises ServersMissing, FolderInUse."""
         if absent := missing():
             raise ServersMissing(f"not on this machine: {', '.join(absent)}")
-        self._place = Place(folder)
-        self.folder = self._place.folder
-        remove = self.folder if self._place.temporary else None
-        self._warden = Warden(keep_open=[self._place.lock], remove=remove)
-        self.postgres = Postgres(self._place, services, self._warden)
-        self.redis = Redis(self._place, services, self._warden)
-        self.rabbitmq = RabbitMQ(self._place, services, self._warden, management=management)
+        self._data_folder = DataFolder(folder)
+        self.folder = self._data_folder.folder
+        remove = self.folder if self._data_folder.temporary else None
+        self._reaper = Reaper(keep_open=[self._data_folder.lock], remove=remove)
+        self.postgres = Postgres(self._data_folder, services, self._reaper)
+        self.redis = Redis(self._data_folder, services, self._reaper)
+        self.rabbitmq = RabbitMQ(self._data_folder, services, self._reaper, management=management)
 
     def environment(self, service: str) -> dict[str, str]:
         """The settings by which a service finds its parts."""
@@ -65,8 +65,8 @@ class LocalServers:
     async def stop(self) -> None:
         """Shut down cleanly; the data stay, unless the folder was a temporary one."""
         await asyncio.gather(self.rabbitmq.stop(), self.postgres.stop(), self.redis.stop())
-        self._warden.close()
-        self._place.leave()
+        self._reaper.close()
+        self._data_folder.leave()
 
     async def __aenter__(self) -> Self:
         await self.start()

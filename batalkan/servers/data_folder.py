@@ -24,15 +24,15 @@ class FolderInUse(Exception):
     """Other servers run in this folder."""
 
 
-class Place:
+class DataFolder:
     """Made anew, it remembers: the same folder gives the same ports, passwords and data."""
 
-    def __init__(self, folder: Path | None, *, patience: float = 6) -> None:
+    def __init__(self, folder: Path | None, *, timeout: float = 6) -> None:
         """Without a folder: a temporary one that `leave` removes.
 
         PostgreSQL refuses to run as root, so root's servers run as the users of their packages. When those cannot
         reach `folder` (it lies in a private home), the data go to /var/tmp and `folder` is theirs, not the given one.
-        `patience`: seconds to wait for a folder that is in use, because servers whose owner was killed need a few
+        `timeout`: seconds to wait for a folder that is in use, because servers whose owner was killed need a few
         to be gone. Raises FolderInUse.
         """
         self.temporary = folder is None
@@ -44,7 +44,7 @@ class Place:
             self._make_folder()
             if self.folder.is_symlink() or self.folder.stat().st_uid != os.geteuid():
                 raise PermissionError(f"{self.folder} belongs to someone else")
-        self.lock = self._take_lock(patience)
+        self.lock = self._take_lock(timeout)
         self._file = self.folder / "servers.json"
         known = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._ports: dict[str, int] = known.get("ports", {})
@@ -120,9 +120,9 @@ class Place:
                 return False
         return True
 
-    def _take_lock(self, patience: float) -> int:
+    def _take_lock(self, timeout: float) -> int:
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from batalkan.servers.data_folder import Place
+from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
-from batalkan.subprocesses import Child, ChildFailed, Warden
+from batalkan.subprocesses import Child, ChildFailed, Reaper
 from runtime.storage.database import connect
 
 USER = "postgres"
@@ -24,10 +24,10 @@ SETTINGS = {
 
 
 class Postgres:
-    def __init__(self, place: Place, services: Sequence[str], warden: Warden) -> None:
-        self._place, self._services, self._warden = place, services, warden
-        self.port = place.port("postgres")
-        self._folder = place.make("postgres", user=USER)
+    def __init__(self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper) -> None:
+        self._data_folder, self._services, self._reaper = data_folder, services, reaper
+        self.port = data_folder.port("postgres")
+        self._folder = data_folder.make("postgres", user=USER)
         program = need("postgres").resolve()  # initdb stands beside the real one
         self._initdb = program.with_name("initdb")
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
@@ -68,23 +68,23 @@ class Postgres:
         self.child.resume()
 
     def _url(self, role: str) -> str:
-        return f"postgresql://{role}:{self._place.secret('postgres', role)}@127.0.0.1:{self.port}/{role}"
+        return f"postgresql://{role}:{self._data_folder.secret('postgres', role)}@127.0.0.1:{self.port}/{role}"
 
     def _child(self, name: str, *argv: object) -> Child:
         return Child(
             name,
             [str(part) for part in argv],
-            warden=self._warden,
-            log=self._place.folder / "postgres.log",
+            reaper=self._reaper,
+            log=self._data_folder.folder / "postgres.log",
             env={"LC_ALL": "C", "TZ": "UTC"},
-            user=self._place.user(USER),
+            user=self._data_folder.user(USER),
             cwd=self._folder,
         )
 
     async def _make_cluster(self) -> None:
         """Made beside and renamed at the end: a cluster that exists is whole."""
         password = self._folder / "password"
-        self._place.write(password, self._place.secret("postgres", "postgres"), user=USER)
+        self._data_folder.write(password, self._data_folder.secret("postgres", "postgres"), user=USER)
         options = ["--username=postgres", "--encoding=UTF8", "--no-locale", "--auth=scram-sha-256", "--no-instructions"]
         initdb = self._child("initdb", self._initdb, "-D", "new", f"--pwfile={password}", *options)
         initdb.spawn()
@@ -115,7 +115,7 @@ class Postgres:
                 if service in present:
                     continue
                 await run("drop role if exists %I", service)
-                await run("create role %I login password %L", service, self._place.secret("postgres", service))
+                await run("create role %I login password %L", service, self._data_folder.secret("postgres", service))
                 await run("create database %I owner %I", service, service)
                 await run("revoke all on database %I from public", service)
             await admin.execute("revoke all on database postgres, template1 from public")

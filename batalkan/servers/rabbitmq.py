@@ -9,27 +9,29 @@ import os
 from collections.abc import Sequence
 
 from batalkan.permissions import VHOST, broker_users
-from batalkan.servers.data_folder import Place
+from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
-from batalkan.subprocesses import Child, ChildFailed, Warden
+from batalkan.subprocesses import Child, ChildFailed, Reaper
 
 USER = "rabbitmq"
 
 
 class RabbitMQ:
-    def __init__(self, place: Place, services: Sequence[str], warden: Warden, *, management: bool = False) -> None:
-        self._place, self._services, self._management, self._warden = place, services, management, warden
-        self.port = place.port("rabbitmq")
-        self.management_port = place.port("rabbitmq-management")
-        self._epmd_port, self._dist_port = place.port("epmd"), place.port("rabbitmq-dist")
-        self._folder = place.make("rabbitmq", user=USER)
+    def __init__(
+        self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper, *, management: bool = False
+    ) -> None:
+        self._data_folder, self._services, self._management, self._reaper = data_folder, services, management, reaper
+        self.port = data_folder.port("rabbitmq")
+        self.management_port = data_folder.port("rabbitmq-management")
+        self._epmd_port, self._dist_port = data_folder.port("epmd"), data_folder.port("rabbitmq-dist")
+        self._folder = data_folder.make("rabbitmq", user=USER)
         environment = self._environment()
-        log, user = place.folder / "rabbitmq.log", place.user(USER)
+        log, user = data_folder.folder / "rabbitmq.log", data_folder.user(USER)
         # RabbitMQ would start an epmd that stays for ever; this one is ours to end.
         epmd = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-        self._epmd = Child("epmd", epmd, warden=warden, log=log, env=environment, user=user, cwd=self._folder)
+        self._epmd = Child("epmd", epmd, reaper=reaper, log=log, env=environment, user=user, cwd=self._folder)
         node = [need("rabbitmq")]
-        self.child = Child("RabbitMQ", node, warden=warden, log=log, env=environment, user=user, cwd=self._folder)
+        self.child = Child("RabbitMQ", node, reaper=reaper, log=log, env=environment, user=user, cwd=self._folder)
 
     @property
     def admin_url(self) -> str:
@@ -38,17 +40,17 @@ class RabbitMQ:
     @property
     def management_url(self) -> str:
         """The page and HTTP interface, when asked for; the user is `admin`."""
-        return f"http://admin:{self._place.secret('rabbitmq', 'admin')}@127.0.0.1:{self.management_port}"
+        return f"http://admin:{self._data_folder.secret('rabbitmq', 'admin')}@127.0.0.1:{self.management_port}"
 
     def url(self, service: str) -> str:
-        return f"amqp://{service}:{self._place.secret('rabbitmq', service)}@127.0.0.1:{self.port}/{VHOST}"
+        return f"amqp://{service}:{self._data_folder.secret('rabbitmq', service)}@127.0.0.1:{self.port}/{VHOST}"
 
     async def start(self) -> None:
         """Ready when it greets on its port, which it opens last, after the users and queues are there."""
         plugins = "[rabbitmq_management]." if self._management else "[]."
-        self._place.write(self._folder / "enabled_plugins", plugins, user=USER)
-        self._place.write(self._folder / "rabbitmq.conf", self._configuration(), user=USER)
-        self._place.write(self._folder / "definitions.json", json.dumps(self._definitions()), user=USER)
+        self._data_folder.write(self._folder / "enabled_plugins", plugins, user=USER)
+        self._data_folder.write(self._folder / "rabbitmq.conf", self._configuration(), user=USER)
+        self._data_folder.write(self._folder / "definitions.json", json.dumps(self._definitions()), user=USER)
         if not self._epmd.running:
             self._epmd.spawn()
         self.child.spawn()
@@ -74,10 +76,10 @@ class RabbitMQ:
         asking = Child(
             "rabbitmqctl",
             [tool, *arguments],
-            warden=self._warden,
-            log=self._place.folder / "rabbitmqctl.log",
+            reaper=self._reaper,
+            log=self._data_folder.folder / "rabbitmqctl.log",
             env=self._environment(),
-            user=self._place.user(USER),
+            user=self._data_folder.user(USER),
             cwd=self._folder,
         )
         asking.spawn()
@@ -123,7 +125,7 @@ class RabbitMQ:
 
     def _definitions(self) -> dict[str, object]:
         names = ("admin", *self._services)
-        return broker_users({name: self._place.secret("rabbitmq", name) for name in names}, admin="admin")
+        return broker_users({name: self._data_folder.secret("rabbitmq", name) for name in names}, admin="admin")
 
     async def _answers(self) -> bool:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

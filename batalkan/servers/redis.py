@@ -7,25 +7,25 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from batalkan.permissions import redis_user
-from batalkan.servers.data_folder import Place
+from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
-from batalkan.subprocesses import Child, Warden
+from batalkan.subprocesses import Child, Reaper
 
 USER = "redis"
 
 
 class Redis:
-    def __init__(self, place: Place, services: Sequence[str], warden: Warden) -> None:
-        self._place, self._services = place, services
-        self.port = place.port("redis")
-        self._folder = place.make("redis", user=USER)
+    def __init__(self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper) -> None:
+        self._data_folder, self._services = data_folder, services
+        self.port = data_folder.port("redis")
+        self._folder = data_folder.make("redis", user=USER)
         self.child = Child(
             "Redis",
             [need("redis"), self._folder / "redis.conf"],
-            warden=warden,
-            log=place.folder / "redis.log",
+            reaper=reaper,
+            log=data_folder.folder / "redis.log",
             env={"LC_ALL": "C", "TZ": "UTC"},
-            user=place.user(USER),
+            user=data_folder.user(USER),
             cwd=self._folder,
         )
 
@@ -34,12 +34,12 @@ class Redis:
         return self.url("admin")
 
     def url(self, service: str) -> str:
-        return f"redis://{service}:{self._place.secret('redis', service)}@127.0.0.1:{self.port}/0"
+        return f"redis://{service}:{self._data_folder.secret('redis', service)}@127.0.0.1:{self.port}/0"
 
     async def start(self) -> None:
         """Ready when it answers a PING."""
-        self._place.write(self._folder / "redis.conf", self._configuration(), user=USER)
-        self._place.write(self._folder / "users.acl", self._users(), user=USER)
+        self._data_folder.write(self._folder / "redis.conf", self._configuration(), user=USER)
+        self._data_folder.write(self._folder / "users.acl", self._users(), user=USER)
         self.child.spawn()
         await self.child.until(self._answers, timeout=30)
 
@@ -59,9 +59,9 @@ class Redis:
         return f'bind 127.0.0.1\nport {self.port}\ndir "{self._folder}"\naclfile users.acl\nsave ""\nappendonly yes\n'
 
     def _users(self) -> str:
-        admin = hashlib.sha256(self._place.secret("redis", "admin").encode()).hexdigest()
+        admin = hashlib.sha256(self._data_folder.secret("redis", "admin").encode()).hexdigest()
         lines = ["user default off", f"user admin on #{admin} ~* &* +@all"]
-        lines += [redis_user(name, self._place.secret("redis", name)) for name in self._services]
+        lines += [redis_user(name, self._data_folder.secret("redis", name)) for name in self._services]
         return "\n".join(lines) + "\n"
 
     async def _answers(self) -> bool:

@@ -1,6 +1,6 @@
 """A backlog: so many orders were cancelled while `refunds` was away, which then comes back.
 
-    python -m bench backlog [--events 100000] [--json FILE]
+    python -m lab.bench backlog [--events 100000] [--json FILE]
 
 The cancellations are written as `orders` writes them, events in its outbox included. Measured is how fast the relay
 brings them into the queue, how fast `refunds` pays them out, until when every order shows its refund, and what memory
@@ -28,7 +28,7 @@ from lab.bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, fill, moment
 from lab.bench.stage import Variant, running, stage
 from runtime.storage.database import connect
 
-PATIENCE = 600.0
+TIMEOUT = 600.0
 """Seconds for each part."""
 CHUNK = 50_000
 CANCELLED = (
@@ -118,10 +118,10 @@ async def _count(url: str, table: str) -> int:
 
 async def _until(done: Callable[[], Awaitable[int]], wanted: int) -> float:
     """When it was so many."""
-    end = monotonic() + PATIENCE
+    end = monotonic() + TIMEOUT
     while (so_far := await done()) < wanted:
         if monotonic() > end:
-            raise RunFailed(f"{so_far} of {wanted} after {PATIENCE:g} s")
+            raise RunFailed(f"{so_far} of {wanted} after {TIMEOUT:g} s")
         await asyncio.sleep(1)
     return monotonic()
 

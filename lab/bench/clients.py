@@ -105,7 +105,7 @@ async def run(task: Task) -> Result:
     requests = [(order_id, cancel_request(order_id, token, "orders")) for order_id, token in task.orders]
     cpu, started = _cpu(), perf_counter()
     waiting = iter(enumerate(requests))
-    workers = (_work(client, waiting, task.rate, started, result) for client in clients)
+    workers = (_uow(client, waiting, task.rate, started, result) for client in clients)
     await asyncio.gather(*workers)
     result.cpu_seconds = _cpu() - cpu
     for client in clients:
@@ -113,7 +113,7 @@ async def run(task: Task) -> Result:
     return result
 
 
-async def _work(
+async def _uow(
     client: Client, waiting: Iterator[tuple[int, tuple[str, bytes]]], rate: float, started: float, result: Result
 ) -> None:
     for n, (order_id, request) in waiting:

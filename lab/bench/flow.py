@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from batalkan import local_servers, single_process
 from batalkan.gateway import Gateway
-from batalkan.local_servers import Local
+from batalkan.local_servers import LocalDeployment
 from batalkan.servers.packages import find
 from lab.bench import meters
 from lab.bench.telling import RECORDS, Tellers
@@ -98,7 +98,7 @@ async def measure(rate: int, seconds: float) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def one_origin(system: Local) -> AsyncIterator[str]:
+async def one_origin(system: LocalDeployment) -> AsyncIterator[str]:
     """A gateway in this process; its address."""
     listening = single_process.bind("127.0.0.1", 0)
     server = single_process.server(Gateway(system.public))

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from batalkan.local_servers import SERVICES
 from batalkan.processes import says_ready
-from batalkan.subprocesses import Child, Warden
+from batalkan.subprocesses import Child, Reaper
 from lab.bench import meters
 from lab.bench.stage import free_ports
 
@@ -62,9 +62,9 @@ def demonstration(folder: Path) -> dict[str, float]:
 
 async def doing_nothing(folder: Path, seconds: float) -> dict[str, float]:
     """All services in one process, and their PostgreSQL: megabytes (PSS), and per cent of one core."""
-    (port,), warden = free_ports(1), Warden()
+    (port,), reaper = free_ports(1), Reaper()
     argv = [sys.executable, "-m", "batalkan", "up", "--data", str(folder), "--port", str(port)]
-    child = Child("batalkan", argv, warden=warden, log=folder / "up.log")
+    child = Child("batalkan", argv, reaper=reaper, log=folder / "up.log")
     try:
         child.spawn()
         await child.until(lambda: says_ready(f"http://127.0.0.1:{port}/cs/health/ready"), 60)
@@ -78,7 +78,7 @@ async def doing_nothing(folder: Path, seconds: float) -> dict[str, float]:
         return {"services_mb": memory[0], "postgresql_mb": memory[1], "cpu_percent": round(100 * busy / seconds, 2)}
     finally:
         await child.stop(10)
-        warden.close()
+        reaper.close()
 
 
 def _postgres(folder: Path) -> int:

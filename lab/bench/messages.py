@@ -1,6 +1,6 @@
 """What an event costs on its way, by its size and by the size of the batches.
 
-    python -m bench messages [--events 4000] [--json FILE]
+    python -m lab.bench messages [--events 4000] [--json FILE]
 
 From a transaction that writes it, through outbox, relay, RabbitMQ and consumer, to its row in the inbox: the runtime
 alone, in one process, on servers of its own. No figures of a service: no handler does anything.
@@ -24,10 +24,10 @@ from lab.bench import meters
 from lab.bench.stage import ROOT, stage
 from runtime.messaging import consumer, outbox
 from runtime.messaging.bus.rabbitmq import RabbitBus
-from runtime.messaging.consumer import Consumer, Together
+from runtime.messaging.consumer import BatchHandler, Consumer
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.outbox import Relay
-from runtime.messaging.unit_of_work import Transaction, Work
+from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import new_id
 from runtime.storage import schema
 from runtime.storage.database import Database
@@ -41,7 +41,7 @@ EVENTS = 4000
 console = Console(highlight=False)
 
 
-class Said(Event, name="Said", version=1, subject="thing", published_by=("orders",), heard_by=("refunds",)):
+class Said(Event, name="Said", version=1, subject="thing", published_by=("orders",), consumed_by=("refunds",)):
     """Something of a certain size."""
 
     thing: str
@@ -58,25 +58,27 @@ async def measure(events: int) -> list[dict[str, Any]]:
         for name, database in databases.items():
             await database.connect()
             await schema.migrate(database, ROOT / "services" / name / "migrations")
-        heard = asyncio.Queue[int]()
-        publisher, hearer = Work("orders", databases["orders"]), Work("refunds", databases["refunds"])
+        consumed = asyncio.Queue[int]()
+        publisher, hearer_uow = UnitOfWork("orders", databases["orders"]), UnitOfWork("refunds", databases["refunds"])
         relay = Relay("orders", databases["orders"], RabbitBus(servers.rabbitmq.url("orders"), "bench"), ["refunds"])
         publisher.wake_relay = relay.wake
 
-        async def hear(_: Transaction, alike: Sequence[Envelope[Said]]) -> None:
-            heard.put_nowait(len(alike))
+        async def hear(_: Transaction, same_type: Sequence[Envelope[Said]]) -> None:
+            consumed.put_nowait(len(same_type))
 
-        consumer = Consumer(hearer, RabbitBus(servers.rabbitmq.url("refunds"), "bench"), {Said: Together(hear)})
+        receiving = Consumer(
+            hearer_uow, RabbitBus(servers.rabbitmq.url("refunds"), "bench"), {Said: BatchHandler(hear)}
+        )
         async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(consumer.run()), group.create_task(relay.run())]
-            await _send(publisher, heard, 500, SIZES[0])
+            loops = [group.create_task(receiving.run()), group.create_task(relay.run())]
+            await _send(publisher, consumed, 500, SIZES[0])
             servers_of = [child.pid or 0 for child in (servers.postgres.child, servers.rabbitmq.child)]
             for _ in range(ROUNDS):
                 for size, batch in cases:
                     consumer.BATCH = outbox.BATCH = batch
                     count = max(100, min(events, 20_000_000 // size))
                     started, ours, theirs = monotonic(), process_time(), sum(map(meters.cpu_seconds, servers_of))
-                    await _send(publisher, heard, count, size)
+                    await _send(publisher, consumed, count, size)
                     spent = process_time() - ours, sum(map(meters.cpu_seconds, servers_of)) - theirs
                     found[size, batch].append(
                         {
@@ -96,13 +98,13 @@ def _medians(many: Sequence[dict[str, float]]) -> dict[str, int]:
     return {name: round(median(one[name] for one in many)) for name in many[0]}
 
 
-async def _send(work: Work, heard: "asyncio.Queue[int]", count: int, size: int) -> None:
+async def _send(uow: UnitOfWork, consumed: "asyncio.Queue[int]", count: int, size: int) -> None:
     """Says so many, 16 to a transaction, and waits until they are heard."""
     for first in range(0, count, 16):
-        async with work.begin() as tx:
+        async with uow.begin() as tx:
             tx.publish(*(Said(thing=str(new_id()), text="x" * size) for _ in range(min(16, count - first))))
     while count > 0:
-        count -= await heard.get()
+        count -= await consumed.get()
 
 
 def run(events: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from batalkan.invariants import check
 from batalkan.servers import LocalServers
-from batalkan.subprocesses import Child, Warden
+from batalkan.subprocesses import Child, Reaper
 from contracts.words import Role
 from lab.bench import meters
 from lab.bench.clients import Task
@@ -23,7 +23,7 @@ from runtime.storage.database import connect
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
 
-PATIENCE = 180.0
+TIMEOUT = 180.0
 """Seconds after the last answer that the last refund may take."""
 
 
@@ -140,18 +140,18 @@ class Run:
         task = Task(self._variant.origins, orders, clients, rate)
         if profile:
             await asyncio.to_thread(environment.python)  # the first time takes longer than the clients do
-        warden = Warden()
+        reaper = Reaper()
         with tempfile.TemporaryDirectory() as folder:
             told, result = f"{folder}/task.json", f"{folder}/result.json"
             await asyncio.to_thread(Path(told).write_text, json.dumps(asdict(task)))
             argv = [sys.executable, "-m", "lab.bench.clients", told, result]
-            child = Child("clients", argv, warden=warden, log=Path(folder, "log"), cwd=ROOT)
+            child = Child("clients", argv, reaper=reaper, log=Path(folder, "log"), cwd=ROOT)
             child.spawn()
-            profilers = await self._profile(profile, warden) if profile else []
+            profilers = await self._profile(profile, reaper) if profile else []
             code = await child.wait(600)
             for profiler in profilers:
                 await profiler.wait(60)
-            warden.close()
+            reaper.close()
             if code != 0:
                 raise RunFailed(child.tail())
             found: dict[str, Any] = json.loads(await asyncio.to_thread(Path(result).read_text))
@@ -159,14 +159,14 @@ class Run:
             raise RunFailed(f"{self._variant.name} answered {found['statuses']}")
         return found
 
-    async def _profile(self, folder: Path, warden: Warden) -> list[Child]:
+    async def _profile(self, folder: Path, reaper: Reaper) -> list[Child]:
         """py-spy, out of the environment of the library, looks at each of the variant's processes."""
         profilers = []
         for name, pid in self._variant.pids.items():
             out = folder / f"{self._variant.name}-{name}.txt"
             arguments = ["record", "-p", pid, "-d", "8", "-r", "200", "--gil", "-f", "raw", "-o", out]
             argv = [str(part) for part in (environment.program("py-spy"), *arguments)]
-            profiler = Child("py-spy", argv, warden=warden, log=folder / "py-spy.log")
+            profiler = Child("py-spy", argv, reaper=reaper, log=folder / "py-spy.log")
             profiler.spawn()
             profilers.append(profiler)
         return profilers
@@ -179,7 +179,7 @@ class Run:
             await connection.execute("create temp table awaited (order_id uuid primary key)")
             await connection.copy_records_to_table("awaited", records=[(UUID(one),) for one in told["began"]])
             await connection.execute("analyze awaited")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while await connection.fetchval(
                     "select exists (select from awaited a where not exists "
                     "(select from order_refunds r where r.order_id = a.order_id and r.state = 'issued'))"
@@ -191,7 +191,7 @@ class Run:
             )
             return {row["order_id"]: row["shown"] for row in rows}
         except TimeoutError:
-            raise RunFailed(f"{self._variant.name}: refunds did not arrive within {PATIENCE:g} s") from None
+            raise RunFailed(f"{self._variant.name}: refunds did not arrive within {TIMEOUT:g} s") from None
         finally:
             await connection.close()
 
@@ -199,9 +199,9 @@ class Run:
 async def check_books(variant: Variant) -> None:
     """Holds the books of the variant against each other. Raises `RunFailed`."""
     # The orders were put into the table, so that nobody was told of them.
-    books = await check({name: variant.databases[name] for name in ("orders", "refunds")})
-    if books.broken or books.pending or books.ledger_sum or books.open_refunds:
-        raise RunFailed(f"{variant.name}: {[*books.broken, *books.pending][:3] or books}")
+    snapshot = await check({name: variant.databases[name] for name in ("orders", "refunds")})
+    if snapshot.broken or snapshot.pending or snapshot.ledger_sum or snapshot.open_refunds:
+        raise RunFailed(f"{variant.name}: {[*snapshot.broken, *snapshot.pending][:3] or snapshot}")
 
 
 def _cuts(values: list[float]) -> dict[str, float]:

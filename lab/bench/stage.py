@@ -16,7 +16,7 @@ from batalkan.keys import make_keys
 from batalkan.processes import Processes
 from batalkan.servers import SERVICES, LocalServers
 from batalkan.servers.data_folder import PORTS, is_free
-from batalkan.subprocesses import Child, Warden, together
+from batalkan.subprocesses import Child, Reaper, together
 from lab.bench.library import environment
 from runtime.storage import schema
 from runtime.storage.database import Database, connect
@@ -75,11 +75,11 @@ async def running(name: str, servers: LocalServers, replicas: int = 1) -> AsyncI
 
 @asynccontextmanager
 async def _ours(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
-    services, place = OURS[name], servers.folder
+    services, folder = OURS[name], servers.folder
     await _leave_out(set(local_servers.SERVICES) - set(services), servers)
     counts = dict.fromkeys(services, replicas)
     async with local_servers.running_on(
-        servers, place, services=services, demonstration=False, replicas=counts
+        servers, folder, services=services, demonstration=False, replicas=counts
     ) as running:
         origins = [_address(url) for url in running.origins["orders"]]
         pids = {
@@ -113,7 +113,7 @@ async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterat
         await database.close()
     python = Path(sys.executable) if name == "reference" else await asyncio.to_thread(environment.python)
     ports = free_ports(len(PAIR))
-    warden = Warden()
+    reaper = Reaper()
     children: dict[str, Child] = {}
     steps = []
     try:
@@ -126,7 +126,7 @@ async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterat
             child = Child(
                 f"{name}-{service}",
                 [python, "-m", f"bench.{name}", service],
-                warden=warden,
+                reaper=reaper,
                 log=servers.folder / "logs" / f"{name}-{service}.log",
                 env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **told},
             )
@@ -141,7 +141,7 @@ async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterat
     finally:
         for child in children.values():
             await child.stop(10)
-        warden.close()
+        reaper.close()
 
 
 def as_admin(servers: LocalServers, url: str) -> str:

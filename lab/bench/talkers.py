@@ -16,7 +16,7 @@ from websockets.exceptions import WebSocketException
 
 KEPT = 3.0
 """Seconds for which an idle connection is used again; the service closes it after five."""
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds for which a request is repeated, under its key, while the service cannot be reached."""
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -55,7 +55,7 @@ class Posts:
         head = f"Authorization: Bearer {token}\r\nIdempotency-Key: {uuid4().hex}\r\nContent-Length: {len(content)}\r\n"
         kind = "Content-Type: application/json\r\n" if content else ""
         request = f"POST {path} HTTP/1.1\r\nHost: chat\r\n{head}{kind}\r\n".encode() + content
-        end = monotonic() + PATIENCE
+        end = monotonic() + TIMEOUT
         while True:
             try:
                 status, answer = await self._exchange(request)
@@ -67,7 +67,7 @@ class Posts:
             except (OSError, EOFError) as error:
                 wrong = repr(error)
             if monotonic() > end:
-                raise Failed(f"POST {path}: no answer in {PATIENCE:.0f} s, at last {wrong}")
+                raise Failed(f"POST {path}: no answer in {TIMEOUT:.0f} s, at last {wrong}")
             self._tally.repeated[wrong[:60]] += 1
             await asyncio.sleep(random.uniform(0.05, 0.3))
 

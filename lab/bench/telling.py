@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from contracts.orders import OrderCancelled, OrderCancelRequested, RequesterRole
 from contracts.refunds import RefundIssued
 from contracts.words import Channel, Destination, Fault
-from runtime.demo.recorder import MOST_WAITING, Telling, taken_at
+from runtime.demo.recorder import MAX_WAITING, DemoObserver, taken_at
 from runtime.messaging.bus import Message
 from runtime.messaging.envelope import Envelope, Event
-from runtime.observability.trace_context import Story, begin, new_id
+from runtime.observability.trace_context import TraceContext, new_id, start_context
 
 RECORDS = 16
 """What is told of one cancellation with its refund, by four services."""
@@ -31,7 +31,7 @@ class Tellers:
 
     def __init__(self, redis: Redis) -> None:
         names = ("orders", "refunds", "chat", "cs")
-        self._by_name = {name: Telling(name, redis) for name in names}
+        self._by_name = {name: DemoObserver(name, redis) for name in names}
 
     async def tell(self, rate: int, seconds: float) -> int:
         """Tells of `rate` cancellations a second; returns how many that were."""
@@ -41,7 +41,7 @@ class Tellers:
             loops = [group.create_task(teller.run()) for teller in self._by_name.values()]
             while (passed := loop.time() - started) < seconds:
                 # After standing still it goes on with the rate, and does not pour out at once what it missed.
-                for _ in range(min(int(rate * passed) - told, MOST_WAITING // RECORDS)):
+                for _ in range(min(int(rate * passed) - told, MAX_WAITING // RECORDS)):
                     self._cancellation()
                     told += 1
                 await asyncio.sleep(TICK)
@@ -53,7 +53,7 @@ class Tellers:
         return told
 
     def _cancellation(self) -> None:
-        told, order, buyer, cancellation = begin(), new_id(), new_id(), new_id()
+        told, order, buyer, cancellation = start_context(), new_id(), new_id(), new_id()
         asked = OrderCancelRequested(
             cancellation_id=cancellation,
             order_id=order,
@@ -86,27 +86,27 @@ class Tellers:
         self._publish("refunds", told.caused_by(cancelled_id), [issued_id], [issued])
         self._handle(("orders", "chat", "cs"), told, issued_id, issued)
 
-    def _publish(self, service: str, told: Story, ids: Sequence[UUID], events: Sequence[Event]) -> None:
+    def _publish(self, service: str, told: TraceContext, ids: Sequence[UUID], events: Sequence[Event]) -> None:
         teller = self._by_name[service]
         teller.written(ids, [(event, told) for event in events])
         messages = [_message(service, told, event_id, event) for event_id, event in zip(ids, events, strict=True)]
         teller.sent(messages)
         teller.confirmed(messages)
 
-    def _handle(self, services: Sequence[str], told: Story, event_id: UUID, event: Event) -> None:
+    def _handle(self, services: Sequence[str], told: TraceContext, event_id: UUID, event: Event) -> None:
         now = time()
         taken_at.set(now)
         for service in services:
             self._by_name[service].handled(_envelope(told, event_id, event), now, now + 0.001)
 
 
-def _message(service: str, told: Story, event_id: UUID, event: Event) -> Message:
+def _message(service: str, told: TraceContext, event_id: UUID, event: Event) -> Message:
     names = {"id": str(event_id), "type": event.wire_name, "subject": event.subject}
     body = {**names, "correlationid": str(told.correlation_id), "data": event.model_dump(mode="json")}
     return Message(f"{service}.{event.wire_name}", json.dumps(body).encode())
 
 
-def _envelope(told: Story, event_id: UUID, event: Event) -> Envelope[Any]:
+def _envelope(told: TraceContext, event_id: UUID, event: Event) -> Envelope[Any]:
     """Not checked, because that is not what is measured."""
     return Envelope[Any].model_construct(
         id=event_id,

@@ -118,9 +118,9 @@ async def _run(
     from lab.faults.system import open_house
 
     reports = []
-    async with open_house() as house:
+    async with open_house() as system:
         for name in names:
-            report = await run(house, name, seed=seed, long=long, folder=folder, numbers=numbers)
+            report = await run(system, name, seed=seed, long=long, folder=folder, numbers=numbers)
             reports.append(report)
             if as_json:
                 print(json.dumps(asdict(report), default=str), flush=True)
@@ -132,8 +132,8 @@ async def _run(
 
 
 def _exit_code(reports: "Sequence[Report]") -> int:
-    from lab.faults.runner import Ending
+    from lab.faults.runner import Outcome
 
     endings = {report.ending for report in reports}
-    codes = {Ending.LAB: LAB_FAILED, Ending.BROKEN: FAILED, Ending.NOT_RUN: NOT_RUN}
+    codes = {Outcome.LAB: LAB_FAILED, Outcome.BROKEN: FAILED, Outcome.NOT_RUN: NOT_RUN}
     return next((code for ending, code in codes.items() if ending in endings), 0)

@@ -13,12 +13,12 @@ from contracts import EVENTS
 from lab.faults.lab import Lab
 from runtime.messaging.envelope import EXCHANGE
 
-HEARERS = ("orders", "refunds", "chat", "cs")
+CONSUMERS = ("orders", "refunds", "chat", "cs")
 
 
-def keys_of(hearer: str) -> list[str]:
+def keys_of(consumer: str) -> list[str]:
     """The keys under which a service hears."""
-    return sorted(key for event in EVENTS if hearer in event.heard_by for key in event.routing_keys(hearer))
+    return sorted(key for event in EVENTS if consumer in event.consumed_by for key in event.routing_keys(consumer))
 
 
 class Foreigner:
@@ -59,5 +59,5 @@ class Foreigner:
 @asynccontextmanager
 async def foreigner(lab: Lab, name: str = "admin", **options: Any) -> AsyncIterator[Foreigner]:
     """A connection as this user of the broker."""
-    async with await aio_pika.connect(lab.house.running.servers.rabbitmq.url(name)) as connection:
+    async with await aio_pika.connect(lab.system.running.servers.rabbitmq.url(name)) as connection:
         yield Foreigner(lab, await connection.channel(**options))

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from batalkan.invariants import Books, Evidence, check, in_flight
+from batalkan.invariants import Evidence, Snapshot, check, in_flight
 from batalkan.invariants.stores import opened
 from lab.faults.history import History
 from lab.faults.outcomes import InvariantBroken
-from lab.faults.system import SOON, House
+from lab.faults.system import SOON, LabSystem
 
 PACE = 1.0
 """Seconds between two steps of the demonstration's clock: calls to DANA are given up for lost when too much goes by."""
@@ -21,8 +21,8 @@ LOOK = 0.2
 class Lab:
     """One run of one scenario. What is left to chance is drawn from `chance`, so that the seed repeats it."""
 
-    def __init__(self, house: House, history: History, seed: int) -> None:
-        self.house, self.history, self.seed = house, history, seed
+    def __init__(self, system: LabSystem, history: History, seed: int) -> None:
+        self.system, self.history, self.seed = system, history, seed
         self.chance = random.Random(seed)
         self.injected: set[bytes] = set()
         """The SHA-256 of every bad message that was put on the bus."""
@@ -34,7 +34,7 @@ class Lab:
         if not holds:
             raise InvariantBroken([sentence])
 
-    async def at_rest(self, within: float = 60.0) -> Books:
+    async def at_rest(self, within: float = 60.0) -> Snapshot:
         """Waits until nothing moves, then holds everything against everything. Raises `InvariantBroken`.
 
         What waits for a time gets it: the clock of the demonstration goes on. `within` in seconds from now.
@@ -42,9 +42,9 @@ class Lab:
         began, waits, moved = time.monotonic(), ["nobody has looked"], 0.0
         while waits:
             if time.monotonic() - moved > PACE:
-                await self.house.place.advance(SOON)
+                await self.system.base.advance(SOON)
                 moved = time.monotonic()
-            async with opened(self.house.place.database_urls) as stores:
+            async with opened(self.system.base.database_urls) as stores:
                 waits = await in_flight.on_the_way(stores)
             if waits and time.monotonic() - began > within:
                 raise InvariantBroken([f"after {within:.0f} s: {one}" for one in [*await self._broken(), *waits]])
@@ -52,23 +52,23 @@ class Lab:
                 await asyncio.sleep(LOOK)
         self.figures["drained_s"] = round(time.monotonic() - began, 1)
         self.history.note("at rest", after=self.figures["drained_s"])
-        books = await self._books()
-        if books.broken or books.pending:
-            raise InvariantBroken([*books.broken, *books.pending])
+        snapshot = await self._books()
+        if snapshot.broken or snapshot.pending:
+            raise InvariantBroken([*snapshot.broken, *snapshot.pending])
         await self._until_queues_are_empty()
-        return books
+        return snapshot
 
     async def _until_queues_are_empty(self) -> None:
         """What comes again when all is done has only to be acknowledged."""
         for _ in range(100):
-            if not (left := await self.house.left_in_queues()):
+            if not (left := await self.system.left_in_queues()):
                 return
             await asyncio.sleep(LOOK)
         raise InvariantBroken([f"messages are left in the queues {left}"])
 
-    async def _books(self) -> Books:
+    async def _books(self) -> Snapshot:
         evidence = Evidence(self.history.accepted, self.injected)
-        return await check(self.house.place.database_urls, self.house.place.dana, evidence)
+        return await check(self.system.base.database_urls, self.system.base.dana, evidence)
 
     async def _broken(self) -> Sequence[str]:
         return (await self._books()).broken

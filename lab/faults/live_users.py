@@ -9,7 +9,7 @@ from secrets import token_hex
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from lab.faults.system import RETRY, House
+from lab.faults.system import RETRY, LabSystem
 from tests.harness.actors import Person
 
 CONVERSATION = {"chat": "thread_id", "cs": "case_id"}
@@ -18,7 +18,7 @@ CONVERSATION = {"chat": "thread_id", "cs": "case_id"}
 class Listener:
     """One person's live connection to a service, opened again whenever it is lost."""
 
-    def __init__(self, house: House, service: str, person: Person) -> None:
+    def __init__(self, system: LabSystem, service: str, person: Person) -> None:
         self.person = person
         self.has: dict[str, int] = defaultdict(int)
         """The last message of each conversation: what it resumes `after`."""
@@ -28,7 +28,7 @@ class Listener:
         self._resumed: set[str] = set()
         self._waits: set[str] = set()
         self._service = service
-        self._origin = house.running.origin(service).removeprefix("http://")
+        self._origin = system.running.origin(service).removeprefix("http://")
 
     async def run(self) -> None:
         """Listens until it is cancelled."""

@@ -37,7 +37,7 @@ async def cancel_steadily(lab: Lab, orders: list[tuple[Buyer, str]], rate: float
     """Cancels each order, `rate` of them a second, asking once."""
     answers, loop = Answers(), asyncio.get_running_loop()
     began = loop.time()
-    async with lab.house.running.client(timeout=WAITS) as http, asyncio.TaskGroup() as group:
+    async with lab.system.running.client(timeout=WAITS) as http, asyncio.TaskGroup() as group:
         for number, (buyer, order_id) in enumerate(orders):
             await asyncio.sleep(began + number / rate - loop.time())
             group.create_task(_cancel(lab, http, buyer, order_id, answers))

@@ -31,9 +31,9 @@ async def kill_services(lab: Lab, goes_on: Callable[[], bool], pause: tuple[floa
         fewest = min(hit.values())
         name = lab.chance.choice([one for one in PREY if hit[one] == fewest] if not fewest else list(PREY))
         # Or else, on a busy machine, a service would never live long enough to do anything.
-        await lab.house.running.processes.ready(name, timeout=START)
+        await lab.system.running.processes.ready(name, timeout=START)
         lab.history.note("kill", process=name)
-        await lab.house.running.processes.kill(name)
+        await lab.system.running.processes.kill(name)
         hit[name] += 1
         await upset_dana(lab)
     return hit
@@ -41,12 +41,12 @@ async def kill_services(lab: Lab, goes_on: Callable[[], bool], pause: tuple[floa
 
 async def calm_dana(lab: Lab) -> None:
     """DANA does nothing wrong any more; it may itself be what was killed last."""
-    await lab.house.running.processes.ready(DANA, timeout=START)
-    (await lab.house.place.dana.post("/reset")).raise_for_status()
+    await lab.system.running.processes.ready(DANA, timeout=START)
+    (await lab.system.base.dana.post("/reset")).raise_for_status()
 
 
 async def upset_dana(lab: Lab) -> None:
     """DANA does something wrong for the next calls; it may itself be what was just killed."""
     fault = {**lab.chance.choice(DANA_FAULTS), "times": 5}
     lab.history.note("dana", **fault)
-    await asyncio.gather(lab.house.place.dana.put("/faults", json=fault), return_exceptions=True)
+    await asyncio.gather(lab.system.base.dana.put("/faults", json=fault), return_exceptions=True)

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import httpx
 
-from batalkan.local_servers import Local
+from batalkan.local_servers import LocalDeployment
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.waiting import eventually
 
@@ -20,7 +20,7 @@ REST = 0.5
 """Seconds that everybody rests between two things."""
 
 
-class Witness(httpx.AsyncBaseTransport):
+class Observations(httpx.AsyncBaseTransport):
     """A client that never asks again, and writes down each answer that is our fault and each connection that broke."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -147,7 +147,7 @@ async def says(person: Person, conversation: str) -> None:
     answer.raise_for_status()
 
 
-async def restart_in_turn(running: Local, say: Callable[[str], None]) -> list[tuple[str, float, int | None]]:
+async def restart_in_turn(running: LocalDeployment, say: Callable[[str], None]) -> list[tuple[str, float, int | None]]:
     """SIGTERM to one process after the other, the next once the one before is ready again: name, seconds, exit code."""
     ended = []
     for name in [name for name in running.processes.watched if name != "dana"]:

@@ -13,10 +13,10 @@ from lab.faults.history import History
 from lab.faults.lab import Lab
 from lab.faults.outcomes import CannotRun, InvariantBroken, found_in
 from lab.faults.scenarios import scenario
-from lab.faults.system import House, InternalError
+from lab.faults.system import InternalError, LabSystem
 
 
-class Ending(StrEnum):
+class Outcome(StrEnum):
     """`LAB` is a failure of the laboratory itself, which says nothing about the system."""
 
     HELD = "held"
@@ -32,7 +32,7 @@ class Report:
     scenario: str
     seed: int
     form: str
-    ending: Ending
+    ending: Outcome
     seconds: float
     folder: str
     figures: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +46,13 @@ class Report:
 
 
 async def run(
-    house: House, name: str, *, seed: int | None, long: bool, folder: Path, numbers: Mapping[str, str] | None = None
+    system: LabSystem,
+    name: str,
+    *,
+    seed: int | None,
+    long: bool,
+    folder: Path,
+    numbers: Mapping[str, str] | None = None,
 ) -> Report:
     """Runs one scenario in the house, all of which is mended before. Never raises what the scenario found.
 
@@ -56,26 +62,26 @@ async def run(
     form, module = "long" if long else "short", scenario(name)
     size = resized(module.LONG if long else module.SHORT, numbers or {})
     form = " --set ".join([form, *(f"{key}={value}" for key, value in (numbers or {}).items())])
-    place = folder / f"{name}-{'long' if long else 'short'}-{seed}"
-    history = History(place)
-    lab = Lab(house, history, seed)
+    base = folder / f"{name}-{'long' if long else 'short'}-{seed}"
+    history = History(base)
+    lab = Lab(system, history, seed)
     history.note("run", scenario=name, form=form, seed=seed)
-    ending = Ending.HELD
+    ending = Outcome.HELD
     sentences: list[str] = []
     try:
-        await house.mend()
-        house.complaints()
+        await system.mend()
+        system.complaints()
         await module.run(lab, size)
         # What is parked is said so; whether it is only what was injected, the books tell.
-        if complaints := [one for one in house.complaints() if ": parked " not in one]:
+        if complaints := [one for one in system.complaints() if ": parked " not in one]:
             raise InvariantBroken([f"a service logged an error: {one}" for one in complaints])
     except BaseException as error:
         if not isinstance(error, (Exception, BaseExceptionGroup)):
             raise
         ending, sentences = _told(error)
     history.note("end", ending=ending, figures=lab.figures, sentences=sentences)
-    report = Report(name, seed, form, ending, history.seconds, str(place), lab.figures, sentences)
-    (place / "report.json").write_text(json.dumps(asdict(report), indent=1, default=str))
+    report = Report(name, seed, form, ending, history.seconds, str(base), lab.figures, sentences)
+    (base / "report.json").write_text(json.dumps(asdict(report), indent=1, default=str))
     history.close()
     return report
 
@@ -88,11 +94,11 @@ def resized(size: Any, numbers: Mapping[str, str]) -> Any:
     return replace(size, **{name: type(known[name])(number) for name, number in numbers.items()})
 
 
-def _told(error: BaseException) -> tuple[Ending, list[str]]:
+def _told(error: BaseException) -> tuple[Outcome, list[str]]:
     if why := found_in(error, CannotRun):
-        return Ending.NOT_RUN, [str(why)]
+        return Outcome.NOT_RUN, [str(why)]
     if broken := found_in(error, InvariantBroken):
-        return Ending.BROKEN, broken.broken
+        return Outcome.BROKEN, broken.broken
     if fault := found_in(error, InternalError):
-        return Ending.BROKEN, [f"a service was at fault: {fault}"]
-    return Ending.LAB, ["".join(traceback.format_exception(error))]
+        return Outcome.BROKEN, [f"a service was at fault: {fault}"]
+    return Outcome.LAB, ["".join(traceback.format_exception(error))]

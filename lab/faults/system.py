@@ -13,10 +13,10 @@ import aio_pika
 import httpx
 
 from batalkan import local_servers
-from batalkan.invariants import Books, Evidence
-from batalkan.local_servers import SERVICES, Local
+from batalkan.invariants import Evidence, Snapshot
+from batalkan.local_servers import SERVICES, LocalDeployment
 from runtime.messaging.bus import Bus
-from tests.harness.system import Place
+from tests.harness.system import SystemUnderTest
 from tests.harness.waiting import eventually
 
 T = TypeVar("T")
@@ -58,12 +58,12 @@ class Stubborn(httpx.AsyncBaseTransport):
         await self._transport.aclose()
 
 
-class House:
+class LabSystem:
     """The running system and the means to look into it."""
 
-    def __init__(self, running: Local, place: Place, plain: httpx.AsyncClient) -> None:
+    def __init__(self, running: LocalDeployment, base: SystemUnderTest, plain: httpx.AsyncClient) -> None:
         self.running = running
-        self.place = place
+        self.base = base
         self.plain = plain
         """A client that takes no for an answer."""
         self._seen = 0
@@ -123,19 +123,19 @@ class House:
                 left[name] = queue.declaration_result.message_count or 0
         return {name: count for name, count in left.items() if count}
 
-    async def settled(self, within: float = 60.0) -> Books:
+    async def settled(self, within: float = 60.0) -> Snapshot:
         """The books, once nothing moves any more; what waits for a time gets it."""
 
-        async def look() -> Books | None:
-            await self.place.advance(SOON)
+        async def look() -> Snapshot | None:
+            await self.base.advance(SOON)
             try:
-                return await self.place.settled(1.0, Evidence())
+                return await self.base.settled(1.0, Evidence())
             except TimeoutError:
                 return None
 
-        books = await eventually(look, within)
+        snapshot = await eventually(look, within)
         assert await self.left_in_queues() == {}
-        return books
+        return snapshot
 
     def complaints(self) -> list[str]:
         """What the services logged as an error since this was asked last: nothing that is done to them here is one."""
@@ -154,27 +154,27 @@ class House:
 
 
 @asynccontextmanager
-async def open_house() -> AsyncIterator[House]:
+async def open_house() -> AsyncIterator[LabSystem]:
     """One process per service, brought back at once when it ends, on servers of their own."""
     with patch("batalkan.processes.BACKOFF", (0.05,)):
         async with local_servers.running(None, dana_timeout=1.0, say=lambda _: None) as running:
             stubborn = httpx.AsyncClient(transport=Stubborn(running.transport()), base_url="http://localhost")
             async with stubborn, running.client(timeout=5) as plain:
-                place = Place(stubborn, running.dana, running.database_urls, no_bus, running.keys, full=True)
-                yield House(running, place, plain)
+                base = SystemUnderTest(stubborn, running.dana, running.database_urls, no_bus, running.keys, full=True)
+                yield LabSystem(running, base, plain)
 
 
 async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]], at_once: int) -> None:
     """Does it for each, `at_once` at a time; the first failure ends it all."""
     waiting = iter(items)
 
-    async def work() -> None:
+    async def uow() -> None:
         for item in waiting:
             await do(item)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
-            group.create_task(work())
+            group.create_task(uow())
 
 
 def no_bus(service: str) -> Bus:

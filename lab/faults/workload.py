@@ -11,7 +11,7 @@ import httpx
 
 from lab.faults.lab import Lab
 from lab.faults.outcomes import InvariantBroken
-from lab.faults.system import House, each
+from lab.faults.system import LabSystem, each
 from tests.harness.actors import PASSWORD, Buyer, Person, Seller
 from tests.harness.waiting import eventually
 
@@ -22,12 +22,12 @@ AT_ONCE = 24
 LASTS = 6 * 3600
 """Seconds for which their tokens are good: longer than any run."""
 PRICE = 1_000
-PATIENCE = 240.0
+TIMEOUT = 240.0
 """Seconds that somebody waits for a service to have heard of an order."""
 
 
 @dataclass
-class Crowd:
+class Workload:
     """Buyers, half of them with DANA, and a seller. `story(number)` is one order from its beginning to its end."""
 
     lab: Lab
@@ -44,9 +44,9 @@ class Crowd:
     """The order of each story."""
 
     @classmethod
-    async def gather(cls, lab: Lab, buyers: int = 12, *, talks: bool = True) -> "Crowd":
+    async def gather(cls, lab: Lab, buyers: int = 12, *, talks: bool = True) -> "Workload":
         """Gives everybody a token, a wallet and something to buy."""
-        http, keys = lab.house.place.http, lab.house.place.keys
+        http, keys = lab.system.base.http, lab.system.base.keys
         seller = Seller.signed(http, keys, "seller", lasts=LASTS)
         products = [await seller.offer(price=PRICE + number) for number in range(20)]
         people = [Buyer.signed(http, keys, "buyer", lasts=LASTS) for _ in range(buyers)]
@@ -58,7 +58,7 @@ class Crowd:
         """Everybody gets a token that is good by this time, which is the services'."""
 
         def again(person: P) -> P:
-            http, keys, role = person.http, self.lab.house.place.keys, "seller" if person is self.seller else "buyer"
+            http, keys, role = person.http, self.lab.system.base.keys, "seller" if person is self.seller else "buyer"
             return type(person).signed(http, keys, role, account_id=person.account_id, lasts=LASTS, clock=clock)
 
         self.clock = clock
@@ -81,7 +81,7 @@ class Crowd:
         if not self.talks and kind in (11, 17):
             kind = 0
         if kind == 17:  # nobody has two cases at a time
-            buyer = Buyer.signed(buyer.http, self.lab.house.place.keys, "buyer", lasts=LASTS, clock=self.clock)
+            buyer = Buyer.signed(buyer.http, self.lab.system.base.keys, "buyer", lasts=LASTS, clock=self.clock)
         order_id = await self.place(buyer, number, "cod" if kind == 3 else "bank_transfer")
         self.orders[number] = order_id
         if kind not in (3, 5):
@@ -135,11 +135,11 @@ class Crowd:
     async def _heard(self, service: str, order_id: str, look: Callable[[], Awaitable[T | None]]) -> T:
         """What the service answers, once it has heard of the order."""
         try:
-            return await eventually(look, PATIENCE, every=0.2)
+            return await eventually(look, TIMEOUT, every=0.2)
         except TimeoutError:
-            waiting = await self.lab.house.left_in_queues()
+            waiting = await self.lab.system.left_in_queues()
             raise InvariantBroken(
-                [f"{service} has not heard of order {order_id} in {PATIENCE:.0f} s; in the queues: {waiting}"]
+                [f"{service} has not heard of order {order_id} in {TIMEOUT:.0f} s; in the queues: {waiting}"]
             ) from None
 
     async def cancel_in_the_thread(self, buyer: Buyer, order_id: str) -> None:
@@ -167,12 +167,12 @@ class Crowd:
         await self.cancel(buyer, order_id)
 
 
-async def somebody_signs_in(house: House) -> Person:
+async def somebody_signs_in(system: LabSystem) -> Person:
     """An account, a password, a session: what needs accounts and Redis.
 
     Registering is no request that may be sent again, so that who was not answered may find the account there.
     """
-    email, http = f"buyer-{token_hex(6)}@example.com", house.place.http
+    email, http = f"buyer-{token_hex(6)}@example.com", system.base.http
     answer = await http.post(
         "/accounts", json={"email": email, "password": PASSWORD, "name": "A buyer", "role": "buyer"}
     )

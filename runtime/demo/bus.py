@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from time import time
 
-from runtime.demo.recorder import Telling, taken_at
-from runtime.demo.switches import Switchboard
+from runtime.demo.recorder import DemoObserver, taken_at
+from runtime.demo.switches import FaultSwitchboard
 from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 
 class SwitchedBus:
     """Another bus: what is sent on it is told of, and while it is switched off, connections break and none is had."""
 
-    def __init__(self, bus: Bus, board: Switchboard, witness: Telling) -> None:
+    def __init__(self, bus: Bus, board: FaultSwitchboard, observer: DemoObserver) -> None:
         self._bus = bus
         self._board = board
-        self._witness = witness
+        self._observer = observer
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         await self._board.until("connected")
-        return _Publisher(await self._bus.publisher(queues), self._board, self._witness)
+        return _Publisher(await self._bus.publisher(queues), self._board, self._observer)
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         await self._board.until("connected", "consuming")
@@ -31,32 +31,32 @@ class SwitchedBus:
 
 
 class _Publisher:
-    def __init__(self, publisher: Publisher, board: Switchboard, witness: Telling) -> None:
+    def __init__(self, publisher: Publisher, board: FaultSwitchboard, observer: DemoObserver) -> None:
         self._publisher = publisher
         self._board = board
-        self._witness = witness
+        self._observer = observer
 
     async def publish(self, messages: Sequence[Message]) -> None:
         if self._board.on("connected"):
-            self._witness.sent(messages)
+            self._observer.sent(messages)
         try:
             await self._board.during(self._publisher.publish(messages), "connected")
         except Unroutable as error:
-            self._witness.confirmed([message for message in messages if message not in error.messages])
+            self._observer.confirmed([message for message in messages if message not in error.messages])
             raise
-        self._witness.confirmed(messages)
+        self._observer.confirmed(messages)
 
     async def close(self) -> None:
         await self._publisher.close()
 
 
 class _Subscription:
-    def __init__(self, subscription: Subscription, board: Switchboard) -> None:
+    def __init__(self, subscription: Subscription, board: FaultSwitchboard) -> None:
         self._subscription = subscription
         self._board = board
 
-    async def take(self, most: int) -> list[Delivery]:
-        deliveries = await self._board.during(self._subscription.take(most), "connected", "consuming")
+    async def take(self, limit: int) -> list[Delivery]:
+        deliveries = await self._board.during(self._subscription.take(limit), "connected", "consuming")
         taken_at.set(time())
         return deliveries
 

@@ -6,9 +6,9 @@ from functools import partial
 from time import time
 from typing import Any
 
-from runtime.demo.recorder import Telling
-from runtime.demo.switches import Switchboard
-from runtime.messaging.consumer import Handler, Handlers, Together
+from runtime.demo.recorder import DemoObserver
+from runtime.demo.switches import FaultSwitchboard
+from runtime.messaging.consumer import BatchHandler, Handler, Handlers
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database_errors import is_away
@@ -21,33 +21,33 @@ class BrokenOnPurpose(Exception):
         super().__init__("switched off, for demonstration")
 
 
-class Shown:
+class InstrumentedHandlers:
     """Has handlers seen."""
 
-    def __init__(self, board: Switchboard, witness: Telling) -> None:
+    def __init__(self, board: FaultSwitchboard, observer: DemoObserver) -> None:
         self._board = board
-        self._witness = witness
+        self._observer = observer
 
     def all(self, handlers: Handlers) -> Handlers:
         """The same handlers, seen at work."""
         return {
-            event: Together(partial(self._together, handler.handle), handler.prepare)
-            if isinstance(handler, Together)
+            event: BatchHandler(partial(self._together, handler.handle), handler.prepare)
+            if isinstance(handler, BatchHandler)
             else partial(self._one, handler)
             for event, handler in handlers.items()
         }
 
     async def _one(self, handle: Handler, tx: Transaction, event: Any) -> Sequence[Event]:
-        assert tx.heard is not None
-        with self._seen(tx, [tx.heard]):
+        assert tx.envelope is not None
+        with self._seen(tx, [tx.envelope]):
             return await handle(tx, event)
 
-    async def _together(self, handle: Any, tx: Transaction, alike: Sequence[Envelope[Any]]) -> None:
-        with self._seen(tx, alike):
-            await handle(tx, alike)
+    async def _together(self, handle: Any, tx: Transaction, same_type: Sequence[Envelope[Any]]) -> None:
+        with self._seen(tx, same_type):
+            await handle(tx, same_type)
 
     @contextmanager
-    def _seen(self, tx: Transaction, heard: Sequence[Envelope[Any]]) -> Iterator[None]:
+    def _seen(self, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> Iterator[None]:
         began = time()
         try:
             if not self._board.on("handling"):
@@ -55,9 +55,9 @@ class Shown:
             yield
         except Exception as error:
             # Several together are taken apart, and then each of them fails by itself.
-            if len(heard) == 1 and not is_away(error):
-                self._witness.failed(heard[0], error)
+            if len(envelopes) == 1 and not is_away(error):
+                self._observer.failed(envelopes[0], error)
             raise
         ended = time()
-        for envelope in heard:
-            tx.after_commit(partial(self._witness.handled, envelope, began, ended))
+        for envelope in envelopes:
+            tx.after_commit(partial(self._observer.handled, envelope, began, ended))

@@ -5,35 +5,35 @@ from collections.abc import Sequence
 
 from runtime.demo import routes
 from runtime.demo.bus import SwitchedBus
-from runtime.demo.handlers import Shown
-from runtime.demo.recorder import Telling
-from runtime.demo.switches import Switchboard
+from runtime.demo.handlers import InstrumentedHandlers
+from runtime.demo.recorder import DemoObserver
+from runtime.demo.switches import FaultSwitchboard
 from runtime.messaging.bus import Bus, BusError, Gauge
 from runtime.messaging.consumer import Handlers
 from runtime.messaging.envelope import Event
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.settings import Settings
 from runtime.storage.redis import connect
 
 
-class Stage:
+class DemoInstrumentation:
     """What a service has in addition when it is on show. `bus` and `handlers` are to be used in place of its own."""
 
     def __init__(
-        self, settings: Settings, work: Work, bus: Bus, handlers: Handlers, publishes: Sequence[type[Event]]
+        self, settings: Settings, uow: UnitOfWork, bus: Bus, handlers: Handlers, publishes: Sequence[type[Event]]
     ) -> None:
         self._redis = connect(settings.redis_url)
         self._queue = settings.service if handlers else None
         self._gauge: Gauge | None = None
         self._looking = asyncio.Lock()
-        witness = Telling(settings.service, self._redis)
-        board = Switchboard(settings.service, self._redis)
-        work.witness = witness
-        self.bus: Bus = SwitchedBus(bus, board, witness)
-        self.handlers = Shown(board, witness).all(handlers)
-        self.loops = [witness.run, board.run]
-        loudest = max(publishes, key=lambda event: len(event.heard_by), default=None)
-        self.router = routes.routes(routes.Shown(work, board, self.waiting, loudest))
+        observer = DemoObserver(settings.service, self._redis)
+        board = FaultSwitchboard(settings.service, self._redis)
+        uow.observer = observer
+        self.bus: Bus = SwitchedBus(bus, board, observer)
+        self.handlers = InstrumentedHandlers(board, observer).all(handlers)
+        self.loops = [observer.run, board.run]
+        most_consumed = max(publishes, key=lambda event: len(event.consumed_by), default=None)
+        self.router = routes.routes(routes.DemoDependencies(uow, board, self.waiting, most_consumed))
 
     async def waiting(self) -> int | None:
         """How many messages wait in the service's queue; None if it has none, or has no broker to ask."""

@@ -14,17 +14,17 @@ from pydantic_core import from_json
 from redis.asyncio import Redis
 from starlette.types import Scope
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.messaging.bus import Delivery, Message
 from runtime.messaging.envelope import MAX_BODY, Envelope, Event
-from runtime.messaging.observer import Witness
-from runtime.observability.trace_context import Story, current_correlation, new_id
+from runtime.messaging.observer import EventObserver
+from runtime.observability.trace_context import TraceContext, current_correlation_id, new_id
 from runtime.storage.redis import reached
 
 STREAM = "flow"
 PAUSE = 0.1
 """Seconds between two exchanges with Redis, at the least."""
-MOST_WAITING = 2_000
+MAX_WAITING = 2_000
 """Records that may wait to be told; beyond that they are dropped, and counted."""
 TOGETHER = 100
 """Records in one entry of the stream."""
@@ -39,7 +39,7 @@ taken_at: ContextVar[float | None] = ContextVar("taken_at", default=None)
 log = logging.getLogger(__name__)
 
 
-class Telling(Witness):
+class DemoObserver(EventObserver):
     """Notes what it sees and has a loop tell it. Seeing costs microseconds and never waits."""
 
     def __init__(self, service: str, redis: Redis) -> None:
@@ -53,14 +53,14 @@ class Telling(Witness):
         self._known = 0
         """What readers can know of that by the last entry that was told."""
 
-    def requested(self, story: Story, scope: Scope, status: int, seconds: float) -> None:
+    def requested(self, story: TraceContext, scope: Scope, status: int, seconds: float) -> None:
         route = str(getattr(scope.get("route"), "path", scope["path"]))
         if scope["method"] in {"GET", "HEAD"} or "/demonstration" in route:
             return  # they publish nothing, and are as many as there are open pages
         request = f"{scope['method']} {route}"[:LONGEST]
         self._note("requested", str(story.correlation_id), request=request, status=status, took=seconds)
 
-    def written(self, ids: Sequence[UUID], events: Sequence[tuple[Event, Story]]) -> None:
+    def written(self, ids: Sequence[UUID], events: Sequence[tuple[Event, TraceContext]]) -> None:
         for event_id, (event, story) in zip(ids, events, strict=True):
             self._note(
                 "written",
@@ -94,11 +94,11 @@ class Telling(Witness):
     def parked(self, delivery: Delivery, why: str) -> None:
         self._note("parked", **_names(delivery.body), key=delivery.routing_key[:LONGEST], error=why[:LONGEST])
 
-    def fired(self, kind: str, story: Story) -> None:
+    def fired(self, kind: str, story: TraceContext) -> None:
         self._note("fired", str(story.correlation_id), kind=kind, cause=str(story.causation_id))
 
     def called(self, whom: str, what: str, answer: str, seconds: float) -> None:
-        self._note("called", str(current_correlation() or ""), whom=whom, what=what, answer=answer, took=seconds)
+        self._note("called", str(current_correlation_id() or ""), whom=whom, what=what, answer=answer, took=seconds)
 
     def _note_event(self, stage: str, envelope: Envelope[Any], **facts: object) -> None:
         names = {"id": str(envelope.id), "type": envelope.type, "subject": envelope.subject}
@@ -109,7 +109,7 @@ class Telling(Witness):
             self._note(stage, **_names(message.body))
 
     def _note(self, stage: str, story: str = "", **facts: object) -> None:
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             self._passed += 1
             self._something.set()
             return
@@ -118,7 +118,7 @@ class Telling(Witness):
 
     async def run(self) -> None:
         """Tells until it is cancelled. What cannot be told now is not told later, when nobody would look at it."""
-        patience = Patience("Redis, to tell what happens", log)
+        backoff = Backoff("Redis, to tell what happens", log)
         while True:
             self._something.clear()
             if not self._waiting and self._known == self._passed:
@@ -132,9 +132,9 @@ class Telling(Witness):
                     passed = self._passed
                     await pipeline.execute()
                 self._known = passed
-                patience.rewarded()
+                backoff.reset()
             except Exception as error:
-                await patience.wait(error)
+                await backoff.wait(error)
 
     def _entry(self) -> dict[Any, Any]:
         records = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]

@@ -13,13 +13,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field, TypeAdapter
 
-from runtime.demo.switches import Switchboard, Switches
+from runtime.demo.switches import FaultSwitchboard, Switches
 from runtime.errors import NotFound
-from runtime.http.app import Body, Door
+from runtime.http.app import Body, UnitOfWorkDep
 from runtime.http.hosts import ForeignSite, is_foreign
 from runtime.messaging import outbox, parked
 from runtime.messaging.envelope import Event
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.observability.trace_context import new_id
 from runtime.storage import clock
 
@@ -79,70 +79,70 @@ class Poisoned(BaseModel):
 
 
 @dataclass(frozen=True)
-class Shown:
+class DemoDependencies:
     """What the routes need of a service."""
 
-    work: Work
-    board: Switchboard
+    uow: UnitOfWork
+    board: FaultSwitchboard
     waiting: Callable[[], Awaitable[int | None]]
     poison: type[Event] | None
     """The event that is sent as a bad one: the one that most services hear."""
 
 
-def routes(shown: Shown) -> APIRouter:
+def routes(dependencies: DemoDependencies) -> APIRouter:
     """`/{service}/demonstration/…`"""
-    service = shown.work.service
+    service = dependencies.uow.service
     router = APIRouter(prefix=f"/{service}/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
 
     @router.get("/state")
-    async def state(work: Door) -> ServiceState:
+    async def state(uow: UnitOfWorkDep) -> ServiceState:
         """What waits in outbox and queue, what is parked, what is switched off, how far the clock is moved."""
-        async with work.database.connection() as connection:
-            unpublished = await outbox.count(connection, service, work.held())
+        async with uow.database.connection() as connection:
+            unpublished = await outbox.count(connection, service, uow.held())
             aside = [one for one in await parked.listing(connection) if one.state != "replayed"]
             shift = await clock.shift(connection)
         return ServiceState(
             service=service,
             unpublished=unpublished,
-            waiting=await shown.waiting(),
+            waiting=await dependencies.waiting(),
             parked=[ParkedView.model_validate(one, from_attributes=True) for one in aside[: -PARKED_SHOWN - 1 : -1]],
             parked_in_all=len(aside),
-            switches=shown.board.now,
+            switches=dependencies.board.now,
             clock=shift.total_seconds(),
         )
 
     @router.put("/switches")
     async def turn(switches: Switches) -> Switches:
         """Breaks the service, or mends it; after ten minutes it is mended anyway."""
-        await shown.board.turn(switches)
+        await dependencies.board.turn(switches)
         return switches
 
     @router.post("/clock")
-    async def advance(body: Advance, work: Door) -> Moved:
+    async def advance(body: Advance, uow: UnitOfWorkDep) -> Moved:
         """Moves the time of this service forward."""
-        async with work.database.connection() as connection:
+        async with uow.database.connection() as connection:
             moved = await clock.advance(connection, timedelta(hours=body.hours))
-        work.wake_deadlines()
+        uow.wake_deadlines()
         return Moved(clock=moved.total_seconds())
 
     @router.post("/parked/{parked_id}/replay", status_code=202)
-    async def replay(parked_id: UUID, work: Door) -> None:
+    async def replay(parked_id: UUID, uow: UnitOfWorkDep) -> None:
         """Has a message handled again, within a second."""
-        async with work.database.connection() as connection:
+        async with uow.database.connection() as connection:
             if not await parked.ask_for_replay(connection, [parked_id]):
                 raise NotFound("No such message is parked.")
 
-    if shown.poison is not None:
-        event = shown.poison
+    if dependencies.poison is not None:
+        event = dependencies.poison
 
         @router.post("/poison", status_code=202)
-        async def poison(work: Door) -> Poisoned:
+        async def poison(uow: UnitOfWorkDep) -> Poisoned:
             """Publishes an event that says nothing but whom it is about. Whoever hears it parks it."""
             field = event.subject_field
             kind: Any = event.model_fields[field].annotation
             subject = TypeAdapter(kind).validate_python(str(new_id()))
             bad: dict[str, Any] = {field: subject}
-            async with work.begin() as tx:
+            async with uow.begin() as tx:
                 tx.publish(event.model_construct(**bad))
             return Poisoned(type=event.wire_name, subject=str(subject))
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.messaging.bus import BusError
 from runtime.storage.redis import reached
 
@@ -42,7 +42,7 @@ class Switches:
 _SWITCHES = TypeAdapter(Switches)
 
 
-class Switchboard:
+class FaultSwitchboard:
     """The switches of one service, as its processes see them."""
 
     def __init__(self, service: str, redis: Redis) -> None:
@@ -59,19 +59,19 @@ class Switchboard:
 
     async def run(self) -> None:
         """Follows the switches until it is cancelled; without Redis they stay as they are."""
-        patience = Patience("Redis, to look at the switches", log)
+        backoff = Backoff("Redis, to look at the switches", log)
         while True:
             try:
                 async with reached():
                     kept = await self._redis.get(self._key)
                 self._set(_SWITCHES.validate_json(kept) if kept else Switches())
-                patience.rewarded()
+                backoff.reset()
                 await asyncio.sleep(POLL)
             except ValidationError:
                 self._set(Switches())
                 await asyncio.sleep(POLL)
             except Exception as error:
-                await patience.wait(error)
+                await backoff.wait(error)
 
     def _set(self, switches: Switches) -> None:
         if switches != self.now:
@@ -89,9 +89,9 @@ class Switchboard:
         except TimeoutError:
             raise BusError("switched off, for demonstration") from None
 
-    async def during(self, work: Coroutine[Any, Any, T], *wanted: str) -> T:
+    async def during(self, uow: Coroutine[Any, Any, T], *wanted: str) -> T:
         """What the work returns. Raises `BusError`, and breaks the work off, as soon as one of these is not on."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(uow)
         try:
             while not task.done() and self.on(*wanted):
                 turned = asyncio.ensure_future(self._turned.wait())

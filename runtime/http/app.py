@@ -20,14 +20,14 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.errors import MEDIA_TYPE, InvalidRequest, Problem
-from runtime.http.body_limit import LimitBody
+from runtime.http.body_limit import BodyLimitMiddleware
 from runtime.http.hosts import CheckHost
-from runtime.messaging.observer import NOBODY, Witness
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.observer import NO_OBSERVER, EventObserver
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.numbers import whole
 from runtime.observability import trace_context
 from runtime.observability.telemetry import REQUESTS
-from runtime.storage.database_errors import DatabaseUnavailable, is_lost, is_passing
+from runtime.storage.database_errors import DatabaseUnavailable, is_lost, is_transient
 
 TRIES = 3
 """How often a route runs at the most when the database lets another transaction win."""
@@ -76,12 +76,12 @@ Seq = Annotated[Annotated[int, Field(ge=0, le=2**31 - 1)], Digits, Query(descrip
 Cursor = Annotated[UUID | None, Query(description="`next` of the part before")]
 
 
-async def _work(request: Request) -> Work:
-    work: Work = request.app.state.work
-    return work
+async def _uow(request: Request) -> UnitOfWork:
+    uow: UnitOfWork = request.app.state.uow
+    return uow
 
 
-Door = Annotated[Work, Depends(_work)]
+UnitOfWorkDep = Annotated[UnitOfWork, Depends(_uow)]
 """Where a route begins its transaction."""
 
 
@@ -95,20 +95,20 @@ def problem_response(problem: Problem) -> Response:
     return JSONResponse(problem.body(), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
-Parts = Callable[[], Awaitable[Mapping[str, bool]]]
+HealthChecks = Callable[[], Awaitable[Mapping[str, bool]]]
 """Names parts, and tells whether each is there."""
 
 
 def create_app(
     service: str,
     description: str,
-    ready: Parts,
-    optional: Parts | None = None,
-    witness: Witness = NOBODY,
+    ready: HealthChecks,
+    optional: HealthChecks | None = None,
+    observer: EventObserver = NO_OBSERVER,
     allowed_hosts: Collection[str] = (),
 ) -> FastAPI:
     """The application of one service, without its own routes. `ready` names what the service stands on, `optional`
-    what it can do without; `witness` sees the requests; `allowed_hosts` may be called besides the service's name."""
+    what it can do without; `observer` sees the requests; `allowed_hosts` may be called besides the service's name."""
     app = FastAPI(
         title=f"Batalkan: {service}",
         description=description,
@@ -120,9 +120,9 @@ def create_app(
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
         responses={"default": describe_problem("A problem, with its `code`")},
     )
-    app.add_middleware(LimitBody)
+    app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(CheckHost, names=[service, *allowed_hosts])
-    app.add_middleware(Tell, service=service, witness=witness)
+    app.add_middleware(RequestContextMiddleware, service=service, observer=observer)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer_error)
 
@@ -165,7 +165,7 @@ def wants_page(scope: Scope) -> bool:
     return scope["type"] == "http" and b"text/html" in dict(scope["headers"]).get(b"accept", b"")
 
 
-class TryAgain(APIRoute):
+class RetryOnConflict(APIRoute):
     """A route that is run again when its transaction lost against another one: nothing of it had happened. One that
     takes no body refuses what somebody says in one, since it would be dropped."""
 
@@ -215,7 +215,7 @@ def as_problem(error: Exception) -> Problem:
         return _Http(error)
     if isinstance(error, ClientDisconnect):
         return InvalidRequest("The request broke off.")
-    if is_passing(error):
+    if is_transient(error):
         return DatabaseUnavailable("The database broke off before it could say that all is done. Try again.")
     log.error("a request failed", exc_info=error)
     return Problem("This is our fault, and it was logged.")
@@ -245,7 +245,7 @@ ONLY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
 """Over https only, where a browser heeds it: for a year it asks this host in no other way."""
 
 
-class Tell:
+class RequestContextMiddleware:
     """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request. An answer
     that does not say how long it may be kept is kept by nobody: most are private.
 
@@ -253,10 +253,10 @@ class Tell:
     it, and would raise the error all the same.
     """
 
-    def __init__(self, app: ASGIApp, service: str, witness: Witness = NOBODY) -> None:
+    def __init__(self, app: ASGIApp, service: str, observer: EventObserver = NO_OBSERVER) -> None:
         self._app = app
         self._service = service
-        self._witness = witness
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -266,7 +266,7 @@ class Tell:
         if method == "HEAD":  # is GET, of whose answer the server leaves out the body; the framework does not know that
             scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
-        told = trace_context.begin(_valid_traceparent(headers.get(b"traceparent")))
+        told = trace_context.start_context(_valid_traceparent(headers.get(b"traceparent")))
         guards = [ONLY_ENCRYPTED] if scope["scheme"] == "https" else []
         status = 0
         started = perf_counter()
@@ -280,7 +280,7 @@ class Tell:
                     message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
-        with trace_context.telling(told):
+        with trace_context.use_context(told):
             try:
                 await self._app(scope, receive, send_named)
             except Exception as error:
@@ -291,7 +291,7 @@ class Tell:
             finally:
                 seconds = perf_counter() - started
                 REQUESTS.labels(self._service, method, str(status or 500)).observe(seconds)
-                self._witness.requested(told, scope, status or 500, seconds)
+                self._observer.requested(told, scope, status or 500, seconds)
 
 
 def _valid_traceparent(header: bytes | None) -> str | None:

@@ -7,7 +7,7 @@ MAX_REQUEST = 64 * 1024
 """Bytes of a request's body."""
 
 
-class LimitBody:
+class BodyLimitMiddleware:
     """Stops reading a body that is too large. What reads it gets a 413 to answer with, so that it becomes a problem
     like any other, which the limit of the framework does not."""
 

@@ -9,9 +9,9 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from runtime.errors import Problem, RateLimited
-from runtime.http.app import Door
+from runtime.http.app import UnitOfWorkDep
 from runtime.http.rate_limit import Allowance
-from runtime.messaging.unit_of_work import Transaction, Work
+from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 
 Key = Annotated[
     Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")] | None,
@@ -31,8 +31,8 @@ class KeyUsedDifferently(Problem):
 class Once:
     """Carries a creating request out once for each key of its owner, in the transaction that keeps the answer."""
 
-    def __init__(self, work: Work, key: str | None, fingerprint: bytes) -> None:
-        self._work = work
+    def __init__(self, uow: UnitOfWork, key: str | None, fingerprint: bytes) -> None:
+        self._uow = uow
         self._key = key
         self._fingerprint = fingerprint
 
@@ -57,7 +57,7 @@ class Once:
                 if (stored := await self._find(owner)) is None:
                     raise
                 return stored
-        async with self._work.begin() as tx:
+        async with self._uow.begin() as tx:
             stored = await self._stored(tx, owner) if self._key is not None else None
             if stored is None:
                 body = (await create(tx)).model_dump_json()
@@ -77,7 +77,7 @@ class Once:
 
     async def _find(self, owner: str) -> Response | None:
         """The answer to a request that was carried out, if this one repeats it."""
-        async with self._work.database.connection() as connection:
+        async with self._uow.database.connection() as connection:
             row = await connection.fetchrow(_ANSWER, owner, self._key)
         return None if row is None else self._answer(row)
 
@@ -99,9 +99,9 @@ class Once:
         return Response(row["body"], row["status"], {"Idempotent-Replayed": "true"}, media_type="application/json")
 
 
-async def _once(request: Request, work: Door, key: Key = None) -> Once:
+async def _once(request: Request, uow: UnitOfWorkDep, key: Key = None) -> Once:
     told = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
-    return Once(work, key, hashlib.sha256(told).digest())
+    return Once(uow, key, hashlib.sha256(told).digest())
 
 
 OncePerKey = Annotated[Once, Depends(_once)]

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from runtime.errors import RateLimited
 from runtime.storage.redis import Shared
 
-PATIENCE = 0.2
+TIMEOUT = 0.2
 """Seconds after which the count is not waited for: a limit is not worth more than what it limits."""
 
 
@@ -26,14 +26,14 @@ class Allowance:
     """Takes it from the count: it was not done."""
 
 
-class Throttle:
-    """At most `most` in `seconds`, counted from the first. While Redis is away everything is let through."""
+class RateLimit:
+    """At most `limit` in `seconds`, counted from the first. While Redis is away everything is let through."""
 
-    def __init__(self, redis: Redis, prefix: str, most: int, seconds: int, away: Callable[[], bool]) -> None:
+    def __init__(self, redis: Redis, prefix: str, limit: int, seconds: int, away: Callable[[], bool]) -> None:
         """`prefix` of the keys; `away` tells whether Redis is known to be away, so that it is not asked at all."""
         self._redis = Shared(redis)
         self._prefix = prefix
-        self._most, self._seconds = most, seconds
+        self._limit, self._seconds = limit, seconds
         self._away = away
 
     def one(self, whose: str) -> Allowance:
@@ -46,21 +46,21 @@ class Throttle:
             return
         key = f"{self._prefix}:{whose}"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 # At once, which is one round trip: a count that began and whose answer came too late has its end, too.
                 taken, _ = await asyncio.gather(
                     self._redis.ask("INCR", key), self._redis.ask("EXPIRE", key, self._seconds, "NX")
                 )
         except (RedisError, OSError):
             return
-        if taken > self._most:
-            raise RateLimited(f"At most {self._most} in {self._seconds} seconds.", max(1, await self._less(whose)))
+        if taken > self._limit:
+            raise RateLimited(f"At most {self._limit} in {self._seconds} seconds.", max(1, await self._less(whose)))
 
     async def _less(self, whose: str) -> int:
         """Counts one less. Returns for how many seconds the count goes on."""
         key = f"{self._prefix}:{whose}"
         with suppress(RedisError, OSError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 # With an end, because what was counted may have run out just now.
                 _, _, left = await asyncio.gather(
                     self._redis.ask("DECR", key),

@@ -14,10 +14,10 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.http.auth import Identity
 from runtime.service import Service
-from runtime.storage.broadcast import Fanout, RedisAway
+from runtime.storage.broadcast import RedisAway, RedisBroadcast
 from runtime.storage.redis import reached
 
 ENDED = "accounts:ended"
@@ -56,7 +56,7 @@ class Revocations:
         self._redis = redis
         self._ended: dict[str, float] = {}
         self._due = asyncio.Event()
-        self._fanout = Fanout(redis, ENDED, lambda entry: self._note(entry, time() + KEPT), self._due.set)
+        self._fanout = RedisBroadcast(redis, ENDED, lambda entry: self._note(entry, time() + KEPT), self._due.set)
 
     def attach(self, service: Service) -> None:
         """Has the service hear of them, and refuse their access tokens."""
@@ -87,7 +87,7 @@ class Revocations:
             group.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        patience = Patience("Redis, to see which sessions have ended", log)
+        backoff = Backoff("Redis, to see which sessions have ended", log)
         while True:
             await self._due.wait()
             self._due.clear()
@@ -98,10 +98,10 @@ class Revocations:
                     missed: Any = await self._redis.zrangebyscore(ENDED, time(), "+inf", withscores=True)
                 for entry, until in missed:
                     self._note(entry, until)
-                patience.rewarded()
+                backoff.reset()
             except RedisAway as error:
                 self._due.set()
-                await patience.wait(error)
+                await backoff.wait(error)
 
     def _note(self, entry: str, until: float) -> None:
         while self._ended and next(iter(self._ended.values())) < time():

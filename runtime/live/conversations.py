@@ -55,7 +55,7 @@ class Source(Protocol):
     ) -> Sequence[Change]:
         """Conversations with a message since then that are among `ids`, or that one of `people` follows."""
 
-    async def heard(self, person: Identity, frame: Mapping[str, Any]) -> None:
+    async def on_frame(self, person: Identity, frame: Mapping[str, Any]) -> None:
         """Takes a frame of a type that is not known here. Raises a `Problem`, `InvalidRequest` for an unknown type."""
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from runtime.live.sockets import Socket
-from runtime.storage.broadcast import Fanout, RedisAway
+from runtime.storage.broadcast import RedisAway, RedisBroadcast
 from runtime.storage.redis import reached
 
 EXPIRES_IN = 40
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 class Presence:
     """Keeps track of the sockets of each account, and tells those who watch an account when it comes and goes."""
 
-    def __init__(self, redis: Redis, service: str, fanout: Fanout) -> None:
+    def __init__(self, redis: Redis, service: str, broadcast: RedisBroadcast) -> None:
         self.here: dict[UUID, set[Socket]] = {}
         """The sockets at this replica."""
         self._redis = redis
         self._prefix = f"{service}:online:"
-        self._fanout = fanout
+        self._fanout = broadcast
         self._watchers: dict[UUID, set[Socket]] = {}
         self._elsewhere: set[UUID] = set()
         self._unknown: set[UUID] = set()
@@ -79,7 +79,7 @@ class Presence:
                 self._unknown.add(account)
         self._asked.set()
 
-    def heard(self, account: UUID, online: bool) -> None:
+    def on_frame(self, account: UUID, online: bool) -> None:
         """Another replica says that somebody has come or gone."""
         if online:
             self._changed(account, True, elsewhere=True)

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.http.auth import Identity
-from runtime.storage.database_errors import is_passing
+from runtime.storage.database_errors import is_transient
 
 QUEUE = 256
 """Frames that may come in for a socket while its client takes none."""
@@ -139,23 +139,23 @@ class Socket:
             log.debug("the client was gone already")
 
     async def _write(self) -> None:
-        patience = Patience("PostgreSQL, for live messages", log)
+        backoff = Backoff("PostgreSQL, for live messages", log)
         while True:
             try:
                 if self._frames:
                     await self._send(self._frames.popleft())
                 elif self._news and not self._held:
                     await self._send_next(*next(iter(self._news.items())))
-                    patience.rewarded()
+                    backoff.reset()
                 else:
                     self._woken.clear()
                     await self._woken.wait()
             except WebSocketDisconnect:
                 return
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
-                await patience.wait(error)
+                await backoff.wait(error)
 
     async def _send_next(self, conversation: UUID, head: int) -> None:
         if conversation not in self.cursors:

@@ -22,7 +22,7 @@ from runtime import urls
 from runtime.errors import Problem, Unauthenticated
 from runtime.http.auth import Identity
 from runtime.http.hosts import is_same_origin
-from runtime.http.rate_limit import Throttle
+from runtime.http.rate_limit import RateLimit
 from runtime.http.revocations import ENDED, entry_of
 from runtime.settings import Environment, SettingInvalid
 from runtime.storage.redis import Shared
@@ -74,7 +74,7 @@ class Tickets:
 
     def __init__(self, redis: Redis, service: str, away: Callable[[], bool] = lambda: False) -> None:
         self._redis = Shared(redis)
-        self._throttle = Throttle(redis, f"{service}:tickets", MOST, EXPIRES_IN, away)
+        self._rate_limit = RateLimit(redis, f"{service}:tickets", MOST, EXPIRES_IN, away)
         self._prefix = f"{service}:ticket:"
 
     async def issue(self, person: Identity) -> Ticket:
@@ -82,7 +82,7 @@ class Tickets:
         ticket = Ticket(ticket=token_urlsafe(32))
         proof = json.dumps([str(person.account_id), person.role, person.client, person.session, person.expires])
         async with _reached():
-            over, _ = await asyncio.gather(self._is_over(person), self._throttle.take(str(person.account_id)))
+            over, _ = await asyncio.gather(self._is_over(person), self._rate_limit.take(str(person.account_id)))
             if over:
                 raise Unauthenticated("The session is over.")
             await self._redis.ask("SET", self._prefix + ticket.ticket, proof, "EX", EXPIRES_IN)

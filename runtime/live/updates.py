@@ -18,7 +18,7 @@ in order, because a socket is only ever sent the one after its last (`runtime.li
 
 What a client may send: `{"type": "resume", "after": {"<conversation>": seq, …}}`, first of all, with what it has, or
 `{}`; messages are held back for it for two seconds. Then `{"type": "ping"}`, answered by `pong`, and whatever
-`Source.heard` takes. What it did wrong is answered by `{"type": "error", "code": …, "detail": …}`.
+`Source.on_frame` takes. What it did wrong is answered by `{"type": "error", "code": …, "detail": …}`.
 Close codes: 4000 when the access token has run out, 4008 for a slow reader, 1009 for a frame over 16 KiB, 1012 when the
 process stops. After each of them: a new ticket, and `resume`. 4001 when the session has ended: sign in again.
 """
@@ -37,19 +37,19 @@ from fastapi import APIRouter, Depends, Request
 from redis.asyncio import Redis
 from starlette.websockets import WebSocket
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.http.auth import Identity, SignedIn
 from runtime.http.revocations import Revocations
 from runtime.live.conversations import Change, Followed, Recent, Source
 from runtime.live.presence import Presence
 from runtime.live.sockets import OVER, Socket
 from runtime.live.tickets import Ticket, Tickets, origins
-from runtime.live.websocket import attend
-from runtime.messaging.unit_of_work import Work
+from runtime.live.websocket import serve_websocket
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.observability.telemetry import LIVE_SOCKETS
 from runtime.service import Service
-from runtime.storage.broadcast import Fanout
-from runtime.storage.database_errors import is_passing
+from runtime.storage.broadcast import RedisBroadcast
+from runtime.storage.database_errors import is_transient
 from runtime.storage.redis import writes
 
 __all__ = ["Change", "Followed", "Live", "LiveParts", "Source", "live_routes", "origins"]
@@ -69,7 +69,7 @@ log = logging.getLogger(__name__)
 class Live:
     """The sockets of one replica, and its ties to the other replicas."""
 
-    work: Work
+    uow: UnitOfWork
     redis: Redis
     source: Source
     allowed: frozenset[str]
@@ -79,10 +79,10 @@ class Live:
     """Called at once when somebody has lost their last socket at this replica."""
 
     def __post_init__(self) -> None:
-        service = self.work.service
-        self.tickets = Tickets(self.redis, service, lambda: self.fanout.away)
-        self.fanout = Fanout(self.redis, f"{service}:live", self._hear, self._miss)
-        self.presence = Presence(self.redis, service, self.fanout)
+        service = self.uow.service
+        self.tickets = Tickets(self.redis, service, lambda: self.broadcast.away)
+        self.broadcast = RedisBroadcast(self.redis, f"{service}:live", self._receive, self._miss)
+        self.presence = Presence(self.redis, service, self.broadcast)
         self.revocations = Revocations(self.redis)
         self.revocations.on_end.append(self._end)
         self._readers: dict[UUID, set[Socket]] = {}
@@ -96,14 +96,14 @@ class Live:
         """Makes this the live part of the service."""
 
         async def redis_writes() -> bool:
-            return not self.fanout.away and await writes(self.redis, service.name)
+            return not self.broadcast.away and await writes(self.redis, service.name)
 
         service.app.state.live = self
-        service.work.audience = self
+        service.uow.audience = self
         service.background.append(self.run)
         self.revocations.attach(service)
         service.on_stop.append(self.redis.aclose)
-        service.optional["redis"] = redis_writes
+        service.optional_checks["redis"] = redis_writes
 
     @property
     def people(self) -> Collection[UUID]:
@@ -118,18 +118,18 @@ class Live:
         """Shows message `seq` of a conversation to the accounts `to`, here and at the other replicas."""
         self._recent.keep(conversation, seq, frame)
         self._news(conversation, seq, to)
-        told = {"conversation": str(conversation), "seq": seq, "to": [str(account) for account in to]}
-        self.fanout.publish(f"{json.dumps(told)}\n{frame}")
+        notice = {"conversation": str(conversation), "seq": seq, "to": [str(account) for account in to]}
+        self.broadcast.publish(f"{json.dumps(notice)}\n{frame}")
 
     def tell(self, to: Collection[UUID], frame: str) -> None:
         """Shows a frame to the accounts `to`, here and at the other replicas, unless it gets lost."""
         self._show(to, frame)
-        self.fanout.publish(f"{json.dumps({'to': [str(account) for account in to]})}\n{frame}")
+        self.broadcast.publish(f"{json.dumps({'to': [str(account) for account in to]})}\n{frame}")
 
     async def run(self) -> None:
         """Keeps in touch with the other replicas, and finds what they could not tell, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.fanout.run())
+            group.create_task(self.broadcast.run())
             group.create_task(self.presence.run())
             group.create_task(self._sweep_always())
 
@@ -137,12 +137,12 @@ class Live:
         """Messages from `seq` + 1 on: from memory, or else from the database."""
         if kept := self._recent.after(conversation, seq):
             return kept
-        async with self._reading, self.work.database.connection() as connection:
+        async with self._reading, self.uow.database.connection() as connection:
             return await self.source.messages(connection, conversation, seq, PAGE)
 
     async def start(self, conversation: UUID, since: datetime) -> int:
         """The last message of a conversation that a client may have known when it connected."""
-        async with self._reading, self.work.database.connection() as connection:
+        async with self._reading, self.uow.database.connection() as connection:
             return await self.source.start(connection, conversation, since - MARGIN)
 
     async def sweep(self) -> None:
@@ -151,7 +151,7 @@ class Live:
         if not people:
             self._since = None
             return
-        async with self._reading, self.work.database.connection() as connection:
+        async with self._reading, self.uow.database.connection() as connection:
             now = await connection.fetchval("select clock_now()")
             changes = await self.source.changed(connection, people, list(self._readers), self._since or now - MARGIN)
         self._since = now - MARGIN
@@ -159,29 +159,29 @@ class Live:
             self._news(change.conversation, change.last_seq, change.people)
 
     async def _sweep_always(self) -> None:
-        patience = Patience("PostgreSQL, for live messages", log)
+        backoff = Backoff("PostgreSQL, for live messages", log)
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(AWAY_SWEEP if self.fanout.away else SWEEP):
+                async with asyncio.timeout(AWAY_SWEEP if self.broadcast.away else SWEEP):
                     await self._missed.wait()
             self._missed.clear()
             try:
                 await self.sweep()
-                patience.rewarded()
+                backoff.reset()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     log.exception("looking for missed messages failed")
                 self._missed.set()
-                await patience.wait(error)
+                await backoff.wait(error)
 
     async def readable(self, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
         """Those of the conversations that somebody may read, with the last message of each."""
-        async with self._reading, self.work.database.connection() as connection:
+        async with self._reading, self.uow.database.connection() as connection:
             return await self.source.readable(connection, person, ids)
 
-    async def acquaint(self, socket: Socket) -> None:
+    async def load_subscriptions(self, socket: Socket) -> None:
         """Finds out which conversations somebody follows who connects, and up to where they are."""
-        async with self._reading, self.work.database.connection() as connection:
+        async with self._reading, self.uow.database.connection() as connection:
             socket.since = await connection.fetchval("select clock_now()")
             followed = await self.source.following(connection, socket.person)
         for one in followed:
@@ -190,13 +190,13 @@ class Live:
 
     def enter(self, socket: Socket) -> None:
         """Somebody has connected."""
-        LIVE_SOCKETS.labels(self.work.service).inc()
+        LIVE_SOCKETS.labels(self.uow.service).inc()
         if self.presence.enter(socket):
             self._call(self.on_arrival, socket.person)
 
     def leave(self, socket: Socket) -> None:
         """Somebody has disconnected."""
-        LIVE_SOCKETS.labels(self.work.service).dec()
+        LIVE_SOCKETS.labels(self.uow.service).dec()
         for conversation in socket.reads:
             self._readers[conversation].discard(socket)
             if not self._readers[conversation]:
@@ -238,15 +238,15 @@ class Live:
             for socket in self.presence.here.get(account, ()):
                 socket.show(frame)
 
-    def _hear(self, hint: str) -> None:
+    def _receive(self, hint: str) -> None:
         head, _, frame = hint.partition("\n")
-        told = json.loads(head)
-        if "presence" in told:
-            self.presence.heard(UUID(told["presence"]), bool(told["online"]))
+        notice = json.loads(head)
+        if "presence" in notice:
+            self.presence.on_frame(UUID(notice["presence"]), bool(notice["online"]))
             return
-        to = [UUID(account) for account in told["to"]]
-        if "conversation" in told:
-            conversation, seq = UUID(told["conversation"]), int(told["seq"])
+        to = [UUID(account) for account in notice["to"]]
+        if "conversation" in notice:
+            conversation, seq = UUID(notice["conversation"]), int(notice["seq"])
             self._recent.keep(conversation, seq, frame)
             self._news(conversation, seq, to)
         else:
@@ -254,7 +254,7 @@ class Live:
 
     def _miss(self) -> None:
         self._missed.set()
-        if not self.fanout.away:
+        if not self.broadcast.away:
             self.presence.refresh()
 
 
@@ -278,6 +278,6 @@ def live_routes() -> APIRouter:
 
     @router.websocket("/live")
     async def connect(websocket: WebSocket) -> None:
-        await attend(websocket.app.state.live, websocket)
+        await serve_websocket(websocket.app.state.live, websocket)
 
     return router

@@ -37,7 +37,7 @@ class TooManySockets(Problem):
     status, code, title = 429, "too_many_sockets", "Too many connections"
 
 
-async def attend(live: "Live", websocket: WebSocket) -> None:
+async def serve_websocket(live: "Live", websocket: WebSocket) -> None:
     """Lets a client in, or says why not; then shows it what happens, and hears what it says."""
     try:
         socket = Socket(websocket, await _admitted(live, websocket), live)
@@ -47,7 +47,7 @@ async def attend(live: "Live", websocket: WebSocket) -> None:
     live.enter(socket)
     try:
         try:
-            await live.acquaint(socket)
+            await live.load_subscriptions(socket)
         except Exception as error:
             await websocket.send_denial_response(problem_response(as_problem(error)))
             return
@@ -59,7 +59,7 @@ async def attend(live: "Live", websocket: WebSocket) -> None:
         live.leave(socket)
         await socket.finish()
         if socket.code is not None:
-            LIVE_DROPPED.labels(live.work.service, str(socket.code)).inc()
+            LIVE_DROPPED.labels(live.uow.service, str(socket.code)).inc()
 
 
 async def _admitted(live: "Live", websocket: WebSocket) -> Identity:
@@ -119,7 +119,7 @@ async def _answer(live: "Live", socket: Socket, text: str) -> None:
         if frame.get("type") == "resume":
             await _resume(live, socket, _positions(frame.get("after", {})))
         else:
-            await live.source.heard(socket.person, frame)
+            await live.source.on_frame(socket.person, frame)
     finally:
         if frame.get("type") == "resume":
             socket.release()

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.messaging.envelope import Event
 from runtime.observability.telemetry import DEADLINES_FAILED, DEADLINES_FIRED
-from runtime.observability.trace_context import Story, telling
+from runtime.observability.trace_context import TraceContext, use_context
 from runtime.storage.database import Connection
-from runtime.storage.database_errors import is_away, is_passing
+from runtime.storage.database_errors import is_away, is_transient
 
 if TYPE_CHECKING:
-    from runtime.messaging.unit_of_work import Transaction, Work
+    from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 
 BATCH = 100
 POLL = 1.0
@@ -85,10 +85,10 @@ def pause(waited: timedelta) -> timedelta:
     return min(max(waited, SHORTEST), LONGEST)
 
 
-async def schedule(connection: Connection, kind: str, subject: str, delay: timedelta, story: Story) -> None:
+async def schedule(connection: Connection, kind: str, subject: str, delay: timedelta, context: TraceContext) -> None:
     """Sets the deadline, or moves it."""
     await connection.execute(
-        _SCHEDULE, kind, subject, delay, story.correlation_id, story.causation_id, story.traceparent
+        _SCHEDULE, kind, subject, delay, context.correlation_id, context.causation_id, context.traceparent
     )
 
 
@@ -100,8 +100,8 @@ async def call_off(connection: Connection, kind: str, subject: str) -> None:
 class Deadlines:
     """Fires what is due. One runs in every replica of a service that has deadlines."""
 
-    def __init__(self, work: "Work", handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
-        self._work = work
+    def __init__(self, uow: "UnitOfWork", handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
+        self._uow = uow
         self._handlers = {kind: one.act if isinstance(one, Locking) else one for kind, one in handlers.items()}
         self._locks = {kind: one.lock for kind, one in handlers.items() if isinstance(one, Locking)}
         self._woken = asyncio.Event()
@@ -112,17 +112,17 @@ class Deadlines:
 
     async def run(self) -> None:
         """Fires until it is cancelled."""
-        patience = Patience("PostgreSQL, for deadlines", log)
+        backoff = Backoff("PostgreSQL, for deadlines", log)
         while True:
             self._woken.clear()
             try:
                 left = await self._seconds_left()
                 fired = await self.fire_due() if left <= 0 else 0
-                patience.rewarded()
+                backoff.reset()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     log.exception("firing deadlines failed")
-                await patience.wait(error)
+                await backoff.wait(error)
                 continue
             if fired:
                 continue  # what is due next may be due at once
@@ -134,7 +134,7 @@ class Deadlines:
 
     async def _seconds_left(self) -> float:
         """Until the next deadline is due; infinite if there is none."""
-        async with self._work.database.connection() as connection:
+        async with self._uow.database.connection() as connection:
             left: float | None = await connection.fetchval(_LEFT, list(self._handlers))
         return inf if left is None else left
 
@@ -150,29 +150,29 @@ class Deadlines:
             fired += claimed
         return fired
 
-    async def _fire(self, most: int) -> int:
-        async with self._work.begin() as tx:
-            rows = await self._claim(tx, most)
+    async def _fire(self, limit: int) -> int:
+        async with self._uow.begin() as tx:
+            rows = await self._claim(tx, limit)
             for row in sorted(rows, key=lambda row: row["due_at"]):
                 await self._act(tx, row)
         return len(rows)
 
-    async def _claim(self, tx: "Transaction", most: int) -> Sequence[asyncpg.Record]:
+    async def _claim(self, tx: "Transaction", limit: int) -> Sequence[asyncpg.Record]:
         kinds = list(self._handlers)
         if not self._locks:
-            return await tx.connection.fetch(_CLAIM, kinds, most, None, None)
-        due = await tx.connection.fetch(_DUE, kinds, most)
+            return await tx.connection.fetch(_CLAIM, kinds, limit, None, None)
+        due = await tx.connection.fetch(_DUE, kinds, limit)
         for lock in dict.fromkeys(self._locks.values()):
             if subjects := [row["subject"] for row in due if self._locks.get(row["kind"]) == lock]:
                 await lock(tx, subjects)
         # Some of them were called off, moved or fired by another replica until they could be locked.
         due_kinds, subjects = [row["kind"] for row in due], [row["subject"] for row in due]
-        return await tx.connection.fetch(_CLAIM, kinds, most, due_kinds, subjects) if due else []
+        return await tx.connection.fetch(_CLAIM, kinds, limit, due_kinds, subjects) if due else []
 
     async def _fire_alone(self) -> int:
         row = None
         try:
-            async with self._work.begin() as tx:
+            async with self._uow.begin() as tx:
                 row = next(iter(await self._claim(tx, 1)), None)
                 if row is None:
                     return 0
@@ -180,18 +180,18 @@ class Deadlines:
         except Exception as error:
             if row is None or is_away(error):
                 raise
-            DEADLINES_FAILED.labels(self._work.service, row["kind"]).inc()
-            level = logging.WARNING if is_passing(error) else logging.ERROR
+            DEADLINES_FAILED.labels(self._uow.service, row["kind"]).inc()
+            level = logging.WARNING if is_transient(error) else logging.ERROR
             log.log(
                 level, "the deadline %s of %s failed, it is tried again", row["kind"], row["subject"], exc_info=error
             )
-            async with self._work.begin() as tx:
+            async with self._uow.begin() as tx:
                 await tx.connection.execute(_POSTPONE, row["kind"], row["subject"])
         return 1
 
     async def _act(self, tx: "Transaction", row: asyncpg.Record) -> None:
-        story = Story(row["correlation_id"], row["causation_id"], row["traceparent"])
-        with telling(story):
+        context = TraceContext(row["correlation_id"], row["causation_id"], row["traceparent"])
+        with use_context(context):
             tx.publish(*await self._handlers[row["kind"]](tx, row["subject"]))
-        tx.after_commit(DEADLINES_FIRED.labels(self._work.service, row["kind"]).inc)
-        tx.after_commit(partial(self._work.witness.fired, row["kind"], story))
+        tx.after_commit(DEADLINES_FIRED.labels(self._uow.service, row["kind"]).inc)
+        tx.after_commit(partial(self._uow.observer.fired, row["kind"], context))

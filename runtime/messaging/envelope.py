@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
-from runtime.observability.trace_context import Story
+from runtime.observability.trace_context import TraceContext
 
 CONTENT_TYPE = "application/cloudevents+json"
 EXCHANGE = "batalkan.events"
@@ -28,7 +28,7 @@ class Event(BaseModel):
     version: ClassVar[int]
     subject_field: ClassVar[str]
     published_by: ClassVar[tuple[str, ...]]
-    heard_by: ClassVar[tuple[str, ...]]
+    consumed_by: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(
         cls,
@@ -37,12 +37,12 @@ class Event(BaseModel):
         version: int,
         subject: str,
         published_by: tuple[str, ...],
-        heard_by: tuple[str, ...] = (),
+        consumed_by: tuple[str, ...] = (),
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
         cls.wire_name, cls.version, cls.subject_field = name, version, subject
-        cls.published_by, cls.heard_by = published_by, heard_by
+        cls.published_by, cls.consumed_by = published_by, consumed_by
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -59,9 +59,9 @@ class Event(BaseModel):
         return f"urn:batalkan:event:{cls.wire_name}:{cls.version}"
 
     @classmethod
-    def routing_keys(cls, hearer: str) -> tuple[str, ...]:
-        """The keys under which `hearer` gets this event: one for each publisher but itself."""
-        return tuple(f"{publisher}.{cls.wire_name}" for publisher in cls.published_by if publisher != hearer)
+    def routing_keys(cls, consumer: str) -> tuple[str, ...]:
+        """The keys under which `consumer` gets this event: one for each publisher but itself."""
+        return tuple(f"{publisher}.{cls.wire_name}" for publisher in cls.published_by if publisher != consumer)
 
 
 E = TypeVar("E", bound=Event)
@@ -92,9 +92,9 @@ class Envelope(BaseModel, Generic[E]):
         return self.model_dump_json().encode()
 
     @property
-    def story(self) -> Story:
+    def context(self) -> TraceContext:
         """What the events that follow from this one say of where they came from."""
-        return Story(self.correlationid, self.causationid, self.traceparent).caused_by(self.id)
+        return TraceContext(self.correlationid, self.causationid, self.traceparent).caused_by(self.id)
 
 
 class UnreadableEvent(Exception):

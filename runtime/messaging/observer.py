@@ -8,16 +8,16 @@ from starlette.types import Scope
 
 from runtime.messaging.bus import Delivery
 from runtime.messaging.envelope import Envelope, Event
-from runtime.observability.trace_context import Story
+from runtime.observability.trace_context import TraceContext
 
 
-class Witness:
+class EventObserver:
     """Sees nothing. `runtime.demo.recorder` has one that tells what it sees."""
 
-    def requested(self, story: Story, scope: Scope, status: int, seconds: float) -> None:
+    def requested(self, context: TraceContext, scope: Scope, status: int, seconds: float) -> None:
         """A request was answered."""
 
-    def written(self, ids: Sequence[UUID], events: Sequence[tuple[Event, Story]]) -> None:
+    def written(self, ids: Sequence[UUID], events: Sequence[tuple[Event, TraceContext]]) -> None:
         """Events were committed to the outbox, under these ids."""
 
     def repeated(self, envelope: Envelope[Any]) -> None:
@@ -26,11 +26,11 @@ class Witness:
     def parked(self, delivery: Delivery, why: str) -> None:
         """A message was set aside."""
 
-    def fired(self, kind: str, story: Story) -> None:
+    def fired(self, kind: str, context: TraceContext) -> None:
         """A deadline was acted on."""
 
     def called(self, whom: str, what: str, answer: str, seconds: float) -> None:
         """Somebody outside was asked for something, within the story that is being told."""
 
 
-NOBODY = Witness()
+NO_OBSERVER = EventObserver()

@@ -11,13 +11,13 @@ from uuid import UUID
 
 import asyncpg
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.messaging.bus import Bus, BusError, Message, Publisher, Unroutable
 from runtime.messaging.envelope import MAX_BODY, Event
 from runtime.observability.telemetry import OUTBOX_PUBLISHED, OUTBOX_UNPUBLISHED, OUTBOX_UNROUTABLE
-from runtime.observability.trace_context import Story, new_id
+from runtime.observability.trace_context import TraceContext, new_id
 from runtime.storage.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Connection, Database, connect
-from runtime.storage.database_errors import is_passing
+from runtime.storage.database_errors import is_transient
 
 if TYPE_CHECKING:
     Session = asyncpg.Connection[asyncpg.Record]
@@ -89,7 +89,7 @@ class EventTooLarge(Exception):
         super().__init__(f"{event.wire_name} of {event.subject} is {size} bytes large, at most {MAX_DATA} are sent")
 
 
-async def write(connection: Connection, service: str, events: Sequence[tuple[Event, Story]]) -> list[UUID]:
+async def write(connection: Connection, service: str, events: Sequence[tuple[Event, TraceContext]]) -> list[UUID]:
     """Adds the events to the outbox, in their order, under the transaction that is open on the connection. Returns
     their ids.
 
@@ -104,13 +104,13 @@ async def write(connection: Connection, service: str, events: Sequence[tuple[Eve
             event.subject,
             event.dataschema(),
             f"{service}.{event.wire_name}",
-            bool(set(event.heard_by) - {service}),  # nobody hears an event of its own
-            story.correlation_id,
-            story.causation_id,
-            story.traceparent,
+            bool(set(event.consumed_by) - {service}),  # nobody hears an event of its own
+            context.correlation_id,
+            context.causation_id,
+            context.traceparent,
             _data(event),
         )
-        for event, story in events
+        for event, context in events
     ]
     await connection.execute(_WRITE, *map(list, zip(*columns, strict=True)))
     return [event_id for event_id, *_ in columns]
@@ -145,11 +145,11 @@ class Relay:
     queue depends on the routing key, so one event of a key is tried now and then on behalf of all.
     """
 
-    def __init__(self, service: str, database: Database, bus: Bus, hearers: Sequence[str]) -> None:
+    def __init__(self, service: str, database: Database, bus: Bus, consumers: Sequence[str]) -> None:
         self._service = service
         self._database = database
         self._bus = bus
-        self._hearers = hearers
+        self._hearers = consumers
         self._woken = asyncio.Event()
         self._leads = self._stands_by = False
         self._publisher: Publisher | None = None
@@ -158,7 +158,7 @@ class Relay:
         """Rows that can be deleted."""
         self._held: set[int] = set()
         """Rows that are published and have to stay, because the bus has them in memory only."""
-        self._unroutable: dict[str, tuple[Patience, float]] = {}
+        self._unroutable: dict[str, tuple[Backoff, float]] = {}
         """Routing keys for which there is no queue, and when they are tried again."""
 
     @property
@@ -179,18 +179,18 @@ class Relay:
 
     async def run(self) -> None:
         """Publishes until it is cancelled; outages of the database and the bus are waited out."""
-        bus, database = Patience("RabbitMQ, to publish", log), Patience("PostgreSQL, to publish", log)
+        bus, database = Backoff("RabbitMQ, to publish", log), Backoff("PostgreSQL, to publish", log)
         while True:
             try:
                 await self._lead(bus, database)
             except BusError as error:
                 await bus.wait(error)
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     log.exception("the relay failed")
                 await database.wait(error)
 
-    async def _lead(self, bus: Patience, database: Patience) -> None:
+    async def _lead(self, bus: Backoff, database: Backoff) -> None:
         connection = await connect(
             self._database.url,
             timeout=ACQUIRE_TIMEOUT,
@@ -208,8 +208,8 @@ class Relay:
             while True:
                 self._woken.clear()
                 taken = await self._publish_batch(connection, self._publisher)
-                bus.rewarded()  # not before: what can be connected to may still fail at every batch
-                database.rewarded()
+                bus.reset()  # not before: what can be connected to may still fail at every batch
+                database.reset()
                 if taken < BATCH:
                     await self._pause(connection, self._publisher)
         finally:
@@ -270,13 +270,13 @@ class Relay:
             refused = {message.routing_key for message in error.messages}
             OUTBOX_UNROUTABLE.labels(self._service).inc(len(error.messages))
             for key in refused:
-                patience, _ = self._unroutable.get(key, (Patience(f"a queue for {key}", log), 0.0))
-                self._unroutable[key] = patience, monotonic() + patience.pause(error)
+                backoff, _ = self._unroutable.get(key, (Backoff(f"a queue for {key}", log), 0.0))
+                self._unroutable[key] = backoff, monotonic() + backoff.pause(error)
         except BusError:
             await self._delete(connection)  # those that were confirmed before it broke
             raise
         for key in self._unroutable.keys() & {row["routing_key"] for row in wave} - refused:
-            self._unroutable.pop(key)[0].rewarded()
+            self._unroutable.pop(key)[0].reset()
         self._held |= {row["seq"] for row in wave if row["routing_key"] not in refused}
         await self._delete(connection)
         return refused

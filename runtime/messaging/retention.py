@@ -3,10 +3,10 @@
 import asyncio
 import logging
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.messaging import outbox
-from runtime.messaging.unit_of_work import Work
-from runtime.storage.database_errors import is_passing
+from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.storage.database_errors import is_transient
 
 EVERY = 30.0
 """Seconds between two rounds."""
@@ -20,28 +20,28 @@ them comes again."""
 log = logging.getLogger(__name__)
 
 
-async def keep_house(work: Work) -> None:
+async def run_retention(uow: UnitOfWork) -> None:
     """Runs until it is cancelled."""
-    patience = Patience("PostgreSQL, to keep house", log)
+    backoff = Backoff("PostgreSQL, to keep house", log)
     while True:
         try:
-            async with work.database.connection() as connection:
-                await outbox.count(connection, work.service, work.held())
+            async with uow.database.connection() as connection:
+                await outbox.count(connection, uow.service, uow.held())
             for table, age in REMEMBERED:
-                await forget(work, table, age)
-            patience.rewarded()
+                await forget(uow, table, age)
+            backoff.reset()
             await asyncio.sleep(EVERY)
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 log.exception("housekeeping failed")
-            await patience.wait(error)
+            await backoff.wait(error)
 
 
-async def forget(work: Work, table: str, age: str) -> None:
+async def forget(uow: UnitOfWork, table: str, age: str) -> None:
     """Deletes what is older than `age`, a batch in each transaction."""
     old = f"select ctid from {table} where at < now() - interval '{age}' limit {BATCH}"  # noqa: S608
     deleted = BATCH
     while deleted == BATCH:
-        async with work.database.connection() as connection:
+        async with uow.database.connection() as connection:
             done = await connection.execute(f"delete from {table} where ctid = any(array({old}))")  # noqa: S608
         deleted = int(done.split()[1])

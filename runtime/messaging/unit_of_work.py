@@ -12,8 +12,8 @@ from uuid import UUID
 
 from runtime.messaging import deadlines, outbox
 from runtime.messaging.envelope import Envelope, Event
-from runtime.messaging.observer import NOBODY as NO_WITNESS
-from runtime.observability.trace_context import Story, current, telling
+from runtime.messaging.observer import NO_OBSERVER
+from runtime.observability.trace_context import TraceContext, current_context, use_context
 from runtime.storage.database import Connection, Database
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class _Nobody:
         return None
 
 
-NOBODY: Audience = _Nobody()
+NO_AUDIENCE: Audience = _Nobody()
 
 
 @dataclass
@@ -45,17 +45,17 @@ class Transaction:
     """What a route or a handler works with. It never commits; the runtime does, once, at the end."""
 
     connection: Connection
-    heard: Envelope[Any] | None = None
+    envelope: Envelope[Any] | None = None
     """The event being handled, in a handler."""
-    events: list[tuple[Event, Story]] = field(default_factory=list)
+    events: list[tuple[Event, TraceContext]] = field(default_factory=list)
     afterwards: list[Callable[[], object]] = field(default_factory=list)
     wake_deadlines: Callable[[], object] = lambda: None
-    audience: Audience = NOBODY
+    audience: Audience = NO_AUDIENCE
 
     def publish(self, *events: Event) -> None:
         """Says what happened: the events leave if, and only if, the transaction commits."""
-        story = current()
-        self.events.extend((event, story) for event in events)
+        context = current_context()
+        self.events.extend((event, context) for event in events)
 
     def after_commit(self, call: Callable[[], object]) -> None:
         """Runs `call`, in this story, once the transaction has committed: for work outside, which may get lost."""
@@ -63,14 +63,14 @@ class Transaction:
         self.afterwards.append(lambda: context.run(call))
 
     @contextmanager
-    def hearing(self, envelope: Envelope[Any]) -> Iterator[None]:
+    def caused_by(self, envelope: Envelope[Any]) -> Iterator[None]:
         """What is done inside the block follows from this event."""
-        with telling(envelope.story):
-            self.heard = envelope
+        with use_context(envelope.context):
+            self.envelope = envelope
             yield
-        self.heard = None
+        self.envelope = None
 
-    def show_message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+    def publish_message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
         """Sends message `seq` of a conversation, as JSON, to the accounts `to`, once the transaction has committed."""
         self.afterwards.append(partial(self.audience.message, conversation, seq, frame, to))
 
@@ -81,8 +81,8 @@ class Transaction:
     @property
     def sequence(self) -> int:
         """The number of the event being handled among those of its subject, from its publisher."""
-        assert self.heard is not None
-        return self.heard.sequence
+        assert self.envelope is not None
+        return self.envelope.sequence
 
     async def now(self) -> datetime:
         """The database's time, moved by the demonstration's offset if there is one."""
@@ -93,14 +93,14 @@ class Transaction:
         """Sets the deadline `kind` of `subject`, `delay` from now, in place of an earlier one."""
         if not delay:
             self.after_commit(self.wake_deadlines)
-        await deadlines.schedule(self.connection, kind, subject, delay, current())
+        await deadlines.schedule(self.connection, kind, subject, delay, current_context())
 
     async def call_off(self, kind: str, subject: str) -> None:
         """Takes the deadline back, if it has not fired."""
         await deadlines.call_off(self.connection, kind, subject)
 
 
-class Work:
+class UnitOfWork:
     """Opens transactions on a service's database."""
 
     def __init__(self, service: str, database: Database) -> None:
@@ -110,8 +110,8 @@ class Work:
         self.wake_deadlines: Callable[[], object] = lambda: None
         self.held: Callable[[], int] = lambda: 0
         """How many events stand in the outbox though they are published."""
-        self.audience = NOBODY
-        self.witness = NO_WITNESS
+        self.audience = NO_AUDIENCE
+        self.observer = NO_OBSERVER
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
@@ -122,7 +122,7 @@ class Work:
             ids = await outbox.write(connection, self.service, tx.events)
         if tx.events:
             self.wake_relay()
-            self.witness.written(ids, tx.events)
+            self.observer.written(ids, tx.events)
         for call in tx.afterwards:
             try:
                 call()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from runtime.observability.trace_context import current_correlation
+from runtime.observability.trace_context import current_correlation_id
 
 EVENTS_HANDLED = Counter("batalkan_events_handled", "Events that had their effect", ["service", "type"])
 EVENTS_DUPLICATE = Counter("batalkan_events_duplicate", "Events that came again", ["service", "type"])
@@ -38,7 +38,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if correlation_id := current_correlation():
+        if correlation_id := current_correlation_id():
             line["correlation_id"] = str(correlation_id)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

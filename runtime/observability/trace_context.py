@@ -25,7 +25,7 @@ def new_traceparent() -> str:
 
 
 @dataclass(frozen=True)
-class Story:
+class TraceContext:
     """What an event says of where it came from.
 
     `correlation_id` is one for the whole story; `causation_id` names the event or request that came right before.
@@ -35,37 +35,37 @@ class Story:
     causation_id: UUID
     traceparent: str
 
-    def caused_by(self, event_id: UUID) -> "Story":
+    def caused_by(self, event_id: UUID) -> "TraceContext":
         """The same story, one step on: what follows is caused by `event_id`."""
         version, trace, _, flags = self.traceparent.split("-")
         return replace(self, causation_id=event_id, traceparent=f"{version}-{trace}-{token_hex(8)}-{flags}")
 
 
-_current: ContextVar[Story | None] = ContextVar("story", default=None)
+_current: ContextVar[TraceContext | None] = ContextVar("story", default=None)
 
 
-def begin(traceparent: str | None = None) -> Story:
+def start_context(traceparent: str | None = None) -> TraceContext:
     """A new story, with the caller's trace if there is one."""
     beginning = new_id()
-    return Story(beginning, beginning, traceparent or new_traceparent())
+    return TraceContext(beginning, beginning, traceparent or new_traceparent())
 
 
-def current() -> Story:
+def current_context() -> TraceContext:
     """The story that is being told; a new one where none is (a command, a test)."""
-    return _current.get() or begin()
+    return _current.get() or start_context()
 
 
-def current_correlation() -> UUID | None:
+def current_correlation_id() -> UUID | None:
     """The id of the story that is being told, if one is."""
-    story = _current.get()
-    return story.correlation_id if story else None
+    context = _current.get()
+    return context.correlation_id if context else None
 
 
 @contextmanager
-def telling(story: Story) -> Iterator[Story]:
-    """Everything inside the block, tasks started there included, belongs to `story`."""
-    token = _current.set(story)
+def use_context(context: TraceContext) -> Iterator[TraceContext]:
+    """Everything inside the block, tasks started there included, belongs to `context`."""
+    token = _current.set(context)
     try:
-        yield story
+        yield context
     finally:
         _current.reset(token)

@@ -9,14 +9,14 @@ from contextlib import suppress
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.errors import Problem
 from runtime.observability.trace_context import new_id
 from runtime.storage.redis import TIMEOUT, TOGETHER, Command, reached, stop_if_cancelled
 
 HEARTBEAT = 1.0
 """Seconds of silence after which the subscription is asked whether it is still alive."""
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Commands that may wait for Redis; beyond that they are dropped, and the others are told to look for themselves."""
 RETRY = 0.5
 """Seconds between two tries at the most: whoever hears us again waits for what it missed."""
@@ -32,7 +32,7 @@ class RedisAway(Problem):
     status, code, title = 503, "redis_unavailable", "Redis is away"
 
 
-class Fanout:
+class RedisBroadcast:
     """One channel between the replicas of a service, and commands to Redis that nobody waits for."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Fanout:
 
     def command(self, *command: str | int) -> None:
         """Has Redis do something, soon, unless it is away."""
-        if len(self._waiting) < MOST_WAITING:
+        if len(self._waiting) < MAX_WAITING:
             self._waiting.append(command)
         else:
             self._lost = True
@@ -68,7 +68,7 @@ class Fanout:
             group.create_task(self._listen())
 
     async def _speak(self) -> None:
-        patience = Patience("Redis, to tell other replicas", log)
+        backoff = Backoff("Redis, to tell other replicas", log)
         while True:
             if not self._waiting and not self._lost:
                 self._something.clear()
@@ -82,14 +82,14 @@ class Fanout:
                     for command in batch:
                         pipeline.execute_command(*command)
                     await pipeline.execute()
-                patience.rewarded()
+                backoff.reset()
             except Exception as error:
                 self._lost = True
                 self._waiting.clear()  # whoever looks for themselves needs no hints
-                await _wait(patience, error)
+                await _wait(backoff, error)
 
     async def _listen(self) -> None:
-        patience = Patience("Redis, to hear other replicas", log)
+        backoff = Backoff("Redis, to hear other replicas", log)
         while True:
             pubsub = self._redis.pubsub()
             try:
@@ -111,14 +111,14 @@ class Fanout:
                     else:
                         if message["type"] == "message":
                             self._hear(message["data"])
-                        patience.rewarded()  # a message or a pong: it is heard, and not just subscribed to
+                        backoff.reset()  # a message or a pong: it is heard, and not just subscribed to
             except Exception as error:
                 stop_if_cancelled()
                 if not isinstance(error, (RedisError, OSError, RedisAway)):
                     log.exception("listening to other replicas failed")
                 self.away = True
                 self._missed()
-                await _wait(patience, error)
+                await _wait(backoff, error)
             finally:
                 with suppress(RedisError, OSError):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]
@@ -133,7 +133,7 @@ class Fanout:
             self._heard(hint)
 
 
-async def _wait(patience: Patience, error: BaseException) -> None:
+async def _wait(backoff: Backoff, error: BaseException) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(RETRY):
-            await patience.wait(error)
+            await backoff.wait(error)

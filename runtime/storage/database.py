@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.storage.database_errors import DatabaseUnavailable as DatabaseUnavailable
-from runtime.storage.database_errors import is_passing as is_passing
+from runtime.storage.database_errors import is_transient as is_transient
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -91,7 +91,7 @@ class Database:
 
     async def connect(self, on_failure: Callable[[], object] = lambda: None) -> None:
         """Waits until the database answers, for as long as that takes; says so each time that it does not."""
-        patience = Patience("PostgreSQL", log)
+        backoff = Backoff("PostgreSQL", log)
         while self._pool is None:
             try:
                 size = min(self._pool_size, await _share(self.url))
@@ -106,10 +106,10 @@ class Database:
                     reset=_keep,
                 )
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 on_failure()
-                await patience.wait(error)
+                await backoff.wait(error)
 
     async def close(self) -> None:
         """Gives every connection back, waiting for what is under way."""
@@ -165,7 +165,7 @@ class Database:
                         await connection.execute(_PROBE)
                         self._wrote = now
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 return False
             return True

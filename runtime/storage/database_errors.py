@@ -78,7 +78,7 @@ def is_away(error: BaseException) -> bool:
     return retry_of(error) is Retry.UNCOUNTED
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether trying again may help, for loops that go on in any case and for requests, which are answered 503."""
     return retry_of(error) in (Retry.UNCOUNTED, Retry.TRANSIENT)
 

@@ -16,7 +16,7 @@ from runtime.errors import Problem
 
 TIMEOUT = 0.5
 """Seconds for one connection attempt or one answer."""
-PATIENCE = 0.7
+TIMEOUT = 0.7
 """Seconds for a whole exchange, with connecting anew: what needs Redis says within a second that it is away."""
 GRACE = 0.05
 CONNECTIONS = 50
@@ -75,9 +75,9 @@ def connect(url: str) -> Redis:
 
 @asynccontextmanager
 async def reached(unavailable: type[Problem] = SessionsUnavailable) -> AsyncIterator[None]:
-    """Around an exchange with Redis: raises `unavailable` when it fails or takes longer than `PATIENCE`."""
+    """Around an exchange with Redis: raises `unavailable` when it fails or takes longer than `TIMEOUT`."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             yield
     except (RedisError, OSError) as error:
         stop_if_cancelled()
@@ -102,13 +102,13 @@ class Shared:
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, *command: str | int) -> Any:
-        """The answer to one command; raises `redis.exceptions.RedisError` when there is none within `PATIENCE`."""
+        """The answer to one command; raises `redis.exceptions.RedisError` when there is none within `TIMEOUT`."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, answer))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._exchange())
         try:
-            done, _ = await asyncio.wait({answer}, timeout=PATIENCE)
+            done, _ = await asyncio.wait({answer}, timeout=TIMEOUT)
             if not done:  # or it is there, and this process stood still: that shows when it has looked once more
                 done, _ = await asyncio.wait({answer}, timeout=GRACE)
         finally:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from contracts.words import Role
 from runtime.errors import InvalidRequest
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from services.accounts.domain import Account
 from services.accounts.passwords import Passwords
 from services.accounts.registration import Person, register
@@ -14,7 +14,7 @@ from services.accounts.strength import check_password
 
 
 async def create_account(
-    work: Work,
+    uow: UnitOfWork,
     email: str,
     password: str,
     name: str,
@@ -34,5 +34,5 @@ async def create_account(
         raise InvalidRequest(f"{first['loc'][0]}: {first['msg']}") from None
     check_password(password, person.email, person.name)
     password_hash = await (passwords or Passwords()).hash(password)
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         return await register(tx, person, role, password_hash, account_id)

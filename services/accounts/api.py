@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from contracts.words import Role
 from runtime.errors import Unauthenticated
-from runtime.http.app import Body, Door, as_problem
+from runtime.http.app import Body, UnitOfWorkDep, as_problem
 from runtime.http.auth import Identity, SignedIn
 from runtime.http.idempotency import Key, Once
 from runtime.http.rate_limit import Allowance
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/accounts", tags=["accounts"])
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What the routes work with."""
 
     passwords: Passwords
@@ -45,12 +45,12 @@ class Parts:
     fingerprint_secret: bytes
 
 
-async def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
+async def _dependencies(request: Request) -> Dependencies:
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-Desk = Annotated[Parts, Depends(_parts)]
+Desk = Annotated[Dependencies, Depends(_dependencies)]
 
 
 async def _host(request: Request) -> str:
@@ -61,10 +61,10 @@ Host = Annotated[str, Depends(_host)]
 """The address that the request comes from; behind the gateway the HTTP server has put in what the gateway says."""
 
 
-async def _once(request: Request, work: Door, desk: Desk, key: Key = None) -> Once:
+async def _once(request: Request, uow: UnitOfWorkDep, desk: Desk, key: Key = None) -> Once:
     # The request holds a password: a plain digest of it, kept in the database, could be guessed at a million times
     # faster than the password's own hash. This one says nothing without a secret that is not in the database.
-    return Once(work, key, hmac.digest(desk.fingerprint_secret, await request.body(), "sha256"))
+    return Once(uow, key, hmac.digest(desk.fingerprint_secret, await request.body(), "sha256"))
 
 
 class NewPassword(Body):
@@ -138,16 +138,16 @@ async def change_password(body: NewPassword, person: SignedIn, desk: Desk, host:
     await desk.sign_in.change_password(person, body.current_password, body.new_password, host)
 
 
-async def _check_alive(person: Identity, desk: Parts) -> None:
+async def _check_alive(person: Identity, desk: Dependencies) -> None:
     # Who was signed out everywhere must not be able to sign the others out with a token that has not run out.
     if not await desk.sessions.is_alive(person.session):
         raise Unauthenticated("The session is over.")
 
 
 @router.get("/me")
-async def me(person: SignedIn, work: Door) -> AccountView:
+async def me(person: SignedIn, uow: UnitOfWorkDep) -> AccountView:
     """Who am I?"""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         found = await store.by_id(tx, person.account_id)
     if found is None:
         raise Unauthenticated("The account is no more.")

@@ -4,7 +4,7 @@ import contextlib
 from uuid import UUID
 
 from contracts.words import Role
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from services.accounts import store
 from services.accounts.admin import create_account
 from services.accounts.domain import EmailTaken
@@ -18,17 +18,17 @@ ACCOUNTS = (
 )
 
 
-async def seed(work: Work, passwords: Passwords) -> None:
+async def seed(uow: UnitOfWork, passwords: Passwords) -> None:
     """Makes the accounts that are not there yet."""
     for account_id, email, name, role in ACCOUNTS:
-        async with work.begin() as tx:
+        async with uow.begin() as tx:
             found = await store.by_email(tx, email)
         if found is None:
             with contextlib.suppress(EmailTaken):  # another replica was faster
-                await create_account(work, email, PASSWORD, name, role, account_id=account_id, passwords=passwords)
+                await create_account(uow, email, PASSWORD, name, role, account_id=account_id, passwords=passwords)
 
 
-async def remove(work: Work) -> None:
+async def remove(uow: UnitOfWork) -> None:
     """Takes them out of a database that was once used for a demonstration."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         await store.remove(tx, [account_id for account_id, *_ in ACCOUNTS])

@@ -19,11 +19,11 @@ quarter of an hour come to less than one in each: people who share a bucket do n
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `most` in `seconds`, counted from the first. With `spacing` what is beyond that is not refused but slowed
+    """At most `limit` in `seconds`, counted from the first. With `spacing` what is beyond that is not refused but slowed
     down: one try goes through after 1, 2, 4, … seconds, `spacing` of them at the most."""
 
     name: str
-    most: int
+    limit: int
     seconds: int
     spacing: int = 0
 
@@ -63,7 +63,7 @@ class Limits:
         waits = [
             max(1, int(wait))
             for count, made, wait in zip(counts, answers[::2], answers[1::2], strict=True)
-            if (wait >= 0 if count.limit.spacing else int(made or 0) >= count.limit.most)
+            if (wait >= 0 if count.limit.spacing else int(made or 0) >= count.limit.limit)
         ]
         if waits:
             raise _refusal(max(waits))
@@ -87,10 +87,10 @@ class Limits:
             pipeline.expire(count.key, limit.seconds, nx=True)
             pipeline.ttl(count.key)
             made, _, wait = await pipeline.execute()
-            if made <= limit.most:
+            if made <= limit.limit:
                 return 0
             if limit.spacing:
-                pause = min(2 ** min(made - limit.most - 1, 30), limit.spacing)
+                pause = min(2 ** min(made - limit.limit - 1, 30), limit.spacing)
                 if await self._redis.set(count.pause, "", nx=True, ex=pause):
                     return 0
                 wait = await self._redis.ttl(count.pause)

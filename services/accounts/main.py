@@ -5,7 +5,7 @@ from pathlib import Path
 
 from contracts.accounts import AccountRegistered
 from runtime.messaging.bus import Bus
-from runtime.service import Description, Service
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect, writes
@@ -17,7 +17,7 @@ from services.accounts.sessions import Sessions
 from services.accounts.signin import SignIn
 from services.accounts.tokens import AccessTokens, KeySet
 
-DESCRIPTION = Description(
+SPEC = ServiceSpec(
     text="Who buys, sells and helps, and the tokens by which every service knows them.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
@@ -31,18 +31,18 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     """The service, ready to run."""
     public_keys = Path(env.require("TOKEN_KEYS"))
     tokens = AccessTokens.read(Path(env.require("SIGNING_KEY")))
-    service = Service(settings, Database(database_url), bus, public_keys, DESCRIPTION)
+    service = Service(settings, Database(database_url), bus, public_keys, SPEC)
     registrations = 100_000 if settings.demonstration else 60  # an audience may sit behind one address
     redis = connect(settings.redis_url)
     passwords, sessions, limits = Passwords(), Sessions(redis), Limits(redis, tokens.secret("limits"))
     devices = Devices(tokens.secret("devices"))
     shared = frozenset(email for _, email, *_ in demonstration.ACCOUNTS) if settings.demonstration else frozenset[str]()
-    service.app.state.parts = api.Parts(
+    service.app.state.dependencies = api.Dependencies(
         passwords=passwords,
         sessions=sessions,
         limits=limits,
         registrations=Limit("registrations", env.number("REGISTRATIONS_PER_HOUR", registrations, 1, 10**9), 3600),
-        sign_in=SignIn(service.work, passwords, sessions, limits, devices, tokens, shared),
+        sign_in=SignIn(service.uow, passwords, sessions, limits, devices, tokens, shared),
         public_keys=public_keys,
         fingerprint_secret=tokens.secret("idempotency"),
     )
@@ -60,11 +60,11 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
         if not await key_is_published():
             log.error("nobody would believe a token signed here: %s has no key %s", public_keys, tokens.key_id)
         if settings.demonstration:
-            await demonstration.seed(service.work, passwords)
+            await demonstration.seed(service.uow, passwords)
         else:
-            await demonstration.remove(service.work)
+            await demonstration.remove(service.uow)
 
-    service.parts |= {"redis": redis_writes, "keys": key_is_published}
+    service.health_checks |= {"redis": redis_writes, "keys": key_is_published}
     service.on_start.append(prepare)
     service.on_stop.append(redis.aclose)
     return service

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from runtime.errors import Unauthenticated
 from runtime.http.auth import Identity
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.redis import SessionsUnavailable
 from services.accounts import store, tokens
 from services.accounts.devices import Devices
@@ -49,7 +49,7 @@ class TokenAnswer(BaseModel):
 class SignIn:
     """The two ways in. Nothing about either tells which accounts there are."""
 
-    work: Work
+    uow: UnitOfWork
     passwords: Passwords
     sessions: Sessions
     limits: Limits
@@ -77,7 +77,7 @@ class SignIn:
     async def with_refresh_token(self, grant: RefreshGrant) -> TokenAnswer:
         """Goes on with a session, if the account is still there; raises `SessionOver`."""
         session = await self.sessions.find(grant.refresh_token, grant.client_id)
-        async with self.work.begin() as tx:
+        async with self.uow.begin() as tx:
             found = await store.by_id(tx, session.account_id)
         if found is None:
             await self.sessions.end(session.account_id, session.session_id)
@@ -89,7 +89,7 @@ class SignIn:
 
         Raises `WeakPassword`, `NotThePassword`, `RateLimited`, and `Unauthenticated` when there is no such account.
         """
-        async with self.work.begin() as tx:
+        async with self.uow.begin() as tx:
             found = await store.by_id(tx, person.account_id)
         if found is None:
             raise Unauthenticated("The account is no more.")
@@ -99,7 +99,7 @@ class SignIn:
             if not await self.passwords.verify(found.password_hash, current):
                 raise NotThePassword
         password_hash = await self.passwords.hash(new)
-        async with self.work.begin() as tx:
+        async with self.uow.begin() as tx:
             if not await store.replace_hash(tx, found, password_hash):
                 raise NotThePassword("The password was changed just now.")
         try:
@@ -112,7 +112,7 @@ class SignIn:
     async def _check_unchanged(self, proven: Found, session: Session, password: str) -> None:
         """Ends the session again if the password was changed while it began, and whoever ended all sessions then may
         have missed this one. Raises `WrongPassword`."""
-        async with self.work.begin() as tx:
+        async with self.uow.begin() as tx:
             found = await store.by_id(tx, session.account_id)
         if found is not None and found.password_hash == proven.password_hash:
             return
@@ -131,13 +131,13 @@ class SignIn:
         ]
 
     async def _prove(self, email: str, password: str) -> Found:
-        async with self.work.begin() as tx:
+        async with self.uow.begin() as tx:
             found = await store.by_email(tx, email)
         if not await self.passwords.verify(found.password_hash if found else None, password) or found is None:
             raise WrongPassword
         if self.passwords.is_outdated(found.password_hash):
             password_hash = await self.passwords.hash(password)
-            async with self.work.begin() as tx:
+            async with self.uow.begin() as tx:
                 await store.replace_hash(tx, found, password_hash)
         return found
 

@@ -9,14 +9,14 @@ from pydantic import Field, StringConstraints
 
 from contracts.chat import SellerReplied
 from runtime.errors import InvalidRequest, NotFound
-from runtime.http.app import Body, Door, Limit, Seq, TryAgain
+from runtime.http.app import Body, Limit, RetryOnConflict, Seq, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http.idempotency import OncePerKey
-from runtime.http.rate_limit import Throttle
+from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.live.updates import LiveParts, live_routes
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import current, new_id, telling
+from runtime.observability.trace_context import current_context, new_id, use_context
 from services.chat import asking, domain, store, talk, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.views import (
@@ -28,12 +28,12 @@ from services.chat.views import (
     ThreadView,
     may_read,
     other_than,
+    publish_message,
     quick_replies,
-    show_message,
     show_thread,
 )
 
-router = APIRouter(prefix="/chat", tags=["chat"], route_class=TryAgain)
+router = APIRouter(prefix="/chat", tags=["chat"], route_class=RetryOnConflict)
 router.include_router(live_routes())
 
 
@@ -63,12 +63,12 @@ class Cancel(Body):
     ] = None
 
 
-async def _throttle(request: Request) -> Throttle:
-    throttle: Throttle = request.app.state.throttle
-    return throttle
+async def _rate_limit(request: Request) -> RateLimit:
+    rate_limit: RateLimit = request.app.state.rate_limit
+    return rate_limit
 
 
-MessageLimit = Annotated[Throttle, Depends(_throttle)]
+MessageLimit = Annotated[RateLimit, Depends(_rate_limit)]
 Place = Annotated[
     str | None,
     Query(
@@ -79,9 +79,11 @@ Place = Annotated[
 
 
 @router.post("/threads", status_code=201, responses={200: {"description": "There is one already", "model": ThreadView}})
-async def open_thread(body: NewThread, buyer: Buyer, work: Door, live: LiveParts, response: Response) -> ThreadView:
+async def open_thread(
+    body: NewThread, buyer: Buyer, uow: UnitOfWorkDep, live: LiveParts, response: Response
+) -> ThreadView:
     """The thread about an order of the buyer's own; it is made once, asking again answers 200 with the same one."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         order = await store.order(tx, body.order_id)
         if order is None or not order.placed or order.buyer_id != buyer.account_id:
             raise NotFound("There is no such order.")
@@ -96,11 +98,16 @@ async def open_thread(body: NewThread, buyer: Buyer, work: Door, live: LiveParts
 
 @router.get("/threads")
 async def list_threads(
-    person: SignedIn, work: Door, live: LiveParts, order_id: UUID | None = None, limit: Limit = 50, cursor: Place = None
+    person: SignedIn,
+    uow: UnitOfWorkDep,
+    live: LiveParts,
+    order_id: UUID | None = None,
+    limit: Limit = 50,
+    cursor: Place = None,
 ) -> ThreadPage:
     """One's own threads, the newest activity first. With `order_id` the thread about that order; agents have no
     threads of their own, and find any by its order."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         if order_id is not None:
             found = await store.thread_of(tx, order_id)
             threads = [found] if found is not None and may_read(found, person) else []
@@ -118,9 +125,9 @@ async def list_threads(
 
 
 @router.get("/threads/{thread_id}")
-async def get_thread(thread_id: UUID, person: SignedIn, work: Door, live: LiveParts) -> ThreadView:
+async def get_thread(thread_id: UUID, person: SignedIn, uow: UnitOfWorkDep, live: LiveParts) -> ThreadView:
     """The thread, for its two people and agents."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         thread = await _readable(tx, thread_id, person)
     return await _shown(thread, person, live)
 
@@ -129,17 +136,17 @@ async def get_thread(thread_id: UUID, person: SignedIn, work: Door, live: LivePa
 async def list_messages(
     thread_id: UUID,
     person: SignedIn,
-    work: Door,
+    uow: UnitOfWorkDep,
     after: Seq = 0,
     limit: Limit = 50,
 ) -> MessagePage:
     """The messages behind `after`, in their order, which is without gaps: 1, 2, 3, …"""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         thread = await _readable(tx, thread_id, person)
         messages = await store.messages(tx.connection, thread_id, after, limit)
     more = bool(messages) and messages[-1].seq < thread.last_seq
     return MessagePage(
-        items=[show_message(message) for message in messages],
+        items=[publish_message(message) for message in messages],
         next=messages[-1].seq if more else None,
         quick_replies=quick_replies(thread, person.account_id),
     )
@@ -157,19 +164,19 @@ async def send_message(
             raise talk.NoThread
         if posted.questioned and person.account_id == posted.seller_id:
             order_id = posted.order_id
-            for case_id, story in await store.answer_questions(tx, order_id, current()):
-                with telling(story):  # the case's, not that of the seller's request
+            for case_id, context in await store.answer_questions(tx, order_id, current_context()):
+                with use_context(context):  # the case's, not that of the seller's request
                     tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
-        return show_message(posted.message)
+        return publish_message(posted.message)
 
     whose = str(person.account_id)
     return await once(whose, send, limit=limit.one(whose))
 
 
 @router.post("/threads/{thread_id}/read")
-async def mark_read(thread_id: UUID, body: Read, person: BuyerOrSeller, work: Door) -> ReadView:
+async def mark_read(thread_id: UUID, body: Read, person: BuyerOrSeller, uow: UnitOfWorkDep) -> ReadView:
     """Says that one has seen the thread up to `seq`; what was seen stays seen."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         return await talk.mark_read(tx, thread_id, person, body.seq)
 
 
@@ -183,7 +190,7 @@ async def send_guide(thread_id: UUID, seller: Seller, once: OncePerKey, limit: M
         known = {"order_id": str(thread.order_id)}
         posted = await talk.say(tx, thread_id, Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
         assert posted is not None
-        return show_message(posted.message)
+        return publish_message(posted.message)
 
     whose = str(seller.account_id)
     return await once(whose, send, limit=limit.one(whose))
@@ -191,13 +198,13 @@ async def send_guide(thread_id: UUID, seller: Seller, once: OncePerKey, limit: M
 
 @router.post("/threads/{thread_id}/cancel", status_code=202)
 async def cancel(
-    thread_id: UUID, seller: Seller, work: Door, limit: MessageLimit, body: Cancel | None = None
+    thread_id: UUID, seller: Seller, uow: UnitOfWorkDep, limit: MessageLimit, body: Cancel | None = None
 ) -> Requested:
     """The seller cancels the order itself, which counts against its score (A). `orders` decides, and the thread shows
     the outcome. Asking again while it is undecided is the same request; with another reason it is refused."""
     reason = body.reason if body else None
     await limit.take(str(seller.account_id))
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         thread = await _own(tx, thread_id, seller)
         domain.check_cancel(thread, reason)
         if thread.pending is not None:

@@ -17,10 +17,10 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import PaymentMethod
-from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import current, new_id
+from runtime.observability.trace_context import current_context, new_id
 from services.chat import asking, domain, store, talk, words
 from services.chat.domain import Code, Status, Thread
 from services.chat.store import Refund
@@ -69,13 +69,13 @@ async def note_status(
     return []
 
 
-async def show_cancelled(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> None:
+async def show_cancelled(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
     """The orders are cancelled. Most of them have no thread, nothing is shown of those."""
-    news = await store.note_status(tx, [cancelled.data.order_id for cancelled in heard], Status.CANCELLED)
+    news = await store.note_status(tx, [cancelled.data.order_id for cancelled in envelopes], Status.CANCELLED)
     threads = await store.threads_of(tx, news)
-    for cancelled in heard:
+    for cancelled in envelopes:
         if thread := threads.pop(cancelled.data.order_id, None):  # once, though it may be said twice
-            with tx.hearing(cancelled):
+            with tx.caused_by(cancelled):
                 await _show_cancelled(tx, thread, cancelled.data)
 
 
@@ -117,14 +117,14 @@ async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Seque
     return []
 
 
-async def show_refunds(tx: Transaction, heard: Sequence[Envelope[RefundIssued | RefundDelayed]]) -> None:
+async def show_refunds(tx: Transaction, envelopes: Sequence[Envelope[RefundIssued | RefundDelayed]]) -> None:
     """The money has arrived, or is late: the threads say so, after they have said that their orders are cancelled."""
-    await store.note_refunds(tx, [_refund(told.data) for told in heard])
-    threads = await store.threads_of(tx, [told.data.order_id for told in heard])
-    for told in heard:
+    await store.note_refunds(tx, [_refund(told.data) for told in envelopes])
+    threads = await store.threads_of(tx, [told.data.order_id for told in envelopes])
+    for told in envelopes:
         thread = threads.get(told.data.order_id)
         if thread is not None and thread.status is Status.CANCELLED:
-            with tx.hearing(told):
+            with tx.caused_by(told):
                 await talk.tell_refunds(tx, thread)
 
 
@@ -137,7 +137,7 @@ async def contact_seller(tx: Transaction, contacted: SellerContacted) -> Sequenc
     """Customer service asks the seller: in the order's thread, which is made for it if there is none. If it asks again
     what the seller has answered, it has not heard of that, and is told again."""
     await _thread(tx, contacted)
-    if await store.note_question(tx, contacted, current()):
+    if await store.note_question(tx, contacted, current_context()):
         ids = {"case_id": contacted.case_id, "order_id": contacted.order_id, "seller_id": contacted.seller_id}
         return [SellerReplied(**ids)]
     await show_questions(tx, contacted)
@@ -169,10 +169,10 @@ async def close_case(tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
     return []
 
 
-async def lock(tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
+async def lock(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
     """The threads of the orders that a batch is about, before anything is done in one of them."""
     await store.lock_hearing(tx)
-    orders = [told.data.order_id for told in heard if getattr(told.data, "order_id", None) is not None]
+    orders = [told.data.order_id for told in envelopes if getattr(told.data, "order_id", None) is not None]
     await store.lock_threads(tx, [], orders)
 
 
@@ -185,15 +185,15 @@ async def _thread(tx: Transaction, event: OrderEvent) -> Thread | None:
     return await store.thread_of(tx, event.order_id, lock=True)
 
 
-def _each(handle: Callable[[Transaction, Any], Awaitable[Sequence[Event]]]) -> Together:
+def _each(handle: Callable[[Transaction, Any], Awaitable[Sequence[Event]]]) -> BatchHandler:
     """Handles events one by one, their threads being locked with those of all others in the batch."""
 
-    async def handle_each(tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
-        for told in heard:
-            with tx.hearing(told):
+    async def handle_each(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        for told in envelopes:
+            with tx.caused_by(told):
                 tx.publish(*await handle(tx, told.data))
 
-    return Together(handle_each, lock)
+    return BatchHandler(handle_each, lock)
 
 
 HANDLERS: Handlers = {
@@ -203,10 +203,10 @@ HANDLERS: Handlers = {
     OrderPacked: _each(note_packed),
     OrderShipped: _each(note_shipped),
     OrderDelivered: _each(note_delivered),
-    OrderCancelled: Together(show_cancelled, lock),
+    OrderCancelled: BatchHandler(show_cancelled, lock),
     OrderCancelRejected: _each(show_rejected),
-    RefundIssued: Together(show_refunds, lock),
-    RefundDelayed: Together(show_refunds, lock),
+    RefundIssued: BatchHandler(show_refunds, lock),
+    RefundDelayed: BatchHandler(show_refunds, lock),
     SellerContacted: _each(contact_seller),
     CaseClosed: _each(close_case),
 }

@@ -18,7 +18,7 @@ from contracts.orders import OrderPlaced
 from contracts.words import Destination, known
 from runtime.live.conversations import Change, Followed
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import Story
+from runtime.observability.trace_context import TraceContext
 from runtime.storage.database import Connection
 from services.chat.domain import Code, Kind, Message, Order, Status, Thread, headline
 
@@ -345,7 +345,7 @@ async def take_untold_refunds(tx: Transaction, order_id: UUID) -> list[Refund]:
     ]
 
 
-async def note_question(tx: Transaction, asked: SellerContacted, story: Story) -> bool:
+async def note_question(tx: Transaction, asked: SellerContacted, context: TraceContext) -> bool:
     """Keeps what customer service asks, and in which story; whether that is answered already. A question that is asked
     again is no new one, one from before a newer one is none, and a case that is closed stays so."""
     state = await tx.connection.fetchval(
@@ -357,8 +357,8 @@ async def note_question(tx: Transaction, asked: SellerContacted, story: Story) -
         asked.order_id,
         asked.question,
         asked.respond_by,
-        story.correlation_id,
-        story.traceparent,
+        context.correlation_id,
+        context.traceparent,
     )
     if state is not None:
         return False
@@ -387,7 +387,9 @@ async def take_untold_questions(tx: Transaction, order_id: UUID) -> list[Questio
     return [Question(*row.values()) for row in rows]
 
 
-async def answer_questions(tx: Transaction, order_id: UUID, answer: Story) -> Sequence[tuple[UUID, Story]]:
+async def answer_questions(
+    tx: Transaction, order_id: UUID, answer: TraceContext
+) -> Sequence[tuple[UUID, TraceContext]]:
     """The seller has answered: the cases whose questions were open, each once, and the story in which that goes on."""
     rows = await tx.connection.fetch(
         "update questions set state = 'answered' where order_id = $1 and state = 'open' "
@@ -397,7 +399,7 @@ async def answer_questions(tx: Transaction, order_id: UUID, answer: Story) -> Se
     return [
         (
             row["case_id"],
-            Story(row["correlation_id"], answer.causation_id, row["traceparent"]).caused_by(answer.causation_id),
+            TraceContext(row["correlation_id"], answer.causation_id, row["traceparent"]).caused_by(answer.causation_id),
         )
         for row in rows
     ]

@@ -9,7 +9,7 @@ from runtime.messaging.unit_of_work import Transaction
 from services.chat import store, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.store import Posted
-from services.chat.views import ReadView, message_frame, show_message, thread_frame, unread_frame
+from services.chat.views import ReadView, message_frame, publish_message, thread_frame, unread_frame
 
 
 class NoThread(NotFound):
@@ -34,7 +34,7 @@ async def say(
         return None
     people = (posted.buyer_id, posted.seller_id)
     seq = posted.message.seq
-    tx.show_message(thread_id, seq, message_frame(thread_id, show_message(posted.message)), people)
+    tx.publish_message(thread_id, seq, message_frame(thread_id, publish_message(posted.message)), people)
     for account_id in people:
         if account_id != sender_id:
             tx.show([account_id], unread_frame(thread_id, seq, posted.unread[account_id]))

@@ -11,9 +11,9 @@ from datetime import timedelta
 from time import monotonic
 from uuid import UUID
 
-from runtime.backoff import Patience
-from runtime.messaging.unit_of_work import Work
-from runtime.storage.database_errors import is_passing
+from runtime.backoff import Backoff
+from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.storage.database_errors import is_transient
 from services.cs import agents
 from services.cs.office import Office
 
@@ -23,11 +23,13 @@ EVERY = 5.0
 log = logging.getLogger(__name__)
 
 
-class Presence:
+class AgentPresence:
     """Writes down whom this replica sees, and sends home those whom no replica has seen for longer than `grace`."""
 
-    def __init__(self, work: Work, office: Office, grace: timedelta, connected: Callable[[], Collection[UUID]]) -> None:
-        self._work = work
+    def __init__(
+        self, uow: UnitOfWork, office: Office, grace: timedelta, connected: Callable[[], Collection[UUID]]
+    ) -> None:
+        self._uow = uow
         self._office = office
         self._grace = grace
         self._connected = connected
@@ -43,7 +45,7 @@ class Presence:
         this process has started, or the database was away."""
         seen, self._seen = self._seen | set(self._connected()), set()
         try:
-            async with self._work.begin() as tx:
+            async with self._uow.begin() as tx:
                 await agents.seen(tx, list(seen))
                 absent = await agents.absent(tx, self._grace)
         except Exception:
@@ -54,21 +56,21 @@ class Presence:
             await self._send_home()
 
     async def _send_home(self) -> None:
-        async with self._office.turn, self._work.begin() as tx:
+        async with self._office.turn, self._uow.begin() as tx:
             await agents.in_turn(tx)
             if absent := await agents.absent(tx, self._grace):
-                await agents.lock_cases(tx, self._office.most, leaving=absent)
+                await agents.lock_cases(tx, self._office.max_cases, leaving=absent)
                 await self._office.send_home(tx, absent)
 
     async def watch(self) -> None:
         """Looks until it is cancelled."""
-        patience = Patience("PostgreSQL, to see who is on duty", log)
+        backoff = Backoff("PostgreSQL, to see who is on duty", log)
         while True:
             try:
                 await self.look()
-                patience.rewarded()
+                backoff.reset()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     log.exception("looking who is on duty failed")
-                await patience.wait(error)
+                await backoff.wait(error)
             await asyncio.sleep(min(EVERY, self._grace.total_seconds() / 4))

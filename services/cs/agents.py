@@ -105,28 +105,28 @@ async def in_turn(tx: Transaction) -> None:
     await tx.connection.execute(_LOCK_AGENTS)
 
 
-async def lock_cases(tx: Transaction, most: int, ids: Sequence[UUID] = (), leaving: Sequence[UUID] = ()) -> None:
+async def lock_cases(tx: Transaction, max_cases: int, ids: Sequence[UUID] = (), leaving: Sequence[UUID] = ()) -> None:
     """Locks all that may change in this turn, in the order of the ids: the cases `ids`, those that the agents `leaving`
     have at hand, and those that may be given to an agent then. To be called `in_turn`, once."""
-    await tx.connection.execute(_LOCK_CASES, ids, leaving, most)
+    await tx.connection.execute(_LOCK_CASES, ids, leaving, max_cases)
 
 
-async def give_cases(tx: Transaction, most: int) -> list[tuple[Case, Message]]:
-    """Gives the first in the queue to the agents on duty who have room, `most` cases each at the most; returns the
+async def give_cases(tx: Transaction, max_cases: int) -> list[tuple[Case, Message]]:
+    """Gives the first in the queue to the agents on duty who have room, `max_cases` cases each at the most; returns the
     cases that were given, and what was said in them. To be called `in_turn`, after `lock_cases`."""
     reserved = await tx.connection.fetch("select agent_id from agents where on_duty and reserved order by agent_id")
-    given = await _give(tx, most, None)
+    given = await _give(tx, max_cases, None)
     for row in reserved:
-        given += await _give(tx, most, row["agent_id"])
+        given += await _give(tx, max_cases, row["agent_id"])
     return given
 
 
-async def _give(tx: Transaction, most: int, only: UUID | None) -> list[tuple[Case, Message]]:
+async def _give(tx: Transaction, max_cases: int, only: UUID | None) -> list[tuple[Case, Message]]:
     """Those who wait for the agent `only` to that one; or for None those who take anyone."""
     given: list[tuple[Case, Message]] = []
     while True:
         rows = await tx.connection.fetch(_DESKS, only)
-        room = sum(max(0, most - row["load"]) for row in rows)
+        room = sum(max(0, max_cases - row["load"]) for row in rows)
         if not room:
             return given
         front = {row["case_id"]: store.case_of(row) for row in await tx.connection.fetch(_FRONT, room, only)}
@@ -134,7 +134,7 @@ async def _give(tx: Transaction, most: int, only: UUID | None) -> list[tuple[Cas
             return given
         desks = [Desk(row["agent_id"], row["load"], row["turn"]) for row in rows]
         names = {row["agent_id"]: row["name"] for row in rows}
-        plan = route([InLine(case.case_id, case.returns_to) for case in front.values()], desks, most)
+        plan = route([InLine(case.case_id, case.returns_to) for case in front.values()], desks, max_cases)
         cases = [give(front[case_id], agent_id) for case_id, agent_id in plan]
         words = [agent_joined(agent_id, names[agent_id]) for _, agent_id in plan]
         rows = await tx.connection.fetch(
@@ -149,9 +149,9 @@ async def _give(tx: Transaction, most: int, only: UUID | None) -> list[tuple[Cas
         given += [(store.case_of(row), store.message_of(row)) for row in rows]
 
 
-async def is_someone_free(tx: Transaction, most: int) -> bool:
+async def is_someone_free(tx: Transaction, max_cases: int) -> bool:
     """Whether somebody waits while an agent has room: then cases are to be given."""
-    return bool(await tx.connection.fetchval(_FREE, most))
+    return bool(await tx.connection.fetchval(_FREE, max_cases))
 
 
 async def go_on_duty(tx: Transaction, agent_id: UUID, *, reserved: bool = False) -> bool:

@@ -13,23 +13,23 @@ from starlette.websockets import WebSocket
 
 from contracts.cs import Outcome, SellerContacted
 from runtime.errors import NotFound, RateLimited, WrongRole
-from runtime.http.app import Body, Cursor, Door, Limit, Page, Seq, TryAgain
+from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, Seq, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrAgent, Identity, SignedIn
 from runtime.http.idempotency import OncePerKey
-from runtime.http.rate_limit import Throttle
+from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.live.tickets import Ticket
 from runtime.live.updates import Live
-from runtime.live.websocket import attend
+from runtime.live.websocket import serve_websocket
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import current, new_id
+from runtime.observability.trace_context import current_context, new_id
 from services.cs import agents, domain, store, words
-from services.cs.agent_presence import Presence
+from services.cs.agent_presence import AgentPresence
 from services.cs.domain import ANSWER_WITHIN, Case, State
 from services.cs.office import ASK_SELLER_AGAIN, SELLER_SILENT, Office
 from services.cs.views import CaseView, DutyView, Messages, MessageView, show
 
-router = APIRouter(prefix="/cs", tags=["cs"], route_class=TryAgain)
+router = APIRouter(prefix="/cs", tags=["cs"], route_class=RetryOnConflict)
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
 
@@ -39,13 +39,13 @@ MOST_ORDERS, ORDERS_WITHIN = 20, timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What the routes work with, besides the database."""
 
     office: Office
-    presence: Presence
+    presence: AgentPresence
     live: Live
-    throttle: Throttle
+    rate_limit: RateLimit
 
 
 class Words(Body):
@@ -93,24 +93,24 @@ class Rate(Body):
     rating: Annotated[int, Field(ge=1, le=5)]
 
 
-async def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
+async def _dependencies(request: Request) -> Dependencies:
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-Inside = Annotated[Parts, Depends(_parts)]
+Inside = Annotated[Dependencies, Depends(_dependencies)]
 
 
-async def _agent(person: SignedIn, parts: Inside) -> Identity:
+async def _agent(person: SignedIn, dependencies: Inside) -> Identity:
     if person.role != "agent":
         raise WrongRole("Only for: agent.")
-    parts.presence.saw(person.account_id)
+    dependencies.presence.saw(person.account_id)
     return person
 
 
-async def _either(person: BuyerOrAgent, parts: Inside) -> Identity:
+async def _either(person: BuyerOrAgent, dependencies: Inside) -> Identity:
     if person.role == "agent":
-        parts.presence.saw(person.account_id)
+        dependencies.presence.saw(person.account_id)
     return person
 
 
@@ -132,17 +132,19 @@ class _OverMeanwhile(Exception):
     response_model=CaseView,
     responses={200: {"description": "There is an open one already, in which it was said", "model": CaseView}},
 )
-async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, parts: Inside) -> Response:
+async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, dependencies: Inside) -> Response:
     """Opens a case: waiting in the queue, or connected at once. Who has an open case says it there, and gets that one
     (200)."""
-    office, owner = parts.office, str(buyer.account_id)
+    office, owner = dependencies.office, str(buyer.account_id)
 
     async def create(tx: Transaction) -> CaseView:
         await office.take_turn(tx)  # the order of arrival is the order of commits
-        story, asks_for = current(), body.agent_id
+        context, asks_for = current_context(), body.agent_id
         if asks_for and not await agents.is_reserved(tx, asks_for):
             raise domain.AgentNotAvailable("This agent is not on duty for those who ask for it.")
-        case = await store.open_case(tx, new_id(), buyer.account_id, story.correlation_id, story.traceparent, asks_for)
+        case = await store.open_case(
+            tx, new_id(), buyer.account_id, context.correlation_id, context.traceparent, asks_for
+        )
         if case is None:
             raise _OpenAlready
         await office.say(tx, case, body.text, buyer.account_id)
@@ -165,13 +167,13 @@ async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, parts: Inside
                 return await once(owner, create)
         except _OpenAlready:
             with suppress(_OverMeanwhile):
-                return await once(owner, go_on, status=200, limit=parts.throttle.one(owner))
+                return await once(owner, go_on, status=200, limit=dependencies.rate_limit.one(owner))
 
 
 @router.get("/cases")
 async def list_cases(
     person: Either,
-    work: Door,
+    uow: UnitOfWorkDep,
     state: State | None = None,
     buyer_id: Annotated[UUID | None, Query(description="for agents: the history of this buyer")] = None,
     limit: Limit = 50,
@@ -179,7 +181,7 @@ async def list_cases(
 ) -> Page[CaseView]:
     """A buyer's cases, or those that are or were with an agent, newest first. For an agent `?state=waiting` is the
     whole queue, from the front."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         if person.role == "buyer":
             cases = await store.of_buyer(tx, person.account_id, state, cursor, limit)
         elif buyer_id is not None:
@@ -193,9 +195,9 @@ async def list_cases(
 
 
 @router.get("/cases/{case_id}")
-async def get_case(case_id: UUID, person: Either, work: Door) -> CaseView:
+async def get_case(case_id: UUID, person: Either, uow: UnitOfWorkDep) -> CaseView:
     """The case, for its buyer and agents."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         return await _shown(tx, _readable(await store.read(tx, case_id), person))
 
 
@@ -203,19 +205,19 @@ async def get_case(case_id: UUID, person: Either, work: Door) -> CaseView:
 async def get_messages(
     case_id: UUID,
     person: Either,
-    work: Door,
+    uow: UnitOfWorkDep,
     after: Seq = 0,
     limit: Limit = 100,
 ) -> Messages:
     """What was said in the case, for its buyer and agents."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         _readable(await store.read(tx, case_id), person)
         items = [MessageView(**vars(one)) for one in await store.messages(tx.connection, case_id, after, limit)]
     return Messages(items=items, next=items[-1].seq if len(items) == limit else None)
 
 
 @router.post("/cases/{case_id}/messages", status_code=201, response_model=MessageView)
-async def post_message(case_id: UUID, body: Words, person: Either, once: OncePerKey, parts: Inside) -> Response:
+async def post_message(case_id: UUID, body: Words, person: Either, once: OncePerKey, dependencies: Inside) -> Response:
     """Says something in the case: its buyer, who may be waiting still, or its agent."""
 
     async def say(tx: Transaction) -> MessageView:
@@ -223,39 +225,39 @@ async def post_message(case_id: UUID, body: Words, person: Either, once: OncePer
         if person.role == "agent":
             domain.check_agent(case, person.account_id)
         domain.check_open(case)
-        with parts.office.telling(case):
-            return MessageView(**vars(await parts.office.say(tx, case, body.text, person.account_id)))
+        with dependencies.office.telling(case):
+            return MessageView(**vars(await dependencies.office.say(tx, case, body.text, person.account_id)))
 
     whose = str(person.account_id)
-    return await once(whose, say, limit=parts.throttle.one(whose))
+    return await once(whose, say, limit=dependencies.rate_limit.one(whose))
 
 
 @router.get("/duty")
-async def get_duty(agent: Agent, work: Door, parts: Inside) -> DutyView:
+async def get_duty(agent: Agent, uow: UnitOfWorkDep, dependencies: Inside) -> DutyView:
     """Whether one is on duty, and what there is to do."""
-    async with work.begin() as tx:
-        return await _duty(tx, agent, parts.office)
+    async with uow.begin() as tx:
+        return await _duty(tx, agent, dependencies.office)
 
 
 @router.put("/duty")
-async def set_duty(body: Duty, agent: Agent, work: Door, parts: Inside) -> DutyView:
+async def set_duty(body: Duty, agent: Agent, uow: UnitOfWorkDep, dependencies: Inside) -> DutyView:
     """Goes on duty, and gets cases, or off duty: then what one has at hand is given to others."""
-    async with parts.office.turn, work.begin() as tx:
+    async with dependencies.office.turn, uow.begin() as tx:
         await agents.in_turn(tx)
         if body.on:
             await agents.go_on_duty(tx, agent.account_id, reserved=body.reserved)
-            await agents.lock_cases(tx, parts.office.most)
-            await parts.office.give_cases(tx)
+            await agents.lock_cases(tx, dependencies.office.max_cases)
+            await dependencies.office.give_cases(tx)
         else:
-            await agents.lock_cases(tx, parts.office.most, leaving=[agent.account_id])
-            await parts.office.send_home(tx, [agent.account_id])
-        return await _duty(tx, agent, parts.office)
+            await agents.lock_cases(tx, dependencies.office.max_cases, leaving=[agent.account_id])
+            await dependencies.office.send_home(tx, [agent.account_id])
+        return await _duty(tx, agent, dependencies.office)
 
 
 @router.post("/cases/{case_id}/order")
-async def hand_over(case_id: UUID, body: HandOver, buyer: Buyer, work: Door, parts: Inside) -> CaseView:
+async def hand_over(case_id: UUID, body: HandOver, buyer: Buyer, uow: UnitOfWorkDep, dependencies: Inside) -> CaseView:
     """The buyer hands over the data of an order, which must be the buyer's own (A)."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         case = _readable(await store.lock(tx, case_id), buyer)
         order = (await store.orders(tx, [body.order_id])).get(body.order_id)
         if order is None or order.buyer_id != buyer.account_id:
@@ -264,22 +266,22 @@ async def hand_over(case_id: UUID, body: HandOver, buyer: Buyer, work: Door, par
         if changed != case:
             if wait := await store.until_next_order(tx, buyer.account_id, MOST_ORDERS, ORDERS_WITHIN):
                 raise RateLimited(f"At most {MOST_ORDERS} orders in an hour.", ceil(wait.total_seconds()))
-            with parts.office.telling(case):
-                await parts.office.save(tx, changed)
-                await parts.office.say(tx, changed, words.order_handed_over(body.order_id))
+            with dependencies.office.telling(case):
+                await dependencies.office.save(tx, changed)
+                await dependencies.office.say(tx, changed, words.order_handed_over(body.order_id))
         return await _shown(tx, changed)
 
 
 @router.post("/cases/{case_id}/contact-seller", response_model=CaseView)
 async def contact_seller(
-    case_id: UUID, agent: Agent, once: OncePerKey, parts: Inside, body: Ask | None = None
+    case_id: UUID, agent: Agent, once: OncePerKey, dependencies: Inside, body: Ask | None = None
 ) -> Response:
     """Writes to the seller, who has 24 hours to answer, pack or ship; else the order is cancelled (A)."""
     question = body.question if body and body.question else words.QUESTION
-    office = parts.office
+    office = dependencies.office
 
     async def contact(tx: Transaction) -> CaseView:
-        await parts.office.take_turn(tx, case_id)
+        await dependencies.office.take_turn(tx, case_id)
         case = _readable(await store.lock(tx, case_id), agent)
         order = (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None
         asked = domain.contact(case, agent.account_id, order.status if order else None, await tx.now() + ANSWER_WITHIN)
@@ -309,40 +311,40 @@ async def contact_seller(
 
 
 @router.post("/cases/{case_id}/close")
-async def close(case_id: UUID, body: Close, agent: Agent, work: Door, parts: Inside) -> CaseView:
+async def close(case_id: UUID, body: Close, agent: Agent, uow: UnitOfWorkDep, dependencies: Inside) -> CaseView:
     """Ends the case, with its outcome."""
-    async with parts.office.turn, work.begin() as tx:
-        await parts.office.take_turn(tx, case_id)
+    async with dependencies.office.turn, uow.begin() as tx:
+        await dependencies.office.take_turn(tx, case_id)
         case = _readable(await store.lock(tx, case_id), agent)
         order = (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None
         closed = domain.close(case, agent.account_id, body.outcome, order.status if order else None)
         if closed != case:
-            await parts.office.save(tx, closed)
-            await parts.office.say(tx, closed, words.case_closed(body.outcome))
-            await parts.office.give_cases(tx)
+            await dependencies.office.save(tx, closed)
+            await dependencies.office.say(tx, closed, words.case_closed(body.outcome))
+            await dependencies.office.give_cases(tx)
         return await _shown(tx, closed)
 
 
 @router.post("/cases/{case_id}/rate")
-async def rate(case_id: UUID, body: Rate, buyer: Buyer, work: Door) -> CaseView:
+async def rate(case_id: UUID, body: Rate, buyer: Buyer, uow: UnitOfWorkDep) -> CaseView:
     """Says how it was, 1 to 5, once the case is over. Saying the same again is harmless."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         rated = domain.rate(_readable(await store.lock(tx, case_id), buyer), body.rating)
         await store.save(tx, rated)
         return await _shown(tx, rated)
 
 
 @router.post("/tickets", status_code=201)
-async def get_ticket(person: Either, parts: Inside) -> Ticket:
+async def get_ticket(person: Either, dependencies: Inside) -> Ticket:
     """A one-use ticket for the WebSocket; valid for half a minute."""
-    return await parts.live.tickets.issue(person)
+    return await dependencies.live.tickets.issue(person)
 
 
 @router.websocket("/live")
 async def connect(websocket: WebSocket) -> None:
     """Messages, cases and places in the queue, live."""
-    parts: Parts = websocket.app.state.parts
-    await attend(parts.live, websocket)
+    dependencies: Dependencies = websocket.app.state.dependencies
+    await serve_websocket(dependencies.live, websocket)
 
 
 def _readable(case: Case | None, person: Identity) -> Case:
@@ -362,7 +364,7 @@ async def _duty(tx: Transaction, agent: Identity, office: Office) -> DutyView:
     return DutyView(
         on=duty.on,
         load=duty.load,
-        most=office.most,
+        most=office.max_cases,
         waiting=await store.waiting(tx),
         agents_on_duty=len(await agents.on_duty(tx)),
     )

@@ -319,15 +319,15 @@ class InLine:
     returns_to: UUID | None = None
 
 
-def route(line: Sequence[InLine], desks: Sequence[Desk], most: int) -> list[tuple[UUID, UUID]]:
+def route(line: Sequence[InLine], desks: Sequence[Desk], max_cases: int) -> list[tuple[UUID, UUID]]:
     """Who gets which case: pairs of case and agent. `line` is in the order of arrival.
 
-    The first in line get what room there is, at most `most` cases each; a case that comes back goes to the agent who
+    The first in line get what room there is, at most `max_cases` cases each; a case that comes back goes to the agent who
     knows it if there is room, any other to the agent with the fewest.
     """
     loads = {desk.agent_id: desk.load for desk in desks}
     turns = {desk.agent_id: desk.turn for desk in desks}
-    served = line[: sum(max(0, most - load) for load in loads.values())]
+    served = line[: sum(max(0, max_cases - load) for load in loads.values())]
     given: dict[UUID, UUID] = {}
 
     def put(case: InLine, agent_id: UUID) -> None:
@@ -336,7 +336,7 @@ def route(line: Sequence[InLine], desks: Sequence[Desk], most: int) -> list[tupl
         turns[agent_id] = max(turns.values()) + 1
 
     for case in served:
-        if case.returns_to in loads and loads[case.returns_to] < most:
+        if case.returns_to in loads and loads[case.returns_to] < max_cases:
             put(case, case.returns_to)
     for case in served:
         if case.case_id not in given:

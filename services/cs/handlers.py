@@ -21,7 +21,7 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel
-from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.deadlines import Locking, pause
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
@@ -61,8 +61,8 @@ async def order_packed(office: Office, tx: Transaction, packed: OrderPacked) -> 
     """The seller processes the order: nothing is cancelled for silence (A)."""
     await store.note_status(tx, {packed.order_id: tx.sequence}, OrderStatus.PACKED)
     cases = (await store.about(tx, packed.order_id))[packed.order_id]
-    assert tx.heard is not None
-    asked = [case for case in cases if domain.written_to_before(case, tx.heard.time)]
+    assert tx.envelope is not None
+    asked = [case for case in cases if domain.written_to_before(case, tx.envelope.time)]
     await _seller_acted(office, tx, asked, packed.order_id, SellerDid.PACKED)
 
 
@@ -84,9 +84,9 @@ async def seller_replied(office: Office, tx: Transaction, reply: SellerReplied) 
 async def _seller_acted(
     office: Office, tx: Transaction, cases: Sequence[Case], order_id: UUID, deed: SellerDid
 ) -> None:
-    assert tx.heard is not None
+    assert tx.envelope is not None
     for case in cases:
-        if returned := domain.seller_acted(case, order_id, tx.heard.time):
+        if returned := domain.seller_acted(case, order_id, tx.envelope.time):
             await office.call_off(tx, case)
             await office.save(tx, returned)
             await office.say(tx, returned, words.called_off(deed, order_id))
@@ -94,12 +94,12 @@ async def _seller_acted(
             await office.say(tx, case, words.too_late(deed, order_id))
 
 
-async def orders_cancelled(office: Office, tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> None:
+async def orders_cancelled(office: Office, tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
     """The orders are cancelled, through whichever channel: a case that waited for its seller is resolved.
 
     `orders` says it again when it hears nothing of the money; that is no news here.
     """
-    told_first = {told.data.order_id: told for told in reversed(heard)}
+    told_first = {told.data.order_id: told for told in reversed(envelopes)}
     known = await store.orders(tx, list(told_first))
     news = {
         order_id: told
@@ -110,7 +110,7 @@ async def orders_cancelled(office: Office, tx: Transaction, heard: Sequence[Enve
         return
     await store.note_status(tx, {order_id: told.sequence for order_id, told in news.items()}, OrderStatus.CANCELLED)
     for order_id, cases in (await store.about(tx, *news)).items():
-        with tx.hearing(news[order_id]):
+        with tx.caused_by(news[order_id]):
             for case in cases:
                 await _case_cancelled(office, tx, case, news[order_id].data)
 
@@ -136,12 +136,12 @@ async def cancel_rejected(office: Office, tx: Transaction, rejected: OrderCancel
             await office.save(tx, changed)
 
 
-async def refunds_issued(office: Office, tx: Transaction, heard: Sequence[Envelope[RefundIssued]]) -> None:
+async def refunds_issued(office: Office, tx: Transaction, envelopes: Sequence[Envelope[RefundIssued]]) -> None:
     """The money has arrived: the cases say where."""
-    cases = await store.about(tx, *(told.data.order_id for told in heard))
-    for told in heard:
+    cases = await store.about(tx, *(told.data.order_id for told in envelopes))
+    for told in envelopes:
         for case in cases[told.data.order_id]:
-            with tx.hearing(told):
+            with tx.caused_by(told):
                 if await store.refund_issued(tx, case.case_id, tx.sequence, told.data.refund_id):
                     await office.say(tx, case, words.refund_issued(told.data))
 
@@ -171,7 +171,7 @@ async def settled(office: Office, tx: Transaction, case_id: str) -> Sequence[Eve
     if case is None or (asking := domain.request_cancellation(case, new_id())) is None:
         return []
     assert case.respond_by is not None
-    if not office.flight.is_steady or not await store.has_settled(tx, case, office.settling):
+    if not office.stability.is_steady or not await store.has_settled(tx, case, office.settling):
         await tx.schedule(SETTLED, case_id, office.settling)
         return []
     await office.save(tx, asking)
@@ -252,23 +252,23 @@ ABOUT_ORDERS = (OrderPacked, OrderShipped, OrderCancelled, OrderCancelRejected, 
 def handlers(office: Office) -> Handlers:
     """The table for this office: what they publish belongs to the story of its case."""
 
-    async def prepare(tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
-        await store.note_heard(tx, min(told.time for told in heard), office.settling)
-        replies = [told.data.case_id for told in heard if isinstance(told.data, SellerReplied)]
-        order_ids = [told.data.order_id for told in heard if isinstance(told.data, ABOUT_ORDERS)]
+    async def prepare(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        await store.note_heard(tx, min(told.time for told in envelopes), office.settling)
+        replies = [told.data.case_id for told in envelopes if isinstance(told.data, SellerReplied)]
+        order_ids = [told.data.order_id for told in envelopes if isinstance(told.data, ABOUT_ORDERS)]
         if replies or order_ids:
             await store.lock_all(tx, replies, order_ids)
 
-    async def handle_each(act: Act, tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
-        for told in heard:
-            with tx.hearing(told):
+    async def handle_each(act: Act, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        for told in envelopes:
+            with tx.caused_by(told):
                 await act(office, tx, told.data)
 
-    async def handle_all(act: Act, tx: Transaction, heard: Sequence[Envelope[Any]]) -> None:
-        await act(office, tx, heard)
+    async def handle_all(act: Act, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        await act(office, tx, envelopes)
 
     return {
-        event: Together(partial(handle_all if event in TOGETHER else handle_each, act), prepare)
+        event: BatchHandler(partial(handle_all if event in TOGETHER else handle_each, act), prepare)
         for event, act in HANDLERS.items()
     }
 

@@ -46,6 +46,6 @@ class Cases:
         found = await store.spoken_in(connection, people, ids, since)
         return [Change(case.case_id, last_seq, frames.people(case)) for case, last_seq in found]
 
-    async def heard(self, person: Identity, frame: Mapping[str, Any]) -> None:
+    async def on_frame(self, person: Identity, frame: Mapping[str, Any]) -> None:
         """Nothing else is said over a live connection: messages are posted."""
         raise InvalidRequest("Known types of frames are ping and resume.")

@@ -7,32 +7,32 @@ from pathlib import Path
 
 from contracts.cs import CaseClosed, SellerContacted
 from contracts.orders import OrderCancelRequested
-from runtime.http.rate_limit import Throttle
+from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import Live, origins
 from runtime.messaging.bus import Bus
-from runtime.messaging.consumer import UNHURRIED
-from runtime.service import Description, Service
+from runtime.messaging.consumer import BATCH_INTERVAL
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
 from services.cs import api
-from services.cs.agent_presence import Presence
+from services.cs.agent_presence import AgentPresence
 from services.cs.handlers import deadlines, handlers
 from services.cs.live import Cases
 from services.cs.office import Office
-from services.cs.queue_positions import Places
-from services.cs.router import Rounds
-from services.cs.stability import Flight
+from services.cs.queue_positions import QueuePositions
+from services.cs.router import Router
+from services.cs.stability import BrokerStability
 
-MOST_MESSAGES, IN_SECONDS = 30, 10
+MAX_MESSAGES, IN_SECONDS = 30, 10
 """How much one account may say."""
 
-DESCRIPTION = Description(
+SPEC = ServiceSpec(
     text="Customer service: the queue, the agents, the cases, and the 24 hours that a silent seller has.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=(SellerContacted, CaseClosed, OrderCancelRequested),
-    pace=UNHURRIED,
+    pace=BATCH_INTERVAL,
 )
 """Its handlers come with the office in which they work."""
 
@@ -40,25 +40,27 @@ DESCRIPTION = Description(
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
     """The service, ready to run."""
     settling = env.seconds("SETTLING", 2, 0, 3600)
-    flight = Flight(settling)
-    office = Office(flight, most=env.number("CASES_PER_AGENT", 3, 1, 1000), settling=timedelta(seconds=settling))
-    description = replace(DESCRIPTION, handlers=handlers(office))
+    stability = BrokerStability(settling)
+    office = Office(
+        stability, max_cases=env.number("CASES_PER_AGENT", 3, 1, 1000), settling=timedelta(seconds=settling)
+    )
+    description = replace(SPEC, handlers=handlers(office))
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), description)
     redis = connect(settings.redis_url)
-    live = Live(service.work, redis, Cases(), origins(env))
+    live = Live(service.uow, redis, Cases(), origins(env))
     live.attach(service)
-    throttle = Throttle(redis, "cs:messages", MOST_MESSAGES, IN_SECONDS, lambda: live.fanout.away)
+    rate_limit = RateLimit(redis, "cs:messages", MAX_MESSAGES, IN_SECONDS, lambda: live.broadcast.away)
     grace = timedelta(seconds=env.seconds("AGENT_GRACE", 60, 0.01, 86400))
-    presence = Presence(service.work, office, grace, lambda: live.people)
-    rounds = Rounds(service.work, office)
-    places = Places(service.work, office, live, redis)
+    presence = AgentPresence(service.uow, office, grace, lambda: live.people)
+    router = Router(service.uow, office)
+    queue_positions = QueuePositions(service.uow, office, live, redis)
     for kind, fire in deadlines(office).items():
         service.on_deadline(kind, fire)
     service.background += [
-        rounds.route,
-        places.run,
+        router.route,
+        queue_positions.run,
         presence.watch,
-        partial(flight.watch, service.parts["broker"]),
+        partial(stability.watch, service.health_checks["broker"]),
     ]
-    service.app.state.parts = api.Parts(office, presence, live, throttle)
+    service.app.state.dependencies = api.Dependencies(office, presence, live, rate_limit)
     return service

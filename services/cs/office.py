@@ -9,10 +9,10 @@ from uuid import UUID
 from contracts.cs import CaseClosed
 from runtime.messaging import deadlines
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import Story, current, telling
+from runtime.observability.trace_context import TraceContext, current_context, use_context
 from services.cs import agents, frames, store
 from services.cs.domain import OVER, Case
-from services.cs.stability import Flight
+from services.cs.stability import BrokerStability
 from services.cs.words import AGENT_LEFT, Phrase
 
 SELLER_SILENT = "seller_silent"
@@ -26,12 +26,12 @@ ASK_SELLER_AGAIN = timedelta(minutes=5)
 
 
 class Office:
-    """Where cases are kept. `most` is the number of cases that an agent has at hand at the most, `settling` the real
+    """Where cases are kept. `max_cases` is the number of cases that an agent has at hand at the most, `settling` the real
     time that is left for events in flight when the 24 hours are over."""
 
-    def __init__(self, flight: Flight, *, most: int, settling: timedelta) -> None:
-        self.flight = flight
-        self.most = most
+    def __init__(self, stability: BrokerStability, *, max_cases: int, settling: timedelta) -> None:
+        self.stability = stability
+        self.max_cases = max_cases
         self.settling = settling
         self.turn = asyncio.Lock()
         """Held by those of this process who want their turn (`agents.in_turn`), so that one connection waits for it."""
@@ -43,14 +43,14 @@ class Office:
     @contextmanager
     def telling(self, case: Case) -> Iterator[None]:
         """What happens inside the block goes on with the story that began with the case."""
-        story = Story(case.correlation_id, current().causation_id, case.traceparent)
-        with telling(story.caused_by(story.causation_id)):
+        context = TraceContext(case.correlation_id, current_context().causation_id, case.traceparent)
+        with use_context(context.caused_by(context.causation_id)):
             yield
 
     async def say(self, tx: Transaction, case: Case, words: Phrase | str, sender: UUID | None = None) -> store.Message:
         """Adds a message to the case."""
         message = await store.say(tx, case.case_id, words, sender)
-        tx.show_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
+        tx.publish_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
         return message
 
     async def save(self, tx: Transaction, case: Case) -> None:
@@ -84,12 +84,12 @@ class Office:
         """Locks what may change while cases are given or taken: the cases `ids`, those of the agents `leaving`, and the
         front of the queue. To be called before anything else is locked."""
         await agents.in_turn(tx)
-        await agents.lock_cases(tx, self.most, ids, leaving)
+        await agents.lock_cases(tx, self.max_cases, ids, leaving)
 
     async def give_cases(self, tx: Transaction) -> None:
         """Gives waiting cases to agents who have room; to be called in the turn, after what changed the queue."""
-        for case, message in await agents.give_cases(tx, self.most):
-            tx.show_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
+        for case, message in await agents.give_cases(tx, self.max_cases):
+            tx.publish_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
             tx.show(frames.people(case), frames.case(case))
         tx.after_commit(self.moved.set)
 

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.http.auth import Identity
 from runtime.live.updates import Live
-from runtime.messaging.unit_of_work import Work
-from runtime.storage.broadcast import Fanout
-from runtime.storage.database_errors import is_passing
+from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.storage.broadcast import RedisBroadcast
+from runtime.storage.database_errors import is_transient
 from services.cs import agents, frames, store
 from services.cs.office import Office
 
@@ -28,16 +28,16 @@ LOOK = 5.0
 log = logging.getLogger(__name__)
 
 
-class Places:
+class QueuePositions:
     """Who was told which place."""
 
-    def __init__(self, work: Work, office: Office, live: Live, redis: Redis) -> None:
-        self._work = work
+    def __init__(self, uow: UnitOfWork, office: Office, live: Live, redis: Redis) -> None:
+        self._uow = uow
         self._office = office
         self._live = live
         self._told: dict[UUID, str] = {}
         self._due = asyncio.Event()
-        self._fanout = Fanout(redis, "cs:queue", lambda _: self._due.set(), self._due.set)
+        self._fanout = RedisBroadcast(redis, "cs:queue", lambda _: self._due.set(), self._due.set)
         live.on_arrival.append(self._arrived)
 
     async def run(self) -> None:
@@ -53,7 +53,7 @@ class Places:
         if not people:
             self._told.clear()
             return
-        async with self._work.begin() as tx:
+        async with self._uow.begin() as tx:
             line, on_duty = await store.line(tx), await agents.on_duty(tx)
         news = {agent_id: frames.queue(len(line), len(on_duty)) for agent_id in on_duty if agent_id in people}
         for position, (case_id, buyer_id) in enumerate(line, start=1):
@@ -78,7 +78,7 @@ class Places:
             await asyncio.sleep(TOGETHER)
 
     async def _tell_always(self) -> None:
-        patience = Patience("PostgreSQL, to tell places in the queue", log)
+        backoff = Backoff("PostgreSQL, to tell places in the queue", log)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
@@ -87,9 +87,9 @@ class Places:
             self._due.clear()
             try:
                 await self.tell()
-                patience.rewarded()
+                backoff.reset()
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     log.exception("telling places in the queue failed")
-                await patience.wait(error)
+                await backoff.wait(error)
                 self._due.set()

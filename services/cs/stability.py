@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 
-class Flight:
+class BrokerStability:
     """Keeps an eye on the connection to the broker. `grace` is the time, in real seconds, in which an event gets from
     its publisher's commit to here while nothing is broken."""
 

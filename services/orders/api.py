@@ -23,7 +23,7 @@ from contracts.orders import (
 )
 from contracts.words import Channel, PaymentMethod
 from runtime.errors import InvalidRequest, NotFound, Problem
-from runtime.http.app import Body, Cursor, Door, Limit, Page, TryAgain
+from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http.idempotency import OncePerKey
 from runtime.http.text import BlankIsNone, Printable, Visible
@@ -34,7 +34,7 @@ from services.orders.domain import Order, Status
 from services.orders.reasons import REASONS, Reason, ReasonLabels
 from services.orders.views import ClockView, OrderView, ProductView, ScoreView, show, show_score
 
-router = APIRouter(prefix="/orders", tags=["orders"], route_class=TryAgain)
+router = APIRouter(prefix="/orders", tags=["orders"], route_class=RetryOnConflict)
 
 REFUSALS: Mapping[str, type[Problem]] = {
     RejectionCode.ALREADY_SHIPPED: domain.AlreadyShipped,
@@ -87,9 +87,9 @@ PayWithin = Annotated[timedelta, Depends(_pay_within)]
 
 # First, because the framework tries one route after the other, and this is the one that counts.
 @router.post("/{order_id}/cancel")
-async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None = None) -> OrderView:
+async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel | None = None) -> OrderView:
     """Cancels the order, at once and for good. Asking again gets the same answer; 409 says why it cannot be done."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
         if order.status is Status.CANCELLED:
             return show(order, now)
@@ -115,10 +115,10 @@ async def cancel(order_id: UUID, buyer: Buyer, work: Door, body: Cancel | None =
 
 @router.get("/products")
 async def list_products(
-    work: Door, seller_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
+    uow: UnitOfWorkDep, seller_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ProductView]:
     """The catalogue, with what is left of each product; with `seller_id` all that this seller offers, listed or not."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         products = await store.products(tx, seller_id, cursor, limit)
     items = [ProductView(**vars(product)) for product in products]
     return Page(items=items, next=items[-1].product_id if len(items) == limit else None)
@@ -144,16 +144,16 @@ async def cancel_reasons() -> Page[ReasonLabels]:
 
 
 @router.get("/clock")
-async def clock(work: Door) -> ClockView:
+async def clock(uow: UnitOfWorkDep) -> ClockView:
     """What time it is here; a browser's clock need not agree, nor a demonstration's that was moved."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         return ClockView(now=await tx.now())
 
 
 @router.get("/sellers/{seller_id}/score")
-async def seller_score(seller_id: UUID, work: Door) -> ScoreView:
+async def seller_score(seller_id: UUID, uow: UnitOfWorkDep) -> ScoreView:
     """How reliable a seller is, with the numbers behind it."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         return show_score(seller_id, await store.score(tx, seller_id))
 
 
@@ -206,10 +206,10 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
 
 @router.get("")
 async def list_orders(
-    person: BuyerOrSeller, work: Door, status: Status | None = None, limit: Limit = 50, cursor: Cursor = None
+    person: BuyerOrSeller, uow: UnitOfWorkDep, status: Status | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[OrderView]:
     """One's own orders, bought or to be delivered, newest first."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         selling = person.role == "seller"
         orders, now = await store.page(
             tx, person.account_id, selling=selling, status=status, before=cursor, limit=limit
@@ -219,9 +219,9 @@ async def list_orders(
 
 
 @router.get("/{order_id}")
-async def get_order(order_id: UUID, person: SignedIn, work: Door) -> OrderView:
+async def get_order(order_id: UUID, person: SignedIn, uow: UnitOfWorkDep) -> OrderView:
     """The order, for its buyer, its seller and agents."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         order, now = await store.read(tx, order_id)
         if order is None or (person.role != "agent" and person.account_id not in (order.buyer_id, order.seller_id)):
             raise NotFound("There is no such order.")
@@ -229,9 +229,9 @@ async def get_order(order_id: UUID, person: SignedIn, work: Door) -> OrderView:
 
 
 @router.post("/{order_id}/pay")
-async def pay(order_id: UUID, buyer: Buyer, work: Door) -> OrderView:
+async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep) -> OrderView:
     """Confirms the payment, which is simulated. Paying again is harmless, also when the order has moved on."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
         if not order.paid_amount or order.status is Status.CANCELLED:
             domain.check_payment(order, now)
@@ -241,31 +241,31 @@ async def pay(order_id: UUID, buyer: Buyer, work: Door) -> OrderView:
 
 
 @router.post("/{order_id}/pack")
-async def pack(order_id: UUID, seller: Seller, work: Door) -> OrderView:
+async def pack(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
     """The seller has packed it ("Dikemas")."""
-    return await _move(work, order_id, seller, Status.PACKED, OrderPacked)
+    return await _move(uow, order_id, seller, Status.PACKED, OrderPacked)
 
 
 @router.post("/{order_id}/ship")
-async def ship(order_id: UUID, seller: Seller, work: Door) -> OrderView:
+async def ship(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
     """The seller has handed it over ("Sedang dikirim"); it cannot be cancelled any more (A)."""
-    return await _move(work, order_id, seller, Status.SHIPPED, OrderShipped)
+    return await _move(uow, order_id, seller, Status.SHIPPED, OrderShipped)
 
 
 @router.post("/{order_id}/deliver")
-async def deliver(order_id: UUID, seller: Seller, work: Door) -> OrderView:
+async def deliver(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
     """It has arrived ("Terkirim")."""
-    return await _move(work, order_id, seller, Status.DELIVERED, OrderDelivered)
+    return await _move(uow, order_id, seller, Status.DELIVERED, OrderDelivered)
 
 
 async def _move(
-    work: Door,
+    uow: UnitOfWorkDep,
     order_id: UUID,
     seller: Identity,
     to: Status,
     moved: type[OrderPacked] | type[OrderShipped] | type[OrderDelivered],
 ) -> OrderView:
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, seller)
         domain.check_move(order, to)
         order = await store.move(tx, order, to, order.paid_amount)

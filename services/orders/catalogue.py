@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from services.orders import store
 
 SELLER = UUID("0190d3a0-0000-7000-8000-000000000002")
@@ -18,9 +18,9 @@ CATALOGUE = (
 """Titles and prices in whole rupiah."""
 
 
-async def seed(work: Work) -> None:
+async def seed(uow: UnitOfWork) -> None:
     """Puts the catalogue up, once."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         for number, (title, price) in enumerate(CATALOGUE, start=1):
             product_id = UUID(f"0190d3a0-0000-7000-8000-0000000001{number:02d}")
             await store.add_product(tx, store.Product(product_id, SELLER, title, price, STOCK))

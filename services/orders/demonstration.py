@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from runtime.demo.routes import own_site
-from runtime.http.app import Door
+from runtime.http.app import UnitOfWorkDep
 from services.orders import store
 
 router = APIRouter(prefix="/orders/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
@@ -18,8 +18,8 @@ class Owed(BaseModel):
 
 
 @router.get("/money")
-async def money(work: Door) -> Owed:
+async def money(uow: UnitOfWorkDep) -> Owed:
     """What has to come back in full."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         orders, amount = await store.owed(tx)
     return Owed(orders=orders, amount=amount)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from contracts.orders import OrderCancelled, OrderCancelRequested
 from contracts.refunds import RefundDelayed, RefundIssued
-from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.deadlines import Locking
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
@@ -13,23 +13,23 @@ from runtime.observability.trace_context import new_id
 from services.orders import domain, store
 
 
-async def lock(tx: Transaction, heard: Sequence[Envelope[OrderCancelRequested]]) -> None:
+async def lock(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelRequested]]) -> None:
     """All orders that are to be cancelled, before any stock is given back: a buyer's own cancelling holds an order and
     waits for the stock of its products, so this must not hold stock and wait for an order."""
-    await store.lock_all(tx, [asked.data.order_id for asked in heard])
+    await store.lock_all(tx, [asked.data.order_id for asked in envelopes])
 
 
-async def decide(tx: Transaction, heard: Sequence[Envelope[OrderCancelRequested]]) -> None:
+async def decide(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelRequested]]) -> None:
     """Sellers (chat) or customer service (cs) want orders cancelled: grant it or say why not. Who asks again, because
     the answer may be lost, gets it again."""
-    for asked in heard:
+    for asked in envelopes:
         request = asked.data
         order, now = await store.lock(tx, request.order_id)
         repeated = domain.is_repeat(order, request)
         if not repeated and (asked.source != request.channel or await store.is_used(tx, request.cancellation_id)):
             order = None  # Neither asks anybody in the name of another channel, nor again about another order.
         answer = domain.decide(order, request, now)
-        with tx.hearing(asked):
+        with tx.caused_by(asked):
             if repeated:
                 await store.note_said_again(tx, request.cancellation_id)
             elif order is not None and isinstance(answer, OrderCancelled):
@@ -51,9 +51,11 @@ async def expire(tx: Transaction, order_id: str) -> Sequence[Event]:
     return [domain.tell(order, how)]
 
 
-async def show_refunds(tx: Transaction, heard: Sequence[Envelope[RefundIssued]]) -> None:
+async def show_refunds(tx: Transaction, envelopes: Sequence[Envelope[RefundIssued]]) -> None:
     """The money has arrived: the orders say so."""
-    await store.note_refunds(tx, [(issued.data.order_id, _issued(issued.data), issued.sequence) for issued in heard])
+    await store.note_refunds(
+        tx, [(issued.data.order_id, _issued(issued.data), issued.sequence) for issued in envelopes]
+    )
 
 
 def _issued(told: RefundIssued) -> domain.Refund:
@@ -72,7 +74,7 @@ async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]
 DEADLINES = {store.PAY_BY: Locking(expire, lock_unpaid)}
 
 HANDLERS: Handlers = {
-    OrderCancelRequested: Together(decide, lock),
-    RefundIssued: Together(show_refunds),
+    OrderCancelRequested: BatchHandler(decide, lock),
+    RefundIssued: BatchHandler(show_refunds),
     RefundDelayed: show_delay,
 }

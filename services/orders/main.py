@@ -15,14 +15,14 @@ from contracts.orders import (
     OrderShipped,
 )
 from runtime.messaging.bus import Bus
-from runtime.service import Description, Service
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, SettingInvalid, Settings
 from runtime.storage.database import Database
 from services.orders import api, catalogue, demonstration, store
 from services.orders.handlers import DEADLINES, HANDLERS
 from services.orders.reminding import AFTER, remind
 
-DESCRIPTION = Description(
+SPEC = ServiceSpec(
     text="Products and orders, and the one decision whether an order is cancelled.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
@@ -54,20 +54,20 @@ def pay_within(env: Environment) -> timedelta:
 
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
     """The service, ready to run."""
-    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), DESCRIPTION)
+    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
     after = timedelta(seconds=env.seconds("REMIND_AFTER", AFTER.total_seconds(), 0.01, 86400))
-    service.background.append(partial(remind, service.work, after))
+    service.background.append(partial(remind, service.uow, after))
     within = pay_within(env)
     service.app.state.pay_within = within
     for kind, deadline in DEADLINES.items():
         service.on_deadline(kind, deadline)
 
     async def adopt() -> None:
-        async with service.work.begin() as tx:
+        async with service.uow.begin() as tx:
             await store.adopt(tx, within)
 
     service.on_start.append(adopt)
     if settings.demonstration:
-        service.on_start.append(lambda: catalogue.seed(service.work))
+        service.on_start.append(lambda: catalogue.seed(service.uow))
         service.app.include_router(demonstration.router)
     return service

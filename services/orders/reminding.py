@@ -10,10 +10,10 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from runtime.backoff import Patience
-from runtime.messaging.unit_of_work import Work
-from runtime.observability.trace_context import begin, telling
-from runtime.storage.database_errors import is_passing
+from runtime.backoff import Backoff
+from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.observability.trace_context import start_context, use_context
+from runtime.storage.database_errors import is_transient
 from services.orders import store
 
 AFTER = timedelta(minutes=5)
@@ -26,29 +26,29 @@ AT_ONCE = 500
 log = logging.getLogger(__name__)
 
 
-async def remind(work: Work, after: timedelta) -> None:
+async def remind(uow: UnitOfWork, after: timedelta) -> None:
     """Runs until it is cancelled. Of several replicas each reminds, and none twice of the same."""
-    patience = Patience("PostgreSQL, to remind of refunds", log)
+    backoff = Backoff("PostgreSQL, to remind of refunds", log)
     while True:
         try:
-            while await remind_once(work, after) == AT_ONCE:
+            while await remind_once(uow, after) == AT_ONCE:
                 continue
-            patience.rewarded()
+            backoff.reset()
             await asyncio.sleep(EVERY * after.total_seconds())
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 log.exception("reminding failed")
-            await patience.wait(error)
+            await backoff.wait(error)
 
 
-async def remind_once(work: Work, after: timedelta) -> int:
+async def remind_once(uow: UnitOfWork, after: timedelta) -> int:
     """Says again which paid orders are cancelled that have been waiting for too long, each in its own story; returns
     how many cancellations were looked at."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         looked, unheard = await store.look_for_money(tx, after, AT_ONCE)
         for one in unheard:
-            story = begin()
-            with telling(replace(story, correlation_id=one.correlation_id or story.correlation_id)):
+            context = start_context()
+            with use_context(replace(context, correlation_id=one.correlation_id or context.correlation_id)):
                 tx.publish(one.cancelled)
     if unheard:
         log.warning("the refunds of %d cancelled orders are not heard to have arrived: said again", len(unheard))

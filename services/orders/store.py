@@ -12,7 +12,7 @@ from contracts.orders import OrderCancelled, OrderLine, RequesterRole
 from contracts.words import Channel, Destination, Fault, PaymentMethod, known
 from runtime.errors import Problem, RateLimited
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import current
+from runtime.observability.trace_context import current_context
 from services.orders import domain
 from services.orders.domain import Cancellation, Order, Refund, Score, Status, Step
 
@@ -275,7 +275,7 @@ async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
         how.reason,
         how.note,
         how.fault,
-        current().correlation_id,
+        current_context().correlation_id,
     )
     if at is None:
         raise ChangedMeanwhile

@@ -10,14 +10,14 @@ from pydantic import AfterValidator, BaseModel, StringConstraints
 from contracts.refunds import WalletLinked, WalletUnlinked
 from contracts.words import Destination
 from runtime.errors import NotFound, Problem, RateLimited
-from runtime.http.app import Body, Cursor, Door, Limit, Page, TryAgain
+from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrAgent
 from runtime.messaging.unit_of_work import Transaction
 from services.refunds import store
 from services.refunds.domain import Refund, State, phone_number
 from services.refunds.snap import Dana
 
-router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=TryAgain)
+router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=RetryOnConflict)
 
 ENTRIES_SHOWN = 100
 MOST_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
@@ -88,32 +88,36 @@ async def _dana(request: Request) -> Dana:
 
 
 @router.get("")
-async def list_refunds(person: BuyerOrAgent, work: Door, limit: Limit = 50, cursor: Cursor = None) -> Page[RefundView]:
+async def list_refunds(
+    person: BuyerOrAgent, uow: UnitOfWorkDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[RefundView]:
     """One's own refunds, for agents everybody's, newest first."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         buyer_id = None if person.role == "agent" else person.account_id
         items = [_view(refund) for refund in await store.page(tx, buyer_id, cursor, limit)]
     return Page(items=items, next=items[-1].refund_id if len(items) == limit else None)
 
 
 @router.get("/wallet")
-async def wallet(buyer: Buyer, work: Door) -> WalletView:
+async def wallet(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
     """What the buyer has in Lazada Credit, and whether DANA is linked."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         return await _wallet(tx, buyer.account_id)
 
 
 @router.put("/wallet/dana")
-async def link_dana(body: LinkDana, buyer: Buyer, work: Door, dana: Annotated[Dana, Depends(_dana)]) -> WalletView:
+async def link_dana(
+    body: LinkDana, buyer: Buyer, uow: UnitOfWorkDep, dana: Annotated[Dana, Depends(_dana)]
+) -> WalletView:
     """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five tries an hour."""
     phone = body.phone
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         if wait := await store.take_inquiry(tx, buyer.account_id, MOST_LINKS, LINKS_WITHIN):
             raise RateLimited(f"DANA is asked about a number {MOST_LINKS} times an hour.", wait)
     inquiry = await dana.account_inquiry(phone)
     if not inquiry.active:
         raise NoSuchWallet
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         if phone != await store.phone_of(tx, buyer.account_id):
             await store.link(tx, buyer.account_id, phone)
             tx.publish(WalletLinked(buyer_id=buyer.account_id, phone=_masked(phone)))
@@ -121,18 +125,18 @@ async def link_dana(body: LinkDana, buyer: Buyer, work: Door, dana: Annotated[Da
 
 
 @router.delete("/wallet/dana")
-async def unlink_dana(buyer: Buyer, work: Door) -> WalletView:
+async def unlink_dana(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
     """Unlinks DANA; refunds go to Lazada Credit from now on, also those that DANA has not been sent yet."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         if phone := await store.unlink(tx, buyer.account_id):
             tx.publish(WalletUnlinked(buyer_id=buyer.account_id, phone=_masked(phone)))
         return await _wallet(tx, buyer.account_id)
 
 
 @router.get("/{refund_id}")
-async def get_refund(refund_id: UUID, person: BuyerOrAgent, work: Door) -> RefundView:
+async def get_refund(refund_id: UUID, person: BuyerOrAgent, uow: UnitOfWorkDep) -> RefundView:
     """The refund, for its buyer and agents."""
-    async with work.begin() as tx:
+    async with uow.begin() as tx:
         refund = await store.find(tx, refund_id)
     if refund is None or (person.role != "agent" and person.account_id != refund.buyer_id):
         raise NotFound("There is no such refund.")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from runtime.demo.routes import own_site
-from runtime.http.app import Body, Door
+from runtime.http.app import Body, UnitOfWorkDep
 from services.refunds import store
 from services.refunds.snap import DanaUnreachable
 
@@ -64,8 +64,8 @@ def control_of(base_url: str, transport: httpx.AsyncBaseTransport | None) -> htt
     return httpx.AsyncClient(base_url=f"{base_url}/control", transport=transport, timeout=2, trust_env=False)
 
 
-def routes(control: httpx.AsyncClient, patience: float) -> APIRouter:
-    """`/refunds/demonstration/…`; `patience` is how many seconds `refunds` waits for DANA."""
+def routes(control: httpx.AsyncClient, timeout: float) -> APIRouter:
+    """`/refunds/demonstration/…`; `timeout` is how many seconds `refunds` waits for DANA."""
     router = APIRouter(prefix="/refunds/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
 
     async def ask(method: str, path: str, body: object = None) -> Any:
@@ -75,9 +75,9 @@ def routes(control: httpx.AsyncClient, patience: float) -> APIRouter:
             raise DanaUnreachable from error
 
     @router.get("/money")
-    async def money(work: Door) -> Money:
+    async def money(uow: UnitOfWorkDep) -> Money:
         """The ledger, account by account, and the refunds, state by state."""
-        async with work.begin() as tx:
+        async with uow.begin() as tx:
             accounts = await store.balances(tx)
             totals = await store.totals(tx)
         refunds = {state: Refunds(refunds=count, amount=amount) for state, (count, amount) in totals.items()}
@@ -94,7 +94,7 @@ def routes(control: httpx.AsyncClient, patience: float) -> APIRouter:
     async def change(wanted: Change) -> DanaState:
         """Has DANA be slow, refuse payments, pay and then not answer, be away, or be well again."""
         part = _PART_OF_PATIENCE.get(wanted.weather)
-        seconds = None if part is None else min(part * patience, 60)
+        seconds = None if part is None else min(part * timeout, 60)
         await ask("PUT", "/faults", {"mode": _MODES[wanted.weather], "seconds": seconds})
         return await dana()
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts.orders import OrderCancelled
 from contracts.refunds import RefundIssued
 from contracts.words import Destination
-from runtime.messaging.consumer import Handlers, Together
+from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.envelope import Envelope
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
@@ -19,13 +19,13 @@ PAY_DANA = "pay_dana"
 """The deadline at which something is to be done about a refund to DANA."""
 
 
-async def refund(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> None:
+async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
     """The orders are cancelled: what was paid comes back in full (A), to DANA if it is linked, else to Lazada Credit.
 
     Lazada Credit is credited here and now. For DANA only the intent is recorded; a worker pays. A cancellation that is
     said again is one whose refund `orders` has not heard of: if the money has arrived, that is said again, too.
     """
-    paid = [cancelled for cancelled in heard if cancelled.data.paid_amount]
+    paid = [cancelled for cancelled in envelopes if cancelled.data.paid_amount]
     phones = await store.phones_of(tx, [cancelled.data.buyer_id for cancelled in paid])
     causes = {new_id(): cancelled for cancelled in paid}
     due = [_due(refund_id, cancelled.data, phones) for refund_id, cancelled in causes.items()]
@@ -33,7 +33,7 @@ async def refund(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> 
     await store.post(tx, [money for money in opened if money.destination is Destination.LAZADA_CREDIT], Movement.CREDIT)
     await store.post(tx, [money for money in opened if money.destination is Destination.DANA], Movement.SEND)
     for money in opened:
-        with tx.hearing(causes[money.refund_id]):
+        with tx.caused_by(causes[money.refund_id]):
             if money.destination is Destination.DANA:
                 await tx.schedule(PAY_DANA, str(money.refund_id), timedelta(0))
             else:
@@ -41,7 +41,7 @@ async def refund(tx: Transaction, heard: Sequence[Envelope[OrderCancelled]]) -> 
     opened_for = {money.cancellation_id for money in opened}
     repeated = {one.data.cancellation_id: one for one in paid if one.data.cancellation_id not in opened_for}
     for money in await store.issued_for(tx, list(repeated)):
-        with tx.hearing(repeated[money.cancellation_id]):
+        with tx.caused_by(repeated[money.cancellation_id]):
             tx.publish(issued(money))
 
 
@@ -71,4 +71,4 @@ def issued(money: Refund) -> RefundIssued:
     )
 
 
-HANDLERS: Handlers = {OrderCancelled: Together(refund)}
+HANDLERS: Handlers = {OrderCancelled: BatchHandler(refund)}

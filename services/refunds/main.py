@@ -7,7 +7,7 @@ import httpx
 from contracts.refunds import RefundDelayed, RefundIssued, WalletLinked, WalletUnlinked
 from runtime import urls
 from runtime.messaging.bus import Bus
-from runtime.service import Description, Service
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from services.refunds import api, demonstration
@@ -19,7 +19,7 @@ STOPPING = 1.0
 """Seconds more that calls under way may take when the service stops, after up to eight for requests and events. What is
 broken off is asked about when the service is up again."""
 
-DESCRIPTION = Description(
+SPEC = ServiceSpec(
     text="The ledger, Lazada Credit, and refunds to DANA. The only service that moves money.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
@@ -44,8 +44,8 @@ def build(
         timeout=timeout,
         transport=dana_transport,
     )
-    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), DESCRIPTION)
-    payer = Payer(service.work, dana)
+    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
+    payer = Payer(service.uow, dana)
     service.on_deadline(PAY_DANA, payer.due)
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]
     service.app.state.dana = dana

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from contracts.refunds import RefundDelayed
 from runtime.messaging.envelope import Event
-from runtime.messaging.unit_of_work import Transaction, Work
-from runtime.storage.database_errors import is_passing
+from runtime.messaging.unit_of_work import Transaction, UnitOfWork
+from runtime.storage.database_errors import is_transient
 from services.refunds import domain, store
 from services.refunds.answers import Answer, Outcome
 from services.refunds.domain import Refund, State, Step
@@ -41,8 +41,8 @@ class Overtaken(Exception):
 class Payer:
     """Does what is due about refunds to DANA."""
 
-    def __init__(self, work: Work, dana: Dana) -> None:
-        self._work = work
+    def __init__(self, uow: UnitOfWork, dana: Dana) -> None:
+        self._uow = uow
         self._dana = dana
         self._free = asyncio.Semaphore(AT_ONCE)
         self._calls: set[asyncio.Task[None]] = set()
@@ -102,7 +102,7 @@ class Payer:
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         if self._next_turn > asyncio.get_running_loop().time():
-            self._work.wake_deadlines()
+            self._uow.wake_deadlines()
 
     async def _send(self, before: Refund, sending: Refund, decided_at: datetime) -> None:
         assert sending.phone is not None
@@ -145,8 +145,8 @@ class Payer:
                 else:
                     began = perf_counter()
                     answer = await call()
-                    self._work.witness.called("dana", what, answer.outcome.value, perf_counter() - began)
-            async with self._work.begin() as tx:
+                    self._uow.observer.called("dana", what, answer.outcome.value, perf_counter() - began)
+            async with self._uow.begin() as tx:
                 # The deadline first and then the refund, as when it fires: or else the two could wait for each other.
                 await tx.schedule(PAY_DANA, str(before.refund_id), domain.IN_HAND)
                 refund, linked, now = await store.lock(tx, before.refund_id)
@@ -158,7 +158,7 @@ class Payer:
         except Exception as error:
             # The deadline is still set: the refund is asked about when it fires.
             log.log(
-                logging.WARNING if is_passing(error) else logging.ERROR,
+                logging.WARNING if is_transient(error) else logging.ERROR,
                 "the answer about refund %s was not written down: %r",
                 before.refund_id,
                 error,
@@ -167,7 +167,7 @@ class Payer:
     async def _look(self, before: Refund, decided_at: datetime) -> tuple[bool, bool]:
         """Whether it is still time for a call (not, say, when the process was suspended since it was decided on), and
         whether the wallet is still linked."""
-        async with self._work.begin() as tx:
+        async with self._uow.begin() as tx:
             refund, linked, now = await store.look(tx, before.refund_id)
             return refund == before and now - decided_at <= domain.IN_HAND, linked
 

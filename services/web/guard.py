@@ -39,7 +39,7 @@ def check_form(cookie: str | None, field: object) -> None:
         raise ForeignRequest("The form is old. Load the page again.")
 
 
-class Dress:
+class SecurityHeadersMiddleware:
     """Puts the headers on every answer that bind a browser, and the cookies that were set while it was made."""
 
     def __init__(self, app: ASGIApp, framed: bool) -> None:

@@ -15,21 +15,21 @@ from runtime.errors import Problem
 from runtime.http.app import as_problem, problem_response, wants_page
 from runtime.http.revocations import Revocations
 from runtime.messaging.bus import Bus
-from runtime.service import Description, Service
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect, writes
 from services.web.flow.reader import Reader
 from services.web.flow.rehearsal import Rehearsal
-from services.web.guard import Dress
+from services.web.guard import SecurityHeadersMiddleware
 from services.web.pages import flow, router
 from services.web.refreshing import Refreshing
 from services.web.seats import SEATS, seat_path
 from services.web.templating import STATIC, environment, version
 from services.web.upstream import Upstream
-from services.web.visits import Parts, SignInFirst, Visit
+from services.web.visits import SignInFirst, Visit, WebDependencies
 
-DESCRIPTION = Description(
+SPEC = ServiceSpec(
     text="The pages: what people see in a browser.",
     router=router,
     migrations=Path(__file__).parent / "migrations",
@@ -56,13 +56,13 @@ def build(
 ) -> Service:
     """The service, ready to run; `transport` reaches the other services where they are in this process."""
     token_keys = Path(env.require("TOKEN_KEYS"))
-    service = Service(settings, Database(database_url), bus, token_keys, DESCRIPTION)
+    service = Service(settings, Database(database_url), bus, token_keys, SPEC)
     redis = connect(settings.redis_url)
     revocations = Revocations(redis)
     revocations.attach(service)
     upstream = Upstream.read(env, transport)
     static = f"/web/static/{version()}"
-    service.app.state.parts = Parts(
+    service.app.state.dependencies = WebDependencies(
         upstream=upstream,
         refreshing=Refreshing(upstream, redis),
         revocations=revocations,
@@ -71,7 +71,7 @@ def build(
         demonstration=settings.demonstration,
     )
     service.app.mount(static, Unchanging(directory=STATIC))
-    service.app.add_middleware(Dress, framed=settings.demonstration)
+    service.app.add_middleware(SecurityHeadersMiddleware, framed=settings.demonstration)
     for error in (Problem, RequestValidationError, HTTPException, Exception):
         service.app.add_exception_handler(error, show_problem)
     service.app.add_exception_handler(SignInFirst, send_to_sign_in)
@@ -80,15 +80,15 @@ def build(
         return await writes(redis, service.name)
 
     if settings.demonstration:
-        show_flow(service, Reader(redis, service.work.database), Rehearsal(upstream))
-    service.optional["redis"] = redis_writes
+        show_flow(service, Reader(redis, service.uow.database), Rehearsal(upstream))
+    service.optional_checks["redis"] = redis_writes
     service.on_stop += [redis.aclose, upstream.close]
     return service
 
 
 def show_flow(service: Service, reader: Reader, rehearsal: Rehearsal) -> None:
     """Shows the events on their way."""
-    service.app.state.flow = flow.Parts(reader, rehearsal)
+    service.app.state.flow = flow.FlowDependencies(reader, rehearsal)
     service.app.include_router(flow.router)
     service.on_start.append(reader.load)
     service.background += [reader.hear, reader.keep]
@@ -101,7 +101,7 @@ async def show_problem(request: Request, error: Exception) -> Response:
         return problem_response(problem)
     status = 404 if isinstance(error, RequestValidationError) else problem.status
     seat = str(request.path_params.get("seat", ""))
-    visit = Visit(request, request.app.state.parts, seat if seat in SEATS else "")
+    visit = Visit(request, request.app.state.dependencies, seat if seat in SEATS else "")
     visit.remember()
     code = "not_found" if status == 404 else problem.code
     return visit.page("error.html", status, code=code, again=request.method == "GET" and status >= 500)

@@ -110,15 +110,15 @@ def _written(example: Any, kind: str) -> str:
 
 
 def _curl(method: str, path: str, kind: str, example: str, *, signed_in: bool) -> str:
-    parts = ["curl"] + ([] if method == "GET" else ["-X", method])
+    dependencies = ["curl"] + ([] if method == "GET" else ["-X", method])
     if signed_in:
-        parts += ["-H", "Authorization: Bearer $TOKEN"]
+        dependencies += ["-H", "Authorization: Bearer $TOKEN"]
     if example:
         short = (
             example
             if kind == "application/x-www-form-urlencoded"
             else json.dumps(json.loads(example), ensure_ascii=False)
         )
-        parts += ["-H", f"Content-Type: {kind}", "-d", short]
-    words = [f'"{one}"' if "$TOKEN" in one else shlex.quote(one) for one in parts]
+        dependencies += ["-H", f"Content-Type: {kind}", "-d", short]
+    words = [f'"{one}"' if "$TOKEN" in one else shlex.quote(one) for one in dependencies]
     return " ".join([*words, f'"$BASE{path}"'])

@@ -70,7 +70,7 @@ class Upstream:
     ) -> httpx.Response:
         """The answer to one request, whatever it is. `path` begins with the service's name, `host` is the address of
         whom we ask for; `body` is `json=`, `data=` or `content=`. Raises `ServiceAway`."""
-        sent = {"traceparent": trace_context.current().traceparent, **(headers or {})}
+        sent = {"traceparent": trace_context.current_context().traceparent, **(headers or {})}
         if token:
             sent["Authorization"] = f"Bearer {token}"
         if host:

@@ -35,7 +35,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Parts:
+class WebDependencies:
     """What pages are made with."""
 
     upstream: Upstream
@@ -57,8 +57,8 @@ class SignInFirst(Exception):
 class Visit:
     """A request for a page outside of any seat, or at one."""
 
-    def __init__(self, request: Request, parts: Parts, seat: str = "") -> None:
-        self.request, self.parts, self.seat = request, parts, seat
+    def __init__(self, request: Request, dependencies: WebDependencies, seat: str = "") -> None:
+        self.request, self.dependencies, self.seat = request, dependencies, seat
         self.language: Language = language_of(request)
         self.who: Identity | None = None
         self._token = ""
@@ -95,7 +95,7 @@ class Visit:
         return await self._ask(method, path, content=content, headers=headers)
 
     async def _ask(self, method: str, path: str, **body: Any) -> httpx.Response:
-        answer = await self.parts.upstream.ask(method, path, token=self._token, host=self.host, **body)
+        answer = await self.dependencies.upstream.ask(method, path, token=self._token, host=self.host, **body)
         if answer.status_code == 401 and self._token:  # the session has ended, or keys were changed: refreshing tells
             self.who, self._token = None, ""
             self._keep(seats.cookie("access", "", self.root, 0, secure=self.secure))
@@ -124,7 +124,7 @@ class Visit:
 
     def render(self, template: str, **context: Any) -> str:
         """A page or a part of one, as text."""
-        env = self.parts.templates
+        env = self.dependencies.templates
         return env.get_template(template).render(
             **bound(self.language),
             visit=self,
@@ -134,7 +134,7 @@ class Visit:
             theme=self.request.cookies.get("theme", "auto"),
             here=self.request.url.path,
             query=self.request.url.query,
-            demonstration=self.parts.demonstration,
+            demonstration=self.dependencies.demonstration,
             **context,
         )
 
@@ -187,7 +187,7 @@ class Visit:
     def sit(self, answer: Mapping[str, Any]) -> Identity:
         """Somebody has signed in, or goes on, with this token answer."""
         self._token = answer["access_token"]
-        self.who = self.parts.verifier.verify(self._token)
+        self.who = self.dependencies.verifier.verify(self._token)
         refresh = f"{self.who.client}.{answer['refresh_token']}"
         self._keep(*seats.token_cookies(self.seat, self._token, refresh, answer["expires_in"], secure=self.secure))
         if device := answer.get("device_token"):  # stays when its person leaves: the next sign-in from here shows it
@@ -203,7 +203,7 @@ class Visit:
         """Takes whom the browser's access token names, if that is still good."""
         with contextlib.suppress(Unauthenticated):
             token = self.request.cookies.get("access", "")
-            self.who = self.parts.verifier.verify(token)
+            self.who = self.dependencies.verifier.verify(token)
             self._token = token  # what is no token does not get into anybody's headers
 
     async def recognise(self) -> None:
@@ -213,8 +213,10 @@ class Visit:
         if self.who is None and cookie:
             client, _, refresh = cookie.partition(".")
             try:
-                answer = await self.parts.refreshing.renew(refresh, client)
-                if await self.parts.revocations.is_over(self.parts.verifier.verify(answer["access_token"])):
+                answer = await self.dependencies.refreshing.renew(refresh, client)
+                if await self.dependencies.revocations.is_over(
+                    self.dependencies.verifier.verify(answer["access_token"])
+                ):
                     raise SessionEnded  # the answer was kept from before
                 self.sit(answer)
             except (SessionEnded, Unauthenticated):
@@ -244,11 +246,11 @@ def language_of(request: Request) -> Language:
 
 
 async def _visit(request: Request) -> Visit:
-    return Visit(request, request.app.state.parts)
+    return Visit(request, request.app.state.dependencies)
 
 
 async def _at_seat(request: Request, seat: SeatName) -> Visit:
-    visit = Visit(request, request.app.state.parts, seat)
+    visit = Visit(request, request.app.state.dependencies, seat)
     await visit.recognise()
     return visit
 

@@ -155,12 +155,12 @@ class Journal:
 
         return await self.within(run)
 
-    async def within(self, work: Callable[[Books], T]) -> T:
-        """Runs `work` in a transaction. Cancelling the caller does not undo it, as a lost caller would not at DANA."""
+    async def within(self, uow: Callable[[Books], T]) -> T:
+        """Runs `uow` in a transaction. Cancelling the caller does not undo it, as a lost caller would not at DANA."""
 
         def run() -> T:
             with self._transaction() as books:
-                return work(books)
+                return uow(books)
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 

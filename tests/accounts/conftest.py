@@ -7,7 +7,7 @@ from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from runtime.storage.redis import connect
 from tests.conftest import Databases
-from tests.harness.accounts import MIGRATIONS, House, Visitor, open_house
+from tests.harness.accounts import MIGRATIONS, AccountsHarness, Visitor, open_house
 
 
 @pytest.fixture
@@ -18,17 +18,17 @@ async def database_url(embedded_databases: Databases) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-async def house(embedded_databases: Databases, keys: Keys) -> AsyncIterator[House]:
+async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[AccountsHarness]:
     """A service that tests share; each comes with people and addresses of its own."""
     url = await embedded_databases.fresh("accounts", MIGRATIONS)
-    async with open_house(url, keys, REGISTRATIONS_PER_HOUR="1000") as house:
-        yield house
+    async with open_house(url, keys, REGISTRATIONS_PER_HOUR="1000") as harness:
+        yield harness
 
 
 @pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
+async def visitor(harness: AccountsHarness) -> AsyncIterator[Visitor]:
     """Somebody who was never there before."""
-    async with house.visitor() as visitor:
+    async with harness.visitor() as visitor:
         yield visitor
 
 

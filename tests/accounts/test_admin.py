@@ -13,7 +13,7 @@ from contracts.words import Role
 from runtime.errors import InvalidRequest
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import EventReader
-from runtime.messaging.unit_of_work import Work
+from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database import Database
 from services.accounts import demonstration, store
 from services.accounts.admin import create_account
@@ -23,21 +23,21 @@ from tests.harness.accounts import QUICK, open_house
 
 
 @pytest.fixture
-async def work(database_url: str) -> AsyncIterator[Work]:
+async def uow(database_url: str) -> AsyncIterator[UnitOfWork]:
     """What a command line has at hand: the database."""
     database = Database(database_url, pool_size=4)
     await database.connect()
-    yield Work("accounts", database)
+    yield UnitOfWork("accounts", database)
     await database.close()
 
 
-async def test_an_administrator_makes_agents(work: Work, keys: Keys) -> None:
+async def test_an_administrator_makes_agents(uow: UnitOfWork, keys: Keys) -> None:
     """An agent can sign in, and the service that runs on the database tells the others of it."""
-    agent = await create_account(work, "Dewi@example.com", "rahasia-sekali", "Dewi")
+    agent = await create_account(uow, "Dewi@example.com", "rahasia-sekali", "Dewi")
     assert (agent.email, agent.role) == ("dewi@example.com", Role.AGENT)
     bus = MemoryBus()
     listening = await bus.subscribe("witness", ["accounts.AccountRegistered"])
-    async with open_house(work.database.url, keys, bus=bus) as house, house.visitor() as visitor:
+    async with open_house(uow.database.url, keys, bus=bus) as harness, harness.visitor() as visitor:
         [delivery] = await listening.take(10)
         await listening.acknowledge(delivery)
         event = EventReader({"AccountRegistered": AccountRegistered}).read(delivery.body, delivery.routing_key).data
@@ -47,9 +47,9 @@ async def test_an_administrator_makes_agents(work: Work, keys: Keys) -> None:
         assert (await visitor.me(tokens["access_token"])).json()["role"] == "agent"
 
 
-async def test_an_administrator_is_told_what_is_wrong(work: Work) -> None:
+async def test_an_administrator_is_told_what_is_wrong(uow: UnitOfWork) -> None:
     """What nobody could register, no command makes either."""
-    create = partial(create_account, work, passwords=Passwords(QUICK))
+    create = partial(create_account, uow, passwords=Passwords(QUICK))
     with pytest.raises(InvalidRequest, match="email"):
         await create("dewi", "rahasia-sekali", "Dewi")
     with pytest.raises(InvalidRequest, match="password") as refused:
@@ -63,46 +63,46 @@ async def test_an_administrator_is_told_what_is_wrong(work: Work) -> None:
 async def test_the_demonstration_has_three_people(database_url: str, keys: Keys) -> None:
     """They are made once, under ids that the other services count on, and can sign in, also after a restart."""
     for _ in range(2):
-        async with open_house(database_url, keys, demonstration=True) as house, house.visitor() as visitor:
+        async with open_house(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
             for role in Role:
                 visitor.email = f"{role}@example.com"
                 tokens = (await visitor.sign_in(password="batalkan-demo")).json()
                 account = (await visitor.me(tokens["access_token"])).json()
                 assert account["role"] == role
                 assert account["account_id"] == f"0190d3a0-0000-7000-8000-00000000000{list(Role).index(role) + 1}"
-            async with house.service.work.begin() as tx:
+            async with harness.service.uow.begin() as tx:
                 assert await tx.connection.fetchval("select count(*) from accounts") == 3
                 assert await tx.connection.fetchval("select max(last) from event_sequence") == 1
 
 
 async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> None:
     """Outside of demonstration mode nobody gets in with the password that everybody knows, whatever was before."""
-    async with open_house(database_url, keys, demonstration=True) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
         visitor.email = "agent@example.com"
         tokens = (await visitor.sign_in(password=demonstration.PASSWORD)).json()
-    async with open_house(database_url, keys) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys) as harness, harness.visitor() as visitor:
         for role in Role:
             visitor.email = f"{role}@example.com"
             assert (await visitor.sign_in(password=demonstration.PASSWORD)).status_code == 400
         assert (await visitor.me(tokens["access_token"])).status_code == 401
 
 
-async def test_seeding_leaves_alone_who_was_there_before(work: Work) -> None:
+async def test_seeding_leaves_alone_who_was_there_before(uow: UnitOfWork) -> None:
     """An address of the demonstration that somebody has registered stays theirs; seeding at once makes no second."""
     passwords = Passwords(QUICK)
-    before = await create_account(work, "buyer@example.com", "rahasia-sekali", "Siti", Role.BUYER, passwords=passwords)
-    await asyncio.gather(*(demonstration.seed(work, passwords) for _ in range(3)))
-    async with work.begin() as tx:
+    before = await create_account(uow, "buyer@example.com", "rahasia-sekali", "Siti", Role.BUYER, passwords=passwords)
+    await asyncio.gather(*(demonstration.seed(uow, passwords) for _ in range(3)))
+    async with uow.begin() as tx:
         assert await tx.connection.fetchval("select count(*) from accounts") == 3
         assert await tx.connection.fetchval("select name from accounts where account_id = $1", before.account_id)
 
 
-async def test_replicas_may_seed_in_the_same_moment(work: Work) -> None:
+async def test_replicas_may_seed_in_the_same_moment(uow: UnitOfWork) -> None:
     """Whoever is second hears that the address is taken, also if what it met first is the fixed id."""
     agent = Account(UUID(int=1), "agent@example.com", "Layanan Pelanggan", Role.AGENT)
 
     async def add(together: asyncio.Barrier) -> None:
-        async with work.begin() as tx:
+        async with uow.begin() as tx:
             await together.wait()
             await store.add(tx, agent, "hash")
 
@@ -110,5 +110,5 @@ async def test_replicas_may_seed_in_the_same_moment(work: Work) -> None:
         together = asyncio.Barrier(4)
         made = await asyncio.gather(*(add(together) for _ in range(4)), return_exceptions=True)
         assert sorted(type(one).__name__ for one in made) == ["EmailTaken"] * 3 + ["NoneType"]
-        async with work.begin() as tx:
+        async with uow.begin() as tx:
             await store.remove(tx, [agent.account_id])

@@ -130,7 +130,7 @@ async def test_those_who_are_refused_write_nothing(redis: Redis) -> None:
     with pytest.raises(RateLimited):
         await one(2000)
     keys = [kept async for kept in redis.scan_iter(count=5000)]
-    assert len(keys) <= ADDRESS.most + 1
+    assert len(keys) <= ADDRESS.limit + 1
     assert all([await redis.ttl(kept) > 0 for kept in keys])
 
 
@@ -153,7 +153,7 @@ async def test_what_is_slowed_down_goes_on_slower(redis: Redis) -> None:
         async with limits.guess(count):
             raise WrongPassword
 
-    for _ in range(SLOWED.most):
+    for _ in range(SLOWED.limit):
         with pytest.raises(WrongPassword):
             await guess()
     for pause in (1, 2, 4, 4):
@@ -165,7 +165,7 @@ async def test_what_is_slowed_down_goes_on_slower(redis: Redis) -> None:
         await redis.delete(count.pause)
     results = await asyncio.gather(*(guess() for _ in range(20)), return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["RateLimited"] * 19 + ["WrongPassword"]
-    assert await redis.get(count.key) == str(SLOWED.most + 5)
+    assert await redis.get(count.key) == str(SLOWED.limit + 5)
 
 
 @pytest.mark.parametrize(

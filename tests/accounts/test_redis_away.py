@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from runtime.storage.redis import connect, writes
-from tests.harness.accounts import House, Visitor, open_house
+from tests.harness.accounts import AccountsHarness, Visitor, open_house
 
 
 @pytest.fixture(params=["closed port", "silence", "not Redis"])
@@ -32,7 +32,7 @@ async def broken_redis_url(request: pytest.FixtureRequest) -> AsyncIterator[str]
     await server.wait_closed()
 
 
-async def check_away(house: House, visitor: Visitor, access_token: str, refresh_token: str) -> None:
+async def check_away(harness: AccountsHarness, visitor: Visitor, access_token: str, refresh_token: str) -> None:
     """Holds while Redis is away."""
     headers = {"Authorization": f"Bearer {access_token}"}
     started = monotonic()
@@ -57,16 +57,16 @@ async def check_away(house: House, visitor: Visitor, access_token: str, refresh_
 
 async def test_without_redis_who_is_in_stays_in(database_url: str, keys: Keys, broken_redis_url: str) -> None:
     """Signing in, on and out get a 503 within a second; tokens that are out there are good; nothing hangs."""
-    async with open_house(database_url, keys) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys) as harness, harness.visitor() as visitor:
         tokens = await visitor.signed_in()
     async with (
-        open_house(database_url, keys, redis_url=broken_redis_url, wait=False) as house,
-        house.visitor() as back,
+        open_house(database_url, keys, redis_url=broken_redis_url, wait=False) as harness,
+        harness.visitor() as back,
     ):
         back.email = visitor.email
-        while not await house.service.parts["database"]():
+        while not await harness.service.health_checks["database"]():
             await asyncio.sleep(0.01)
-        await check_away(house, back, tokens["access_token"], tokens["refresh_token"])
+        await check_away(harness, back, tokens["access_token"], tokens["refresh_token"])
 
 
 @pytest.mark.servers
@@ -74,21 +74,21 @@ async def test_it_comes_back_with_redis(
     database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
 ) -> None:
     """A Redis that freezes, and one that dies, is noticed and missed; sessions go on when it is there again."""
-    async with open_house(database_url, keys, redis_url=real_redis_url) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
         tokens = await visitor.signed_in()
         servers.redis.pause()
         try:
-            await check_away(house, visitor, tokens["access_token"], tokens["refresh_token"])
+            await check_away(harness, visitor, tokens["access_token"], tokens["refresh_token"])
         finally:
             servers.redis.resume()
-        await house.service.until_ready()
+        await harness.service.until_ready()
         tokens = (await visitor.refresh(tokens["refresh_token"])).json()
         await servers.redis.kill()
         try:
-            await check_away(house, visitor, tokens["access_token"], tokens["refresh_token"])
+            await check_away(harness, visitor, tokens["access_token"], tokens["refresh_token"])
         finally:
             await servers.redis.start()
-        await house.service.until_ready()
+        await harness.service.until_ready()
         assert (await visitor.sign_in()).status_code == 200
 
 
@@ -106,8 +106,8 @@ async def test_redis_that_takes_nothing(
     async with (
         Redis.from_url(servers.redis.admin_url) as admin,
         connect(real_redis_url) as client,
-        open_house(database_url, keys, redis_url=real_redis_url) as house,
-        house.visitor() as visitor,
+        open_house(database_url, keys, redis_url=real_redis_url) as harness,
+        harness.visitor() as visitor,
     ):
         await visitor.signed_in()
         before = await client.client_id()
@@ -121,7 +121,7 @@ async def test_redis_that_takes_nothing(
             assert not await writes(client, "accounts")
         finally:
             await admin.execute_command(*allow.split())  # type: ignore[no-untyped-call]
-        await house.service.until_ready()
+        await harness.service.until_ready()
         assert (await visitor.sign_in()).status_code == 200
         assert (await client.client_id() != before) == refuse.startswith("replica")
 
@@ -131,7 +131,7 @@ async def test_broken_connections_are_not_noticed(
     database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
 ) -> None:
     """After a quick restart of Redis the first request finds its connections broken, and succeeds all the same."""
-    async with open_house(database_url, keys, redis_url=real_redis_url) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
         await visitor.signed_in()
         await servers.redis.stop()
         await servers.redis.start()

@@ -10,7 +10,7 @@ import jwt
 
 from services.accounts import store
 from services.accounts.sessions import Session, Sessions
-from tests.harness.accounts import PASSWORD, House, Visitor
+from tests.harness.accounts import PASSWORD, AccountsHarness, Visitor
 
 NEW = "kucing oranye di atap"
 
@@ -63,11 +63,11 @@ async def test_the_website_cannot_use_what_the_app_was_given(visitor: Visitor) -
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
 
 
-async def test_an_account_that_is_gone_gets_no_further(visitor: Visitor, house: House) -> None:
+async def test_an_account_that_is_gone_gets_no_further(visitor: Visitor, harness: AccountsHarness) -> None:
     """When an account was removed, its sessions end, and its tokens say so."""
     tokens = await visitor.signed_in()
     account_id = UUID((await visitor.me(tokens["access_token"])).json()["account_id"])
-    async with house.service.work.begin() as tx:
+    async with harness.service.uow.begin() as tx:
         await store.remove(tx, [account_id])
     assert (await visitor.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
     gone = await visitor.me(tokens["access_token"])
@@ -93,10 +93,10 @@ async def test_logging_out_takes_a_token(visitor: Visitor) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_logging_out_everywhere_ends_all_sessions(visitor: Visitor, house: House) -> None:
+async def test_logging_out_everywhere_ends_all_sessions(visitor: Visitor, harness: AccountsHarness) -> None:
     """All sessions of the account end, this one too, and nobody else's; who was put out cannot put others out."""
     first, second = await visitor.signed_in(), (await visitor.sign_in("web")).json()
-    async with house.visitor() as other:
+    async with harness.visitor() as other:
         theirs = await other.signed_in()
         headers = {"Authorization": f"Bearer {first['access_token']}"}
         answer = await visitor.http.post("/accounts/logout-all", headers=headers)
@@ -155,9 +155,11 @@ async def test_of_two_changes_at_once_one_wins(visitor: Visitor) -> None:
         assert (await visitor.sign_in(password=new)).status_code == (200 if answer.status_code == 204 else 400)
 
 
-async def test_a_session_that_begins_while_the_password_changes_does_not_last(visitor: Visitor, house: House) -> None:
+async def test_a_session_that_begins_while_the_password_changes_does_not_last(
+    visitor: Visitor, harness: AccountsHarness
+) -> None:
     """Who signs in with the old password in the very moment in which it is changed is out as well."""
-    tokens, sessions, whole = await visitor.signed_in(), house.parts.sessions, house.parts
+    tokens, sessions, whole = await visitor.signed_in(), harness.dependencies.sessions, harness.dependencies
 
     class Slow(Sessions):
         async def start(self, *arguments: Any) -> Session:
@@ -166,9 +168,11 @@ async def test_a_session_that_begins_while_the_password_changes_does_not_last(vi
             return started[0]
 
     started: list[Session] = []
-    house.service.app.state.parts = replace(whole, sign_in=replace(whole.sign_in, sessions=Slow(sessions._redis)))
+    harness.service.app.state.dependencies = replace(
+        whole, sign_in=replace(whole.sign_in, sessions=Slow(sessions._redis))
+    )
     try:
         assert (await visitor.sign_in()).status_code == 400
     finally:
-        house.service.app.state.parts = whole
+        harness.service.app.state.dependencies = whole
     assert not await sessions.is_alive(started[0].session_id)

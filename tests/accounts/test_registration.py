@@ -17,7 +17,7 @@ from runtime.storage.database import connect
 from services.accounts.demonstration import PASSWORD as DEMONSTRATION
 from services.accounts.domain import WeakPassword
 from services.accounts.strength import check_password
-from tests.harness.accounts import PASSWORD, QUICK, House, Visitor, open_house
+from tests.harness.accounts import PASSWORD, QUICK, AccountsHarness, Visitor, open_house
 
 
 async def test_the_answer_shows_the_account(visitor: Visitor) -> None:
@@ -55,11 +55,11 @@ async def test_sending_it_again_is_harmless(visitor: Visitor) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_strangers_may_have_the_same_key(house: House) -> None:
+async def test_strangers_may_have_the_same_key(harness: AccountsHarness) -> None:
     """A key is that of the e-mail address: under the same one another person registers, or is told that the address is
     taken, and nobody gets the answer that somebody else was given."""
     keyed = {"Idempotency-Key": "1"}
-    async with house.visitor() as one, house.visitor() as other:
+    async with harness.visitor() as one, harness.visitor() as other:
         first, second = await one.register(keyed), await other.register(keyed)
         assert [answer.status_code for answer in (first, second)] == [201, 201]
         assert first.json()["account_id"] != second.json()["account_id"]
@@ -72,7 +72,7 @@ async def test_strangers_may_have_the_same_key(house: House) -> None:
 
 async def test_the_database_has_nothing_to_guess_passwords_with(database_url: str, keys: Keys) -> None:
     """Apart from the argon2id hash, nothing that is kept follows from the password alone."""
-    async with open_house(database_url, keys) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys) as harness, harness.visitor() as visitor:
         await visitor.register({"Idempotency-Key": "k"})
         request = {"email": visitor.email, "password": PASSWORD, "name": "Siti", "role": "buyer"}
         one = await fetch(database_url, "select fingerprint from idempotency")
@@ -98,7 +98,7 @@ async def test_everybody_hears_of_it_once(database_url: str, keys: Keys) -> None
     """Of each account that was made one AccountRegistered is published; of refused registrations none."""
     bus = MemoryBus()
     listening = await bus.subscribe("witness", ["accounts.AccountRegistered"])
-    async with open_house(database_url, keys, bus=bus) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys, bus=bus) as harness, harness.visitor() as visitor:
         headers = {"Idempotency-Key": "key"}
         made = (await visitor.register(headers)).json()
         await asyncio.gather(*(visitor.register(headers) for _ in range(3)), visitor.register())
@@ -219,9 +219,9 @@ def test_everything_else_is_a_password(password: str) -> None:
     check_password(password, "siti.nur@example.com", "Siti Nur Halimah")
 
 
-async def test_weak_passwords_are_refused_at_the_door(visitor: Visitor, house: House) -> None:
+async def test_weak_passwords_are_refused_at_the_door(visitor: Visitor, harness: AccountsHarness) -> None:
     """Who registers with one is told so, and not counted as somebody who has registered."""
-    redis = house.parts.limits._redis
+    redis = harness.dependencies.limits._redis
     before = await redis.dbsize()
     for password in ("password", " " * 8, visitor.email, "1234567"):
         answer = await visitor.register(password=password)
@@ -258,20 +258,20 @@ async def test_names_are_written_as_people_write_them(visitor: Visitor) -> None:
 
 async def test_an_address_registers_so_often_in_an_hour(database_url: str, keys: Keys) -> None:
     """Beyond REGISTRATIONS_PER_HOUR an address is told to come back later; others are not."""
-    async with open_house(database_url, keys, REGISTRATIONS_PER_HOUR="3") as house:
-        async with house.visitor() as greedy:
+    async with open_house(database_url, keys, REGISTRATIONS_PER_HOUR="3") as harness:
+        async with harness.visitor() as greedy:
             answers = await asyncio.gather(*(greedy.register(email=f"{n}@example.com") for n in range(5)))
             assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 429, 429]
             refused = next(answer for answer in answers if answer.status_code == 429)
             assert refused.json()["code"] == "rate_limited"
             assert 3590 <= int(refused.headers["Retry-After"]) <= 3600
-        async with house.visitor() as modest:
+        async with harness.visitor() as modest:
             assert (await modest.register()).status_code == 201
 
 
 async def test_a_registration_that_is_sent_again_under_its_key_counts_once(database_url: str, keys: Keys) -> None:
     """A repeat gets its answer, also when nobody else from its address is let through."""
-    async with open_house(database_url, keys, REGISTRATIONS_PER_HOUR="2") as house, house.visitor() as visitor:
+    async with open_house(database_url, keys, REGISTRATIONS_PER_HOUR="2") as harness, harness.visitor() as visitor:
         keyed = {"Idempotency-Key": "k"}
         answers = [await visitor.register(keyed) for _ in range(4)]
         answers += [await visitor.register(email=f"{n}{visitor.email}") for n in range(2)]
@@ -280,13 +280,13 @@ async def test_a_registration_that_is_sent_again_under_its_key_counts_once(datab
         assert (last.status_code, last.text) == (201, answers[0].text)
 
 
-async def test_the_password_is_hashed_before_the_transaction(house: House, visitor: Visitor) -> None:
+async def test_the_password_is_hashed_before_the_transaction(harness: AccountsHarness, visitor: Visitor) -> None:
     """While a password is hashed, the database waits for nothing."""
     seen = []
 
-    class Watching(type(house.parts.passwords)):  # type: ignore[misc]
+    class Watching(type(harness.dependencies.passwords)):  # type: ignore[misc]
         async def hash(self, password: str) -> str:
-            connection = await connect(house.service.work.database.url)
+            connection = await connect(harness.service.uow.database.url)
             seen.append(
                 await connection.fetchval(
                     "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'"
@@ -295,8 +295,8 @@ async def test_the_password_is_hashed_before_the_transaction(house: House, visit
             await connection.close()
             return str(await super().hash(password))
 
-    before = house.parts.passwords
-    house.use(Watching(QUICK))
+    before = harness.dependencies.passwords
+    harness.use(Watching(QUICK))
     assert (await visitor.register({"Idempotency-Key": str(uuid4())})).status_code == 201
-    house.use(before)
+    harness.use(before)
     assert seen == [0]

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from services.accounts import store
 from services.accounts.passwords import Passwords
 from services.accounts.signin import FAILURES_FROM_ADDRESS, FAILURES_OF_EMAIL, FAILURES_OF_PAIR, SIGN_INS
-from tests.harness.accounts import PASSWORD, QUICK, House, Visitor
+from tests.harness.accounts import PASSWORD, QUICK, AccountsHarness, Visitor
 
 
 class Watched(Passwords):
@@ -27,12 +27,12 @@ class Watched(Passwords):
 
 
 @pytest.fixture
-def watched(house: House) -> Iterator[Watched]:
+def watched(harness: AccountsHarness) -> Iterator[Watched]:
     """The house checks passwords before our eyes."""
-    before, watched = house.parts.passwords, Watched()
-    house.use(watched)
+    before, watched = harness.dependencies.passwords, Watched()
+    harness.use(watched)
     yield watched
-    house.use(before)
+    harness.use(before)
 
 
 async def test_signing_in_gives_tokens_and_nobody_stores_them(visitor: Visitor) -> None:
@@ -72,7 +72,7 @@ async def test_guesses_made_at_once_are_limited(visitor: Visitor, watched: Watch
     if exists:
         await visitor.register()
     answers = await asyncio.gather(*(visitor.sign_in(password=f"guess {n}") for n in range(50)))
-    assert len(watched.checked) == FAILURES_OF_PAIR.most
+    assert len(watched.checked) == FAILURES_OF_PAIR.limit
     assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 40
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["error"] == refused.json()["code"] == "rate_limited"
@@ -80,27 +80,27 @@ async def test_guesses_made_at_once_are_limited(visitor: Visitor, watched: Watch
     assert (await visitor.sign_in()).status_code == 429
 
 
-async def test_an_address_is_limited_over_all_emails(visitor: Visitor, house: House) -> None:
+async def test_an_address_is_limited_over_all_emails(visitor: Visitor, harness: AccountsHarness) -> None:
     """Who tries one password on many accounts is stopped after a hundred."""
-    assert (FAILURES_FROM_ADDRESS.most, FAILURES_FROM_ADDRESS.seconds) == (100, 15 * 60)
+    assert (FAILURES_FROM_ADDRESS.limit, FAILURES_FROM_ADDRESS.seconds) == (100, 15 * 60)
     answers = [await visitor.sign_in(username=f"{n}@example.com") for n in range(101)]
     assert [answer.status_code for answer in answers] == [400] * 100 + [429]
-    async with house.visitor() as elsewhere:
+    async with harness.visitor() as elsewhere:
         await elsewhere.signed_in()
 
 
-async def test_a_stranger_does_not_lock_an_account(visitor: Visitor, house: House) -> None:
+async def test_a_stranger_does_not_lock_an_account(visitor: Visitor, harness: AccountsHarness) -> None:
     """Failures from one address leave an account open from every other; failures from many addresses only slow down
     devices that are new; a device that has signed in before gets in at once, also from a stranger's address."""
     tokens = await visitor.signed_in()
-    async with house.visitor() as stranger:
+    async with harness.visitor() as stranger:
         for _ in range(15):
             await stranger.sign_in(username=visitor.email, password="a guess")
         assert (await stranger.sign_in(username=visitor.email)).status_code == 429
         assert (await visitor.sign_in()).status_code == 200
         for _ in range(3):
-            async with house.visitor() as other:
-                for _ in range(FAILURES_OF_PAIR.most):
+            async with harness.visitor() as other:
+                for _ in range(FAILURES_OF_PAIR.limit):
                     await other.sign_in(username=visitor.email, password="a guess")
         slowed = await visitor.sign_in()
         assert slowed.status_code == 429
@@ -111,13 +111,13 @@ async def test_a_stranger_does_not_lock_an_account(visitor: Visitor, house: Hous
             assert known.json()["device_token"] == tokens["device_token"]
 
 
-async def test_a_device_token_is_no_way_around_the_limits(visitor: Visitor, house: House) -> None:
+async def test_a_device_token_is_no_way_around_the_limits(visitor: Visitor, harness: AccountsHarness) -> None:
     """With a device token ten guesses are looked at, of its own account alone; a made-up one changes nothing."""
     token = (await visitor.signed_in())["device_token"]
     answers = [await visitor.sign_in(password=f"guess {n}", device_token=token) for n in range(11)]
     assert [answer.status_code for answer in answers] == [400] * 10 + [429]
     number, _, mac = token.partition(".")
-    async with house.visitor() as other:
+    async with harness.visitor() as other:
         await other.register()
         for made_up in (token, "", ".", "x", f"{number}.", f"99.{mac}", f"١.{mac}", "0.é", "0" * 999):
             assert (await other.sign_in(password="a guess", device_token=made_up)).status_code == 400
@@ -128,25 +128,25 @@ async def test_a_device_token_is_no_way_around_the_limits(visitor: Visitor, hous
 async def test_sign_ins_that_succeed_are_limited(visitor: Visitor) -> None:
     """An account signs in so often in a quarter of an hour, and is then told to wait."""
     await visitor.register()
-    answers = [await visitor.sign_in() for _ in range(SIGN_INS.most + 1)]
-    assert [answer.status_code for answer in answers] == [200] * SIGN_INS.most + [429]
+    answers = [await visitor.sign_in() for _ in range(SIGN_INS.limit + 1)]
+    assert [answer.status_code for answer in answers] == [200] * SIGN_INS.limit + [429]
     assert 880 <= int(answers[-1].headers["retry-after"]) <= 900
 
 
-async def test_old_hashes_are_renewed(visitor: Visitor, house: House) -> None:
+async def test_old_hashes_are_renewed(visitor: Visitor, harness: AccountsHarness) -> None:
     """When hashing has become harder, a password is hashed anew as its owner signs in."""
     await visitor.register()
-    before = house.parts.passwords
-    house.use(Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)))
+    before = harness.dependencies.passwords
+    harness.use(Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)))
     try:
         assert (await visitor.sign_in()).status_code == 200
-        async with house.service.work.begin() as tx:
+        async with harness.service.uow.begin() as tx:
             found = await store.by_email(tx, visitor.email)
         assert found is not None
         assert "t=2" in found.password_hash
         assert (await visitor.sign_in()).status_code == 200
     finally:
-        house.use(before)
+        harness.use(before)
 
 
 async def test_the_parameters_are_those_of_the_rfc() -> None:
@@ -171,21 +171,21 @@ async def test_hashing_leaves_the_event_loop_alone(monkeypatch: pytest.MonkeyPat
     assert await checking
 
 
-async def test_a_fault_of_ours_is_no_failure_of_theirs(visitor: Visitor, house: House) -> None:
+async def test_a_fault_of_ours_is_no_failure_of_theirs(visitor: Visitor, harness: AccountsHarness) -> None:
     """When sessions cannot be kept for a moment, trying on does not lock anybody out."""
     await visitor.register()
-    whole = house.parts
+    whole = harness.dependencies
 
     class Broken(type(whole.sessions)):  # type: ignore[misc]
         async def start(self, *_: object) -> None:
             raise ConnectionResetError
 
     broken = replace(whole.sign_in, sessions=Broken(None))
-    house.service.app.state.parts = replace(whole, sign_in=broken)
+    harness.service.app.state.dependencies = replace(whole, sign_in=broken)
     try:
         for _ in range(12):
             answer = await visitor.sign_in()
             assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
     finally:
-        house.service.app.state.parts = whole
+        harness.service.app.state.dependencies = whole
     assert (await visitor.sign_in()).status_code == 200

@@ -21,7 +21,7 @@ from runtime.errors import Unauthenticated
 from runtime.http.auth import TokenVerifier
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens, thumbprint
-from tests.harness.accounts import House, Visitor, open_house
+from tests.harness.accounts import AccountsHarness, Visitor, open_house
 
 SITI = Account(uuid4(), "siti@example.com", "Siti", Role.BUYER)
 
@@ -66,10 +66,10 @@ def part(text: str) -> bytes:
 
 def changed(token: str, number: int, **fields: Any) -> str:
     """The token with fields of its header (0) or claims (1) changed, under the old signature."""
-    parts = token.split(".")
-    content = {**json.loads(part(parts[number])), **fields}
-    parts[number] = urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
-    return ".".join(parts)
+    dependencies = token.split(".")
+    content = {**json.loads(part(dependencies[number])), **fields}
+    dependencies[number] = urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+    return ".".join(dependencies)
 
 
 def signed(key: Any, algorithm: str = "EdDSA", *, kid: str, **fields: Any) -> str:
@@ -161,7 +161,7 @@ async def test_private_keys_are_never_published(database_url: str, keys: Keys, t
     key_set["keys"][0]["d"] = "the private part"
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps(key_set))
-    async with open_house(database_url, keys, TOKEN_KEYS=str(file)) as house, house.visitor() as visitor:
+    async with open_house(database_url, keys, TOKEN_KEYS=str(file)) as harness, harness.visitor() as visitor:
         shown = (await visitor.http.get("/accounts/jwks.json")).json()["keys"]
     assert [set(key) for key in shown] == [{"kty", "crv", "x", "kid", "alg", "use"}]
 
@@ -169,16 +169,21 @@ async def test_private_keys_are_never_published(database_url: str, keys: Keys, t
 async def test_a_service_whose_key_nobody_knows_is_not_ready(database_url: str, keys: Keys, tmp_path: Path) -> None:
     """As long as the signing key is not among the published ones, the service says that it is not ready."""
     file = tmp_path / "jwks.json"
-    async with open_house(database_url, keys, TOKEN_KEYS=str(file), wait=False) as house, house.visitor() as visitor:
+    async with (
+        open_house(database_url, keys, TOKEN_KEYS=str(file), wait=False) as harness,
+        harness.visitor() as visitor,
+    ):
         for content in ('{"keys": []}', "not JSON", keys.token_keys.read_text()):
             ready = await visitor.http.get("/accounts/health/ready")
             assert (ready.status_code, ready.json()["parts"]["keys"]) == (503, False)
             file.write_text(content)
-        await house.service.until_ready()
+        await harness.service.until_ready()
         assert (await visitor.http.get("/accounts/health/ready")).status_code == 200
 
 
-async def test_logs_hold_no_secrets(visitor: Visitor, house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_logs_hold_no_secrets(
+    visitor: Visitor, harness: AccountsHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither passwords nor tokens are logged, however much is."""
     caplog.set_level("DEBUG")
     tokens = await visitor.signed_in()

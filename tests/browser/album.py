@@ -29,7 +29,7 @@ class Sight:
         return f"/web/s/{SEATS[self.role]}{self.path}" if self.role else self.path
 
 
-class Story:
+class TraceContext:
     """What the three people of the demonstration have done before somebody looks."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
@@ -83,7 +83,7 @@ class Story:
 
 async def prepare(http: httpx.AsyncClient) -> list[Sight]:
     """Lets things happen, and names every page."""
-    story = Story(http)
+    story = TraceContext(http)
     await story.order(3, "pay", "pack", "ship", "deliver")
     shipped = await story.order(1, "pay", "pack", "ship")
     cancelled = await story.order(2, "pay", "cancel")

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, async_playwright, expect
 
 from batalkan.servers.packages import find, install
 from tests.browser.site import Site
-from tests.browser.users import Crowd
+from tests.browser.users import BrowserUsers
 
 FLAGS = (
     "--no-sandbox",
@@ -44,9 +44,9 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def crowd(browser: Browser, site: Site) -> AsyncIterator[Crowd]:
+async def users(browser: Browser, site: Site) -> AsyncIterator[BrowserUsers]:
     """People, whose pages had no complaints at the end."""
-    crowd = Crowd(browser, site.url)
-    yield crowd
-    await crowd.leave()
-    assert crowd.complaints == []
+    users = BrowserUsers(browser, site.url)
+    yield users
+    await users.leave()
+    assert users.complaints == []

@@ -77,4 +77,4 @@ class Site(Place):
     async def advance(self, by: timedelta) -> None:
         await advance_clock(self.system.database_urls, by)
         for service in self.system.services.values():
-            service.work.wake_deadlines()
+            service.uow.wake_deadlines()

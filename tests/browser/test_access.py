@@ -13,7 +13,7 @@ from tests.browser import axe, ways
 from tests.browser.album import Sight, prepare
 from tests.browser.gallery import choose, look, visitor
 from tests.browser.site import Site
-from tests.browser.users import PHONE, Crowd
+from tests.browser.users import PHONE, BrowserUsers
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -95,11 +95,11 @@ async def test_the_first_page_is_light(browser: Browser, site: Site) -> None:
     assert sum(sizes.values()) < 100_000, sizes
 
 
-async def test_an_order_is_cancelled_with_the_keyboard_alone(crowd: Crowd) -> None:
+async def test_an_order_is_cancelled_with_the_keyboard_alone(users: BrowserUsers) -> None:
     """The dialog takes the focus, Escape closes it and gives the focus back, and Enter on a button cancels."""
     title = ways.something()
-    await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await buyer.buys(title)
     await buyer.link("Batalkan pesanan").focus()
     await buyer.page.keyboard.press("Enter")
@@ -116,11 +116,11 @@ async def test_an_order_is_cancelled_with_the_keyboard_alone(crowd: Crowd) -> No
     await buyer.sees("Alasan: Berubah pikiran")
 
 
-async def test_a_page_works_without_scripts(crowd: Crowd) -> None:
+async def test_a_page_works_without_scripts(users: BrowserUsers) -> None:
     """Without scripts an order is placed, paid and cancelled all the same; the channel follows the browser's word."""
     title = ways.something()
-    await crowd.seller(title)
-    buyer = await crowd.somebody(
+    await users.seller(title)
+    buyer = await users.somebody(
         "Tanpa Skrip", PHONE, java_script_enabled=False, user_agent="Mozilla/5.0 (Android) Mobile"
     )
     await buyer.signs_up("buyer")
@@ -130,11 +130,11 @@ async def test_a_page_works_without_scripts(crowd: Crowd) -> None:
     await buyer.sees("Pesanan dibatalkan oleh pembeli lewat aplikasi")
 
 
-async def test_nothing_moves_when_news_arrive(crowd: Crowd) -> None:
+async def test_nothing_moves_when_news_arrive(users: BrowserUsers) -> None:
     """While the seller packs, the buyer's page of the order changes without moving anything about."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    seller = await users.seller(title)
+    buyer = await users.buyer(PHONE)
     order = await buyer.buys(title)
     await buyer.open(order)
     await buyer.page.evaluate(

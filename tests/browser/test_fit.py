@@ -11,7 +11,7 @@ import uvicorn
 from playwright.async_api import Browser, expect
 
 from batalkan.keys import Keys
-from tests.harness.web import House, Services
+from tests.harness.web import Services, WebHarness
 from tests.web.market import GONE, ID, meet, open_market
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -47,16 +47,16 @@ STICKS_OUT = """() => {
 
 
 @pytest.fixture(scope="module")
-def house(keys: Keys) -> House:
+def harness(keys: Keys) -> WebHarness:
     """A web service whose surroundings have something for every page."""
-    return House(keys, Services())
+    return WebHarness(keys, Services())
 
 
 @pytest.fixture(scope="module")
-async def url(house: House) -> AsyncIterator[str]:
+async def url(harness: WebHarness) -> AsyncIterator[str]:
     """Where it is served."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(house.app(), log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(harness.app(), log_config=None, lifespan="off", timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve([listening]))
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
@@ -65,13 +65,13 @@ async def url(house: House) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("role", PAGES)
-async def test_everything_fits(browser: Browser, house: House, url: str, role: str, width: int) -> None:
+async def test_everything_fits(browser: Browser, harness: WebHarness, url: str, role: str, width: int) -> None:
     """With all that can be unfolded unfolded, no field, button or tab sticks out of its place, however long the titles
     are."""
-    open_market(house, TITLE)
+    open_market(harness, TITLE)
     context = await browser.new_context(base_url=url, locale="id-ID", viewport={"width": width, "height": 844})
-    token = house.token(role)
-    meet(house, role, token)
+    token = harness.token(role)
+    meet(harness, role, token)
     await context.add_cookies([{"name": "access", "value": token, "url": f"{url}/web/s/a"}])
     page = await context.new_page()
     found = []
@@ -82,16 +82,16 @@ async def test_everything_fits(browser: Browser, house: House, url: str, role: s
     assert found == []
 
 
-async def test_two_roles_are_signed_in(browser: Browser, house: House, url: str) -> None:
+async def test_two_roles_are_signed_in(browser: Browser, harness: WebHarness, url: str) -> None:
     """Side by side nobody is asked for a password: each frame is the role of its seat, also another one that is chosen;
     outside of a frame a form asks."""
-    open_market(house, TITLE)
+    open_market(harness, TITLE)
 
     def token(request: httpx.Request) -> httpx.Response:
         role = parse_qs(request.content.decode())["username"][0].partition("@")[0]
-        return httpx.Response(200, json=house.token_answer(role=role))
+        return httpx.Response(200, json=harness.token_answer(role=role))
 
-    house.services.answers["POST /accounts/token"] = token
+    harness.services.answers["POST /accounts/token"] = token
     context = await browser.new_context(base_url=url, locale="id-ID")
     page = await context.new_page()
     await page.goto("/web/two?left=a&right=c")

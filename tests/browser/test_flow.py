@@ -11,7 +11,7 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser import axe
 from tests.browser.site import Site
-from tests.browser.users import DESKTOP, PHONE, Crowd
+from tests.browser.users import DESKTOP, PHONE, BrowserUsers
 from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -70,15 +70,15 @@ class Flow:
 
 
 @pytest.fixture
-async def flow(crowd: Crowd) -> Flow:
+async def flow(users: BrowserUsers) -> Flow:
     """The page, open."""
-    return await opened(crowd)
+    return await opened(users)
 
 
-async def opened(crowd: Crowd, **options: Any) -> Flow:
+async def opened(users: BrowserUsers, **options: Any) -> Flow:
     """The page, opened by somebody."""
-    person = await crowd.somebody("Penonton", **options)
-    await person.page.goto(f"{crowd.url}/web/flow")
+    person = await users.somebody("Penonton", **options)
+    await person.page.goto(f"{users.url}/web/flow")
     await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–", timeout=SOON)
     return Flow(person.page)
 
@@ -113,7 +113,7 @@ async def test_stories_survive_reload_and_restart(flow: Flow, site: Site) -> Non
     await expect(flow.part(f"[data-story-id='{story}']")).to_be_visible()
 
     async def kept() -> bool:
-        database = site.system.services["web"].work.database
+        database = site.system.services["web"].uow.database
         async with database.connection() as connection:
             return bool(await connection.fetchval("select true from stories where story = $1", story))
 
@@ -198,7 +198,7 @@ async def test_the_clock_moves_for_everybody(flow: Flow, site: Site) -> None:
     async def shifts() -> set[float]:
         found = set()
         for service in site.system.services.values():
-            async with service.work.database.connection() as connection:
+            async with service.uow.database.connection() as connection:
                 found.add(await connection.fetchval("select extract(epoch from shift)::float from clock"))
         return found
 
@@ -209,11 +209,11 @@ async def test_the_clock_moves_for_everybody(flow: Flow, site: Site) -> None:
     await expect(flow.part("[data-clock]")).to_contain_text(f"lebih cepat {hours} jam", timeout=SOON)
 
 
-async def test_the_page_listens_again_after_a_refusal(crowd: Crowd) -> None:
+async def test_the_page_listens_again_after_a_refusal(users: BrowserUsers) -> None:
     """A gateway that answers 502 while the pages are started anew does not silence the page for good."""
-    person = await crowd.somebody("Penonton")
+    person = await users.somebody("Penonton")
     await person.page.route("**/web/flow/live", lambda route: route.fulfill(status=502), times=1)
-    await person.page.goto(f"{crowd.url}/web/flow")
+    await person.page.goto(f"{users.url}/web/flow")
     flow = Flow(person.page)
     await expect(flow.part("[data-offline]")).to_be_visible(timeout=SOON)
     await expect(flow.part("[data-offline]")).to_be_hidden(timeout=SOON)
@@ -221,9 +221,9 @@ async def test_the_page_listens_again_after_a_refusal(crowd: Crowd) -> None:
     await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)
 
 
-async def test_figures_that_cannot_be_read_are_not_right(crowd: Crowd) -> None:
+async def test_figures_that_cannot_be_read_are_not_right(users: BrowserUsers) -> None:
     """While a service does not say how its money is, nothing is said of it, least of all that it is right."""
-    flow = await opened(crowd)
+    flow = await opened(users)
     verdict, way = flow.part("[data-verdict]"), flow.part("[data-amount='way']")
     await expect(way).not_to_have_text("–", timeout=SOON)
     for service, status in (("refunds", 503), ("orders", 200)):
@@ -239,17 +239,17 @@ async def test_figures_that_cannot_be_read_are_not_right(crowd: Crowd) -> None:
         await expect(way).not_to_have_text("–", timeout=SOON)
 
 
-async def test_what_a_silent_service_has_parked_is_not_known(crowd: Crowd) -> None:
+async def test_what_a_silent_service_has_parked_is_not_known(users: BrowserUsers) -> None:
     """The list of parked messages is not empty because a service does not answer."""
-    flow = await opened(crowd)
+    flow = await opened(users)
     await flow.page.route("**/chat/demonstration/state", lambda route: route.abort())
     await expect(flow.part("[data-parked]")).to_contain_text("Tidak diketahui sekarang: chat.", timeout=SOON)
     await expect(flow.part("[data-parked]")).not_to_contain_text("Tidak ada.")
 
 
-async def test_the_log_is_sorted_and_tells_the_time_of_the_pages(crowd: Crowd) -> None:
+async def test_the_log_is_sorted_and_tells_the_time_of_the_pages(users: BrowserUsers) -> None:
     """Whatever is told late goes to its place; the times are the database's, moved by the demonstration, in WIB."""
-    person = await crowd.somebody("Penonton", timezone_id="America/New_York")
+    person = await users.somebody("Penonton", timezone_id="America/New_York")
 
     def frame(number: int, clock: int, *at: float) -> str:
         moves = [{"stage": "written", "service": "orders", "name": f"Event{n}", "at": n, "count": 1} for n in at]
@@ -261,7 +261,7 @@ async def test_the_log_is_sorted_and_tells_the_time_of_the_pages(crowd: Crowd) -
     await person.page.route(
         "**/web/flow/live", lambda route: route.fulfill(content_type="text/event-stream", body=body), times=1
     )
-    await person.page.goto(f"{crowd.url}/web/flow")
+    await person.page.goto(f"{users.url}/web/flow")
     lines = person.page.locator("[data-log] li", has_text="Event")
     await expect(lines).to_have_count(4, timeout=SOON)
     assert await lines.locator("time").all_inner_texts() == [
@@ -273,9 +273,9 @@ async def test_the_log_is_sorted_and_tells_the_time_of_the_pages(crowd: Crowd) -
     assert await lines.locator("time").first.get_attribute("datetime") == "1970-01-03T00:00:00.500Z"
 
 
-async def test_without_motion_nothing_moves(crowd: Crowd) -> None:
+async def test_without_motion_nothing_moves(users: BrowserUsers) -> None:
     """Who asks for no motion sees services light up, and reads the log."""
-    flow = await opened(crowd, reduced_motion="reduce")
+    flow = await opened(users, reduced_motion="reduce")
     await flow.cancel()
     await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)
     assert await flow.part(".dot").count() == 0
@@ -283,9 +283,9 @@ async def test_without_motion_nothing_moves(crowd: Crowd) -> None:
 
 
 @pytest.mark.parametrize(("screen", "theme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone", "desktop"])
-async def test_axe_finds_nothing_while_things_happen(crowd: Crowd, screen: Any, theme: Any) -> None:
+async def test_axe_finds_nothing_while_things_happen(users: BrowserUsers, screen: Any, theme: Any) -> None:
     """With a story open, messages parked and events on their way there is nothing that somebody cannot use."""
-    flow = await opened(crowd, screen=screen, color_scheme=theme, bypass_csp=True)
+    flow = await opened(users, screen=screen, color_scheme=theme, bypass_csp=True)
     await flow.press("[data-service='orders'] [data-poison]")
     await expect(flow.part("[data-parked] button").first).to_be_visible(timeout=SOON)
     await flow.cancel()

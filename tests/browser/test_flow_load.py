@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from lab.bench.flow import LOOK, WATCH, totals
 from lab.bench.telling import RECORDS, Tellers
 from tests.browser.site import Site
-from tests.browser.users import Crowd
+from tests.browser.users import BrowserUsers
 from tests.messaging.toys import becomes
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -19,12 +19,12 @@ MOST_DOTS = 44
 """As in `dots.js`."""
 
 
-async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(crowd: Crowd, site: Site) -> None:
+async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(users: BrowserUsers, site: Site) -> None:
     """At 200 cancellations a second every record is drawn, drawn together, or counted; what the page holds is bounded.
 
     `python -m lab.bench.flow` does so for a minute, and measures how smooth it is.
     """
-    person = await crowd.somebody("Penonton")
+    person = await users.somebody("Penonton")
     await person.page.goto(f"{site.url}/web/flow")
     await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–", timeout=60_000)
     await person.page.evaluate(WATCH)

@@ -7,16 +7,16 @@ from playwright.async_api import Locator, Route, expect
 
 from tests.browser import ways
 from tests.browser.site import Place
-from tests.browser.users import PHONE, Crowd, Person
+from tests.browser.users import PHONE, BrowserUsers, Person
 
 pytestmark = pytest.mark.browser
 
 
-async def test_a_page_is_loaded_anew_in_mid_chat(crowd: Crowd) -> None:
+async def test_a_page_is_loaded_anew_in_mid_chat(users: BrowserUsers) -> None:
     """After a reload the conversation stands as it was, and goes on live, each message once and in order."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    seller = await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await ways.talk(buyer, seller, title)
     await seller.says("Satu")
     await buyer.page.reload()
@@ -29,11 +29,11 @@ async def test_a_page_is_loaded_anew_in_mid_chat(crowd: Crowd) -> None:
     assert numbers == [1, 2, 3, 4]
 
 
-async def test_the_server_is_restarted_in_mid_chat(crowd: Crowd, site: Place) -> None:
+async def test_the_server_is_restarted_in_mid_chat(users: BrowserUsers, site: Place) -> None:
     """While it is away the page says so and keeps what could not be sent; then both go on without a reload."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer()
+    seller = await users.seller(title)
+    buyer = await users.buyer()
     await ways.talk(buyer, seller, title)
     await site.stop()
     await buyer.sees("Sambungan terputus.")
@@ -50,11 +50,11 @@ async def test_the_server_is_restarted_in_mid_chat(crowd: Crowd, site: Place) ->
     await expect(buyer.page.locator(".said", has_text="Masih di sana?")).to_have_count(1)
 
 
-async def test_a_phone_loses_its_network(crowd: Crowd) -> None:
+async def test_a_phone_loses_its_network(users: BrowserUsers) -> None:
     """What was said meanwhile appears when the network is back, without a gap and without a reload."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    seller = await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await ways.talk(buyer, seller, title)
     await buyer.page.context.set_offline(True)
     await buyer.sees("Sambungan terputus.")
@@ -66,9 +66,9 @@ async def test_a_phone_loses_its_network(crowd: Crowd) -> None:
     assert shown == ["Pertama", "Kedua", "Ketiga"]
 
 
-async def test_what_is_typed_while_a_message_is_sent_stays(crowd: Crowd) -> None:
+async def test_what_is_typed_while_a_message_is_sent_stays(users: BrowserUsers) -> None:
     """On a slow line the next message can be begun before the first has arrived."""
-    buyer, box = await _talking(crowd)
+    buyer, box = await _talking(users)
     arrive = asyncio.Event()
 
     async def slowly(route: Route) -> None:
@@ -88,9 +88,9 @@ async def test_what_is_typed_while_a_message_is_sent_stays(crowd: Crowd) -> None
     assert await buyer.page.locator(".said.mine p").all_inner_texts() == [ways.FIRST, "Satu", "Dua"]
 
 
-async def test_a_message_is_changed_after_its_answer_was_lost(crowd: Crowd) -> None:
+async def test_a_message_is_changed_after_its_answer_was_lost(users: BrowserUsers) -> None:
     """It did arrive; what it was changed to is another message, not a wrong repetition of the first."""
-    buyer, box = await _talking(crowd)
+    buyer, box = await _talking(users)
 
     async def lost(route: Route) -> None:
         await route.fetch()
@@ -105,11 +105,11 @@ async def test_a_message_is_changed_after_its_answer_was_lost(crowd: Crowd) -> N
     await expect(buyer.page.locator(".said.mine p")).to_have_text([ways.FIRST, "Satu", "Satu lagi"])
 
 
-async def test_news_that_was_refused_is_asked_for_again(crowd: Crowd) -> None:
+async def test_news_that_was_refused_is_asked_for_again(users: BrowserUsers) -> None:
     """The socket stays while the pages are away for a moment: what was said then appears by itself."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer()
+    seller = await users.seller(title)
+    buyer = await users.buyer()
     await ways.talk(buyer, seller, title)
     await buyer.page.route("**/messages?after=*", lambda route: route.fulfill(status=502), times=2)
     await seller.says("Masih ada, Kak.")
@@ -117,20 +117,20 @@ async def test_news_that_was_refused_is_asked_for_again(crowd: Crowd) -> None:
     await expect(buyer.page.locator("[data-offline]")).to_be_hidden()
 
 
-async def _talking(crowd: Crowd) -> tuple[Person, Locator]:
+async def _talking(users: BrowserUsers) -> tuple[Person, Locator]:
     """A buyer in a conversation with a seller, and the box to write in."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer()
+    seller = await users.seller(title)
+    buyer = await users.buyer()
     await ways.talk(buyer, seller, title)
     return buyer, buyer.page.get_by_label("Tulis pesan")
 
 
-async def test_dana_is_down_and_comes_back(crowd: Crowd, site: Place) -> None:
+async def test_dana_is_down_and_comes_back(users: BrowserUsers, site: Place) -> None:
     """While DANA is down the order says truthfully that the money has not arrived; when it is back, that it has."""
     title = ways.something()
-    await crowd.seller(title)
-    buyer = await crowd.buyer()
+    await users.seller(title)
+    buyer = await users.buyer()
     await buyer.open("/wallet")
     await buyer.page.get_by_label("Nomor ponsel DANA").fill("081234567890")
     await buyer.button("Hubungkan DANA").click()

@@ -7,16 +7,16 @@ from playwright.async_api import expect
 
 from tests.browser import ways
 from tests.browser.site import Place
-from tests.browser.users import PHONE, Crowd
+from tests.browser.users import PHONE, BrowserUsers
 
 pytestmark = pytest.mark.browser
 
 
-async def test_too_late(crowd: Crowd, site: Place) -> None:
+async def test_too_late(users: BrowserUsers, site: Place) -> None:
     """After 24 hours a dialog that was left open is refused, with the reason and the ways that are left."""
     title = ways.something()
-    await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await buyer.buys(title)
     await buyer.link("Batalkan pesanan").click()
     await site.advance(timedelta(hours=24, seconds=1))
@@ -27,12 +27,12 @@ async def test_too_late(crowd: Crowd, site: Place) -> None:
     await expect(buyer.button("Chat Seller")).to_be_visible()
 
 
-async def test_already_shipped(crowd: Crowd) -> None:
+async def test_already_shipped(users: BrowserUsers) -> None:
     """An order that ships while the buyer thinks is not cancelled, and the page says why; a dialog in which nothing was
     chosen yet goes by itself."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer()
+    seller = await users.seller(title)
+    buyer = await users.buyer()
     order = await buyer.buys(title)
     idle = await buyer.page.context.new_page()
     await idle.goto(f"{buyer.url}/web/s/a{order}/cancel")
@@ -51,11 +51,11 @@ async def test_already_shipped(crowd: Crowd) -> None:
     await expect(idle.get_by_text("tidak bisa dibatalkan lewat cara apa pun")).to_be_visible()
 
 
-async def test_asked_twice_in_two_tabs(crowd: Crowd) -> None:
+async def test_asked_twice_in_two_tabs(users: BrowserUsers) -> None:
     """Two tabs with the same dialog cancel once: one cancellation, one refund, and neither tab shows an error."""
     title = ways.something()
-    await crowd.seller(title)
-    buyer = await crowd.buyer()
+    await users.seller(title)
+    buyer = await users.buyer()
     order = await buyer.buys(title)
     tabs = [buyer.page, await buyer.page.context.new_page()]
     for tab in tabs:
@@ -70,11 +70,11 @@ async def test_asked_twice_in_two_tabs(crowd: Crowd) -> None:
     await expect(buyer.page.locator("[data-region=entries] li")).to_have_count(1)
 
 
-async def test_a_guide_is_not_sent_unasked(crowd: Crowd) -> None:
+async def test_a_guide_is_not_sent_unasked(users: BrowserUsers) -> None:
     """A seller who sends a second guide is told that one answers a message of the buyer."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer()
+    seller = await users.seller(title)
+    buyer = await users.buyer()
     await ways.talk(buyer, seller, title)
     await seller.button("Kirim panduan").click()
     await seller.reads("Cara membatalkan pesanan ini")

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser import ways
-from tests.browser.users import PHONE, Crowd
+from tests.browser.users import PHONE, BrowserUsers
 
 pytestmark = pytest.mark.browser
 
@@ -37,11 +37,11 @@ def elsewhere() -> Iterator[str]:
     server.server_close()
 
 
-async def test_another_sites_form_cancels_nothing(crowd: Crowd, elsewhere: str) -> None:
+async def test_another_sites_form_cancels_nothing(users: BrowserUsers, elsewhere: str) -> None:
     """A page of another site that posts the cancel form with the buyer's own browser is turned away."""
     title = ways.something()
-    await crowd.seller(title)
-    buyer = await crowd.buyer()
+    await users.seller(title)
+    buyer = await users.buyer()
     order = await buyer.buys(title)
     page = await buyer.page.context.new_page()
     await page.goto(elsewhere)
@@ -55,9 +55,9 @@ async def test_another_sites_form_cancels_nothing(crowd: Crowd, elsewhere: str) 
     await buyer.sees("Masih bisa dibatalkan")
 
 
-async def test_another_sites_page_opens_no_socket(crowd: Crowd, elsewhere: str) -> None:
+async def test_another_sites_page_opens_no_socket(users: BrowserUsers, elsewhere: str) -> None:
     """Not even with a good ticket: sockets are for our own pages."""
-    buyer = await crowd.buyer()
+    buyer = await users.buyer()
     ticket = await buyer.page.evaluate(
         "fetch(document.documentElement.dataset.seat + '/api/chat/tickets', {method: 'POST', body: '{}', "
         "headers: {'Content-Type': 'application/json'}}).then((answer) => answer.json()).then((said) => said.ticket)"
@@ -72,17 +72,17 @@ async def test_another_sites_page_opens_no_socket(crowd: Crowd, elsewhere: str) 
     assert opened is False
 
 
-async def test_scripts_cannot_read_the_tokens(crowd: Crowd) -> None:
+async def test_scripts_cannot_read_the_tokens(users: BrowserUsers) -> None:
     """No cookie of ours shows in a script."""
-    buyer = await crowd.buyer()
+    buyer = await users.buyer()
     assert await buyer.page.evaluate("document.cookie") == ""
 
 
-async def test_a_script_in_a_message_shows_as_text(crowd: Crowd) -> None:
+async def test_a_script_in_a_message_shows_as_text(users: BrowserUsers) -> None:
     """What is written live, in a note, or as a name is read by the other one as it was written, and does nothing."""
     title = ways.something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    seller = await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await ways.talk(buyer, seller, title)
     await buyer.says(EVIL)
     await seller.reads(EVIL)

@@ -4,31 +4,31 @@ import pytest
 
 from tests.browser import ways
 from tests.browser.site import Site
-from tests.browser.users import Crowd
+from tests.browser.users import BrowserUsers
 
 pytestmark = pytest.mark.browser
 
 
-async def test_in_the_app(crowd: Crowd) -> None:
+async def test_in_the_app(users: BrowserUsers) -> None:
     """On a phone a buyer goes from the profile to the order, gives a reason, and sees the money come back."""
-    await ways.by_app(crowd)
+    await ways.by_app(users)
 
 
-async def test_on_the_website(crowd: Crowd) -> None:
+async def test_on_the_website(users: BrowserUsers) -> None:
     """On a desktop a buyer skips the reason, and the money arrives at DANA."""
-    await ways.by_website(crowd)
+    await ways.by_website(users)
 
 
-async def test_with_the_sellers_guide(crowd: Crowd) -> None:
+async def test_with_the_sellers_guide(users: BrowserUsers) -> None:
     """The guide's card opens the cancel dialog of its order; afterwards one tap thanks the seller."""
-    await ways.by_guide(crowd)
+    await ways.by_guide(users)
 
 
-async def test_by_the_seller(crowd: Crowd) -> None:
+async def test_by_the_seller(users: BrowserUsers) -> None:
     """A seller who cancels has read before what it does to the score."""
-    await ways.by_seller(crowd)
+    await ways.by_seller(users)
 
 
-async def test_through_customer_service(crowd: Crowd, site: Site) -> None:
+async def test_through_customer_service(users: BrowserUsers, site: Site) -> None:
     """From the queue to the rating: the seller is silent for 24 hours, and the order is cancelled by itself."""
-    await ways.by_customer_service(crowd, site.advance)
+    await ways.by_customer_service(users, site.advance)

@@ -76,7 +76,7 @@ class Person:
         return self.page.url.partition("/web/s/a")[2]
 
 
-class Crowd:
+class BrowserUsers:
     """The people of one test, in one browser program, each with cookies of their own."""
 
     def __init__(self, browser: Browser, url: str) -> None:

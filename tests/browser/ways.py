@@ -6,7 +6,7 @@ from secrets import token_hex
 
 from playwright.async_api import expect
 
-from tests.browser.users import DESKTOP, PHONE, Crowd, Person
+from tests.browser.users import DESKTOP, PHONE, BrowserUsers, Person
 
 FIRST = "Halo Kak, saya ingin membatalkan."
 """What a buyer says first to a seller."""
@@ -18,11 +18,11 @@ def something() -> str:
     return f"Kopi {token_hex(4)}"
 
 
-async def by_app(crowd: Crowd) -> None:
+async def by_app(users: BrowserUsers) -> None:
     """Way 1: on a phone, from the profile, with a reason."""
     title = something()
-    await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await buyer.buys(title)
     await buyer.link("Akun").click()
     await buyer.sees("Anda masuk lewat aplikasi.")
@@ -39,11 +39,11 @@ async def by_app(crowd: Crowd) -> None:
     await expect(buyer.page.locator(".balance")).to_contain_text("Rp145.000")
 
 
-async def by_website(crowd: Crowd) -> None:
+async def by_website(users: BrowserUsers) -> None:
     """Way 2: on a desktop, skipping the reason, with DANA linked."""
     title = something()
-    await crowd.seller(title)
-    buyer = await crowd.buyer(DESKTOP)
+    await users.seller(title)
+    buyer = await users.buyer(DESKTOP)
     await buyer.open("/wallet")
     await buyer.page.get_by_label("Nomor ponsel DANA").fill("0812 3456 7890")
     await buyer.button("Hubungkan DANA").click()
@@ -57,11 +57,11 @@ async def by_website(crowd: Crowd) -> None:
     await has_money_back(buyer, "DANA")
 
 
-async def by_guide(crowd: Crowd) -> None:
+async def by_guide(users: BrowserUsers) -> None:
     """Way 3: the seller answers with the guide, whose card opens the cancel dialog of that very order."""
     title = something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    seller = await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await talk(buyer, seller, title)
     await seller.button("Kirim panduan").click()
     await buyer.reads("Cara membatalkan pesanan ini")
@@ -77,11 +77,11 @@ async def by_guide(crowd: Crowd) -> None:
     await expect(buyer.page.locator("[data-quick]")).to_have_count(0)
 
 
-async def by_seller(crowd: Crowd) -> None:
+async def by_seller(users: BrowserUsers) -> None:
     """Way 3 as well: the seller cancels, having been shown what it costs."""
     title = something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer()
+    seller = await users.seller(title)
+    buyer = await users.buyer()
     await talk(buyer, seller, title)
     await seller.button("Kirim panduan").click()
     guide = buyer.page.locator(".said.guide").get_by_role("link")
@@ -97,13 +97,13 @@ async def by_seller(crowd: Crowd) -> None:
     await seller.sees("1 / 1 = 100,0%")
 
 
-async def by_customer_service(crowd: Crowd, advance: Advance) -> None:
+async def by_customer_service(users: BrowserUsers, advance: Advance) -> None:
     """Way 4: the seller is silent for 24 hours after customer service wrote, and the order is cancelled by itself."""
     title = something()
-    seller = await crowd.seller(title)
-    buyer = await crowd.buyer(PHONE)
+    seller = await users.seller(title)
+    buyer = await users.buyer(PHONE)
     await buyer.buys(title)
-    agent = await crowd.agent()
+    agent = await users.agent()
     await off_duty(agent)
     await asks_for_help(buyer, "Penjual tidak menjawab.")
     await buyer.sees("Anda nomor 1 di antrean")

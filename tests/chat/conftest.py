@@ -9,36 +9,36 @@ from redis.asyncio import Redis
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from tests.conftest import Databases
-from tests.harness.chat import MIGRATIONS, House, Replica, Talk, on_a_port, open_house, replicas
+from tests.harness.chat import MIGRATIONS, ChatHarness, Conversation, Replica, on_a_port, open_house, replicas
 
 
 @pytest.fixture(scope="session")
-async def house(embedded_databases: Databases, keys: Keys) -> AsyncIterator[House]:
+async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[ChatHarness]:
     """The service at work. Each test brings its own people and orders, so that one cannot trouble another."""
     async with (
         embedded_databases.lent() as databases,
-        open_house(await databases.fresh("chat", MIGRATIONS), keys) as house,
+        open_house(await databases.fresh("chat", MIGRATIONS), keys) as harness,
     ):
-        yield house
+        yield harness
 
 
 @pytest.fixture
-async def talk(house: House) -> Talk:
+async def conversation(harness: ChatHarness) -> Conversation:
     """A thread about a paid order, in which nothing was said yet."""
-    return await house.talk()
+    return await harness.conversation()
 
 
 @pytest.fixture(scope="session")
-async def origin(house: House) -> AsyncIterator[str]:
+async def origin(harness: ChatHarness) -> AsyncIterator[str]:
     """The address of that service."""
-    async with on_a_port(house.service) as origin:
+    async with on_a_port(harness.service) as origin:
         yield origin
 
 
 @pytest.fixture(scope="session")
-async def pair(house: House, keys: Keys) -> AsyncIterator[list[Replica]]:
+async def pair(harness: ChatHarness, keys: Keys) -> AsyncIterator[list[Replica]]:
     """Two more replicas, which share one Redis in memory."""
-    async with replicas(house, keys, f"memory://{token_hex(4)}") as made:
+    async with replicas(harness, keys, f"memory://{token_hex(4)}") as made:
         yield made
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.chat import House, Talk
+from tests.harness.chat import ChatHarness, Conversation
 from tests.harness.orders_actors import Person, assert_problem
 
 TEXT = {"text": "Halo"}
@@ -23,16 +23,16 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
 PEOPLE = ("nobody", "buyer", "seller", "agent", "other buyer", "other seller")
 
 
-def who(house: House, talk: Talk, name: str) -> Person:
+def who(harness: ChatHarness, conversation: Conversation, name: str) -> Person:
     """One of the people."""
     if name in ("buyer", "seller"):
-        return talk.buyer if name == "buyer" else talk.seller
-    return house.people.passer_by() if name == "nobody" else house.people.person(name.removeprefix("other "))
+        return conversation.buyer if name == "buyer" else conversation.seller
+    return harness.people.passer_by() if name == "nobody" else harness.people.person(name.removeprefix("other "))
 
 
-def test_every_route_is_in_the_table(house: House) -> None:
+def test_every_route_is_in_the_table(harness: ChatHarness) -> None:
     """A route that is new must be entered here."""
-    spec = house.service.app.openapi()["paths"]
+    spec = harness.service.app.openapi()["paths"]
     routes = {(method.upper(), path) for path, methods in spec.items() for method in methods}
     listed = {(method, path.replace("{}", "{thread_id}")) for method, path, _, _ in ROUTES}
     assert {route for route in routes if "/health/" not in route[1] and "/metrics" not in route[1]} == listed
@@ -41,12 +41,18 @@ def test_every_route_is_in_the_table(house: House) -> None:
 @pytest.mark.parametrize("person", PEOPLE)
 @pytest.mark.parametrize(("method", "path", "body", "refused"), ROUTES, ids=lambda value: str(value)[:30])
 async def test_who_gets_in(
-    house: House, talk: Talk, person: str, method: str, path: str, body: Any, refused: dict[str, int]
+    harness: ChatHarness,
+    conversation: Conversation,
+    person: str,
+    method: str,
+    path: str,
+    body: Any,
+    refused: dict[str, int],
 ) -> None:
     """Strangers find nothing (404), the wrong role is told so (403), nobody gets in without a token (401)."""
-    await talk.write(talk.buyer)
-    json = {"order_id": str(talk.deal.order_id)} if body == "order" else body
-    answer = await who(house, talk, person).ask(method, path.format(talk.thread_id), json=json)
+    await conversation.write(conversation.buyer)
+    json = {"order_id": str(conversation.deal.order_id)} if body == "order" else body
+    answer = await who(harness, conversation, person).ask(method, path.format(conversation.thread_id), json=json)
     status = 401 if person == "nobody" else refused.get(person)
     if status is None:
         assert answer.is_success, answer.text
@@ -55,21 +61,21 @@ async def test_who_gets_in(
 
 
 @pytest.mark.parametrize("method_path", [(m, p, b) for m, p, b, _ in ROUTES if "{}" in p], ids=str)
-async def test_there_is_no_such_thread(house: House, method_path: tuple[str, str, Any]) -> None:
+async def test_there_is_no_such_thread(harness: ChatHarness, method_path: tuple[str, str, Any]) -> None:
     """A thread that is not there is answered like one that is somebody else's."""
     method, path, body = method_path
-    seller = house.people.person("seller")
+    seller = harness.people.person("seller")
     missing = await seller.ask(method, path.format("0190d3a0-0000-7000-8000-00000000ffff"), json=body)
     assert_problem(missing, 404, "not_found")
     malformed = await seller.ask(method, path.format("x"), json=body)
     assert_problem(malformed, 422, "invalid_request")
 
 
-async def test_refused_messages_leave_no_trace(house: House, talk: Talk) -> None:
+async def test_refused_messages_leave_no_trace(harness: ChatHarness, conversation: Conversation) -> None:
     """What a stranger or an agent tries to say is not there, and counts for nothing."""
     for person in ("agent", "other buyer", "other seller"):
-        await who(house, talk, person).ask("POST", f"{talk.path}/messages", json=TEXT)
-        await who(house, talk, person).ask("POST", f"{talk.path}/read", json={"seq": 5})
-    assert await talk.messages() == []
-    assert (await talk.write(talk.seller))["seq"] == 1
-    assert (await talk.seen())["unread"] == 1
+        await who(harness, conversation, person).ask("POST", f"{conversation.path}/messages", json=TEXT)
+        await who(harness, conversation, person).ask("POST", f"{conversation.path}/read", json={"seq": 5})
+    assert await conversation.messages() == []
+    assert (await conversation.write(conversation.seller))["seq"] == 1
+    assert (await conversation.seen())["unread"] == 1

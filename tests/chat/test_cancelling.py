@@ -6,145 +6,147 @@ import pytest
 
 from contracts.orders import RejectionCode
 from contracts.words import Fault
-from tests.harness.chat import PRICE, House, Talk
+from tests.harness.chat import PRICE, ChatHarness, Conversation
 from tests.harness.orders_actors import assert_problem
 
 
-async def test_a_guide_answers_a_message_of_the_buyer(talk: Talk) -> None:
+async def test_a_guide_answers_a_message_of_the_buyer(conversation: Conversation) -> None:
     """M: unasked 409; once the buyer has written, one guide; then the buyer must write again."""
-    path = f"{talk.path}/guide"
-    assert_problem(await talk.seller.ask("POST", path), 409, "guide_unasked")
-    await talk.write(talk.buyer, "Bagaimana cara membatalkan?")
-    guide = await talk.seller.post(path, status=201)
+    path = f"{conversation.path}/guide"
+    assert_problem(await conversation.seller.ask("POST", path), 409, "guide_unasked")
+    await conversation.write(conversation.buyer, "Bagaimana cara membatalkan?")
+    guide = await conversation.seller.post(path, status=201)
     assert (guide["kind"], guide["code"]) == ("guide", "cancel_guide")
-    assert guide["sender_id"] == str(talk.seller.account_id)
-    assert guide["data"] == {"order_id": str(talk.deal.order_id)}
-    assert_problem(await talk.seller.ask("POST", path), 409, "guide_unasked")
-    await talk.write(talk.buyer)
-    await talk.write(talk.seller)
-    assert_problem(await talk.seller.ask("POST", path), 409, "guide_unasked")
-    await talk.write(talk.buyer)
-    await talk.seller.post(path, status=201)
+    assert guide["sender_id"] == str(conversation.seller.account_id)
+    assert guide["data"] == {"order_id": str(conversation.deal.order_id)}
+    assert_problem(await conversation.seller.ask("POST", path), 409, "guide_unasked")
+    await conversation.write(conversation.buyer)
+    await conversation.write(conversation.seller)
+    assert_problem(await conversation.seller.ask("POST", path), 409, "guide_unasked")
+    await conversation.write(conversation.buyer)
+    await conversation.seller.post(path, status=201)
 
 
-async def test_the_system_does_not_ask_for_a_guide(house: House, talk: Talk) -> None:
+async def test_the_system_does_not_ask_for_a_guide(harness: ChatHarness, conversation: Conversation) -> None:
     """A message of the system neither makes a guide possible nor takes the possibility away."""
-    await house.hears(talk.deal.contacted(uuid4()))
-    assert_problem(await talk.seller.ask("POST", f"{talk.path}/guide"), 409, "guide_unasked")
-    await talk.write(talk.buyer)
-    await house.hears(talk.deal.contacted(uuid4()))
-    await talk.seller.post(f"{talk.path}/guide", status=201)
+    await harness.deliver(conversation.deal.contacted(uuid4()))
+    assert_problem(await conversation.seller.ask("POST", f"{conversation.path}/guide"), 409, "guide_unasked")
+    await conversation.write(conversation.buyer)
+    await harness.deliver(conversation.deal.contacted(uuid4()))
+    await conversation.seller.post(f"{conversation.path}/guide", status=201)
 
 
 @pytest.mark.parametrize(("status", "possible"), [("unpaid", True), ("packed", True), ("shipped", False)])
-async def test_a_guide_needs_an_order_that_can_be_cancelled(house: House, status: str, possible: bool) -> None:
+async def test_a_guide_needs_an_order_that_can_be_cancelled(harness: ChatHarness, status: str, possible: bool) -> None:
     """A: until it ships."""
-    talk = await house.talk(status)
-    await talk.write(talk.buyer)
-    answer = await talk.seller.ask("POST", f"{talk.path}/guide")
+    conversation = await harness.conversation(status)
+    await conversation.write(conversation.buyer)
+    answer = await conversation.seller.ask("POST", f"{conversation.path}/guide")
     if possible:
         assert answer.status_code == 201
     else:
         assert_problem(answer, 409, "wrong_state")
 
 
-async def test_the_seller_cancels(house: House, talk: Talk) -> None:
+async def test_the_seller_cancels(harness: ChatHarness, conversation: Conversation) -> None:
     """The seller's request goes to `orders`; asking again is the same request; the thread shows that it is granted."""
-    asked = await talk.seller.post(f"{talk.path}/cancel", {"reason": "Stok habis"}, 202)
-    again = await talk.seller.post(f"{talk.path}/cancel", status=202)
+    asked = await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202)
+    again = await conversation.seller.post(f"{conversation.path}/cancel", status=202)
     assert asked == again
     assert asked["status"] == "requested"
-    assert (await talk.seen())["pending_cancellation"] == asked["cancellation_id"]
-    order_id = str(talk.deal.order_id)
-    request = await house.ears.hear(order_id, "OrderCancelRequested")
+    assert (await conversation.seen())["pending_cancellation"] == asked["cancellation_id"]
+    order_id = str(conversation.deal.order_id)
+    request = await harness.recorder.wait_for(order_id, "OrderCancelRequested")
     assert request["data"] == {
         "cancellation_id": asked["cancellation_id"],
         "order_id": order_id,
         "channel": "chat",
-        "requested_by": str(talk.seller.account_id),
+        "requested_by": str(conversation.seller.account_id),
         "role": "seller",
         "reason": "Stok habis",
         "note": None,
     }
-    await house.hears(talk.deal.cancelled("chat", UUID(asked["cancellation_id"])))
-    [shown] = await talk.messages()
+    await harness.deliver(conversation.deal.cancelled("chat", UUID(asked["cancellation_id"])))
+    [shown] = await conversation.messages()
     assert (shown["kind"], shown["code"], shown["sender_id"]) == ("system", "order_cancelled", None)
     assert shown["data"]["channel"] == "chat"
     assert shown["data"]["cancellation_id"] == asked["cancellation_id"]
-    thread = await talk.seen()
+    thread = await conversation.seen()
     assert (thread["order_status"], thread["pending_cancellation"]) == ("cancelled", None)
-    assert_problem(await talk.seller.ask("POST", f"{talk.path}/cancel"), 409, "already_cancelled")
-    assert house.ears.names(order_id).count("OrderCancelRequested") == 1
+    assert_problem(await conversation.seller.ask("POST", f"{conversation.path}/cancel"), 409, "already_cancelled")
+    assert harness.recorder.names(order_id).count("OrderCancelRequested") == 1
 
 
-async def test_a_request_needs_no_reason(house: House, talk: Talk) -> None:
+async def test_a_request_needs_no_reason(harness: ChatHarness, conversation: Conversation) -> None:
     """An empty body, and an empty reason, are no reason."""
-    await talk.seller.post(f"{talk.path}/cancel", {"reason": "  "}, 202)
-    request = await house.ears.hear(str(talk.deal.order_id), "OrderCancelRequested")
+    await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "  "}, 202)
+    request = await harness.recorder.wait_for(str(conversation.deal.order_id), "OrderCancelRequested")
     assert request["data"]["reason"] is None
 
 
-async def test_another_reason_is_not_dropped(house: House, talk: Talk) -> None:
+async def test_another_reason_is_not_dropped(harness: ChatHarness, conversation: Conversation) -> None:
     """While the request is undecided, asking again with the same reason or none is the same request; with another
     reason it is refused, since that one would reach nobody."""
-    asked = await talk.seller.post(f"{talk.path}/cancel", {"reason": "Stok habis"}, 202)
-    assert await talk.seller.post(f"{talk.path}/cancel", {"reason": "Stok habis"}, 202) == asked
-    answer = await talk.seller.ask("POST", f"{talk.path}/cancel", json={"reason": "Salah harga"})
+    asked = await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202)
+    assert await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202) == asked
+    answer = await conversation.seller.ask("POST", f"{conversation.path}/cancel", json={"reason": "Salah harga"})
     assert_problem(answer, 409, "wrong_state")
 
 
-async def test_a_request_without_an_answer_is_said_again(house: House, talk: Talk) -> None:
+async def test_a_request_without_an_answer_is_said_again(harness: ChatHarness, conversation: Conversation) -> None:
     """The same request after growing pauses, in case it or its answer was lost; no more once it is answered. A second
     answer has no second effect."""
-    asked = await talk.seller.post(f"{talk.path}/cancel", {"reason": "Stok habis"}, 202)
-    order_id, thread_id = str(talk.deal.order_id), talk.thread_id
+    asked = await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202)
+    order_id, thread_id = str(conversation.deal.order_id), conversation.thread_id
     for times in (2, 3):
-        await house.fetch(
+        await harness.fetch(
             "update deadlines set due_at = clock_now() where subject = $1 and kind = 'ask_again'", thread_id
         )
-        await house.ears.hear(order_id, "OrderCancelRequested", times=times)
-    first, *others = [one for one in house.ears.events[order_id] if one["type"] == "OrderCancelRequested"]
+        await harness.recorder.wait_for(order_id, "OrderCancelRequested", times=times)
+    first, *others = [one for one in harness.recorder.events[order_id] if one["type"] == "OrderCancelRequested"]
     assert all(one["data"] == first["data"] for one in others)
     assert all(one["correlationid"] == first["correlationid"] for one in others)
     for _ in range(2):
-        await house.hears(talk.deal.rejected(asked["cancellation_id"]))
-    assert await talk.codes() == ["cancel_rejected"]
-    assert await house.fetch("select from deadlines where subject = $1", thread_id) == []
+        await harness.deliver(conversation.deal.rejected(asked["cancellation_id"]))
+    assert await conversation.codes() == ["cancel_rejected"]
+    assert await harness.fetch("select from deadlines where subject = $1", thread_id) == []
 
 
-async def test_a_shipped_order_is_not_cancelled(house: House) -> None:
+async def test_a_shipped_order_is_not_cancelled(harness: ChatHarness) -> None:
     """A: what chat knows to have shipped is answered at once, and nothing is requested."""
-    talk = await house.talk("shipped")
-    assert_problem(await talk.seller.ask("POST", f"{talk.path}/cancel"), 409, "already_shipped")
-    assert house.ears.names(str(talk.deal.order_id)) == []
+    conversation = await harness.conversation("shipped")
+    assert_problem(await conversation.seller.ask("POST", f"{conversation.path}/cancel"), 409, "already_shipped")
+    assert harness.recorder.names(str(conversation.deal.order_id)) == []
 
 
 @pytest.mark.parametrize("code", list(RejectionCode))
-async def test_the_thread_shows_a_rejection(house: House, talk: Talk, code: RejectionCode) -> None:
+async def test_the_thread_shows_a_rejection(
+    harness: ChatHarness, conversation: Conversation, code: RejectionCode
+) -> None:
     """What the seller asked for and `orders` did not grant is said, with the reason; then it may be asked for anew."""
-    first = (await talk.seller.post(f"{talk.path}/cancel", status=202))["cancellation_id"]
-    await house.hears(talk.deal.rejected(first, code))
-    [shown] = await talk.messages()
+    first = (await conversation.seller.post(f"{conversation.path}/cancel", status=202))["cancellation_id"]
+    await harness.deliver(conversation.deal.rejected(first, code))
+    [shown] = await conversation.messages()
     assert (shown["code"], shown["data"]["rejection"]) == ("cancel_rejected", code)
-    second = (await talk.seller.post(f"{talk.path}/cancel", status=202))["cancellation_id"]
+    second = (await conversation.seller.post(f"{conversation.path}/cancel", status=202))["cancellation_id"]
     assert second != first
-    await house.ears.hear(str(talk.deal.order_id), "OrderCancelRequested", times=2)
+    await harness.recorder.wait_for(str(conversation.deal.order_id), "OrderCancelRequested", times=2)
 
 
-async def test_a_rejection_from_elsewhere_is_told_there(house: House, talk: Talk) -> None:
+async def test_a_rejection_from_elsewhere_is_told_there(harness: ChatHarness, conversation: Conversation) -> None:
     """That the buyer tried in the app and failed is not the thread's business."""
-    await house.hears(talk.deal.rejected(str(uuid4())))
-    assert await talk.messages() == []
+    await harness.deliver(conversation.deal.rejected(str(uuid4())))
+    assert await conversation.messages() == []
 
 
-async def test_the_buyer_was_faster(house: House, talk: Talk) -> None:
+async def test_the_buyer_was_faster(harness: ChatHarness, conversation: Conversation) -> None:
     """When the buyer cancels in the app while the seller does here, both are told what happened."""
-    mine = (await talk.seller.post(f"{talk.path}/cancel", status=202))["cancellation_id"]
-    await house.hears(talk.deal.cancelled("app"), talk.deal.rejected(mine, "already_cancelled"))
-    shown = await talk.messages()
+    mine = (await conversation.seller.post(f"{conversation.path}/cancel", status=202))["cancellation_id"]
+    await harness.deliver(conversation.deal.cancelled("app"), conversation.deal.rejected(mine, "already_cancelled"))
+    shown = await conversation.messages()
     assert [message["code"] for message in shown] == ["order_cancelled", "cancel_rejected"]
     assert shown[0]["data"]["channel"] == "app"
-    assert (await talk.seen())["pending_cancellation"] is None
+    assert (await conversation.seen())["pending_cancellation"] is None
 
 
 @pytest.mark.parametrize(
@@ -152,82 +154,88 @@ async def test_the_buyer_was_faster(house: House, talk: Talk) -> None:
     [("chat", False, True), ("app", True, True), ("web", True, True), ("app", False, False), ("cs", True, False)],
 )
 async def test_the_buyer_is_offered_to_apologise_and_thank(
-    house: House, talk: Talk, channel: str, guided: bool, offered: bool
+    harness: ChatHarness, conversation: Conversation, channel: str, guided: bool, offered: bool
 ) -> None:
     """A: "jangan lupa untuk meminta maaf … dan berterima kasih": with one tap, until the buyer has said something."""
-    await talk.write(talk.buyer)
+    await conversation.write(conversation.buyer)
     if guided:
-        await talk.seller.post(f"{talk.path}/guide", status=201)
-    assert (await talk.seen())["quick_replies"] == []
-    await house.hears(talk.deal.cancelled(channel))
-    replies = (await talk.seen())["quick_replies"]
+        await conversation.seller.post(f"{conversation.path}/guide", status=201)
+    assert (await conversation.seen())["quick_replies"] == []
+    await harness.deliver(conversation.deal.cancelled(channel))
+    replies = (await conversation.seen())["quick_replies"]
     assert bool(replies) is offered
-    assert (await talk.buyer.get(f"{talk.path}/messages"))["quick_replies"] == replies
-    assert (await talk.seen(talk.seller))["quick_replies"] == []
-    await talk.write(talk.seller, "Sudah ya, Kak")
-    assert (await talk.seen())["quick_replies"] == replies
-    await talk.write(talk.buyer, replies[0]["id"] if replies else "Baik")
-    assert (await talk.seen())["quick_replies"] == []
+    assert (await conversation.buyer.get(f"{conversation.path}/messages"))["quick_replies"] == replies
+    assert (await conversation.seen(conversation.seller))["quick_replies"] == []
+    await conversation.write(conversation.seller, "Sudah ya, Kak")
+    assert (await conversation.seen())["quick_replies"] == replies
+    await conversation.write(conversation.buyer, replies[0]["id"] if replies else "Baik")
+    assert (await conversation.seen())["quick_replies"] == []
 
 
-async def test_the_money_comes_back(house: House, talk: Talk) -> None:
+async def test_the_money_comes_back(harness: ChatHarness, conversation: Conversation) -> None:
     """A refund that is late is said once, however often it is tried; that it has arrived, once as well."""
     refund_id = uuid4()
-    await house.hears(talk.deal.cancelled())
-    await house.hears(*(talk.deal.delayed(refund_id, attempts) for attempts in (1, 2, 3)))
-    await house.hears(talk.deal.refunded(refund_id, "dana"), talk.deal.delayed(refund_id, 4))
-    await house.hears(talk.deal.refunded(refund_id, "dana"))
-    shown = await talk.messages()
+    await harness.deliver(conversation.deal.cancelled())
+    await harness.deliver(*(conversation.deal.delayed(refund_id, attempts) for attempts in (1, 2, 3)))
+    await harness.deliver(conversation.deal.refunded(refund_id, "dana"), conversation.deal.delayed(refund_id, 4))
+    await harness.deliver(conversation.deal.refunded(refund_id, "dana"))
+    shown = await conversation.messages()
     assert [message["code"] for message in shown] == ["order_cancelled", "refund_delayed", "refund_issued"]
     assert shown[1]["data"] == {"refund_id": str(refund_id), "destination": "dana"}
     assert shown[2]["data"] == {"refund_id": str(refund_id), "destination": "dana", "amount": PRICE}
 
 
-async def test_a_refund_heard_before_its_cancellation_is_said_after_it(house: House, talk: Talk) -> None:
+async def test_a_refund_heard_before_its_cancellation_is_said_after_it(
+    harness: ChatHarness, conversation: Conversation
+) -> None:
     """`refunds` may be heard before `orders`: the thread tells the story in its order, and only what still holds."""
     refund_id = uuid4()
-    await house.hears(talk.deal.delayed(refund_id), talk.deal.refunded(refund_id))
-    assert await talk.messages() == []
-    await house.hears(talk.deal.cancelled())
-    assert await talk.codes() == ["order_cancelled", "refund_issued"]
+    await harness.deliver(conversation.deal.delayed(refund_id), conversation.deal.refunded(refund_id))
+    assert await conversation.messages() == []
+    await harness.deliver(conversation.deal.cancelled())
+    assert await conversation.codes() == ["order_cancelled", "refund_issued"]
 
 
-async def test_events_before_the_order_was_placed(house: House) -> None:
+async def test_events_before_the_order_was_placed(harness: ChatHarness) -> None:
     """What is heard of an order before the order itself is kept: it is cancelled, not unpaid, when it gets a thread."""
-    deal = house.deal()
-    await house.hears(deal.moved("packed"), deal.cancelled(fault=Fault.BUYER), deal.placed(), deal.moved("processing"))
-    talk = await house.about(deal)
-    assert (await talk.seen())["order_status"] == "cancelled"
-    assert await talk.messages() == []  # nobody talked when it happened
-    await house.hears(deal.refunded(uuid4()))
-    assert await talk.codes() == ["refund_issued"]
+    deal = harness.deal()
+    await harness.deliver(
+        deal.moved("packed"), deal.cancelled(fault=Fault.BUYER), deal.placed(), deal.moved("processing")
+    )
+    conversation = await harness.about(deal)
+    assert (await conversation.seen())["order_status"] == "cancelled"
+    assert await conversation.messages() == []  # nobody talked when it happened
+    await harness.deliver(deal.refunded(uuid4()))
+    assert await conversation.codes() == ["refund_issued"]
 
 
-async def test_without_a_thread_nothing_is_said(house: House) -> None:
+async def test_without_a_thread_nothing_is_said(harness: ChatHarness) -> None:
     """Events about orders that nobody talks about make no threads."""
-    deal = await house.sold()
-    await house.hears(deal.cancelled(), deal.refunded(uuid4()), deal.closed(uuid4()))
-    assert await house.fetch("select from threads where order_id = $1", deal.order_id) == []
+    deal = await harness.sold()
+    await harness.deliver(deal.cancelled(), deal.refunded(uuid4()), deal.closed(uuid4()))
+    assert await harness.fetch("select from threads where order_id = $1", deal.order_id) == []
 
 
-async def test_the_threads_head_follows_the_order(house: House) -> None:
+async def test_the_threads_head_follows_the_order(harness: ChatHarness) -> None:
     """The thread shows where its order stands."""
-    talk = await house.talk("unpaid")
+    conversation = await harness.conversation("unpaid")
     for status in ("processing", "packed", "shipped"):
-        await house.hears(talk.deal.moved(status))
-        assert (await talk.seen())["order_status"] == status
+        await harness.deliver(conversation.deal.moved(status))
+        assert (await conversation.seen())["order_status"] == status
 
 
-async def test_words_that_were_added_later_are_told_without_being_understood(house: House, talk: Talk) -> None:
+async def test_words_that_were_added_later_are_told_without_being_understood(
+    harness: ChatHarness, conversation: Conversation
+) -> None:
     """A channel, a code, a destination or an outcome of a later version stops nothing: the thread says what it can."""
-    deal, case_id, refund_id = talk.deal, uuid4(), uuid4()
-    asked = await talk.seller.post(f"{talk.path}/cancel", status=202)
-    await house.hears(deal.rejected(asked["cancellation_id"]).model_copy(update={"code": "sealed"}))
-    await house.hears(deal.contacted(case_id), deal.closed(case_id).model_copy(update={"outcome": "escalated"}))
-    await house.hears(deal.cancelled("cs").model_copy(update={"channel": "kiosk", "fault": "weather"}))
-    await house.hears(deal.delayed(refund_id).model_copy(update={"destination": "gopay"}))
-    await house.hears(deal.refunded(refund_id).model_copy(update={"destination": "gopay"}))
-    rejected, _, closed, cancelled, delayed, refunded = await talk.messages()
+    deal, case_id, refund_id = conversation.deal, uuid4(), uuid4()
+    asked = await conversation.seller.post(f"{conversation.path}/cancel", status=202)
+    await harness.deliver(deal.rejected(asked["cancellation_id"]).model_copy(update={"code": "sealed"}))
+    await harness.deliver(deal.contacted(case_id), deal.closed(case_id).model_copy(update={"outcome": "escalated"}))
+    await harness.deliver(deal.cancelled("cs").model_copy(update={"channel": "kiosk", "fault": "weather"}))
+    await harness.deliver(deal.delayed(refund_id).model_copy(update={"destination": "gopay"}))
+    await harness.deliver(deal.refunded(refund_id).model_copy(update={"destination": "gopay"}))
+    rejected, _, closed, cancelled, delayed, refunded = await conversation.messages()
     assert rejected["text"] == "Pembatalan oleh penjual tidak dapat dilakukan."
     assert rejected["data"]["rejection"] == "sealed"
     assert (closed["text"], closed["data"]["outcome"]) == ("Layanan pelanggan menutup kasus ini.", "escalated")
@@ -235,14 +243,14 @@ async def test_words_that_were_added_later_are_told_without_being_understood(hou
     assert (cancelled["data"]["channel"], cancelled["data"]["fault"]) == ("kiosk", "weather")
     assert "gopay" in delayed["text"]
     assert "gopay" in refunded["text"]
-    assert await house.fetch("select error from parked") == []
+    assert await harness.fetch("select error from parked") == []
 
 
-async def test_an_order_that_was_not_paid_in_time_is_said_to_be_so(house: House) -> None:
+async def test_an_order_that_was_not_paid_in_time_is_said_to_be_so(harness: ChatHarness) -> None:
     """The thread says that the order went by itself, and why; it owes nobody an apology."""
-    talk = await house.talk("unpaid")
-    await house.hears(talk.deal.cancelled("system", fault=Fault.NONE).model_copy(update={"paid_amount": 0}))
-    [shown] = await talk.messages()
+    conversation = await harness.conversation("unpaid")
+    await harness.deliver(conversation.deal.cancelled("system", fault=Fault.NONE).model_copy(update={"paid_amount": 0}))
+    [shown] = await conversation.messages()
     assert shown["text"] == "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya."
     assert (shown["data"]["channel"], shown["data"]["fault"]) == ("system", "none")
-    assert (await talk.seen())["quick_replies"] == []
+    assert (await conversation.seen())["quick_replies"] == []

@@ -8,113 +8,113 @@ import asyncpg
 import pytest
 
 from contracts.cs import CaseClosed, Outcome
-from tests.harness.chat import House, Talk
+from tests.harness.chat import ChatHarness, Conversation
 
 REPLIED = "SellerReplied"
 
 
-async def test_the_question_stands_in_the_thread(house: House, talk: Talk) -> None:
+async def test_the_question_stands_in_the_thread(harness: ChatHarness, conversation: Conversation) -> None:
     """The seller sees what customer service asks, and until when it waits."""
     case_id = uuid4()
-    contacted = talk.deal.contacted(case_id, "Apakah pesanan bisa dibatalkan?")
-    await house.hears(contacted)
-    [shown] = await talk.messages()
+    contacted = conversation.deal.contacted(case_id, "Apakah pesanan bisa dibatalkan?")
+    await harness.deliver(contacted)
+    [shown] = await conversation.messages()
     assert (shown["kind"], shown["code"]) == ("system", "seller_contacted")
     assert "Apakah pesanan bisa dibatalkan?" in shown["text"]
     assert shown["data"]["case_id"] == str(case_id)
     assert shown["data"]["question"] == "Apakah pesanan bisa dibatalkan?"
     assert shown["data"]["respond_by"] == contacted.respond_by.isoformat()
-    assert (await talk.seen(talk.seller))["unread"] == 1
+    assert (await conversation.seen(conversation.seller))["unread"] == 1
 
 
-async def test_a_thread_is_made_for_the_question(house: House) -> None:
+async def test_a_thread_is_made_for_the_question(harness: ChatHarness) -> None:
     """Where buyer and seller have not talked yet, customer service's question opens their thread."""
-    deal = await house.sold()
-    await house.hears(deal.contacted(uuid4()))
+    deal = await harness.sold()
+    await harness.deliver(deal.contacted(uuid4()))
     [thread] = (await deal.seller.get("/chat/threads"))["items"]
     assert thread["last_message"]["code"] == "seller_contacted"
     again = await deal.buyer.ask("POST", "/chat/threads", json={"order_id": str(deal.order_id)})
     assert (again.status_code, again.json()["thread_id"]) == (200, thread["thread_id"])
 
 
-async def test_a_question_heard_before_its_order_waits_for_it(house: House) -> None:
+async def test_a_question_heard_before_its_order_waits_for_it(harness: ChatHarness) -> None:
     """`cs` may be heard before `orders`: as soon as the order's people are known, the seller is asked."""
-    deal = house.deal()
-    await house.hears(deal.contacted(uuid4()))
+    deal = harness.deal()
+    await harness.deliver(deal.contacted(uuid4()))
     assert (await deal.seller.get("/chat/threads"))["items"] == []
-    await house.hears(deal.placed())
+    await harness.deliver(deal.placed())
     [thread] = (await deal.seller.get("/chat/threads"))["items"]
     assert thread["last_message"]["code"] == "seller_contacted"
 
 
-async def test_the_sellers_answer_is_told_once(house: House, talk: Talk) -> None:
+async def test_the_sellers_answer_is_told_once(harness: ChatHarness, conversation: Conversation) -> None:
     """The first text of the seller after the question tells `cs`; the buyer's, and further ones, do not."""
-    case_id, order_id = uuid4(), str(talk.deal.order_id)
-    await talk.write(talk.seller, "Sebelum ditanya")
-    await house.hears(talk.deal.contacted(case_id))
-    await talk.write(talk.buyer)
-    assert house.ears.names(order_id) == []
-    await talk.write(talk.seller, "Sedang kami siapkan")
-    replied = await house.ears.hear(order_id, REPLIED)
+    case_id, order_id = uuid4(), str(conversation.deal.order_id)
+    await conversation.write(conversation.seller, "Sebelum ditanya")
+    await harness.deliver(conversation.deal.contacted(case_id))
+    await conversation.write(conversation.buyer)
+    assert harness.recorder.names(order_id) == []
+    await conversation.write(conversation.seller, "Sedang kami siapkan")
+    replied = await harness.recorder.wait_for(order_id, REPLIED)
     assert replied["data"] == {
         "case_id": str(case_id),
         "order_id": order_id,
-        "seller_id": str(talk.seller.account_id),
+        "seller_id": str(conversation.seller.account_id),
     }
-    await talk.write(talk.seller, "Besok dikirim")
-    await talk.seller.post(f"{talk.path}/cancel", status=202)  # whatever comes next on this subject
-    await house.ears.hear(order_id, "OrderCancelRequested")
-    assert house.ears.names(order_id).count(REPLIED) == 1
+    await conversation.write(conversation.seller, "Besok dikirim")
+    await conversation.seller.post(f"{conversation.path}/cancel", status=202)  # whatever comes next on this subject
+    await harness.recorder.wait_for(order_id, "OrderCancelRequested")
+    assert harness.recorder.names(order_id).count(REPLIED) == 1
 
 
-async def test_a_guide_is_no_answer_to_customer_service(house: House, talk: Talk) -> None:
+async def test_a_guide_is_no_answer_to_customer_service(harness: ChatHarness, conversation: Conversation) -> None:
     """The guide answers the buyer; customer service waits for words."""
-    await talk.write(talk.buyer)
-    await house.hears(talk.deal.contacted(uuid4()))
-    await talk.seller.post(f"{talk.path}/guide", status=201)
-    await talk.seller.post(f"{talk.path}/cancel", status=202)
-    await house.ears.hear(str(talk.deal.order_id), "OrderCancelRequested")
-    assert REPLIED not in house.ears.names(str(talk.deal.order_id))
+    await conversation.write(conversation.buyer)
+    await harness.deliver(conversation.deal.contacted(uuid4()))
+    await conversation.seller.post(f"{conversation.path}/guide", status=201)
+    await conversation.seller.post(f"{conversation.path}/cancel", status=202)
+    await harness.recorder.wait_for(str(conversation.deal.order_id), "OrderCancelRequested")
+    assert REPLIED not in harness.recorder.names(str(conversation.deal.order_id))
 
 
-async def test_every_open_case_is_answered(house: House, talk: Talk) -> None:
+async def test_every_open_case_is_answered(harness: ChatHarness, conversation: Conversation) -> None:
     """When two cases ask about one order, one answer answers both; a new question needs a new answer."""
-    first, second, order_id = uuid4(), uuid4(), str(talk.deal.order_id)
-    await house.hears(talk.deal.contacted(first), talk.deal.contacted(second))
-    await talk.write(talk.seller)
-    await house.ears.hear(order_id, REPLIED, times=2)
-    assert {heard["data"]["case_id"] for heard in house.ears.events[order_id]} == {str(first), str(second)}
-    await house.hears(talk.deal.contacted(first, "Kapan tepatnya?"))
-    await talk.write(talk.seller)
-    assert (await house.ears.hear(order_id, REPLIED, times=3))["data"]["case_id"] == str(first)
+    first, second, order_id = uuid4(), uuid4(), str(conversation.deal.order_id)
+    await harness.deliver(conversation.deal.contacted(first), conversation.deal.contacted(second))
+    await conversation.write(conversation.seller)
+    await harness.recorder.wait_for(order_id, REPLIED, times=2)
+    assert {heard["data"]["case_id"] for heard in harness.recorder.events[order_id]} == {str(first), str(second)}
+    await harness.deliver(conversation.deal.contacted(first, "Kapan tepatnya?"))
+    await conversation.write(conversation.seller)
+    assert (await harness.recorder.wait_for(order_id, REPLIED, times=3))["data"]["case_id"] == str(first)
 
 
-async def test_a_question_that_is_asked_again_is_asked_once(house: House, talk: Talk) -> None:
+async def test_a_question_that_is_asked_again_is_asked_once(harness: ChatHarness, conversation: Conversation) -> None:
     """It is shown once. If the seller has answered, customer service has not heard of it, and is told again."""
-    asked, order_id = talk.deal.contacted(uuid4()), str(talk.deal.order_id)
-    await house.hears(asked, asked)
-    assert await talk.codes() == ["seller_contacted"]
-    await talk.write(talk.seller, "Besok dikirim")
-    await house.ears.hear(order_id, REPLIED)
-    await house.hears(asked)
-    first, second = (await house.ears.hear(order_id, REPLIED, times=2)), house.ears.events[order_id][-1]
+    asked, order_id = conversation.deal.contacted(uuid4()), str(conversation.deal.order_id)
+    await harness.deliver(asked, asked)
+    assert await conversation.codes() == ["seller_contacted"]
+    await conversation.write(conversation.seller, "Besok dikirim")
+    await harness.recorder.wait_for(order_id, REPLIED)
+    await harness.deliver(asked)
+    first, second = (await harness.recorder.wait_for(order_id, REPLIED, times=2)), harness.recorder.events[order_id][-1]
     assert first["data"] == second["data"]
-    assert await talk.codes() == ["seller_contacted", "Besok dikirim"]
+    assert await conversation.codes() == ["seller_contacted", "Besok dikirim"]
 
 
-async def test_a_case_asks_about_one_order_after_another(house: House, talk: Talk) -> None:
+async def test_a_case_asks_about_one_order_after_another(harness: ChatHarness, conversation: Conversation) -> None:
     """The question about the second order stands in that order's thread, also when the first is asked again then."""
-    case_id, other = uuid4(), await house.talk()
-    first, second = talk.deal.contacted(case_id), other.deal.contacted(case_id)
-    await house.hears(first, second, first)
-    assert await talk.codes() == await other.codes() == ["seller_contacted"]
+    case_id, other = uuid4(), await harness.conversation()
+    first, second = conversation.deal.contacted(case_id), other.deal.contacted(case_id)
+    await harness.deliver(first, second, first)
+    assert await conversation.codes() == await other.codes() == ["seller_contacted"]
     await other.write(other.seller)
-    replied = await house.ears.hear(str(other.deal.order_id), REPLIED)
+    replied = await harness.recorder.wait_for(str(other.deal.order_id), REPLIED)
     assert replied["data"]["order_id"] == str(other.deal.order_id)
 
 
 async def test_an_answer_and_the_end_of_a_case_do_not_deadlock(
-    house: House, talk: Talk, monkeypatch: pytest.MonkeyPatch
+    harness: ChatHarness, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The seller answers in the moment in which the case is closed: both have the thread first, then its questions."""
     found: list[object] = []
@@ -126,40 +126,44 @@ async def test_an_answer_and_the_end_of_a_case_do_not_deadlock(
 
     monkeypatch.setattr(asyncpg.DeadlockDetectedError, "__init__", note)
     cases = [uuid4() for _ in range(3)]
-    await house.hears(*(talk.deal.contacted(case_id) for case_id in cases))
+    await harness.deliver(*(conversation.deal.contacted(case_id) for case_id in cases))
     for case_id in cases:
-        async with house.service.work.begin() as tx:  # as the seller's answer does
-            await tx.connection.execute("update threads set asked = asked where thread_id = $1", talk.thread_id)
-            closing = asyncio.create_task(house.hears(talk.deal.closed(case_id)))
-            while not await house.fetch("select from pg_locks where not granted"):
+        async with harness.service.uow.begin() as tx:  # as the seller's answer does
+            await tx.connection.execute("update threads set asked = asked where thread_id = $1", conversation.thread_id)
+            closing = asyncio.create_task(harness.deliver(conversation.deal.closed(case_id)))
+            while not await harness.fetch("select from pg_locks where not granted"):
                 await asyncio.sleep(0.01)
             await tx.connection.execute("update questions set state = state where case_id = $1", case_id)
         await closing
     assert found == []
-    assert (await talk.codes()).count("case_closed") == 3
+    assert (await conversation.codes()).count("case_closed") == 3
 
 
-async def test_a_closed_case_waits_for_nobody(house: House, talk: Talk) -> None:
+async def test_a_closed_case_waits_for_nobody(harness: ChatHarness, conversation: Conversation) -> None:
     """Once the case is closed the thread says so, and what the seller writes is no answer any more."""
     case_id = uuid4()
-    await house.hears(talk.deal.contacted(case_id), talk.deal.closed(case_id, Outcome.WITHDRAWN))
-    shown = (await talk.messages())[-1]
+    await harness.deliver(conversation.deal.contacted(case_id), conversation.deal.closed(case_id, Outcome.WITHDRAWN))
+    shown = (await conversation.messages())[-1]
     assert (shown["code"], shown["data"]) == ("case_closed", {"case_id": str(case_id), "outcome": "withdrawn"})
-    await talk.write(talk.seller)
-    await talk.seller.post(f"{talk.path}/cancel", status=202)
-    await house.ears.hear(str(talk.deal.order_id), "OrderCancelRequested")
-    assert REPLIED not in house.ears.names(str(talk.deal.order_id))
+    await conversation.write(conversation.seller)
+    await conversation.seller.post(f"{conversation.path}/cancel", status=202)
+    await harness.recorder.wait_for(str(conversation.deal.order_id), "OrderCancelRequested")
+    assert REPLIED not in harness.recorder.names(str(conversation.deal.order_id))
 
 
-async def test_a_case_without_a_question_is_not_the_threads_business(house: House, talk: Talk) -> None:
+async def test_a_case_without_a_question_is_not_the_threads_business(
+    harness: ChatHarness, conversation: Conversation
+) -> None:
     """A case in which the seller was never asked is closed without a word; so is one without an order."""
-    await house.hears(talk.deal.closed(uuid4()))
-    await house.hears(CaseClosed(case_id=uuid4(), order_id=None, outcome=Outcome.ANSWERED))
-    assert await talk.messages() == []
+    await harness.deliver(conversation.deal.closed(uuid4()))
+    await harness.deliver(CaseClosed(case_id=uuid4(), order_id=None, outcome=Outcome.ANSWERED))
+    assert await conversation.messages() == []
 
 
-async def test_a_case_closed_before_its_question_came_is_closed(house: House, talk: Talk) -> None:
+async def test_a_case_closed_before_its_question_came_is_closed(
+    harness: ChatHarness, conversation: Conversation
+) -> None:
     """A question that arrives after the end of its case is not asked any more."""
     case_id = uuid4()
-    await house.hears(talk.deal.closed(case_id), talk.deal.contacted(case_id))
-    assert await talk.messages() == []
+    await harness.deliver(conversation.deal.closed(case_id), conversation.deal.contacted(case_id))
+    assert await conversation.messages() == []

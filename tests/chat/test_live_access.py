@@ -20,7 +20,7 @@ from runtime.http.revocations import ENDED, revoke
 from runtime.live import sockets, websocket
 from runtime.live.tickets import MOST, ForeignOrigin, Tickets, check_origin, origins
 from runtime.settings import Environment
-from tests.harness.chat import House, Replica, Talk, replicas
+from tests.harness.chat import ChatHarness, Conversation, Replica, replicas
 from tests.harness.live_client import address, listening, ticket
 from tests.harness.orders_actors import assert_problem
 
@@ -36,12 +36,12 @@ async def refusal(url: str, **more: Any) -> tuple[int, str]:
     return response.status_code, code
 
 
-async def test_a_ticket_opens_one_socket(talk: Talk, origin: str) -> None:
+async def test_a_ticket_opens_one_socket(conversation: Conversation, origin: str) -> None:
     """A ticket that was used is worth nothing, also to two who use it at once."""
-    once = await ticket(talk.buyer, origin)
+    once = await ticket(conversation.buyer, origin)
     async with connect(address(origin, once), proxy=None):
         assert await refusal(address(origin, once)) == (403, "ticket_refused")
-    twice = await ticket(talk.buyer, origin)
+    twice = await ticket(conversation.buyer, origin)
     both = await asyncio.gather(
         *(connect(address(origin, twice), proxy=None) for _ in range(2)), return_exceptions=True
     )
@@ -56,11 +56,11 @@ async def test_a_made_up_ticket_opens_nothing(origin: str, made_up: str) -> None
     assert await refusal(address(origin, made_up)) == (403, "ticket_refused")
 
 
-async def test_a_ticket_expires(house: House, talk: Talk, origin: str) -> None:
+async def test_a_ticket_expires(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
     """Thirty seconds after it was made a ticket is worth nothing; the store counts them."""
-    answer = await talk.buyer.post("/chat/tickets", status=201)
+    answer = await conversation.buyer.post("/chat/tickets", status=201)
     assert answer["expires_in"] == 30
-    redis = house.service.app.state.live.redis
+    redis = harness.service.app.state.live.redis
     key = f"chat:ticket:{answer['ticket']}"
     assert 28 <= await redis.ttl(key) <= 30
     await redis.pexpire(key, 1)
@@ -69,16 +69,18 @@ async def test_a_ticket_expires(house: House, talk: Talk, origin: str) -> None:
     assert await refusal(address(origin, answer["ticket"])) == (403, "ticket_refused")
 
 
-async def test_an_account_has_so_many_tickets(talk: Talk) -> None:
+async def test_an_account_has_so_many_tickets(conversation: Conversation) -> None:
     """Beyond sixty in half a minute nobody gets tickets, so that nobody can fill Redis with them."""
-    answers = [await talk.buyer.ask("POST", "/chat/tickets") for _ in range(MOST + 2)]
+    answers = [await conversation.buyer.ask("POST", "/chat/tickets") for _ in range(MOST + 2)]
     assert [answer.status_code for answer in answers] == [201] * MOST + [429] * 2
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 30
 
 
-async def test_a_ticket_of_another_service_opens_nothing(house: House, talk: Talk, origin: str) -> None:
+async def test_a_ticket_of_another_service_opens_nothing(
+    harness: ChatHarness, conversation: Conversation, origin: str
+) -> None:
     """Each service has tickets of its own, also where they share a Redis."""
-    live = house.service.app.state.live
+    live = harness.service.app.state.live
     person = Identity(UUID(int=1), "buyer", "app", "s", time() + 900)
     foreign = (await Tickets(live.redis, "cs").issue(person)).ticket
     assert await refusal(address(origin, foreign)) == (403, "ticket_refused")
@@ -89,18 +91,18 @@ FOREIGN = ["https://evil.example", "null", "http://127.0.0.1:8080.evil.example",
 
 
 @pytest.mark.parametrize("page", ALLOWED)
-async def test_known_origins_may_connect(talk: Talk, origin: str, page: str | None) -> None:
+async def test_known_origins_may_connect(conversation: Conversation, origin: str, page: str | None) -> None:
     """Pages of the origins in ORIGINS, pages of our own host, and clients that are no browsers are let in."""
     headers = {} if page is None else {"Origin": f"http://{origin}" if page == "same" else page}
-    url = address(origin, await ticket(talk.buyer, origin))
+    url = address(origin, await ticket(conversation.buyer, origin))
     async with connect(url, proxy=None, additional_headers=headers):
         pass
 
 
 @pytest.mark.parametrize("page", FOREIGN)
-async def test_foreign_origins_may_not(talk: Talk, origin: str, page: str) -> None:
+async def test_foreign_origins_may_not(conversation: Conversation, origin: str, page: str) -> None:
     """A page of another site is refused, and does not use up the ticket."""
-    url = address(origin, await ticket(talk.buyer, origin))
+    url = address(origin, await ticket(conversation.buyer, origin))
     assert await refusal(url, additional_headers={"Origin": page}) == (403, "foreign_origin")
     async with connect(url, proxy=None):
         pass
@@ -115,9 +117,9 @@ def test_origins_are_a_setting() -> None:
         check_origin(Headers({"origin": "http://127.0.0.1:8080", "host": "x"}), allowed)
 
 
-async def test_a_frame_that_is_too_large_ends_the_connection(talk: Talk, origin: str) -> None:
+async def test_a_frame_that_is_too_large_ends_the_connection(conversation: Conversation, origin: str) -> None:
     """A frame has at most 16 KiB; with more the socket is closed with 1009."""
-    async with listening(talk.buyer, origin) as buyer:
+    async with listening(conversation.buyer, origin) as buyer:
         await buyer.socket.send('{"type": "ping"}'.ljust(16 * 1024))
         await buyer.until(lambda one: len(one.of("pong")) == 2)
         await buyer.socket.send('{"type": "ping"}'.ljust(16 * 1024 + 1))
@@ -126,13 +128,13 @@ async def test_a_frame_that_is_too_large_ends_the_connection(talk: Talk, origin:
 
 @pytest.mark.parametrize("parts", [[b"\xff\xfe"], [b'{"type": "', b"\xed\xa0\x80", b'"}'], [b"a" * 100 + b"\xc3"]])
 async def test_a_frame_that_is_not_utf_8_ends_the_connection(
-    talk: Talk, origin: str, caplog: pytest.LogCaptureFixture, parts: list[bytes]
+    conversation: Conversation, origin: str, caplog: pytest.LogCaptureFixture, parts: list[bytes]
 ) -> None:
     """Whole or in fragments, it is closed with 1007 and no word in the log; the next connection is served."""
-    async with listening(talk.buyer, origin) as buyer:
+    async with listening(conversation.buyer, origin) as buyer:
         await buyer.socket.send(parts if len(parts) > 1 else parts[0], text=True)
         assert await buyer.closed() == 1007
-    async with listening(talk.buyer, origin) as again:
+    async with listening(conversation.buyer, origin) as again:
         await again.echo()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -141,10 +143,10 @@ async def test_a_frame_that_is_not_utf_8_ends_the_connection(
     "frame", [b"\x00\xff", "", "no json", "[]", "null", '{"type": {}}', '{"type": "\\ud800"}', "[" * 9000, "1" * 9000]
 )
 async def test_a_frame_that_makes_no_sense_is_refused(
-    talk: Talk, origin: str, caplog: pytest.LogCaptureFixture, frame: str | bytes
+    conversation: Conversation, origin: str, caplog: pytest.LogCaptureFixture, frame: str | bytes
 ) -> None:
     """Binary ones, what is no JSON, and unknown types: the client is told, and the connection goes on."""
-    async with listening(talk.buyer, origin) as buyer:
+    async with listening(conversation.buyer, origin) as buyer:
         await buyer.socket.send(frame)
         await buyer.until(lambda one: one.of("error"))
         assert buyer.of("error")[0]["code"] == "invalid_request"
@@ -152,19 +154,21 @@ async def test_a_frame_that_makes_no_sense_is_refused(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_socket_lives_no_longer_than_its_token(house: House, talk: Talk, origin: str) -> None:
+async def test_a_socket_lives_no_longer_than_its_token(
+    harness: ChatHarness, conversation: Conversation, origin: str
+) -> None:
     """When the token of its ticket has run out a socket is closed, and needs a new ticket; nothing is lost by it."""
-    briefly = house.people.person("buyer", account_id=talk.buyer.account_id, lasts=1 - LEEWAY)
+    briefly = harness.people.person("buyer", account_id=conversation.buyer.account_id, lasts=1 - LEEWAY)
     async with listening(briefly, origin) as buyer:
-        await talk.write(talk.buyer)
+        await conversation.write(conversation.buyer)
         assert await buyer.closed() == sockets.RENEW
-    async with listening(talk.buyer, origin, {talk.thread_id: 0}) as buyer:
-        await buyer.has(talk.thread_id, 1)
+    async with listening(conversation.buyer, origin, {conversation.thread_id: 0}) as buyer:
+        await buyer.has(conversation.thread_id, 1)
 
 
-async def test_a_ticket_outlives_neither_its_token_nor_its_session(house: House, origin: str) -> None:
+async def test_a_ticket_outlives_neither_its_token_nor_its_session(harness: ChatHarness, origin: str) -> None:
     """A ticket opens nothing once its token has run out or its session has ended, however young it is."""
-    live, who = house.service.app.state.live, uuid4()
+    live, who = harness.service.app.state.live, uuid4()
     late = await live.tickets.issue(Identity(who, "buyer", "app", "s", time()))
     assert await refusal(address(origin, late.ticket)) == (403, "ticket_refused")
     void = await live.tickets.issue(Identity(who, "buyer", "app", "gone", time() + 900))
@@ -173,12 +177,14 @@ async def test_a_ticket_outlives_neither_its_token_nor_its_session(house: House,
 
 
 @pytest.mark.parametrize("heard", [True, False])
-async def test_the_end_of_a_session_closes_its_sockets(talk: Talk, pair: list[Replica], heard: bool) -> None:
+async def test_the_end_of_a_session_closes_its_sockets(
+    conversation: Conversation, pair: list[Replica], heard: bool
+) -> None:
     """At every replica, at once or, if nobody was told, as soon as the connection to Redis is back; the token is worth
     nothing then. The other sessions of the account go on."""
     here, there = pair
-    lost = here.people.person("buyer", account_id=talk.buyer.account_id, session=f"lost {heard}")
-    kept = here.people.person("buyer", account_id=talk.buyer.account_id, session="kept")
+    lost = here.people.person("buyer", account_id=conversation.buyer.account_id, session=f"lost {heard}")
+    kept = here.people.person("buyer", account_id=conversation.buyer.account_id, session="kept")
     async with (
         listening(lost, here.origin) as one,
         listening(lost, there.origin) as other,
@@ -200,15 +206,17 @@ async def test_the_end_of_a_session_closes_its_sockets(talk: Talk, pair: list[Re
 
 
 @pytest.mark.servers
-async def test_ends_are_heard_over_redis(house: House, talk: Talk, servers: LocalServers, keys: Keys) -> None:
+async def test_ends_are_heard_over_redis(
+    harness: ChatHarness, conversation: Conversation, servers: LocalServers, keys: Keys
+) -> None:
     """What `accounts` says with its own rights closes sockets of `chat`, also if it was said while Redis was away for
     `chat`."""
     async with (
-        replicas(house, keys, servers.redis.url("chat"), count=1) as [replica],
+        replicas(harness, keys, servers.redis.url("chat"), count=1) as [replica],
         Redis.from_url(servers.redis.url("accounts")) as accounts,
     ):
         for session in ("first", "second"):
-            person = replica.people.person("buyer", account_id=talk.buyer.account_id, session=session)
+            person = replica.people.person("buyer", account_id=conversation.buyer.account_id, session=session)
             async with listening(person, replica.origin) as buyer:
                 if session == "second":
                     await replica.live.redis.connection_pool.disconnect()
@@ -223,47 +231,51 @@ async def end(redis: Redis, account_id: UUID, session: str) -> None:
         await pipeline.execute()
 
 
-async def test_one_account_has_so_many_sockets(talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_account_has_so_many_sockets(
+    conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More sockets than anybody needs are refused; one that is closed makes room."""
     monkeypatch.setattr(websocket, "PER_PERSON", 1)
-    async with listening(talk.buyer, origin):
-        url = address(origin, await ticket(talk.buyer, origin))
+    async with listening(conversation.buyer, origin):
+        url = address(origin, await ticket(conversation.buyer, origin))
         assert await refusal(url) == (429, "too_many_sockets")
 
 
 async def test_a_slow_reader_is_dropped_and_resumes(
-    house: House, talk: Talk, origin: str, monkeypatch: pytest.MonkeyPatch
+    harness: ChatHarness, conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who takes nothing while hundreds of frames come in is let go; the others notice nothing, and nothing is lost."""
     monkeypatch.setattr(sockets, "CLOSING", 0.05)
-    live = house.service.app.state.live
+    live = harness.service.app.state.live
     frame = '{"type":"thread","x":"' + "x" * 200_000 + '"}'
-    url = address(origin, await ticket(talk.seller, origin))
+    url = address(origin, await ticket(conversation.seller, origin))
     async with (
-        listening(talk.buyer, origin) as buyer,
+        listening(conversation.buyer, origin) as buyer,
         connect(url, proxy=None, compression=None, max_queue=1, close_timeout=0.1) as slow,
     ):
         async with asyncio.timeout(10):
-            while talk.seller.account_id in live.people:  # it never reads
-                live.tell([talk.seller.account_id], frame)
+            while conversation.seller.account_id in live.people:  # it never reads
+                live.tell([conversation.seller.account_id], frame)
                 await asyncio.sleep(0)
-        await talk.write(talk.seller)
-        await buyer.has(talk.thread_id, 1)
+        await conversation.write(conversation.seller)
+        await buyer.has(conversation.thread_id, 1)
         slow.transport.abort()
-    async with listening(talk.seller, origin, {talk.thread_id: 0}) as seller:
-        await seller.has(talk.thread_id, 1)
+    async with listening(conversation.seller, origin, {conversation.thread_id: 0}) as seller:
+        await seller.has(conversation.thread_id, 1)
 
 
-async def test_a_reader_that_recovers_is_told_why_it_is_dropped(house: House, talk: Talk, origin: str) -> None:
+async def test_a_reader_that_recovers_is_told_why_it_is_dropped(
+    harness: ChatHarness, conversation: Conversation, origin: str
+) -> None:
     """A slow reader that goes on reading in time finds the close code 4008 behind what was sent before."""
-    live = house.service.app.state.live
+    live = harness.service.app.state.live
     frame = '{"type":"thread","x":"' + "x" * 200_000 + '"}'
-    url = address(origin, await ticket(talk.seller, origin))
+    url = address(origin, await ticket(conversation.seller, origin))
     async with connect(url, proxy=None, compression=None, max_queue=1) as slow:
-        [socket] = live.presence.here[talk.seller.account_id]
+        [socket] = live.presence.here[conversation.seller.account_id]
         async with asyncio.timeout(10):
             while socket.code is None:
-                live.tell([talk.seller.account_id], frame)
+                live.tell([conversation.seller.account_id], frame)
                 await asyncio.sleep(0)
             with suppress(ConnectionClosed):
                 while True:
@@ -271,10 +283,12 @@ async def test_a_reader_that_recovers_is_told_why_it_is_dropped(house: House, ta
         assert slow.close_code == sockets.SLOW
 
 
-async def test_tickets_stay_out_of_the_log(talk: Talk, origin: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_tickets_stay_out_of_the_log(
+    conversation: Conversation, origin: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The server's log names no addresses of sockets, for they hold tickets."""
     caplog.set_level(logging.INFO)
-    async with listening(talk.buyer, origin):
+    async with listening(conversation.buyer, origin):
         pass
     await refusal(address(origin, "A" * 43))
     assert "ticket=" not in caplog.text
@@ -288,17 +302,17 @@ async def test_who_is_refused_writes_no_errors_into_the_log(origin: str, caplog:
 
 @pytest.mark.parametrize("redis_url", ["redis://chat:secret@127.0.0.1:1/0"])
 async def test_without_redis_there_are_no_tickets_and_all_else_goes_on(
-    house: House, talk: Talk, keys: Keys, redis_url: str
+    harness: ChatHarness, conversation: Conversation, keys: Keys, redis_url: str
 ) -> None:
     """A replica without Redis is ready, says so, takes and shows messages, and gives out no tickets."""
-    async with replicas(house, keys, redis_url, count=1) as [away]:
-        buyer = away.same(talk.buyer)
+    async with replicas(harness, keys, redis_url, count=1) as [away]:
+        buyer = away.same(conversation.buyer)
         started = asyncio.get_running_loop().time()
         assert_problem(await buyer.ask("POST", "/chat/tickets"), 503, "live_unavailable")
         assert await refusal(address(away.origin, "A" * 43)) == (503, "live_unavailable")
         assert asyncio.get_running_loop().time() - started < 2  # a second each, on an idle machine far less
         ready = await buyer.get("/chat/health/ready")
         assert (ready["status"], ready["parts"]["redis"]) == ("ready", False)
-        await buyer.post(f"{talk.path}/messages", {"text": "Halo"}, 201)
+        await buyer.post(f"{conversation.path}/messages", {"text": "Halo"}, 201)
         assert (await buyer.get("/chat/threads"))["items"][0]["last_seq"] == 1
-    assert (await house.people.passer_by().get("/chat/health/ready"))["parts"]["redis"] is True
+    assert (await harness.people.passer_by().get("/chat/health/ready"))["parts"]["redis"] is True

@@ -8,7 +8,7 @@ import pytest
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
-from tests.harness.chat import House, Replica, Talk, replicas
+from tests.harness.chat import ChatHarness, Conversation, Replica, replicas
 from tests.harness.live_client import listening
 from tests.harness.orders_actors import assert_problem
 
@@ -18,9 +18,9 @@ Fault = Callable[[LocalServers], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-async def on_redis(house: House, keys: Keys, real_redis_url: str) -> AsyncIterator[list[Replica]]:
+async def on_redis(harness: ChatHarness, keys: Keys, real_redis_url: str) -> AsyncIterator[list[Replica]]:
     """Two replicas that share a real Redis."""
-    async with replicas(house, keys, real_redis_url) as made:
+    async with replicas(harness, keys, real_redis_url) as made:
         yield made
 
 
@@ -45,61 +45,64 @@ async def frozen(servers: LocalServers) -> None:
 
 @pytest.mark.parametrize("fault", [restarted, killed, frozen])
 async def test_nothing_is_lost_while_redis_is_away(
-    servers: LocalServers, talk: Talk, on_redis: list[Replica], fault: Fault
+    servers: LocalServers, conversation: Conversation, on_redis: list[Replica], fault: Fault
 ) -> None:
     """Messages written before, while and after Redis is away reach clients at both replicas as 1, 2, 3, …"""
     here, there = on_redis
-    writers = [replica.same(who) for replica in on_redis for who in (talk.buyer, talk.seller)]
+    writers = [replica.same(who) for replica in on_redis for who in (conversation.buyer, conversation.seller)]
     total = 0
 
-    async with listening(talk.buyer, here.origin) as buyer, listening(talk.seller, there.origin) as seller:
+    async with (
+        listening(conversation.buyer, here.origin) as buyer,
+        listening(conversation.seller, there.origin) as seller,
+    ):
         away = asyncio.create_task(fault(servers))
         while not away.done() or total < 40:
-            await talk.write(writers[total % 4], str(total))
+            await conversation.write(writers[total % 4], str(total))
             total += 1
             await asyncio.sleep(0.02 if total < 60 else 0.2)  # a person's pace: stays under the limit's
         await away
         for listener in (buyer, seller):
-            await listener.has(talk.thread_id, total)
+            await listener.has(conversation.thread_id, total)
 
 
 async def test_while_redis_is_away_messages_still_cross(
-    servers: LocalServers, talk: Talk, on_redis: list[Replica]
+    servers: LocalServers, conversation: Conversation, on_redis: list[Replica]
 ) -> None:
     """With Redis gone for good, replicas find each other's messages in the database, within two seconds."""
     here, there = on_redis
-    async with listening(talk.buyer, there.origin) as buyer:
+    async with listening(conversation.buyer, there.origin) as buyer:
         await servers.redis.kill()
         try:
-            while not there.live.fanout.away:
+            while not there.live.broadcast.away:
                 await asyncio.sleep(0.01)
-            assert_problem(await there.same(talk.buyer).ask("POST", "/chat/tickets"), 503, "live_unavailable")
+            assert_problem(await there.same(conversation.buyer).ask("POST", "/chat/tickets"), 503, "live_unavailable")
             loop = asyncio.get_running_loop()
             for seq in (1, 2, 3):
                 started = loop.time()
-                await talk.write(here.same(talk.seller))
-                await buyer.has(talk.thread_id, seq)
+                await conversation.write(here.same(conversation.seller))
+                await buyer.has(conversation.thread_id, seq)
                 assert loop.time() - started < 3  # two, and one for a busy machine
-            ready = await there.same(talk.buyer).get("/chat/health/ready")
+            ready = await there.same(conversation.buyer).get("/chat/health/ready")
             assert (ready["status"], ready["parts"]["redis"]) == ("ready", False)
         finally:
             await servers.redis.start()
-        while there.live.fanout.away or here.live.fanout.away:
+        while there.live.broadcast.away or here.live.broadcast.away:
             await asyncio.sleep(0.01)
-        async with listening(here.same(talk.seller), here.origin, {talk.thread_id: 0}) as seller:
-            await talk.write(there.same(talk.buyer))
+        async with listening(here.same(conversation.seller), here.origin, {conversation.thread_id: 0}) as seller:
+            await conversation.write(there.same(conversation.buyer))
             for listener in (buyer, seller):
-                await listener.has(talk.thread_id, 4)
+                await listener.has(conversation.thread_id, 4)
 
 
-async def test_presence_on_a_real_redis(talk: Talk, on_redis: list[Replica]) -> None:
+async def test_presence_on_a_real_redis(conversation: Conversation, on_redis: list[Replica]) -> None:
     """The other side's presence is found at the other replica, under a key that expires by itself."""
     here, there = on_redis
     async with (
-        listening(there.same(talk.seller), there.origin) as seller,
-        listening(here.same(talk.buyer), here.origin) as buyer,
+        listening(there.same(conversation.seller), there.origin) as seller,
+        listening(here.same(conversation.buyer), here.origin) as buyer,
     ):
         await buyer.until(lambda one: one.of("presence"))
         await seller.until(lambda one: one.of("presence"))
-        assert (await here.same(talk.buyer).get(talk.path))["online"] is True
-        assert 20 < await here.live.redis.ttl(f"chat:online:{talk.seller.account_id}") <= 40
+        assert (await here.same(conversation.buyer).get(conversation.path))["online"] is True
+        assert 20 < await here.live.redis.ttl(f"chat:online:{conversation.seller.account_id}") <= 40

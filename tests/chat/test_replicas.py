@@ -6,113 +6,122 @@ from uuid import UUID
 import pytest
 
 from runtime.live import presence, updates
-from tests.harness.chat import House, Replica, Talk
+from tests.harness.chat import ChatHarness, Conversation, Replica
 from tests.harness.live_client import listening
 from tests.harness.orders_actors import assert_problem
 
 
-async def test_messages_reach_both_sides_wherever_they_are(talk: Talk, pair: list[Replica]) -> None:
+async def test_messages_reach_both_sides_wherever_they_are(conversation: Conversation, pair: list[Replica]) -> None:
     """What is written at either replica at the same time reaches a client at each, once and in order."""
     here, there = pair
-    async with listening(talk.buyer, here.origin) as buyer, listening(talk.seller, there.origin) as seller:
-        writers = [replica.same(who) for replica in pair for who in (talk.buyer, talk.seller)]
-        await asyncio.gather(*(talk.write(who, f"{n}") for n in range(8) for who in writers))
+    async with (
+        listening(conversation.buyer, here.origin) as buyer,
+        listening(conversation.seller, there.origin) as seller,
+    ):
+        writers = [replica.same(who) for replica in pair for who in (conversation.buyer, conversation.seller)]
+        await asyncio.gather(*(conversation.write(who, f"{n}") for n in range(8) for who in writers))
         for listener in (buyer, seller):
-            await listener.has(talk.thread_id, 32)
+            await listener.has(conversation.thread_id, 32)
         assert buyer.of("message") == seller.of("message")
 
 
-async def test_a_ticket_is_good_at_any_replica(talk: Talk, pair: list[Replica]) -> None:
+async def test_a_ticket_is_good_at_any_replica(conversation: Conversation, pair: list[Replica]) -> None:
     """A ticket from one replica opens a socket at the other, as behind a gateway."""
     here, there = pair
-    async with listening(here.same(talk.buyer), there.origin) as buyer:
-        await talk.write(here.same(talk.seller))
-        await buyer.has(talk.thread_id, 1)
+    async with listening(here.same(conversation.buyer), there.origin) as buyer:
+        await conversation.write(here.same(conversation.seller))
+        await buyer.has(conversation.thread_id, 1)
 
 
-async def test_presence_spans_replicas(talk: Talk, pair: list[Replica], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_presence_spans_replicas(
+    conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other side is online wherever it is connected, until its last connection anywhere is gone."""
     monkeypatch.setattr(presence, "LINGER", 0.01)
     here, there = pair
-    async with listening(talk.buyer, here.origin) as buyer:
-        async with listening(talk.seller, there.origin) as first:
+    async with listening(conversation.buyer, here.origin) as buyer:
+        async with listening(conversation.seller, there.origin) as first:
             await buyer.until(lambda one: one.of("presence"))
             await first.until(lambda one: one.of("presence"))  # the buyer was there before
-            assert (await here.same(talk.buyer).get(talk.path))["online"] is True
-            async with listening(talk.seller, here.origin):
+            assert (await here.same(conversation.buyer).get(conversation.path))["online"] is True
+            async with listening(conversation.seller, here.origin):
                 pass  # gone here, but still there
-            await talk.write(here.same(talk.buyer))
-            await first.has(talk.thread_id, 1)
+            await conversation.write(here.same(conversation.buyer))
+            await first.has(conversation.thread_id, 1)
             await buyer.until(lambda one: one.of("presence")[-1]["online"])
         await buyer.until(lambda one: not one.of("presence")[-1]["online"])
-    assert (await there.same(talk.buyer).get(talk.path))["online"] is False
+    assert (await there.same(conversation.buyer).get(conversation.path))["online"] is False
 
 
-async def test_somebody_who_is_elsewhere_already_is_found(talk: Talk, pair: list[Replica]) -> None:
+async def test_somebody_who_is_elsewhere_already_is_found(conversation: Conversation, pair: list[Replica]) -> None:
     """Who connects is told that the other side has long been connected to another replica."""
     here, there = pair
-    async with listening(talk.seller, there.origin):
-        while not await there.live.redis.exists(f"chat:online:{talk.seller.account_id}"):
+    async with listening(conversation.seller, there.origin):
+        while not await there.live.redis.exists(f"chat:online:{conversation.seller.account_id}"):
             await asyncio.sleep(0.01)
-        async with listening(talk.buyer, here.origin) as buyer:
+        async with listening(conversation.buyer, here.origin) as buyer:
             await buyer.until(lambda one: one.of("presence"))
             assert buyer.of("presence")[0] == {
                 "type": "presence",
-                "account_id": str(talk.seller.account_id),
+                "account_id": str(conversation.seller.account_id),
                 "online": True,
             }
 
 
-async def test_a_lost_hint_leaves_no_gap(talk: Talk, pair: list[Replica], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_hint_leaves_no_gap(
+    conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When a message's hint is lost, the next one shows the gap, and what is missing is sent first."""
     here, there = pair
-    async with listening(talk.buyer, there.origin) as buyer:
-        await talk.write(here.same(talk.seller))
-        await buyer.has(talk.thread_id, 1)
+    async with listening(conversation.buyer, there.origin) as buyer:
+        await conversation.write(here.same(conversation.seller))
+        await buyer.has(conversation.thread_id, 1)
         with monkeypatch.context() as silence:
-            silence.setattr(here.live.fanout, "publish", lambda hint: None)
+            silence.setattr(here.live.broadcast, "publish", lambda hint: None)
             for _ in range(3):
-                await talk.write(here.same(talk.seller))
-        await talk.write(here.same(talk.seller))
-        await buyer.has(talk.thread_id, 5)
+                await conversation.write(here.same(conversation.seller))
+        await conversation.write(here.same(conversation.seller))
+        await buyer.has(conversation.thread_id, 5)
 
 
 async def test_a_lost_last_hint_is_made_up_for(
-    house: House, talk: Talk, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
+    harness: ChatHarness, conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hint that is lost with none after it is found by looking into the database, also for a thread that is new."""
-    deal = house.deal(talk.buyer)
-    await house.hears(deal.placed())
-    async with listening(talk.buyer, pair[0].origin) as buyer:
-        new = await house.about(deal)  # the house shares no Redis with the pair: nobody is told
-        await talk.write(talk.seller)
+    deal = harness.deal(conversation.buyer)
+    await harness.deliver(deal.placed())
+    async with listening(conversation.buyer, pair[0].origin) as buyer:
+        new = await harness.about(deal)  # the house shares no Redis with the pair: nobody is told
+        await conversation.write(conversation.seller)
         await new.write(deal.seller)
         await pair[0].live.sweep()
-        await buyer.has(talk.thread_id, 1)
+        await buyer.has(conversation.thread_id, 1)
         await buyer.has(new.thread_id, 1)
-        await talk.write(talk.seller)
+        await conversation.write(conversation.seller)
         monkeypatch.setattr(updates, "SWEEP", 0.01)
-        pair[0].live.fanout._missed()  # wakes it, as a new subscription does
-        await buyer.has(talk.thread_id, 2)
+        pair[0].live.broadcast._missed()  # wakes it, as a new subscription does
+        await buyer.has(conversation.thread_id, 2)
 
 
-async def test_hints_that_come_twice_or_late_change_nothing(talk: Talk, pair: list[Replica]) -> None:
+async def test_hints_that_come_twice_or_late_change_nothing(conversation: Conversation, pair: list[Replica]) -> None:
     """A socket is only ever sent the message after its last, whatever it is told."""
     here, there = pair
-    async with listening(talk.buyer, there.origin) as buyer:
-        written = [await talk.write(here.same(talk.seller), str(n)) for n in range(3)]
-        await buyer.has(talk.thread_id, 3)
+    async with listening(conversation.buyer, there.origin) as buyer:
+        written = [await conversation.write(here.same(conversation.seller), str(n)) for n in range(3)]
+        await buyer.has(conversation.thread_id, 3)
         for message in reversed(written):
-            there.live.message(UUID(talk.thread_id), message["seq"], '{"type": "message"}', [talk.buyer.account_id])
+            there.live.message(
+                UUID(conversation.thread_id), message["seq"], '{"type": "message"}', [conversation.buyer.account_id]
+            )
         await buyer.echo()
-        assert buyer.seqs(talk.thread_id) == [1, 2, 3]
+        assert buyer.seqs(conversation.thread_id) == [1, 2, 3]
 
 
-async def test_the_limit_on_messages_is_one_for_all_replicas(talk: Talk, pair: list[Replica]) -> None:
+async def test_the_limit_on_messages_is_one_for_all_replicas(conversation: Conversation, pair: list[Replica]) -> None:
     """Thirty messages in ten seconds are counted together, wherever they are sent."""
-    writers = [replica.same(talk.buyer) for replica in pair]
+    writers = [replica.same(conversation.buyer) for replica in pair]
     answers = await asyncio.gather(
-        *(writers[n % 2].ask("POST", f"{talk.path}/messages", json={"text": "!"}) for n in range(32))
+        *(writers[n % 2].ask("POST", f"{conversation.path}/messages", json={"text": "!"}) for n in range(32))
     )
     refused = [answer for answer in answers if not answer.is_success]
     assert len(refused) == 2

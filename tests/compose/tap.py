@@ -27,7 +27,7 @@ from runtime.storage.database import connect
 
 QUEUE = "tap"
 QUORUM: FieldTable = {"x-queue-type": "quorum"}
-HEARERS = {event.wire_name: set(event.heard_by) for event in EVENTS}
+CONSUMERS = {event.wire_name: set(event.consumed_by) for event in EVENTS}
 SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
 
 
@@ -80,7 +80,9 @@ async def end() -> None:
 async def unseen(service: str, events: dict[UUID, tuple[str, str]]) -> list[tuple[UUID, str]]:
     """Events that the service hears, and has not handled."""
     due = {
-        event_id: kind for event_id, (source, kind) in events.items() if service in HEARERS[kind] and service != source
+        event_id: kind
+        for event_id, (source, kind) in events.items()
+        if service in CONSUMERS[kind] and service != source
     }
     seen = {row["event_id"] for row in await fetch(service, "select event_id from inbox")}
     return [(event_id, kind) for event_id, kind in due.items() if event_id not in seen]

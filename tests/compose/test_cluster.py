@@ -22,7 +22,7 @@ from lab.faults.system import Stubborn
 from tests.compose.cluster import FILES, NODES, QUEUES, Cluster
 from tests.compose.conftest import why_not
 from tests.compose.stack import OURS, Stack
-from tests.compose.workload import Crowd
+from tests.compose.workload import Workload
 from tests.harness.waiting import eventually
 
 KILLS, CUTS = int(os.environ.get("KILLS", "2")), int(os.environ.get("CUTS", "1"))
@@ -63,8 +63,8 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     before = ask_tap(stack, "open")
     stubborn = Stubborn(httpx.AsyncHTTPTransport())
     async with httpx.AsyncClient(transport=stubborn, base_url=stack.url, timeout=30) as http:
-        crowd = Crowd(http)
-        async with crowd.at_work():
+        workload = Workload(http)
+        async with workload.at_work():
             for number, fault in enumerate(faults, start=1):
                 if log.minutes > MINUTES:
                     log.say(f"no time for {len(faults) - number + 1} more")
@@ -80,20 +80,20 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
                 healing = monotonic()
                 await cluster.whole()
                 healed = monotonic() - healing
-                log.say(f"{number}: whole again after {healed:.1f} s; {len(crowd.accepted)} cancellations")
+                log.say(f"{number}: whole again after {healed:.1f} s; {len(workload.accepted)} cancellations")
         over = monotonic()
-    accepted = crowd.accepted
+    accepted = workload.accepted
     await eventually(lambda: drained(stack, len(accepted)), 180, every=1)
     log.say(f"drained {monotonic() - over:.1f} s after the last")
-    log.say(f"{stubborn.again} requests sent again; slowest cancellation {crowd.slowest:.2f} s")
+    log.say(f"{stubborn.again} requests sent again; slowest cancellation {workload.slowest:.2f} s")
     stored = dict(
         line.split("|") for line in stack.sql("orders", "select order_id, cancellation_id from cancellations")
     )
     assert stored.keys() == accepted.keys()
     assert all(stored[order] == cancellation for order, cancellation in accepted.items() if cancellation)
-    books = json.loads(stack.compose("run", "--rm", "batalkan", "check", "--dana", "http://dana:8000", "--json"))
-    assert (books["broken"], books["open_refunds"]) == ([], 0)
-    assert books["refunds"] == books["cancelled_paid_orders"] == len(accepted)
+    snapshot = json.loads(stack.compose("run", "--rm", "batalkan", "check", "--dana", "http://dana:8000", "--json"))
+    assert (snapshot["broken"], snapshot["open_refunds"]) == ([], 0)
+    assert snapshot["refunds"] == snapshot["cancelled_paid_orders"] == len(accepted)
     tapped = ask_tap(stack, "close", json.dumps(before))
     log.say(f"{len(accepted)} cancellations refunded; {tapped}")
     assert tapped["missing"] == []

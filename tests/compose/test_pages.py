@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.browser import ways
-from tests.browser.conftest import crowd as crowd
+from tests.browser.conftest import users as users
 from tests.browser.site import Place
 from tests.browser.test_lost import test_a_page_is_loaded_anew_in_mid_chat as test_a_page_is_loaded_anew_in_mid_chat
 from tests.browser.test_lost import test_dana_is_down_and_comes_back as test_dana_is_down_and_comes_back
@@ -15,7 +15,7 @@ from tests.browser.test_lost import test_the_server_is_restarted_in_mid_chat as 
 from tests.browser.test_refusals import test_already_shipped as test_already_shipped
 from tests.browser.test_refusals import test_asked_twice_in_two_tabs as test_asked_twice_in_two_tabs
 from tests.browser.test_refusals import test_too_late as test_too_late
-from tests.browser.users import Crowd
+from tests.browser.users import BrowserUsers
 from tests.compose.stack import Stack
 
 pytestmark = [pytest.mark.compose, pytest.mark.browser, pytest.mark.timeout(400)]
@@ -45,13 +45,13 @@ def site(stack: Stack) -> Place:
     return Composed(stack)
 
 
-async def test_the_four_ways_in_browsers(crowd: Crowd, site: Place) -> None:
+async def test_the_four_ways_in_browsers(users: BrowserUsers, site: Place) -> None:
     """Behind nginx, with a container for each service, people cancel in all four ways and see the money back."""
-    await ways.by_app(crowd)
-    await ways.by_website(crowd)
-    await ways.by_guide(crowd)
-    await ways.by_seller(crowd)
-    await ways.by_customer_service(crowd, site.advance)
+    await ways.by_app(users)
+    await ways.by_website(users)
+    await ways.by_guide(users)
+    await ways.by_seller(users)
+    await ways.by_customer_service(users, site.advance)
 
 
 def test_pages_bring_their_own_guards(http: httpx.Client) -> None:

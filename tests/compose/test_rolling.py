@@ -12,7 +12,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from lab.faults.rolling_restart import Life, P, Witness
+from lab.faults.rolling_restart import Life, Observations, P
 from services.accounts.demonstration import PASSWORD
 from tests.compose.stack import Stack, docker
 from tests.harness.waiting import eventually
@@ -35,7 +35,7 @@ def doubled(stack: Stack) -> Iterator[Stack]:
 async def test_containers_are_restarted_in_turn(doubled: Stack) -> None:
     """No client sees a 5xx or a broken connection, each container ends within 10 seconds with code 0, and afterwards
     the books are right."""
-    seen = Witness(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=50)))
+    seen = Observations(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=50)))
     async with httpx.AsyncClient(transport=seen, base_url=doubled.url, timeout=30) as http:
 
         async def sign_in(kind: type[P], role: str) -> P:
@@ -55,8 +55,8 @@ async def test_containers_are_restarted_in_turn(doubled: Stack) -> None:
 
     async def settled() -> bool:
         said = await asyncio.to_thread(doubled.compose, "run", "--rm", "batalkan", "check", "--json")
-        books = json.loads(said)
-        return bool(books["refunds"] == books["cancelled_paid_orders"] and not books["open_refunds"])
+        snapshot = json.loads(said)
+        return bool(snapshot["refunds"] == snapshot["cancelled_paid_orders"] and not snapshot["open_refunds"])
 
     await eventually(settled, 60, every=1)
     query = "select order_id, cancellation_id from cancellations"

@@ -34,7 +34,7 @@ asyncio.run(main())
 """
 
 
-class Ears:
+class EventRecorder:
     """A container that writes down what travels between the services."""
 
     def __init__(self, stack: Stack) -> None:
@@ -62,9 +62,9 @@ class Ears:
 
 
 @pytest.fixture(scope="module")
-def ears(stack: Stack) -> Iterator[Ears]:
+def recorder(stack: Stack) -> Iterator[EventRecorder]:
     """Hears everything while these tests run."""
-    made = Ears(stack)
+    made = EventRecorder(stack)
     yield made
     made.remove()
 
@@ -95,17 +95,19 @@ async def hears(socket: ClientConnection, code: str) -> None:
                 return
 
 
-async def test_the_app_and_the_website(people: tuple[Buyer, Seller, str], ears: Ears) -> None:
+async def test_the_app_and_the_website(people: tuple[Buyer, Seller, str], recorder: EventRecorder) -> None:
     """Ways 1 and 2: one account, two clients; the channel is the client's, and all money comes back."""
     buyer, _, product = people
     for channel, person in (("app", buyer), ("web", await buyer.on_the_website())):
         answer = await person.cancel(await person.buy(product))
         assert answer.json()["cancellation"]["channel"] == channel
         assert (await person.refund(answer.json()["order_id"]))["amount"] == 189_000
-        assert await ears.story(answer.headers["X-Correlation-Id"]) == TO_REFUND
+        assert await recorder.story(answer.headers["X-Correlation-Id"]) == TO_REFUND
 
 
-async def test_the_chat_with_the_seller(stack: Stack, people: tuple[Buyer, Seller, str], ears: Ears) -> None:
+async def test_the_chat_with_the_seller(
+    stack: Stack, people: tuple[Buyer, Seller, str], recorder: EventRecorder
+) -> None:
     """Way 3: the seller guides and the buyer cancels, or the seller cancels; the buyer's page sees it live."""
     buyer, seller, product = people
     guided, given_up = await buyer.buy(product), await buyer.buy(product)
@@ -123,11 +125,11 @@ async def test_the_chat_with_the_seller(stack: Stack, people: tuple[Buyer, Selle
         assert by_seller.status_code == 202
         await hears(socket, "refund_issued")
     assert (await buyer.order(given_up))["cancellation"]["channel"] == "chat"
-    assert await ears.story(by_buyer.headers["X-Correlation-Id"]) == TO_REFUND
-    assert await ears.story(by_seller.headers["X-Correlation-Id"]) == TO_REFUND
+    assert await recorder.story(by_buyer.headers["X-Correlation-Id"]) == TO_REFUND
+    assert await recorder.story(by_seller.headers["X-Correlation-Id"]) == TO_REFUND
 
 
-async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str], ears: Ears) -> None:
+async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str], recorder: EventRecorder) -> None:
     """Way 4: who answers in the 23rd hour keeps the order, and the silent seller's is cancelled after 24; the clock of
     all containers is moved by one command."""
     buyer, seller, product = people
@@ -146,7 +148,7 @@ async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str],
     assert (await silent.becomes("resolved"))["outcome"] == "order_cancelled"
     assert (await second.order(silent.order_id))["cancellation"]["channel"] == "cs"
     assert (await buyer.order(answered.order_id))["status"] == "processing"
-    story = await ears.story(silent.story)  # closing the case and paying go on side by side
+    story = await recorder.story(silent.story)  # closing the case and paying go on side by side
     assert [one for one in story if one != "CaseClosed"] == ["SellerContacted", *TO_REFUND]
     fresh = await Person.sign_in(buyer.http, "agent@example.com", PASSWORD)  # 15 minutes may have gone by for a token
     (await fresh.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()

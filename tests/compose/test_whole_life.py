@@ -77,9 +77,9 @@ def test_the_management_page_is_for_those_who_ask_for_it(stack: Stack) -> None:
     """RabbitMQ's page is published on 127.0.0.1 by the profile `tools`, by a forwarder, and by nothing else."""
     stack.compose("up", "--detach", "--no-recreate", "management")
     (forwarder,) = stack.containers("management")
-    (place,) = forwarder["NetworkSettings"]["Ports"]["8080/tcp"]
-    assert place["HostIp"] == "127.0.0.1"
-    with httpx.Client(base_url=f"http://127.0.0.1:{place['HostPort']}") as page:
+    (system,) = forwarder["NetworkSettings"]["Ports"]["8080/tcp"]
+    assert system["HostIp"] == "127.0.0.1"
+    with httpx.Client(base_url=f"http://127.0.0.1:{system['HostPort']}") as page:
 
         def listed(user: str, password: str) -> int | None:
             try:

@@ -19,7 +19,7 @@ KNOWN_WITHIN = 600.0
 """Seconds in which chat has heard of an order, whatever happens to the broker."""
 
 
-class Crowd:
+class Workload:
     """Every request succeeds, if it has to be sent again because the machine was too slow for the database."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:

@@ -60,7 +60,7 @@ def test_who_sends_and_who_receives(event: type[Event]) -> None:
         if one["action"] == "receive"
     }
     assert sends == set(event.published_by)
-    assert receives == {(hearer, key) for hearer in event.heard_by for key in event.routing_keys(hearer)}
+    assert receives == {(consumer, key) for consumer in event.consumed_by for key in event.routing_keys(consumer)}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.wire_name)

@@ -12,16 +12,16 @@ from contracts import EVENTS
 from contracts.orders import OrderCancelled, OrderCancelRequested
 from contracts.refunds import WalletLinked
 from runtime.messaging.envelope import Event
-from runtime.service import Description
+from runtime.service import ServiceSpec
 from runtime.settings import PORTS
 
 HERE = sorted(module.name for module in iter_modules(services.__path__) if module.ispkg)
 """The services that there are."""
 
 
-def description(service: str) -> Description:
+def description(service: str) -> ServiceSpec:
     """What the service is made of."""
-    described: Description = import_module(f"services.{service}.main").DESCRIPTION
+    described: ServiceSpec = import_module(f"services.{service}.main").SPEC
     return described
 
 
@@ -37,7 +37,7 @@ def handlers(service: str) -> Collection[type[Event]]:
 def test_a_service_hears_what_the_contracts_say(service: str) -> None:
     """It has a handler for each event that names it, and for no other."""
     heard = description(service).handlers or handlers(service)
-    assert set(heard) == {event for event in EVENTS if service in event.heard_by}
+    assert set(heard) == {event for event in EVENTS if service in event.consumed_by}
 
 
 @pytest.mark.parametrize("service", HERE)
@@ -50,7 +50,7 @@ def test_a_service_publishes_what_the_contracts_say(service: str) -> None:
 def test_only_services_are_named(event: type[Event]) -> None:
     """Whoever publishes has a name among the services, and whoever hears exists: its queue is waited for."""
     assert set(event.published_by) <= PORTS.keys() - {"dana", "web"}
-    assert set(event.heard_by) <= set(HERE)
+    assert set(event.consumed_by) <= set(HERE)
 
 
 def test_an_event_is_heard_under_the_key_of_each_publisher_but_oneself() -> None:

@@ -6,18 +6,18 @@ import pytest
 
 from batalkan.keys import Keys
 from tests.conftest import Databases
-from tests.harness.cs import House, open_house
+from tests.harness.cs import CsHarness, open_house
 
 
 @pytest.fixture(scope="package")
-async def shared_house(embedded_databases: Databases, keys: Keys) -> AsyncIterator[House]:
+async def shared_house(embedded_databases: Databases, keys: Keys) -> AsyncIterator[CsHarness]:
     """The service, for all tests that need one replica and nothing special; what is due waits for them."""
-    async with embedded_databases.lent() as databases, open_house(databases, keys, fires=False) as house:
-        yield house
+    async with embedded_databases.lent() as databases, open_house(databases, keys, fires=False) as harness:
+        yield harness
 
 
 @pytest.fixture
-async def house(shared_house: House) -> House:
+async def harness(shared_house: CsHarness) -> CsHarness:
     """The service, with nobody there yet."""
     await shared_house.clean()
     return shared_house

@@ -10,7 +10,7 @@ from contracts.orders import OrderPacked, OrderShipped, RejectionCode
 from contracts.words import Channel
 from runtime.messaging.envelope import Event
 from runtime.observability.trace_context import new_id
-from tests.harness.cs import HOUR, Contacted, House, eventually
+from tests.harness.cs import HOUR, Contacted, CsHarness, eventually
 from tests.harness.cs_events import cancelled
 
 SECOND = timedelta(seconds=1)
@@ -18,7 +18,7 @@ DEEDS = ["reply", "pack", "ship"]
 CODES = {"reply": "seller_replied", "pack": "order_packed", "ship": "order_shipped"}
 
 
-async def act(house: House, case: Contacted, deed: str, at: datetime) -> None:
+async def act(harness: CsHarness, case: Contacted, deed: str, at: datetime) -> None:
     """The seller does something at that time; it is heard of now."""
     order_id, seller_id = UUID(case.order_id), UUID(case.seller_id)
     events: dict[str, tuple[str, Event]] = {
@@ -27,99 +27,99 @@ async def act(house: House, case: Contacted, deed: str, at: datetime) -> None:
         "ship": ("orders", OrderShipped(order_id=order_id, seller_id=seller_id, at=at)),
     }
     source, event = events[deed]
-    await house.voice.say(source, event, at=at)
+    await harness.publisher.publish_as(source, event, at=at)
 
 
-async def test_a_second_early_is_too_early(house: House) -> None:
+async def test_a_second_early_is_too_early(harness: CsHarness) -> None:
     """At 23:59:59 nothing is cancelled, at 24:00:00 the order is."""
-    case = await house.contacted()
-    await house.stand_still(case.respond_by - SECOND)
-    assert await house.fire() == 0
-    await house.stand_still(case.respond_by - timedelta(microseconds=1))
-    assert await house.fire() == 0
+    case = await harness.contacted()
+    await harness.stand_still(case.respond_by - SECOND)
+    assert await harness.fire() == 0
+    await harness.stand_still(case.respond_by - timedelta(microseconds=1))
+    assert await harness.fire() == 0
     assert (await case.buyer.case(case.case_id))["state"] == "awaiting_seller"
-    request = await house.run_out(case)
+    request = await harness.run_out(case)
     assert request["data"]["channel"] == "cs"
     assert request["data"]["role"] == "system"
     assert request["data"]["requested_by"] is None
-    closed = await house.ears.hear("CaseClosed", case_id=case.case_id)
+    closed = await harness.recorder.wait_for("CaseClosed", case_id=case.case_id)
     assert closed["data"]["outcome"] == "order_cancelled"
     assert (await case.buyer.case(case.case_id))["outcome"] == "order_cancelled"
     assert (await case.buyer.codes(case.case_id))[-3:] == ["seller_contacted", "seller_silent", "order_cancelled"]
 
 
-async def test_the_time_is_24_hours_exactly(house: House) -> None:
+async def test_the_time_is_24_hours_exactly(harness: CsHarness) -> None:
     """What is stored, published and fired is one time, 24 hours after the letter by the database's clock."""
-    case = await house.contacted()
+    case = await harness.contacted()
     said = await case.buyer.get(f"/cs/cases/{case.case_id}/messages")
     contacted_at = datetime.fromisoformat(said["items"][-1]["at"])
     assert case.respond_by - contacted_at == timedelta(hours=24)
-    assert await house.fetch("select due_at from deadlines where kind = 'seller_silent'") == [case.respond_by]
+    assert await harness.fetch("select due_at from deadlines where kind = 'seller_silent'") == [case.respond_by]
 
 
-async def test_packed_before_it_was_asked_is_no_answer(house: House) -> None:
+async def test_packed_before_it_was_asked_is_no_answer(harness: CsHarness) -> None:
     """What the seller had packed before customer service wrote, and is heard of after, calls nothing off."""
-    case = await house.contacted()
-    await act(house, case, "pack", case.respond_by - timedelta(hours=24, microseconds=1))
+    case = await harness.contacted()
+    await act(harness, case, "pack", case.respond_by - timedelta(hours=24, microseconds=1))
     await eventually(lambda: case.agent.case(case.case_id), lambda one: one["order"]["status"] == "packed")
     assert (await case.buyer.codes(case.case_id))[-1] == "seller_contacted"
-    await house.run_out(case)
+    await harness.run_out(case)
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_a_deed_in_the_last_second_calls_it_off(house: House, deed: str) -> None:
+async def test_a_deed_in_the_last_second_calls_it_off(harness: CsHarness, deed: str) -> None:
     """A reply, packing or shipping at 23:59:59: nothing is cancelled, and the case is back with its agent."""
-    case = await house.contacted()
-    await house.stand_still(case.respond_by - SECOND)
-    await act(house, case, deed, case.respond_by - SECOND)
+    case = await harness.contacted()
+    await harness.stand_still(case.respond_by - SECOND)
+    await act(harness, case, deed, case.respond_by - SECOND)
     await eventually(lambda: case.agent.case(case.case_id), lambda one: one["agent_id"] == str(case.agent.account_id))
-    assert await house.fetch("select count(*) from deadlines") == [0]
-    await house.stand_still(case.respond_by + 10 * HOUR)
-    assert await house.fire() == 0
+    assert await harness.fetch("select count(*) from deadlines") == [0]
+    await harness.stand_still(case.respond_by + 10 * HOUR)
+    assert await harness.fire() == 0
     shown = await case.agent.case(case.case_id)
     assert (shown["state"], shown["agent_id"]) == ("seller_replied", str(case.agent.account_id))
     assert (await case.buyer.codes(case.case_id))[-2:] == [CODES[deed], "agent_joined"]
-    assert not house.ears.about("OrderCancelRequested", order_id=case.order_id)
+    assert not harness.recorder.about("OrderCancelRequested", order_id=case.order_id)
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_a_deed_in_time_counts_when_it_is_heard_of_late(house: House, deed: str) -> None:
+async def test_a_deed_in_time_counts_when_it_is_heard_of_late(harness: CsHarness, deed: str) -> None:
     """The event was on its way when the 24 hours ended: the deadline has fired, and still nothing is cancelled."""
-    case = await house.contacted()
-    house.office.settling = HOUR
-    await house.stand_still(case.respond_by)
-    assert await house.fire() == 1
+    case = await harness.contacted()
+    harness.office.settling = HOUR
+    await harness.stand_still(case.respond_by)
+    assert await harness.fire() == 1
     assert (await case.buyer.case(case.case_id))["state"] == "cancelling"
-    await act(house, case, deed, case.respond_by - SECOND)
-    await house.becomes(case.case_id, "seller_replied")
-    await house.stand_still(case.respond_by + 10 * HOUR)
-    assert await house.fire() == 0
-    assert not house.ears.about("OrderCancelRequested", order_id=case.order_id)
+    await act(harness, case, deed, case.respond_by - SECOND)
+    await harness.becomes(case.case_id, "seller_replied")
+    await harness.stand_still(case.respond_by + 10 * HOUR)
+    assert await harness.fire() == 0
+    assert not harness.recorder.about("OrderCancelRequested", order_id=case.order_id)
 
 
 @pytest.mark.parametrize("fired", [True, False])
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_a_deed_at_24_hours_is_too_late(house: House, deed: str, fired: bool) -> None:
+async def test_a_deed_at_24_hours_is_too_late(harness: CsHarness, deed: str, fired: bool) -> None:
     """At 24:00:00 nothing calls it off any more, whether the deadline has fired by then or not."""
-    case = await house.contacted()
-    await house.stand_still(case.respond_by)
+    case = await harness.contacted()
+    await harness.stand_still(case.respond_by)
     if fired:
-        await house.fire()
-    await act(house, case, deed, case.respond_by)
+        await harness.fire()
+    await act(harness, case, deed, case.respond_by)
     assert "seller_too_late" in await case.buyer.codes(case.case_id)
-    await house.run_out(case)
+    await harness.run_out(case)
 
 
 @pytest.mark.parametrize(
     ("code", "state"),
     [("already_shipped", "seller_replied"), ("not_found", "active"), ("already_cancelled", "resolved")],
 )
-async def test_what_orders_decides_is_told_truthfully(house: House, code: str, state: str) -> None:
+async def test_what_orders_decides_is_told_truthfully(harness: CsHarness, code: str, state: str) -> None:
     """It alone knows whether the order can be cancelled; if not, the case is back with its agent and says why."""
-    case = await house.contacted()
-    house.ears.rejects[case.order_id] = RejectionCode(code)
-    await house.run_out(case)
-    await house.becomes(case.case_id, state)
+    case = await harness.contacted()
+    harness.recorder.rejects[case.order_id] = RejectionCode(code)
+    await harness.run_out(case)
+    await harness.becomes(case.case_id, state)
     if state != "resolved":
         await eventually(lambda: case.agent.case(case.case_id), lambda one: one["agent_id"] is not None)
     messages = (await case.buyer.get(f"/cs/cases/{case.case_id}/messages"))["items"]
@@ -128,58 +128,58 @@ async def test_what_orders_decides_is_told_truthfully(house: House, code: str, s
 
 
 @pytest.mark.parametrize("channel", [Channel.APP, Channel.WEB, Channel.CHAT])
-async def test_a_cancellation_of_another_way_resolves_the_case(house: House, channel: Channel) -> None:
+async def test_a_cancellation_of_another_way_resolves_the_case(harness: CsHarness, channel: Channel) -> None:
     """The buyer or the seller was first: nothing is to be waited for any more."""
-    case = await house.contacted()
-    await house.voice.say("orders", cancelled(UUID(case.order_id), new_id(), channel), twice=True)
-    closed = await house.ears.hear("CaseClosed", case_id=case.case_id)
+    case = await harness.contacted()
+    await harness.publisher.publish_as("orders", cancelled(UUID(case.order_id), new_id(), channel), twice=True)
+    closed = await harness.recorder.wait_for("CaseClosed", case_id=case.case_id)
     assert closed["data"]["outcome"] == "order_cancelled"
-    assert await house.fetch("select count(*) from deadlines") == [0]
+    assert await harness.fetch("select count(*) from deadlines") == [0]
     told = (await case.buyer.get(f"/cs/cases/{case.case_id}/messages"))["items"][-1]
     assert (told["code"], told["data"]["channel"], told["data"]["ours"]) == ("order_cancelled", channel.value, False)
-    assert len(house.ears.about("CaseClosed", case_id=case.case_id)) == 1
+    assert len(harness.recorder.about("CaseClosed", case_id=case.case_id)) == 1
 
 
-async def test_when_somebody_else_was_first_that_is_told(house: House) -> None:
+async def test_when_somebody_else_was_first_that_is_told(harness: CsHarness) -> None:
     """The order was cancelled in the very moment in which it was asked for: the answer says so."""
-    case = await house.contacted()
-    house.ears.silent.add(case.order_id)
-    request = await house.run_out(case)
-    await house.voice.say("orders", cancelled(UUID(case.order_id), new_id(), Channel.CHAT))
-    await house.becomes(case.case_id, "resolved")
-    house.ears.rejects[case.order_id] = RejectionCode.ALREADY_CANCELLED
-    await house.ears.answer(request)
+    case = await harness.contacted()
+    harness.recorder.silent.add(case.order_id)
+    request = await harness.run_out(case)
+    await harness.publisher.publish_as("orders", cancelled(UUID(case.order_id), new_id(), Channel.CHAT))
+    await harness.becomes(case.case_id, "resolved")
+    harness.recorder.rejects[case.order_id] = RejectionCode.ALREADY_CANCELLED
+    await harness.recorder.answer(request)
     assert (await case.buyer.codes(case.case_id))[-2:] == ["order_cancelled", "cancel_rejected"]
     assert (await case.buyer.case(case.case_id))["outcome"] == "order_cancelled"
 
 
-async def test_closing_the_case_calls_it_off(house: House) -> None:
+async def test_closing_the_case_calls_it_off(harness: CsHarness) -> None:
     """The buyer has thought better of it."""
-    case = await house.contacted()
+    case = await harness.contacted()
     await case.agent.post(f"/cs/cases/{case.case_id}/close", outcome="withdrawn")
-    await house.stand_still(case.respond_by)
-    assert await house.fire() == 0
+    await harness.stand_still(case.respond_by)
+    assert await harness.fire() == 0
 
 
-async def test_one_story_from_the_case_to_its_end(house: House) -> None:
+async def test_one_story_from_the_case_to_its_end(harness: CsHarness) -> None:
     """Everything that comes of a case has its correlation id, whoever did it and whenever."""
-    case = await house.contacted()
-    await house.run_out(case)
+    case = await harness.contacted()
+    await harness.run_out(case)
     story = (await case.buyer.case(case.case_id))["correlation_id"]
     events = [
-        await house.ears.hear("SellerContacted", case_id=case.case_id),
-        await house.ears.hear("OrderCancelRequested", order_id=case.order_id),
-        await house.ears.hear("CaseClosed", case_id=case.case_id),
+        await harness.recorder.wait_for("SellerContacted", case_id=case.case_id),
+        await harness.recorder.wait_for("OrderCancelRequested", order_id=case.order_id),
+        await harness.recorder.wait_for("CaseClosed", case_id=case.case_id),
     ]
     assert {event["correlationid"] for event in events} == {story}
     assert len({event["traceparent"].split("-")[1] for event in events}) == 1
 
 
-async def test_a_seller_who_shipped_ends_the_story_of_the_case(house: House) -> None:
+async def test_a_seller_who_shipped_ends_the_story_of_the_case(harness: CsHarness) -> None:
     """What the case publishes belongs to its own story, not to that of the seller's parcel."""
-    case = await house.contacted()
-    await act(house, case, "ship", case.respond_by - HOUR)
+    case = await harness.contacted()
+    await act(harness, case, "ship", case.respond_by - HOUR)
     await eventually(lambda: case.agent.case(case.case_id), lambda one: one["agent_id"] is not None)
     await case.agent.post(f"/cs/cases/{case.case_id}/close", outcome="order_processed")
-    heard = await house.ears.hear("CaseClosed", case_id=case.case_id)
+    heard = await harness.recorder.wait_for("CaseClosed", case_id=case.case_id)
     assert heard["correlationid"] == (await case.buyer.case(case.case_id))["correlation_id"]

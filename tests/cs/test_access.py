@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from services.cs.main import DESCRIPTION
-from tests.harness.cs import House
+from services.cs.main import SPEC
+from tests.harness.cs import CsHarness
 
 CALLS = {
     "POST /cs/cases": ({"text": "Halo"}, "buyer"),
@@ -28,54 +28,54 @@ def test_every_route_is_listed_here() -> None:
     """A new route must say who may use it."""
     routes = {
         f"{method} {route.path}"  # type: ignore[attr-defined]
-        for route in DESCRIPTION.router.routes
+        for route in SPEC.router.routes
         for method in getattr(route, "methods", ())
     }
     assert routes == CALLS.keys()
 
 
-async def status(house: House, call: str, role: str | None, case_id: str) -> tuple[int, str]:
+async def status(harness: CsHarness, call: str, role: str | None, case_id: str) -> tuple[int, str]:
     """What a new person of that role gets."""
     method, path = call.format(case_id=case_id).split()
-    person = house.people.person(role or "buyer", http=house.https[0])
+    person = harness.people.person(role or "buyer", http=harness.https[0])
     headers = {} if role else {"Authorization": "Bearer nonsense"}
     answer = await person.ask(method, path, json=CALLS[call][0], headers=headers)
     return answer.status_code, answer.json().get("code", "") if answer.is_error else ""
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_the_wrong_role_is_refused(house: House, call: str) -> None:
+async def test_the_wrong_role_is_refused(harness: CsHarness, call: str) -> None:
     """A seller everywhere, a buyer as agent, an agent as buyer; and whoever is not signed in."""
     wrong = {"buyer": ["seller", "agent"], "agent": ["seller", "buyer"], "either": ["seller"]}[CALLS[call][1]]
     for role in wrong:
-        assert await status(house, call, role, str(uuid4())) == (403, "wrong_role")
-    assert await status(house, call, None, str(uuid4())) == (401, "unauthenticated")
+        assert await status(harness, call, role, str(uuid4())) == (403, "wrong_role")
+    assert await status(harness, call, None, str(uuid4())) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize("call", ACTS)
-async def test_a_foreign_case_is_not_there_for_a_buyer(house: House, call: str) -> None:
+async def test_a_foreign_case_is_not_there_for_a_buyer(harness: CsHarness, call: str) -> None:
     """Nor can it be told from one that does not exist."""
     if CALLS[call][1] == "agent":
-        assert await status(house, call, "agent", str(uuid4())) == (404, "not_found")
+        assert await status(harness, call, "agent", str(uuid4())) == (404, "not_found")
         return
-    _, _, case_id = await house.active()
-    assert await status(house, call, "buyer", case_id) == (404, "not_found")
-    assert await status(house, call, "buyer", str(uuid4())) == (404, "not_found")
+    _, _, case_id = await harness.active()
+    assert await status(harness, call, "buyer", case_id) == (404, "not_found")
+    assert await status(harness, call, "buyer", str(uuid4())) == (404, "not_found")
 
 
 @pytest.mark.parametrize("call", ACTS)
-async def test_another_agent_reads_and_does_not_act(house: House, call: str) -> None:
+async def test_another_agent_reads_and_does_not_act(harness: CsHarness, call: str) -> None:
     """Every agent may read every case; only its agent acts on it."""
     if CALLS[call][1] == "buyer":
         return
-    _, _, case_id = await house.active()
+    _, _, case_id = await harness.active()
     expected = (200, "") if call.startswith("GET") else (403, "not_your_case")
-    assert await status(house, call, "agent", case_id) == expected
+    assert await status(harness, call, "agent", case_id) == expected
 
 
-async def test_an_agent_whose_case_was_taken_away_cannot_act_on_it(house: House) -> None:
+async def test_an_agent_whose_case_was_taken_away_cannot_act_on_it(harness: CsHarness) -> None:
     """Off duty, the case is somebody else's."""
-    buyer, agent, case_id = await house.active()
+    buyer, agent, case_id = await harness.active()
     await agent.duty(False)
     assert await agent.refused(f"/cs/cases/{case_id}/messages", text="Halo") == "not_your_case"
     assert await agent.refused(f"/cs/cases/{case_id}/close", outcome="answered") == "not_your_case"
@@ -84,6 +84,6 @@ async def test_an_agent_whose_case_was_taken_away_cannot_act_on_it(house: House)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 2001, "a\x00b", None, 5])
-async def test_bad_words_are_refused(house: House, text: object) -> None:
+async def test_bad_words_are_refused(harness: CsHarness, text: object) -> None:
     """1 to 2,000 characters that can be printed."""
-    assert await house.buyer().refused("/cs/cases", text=text) == "invalid_request"
+    assert await harness.buyer().refused("/cs/cases", text=text) == "invalid_request"

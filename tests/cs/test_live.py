@@ -18,9 +18,9 @@ from runtime.http.revocations import revoke
 from runtime.live.server import WEBSOCKETS
 from runtime.live.sockets import OVER
 from runtime.service import Service
-from tests.harness.cs import House, eventually
+from tests.harness.cs import CsHarness, eventually
 from tests.harness.cs_actors import Json, Person
-from tests.harness.cs_events import PATIENCE
+from tests.harness.cs_events import TIMEOUT
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Listener:
 
     async def until(self, happened: Callable[[], Any]) -> None:
         """Waits until what came is enough."""
-        async with asyncio.timeout(PATIENCE), self.arrived:
+        async with asyncio.timeout(TIMEOUT), self.arrived:
             await self.arrived.wait_for(happened)
 
     async def messages(self, count: int) -> None:
@@ -74,7 +74,7 @@ async def on_a_port(service: Service) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="package")
-async def origin(shared_house: House) -> AsyncIterator[str]:
+async def origin(shared_house: CsHarness) -> AsyncIterator[str]:
     """Where the service listens."""
     async with on_a_port(shared_house.service) as origin:
         yield origin
@@ -96,14 +96,14 @@ async def listening(person: Person, origin: str, after: dict[str, int] | None = 
             await task
 
 
-async def test_places_in_the_queue_are_live(house: House, origin: str) -> None:
+async def test_places_in_the_queue_are_live(harness: CsHarness, origin: str) -> None:
     """Whoever waits sees the place change, then the agent come, without asking; agents see how many wait."""
-    first, second, agent = house.buyer(), house.buyer(), house.agent()
+    first, second, agent = harness.buyer(), harness.buyer(), harness.agent()
     await first.open_case()
     async with listening(second, origin) as live, listening(agent, origin) as desk:
         case_id = (await second.open_case())["case_id"]
         await live.until(lambda: [one["position"] for one in live.of("queue")] == [2])
-        house.office.most = 1
+        harness.office.max_cases = 1
         await agent.duty()
         await live.until(lambda: [one["position"] for one in live.of("queue")] == [2, 1])
         await desk.until(lambda: desk.of("queue"))
@@ -116,24 +116,24 @@ async def test_places_in_the_queue_are_live(house: House, origin: str) -> None:
         assert {one["case_id"] for one in live.of("message")} == {case_id}
 
 
-async def test_the_end_of_a_session_closes_its_socket(house: House, origin: str) -> None:
+async def test_the_end_of_a_session_closes_its_socket(harness: CsHarness, origin: str) -> None:
     """A buyer and an agent who have signed out see nothing more, and get no further ticket."""
-    for person in (house.buyer(), house.agent()):
+    for person in (harness.buyer(), harness.agent()):
         async with listening(person, origin) as live:
-            async with house.parts.live.redis.pipeline() as pipeline:
+            async with harness.dependencies.live.redis.pipeline() as pipeline:
                 revoke(pipeline, person.account_id, ["s"])
                 await pipeline.execute()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await live.socket.wait_closed()
         assert live.socket.close_code == OVER
         assert (await person.ask("POST", "/cs/tickets")).status_code == 401
 
 
-async def test_both_sides_hear_each_other(house: House, origin: str) -> None:
+async def test_both_sides_hear_each_other(harness: CsHarness, origin: str) -> None:
     """Messages and the countdown come to the buyer and the agent; nobody else hears anything."""
-    buyer, agent, case_id = await house.active()
-    order_id, _ = await house.order(buyer)
-    others = house.buyer(), house.agent()
+    buyer, agent, case_id = await harness.active()
+    order_id, _ = await harness.order(buyer)
+    others = harness.buyer(), harness.agent()
     async with (
         listening(buyer, origin) as live,
         listening(agent, origin) as desk,
@@ -154,28 +154,28 @@ async def test_both_sides_hear_each_other(house: House, origin: str) -> None:
             assert not one.of("message") + one.of("case")
 
 
-async def test_a_client_that_was_away_misses_nothing(house: House, origin: str) -> None:
+async def test_a_client_that_was_away_misses_nothing(harness: CsHarness, origin: str) -> None:
     """It says what it has, and gets the rest, once and in order; so does an agent who reads somebody else's case."""
-    buyer, _, case_id = await house.active()
+    buyer, _, case_id = await harness.active()
     for n in range(5):
         await buyer.post(f"/cs/cases/{case_id}/messages", 201, text=f"{n}")
-    for person, after in ((buyer, 3), (house.agent(), 0)):
+    for person, after in ((buyer, 3), (harness.agent(), 0)):
         async with listening(person, origin, {case_id: after}) as live:
             await live.messages(7 - after)
             assert [one["message"]["seq"] for one in live.of("message")] == list(range(after + 1, 8))
 
 
-async def test_nobody_resumes_a_foreign_case(house: House, origin: str) -> None:
+async def test_nobody_resumes_a_foreign_case(harness: CsHarness, origin: str) -> None:
     """It is not there for another buyer."""
-    _, _, case_id = await house.active()
-    async with listening(house.buyer(), origin, {case_id: 0}) as live:
+    _, _, case_id = await harness.active()
+    async with listening(harness.buyer(), origin, {case_id: 0}) as live:
         assert [one["code"] for one in live.of("error")] == ["not_found"]
         assert not live.of("message")
 
 
-async def test_a_used_ticket_and_a_foreign_page_are_refused(house: House, origin: str) -> None:
+async def test_a_used_ticket_and_a_foreign_page_are_refused(harness: CsHarness, origin: str) -> None:
     """A ticket is worth one socket; pages of other sites get none."""
-    buyer = house.buyer()
+    buyer = harness.buyer()
     ticket = (await buyer.post("/cs/tickets", 201))["ticket"]
     url = f"ws://{origin}/cs/live?ticket="
     with pytest.raises(InvalidStatus, match="403"):
@@ -189,22 +189,22 @@ async def test_a_used_ticket_and_a_foreign_page_are_refused(house: House, origin
                 pass
 
 
-async def test_an_agent_who_is_connected_stays_on_duty(house: House, origin: str) -> None:
+async def test_an_agent_who_is_connected_stays_on_duty(harness: CsHarness, origin: str) -> None:
     """A live connection is enough, however long nothing is asked; when it is gone for too long, so is the agent."""
-    agent = await house.agent_on_duty()
-    house.parts.presence._judges_from = 0
-    case_id = (await house.buyer().open_case())["case_id"]
+    agent = await harness.agent_on_duty()
+    harness.dependencies.presence._judges_from = 0
+    case_id = (await harness.buyer().open_case())["case_id"]
     async with listening(agent, origin):
-        await house.parts.presence.look()
-        await house.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
-        await house.parts.presence.look()
-        assert await house.fetch("select on_duty from agents") == [True]
-    await eventually(lambda: _here(house), lambda here: not here)
-    await house.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
-    await house.parts.presence.look()
-    assert await house.fetch("select on_duty from agents") == [False]
-    assert await house.fetch("select state from cases where case_id = $1", case_id) == ["waiting"]
+        await harness.dependencies.presence.look()
+        await harness.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
+        await harness.dependencies.presence.look()
+        assert await harness.fetch("select on_duty from agents") == [True]
+    await eventually(lambda: _here(harness), lambda here: not here)
+    await harness.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
+    await harness.dependencies.presence.look()
+    assert await harness.fetch("select on_duty from agents") == [False]
+    assert await harness.fetch("select state from cases where case_id = $1", case_id) == ["waiting"]
 
 
-async def _here(house: House) -> list[Any]:
-    return list(house.parts.live.people)
+async def _here(harness: CsHarness) -> list[Any]:
+    return list(harness.dependencies.live.people)

@@ -13,7 +13,7 @@ import pytest
 
 from contracts.orders import OrderPacked
 from runtime.storage.database import connect
-from tests.harness.cs import Contacted, House, eventually
+from tests.harness.cs import Contacted, CsHarness, eventually
 
 WAITING = "select count(*) from pg_locks where not granted"
 SECOND = timedelta(seconds=1)
@@ -34,71 +34,71 @@ def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @asynccontextmanager
-async def held(house: House, query: str) -> AsyncIterator[None]:
+async def held(harness: CsHarness, query: str) -> AsyncIterator[None]:
     """While the block lasts, another transaction holds these rows."""
-    connection = await connect(house.service.work.database.url)
+    connection = await connect(harness.service.uow.database.url)
     async with connection.transaction():
         await connection.execute(query)
         yield
     await connection.close()
 
 
-async def begin(house: House, act: Awaitable[Any], waiting: int) -> "asyncio.Future[Any]":
+async def begin(harness: CsHarness, act: Awaitable[Any], waiting: int) -> "asyncio.Future[Any]":
     """Begins something that has to wait; returns once so many wait in the database."""
     task = asyncio.ensure_future(act)
-    await eventually(lambda: house.fetch(WAITING), lambda found: found[0] >= waiting)
+    await eventually(lambda: harness.fetch(WAITING), lambda found: found[0] >= waiting)
     return task
 
 
-async def reply(house: House, case: Contacted) -> None:
+async def reply(harness: CsHarness, case: Contacted) -> None:
     """The seller answers in the last second."""
-    await house.voice.say("chat", house.reply(case), at=case.respond_by - SECOND)
+    await harness.publisher.publish_as("chat", harness.reply(case), at=case.respond_by - SECOND)
 
 
-async def pack(house: House, case: Contacted) -> None:
+async def pack(harness: CsHarness, case: Contacted) -> None:
     """The seller packs the order in the last second."""
     packed = OrderPacked(order_id=UUID(case.order_id), seller_id=UUID(case.seller_id), at=case.respond_by - SECOND)
-    await house.voice.say("orders", packed, at=case.respond_by - SECOND)
+    await harness.publisher.publish_as("orders", packed, at=case.respond_by - SECOND)
 
 
-async def close(house: House, case: Contacted) -> None:
+async def close(harness: CsHarness, case: Contacted) -> None:
     """The agent ends the case, if it is still with that agent and not over."""
     await case.agent.ask("POST", f"/cs/cases/{case.case_id}/close", json={"outcome": "withdrawn"})
 
 
-async def write(house: House, case: Contacted) -> None:
+async def write(harness: CsHarness, case: Contacted) -> None:
     """The buyer says something, if the case is not over."""
     await case.buyer.ask("POST", f"/cs/cases/{case.case_id}/messages", json={"text": "Halo?"})
 
 
 @pytest.mark.parametrize(("act", "table"), [(reply, "hearing"), (close, "cases")], ids=["reply", "close"])
 async def test_a_deadline_and_what_calls_it_off_do_not_deadlock(
-    house: House, deadlocks: list[str], act: Callable[[House, Contacted], Awaitable[None]], table: str
+    harness: CsHarness, deadlocks: list[str], act: Callable[[CsHarness, Contacted], Awaitable[None]], table: str
 ) -> None:
     """An answer or a closing that comes in the moment in which the 24 hours end is finished first, then the deadline
     finds nothing to do."""
-    case = await house.contacted()
-    await house.stand_still(case.respond_by)
-    async with held(house, f"select from {table} for update"):
-        first = await begin(house, act(house, case), 1)
-        second = await begin(house, house.fire(), 2)
+    case = await harness.contacted()
+    await harness.stand_still(case.respond_by)
+    async with held(harness, f"select from {table} for update"):
+        first = await begin(harness, act(harness, case), 1)
+        second = await begin(harness, harness.fire(), 2)
     await asyncio.gather(first, second)
     assert deadlocks == []
-    assert await house.fetch("select count(*) from deadlines") == [0]
-    assert not house.ears.about("OrderCancelRequested", order_id=case.order_id)
+    assert await harness.fetch("select count(*) from deadlines") == [0]
+    assert not harness.recorder.about("OrderCancelRequested", order_id=case.order_id)
 
 
-async def test_all_at_once_deadlocks_nowhere(house: House, deadlocks: list[str]) -> None:
+async def test_all_at_once_deadlocks_nowhere(harness: CsHarness, deadlocks: list[str]) -> None:
     """Deadlines, answers, parcels, agents who close, come and go, and buyers who write: none loses against another."""
     for _ in range(2):
-        await house.clean()
-        house.office.most = 4
-        cases = [await house.contacted() for _ in range(8)]
-        await house.go_on(max(case.respond_by for case in cases))
-        acts = [random.choice([reply, pack, close])(house, case) for case in cases]
-        acts += [write(house, case) for case in cases] + [house.buyer().open_case() for _ in range(8)]
+        await harness.clean()
+        harness.office.max_cases = 4
+        cases = [await harness.contacted() for _ in range(8)]
+        await harness.go_on(max(case.respond_by for case in cases))
+        acts = [random.choice([reply, pack, close])(harness, case) for case in cases]
+        acts += [write(harness, case) for case in cases] + [harness.buyer().open_case() for _ in range(8)]
         duties = [case.agent.duty(on=on) for case in cases for on in (False, True)]
-        fires = [house.fire() for _ in range(8)]
+        fires = [harness.fire() for _ in range(8)]
         together: list[Awaitable[object]] = [*acts, *duties, *fires]
         random.shuffle(together)
         await asyncio.gather(*together)

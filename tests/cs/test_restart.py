@@ -38,20 +38,20 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
     queue, and is heard before anything is cancelled. The silence of the other seller has its end."""
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("cs", MIGRATIONS)
-        async with open_house(databases, keys, url=url) as house:
-            saved, lost = await house.contacted(), await house.contacted()
+        async with open_house(databases, keys, url=url) as harness:
+            saved, lost = await harness.contacted(), await harness.contacted()
             told = (await lost.buyer.case(lost.case_id))["correlation_id"]
         connection = await connect(url)
         await connection.execute("update clock set shift = interval '30 hours'")
         await connection.close()
-        waiting = [house.voice.say("orders", _other(), at=saved.respond_by - 2 * HOUR) for _ in range(400)]
-        waiting.append(house.voice.say("chat", house.reply(saved), at=saved.respond_by - HOUR))
+        waiting = [harness.publisher.publish_as("orders", _other(), at=saved.respond_by - 2 * HOUR) for _ in range(400)]
+        waiting.append(harness.publisher.publish_as("chat", harness.reply(saved), at=saved.respond_by - HOUR))
         queued = [asyncio.create_task(one) for one in waiting]
-        async with open_house(databases, keys, url=url, voice=house.voice, SETTLING="0.5") as later:
-            request = await later.ears.hear("OrderCancelRequested", order_id=lost.order_id)
+        async with open_house(databases, keys, url=url, publisher=harness.publisher, SETTLING="0.5") as later:
+            request = await later.recorder.wait_for("OrderCancelRequested", order_id=lost.order_id)
             await later.becomes(saved.case_id, "seller_replied")
             await later.becomes(lost.case_id, "resolved")
-            assert not later.ears.about("OrderCancelRequested", order_id=saved.order_id)
+            assert not later.recorder.about("OrderCancelRequested", order_id=saved.order_id)
             assert request["correlationid"] == told
         await asyncio.gather(*queued)
 
@@ -64,11 +64,11 @@ async def test_cases_and_agents_are_there_after_a_restart(embedded_databases: Da
     """Who is with whom, who waits and in which order stands in the database alone."""
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("cs", MIGRATIONS)
-        async with open_house(databases, keys, url=url) as house:
-            agent = await house.agent_on_duty()
-            cases = [await house.buyer().open_case() for _ in range(5)]
-            before = await house.fetch("select case_id, state, agent_id, arrived from cases order by arrived")
-        async with open_house(databases, keys, url=url, voice=house.voice) as later:
+        async with open_house(databases, keys, url=url) as harness:
+            agent = await harness.agent_on_duty()
+            cases = [await harness.buyer().open_case() for _ in range(5)]
+            before = await harness.fetch("select case_id, state, agent_id, arrived from cases order by arrived")
+        async with open_house(databases, keys, url=url, publisher=harness.publisher) as later:
             assert await later.fetch("select case_id, state, agent_id, arrived from cases order by arrived") == before
             again = later.people.person("agent", agent.account_id, later.https[0])
             await again.post(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
@@ -81,18 +81,18 @@ async def test_deadlines_due_at_the_same_moment_fire_once_each(
     embedded_databases: Databases, keys: Keys, many: int
 ) -> None:
     """Three replicas look at the same time, one dies in the middle: every order is asked to be cancelled once."""
-    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as house:
-        house.ears.answers = False
-        async with house.service.work.begin() as tx:
+    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as harness:
+        harness.recorder.answers = False
+        async with harness.service.uow.begin() as tx:
             await tx.connection.execute(DUE, many)
             await tx.connection.execute(DEADLINES, SELLER_SILENT)
-        await eventually(lambda: house.fetch("select count(*) from cases where state <> 'awaiting_seller'"), any)
-        await house.lives[-1].aclose()
+        await eventually(lambda: harness.fetch("select count(*) from cases where state <> 'awaiting_seller'"), any)
+        await harness.lives[-1].aclose()
         async with asyncio.timeout(200):
-            while len(house.ears.about("OrderCancelRequested")) < many:
+            while len(harness.recorder.about("OrderCancelRequested")) < many:
                 await asyncio.sleep(0.02)
-        asked = Counter(event["subject"] for event in house.ears.about("OrderCancelRequested"))
+        asked = Counter(event["subject"] for event in harness.recorder.about("OrderCancelRequested"))
         assert len(asked) == many
         assert set(asked.values()) == {1}
-        assert await house.fetch("select count(*) from deadlines where kind <> 'ask_again'") == [0]
-        assert await house.fetch("select count(*) from cases where cancellation_id is null") == [0]
+        assert await harness.fetch("select count(*) from deadlines where kind <> 'ask_again'") == [0]
+        assert await harness.fetch("select count(*) from cases where cancellation_id is null") == [0]

@@ -13,7 +13,7 @@ from batalkan.keys import Keys
 from contracts.chat import SellerReplied
 from services.cs.domain import FOLLOWS, State
 from tests.conftest import Databases
-from tests.harness.cs import House, eventually, open_house
+from tests.harness.cs import CsHarness, eventually, open_house
 from tests.harness.cs_actors import Person
 
 MOST = 3
@@ -31,12 +31,12 @@ WATCH = (
 
 
 @pytest.fixture
-async def replicas(embedded_databases: Databases, keys: Keys) -> AsyncIterator[House]:
+async def replicas(embedded_databases: Databases, keys: Keys) -> AsyncIterator[CsHarness]:
     """Three replicas of the service, whose every step is written down."""
-    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as house:
+    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as harness:
         for statement in WATCH:
-            await house.fetch(statement)
-        yield house
+            await harness.fetch(statement)
+        yield harness
 
 
 def check(steps: list[Any]) -> None:
@@ -63,7 +63,9 @@ def check(steps: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(("agents", "buyers"), [(6, 40), pytest.param(20, 300, marks=pytest.mark.servers)])
-async def test_every_case_is_with_one_agent_in_the_order_of_arrival(replicas: House, agents: int, buyers: int) -> None:
+async def test_every_case_is_with_one_agent_in_the_order_of_arrival(
+    replicas: CsHarness, agents: int, buyers: int
+) -> None:
     """Agents come and go as they like at three replicas, buyers keep coming: nothing is lost, nothing is double."""
     chance = random.Random(agents)
     over = asyncio.Event()
@@ -73,7 +75,7 @@ async def test_every_case_is_with_one_agent_in_the_order_of_arrival(replicas: Ho
         await asyncio.sleep(chance.random() * buyers / 100)
         await buyer.open_case()
 
-    async def work() -> None:
+    async def uow() -> None:
         agent = replicas.people.person("agent", http=chance.choice(replicas.https))
         while not over.is_set():
             await agent.duty()
@@ -92,7 +94,7 @@ async def test_every_case_is_with_one_agent_in_the_order_of_arrival(replicas: Ho
     async def closed() -> int:
         return int((await replicas.fetch("select count(*) from cases where state = 'closed'"))[0])
 
-    working = [asyncio.create_task(work()) for _ in range(agents)]
+    working = [asyncio.create_task(uow()) for _ in range(agents)]
     try:
         await asyncio.gather(*(buy() for _ in range(buyers)))
         async with asyncio.timeout(60):
@@ -104,31 +106,31 @@ async def test_every_case_is_with_one_agent_in_the_order_of_arrival(replicas: Ho
     check(await replicas.fetch("select tx, case_id, arrived, was, agent_id, state from seen order by n"))
 
 
-async def test_the_least_busy_agent_gets_the_next_case(house: House) -> None:
+async def test_the_least_busy_agent_gets_the_next_case(harness: CsHarness) -> None:
     """And among equals, whoever has waited longest."""
-    first, second = await house.agent_on_duty(), await house.agent_on_duty()
-    got = [(await house.buyer().open_case())["agent_id"] for _ in range(7)]
+    first, second = await harness.agent_on_duty(), await harness.agent_on_duty()
+    got = [(await harness.buyer().open_case())["agent_id"] for _ in range(7)]
     one, other = str(first.account_id), str(second.account_id)
     assert set(got[:2]) == set(got[2:4]) == set(got[4:6]) == {one, other}
     assert got[6] is None
 
 
-async def test_an_agent_who_goes_off_duty_keeps_nothing(house: House) -> None:
+async def test_an_agent_who_goes_off_duty_keeps_nothing(harness: CsHarness) -> None:
     """The cases go to others, in the order in which they arrived, before newer ones."""
-    leaving = await house.agent_on_duty()
-    cases = [(await house.buyer().open_case())["case_id"] for _ in range(5)]
+    leaving = await harness.agent_on_duty()
+    cases = [(await harness.buyer().open_case())["case_id"] for _ in range(5)]
     await leaving.duty(False)
     queue = (await leaving.get("/cs/cases", state="waiting"))["items"]
     assert [case["case_id"] for case in queue] == cases
-    other = await house.agent_on_duty()
+    other = await harness.agent_on_duty()
     held = (await other.get("/cs/cases", state="active"))["items"]
     assert sorted(case["case_id"] for case in held) == sorted(cases[:3])
     assert (await leaving.get("/cs/cases"))["items"] == []
 
 
-async def test_cases_are_given_and_taken_by_the_rules(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cases_are_given_and_taken_by_the_rules(harness: CsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the table of states does not allow, routing does not do either: the tested rules are those that run."""
-    agent, buyer = await house.agent_on_duty(), house.buyer()
+    agent, buyer = await harness.agent_on_duty(), harness.buyer()
     monkeypatch.setitem(FOLLOWS, State.WAITING, frozenset())
     assert await buyer.refused("/cs/cases", text="Halo") == "wrong_state"
     monkeypatch.undo()
@@ -138,92 +140,92 @@ async def test_cases_are_given_and_taken_by_the_rules(house: House, monkeypatch:
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
 
 
-async def test_closing_and_contacting_make_room(house: House) -> None:
+async def test_closing_and_contacting_make_room(harness: CsHarness) -> None:
     """The next in line is connected at once."""
-    agent = await house.agent_on_duty()
-    buyers = [house.buyer() for _ in range(5)]
+    agent = await harness.agent_on_duty()
+    buyers = [harness.buyer() for _ in range(5)]
     cases = [await buyer.open_case() for buyer in buyers]
     await agent.post(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
     assert (await buyers[3].case(cases[3]["case_id"]))["state"] == "active"
-    order_id, _ = await house.order(buyers[1])
+    order_id, _ = await harness.order(buyers[1])
     await buyers[1].post(f"/cs/cases/{cases[1]['case_id']}/order", order_id=order_id)
     await agent.post(f"/cs/cases/{cases[1]['case_id']}/contact-seller")
     assert (await buyers[4].case(cases[4]["case_id"]))["state"] == "active"
 
 
 @pytest.mark.parametrize("room", [True, False])
-async def test_a_case_comes_back_to_its_agent_if_there_is_room(house: House, room: bool) -> None:
+async def test_a_case_comes_back_to_its_agent_if_there_is_room(harness: CsHarness, room: bool) -> None:
     """Otherwise to whoever has; and if nobody has, it stands in front of those who came later."""
-    case = await house.contacted()
+    case = await harness.contacted()
     for _ in range(2 if room else 3):
-        await house.buyer().open_case()
-    newer = house.buyer()
+        await harness.buyer().open_case()
+    newer = harness.buyer()
     if not room:
         await newer.open_case()
-    await house.voice.say("chat", house.reply(case))
+    await harness.publisher.publish_as("chat", harness.reply(case))
     if room:
         await eventually(lambda: case.buyer.case(case.case_id), lambda one: one["agent_id"] is not None)
         assert (await case.buyer.case(case.case_id))["agent_id"] == str(case.agent.account_id)
     else:
         shown = await case.buyer.case(case.case_id)
         assert (shown["state"], shown["agent_id"], shown["position"]) == ("seller_replied", None, 1)
-        other = await house.agent_on_duty()
+        other = await harness.agent_on_duty()
         assert (await case.buyer.case(case.case_id))["agent_id"] == str(other.account_id)
 
 
-async def test_an_agent_who_is_gone_for_too_long_is_off_duty(house: House) -> None:
+async def test_an_agent_who_is_gone_for_too_long_is_off_duty(harness: CsHarness) -> None:
     """By the real time of the database; somebody who was seen in time stays, also when the clock is moved."""
-    gone, there = await house.agent_on_duty(), await house.agent_on_duty()
-    buyers = [house.buyer() for _ in range(2)]
+    gone, there = await harness.agent_on_duty(), await harness.agent_on_duty()
+    buyers = [harness.buyer() for _ in range(2)]
     cases = [(await buyer.open_case())["case_id"] for buyer in buyers]
-    await house.fetch("update clock set shift = interval '24 hours'")
-    await house.fetch("update agents set seen_at = now() - interval '59 seconds'")
-    await house.parts.presence.look()
+    await harness.fetch("update clock set shift = interval '24 hours'")
+    await harness.fetch("update agents set seen_at = now() - interval '59 seconds'")
+    await harness.dependencies.presence.look()
     assert (await there.get("/cs/duty"))["agents_on_duty"] == 2
-    await house.fetch("update agents set seen_at = now() - interval '61 seconds'")
+    await harness.fetch("update agents set seen_at = now() - interval '61 seconds'")
     await there.get("/cs/duty")
-    house.parts.presence._judges_from = 0
-    await house.parts.presence.look()
+    harness.dependencies.presence._judges_from = 0
+    await harness.dependencies.presence.look()
     assert (await gone.get("/cs/duty"))["on"] is False
     for buyer, case_id in zip(buyers, cases, strict=True):
         assert (await buyer.case(case_id))["agent_id"] == str(there.account_id)
 
 
-async def test_nobody_is_sent_home_right_after_a_start(house: House) -> None:
+async def test_nobody_is_sent_home_right_after_a_start(harness: CsHarness) -> None:
     """When the service was away, its agents get the time to come back."""
-    agent = await house.agent_on_duty()
-    await house.fetch("update agents set seen_at = now() - interval '1 hour'")
-    house.parts.presence._judges_from = float("inf")
-    await house.parts.presence.look()
-    assert await house.fetch("select on_duty from agents") == [True]
+    agent = await harness.agent_on_duty()
+    await harness.fetch("update agents set seen_at = now() - interval '1 hour'")
+    harness.dependencies.presence._judges_from = float("inf")
+    await harness.dependencies.presence.look()
+    assert await harness.fetch("select on_duty from agents") == [True]
     assert (await agent.get("/cs/duty"))["on"] is True
 
 
-async def test_a_reserved_agent_takes_what_asks_for_it_alone(house: House) -> None:
+async def test_a_reserved_agent_takes_what_asks_for_it_alone(harness: CsHarness) -> None:
     """However many wait, and whoever is on duty, a case that asks for a reserved agent is with it at once, and comes
     back to it; nothing else is given to it, and when it leaves, its cases are everybody's."""
-    reserved, waiting = house.agent(), [await house.buyer().open_case() for _ in range(5)]
+    reserved, waiting = harness.agent(), [await harness.buyer().open_case() for _ in range(5)]
     assert (await reserved.ask("PUT", "/cs/duty", json={"on": True, "reserved": True})).status_code == 200
-    buyer = house.buyer()
+    buyer = harness.buyer()
     case = await buyer.post("/cs/cases", 201, text="Halo", agent_id=str(reserved.account_id))
     assert (case["agent_id"], case["state"]) == (str(reserved.account_id), "active")
     assert [(await reserved.case(one["case_id"]))["state"] for one in waiting] == ["waiting"] * 5
-    other = await house.agent_on_duty()
+    other = await harness.agent_on_duty()
     assert len((await other.get("/cs/cases", state="active"))["items"]) == MOST
-    order_id, seller_id = await house.order(buyer)
+    order_id, seller_id = await harness.order(buyer)
     await buyer.post(f"/cs/cases/{case['case_id']}/order", order_id=order_id)
     await reserved.post(f"/cs/cases/{case['case_id']}/contact-seller")
     replied = SellerReplied(case_id=UUID(case["case_id"]), order_id=UUID(order_id), seller_id=UUID(seller_id))
-    await house.voice.say("chat", replied)
+    await harness.publisher.publish_as("chat", replied)
     back = {"state": "seller_replied", "agent_id": str(reserved.account_id)}
     await eventually(lambda: buyer.case(case["case_id"]), lambda now: now | back == now)
     await reserved.duty(False)
     assert (await buyer.case(case["case_id"]))["position"] == 3
 
 
-async def test_only_a_reserved_agent_can_be_asked_for(house: House) -> None:
+async def test_only_a_reserved_agent_can_be_asked_for(harness: CsHarness) -> None:
     """Who asks for another, or for one who has gone, is told so, and no case is opened."""
-    agent, buyer = await house.agent_on_duty(), house.buyer()
+    agent, buyer = await harness.agent_on_duty(), harness.buyer()
     for agent_id in (agent.account_id, buyer.account_id):
         assert await buyer.refused("/cs/cases", text="Halo", agent_id=str(agent_id)) == "agent_not_available"
     assert (await buyer.get("/cs/cases"))["items"] == []

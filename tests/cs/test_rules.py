@@ -184,29 +184,29 @@ LOADS = st.dictionaries(st.integers(0, 5), st.tuples(st.integers(0, 5), st.integ
 
 
 @settings(max_examples=60, deadline=None)
-@given(line=LINES, loads=LOADS, most=st.integers(1, 4))
+@given(line=LINES, loads=LOADS, max_cases=st.integers(1, 4))
 def test_the_first_in_line_get_what_room_there_is(
-    line: list[int | None], loads: dict[int, tuple[int, int]], most: int
+    line: list[int | None], loads: dict[int, tuple[int, int]], max_cases: int
 ) -> None:
     """In the order of arrival, to as many as there is room for, nobody over the limit, nobody idle beside the busy."""
     waiting = [InLine(UUID(int=100 + n), None if back is None else UUID(int=back)) for n, back in enumerate(line)]
     desks = [Desk(UUID(int=agent), load, turn) for agent, (load, turn) in loads.items()]
-    plan = route(waiting, desks, most)
-    room = sum(max(0, most - desk.load) for desk in desks)
+    plan = route(waiting, desks, max_cases)
+    room = sum(max(0, max_cases - desk.load) for desk in desks)
     assert [case for case, _ in plan] == [case.case_id for case in waiting[:room]]
     got = Counter(agent for _, agent in plan)
-    assert all(desk.load + got[desk.agent_id] <= most for desk in desks if got[desk.agent_id])
+    assert all(desk.load + got[desk.agent_id] <= max_cases for desk in desks if got[desk.agent_id])
     if all(back is None for back in line):
         after = [desk.load + got[desk.agent_id] for desk in desks]
         assert all(load <= min(after) + 1 for desk, load in zip(desks, after, strict=True) if got[desk.agent_id])
 
 
-@given(most=st.integers(1, 3), loads=st.lists(st.integers(0, 2), min_size=1, max_size=4))
-def test_a_case_goes_back_to_the_agent_who_knows_it(most: int, loads: list[int]) -> None:
+@given(max_cases=st.integers(1, 3), loads=st.lists(st.integers(0, 2), min_size=1, max_size=4))
+def test_a_case_goes_back_to_the_agent_who_knows_it(max_cases: int, loads: list[int]) -> None:
     """If that agent has room; otherwise to whoever has."""
     desks = [Desk(UUID(int=n), load, 0) for n, load in enumerate(loads)]
-    plan = route([InLine(UUID(int=50), UUID(int=0))], desks, most)
-    if loads[0] < most:
+    plan = route([InLine(UUID(int=50), UUID(int=0))], desks, max_cases)
+    if loads[0] < max_cases:
         assert plan == [(UUID(int=50), UUID(int=0))]
     else:
-        assert len(plan) == (min(loads) < most)
+        assert len(plan) == (min(loads) < max_cases)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from batalkan.system import NAMES
 from runtime.http.auth import ALGORITHM, ISSUER
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.system import Place, gathered
+from tests.harness.system import SystemUnderTest, gathered
 
 OPEN = {
     ("POST", "/accounts"),
@@ -66,26 +66,28 @@ async def refunded(buyer: Buyer, product: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="package")
-async def people(place: Place, buyer: Buyer, stranger: Buyer, seller: Seller, agent: Person) -> dict[str, Person]:
+async def people(
+    system: SystemUnderTest, buyer: Buyer, stranger: Buyer, seller: Seller, agent: Person
+) -> dict[str, Person]:
     """Everybody."""
-    rival = await Seller.register(place.http, "seller")
+    rival = await Seller.register(system.http, "seller")
     return {"buyer": buyer, "other buyer": stranger, "seller": seller, "other seller": rival, "agent": agent}
 
 
-async def closed_routes(place: Place) -> set[Route]:
+async def closed_routes(system: SystemUnderTest) -> set[Route]:
     """All that the services publish of themselves, without what anybody may call, and without what is there for
     everybody in a demonstration (`runtime.demo`)."""
     found: set[Route] = set()
     for service in NAMES:
-        paths = (await place.http.get(f"/{service}/openapi.json")).raise_for_status().json()["paths"]
+        paths = (await system.http.get(f"/{service}/openapi.json")).raise_for_status().json()["paths"]
         found |= {(method.upper(), path) for path, methods in paths.items() for method in methods}
     anybodys = ("/health/", "/metrics", "/demonstration/")
     return {(method, path) for method, path in found - OPEN if not any(part in path for part in anybodys)}
 
 
-async def test_every_route_is_in_the_table(place: Place) -> None:
+async def test_every_route_is_in_the_table(system: SystemUnderTest) -> None:
     """A route that is new must be entered here, or in the table of its service."""
-    assert {route for route in await closed_routes(place) if not route[1].startswith(ELSEWHERE)} == REFUSED.keys()
+    assert {route for route in await closed_routes(system) if not route[1].startswith(ELSEWHERE)} == REFUSED.keys()
 
 
 @pytest.mark.parametrize(("method", "path"), REFUSED, ids=lambda value: str(value))
@@ -104,19 +106,19 @@ async def test_who_gets_in(people: dict[str, Person], refunded: dict[str, str], 
 
 
 @pytest.mark.parametrize("kind", ["missing", "expired", "of another key", "unsigned", "of another issuer", "nonsense"])
-async def test_a_token_that_is_none(place: Place, agent: Person, kind: str) -> None:
+async def test_a_token_that_is_none(system: SystemUnderTest, agent: Person, kind: str) -> None:
     """Nobody gets in anywhere without a token that accounts has signed and that is still good."""
-    headers = {} if kind == "missing" else {"Authorization": f"Bearer {token(place, agent, kind)}"}
+    headers = {} if kind == "missing" else {"Authorization": f"Bearer {token(system, agent, kind)}"}
     calls = [
-        place.http.request(method, path.replace("{", "").replace("}", ""), headers=headers)
-        for method, path in sorted(await closed_routes(place))
+        system.http.request(method, path.replace("{", "").replace("}", ""), headers=headers)
+        for method, path in sorted(await closed_routes(system))
     ]
     for answer in await gathered(calls, 8):
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), answer.request.url
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def token(place: Place, whose: Person, kind: str) -> str:
+def token(system: SystemUnderTest, whose: Person, kind: str) -> str:
     """One that is not to be believed, in one way."""
     if kind == "nonsense":
         return "nonsense"
@@ -126,6 +128,6 @@ def token(place: Place, whose: Person, kind: str) -> str:
     claims["iss"] = "somebody" if kind == "of another issuer" else ISSUER
     if kind == "unsigned":
         return jwt.encode(claims, "", "none")
-    key: Any = Ed25519PrivateKey.generate() if kind == "of another key" else place.keys.signing_key.read_text()
-    key_id = json.loads(place.keys.token_keys.read_text())["keys"][0]["kid"]
+    key: Any = Ed25519PrivateKey.generate() if kind == "of another key" else system.keys.signing_key.read_text()
+    key_id = json.loads(system.keys.token_keys.read_text())["keys"][0]["kid"]
     return jwt.encode(claims, key, ALGORITHM, headers={"kid": key_id})

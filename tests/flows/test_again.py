@@ -5,7 +5,7 @@ from secrets import token_hex
 import pytest
 
 from tests.harness.actors import Buyer, Seller
-from tests.harness.system import Place, gathered
+from tests.harness.system import SystemUnderTest, gathered
 
 
 async def test_cancelled_twice(buyer: Buyer, product: str) -> None:
@@ -64,13 +64,15 @@ async def test_refusal_is_not_kept(buyer: Buyer, seller: Seller) -> None:
     assert (await buyer.ask("POST", "/orders", body, key)).status_code == 201
 
 
-async def test_many_cancels_of_many_orders(place: Place, buyer: Buyer, dana_buyer: Buyer, seller: Seller) -> None:
+async def test_many_cancels_of_many_orders(
+    system: SystemUnderTest, buyer: Buyer, dana_buyer: Buyer, seller: Seller
+) -> None:
     """Of many requests at once for each of many orders, each order has one cancellation, one refund, one stock."""
-    orders, times = (200, 50) if place.full else (10, 40)
+    orders, times = (200, 50) if system.full else (10, 40)
     product = await seller.offer(stock=orders)
     people = [(buyer, dana_buyer)[number % 2] for number in range(orders)]
     ids = await gathered([person.buy(product) for person in people], 8)
-    before = await place.settled()
+    before = await system.settled()
     calls = [person.cancel(order) for person, order in zip(people, ids, strict=True) for _ in range(times)]
     answers = await gathered(calls, 50)
     cancellations: dict[str, set[str]] = {}
@@ -82,16 +84,16 @@ async def test_many_cancels_of_many_orders(place: Place, buyer: Buyer, dana_buye
     assert cancellations.keys() == set(ids)
     assert [len(one) for one in cancellations.values()] == [1] * orders
     assert await stock(buyer, product) == orders
-    after = await place.settled(60)
+    after = await system.settled(60)
     assert (after.broken, after.ledger_sum) == ([], 0)
     assert after.refunds - before.refunds == orders
     assert after.refunded - before.refunded == orders * 189_000
 
 
-async def test_cancel_against_ship(place: Place, seller: Seller, product: str) -> None:
+async def test_cancel_against_ship(system: SystemUnderTest, seller: Seller, product: str) -> None:
     """When buyer and seller are at it in the same moment one wins, and there is a refund only if it is the buyer."""
-    races = 1_000 if place.full else 100
-    buyers = [Buyer.signed(place.http, place.keys, "buyer") for _ in range(12)]
+    races = 1_000 if system.full else 100
+    buyers = [Buyer.signed(system.http, system.keys, "buyer") for _ in range(12)]
 
     async def race(buyer: Buyer) -> str:
         order_id = await buyer.buy(product)
@@ -101,17 +103,17 @@ async def test_cancel_against_ship(place: Place, seller: Seller, product: str) -
         assert (await buyer.order(order_id))["status"] == ("cancelled" if cancelled.is_success else "shipped")
         return str(cancelled.json().get("code", "cancelled") if cancelled.is_error else "cancelled")
 
-    before = await place.settled()
+    before = await system.settled()
     outcomes = await gathered([race(buyers[number % 12]) for number in range(races)], 12)
     assert set(outcomes) == {"cancelled", "already_shipped"}
-    after = await place.settled(60)
+    after = await system.settled(60)
     assert (after.broken, after.ledger_sum) == ([], 0)
     assert after.refunds - before.refunds == outcomes.count("cancelled")
 
 
-async def test_stock_is_never_oversold(place: Place, buyer: Buyer, stranger: Buyer, seller: Seller) -> None:
+async def test_stock_is_never_oversold(system: SystemUnderTest, buyer: Buyer, stranger: Buyer, seller: Seller) -> None:
     """Of many orders at once for the last pieces, as many are taken as there are pieces."""
-    pieces, tries = (40, 200) if place.full else (10, 40)
+    pieces, tries = (40, 200) if system.full else (10, 40)
     product = await seller.offer(stock=pieces)
     body = {"lines": [{"product_id": product, "quantity": 1}], "payment_method": "cod"}
     answers = await gathered([(buyer, stranger)[n % 2].ask("POST", "/orders", body) for n in range(tries)], 20)

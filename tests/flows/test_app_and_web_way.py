@@ -3,13 +3,13 @@
 from datetime import datetime
 
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.event_recorder import Ears
-from tests.harness.system import Place
+from tests.harness.event_recorder import EventRecorder
+from tests.harness.system import SystemUnderTest
 
 
-async def test_cancelled_in_the_app_and_credited(place: Place) -> None:
+async def test_cancelled_in_the_app_and_credited(system: SystemUnderTest) -> None:
     """Who registers, signs in, orders, pays and cancels in the app finds all the money in Lazada Credit."""
-    seller, buyer = await Seller.register(place.http, "seller"), await Buyer.register(place.http, "buyer")
+    seller, buyer = await Seller.register(system.http, "seller"), await Buyer.register(system.http, "buyer")
     order_id = await buyer.buy(await seller.offer(price=125_000), quantity=2)
     answer = await buyer.cancel(order_id, reason="changed_mind", note="maaf, salah pilih")
     assert answer.status_code == 200
@@ -31,10 +31,12 @@ async def test_cancelled_in_the_app_and_credited(place: Place) -> None:
     wallet = await buyer.get("/refunds/wallet")
     assert wallet["credit_balance"] == 250_000
     assert [(entry["refund_id"], entry["amount"]) for entry in wallet["entries"]] == [(refund["refund_id"], 250_000)]
-    assert (await place.settled()).broken == []
+    assert (await system.settled()).broken == []
 
 
-async def test_cancelled_on_the_website_and_paid_by_dana(place: Place, dana_buyer: Buyer, product: str) -> None:
+async def test_cancelled_on_the_website_and_paid_by_dana(
+    system: SystemUnderTest, dana_buyer: Buyer, product: str
+) -> None:
     """The same account on the website, with DANA linked: the money comes back to DANA, and not to Lazada Credit."""
     browser, credit = await dana_buyer.on_the_website(), await dana_buyer.credit()
     order_id = await dana_buyer.buy(product)
@@ -43,7 +45,7 @@ async def test_cancelled_on_the_website_and_paid_by_dana(place: Place, dana_buye
     assert cancelled["cancellation"]["reason"] is None
     refund = await browser.refund(order_id)
     assert refund.items() >= {"amount": 189_000, "destination": "dana"}.items()
-    paid = {payment["reference"]: payment["amount"] for payment in await place.dana_payments()}
+    paid = {payment["reference"]: payment["amount"] for payment in await system.dana_payments()}
     assert paid[refund["refund_id"].replace("-", "")] == 189_000
     assert await dana_buyer.credit() == credit
 
@@ -67,30 +69,32 @@ async def test_order_tells_its_life(buyer: Buyer, seller: Seller, agent: Person,
 
 
 async def test_one_story_from_the_request_to_the_refund(
-    place: Place, ears: Ears, buyer: Buyer, stranger: Buyer, product: str
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, stranger: Buyer, product: str
 ) -> None:
     """Everything that a cancellation sets off bears the id that its answer names, and says what caused it."""
     order_id = await buyer.buy(product)
     answer = await buyer.cancel(order_id)
-    issued = await ears.until(order_id, "RefundIssued")
-    story = [e for e in ears.about(order_id) if e["correlationid"] == answer.headers["X-Correlation-Id"]]
+    issued = await recorder.until(order_id, "RefundIssued")
+    story = [e for e in recorder.about(order_id) if e["correlationid"] == answer.headers["X-Correlation-Id"]]
     assert {event["type"] for event in story} == {"OrderCancelRequested", "OrderCancelled", "RefundIssued"}
     cancelled = next(event for event in story if event["type"] == "OrderCancelled")
     assert issued["causationid"] == cancelled["id"]
     assert issued["data"]["cancellation_id"] == cancelled["data"]["cancellation_id"]
     assert len({event["traceparent"].split("-")[1] for event in story}) == 1
-    told = [event["type"] for event in ears.about(order_id) if event["source"] == "orders"]
+    told = [event["type"] for event in recorder.about(order_id) if event["source"] == "orders"]
     assert told == ["OrderPlaced", "OrderPaid", "OrderCancelRequested", "OrderCancelled"]
-    assert [event["sequence"] for event in ears.about(order_id) if event["source"] == "orders"] == [1, 2, 3, 4]
+    assert [event["sequence"] for event in recorder.about(order_id) if event["source"] == "orders"] == [1, 2, 3, 4]
 
 
-async def test_trace_of_the_caller_goes_on(place: Place, ears: Ears, buyer: Buyer, product: str) -> None:
+async def test_trace_of_the_caller_goes_on(
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, product: str
+) -> None:
     """A caller's `traceparent` is carried through every service to the refund."""
     order_id = await buyer.buy(product)
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = {"Authorization": f"Bearer {buyer.token}", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
-    await place.http.post(f"/orders/{order_id}/cancel", headers=headers)
-    assert (await ears.until(order_id, "RefundIssued"))["traceparent"].split("-")[1] == trace
+    await system.http.post(f"/orders/{order_id}/cancel", headers=headers)
+    assert (await recorder.until(order_id, "RefundIssued"))["traceparent"].split("-")[1] == trace
 
 
 async def test_refund_is_the_same_everywhere(buyer: Buyer, agent: Person, product: str) -> None:
@@ -104,12 +108,12 @@ async def test_refund_is_the_same_everywhere(buyer: Buyer, agent: Person, produc
     assert shown.items() <= listed.items()
 
 
-async def test_signing_out_ends_the_session(place: Place, stranger: Buyer) -> None:
+async def test_signing_out_ends_the_session(system: SystemUnderTest, stranger: Buyer) -> None:
     """After signing out the refresh token is worth nothing, and the account is as it was."""
     form = {"grant_type": "password", "username": stranger.email, "password": stranger.password, "client_id": "app"}
-    tokens = (await place.http.post("/accounts/token", data=form)).json()
+    tokens = (await system.http.post("/accounts/token", data=form)).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    assert (await place.http.post("/accounts/logout", headers=headers)).status_code == 204
+    assert (await system.http.post("/accounts/logout", headers=headers)).status_code == 204
     again = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], "client_id": "app"}
-    refused = await place.http.post("/accounts/token", data=again)
+    refused = await system.http.post("/accounts/token", data=again)
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")

@@ -2,14 +2,14 @@
 
 from tests.harness.actors import Buyer, Seller
 from tests.harness.customer_service import codes, messages, says, thread_of, told
-from tests.harness.event_recorder import Ears
-from tests.harness.system import Place
+from tests.harness.event_recorder import EventRecorder
+from tests.harness.system import SystemUnderTest
 
 REQUESTED_TO_REFUNDED = {"OrderCancelRequested", "OrderCancelled", "RefundIssued"}
 
 
 async def test_the_seller_guides_and_the_buyer_cancels(
-    place: Place, ears: Ears, buyer: Buyer, seller: Seller, product: str
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, seller: Seller, product: str
 ) -> None:
     """The guide answers the buyer; the thread tells of the cancellation and the money, and offers words of thanks."""
     order_id = await buyer.buy(product)
@@ -37,13 +37,15 @@ async def test_the_seller_guides_and_the_buyer_cancels(
     await says(buyer, thread_id, offered[0]["id"])
     assert (await buyer.get(path))["quick_replies"] == []
     assert (await seller.get(path))["last_message"]["text"] == offered[0]["id"]
-    story = [one for one in ears.about(order_id) if one["correlationid"] == answer.headers["X-Correlation-Id"]]
+    story = [one for one in recorder.about(order_id) if one["correlationid"] == answer.headers["X-Correlation-Id"]]
     assert {one["type"] for one in story} == REQUESTED_TO_REFUNDED
 
 
-async def test_the_seller_cancels_and_the_score_falls(place: Place, ears: Ears, buyer: Buyer) -> None:
+async def test_the_seller_cancels_and_the_score_falls(
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer
+) -> None:
     """The seller gives the order up in the thread: all of the money comes, the thread says so, the rating is lower."""
-    seller = await Seller.register(place.http, "seller")
+    seller = await Seller.register(system.http, "seller")
     order_id = await buyer.buy(await seller.offer())
     thread_id = await thread_of(buyer, order_id)
     path = f"/chat/threads/{thread_id}"
@@ -63,8 +65,8 @@ async def test_the_seller_cancels_and_the_score_falls(place: Place, ears: Ears, 
     after = await seller.score()
     assert after["rating"] < before["rating"]
     assert after["cancellations"] == {"seller": 1, "buyer": 0, "platform": 0}
-    await ears.until(order_id, "RefundIssued")
-    story = [one for one in ears.about(order_id) if one["correlationid"] == answer.headers["X-Correlation-Id"]]
+    await recorder.until(order_id, "RefundIssued")
+    story = [one for one in recorder.about(order_id) if one["correlationid"] == answer.headers["X-Correlation-Id"]]
     assert {one["type"] for one in story} == REQUESTED_TO_REFUNDED
     assert {one["source"] for one in story} == {"chat", "orders", "refunds"}
     assert len({one["traceparent"].split("-")[1] for one in story}) == 1

@@ -9,8 +9,8 @@ import pytest
 
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.customer_service import Asked, codes, contacted, told
-from tests.harness.event_recorder import Ears
-from tests.harness.system import Place
+from tests.harness.event_recorder import EventRecorder
+from tests.harness.system import SystemUnderTest
 
 HOUR = timedelta(hours=1)
 DEEDS = {
@@ -38,22 +38,22 @@ async def on_duty(agent: Person) -> AsyncIterator[Person]:
     (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
 
 
-async def asked(place: Place, agent: Person, seller: Seller, product: str, deed: str = "") -> Asked:
+async def asked(system: SystemUnderTest, agent: Person, seller: Seller, product: str, deed: str = "") -> Asked:
     """Another buyer whose seller is written to; what is to be shipped is packed by then."""
-    buyer = Buyer.signed(place.http, place.keys, "buyer")
+    buyer = Buyer.signed(system.http, system.keys, "buyer")
     order_id = await buyer.buy(product)
     if deed == "ship":
         await seller.done(order_id, "pack")
     return await contacted(buyer, [agent], seller, order_id)
 
 
-async def test_the_seller_is_silent(place: Place, ears: Ears, on_duty: Person) -> None:
+async def test_the_seller_is_silent(system: SystemUnderTest, recorder: EventRecorder, on_duty: Person) -> None:
     """After 24 hours the order is cancelled by itself, at the seller's fault, and all the money comes back."""
-    seller = await Seller.register(place.http, "seller")
-    case = await asked(place, on_duty, seller, await seller.offer())
+    seller = await Seller.register(system.http, "seller")
+    case = await asked(system, on_duty, seller, await seller.offer())
     path = f"/cs/cases/{case.case_id}"
     before = await seller.score()
-    await place.advance(24 * HOUR)
+    await system.advance(24 * HOUR)
     ended = await case.becomes("resolved")
     assert ended["outcome"] == "order_cancelled"
     refund = await case.buyer.refund(case.order_id)
@@ -68,9 +68,9 @@ async def test_the_seller_is_silent(place: Place, ears: Ears, on_duty: Person) -
     await told(case.buyer, f"/chat/threads/{case.thread_id}", "case_closed")
     await told(case.buyer, f"/chat/threads/{case.thread_id}", "refund_issued")
     assert (await case.buyer.post(f"{path}/rate", rating=5))["rating"] == 5
-    await ears.until(order_id := case.order_id, "RefundIssued")
-    await ears.until(case.case_id, "CaseClosed")
-    story = [one for one in ears.heard if one["correlationid"] == case.story]
+    await recorder.until(order_id := case.order_id, "RefundIssued")
+    await recorder.until(case.case_id, "CaseClosed")
+    story = [one for one in recorder.heard if one["correlationid"] == case.story]
     assert [one["type"] for one in story if one["subject"] == order_id] == [
         *("SellerContacted", "OrderCancelRequested", "OrderCancelled", "RefundIssued")
     ]
@@ -79,41 +79,41 @@ async def test_the_seller_is_silent(place: Place, ears: Ears, on_duty: Person) -
 
 
 async def test_the_seller_acts_in_the_23rd_hour(
-    place: Place, ears: Ears, on_duty: Person, seller: Seller, product: str
+    system: SystemUnderTest, recorder: EventRecorder, on_duty: Person, seller: Seller, product: str
 ) -> None:
     """A reply, a pack or a ship in the 23rd hour: two hours later a silent seller's order is gone, and these are not.
 
     Each case is with its agent again.
     """
-    cases = {deed: await asked(place, on_duty, seller, product, deed) for deed in DEEDS}
-    silent = await asked(place, on_duty, seller, product)
-    await place.advance(23 * HOUR)
+    cases = {deed: await asked(system, on_duty, seller, product, deed) for deed in DEEDS}
+    silent = await asked(system, on_duty, seller, product)
+    await system.advance(23 * HOUR)
     for deed, case in cases.items():
         await case.seller(seller, deed)
         await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
-    await place.advance(2 * HOUR)
+    await system.advance(2 * HOUR)
     await silent.becomes("resolved")
     await asyncio.gather(*(case.back() for case in cases.values()))
     for deed, (_, status, outcome) in DEEDS.items():
         case = cases[deed]
         assert (await case.buyer.order(case.order_id))["status"] == status
         await on_duty.post(f"/cs/cases/{case.case_id}/close", outcome=outcome)
-        await ears.until(case.case_id, "CaseClosed")
-        assert "OrderCancelRequested" not in {one["type"] for one in ears.about(case.order_id)}
-    replied = await ears.until(cases["reply"].order_id, "SellerReplied")
+        await recorder.until(case.case_id, "CaseClosed")
+        assert "OrderCancelRequested" not in {one["type"] for one in recorder.about(case.order_id)}
+    replied = await recorder.until(cases["reply"].order_id, "SellerReplied")
     assert replied["correlationid"] == cases["reply"].story
-    story = [one for one in ears.heard if one["correlationid"] == replied["correlationid"]]
+    story = [one for one in recorder.heard if one["correlationid"] == replied["correlationid"]]
     assert [one["type"] for one in story] == ["SellerContacted", "SellerReplied", "CaseClosed"]
     assert len({one["traceparent"].split("-")[1] for one in story}) == 1
 
 
-async def test_24_hours_to_the_second(place: Place, on_duty: Person, seller: Seller, product: str) -> None:
+async def test_24_hours_to_the_second(system: SystemUnderTest, on_duty: Person, seller: Seller, product: str) -> None:
     """At 23:59:59 a reply, a pack and a ship call it off; a microsecond before 24:00:00 nothing is cancelled yet, and
     at 24:00:00 the order is."""
-    earlier = await asked(place, on_duty, seller, product)
-    cases = {deed: await asked(place, on_duty, seller, product, deed) for deed in DEEDS}
-    silent = await asked(place, on_duty, seller, product)
-    async with place.clock() as stand_still:
+    earlier = await asked(system, on_duty, seller, product)
+    cases = {deed: await asked(system, on_duty, seller, product, deed) for deed in DEEDS}
+    silent = await asked(system, on_duty, seller, product)
+    async with system.clock() as stand_still:
         for deed, case in cases.items():
             await stand_still(case.respond_by - timedelta(seconds=1))
             await case.seller(seller, deed)
@@ -131,18 +131,20 @@ async def test_24_hours_to_the_second(place: Place, on_duty: Person, seller: Sel
         await on_duty.post(f"/cs/cases/{cases[deed].case_id}/close", outcome=outcome)
 
 
-async def test_the_sellers_clock_is_not_asked(place: Place, on_duty: Person, seller: Seller, product: str) -> None:
+async def test_the_sellers_clock_is_not_asked(
+    system: SystemUnderTest, on_duty: Person, seller: Seller, product: str
+) -> None:
     """A seller whose machine is an hour ahead is on time at 23:59:59, and one whose machine is an hour behind is late
     at 24:00:00."""
-    ahead, behind = [await asked(place, on_duty, seller, product) for _ in range(2)]
+    ahead, behind = [await asked(system, on_duty, seller, product) for _ in range(2)]
 
     async def reply(case: Asked, wrong: timedelta) -> None:
         now = datetime.fromisoformat((await case.now())["respond_by"]) + wrong
         headers = {"Authorization": f"Bearer {seller.token}", "Date": format_datetime(now.astimezone(UTC), usegmt=True)}
         path = f"/chat/threads/{case.thread_id}/messages"
-        (await place.http.post(path, json={"text": "Besok kami kirim."}, headers=headers)).raise_for_status()
+        (await system.http.post(path, json={"text": "Besok kami kirim."}, headers=headers)).raise_for_status()
 
-    async with place.clock() as stand_still:
+    async with system.clock() as stand_still:
         await stand_still(ahead.respond_by - timedelta(seconds=1))
         await reply(ahead, HOUR)
         await told(ahead.buyer, f"/cs/cases/{ahead.case_id}", "seller_replied")

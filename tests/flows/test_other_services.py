@@ -8,8 +8,8 @@ from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from runtime.observability.trace_context import new_id
 from tests.harness.actors import Buyer, Seller
-from tests.harness.event_recorder import Ears, request_cancellation
-from tests.harness.system import Place
+from tests.harness.event_recorder import EventRecorder, request_cancellation
+from tests.harness.system import SystemUnderTest
 
 
 def request(order_id: str, channel: Channel, by: str | None, role: RequesterRole) -> OrderCancelRequested:
@@ -24,11 +24,11 @@ def request(order_id: str, channel: Channel, by: str | None, role: RequesterRole
     )
 
 
-async def test_seller_cancels(place: Place, ears: Ears, buyer: Buyer) -> None:
+async def test_seller_cancels(system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer) -> None:
     """A seller who cancels, after the 24 hours or before, gives the money back and loses score."""
-    seller = await Seller.register(place.http, "seller")
+    seller = await Seller.register(system.http, "seller")
     product = await seller.offer()
-    other = Buyer.signed(place.http, place.keys, "buyer")
+    other = Buyer.signed(system.http, system.keys, "buyer")
     await other.place(product)  # not paid, so it does not count
     for _ in range(9):
         await other.buy(product)
@@ -36,8 +36,8 @@ async def test_seller_cancels(place: Place, ears: Ears, buyer: Buyer) -> None:
     before = await seller.score()
     assert before.items() >= {"orders": 10, "rating": 5.0, "cancellation_rate": 0.0}.items()
     asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
-    await request_cancellation(place.bus("chat"), "chat", asked)
-    cancelled = (await ears.until(order_id, "OrderCancelled"))["data"]
+    await request_cancellation(system.bus("chat"), "chat", asked)
+    cancelled = (await recorder.until(order_id, "OrderCancelled"))["data"]
     assert cancelled.items() >= {"channel": "chat", "fault": "seller", "paid_amount": 189_000}.items()
     assert (await buyer.refund(order_id))["amount"] == 189_000
     order = await buyer.order(order_id)
@@ -48,9 +48,9 @@ async def test_seller_cancels(place: Place, ears: Ears, buyer: Buyer) -> None:
     assert before["after_cancelling"] == {"cancellation_rate": 0.1, "rating": 4.0}
 
 
-async def test_buyer_costs_the_seller_nothing(place: Place, buyer: Buyer) -> None:
+async def test_buyer_costs_the_seller_nothing(system: SystemUnderTest, buyer: Buyer) -> None:
     """A cancellation that the buyer asked for does not count against the seller."""
-    seller = await Seller.register(place.http, "seller")
+    seller = await Seller.register(system.http, "seller")
     await buyer.cancel(await buyer.buy(await seller.offer()))
     score = await seller.score()
     assert score["cancellations"] == {"seller": 0, "buyer": 1, "platform": 0}
@@ -59,57 +59,64 @@ async def test_buyer_costs_the_seller_nothing(place: Place, buyer: Buyer) -> Non
 
 @pytest.mark.parametrize(("role", "fault"), [(RequesterRole.SYSTEM, "seller"), (RequesterRole.AGENT, "platform")])
 async def test_customer_service_cancels(
-    place: Place, ears: Ears, buyer: Buyer, product: str, role: RequesterRole, fault: str
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, product: str, role: RequesterRole, fault: str
 ) -> None:
     """Customer service cancels for a seller who keeps silent, or by itself; the money comes back either way."""
     order_id = await buyer.buy(product)
-    await request_cancellation(place.bus("cs"), "cs", request(order_id, Channel.CS, None, role))
-    assert (await ears.until(order_id, "OrderCancelled"))["data"].items() >= {"channel": "cs", "fault": fault}.items()
+    await request_cancellation(system.bus("cs"), "cs", request(order_id, Channel.CS, None, role))
+    assert (await recorder.until(order_id, "OrderCancelled"))["data"].items() >= {
+        "channel": "cs",
+        "fault": fault,
+    }.items()
     assert (await buyer.refund(order_id))["destination"] == "lazada_credit"
 
 
 async def test_too_late_for_the_seller_too(
-    place: Place, ears: Ears, buyer: Buyer, seller: Seller, product: str
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, seller: Seller, product: str
 ) -> None:
     """What has shipped is not cancelled by anybody (A); who asked is told why."""
     order_id = await buyer.buy(product)
     await seller.done(order_id, "pack", "ship")
     asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
-    await request_cancellation(place.bus("chat"), "chat", asked)
-    rejected = (await ears.until(order_id, "OrderCancelRejected"))["data"]
+    await request_cancellation(system.bus("chat"), "chat", asked)
+    rejected = (await recorder.until(order_id, "OrderCancelRejected"))["data"]
     assert (rejected["code"], rejected["cancellation_id"]) == ("already_shipped", str(asked.cancellation_id))
     assert (await buyer.order(order_id))["status"] == "shipped"
 
 
 @pytest.mark.parametrize("who", ["another seller", "the buyer"])
-async def test_not_theirs_to_cancel(place: Place, ears: Ears, buyer: Buyer, product: str, who: str) -> None:
+async def test_not_theirs_to_cancel(
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, product: str, who: str
+) -> None:
     """A request in the name of somebody whose order it is not is answered as if there were no such order."""
     order_id = await buyer.buy(product)
     by = buyer.account_id if who == "the buyer" else str(uuid4())
-    await request_cancellation(place.bus("chat"), "chat", request(order_id, Channel.CHAT, by, RequesterRole.SELLER))
-    assert (await ears.until(order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    await request_cancellation(system.bus("chat"), "chat", request(order_id, Channel.CHAT, by, RequesterRole.SELLER))
+    assert (await recorder.until(order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
     assert (await buyer.order(order_id))["status"] == "processing"
 
 
-async def test_unknown_order(place: Place, ears: Ears) -> None:
+async def test_unknown_order(system: SystemUnderTest, recorder: EventRecorder) -> None:
     """A request about an order that there is not is answered, too."""
     unknown = str(uuid4())
-    await request_cancellation(place.bus("cs"), "cs", request(unknown, Channel.CS, None, RequesterRole.SYSTEM))
-    assert (await ears.until(unknown, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    await request_cancellation(system.bus("cs"), "cs", request(unknown, Channel.CS, None, RequesterRole.SYSTEM))
+    assert (await recorder.until(unknown, "OrderCancelRejected"))["data"]["code"] == "not_found"
 
 
-async def test_same_request_twice(place: Place, ears: Ears, buyer: Buyer, seller: Seller, product: str) -> None:
+async def test_same_request_twice(
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, seller: Seller, product: str
+) -> None:
     """The same event again does nothing; the same request in a new event gets the same answer; another is refused."""
     order_id, event_id = await buyer.buy(product), new_id()
     asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
     for known in (event_id, event_id, new_id()):
-        await request_cancellation(place.bus("chat"), "chat", asked, known)
+        await request_cancellation(system.bus("chat"), "chat", asked, known)
     other = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
-    await request_cancellation(place.bus("chat"), "chat", other)
-    rejected = (await ears.until(order_id, "OrderCancelRejected"))["data"]
+    await request_cancellation(system.bus("chat"), "chat", other)
+    rejected = (await recorder.until(order_id, "OrderCancelRejected"))["data"]
     assert (rejected["code"], rejected["cancellation_id"]) == ("already_cancelled", str(other.cancellation_id))
-    answers = [event["type"] for event in ears.about(order_id) if event["type"].startswith("OrderCancel")]
+    answers = [event["type"] for event in recorder.about(order_id) if event["type"].startswith("OrderCancel")]
     answers = [kind for kind in answers if kind != "OrderCancelRequested"]
     assert answers == ["OrderCancelled", "OrderCancelled", "OrderCancelRejected"]
     await buyer.refund(order_id)
-    assert (await place.settled()).broken == []
+    assert (await system.settled()).broken == []

@@ -12,8 +12,8 @@ import pytest
 
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.customer_service import Asked, contacted, messages
-from tests.harness.event_recorder import Ears
-from tests.harness.system import Place, gathered
+from tests.harness.event_recorder import EventRecorder
+from tests.harness.system import SystemUnderTest, gathered
 from tests.harness.waiting import eventually
 
 AT_ONCE = 12
@@ -38,43 +38,45 @@ class Race:
 
 
 @pytest.mark.timeout(480)
-async def test_buyer_seller_and_the_24_hours(place: Place, ears: Ears) -> None:
+async def test_buyer_seller_and_the_24_hours(system: SystemUnderTest, recorder: EventRecorder) -> None:
     """There is one cancellation, one refund and one channel; thread and case name it, and no other."""
-    races, wave = (500, 100) if place.full else (20, 20)
-    seller = Seller.signed(place.http, place.keys, "seller")
+    races, wave = (500, 100) if system.full else (20, 20)
+    seller = Seller.signed(system.http, system.keys, "seller")
     product = await seller.offer()
-    agents = [Person.signed(place.http, place.keys, "agent") for _ in range(AT_ONCE)]
+    agents = [Person.signed(system.http, system.keys, "agent") for _ in range(AT_ONCE)]
     for agent in agents:
         (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
-    buyers = [Buyer.signed(place.http, place.keys, "buyer") for _ in range(wave)]
-    before, winners = await place.settled(), Counter[str]()
+    buyers = [Buyer.signed(system.http, system.keys, "buyer") for _ in range(wave)]
+    before, winners = await system.settled(), Counter[str]()
     for _ in range(races // wave):
         orders = await gathered([buyer.buy(product) for buyer in buyers], AT_ONCE)
         pairs = zip(buyers, orders, strict=True)
         cases = await gathered([contacted(buyer, agents, seller, order) for buyer, order in pairs], AT_ONCE)
-        ran = await all_at_once(place, ears, cases, seller)
-        winners.update(await gathered([truth(one, seller, ears) for one in ran], AT_ONCE))
-    after = await place.settled(60)
+        ran = await all_at_once(system, recorder, cases, seller)
+        winners.update(await gathered([truth(one, seller, recorder) for one in ran], AT_ONCE))
+    after = await system.settled(60)
     assert (after.broken, after.ledger_sum) == ([], 0)
     assert after.refunds - before.refunds == after.cancelled_paid_orders - before.cancelled_paid_orders == races
     assert after.refunded - before.refunded == races * 189_000
     score = await seller.score()
     assert score["cancellations"] == {"seller": winners["chat"] + winners["cs"], "buyer": winners["app"], "platform": 0}
     assert winners.total() == races
-    assert not place.full or winners.keys() == {"app", "chat", "cs"}, winners
+    assert not system.full or winners.keys() == {"app", "chat", "cs"}, winners
     for agent in agents:
         (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
 
 
-async def all_at_once(place: Place, ears: Ears, cases: list[Asked], seller: Seller) -> list[Race]:
+async def all_at_once(
+    system: SystemUnderTest, recorder: EventRecorder, cases: list[Asked], seller: Seller
+) -> list[Race]:
     """The 24 hours run out; some buyers and sellers are a little earlier than customer service, the others are not."""
-    await place.run("cs", RUN_OUT, [case.case_id for case in cases])
+    await system.run("cs", RUN_OUT, [case.case_id for case in cases])
     orders, asks = {case.order_id for case in cases}, asyncio.Event()
-    known = len(ears.heard)
+    known = len(recorder.heard)
 
     async def cs_asks() -> bool:
-        place.hurry()
-        requests = (one for one in ears.heard[known:] if one["type"] == "OrderCancelRequested")
+        system.hurry()
+        requests = (one for one in recorder.heard[known:] if one["type"] == "OrderCancelRequested")
         return any(one["source"] == "cs" and one["subject"] in orders for one in requests)
 
     async def race(number: int, case: Asked) -> Race:
@@ -91,12 +93,12 @@ async def all_at_once(place: Place, ears: Ears, cases: list[Asked], seller: Sell
     return await racing
 
 
-async def truth(race: Race, seller: Seller, ears: Ears) -> str:
+async def truth(race: Race, seller: Seller, recorder: EventRecorder) -> str:
     """Holds what everybody is told against the one cancellation there is; its channel."""
     case, thread = race.case, f"/chat/threads/{race.case.thread_id}"
     assert race.chat.status_code in (202, 409), race.chat.text
     accepted = {race.chat.json()["cancellation_id"]} if race.chat.status_code == 202 else set()
-    asked = await all_answered(case, ears, accepted)
+    asked = await all_answered(case, recorder, accepted)
     cancellation = (await case.buyer.order(case.order_id))["cancellation"]
     channel, mine = cancellation["channel"], cancellation["cancellation_id"]
     assert race.app.status_code == 200, race.app.text
@@ -130,12 +132,12 @@ async def truth(race: Race, seller: Seller, ears: Ears) -> str:
     return str(channel)
 
 
-async def all_answered(case: Asked, ears: Ears, accepted: set[str]) -> list[dict[str, Any]]:
+async def all_answered(case: Asked, recorder: EventRecorder, accepted: set[str]) -> list[dict[str, Any]]:
     """The requests about the order, the accepted ones among them, once each has been answered; exactly one of the
     answers grants it."""
 
     async def look() -> list[dict[str, Any]] | None:
-        about = ears.about(case.order_id)
+        about = recorder.about(case.order_id)
         asked = [one for one in about if one["type"] == "OrderCancelRequested"]
         answers = [one for one in about if one["type"] in ("OrderCancelled", "OrderCancelRejected")]
         ids = {one["data"]["cancellation_id"] for one in asked}
@@ -143,6 +145,6 @@ async def all_answered(case: Asked, ears: Ears, accepted: set[str]) -> list[dict
         return asked if told and accepted <= ids <= {one["data"]["cancellation_id"] for one in answers} else None
 
     asked = await eventually(look, every=0.05)
-    kinds = Counter(one["type"] for one in ears.about(case.order_id))
+    kinds = Counter(one["type"] for one in recorder.about(case.order_id))
     assert (kinds["OrderCancelled"], kinds["RefundIssued"]) == (1, 1)
     return asked

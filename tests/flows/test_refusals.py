@@ -6,25 +6,25 @@ from uuid import uuid4
 import pytest
 
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.event_recorder import Ears
-from tests.harness.system import Place
+from tests.harness.event_recorder import EventRecorder
+from tests.harness.system import SystemUnderTest
 
 
-async def test_older_than_a_day(place: Place, ears: Ears, buyer: Buyer, product: str) -> None:
+async def test_older_than_a_day(system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, product: str) -> None:
     """24 hours after it was placed an order is not cancelled any more (A), and the refusal is published."""
     order_id = await buyer.buy(product)
-    await place.advance(timedelta(hours=24))
+    await system.advance(timedelta(hours=24))
     answer = await buyer.cancel(order_id)
     assert (answer.status_code, answer.json()["code"]) == (409, "window_closed")
     order = await buyer.order(order_id)
     assert (order["status"], order["cancellation"]["code"], order["refund"]) == ("processing", "window_closed", None)
-    assert (await ears.until(order_id, "OrderCancelRejected"))["data"]["code"] == "window_closed"
+    assert (await recorder.until(order_id, "OrderCancelRejected"))["data"]["code"] == "window_closed"
 
 
-async def test_younger_than_a_day(place: Place, buyer: Buyer, product: str) -> None:
+async def test_younger_than_a_day(system: SystemUnderTest, buyer: Buyer, product: str) -> None:
     """A minute before the 24 hours are over it still is."""
     order_id = await buyer.buy(product)
-    await place.advance(timedelta(hours=23, minutes=59))
+    await system.advance(timedelta(hours=23, minutes=59))
     assert (await buyer.cancel(order_id)).status_code == 200
 
 
@@ -48,12 +48,14 @@ async def test_packed_is_not_shipped(buyer: Buyer, seller: Seller, product: str)
 
 
 @pytest.mark.parametrize("method", ["dana", "bank_transfer", "cod"])
-async def test_nothing_paid_nothing_refunded(place: Place, ears: Ears, buyer: Buyer, product: str, method: str) -> None:
+async def test_nothing_paid_nothing_refunded(
+    system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, product: str, method: str
+) -> None:
     """An unpaid order, and one that would be paid at the door, are cancelled without a refund."""
     order_id = await buyer.place(product, method=method)
     assert (await buyer.cancel(order_id)).status_code == 200
-    assert (await ears.until(order_id, "OrderCancelled"))["data"]["paid_amount"] == 0
-    assert (await place.settled()).broken == []
+    assert (await recorder.until(order_id, "OrderCancelled"))["data"]["paid_amount"] == 0
+    assert (await system.settled()).broken == []
     assert (await buyer.order(order_id))["refund"] is None
 
 
@@ -88,10 +90,10 @@ async def test_refunds_of_others_do_not_exist(stranger: Buyer, buyer: Buyer, pro
     assert refund_id not in {refund["refund_id"] for refund in (await stranger.get("/refunds"))["items"]}
 
 
-async def test_other_sellers_cannot_move_it(place: Place, buyer: Buyer, product: str) -> None:
+async def test_other_sellers_cannot_move_it(system: SystemUnderTest, buyer: Buyer, product: str) -> None:
     """Only the order's own seller packs it."""
     order_id = await buyer.buy(product)
-    other = await Seller.register(place.http, "seller")
+    other = await Seller.register(system.http, "seller")
     assert (await other.move(order_id, "pack")).status_code == 404
 
 
@@ -131,15 +133,15 @@ async def test_wrong_role(
         ("GET", "/refunds/wallet"),
     ],
 )
-async def test_nobody(place: Place, method: str, path: str) -> None:
+async def test_nobody(system: SystemUnderTest, method: str, path: str) -> None:
     """Without a token, or with one that nobody signed, there is nothing to see."""
     for headers in ({}, {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}):
-        answer = await place.http.request(method, path, headers=headers)
+        answer = await system.http.request(method, path, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_agents_do_not_register(place: Place) -> None:
+async def test_agents_do_not_register(system: SystemUnderTest) -> None:
     """Nobody makes an agent of themselves."""
     body = {"email": "x@example.com", "password": "rahasia-sekali", "name": "X", "role": "agent"}
-    assert (await place.http.post("/accounts", json=body)).status_code == 422
+    assert (await system.http.post("/accounts", json=body)).status_code == 422

@@ -18,7 +18,7 @@ import services.orders.main
 import services.refunds.main
 from batalkan.system import NAMES
 from runtime.http.app import create_app
-from runtime.service import Description
+from runtime.service import ServiceSpec
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(120)]
 
@@ -35,7 +35,7 @@ async def nothing_is_needed() -> Mapping[str, bool]:
     return {}
 
 
-def schema_of(service: str, description: Description) -> OpenApiSchema:
+def schema_of(service: str, description: ServiceSpec) -> OpenApiSchema:
     """What the service says of itself, to be tried with so many examples, always the same ones."""
     app = create_app(service, description.text, nothing_is_needed)
     app.include_router(description.router)
@@ -44,11 +44,11 @@ def schema_of(service: str, description: Description) -> OpenApiSchema:
     return schema
 
 
-accounts = schema_of("accounts", services.accounts.main.DESCRIPTION)
-orders = schema_of("orders", services.orders.main.DESCRIPTION)
-refunds = schema_of("refunds", services.refunds.main.DESCRIPTION)
-chat = schema_of("chat", services.chat.main.DESCRIPTION)
-cs = schema_of("cs", services.cs.main.DESCRIPTION)
+accounts = schema_of("accounts", services.accounts.main.SPEC)
+orders = schema_of("orders", services.orders.main.SPEC)
+refunds = schema_of("refunds", services.refunds.main.SPEC)
+chat = schema_of("chat", services.chat.main.SPEC)
+cs = schema_of("cs", services.cs.main.SPEC)
 
 TRIED = [accounts, orders, refunds, chat, cs]
 

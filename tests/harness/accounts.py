@@ -18,9 +18,9 @@ from runtime.messaging.bus.memory import MemoryBus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from services.accounts import main
-from services.accounts.api import Parts
+from services.accounts.api import Dependencies
 from services.accounts.passwords import Passwords
-from tests.harness.bus_events import Ears
+from tests.harness.bus_events import EventRecorder
 
 MIGRATIONS = Path(main.__file__).parent / "migrations"
 PASSWORD = "rahasia-sekali"
@@ -65,22 +65,22 @@ class Visitor:
         return await self.http.get("/accounts/me", headers={"Authorization": f"Bearer {access_token}"})
 
 
-class House:
+class AccountsHarness:
     """A running service. It takes any number of visitors."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     @property
-    def parts(self) -> Parts:
+    def dependencies(self) -> Dependencies:
         """What its routes work with."""
-        parts: Parts = self.service.app.state.parts
-        return parts
+        dependencies: Dependencies = self.service.app.state.dependencies
+        return dependencies
 
     def use(self, passwords: Passwords) -> None:
         """Hashes differently from now on."""
-        sign_in = replace(self.parts.sign_in, passwords=passwords)
-        self.service.app.state.parts = replace(self.parts, passwords=passwords, sign_in=sign_in)
+        sign_in = replace(self.dependencies.sign_in, passwords=passwords)
+        self.service.app.state.dependencies = replace(self.dependencies, passwords=passwords, sign_in=sign_in)
 
     @asynccontextmanager
     async def visitor(self) -> AsyncIterator[Visitor]:
@@ -102,20 +102,20 @@ async def open_house(
     demonstration: bool = False,
     wait: bool = True,
     **env: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[AccountsHarness]:
     """Runs the service; `env` holds further settings."""
     environment = Environment({"SIGNING_KEY": str(keys.signing_key), "TOKEN_KEYS": str(keys.token_keys), **env})
     settings = replace(Settings.read("accounts", environment), redis_url=redis_url, demonstration=demonstration)
     heard = bus or MemoryBus()
     with patch("services.accounts.passwords.PasswordHasher", lambda: QUICK):
         service = main.build(settings, environment, database_url, heard)
-    house = House(service)
+    harness = AccountsHarness(service)
     async with AsyncExitStack() as stack:
         if isinstance(heard, MemoryBus):
-            kinds = main.DESCRIPTION.publishes if bus is None else ()  # else the test listens itself
-            await stack.enter_async_context(Ears(heard, "chat").listening("accounts", kinds))
+            kinds = main.SPEC.publishes if bus is None else ()  # else the test listens itself
+            await stack.enter_async_context(EventRecorder(heard, "chat").listening("accounts", kinds))
             await heard.subscribe("cs", [])  # both are waited for
         await stack.enter_async_context(service.running())
         if wait:
             await service.until_ready()
-        yield house
+        yield harness

@@ -13,30 +13,30 @@ from uuid import UUID
 from runtime.messaging.bus import Message
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Envelope, Event
-from runtime.observability.trace_context import begin, new_id
+from runtime.observability.trace_context import new_id, start_context
 from tests.handled import publish_and_wait
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds after which what has not happened never will."""
 
-Heard = dict[str, Any]
+EventJson = dict[str, Any]
 """An envelope as JSON."""
 
 
 @dataclass
-class Ears:
+class EventRecorder:
     """The events of one service, by their subject, in the order in which they came."""
 
     bus: MemoryBus
     queue: str
-    events: dict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list))
+    events: dict[str, list[EventJson]] = field(default_factory=lambda: defaultdict(list))
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @asynccontextmanager
-    async def listening(self, publisher: str, kinds: Sequence[type[Event]]) -> AsyncIterator["Ears"]:
+    async def listening(self, publisher: str, kinds: Sequence[type[Event]]) -> AsyncIterator["EventRecorder"]:
         """Takes the events of these kinds off a queue of its own."""
         subscription = await self.bus.subscribe(self.queue, [f"{publisher}.{kind.wire_name}" for kind in kinds])
-        for other in {hearer for kind in kinds for hearer in kind.heard_by} - {self.queue, publisher}:
+        for other in {consumer for kind in kinds for consumer in kind.consumed_by} - {self.queue, publisher}:
             await self.bus.subscribe(other, [])  # a service waits for the queues of all who hear it
 
         async def listen() -> None:
@@ -66,26 +66,26 @@ class Ears:
         answers = {"OrderCancelled", "OrderCancelRejected"}
         return {heard["data"]["cancellation_id"] for heard in self.events[order_id] if heard["type"] in answers}
 
-    async def hear(self, subject: str, name: str, times: int = 1) -> Heard:
+    async def wait_for(self, subject: str, name: str, times: int = 1) -> EventJson:
         """The event of this name about a subject, once it has come; the last one, if it is to come several times."""
-        async with asyncio.timeout(PATIENCE), self._arrived:
+        async with asyncio.timeout(TIMEOUT), self._arrived:
             await self._arrived.wait_for(lambda: self.names(subject).count(name) >= times)
         found = [heard for heard in self.events[subject] if heard["type"] == name]
         return found[times - 1]
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Waits until what was heard so far is enough."""
-        async with asyncio.timeout(PATIENCE), self._arrived:
+        async with asyncio.timeout(TIMEOUT), self._arrived:
             await self._arrived.wait_for(happened)
 
 
-async def say(
+async def publish_as(
     bus: MemoryBus, source: str, *events: Event, sequence: int = 1, event_ids: Sequence[UUID] | None = None
 ) -> None:
     """Publishes events in the name of a service; returns when whoever hears them has handled them."""
     messages = []
     for number, event in enumerate(events):
-        story = begin()
+        story = start_context()
         envelope = Envelope[Any](
             id=event_ids[number] if event_ids else new_id(),
             source=source,

@@ -34,11 +34,11 @@ from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
 from runtime.service import Service
 from runtime.settings import Environment, Settings
-from services.chat.main import DESCRIPTION, build
-from tests.harness.bus_events import Ears, say
+from services.chat.main import SPEC, build
+from tests.harness.bus_events import EventRecorder, publish_as
 from tests.harness.orders_actors import Json, People, Person
 
-MIGRATIONS = Path(DESCRIPTION.migrations)
+MIGRATIONS = Path(SPEC.migrations)
 STEPS: tuple[type[OrderPaid] | type[OrderPacked] | type[OrderShipped], ...] = (OrderPaid, OrderPacked, OrderShipped)
 PRICE = 189_000
 
@@ -129,7 +129,7 @@ class Deal:
 
 
 @dataclass(frozen=True)
-class Talk:
+class Conversation:
     """A deal with its thread."""
 
     deal: Deal
@@ -168,41 +168,41 @@ class Talk:
 
 
 @dataclass(frozen=True)
-class House:
+class ChatHarness:
     """One replica of the service, and who hears it."""
 
     service: Service
     people: People
-    ears: Ears
+    recorder: EventRecorder
 
     def deal(self, buyer: Person | None = None, seller: Person | None = None) -> Deal:
         """An order that nobody has heard of yet."""
         return Deal(uuid4(), buyer or self.people.person("buyer"), seller or self.people.person("seller"))
 
-    async def hears(self, *events: Event) -> None:
+    async def deliver(self, *events: Event) -> None:
         """Events arrive; returns when they are handled. Their publisher is the first that may have said them."""
         for event in events:
-            await say(self.ears.bus, event.published_by[0], event)
+            await publish_as(self.recorder.bus, event.published_by[0], event)
 
     async def sold(self, status: str = "processing") -> Deal:
         """An order on its way through life, as far as `status`."""
         deal = self.deal()
         steps = ("processing", "packed", "shipped")
-        await self.hears(deal.placed(), *(deal.moved(to) for to in steps[: ("unpaid", *steps).index(status)]))
+        await self.deliver(deal.placed(), *(deal.moved(to) for to in steps[: ("unpaid", *steps).index(status)]))
         return deal
 
-    async def talk(self, status: str = "processing") -> Talk:
+    async def conversation(self, status: str = "processing") -> Conversation:
         """An order whose buyer has opened its thread."""
         return await self.about(await self.sold(status))
 
-    async def about(self, deal: Deal) -> Talk:
+    async def about(self, deal: Deal) -> Conversation:
         """The thread of an order."""
         body = {"order_id": str(deal.order_id)}
-        return Talk(deal, (await deal.buyer.post("/chat/threads", body, 201))["thread_id"])
+        return Conversation(deal, (await deal.buyer.post("/chat/threads", body, 201))["thread_id"])
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Rows of the database."""
-        async with self.service.work.begin() as tx:
+        async with self.service.uow.begin() as tx:
             return list(await tx.connection.fetch(query, *arguments))
 
 
@@ -220,16 +220,16 @@ async def running(
 
 
 @asynccontextmanager
-async def open_house(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[House]:
+async def open_house(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[ChatHarness]:
     """Runs the service, and listens to what it says."""
     bus = MemoryBus()
     async with (
-        Ears(bus, "orders").listening("chat", DESCRIPTION.publishes) as ears,
-        Ears(bus, "cs").listening("nobody", ()),
+        EventRecorder(bus, "orders").listening("chat", SPEC.publishes) as recorder,
+        EventRecorder(bus, "cs").listening("nobody", ()),
         running(database_url, keys, bus=bus, **more) as service,
         httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://chat") as http,
     ):
-        yield House(service, People(keys, http), ears)
+        yield ChatHarness(service, People(keys, http), recorder)
 
 
 @asynccontextmanager
@@ -271,9 +271,9 @@ class Replica:
 
 
 @asynccontextmanager
-async def replicas(house: House, keys: Keys, redis_url: str, count: int = 2) -> AsyncIterator[list[Replica]]:
+async def replicas(harness: ChatHarness, keys: Keys, redis_url: str, count: int = 2) -> AsyncIterator[list[Replica]]:
     """Further replicas on the house's database, sharing one Redis."""
-    url = house.service.work.database.url
+    url = harness.service.uow.database.url
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(count):

@@ -20,15 +20,15 @@ from runtime.messaging.deadlines import Deadlines
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from services.cs import agents
-from services.cs.api import Parts
+from services.cs.api import Dependencies
 from services.cs.handlers import deadlines
-from services.cs.main import DESCRIPTION, build
+from services.cs.main import SPEC, build
 from services.cs.office import SELLER_SILENT, SETTLED, Office
 from tests.conftest import Databases
 from tests.harness.cs_actors import People, Person
-from tests.harness.cs_events import PATIENCE, Ears, Heard, Voice
+from tests.harness.cs_events import TIMEOUT, EventJson, EventPublisher, EventRecorder
 
-MIGRATIONS = DESCRIPTION.migrations
+MIGRATIONS = SPEC.migrations
 SETTLING = 0.05
 HOUR = timedelta(hours=1)
 OF_THE_24_HOURS = (SELLER_SILENT, SETTLED)
@@ -50,14 +50,16 @@ class Contacted:
     respond_by: datetime
 
 
-class House:
+class CsHarness:
     """The replicas of the service on one database, and what is around them."""
 
-    def __init__(self, services: list[Service], people: People, voice: Voice, ears: Ears) -> None:
+    def __init__(
+        self, services: list[Service], people: People, publisher: EventPublisher, recorder: EventRecorder
+    ) -> None:
         self.services = services
         self.people = people
-        self.voice = voice
-        self.ears = ears
+        self.publisher = publisher
+        self.recorder = recorder
         self.lives: list[AsyncExitStack] = []
         """The life of each replica, which a test may end."""
         self.https = [
@@ -70,15 +72,15 @@ class House:
         return self.services[0]
 
     @property
-    def parts(self) -> Parts:
+    def dependencies(self) -> Dependencies:
         """What its routes work with."""
-        parts: Parts = self.service.app.state.parts
-        return parts
+        dependencies: Dependencies = self.service.app.state.dependencies
+        return dependencies
 
     @property
     def office(self) -> Office:
         """Its office."""
-        return self.parts.office
+        return self.dependencies.office
 
     def buyer(self) -> Person:
         """A new buyer."""
@@ -96,7 +98,7 @@ class House:
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """The rows of a query; single columns by themselves."""
-        async with self.service.work.database.connection() as connection:
+        async with self.service.uow.database.connection() as connection:
             rows = await connection.fetch(query, *arguments)
         return [row[0] if len(row) == 1 else tuple(row) for row in rows]
 
@@ -109,32 +111,32 @@ class House:
         await self.fetch(_REAL_TIME)
         await self.fetch("update clock set shift = $1 - now()", at)
 
-    async def run_out(self, case: Contacted) -> Heard:
+    async def run_out(self, case: Contacted) -> EventJson:
         """The 24 hours have gone by; the request that follows."""
         await self.go_on(case.respond_by)
 
-        async def ask() -> list[Heard]:
+        async def ask() -> list[EventJson]:
             await self.fire()
-            return self.ears.about("OrderCancelRequested", order_id=case.order_id)
+            return self.recorder.about("OrderCancelRequested", order_id=case.order_id)
 
         return (await eventually(ask, bool))[0]
 
     async def fire(self, *kinds: str) -> int:
         """Fires what is due now, of the 24 hours if no kinds are named; says how much it was."""
         due = {kind: handler for kind, handler in deadlines(self.office).items() if kind in (kinds or OF_THE_24_HOURS)}
-        return await Deadlines(self.service.work, due).fire_due()
+        return await Deadlines(self.service.uow, due).fire_due()
 
     async def clean(self) -> None:
         """Takes everything away that a test has left."""
         await eventually(self._empty, bool)
         await self.fetch(_REAL_TIME)
         await self.fetch("update clock set shift = interval '0'")
-        self.office.settling, self.office.most = timedelta(seconds=SETTLING), 3
+        self.office.settling, self.office.max_cases = timedelta(seconds=SETTLING), 3
 
     async def _empty(self) -> bool:
         """Whether it is done; what the test has left running may hold the same rows, in another order."""
         try:
-            async with self.service.work.begin() as tx:
+            async with self.service.uow.begin() as tx:
                 await agents.in_turn(tx)
                 await tx.connection.execute("lock table cases in exclusive mode")
                 for table in ("messages", "cases", "agents", "orders", "accounts", "deadlines", "outbox"):
@@ -156,9 +158,11 @@ class House:
             payment_method=PaymentMethod.DANA,
             placed_at=datetime.fromisoformat("2026-03-01T09:00:00Z"),
         )
-        await self.voice.say("orders", placed)
+        await self.publisher.publish_as("orders", placed)
         if paid:
-            await self.voice.say("orders", OrderPaid(order_id=order_id, buyer_id=buyer.account_id, amount=100))
+            await self.publisher.publish_as(
+                "orders", OrderPaid(order_id=order_id, buyer_id=buyer.account_id, amount=100)
+            )
         return str(order_id), str(seller_id)
 
     async def active(self) -> tuple[Person, Person, str]:
@@ -192,7 +196,7 @@ class House:
 
 async def eventually(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool]) -> T:
     """Asks until the answer is enough."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not enough(found := await ask()):
             await asyncio.sleep(0.01)
     return found
@@ -205,10 +209,10 @@ async def open_house(
     replicas: int = 1,
     *,
     url: str = "",
-    voice: Voice | None = None,
+    publisher: EventPublisher | None = None,
     fires: bool = True,
     **env: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[CsHarness]:
     """Runs the service, on a new database and a new bus if there are none from an earlier life. With `fires` false,
     what is due waits for the test."""
     url = url or await databases.fresh("cs", MIGRATIONS)
@@ -216,17 +220,17 @@ async def open_house(
     variables |= {"REDIS_URL": f"memory://{uuid4()}"} | env
     environment = Environment(variables)
     settings = Settings.read("cs", environment)
-    voice = voice or Voice(MemoryBus())
+    publisher = publisher or EventPublisher(MemoryBus())
     async with AsyncExitStack() as stack:
-        ears = await stack.enter_async_context(Ears(voice).listening())
-        services = [build(settings, environment, url, voice.bus) for _ in range(replicas)]
-        house = House(services, People(keys, httpx.AsyncClient()), voice, ears)
+        recorder = await stack.enter_async_context(EventRecorder(publisher).listening())
+        services = [build(settings, environment, url, publisher.bus) for _ in range(replicas)]
+        harness = CsHarness(services, People(keys, httpx.AsyncClient()), publisher, recorder)
         for service in services if not fires else []:
             service._deadlines.clear()
-        for service, http in zip(services, house.https, strict=True):
+        for service, http in zip(services, harness.https, strict=True):
             await stack.enter_async_context(http)
             life = AsyncExitStack()
             await life.enter_async_context(service.running())
-            house.lives.append(await stack.enter_async_context(life))
+            harness.lives.append(await stack.enter_async_context(life))
         await asyncio.gather(*(service.until_ready() for service in services))
-        yield house
+        yield harness

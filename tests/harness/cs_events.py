@@ -14,29 +14,35 @@ from contracts.words import Channel, Fault
 from runtime.messaging.bus import Message
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Envelope, Event
-from runtime.observability.trace_context import Story, begin, new_id
+from runtime.observability.trace_context import TraceContext, new_id, start_context
 from tests.handled import publish_and_wait
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds after which what has not happened never will."""
 
-Heard = dict[str, Any]
+EventJson = dict[str, Any]
 """An envelope as JSON."""
 
 
-class Voice:
+class EventPublisher:
     """Says things in the name of other services, in the order of their subjects."""
 
     def __init__(self, bus: MemoryBus) -> None:
         self.bus = bus
         self._sequences: dict[tuple[str, str], int] = defaultdict(int)
 
-    async def say(
-        self, source: str, event: Event, *, at: datetime | None = None, story: Story | None = None, twice: bool = False
+    async def publish_as(
+        self,
+        source: str,
+        event: Event,
+        *,
+        at: datetime | None = None,
+        story: TraceContext | None = None,
+        twice: bool = False,
     ) -> None:
         """Publishes an event; returns when it has been handled. `at` is the time of its publisher's database."""
         self._sequences[source, event.subject] += 1
-        story = story or begin()
+        story = story or start_context()
         envelope = Envelope[Any](
             id=new_id(),
             source=source,
@@ -54,21 +60,21 @@ class Voice:
         await publish_and_wait(self.bus, [message] * (2 if twice else 1))
 
 
-class Ears:
+class EventRecorder:
     """What `cs` has said, as chat and orders hear it. Stands in for `orders`: answers each request to cancel."""
 
-    def __init__(self, voice: Voice) -> None:
-        self.events: list[Heard] = []
+    def __init__(self, publisher: EventPublisher) -> None:
+        self.events: list[EventJson] = []
         self.rejects: dict[str, RejectionCode] = {}
         """The orders that are not cancelled, and why not; the others are."""
         self.silent: set[str] = set()
         """The orders about which no answer is given."""
         self.answers = True
-        self._voice = voice
+        self._voice = publisher
         self._arrived = asyncio.Condition()
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["Ears"]:
+    async def listening(self) -> AsyncIterator["EventRecorder"]:
         """Takes what comes off the queues of chat and orders."""
         chat = await self._voice.bus.subscribe("chat", ["cs.SellerContacted", "cs.CaseClosed"])
         orders = await self._voice.bus.subscribe("orders", ["cs.OrderCancelRequested"])
@@ -95,19 +101,19 @@ class Ears:
             await chat.close()
             await orders.close()
 
-    async def answer(self, heard: Heard) -> None:
+    async def answer(self, heard: EventJson) -> None:
         """Decides on a request as `orders` does."""
         asked = OrderCancelRequested.model_validate(heard["data"])
-        story = Story(UUID(heard["correlationid"]), UUID(heard["causationid"]), heard["traceparent"])
+        story = TraceContext(UUID(heard["correlationid"]), UUID(heard["causationid"]), heard["traceparent"])
         if code := self.rejects.get(str(asked.order_id)):
             answer: Event = OrderCancelRejected(
                 cancellation_id=asked.cancellation_id, order_id=asked.order_id, code=code, detail="no"
             )
         else:
             answer = cancelled(asked.order_id, asked.cancellation_id, asked.channel)
-        await self._voice.say("orders", answer, story=story.caused_by(UUID(heard["id"])))
+        await self._voice.publish_as("orders", answer, story=story.caused_by(UUID(heard["id"])))
 
-    def about(self, kind: str, **data: str) -> list[Heard]:
+    def about(self, kind: str, **data: str) -> list[EventJson]:
         """The events of this type with these data so far."""
         return [
             event
@@ -115,14 +121,14 @@ class Ears:
             if event["type"] == kind and all(event["data"][name] == value for name, value in data.items())
         ]
 
-    async def hear(self, kind: str, **data: str) -> Heard:
+    async def wait_for(self, kind: str, **data: str) -> EventJson:
         """The first event of this type with these data, once it has come."""
         await self.until(lambda: bool(self.about(kind, **data)))
         return self.about(kind, **data)[0]
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Waits until what was heard so far is enough."""
-        async with asyncio.timeout(PATIENCE), self._arrived:
+        async with asyncio.timeout(TIMEOUT), self._arrived:
             await self._arrived.wait_for(happened)
 
 

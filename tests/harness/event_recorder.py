@@ -12,13 +12,13 @@ from contracts import EVENTS
 from contracts.orders import OrderCancelRequested
 from runtime.messaging.bus import Bus, Message
 from runtime.messaging.envelope import Envelope
-from runtime.observability.trace_context import begin, new_id
+from runtime.observability.trace_context import new_id, start_context
 from tests.harness.waiting import eventually
 
 KEYS = sorted({f"{publisher}.{event.wire_name}" for event in EVENTS for publisher in event.published_by})
 
 
-class Ears:
+class EventRecorder:
     """The events heard so far, as they travelled."""
 
     def __init__(self) -> None:
@@ -38,20 +38,20 @@ class Ears:
 
 
 @asynccontextmanager
-async def listening(bus: Bus) -> AsyncIterator[Ears]:
+async def listening(bus: Bus) -> AsyncIterator[EventRecorder]:
     """Hears everything, on the queue of the service `web`."""
-    ears = Ears()
+    recorder = EventRecorder()
     subscription = await bus.subscribe("web", KEYS)
 
     async def listen() -> None:
         while True:
             deliveries = await subscription.take(64)
-            ears.heard += [json.loads(delivery.body) for delivery in deliveries]
+            recorder.heard += [json.loads(delivery.body) for delivery in deliveries]
             await subscription.acknowledge(deliveries[-1])
 
     task = asyncio.create_task(listen())
     try:
-        yield ears
+        yield recorder
     finally:
         task.cancel()
         await asyncio.wait({task})
@@ -62,7 +62,7 @@ async def request_cancellation(
     bus: Bus, source: str, request: OrderCancelRequested, event_id: UUID | None = None
 ) -> None:
     """Publishes the request as `source` (chat or cs) would."""
-    story = begin()
+    story = start_context()
     envelope = Envelope[OrderCancelRequested](
         id=event_id or new_id(),
         source=source,

@@ -9,7 +9,7 @@ from runtime.demo.recorder import STREAM
 from runtime.observability.trace_context import new_id
 from services.web.flow.records import Record, read_records
 
-HEARERS = ("refunds", "chat", "cs")
+CONSUMERS = ("refunds", "chat", "cs")
 
 
 def cancellation(story: str = "", at: float = 1_000.0, **changes: Any) -> list[dict[str, Any]]:
@@ -30,7 +30,7 @@ def cancellation(story: str = "", at: float = 1_000.0, **changes: Any) -> list[d
         {"stage": "sent", "at": at + 0.021, "service": "orders", **event},
         {"stage": "confirmed", "at": at + 0.024, "service": "orders", **event},
     ]
-    for name in HEARERS:
+    for name in CONSUMERS:
         times = {"taken": at + 0.03, "began": at + 0.031, "ended": at + 0.033}
         told.append({"stage": "handled", "at": at + 0.035, "service": name, **event, **times})
     return [record | changes for record in told]

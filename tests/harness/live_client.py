@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.harness.orders_actors import Json, Person
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds after which what has not happened never will."""
 
 
@@ -33,13 +33,13 @@ class Listener:
         """The numbers of the messages of one thread, in the order in which they came."""
         return [frame["message"]["seq"] for frame in self.of("message") if frame["thread_id"] == thread_id]
 
-    async def say(self, **frame: Any) -> None:
+    async def publish_as(self, **frame: Any) -> None:
         """Sends a frame."""
         await self.socket.send(json.dumps(frame))
 
     async def until(self, happened: Callable[["Listener"], Any]) -> None:
         """Waits until what came is enough, or the connection is closed."""
-        async with asyncio.timeout(PATIENCE), self.arrived:
+        async with asyncio.timeout(TIMEOUT), self.arrived:
             await self.arrived.wait_for(lambda: happened(self) or self.socket.close_code is not None)
         assert happened(self), (self.socket.close_code, self.frames)
 
@@ -51,12 +51,12 @@ class Listener:
     async def echo(self) -> None:
         """Everything that the service had to say until now has come."""
         had = len(self.of("pong"))
-        await self.say(type="ping")
+        await self.publish_as(type="ping")
         await self.until(lambda listener: len(listener.of("pong")) > had)
 
     async def closed(self) -> int | None:
         """The close code, once it is closed."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await self.socket.wait_closed()
         return self.socket.close_code
 
@@ -92,11 +92,11 @@ async def listening(
 ) -> AsyncIterator[Listener]:
     """Connects, says what one has, and takes what comes."""
     url = address(origin, await ticket(person, origin))
-    async with connect(url, proxy=None, compression=None, open_timeout=PATIENCE) as socket:
+    async with connect(url, proxy=None, compression=None, open_timeout=TIMEOUT) as socket:
         listener = Listener(socket)
         task = asyncio.create_task(listener.listen())
         if resume:
-            await listener.say(type="resume", after=after or {})
+            await listener.publish_as(type="resume", after=after or {})
             await listener.echo()
         try:
             yield listener

@@ -10,7 +10,7 @@ from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from runtime.service import Service
 from runtime.storage import clock
-from tests.harness.bus_events import PATIENCE, Ears, say
+from tests.harness.bus_events import TIMEOUT, EventRecorder, publish_as
 from tests.harness.orders_actors import Json, People, Person
 
 STATUSES = ("unpaid", "processing", "packed", "shipped", "delivered")
@@ -18,12 +18,12 @@ STEPS = ("pay", "pack", "ship", "deliver")
 
 
 @dataclass(frozen=True)
-class Shop:
+class OrdersHarness:
     """One orders service, and who hears it."""
 
     service: Service
     people: People
-    ears: Ears
+    recorder: EventRecorder
 
     def buyer(self, client: str = "app") -> Person:
         """A new buyer."""
@@ -55,7 +55,7 @@ class Shop:
     async def many(self, count: int, buyer: Person, seller: Person, status: str = "packed") -> list[str]:
         """Many orders at once, straight into the database: paid, one piece each of a product that each has alone."""
         ids = [uuid4() for _ in range(count)]
-        async with self.service.work.begin() as tx:
+        async with self.service.uow.begin() as tx:
             await tx.connection.execute(
                 "with p as (insert into products (product_id, seller_id, title, price, stock) "
                 "select id, $3, 'Kopi', 1000, 0 from unnest($1::uuid[]) id), "
@@ -77,12 +77,12 @@ class Shop:
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Rows of the database."""
-        async with self.service.work.begin() as tx:
+        async with self.service.uow.begin() as tx:
             return list(await tx.connection.fetch(query, *arguments))
 
     async def until_somebody_waits(self) -> None:
         """Until a transaction waits for a lock that another one has."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while not await self.fetch(
                 "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
             ):
@@ -90,7 +90,7 @@ class Shop:
 
     async def later(self, **by: float) -> None:
         """Moves the demonstration's clock."""
-        async with self.service.work.begin() as tx:
+        async with self.service.uow.begin() as tx:
             await clock.advance(tx.connection, timedelta(**by))
 
     async def request(self, sale: "Sale", channel: str = "chat", **changes: Any) -> OrderCancelRequested:
@@ -104,7 +104,7 @@ class Shop:
             "role": role,
         }
         request = OrderCancelRequested.model_validate(wanted | changes)
-        await say(self.ears.bus, channel, request)
+        await publish_as(self.recorder.bus, channel, request)
         return request
 
 

@@ -19,10 +19,10 @@ from runtime.messaging.bus.memory import MemoryBus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from runtime.storage import clock
-from services.refunds.main import DESCRIPTION, build
+from services.refunds.main import SPEC, build
 from simulators.dana import faults
 from simulators.dana.journal import AccountState
-from tests.harness.bus_events import PATIENCE, Ears, Heard, say
+from tests.harness.bus_events import TIMEOUT, EventJson, EventRecorder, publish_as
 from tests.harness.orders_actors import Json, People, Person
 
 
@@ -71,12 +71,12 @@ class Dana:
 
 
 @dataclass(frozen=True)
-class Bank:
+class RefundsHarness:
     """One refunds service, who hears it, and its DANA."""
 
     service: Service
     people: People
-    ears: Ears
+    recorder: EventRecorder
     dana: Dana
 
     async def buyer(self, *, linked: bool = False) -> "Customer":
@@ -89,27 +89,27 @@ class Bank:
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Rows of the database."""
-        async with self.service.work.begin() as tx:
+        async with self.service.uow.begin() as tx:
             return list(await tx.connection.fetch(query, *arguments))
 
     async def later(self, by: timedelta) -> None:
         """Moves the demonstration's clock, and has a look at what is due now."""
-        async with self.service.work.begin() as tx:
+        async with self.service.uow.begin() as tx:
             await clock.advance(tx.connection, by)
-        self.service.work.wake_deadlines()
+        self.service.uow.wake_deadlines()
 
     async def until(self, moment: str) -> None:
         """Moves the clock to a moment that an event named."""
-        async with self.service.work.begin() as tx:
+        async with self.service.uow.begin() as tx:
             wait = datetime.fromisoformat(moment) - await tx.now()
         await self.later(max(wait, timedelta(0)) + timedelta(milliseconds=1))
 
-    async def carry_on(self, order_id: str) -> list[Heard]:
+    async def carry_on(self, order_id: str) -> list[EventJson]:
         """Skips every pause until the refund is issued; returns all that was said about it."""
-        events = self.ears.events[order_id]
+        events = self.recorder.events[order_id]
         skipped = 0
         while True:
-            await self.ears.until(lambda skipped=skipped: len(events) > skipped)  # type: ignore[misc]
+            await self.recorder.until(lambda skipped=skipped: len(events) > skipped)  # type: ignore[misc]
             if events[-1]["type"] == "RefundIssued":
                 return events
             skipped = len(events)
@@ -137,7 +137,7 @@ class Bank:
 class Customer:
     """A buyer whose orders are cancelled."""
 
-    bank: Bank
+    harness: RefundsHarness
     person: Person
     phone: str
 
@@ -177,51 +177,53 @@ class Customer:
     async def cancel(self, amount: int = 150_000) -> str:
         """The id of an order that was cancelled; refunds has heard of it."""
         event = self.cancelled(amount)
-        await say(self.bank.ears.bus, "orders", event)
+        await publish_as(self.harness.recorder.bus, "orders", event)
         return str(event.order_id)
 
-    async def refunded(self, amount: int = 150_000) -> tuple[Json, Sequence[Heard]]:
+    async def refunded(self, amount: int = 150_000) -> tuple[Json, Sequence[EventJson]]:
         """A refund from the cancellation to its end, and what was said about it."""
-        events = await self.bank.carry_on(await self.cancel(amount))
+        events = await self.harness.carry_on(await self.cancel(amount))
         return (await self.refunds())[0], events
 
 
 @asynccontextmanager
-async def opened(url: str, keys: Keys, dana: Dana, ears: Ears, patience: str = "8") -> AsyncIterator[Bank]:
+async def opened(
+    url: str, keys: Keys, dana: Dana, recorder: EventRecorder, timeout: str = "8"
+) -> AsyncIterator[RefundsHarness]:
     """The service at work on a database, in demonstration mode; more than one there are replicas."""
     variables = {
         "TOKEN_KEYS": str(keys.token_keys),
         "DANA_PRIVATE_KEY": str(keys.dana_private_key),
         "DANA_URL": "http://dana",
-        "DANA_TIMEOUT": patience,
+        "DANA_TIMEOUT": timeout,
         "DEMONSTRATION": "1",
     }
     env = Environment(variables)
     transport = httpx.ASGITransport(dana.app)
-    service = build(Settings.read("refunds", env), env, url, ears.bus, transport)
+    service = build(Settings.read("refunds", env), env, url, recorder.bus, transport)
     async with (
         httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://refunds") as http,
         service.running(),
     ):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await service.until_ready()
-        yield Bank(service, People(keys, http), ears, dana)
+        yield RefundsHarness(service, People(keys, http), recorder, dana)
 
 
-def listening() -> AbstractAsyncContextManager[Ears]:
+def listening() -> AbstractAsyncContextManager[EventRecorder]:
     """A bus, and the ears of orders on it."""
-    return Ears(MemoryBus(), "orders").listening("refunds", DESCRIPTION.publishes)
+    return EventRecorder(MemoryBus(), "orders").listening("refunds", SPEC.publishes)
 
 
 @dataclass(frozen=True)
-class Branch:
+class RefundsSetup:
     """A place for a bank, or two, of a test's own."""
 
     url: str
     keys: Keys
     dana: Dana
-    ears: Ears
+    recorder: EventRecorder
 
-    def opened(self, patience: str = "8") -> AbstractAsyncContextManager[Bank]:
+    def opened(self, timeout: str = "8") -> AbstractAsyncContextManager[RefundsHarness]:
         """The bank, until the end of the block."""
-        return opened(self.url, self.keys, self.dana, self.ears, patience)
+        return opened(self.url, self.keys, self.dana, self.recorder, timeout)

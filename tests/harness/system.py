@@ -13,7 +13,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from batalkan import local_servers, system
-from batalkan.invariants import Books, Evidence, check, in_flight
+from batalkan.invariants import Evidence, Snapshot, check, in_flight
 from batalkan.invariants.stores import opened
 from batalkan.keys import Keys
 from batalkan.system import Where
@@ -30,7 +30,7 @@ _REAL_TIME = f"{_TIME} now() + (select shift from clock)"  # noqa: S608 (a const
 
 
 @dataclass(frozen=True)
-class Place:
+class SystemUnderTest:
     """The running system, as its users see it (`http`), and what a test needs to look behind it and to disturb it."""
 
     http: httpx.AsyncClient
@@ -86,19 +86,19 @@ class Place:
         items: list[dict[str, Any]] = (await self.dana.get("/journal")).raise_for_status().json()["items"]
         return items
 
-    async def settled(self, within: float = 30.0, evidence: Evidence = OUTSIDERS) -> Books:
+    async def settled(self, within: float = 30.0, evidence: Evidence = OUTSIDERS) -> Snapshot:
         """The books, once every event has travelled and every refund has arrived; nothing is parked."""
 
-        async def look() -> Books | None:
+        async def look() -> Snapshot | None:
             async with opened(self.database_urls) as stores:
                 if await (in_flight.pending(stores) if evidence.outsiders else in_flight.on_the_way(stores)):
                     return None
-            books = await check(self.database_urls, self.dana, evidence)
-            return books if books.refunds >= books.cancelled_paid_orders and not books.pending else None
+            snapshot = await check(self.database_urls, self.dana, evidence)
+            return snapshot if snapshot.refunds >= snapshot.cancelled_paid_orders and not snapshot.pending else None
 
-        books = await eventually(look, within)
-        assert evidence.injected is not None or books.parked == 0
-        return books
+        snapshot = await eventually(look, within)
+        assert evidence.injected is not None or snapshot.parked == 0
+        return snapshot
 
 
 @asynccontextmanager
@@ -112,7 +112,7 @@ async def _opened(url: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def embedded(folder: Path, database_url: str) -> AsyncIterator[Place]:
+async def embedded(folder: Path, database_url: str) -> AsyncIterator[SystemUnderTest]:
     """All services in this process, on the bus in memory."""
     buses: list[Bus] = []
 
@@ -129,11 +129,13 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[Place]:
         http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://localhost")
         await stack.enter_async_context(http)
         urls = running.database_urls
-        yield Place(http, running.dana, urls, lambda _: buses[0], running.keys, full=False, hurry=running.hurry)
+        yield SystemUnderTest(
+            http, running.dana, urls, lambda _: buses[0], running.keys, full=False, hurry=running.hurry
+        )
 
 
 @asynccontextmanager
-async def on_servers() -> AsyncIterator[Place]:
+async def on_servers() -> AsyncIterator[SystemUnderTest]:
     """One process per service, two of orders, refunds and cs, on RabbitMQ, PostgreSQL and Redis of their own."""
     replicas, extra = {"orders": 2, "refunds": 2, "cs": 2}, {"cs": {"SETTLING": "0.5"}}
     start = local_servers.running(None, replicas=replicas, dana_timeout=1.0, extra=extra)
@@ -142,7 +144,7 @@ async def on_servers() -> AsyncIterator[Place]:
         def bus(service: str) -> Bus:
             return RabbitBus(running.servers.rabbitmq.url(service), service)
 
-        yield Place(http, running.dana, running.database_urls, bus, running.keys, full=True)
+        yield SystemUnderTest(http, running.dana, running.database_urls, bus, running.keys, full=True)
 
 
 async def gathered(calls: list[Any], at_once: int) -> list[Any]:

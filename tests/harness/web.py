@@ -48,7 +48,7 @@ class Services:
 
 
 @dataclass(frozen=True)
-class House:
+class WebHarness:
     """A web service, and a way to make tokens that it believes."""
 
     keys: Keys

@@ -22,7 +22,7 @@ from batalkan.system import System, Where
 from lab.faults.system import no_bus
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.customer_service import contacted
-from tests.harness.system import Place
+from tests.harness.system import SystemUnderTest
 
 pytestmark = pytest.mark.timeout(300)  # all of a system is started, once
 
@@ -39,12 +39,12 @@ class Ran:
 
     async def broken(self, evidence: Evidence | None = None) -> list[str]:
         """What the checker says."""
-        books = await check(self.system.database_urls, self.system.dana, evidence)
-        return [*books.broken, *books.pending]
+        snapshot = await check(self.system.database_urls, self.system.dana, evidence)
+        return [*snapshot.broken, *snapshot.pending]
 
     async def run(self, service: str, *statements: str) -> None:
         """Changes the store behind the service's back."""
-        async with self.system.services[service].work.database.connection() as connection:
+        async with self.system.services[service].uow.database.connection() as connection:
             for statement in (NO_TRIGGERS, *statements, "reset session_replication_role"):
                 await connection.execute(statement)
 
@@ -60,16 +60,16 @@ async def ran(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
         async with system.running(where) as running:
             transport = httpx.ASGITransport(running.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-                place = Place(http, running.dana, running.database_urls, no_bus, running.keys, full=False)
-                yield Ran(running, await _live(place))
+                base = SystemUnderTest(http, running.dana, running.database_urls, no_bus, running.keys, full=False)
+                yield Ran(running, await _live(base))
 
 
-async def _live(place: Place) -> dict[UUID, UUID]:
-    seller = Seller.signed(place.http, place.keys, "seller")
-    buyer, rani = (Buyer.signed(place.http, place.keys, "buyer") for _ in range(2))
+async def _live(base: SystemUnderTest) -> dict[UUID, UUID]:
+    seller = Seller.signed(base.http, base.keys, "seller")
+    buyer, rani = (Buyer.signed(base.http, base.keys, "buyer") for _ in range(2))
     await rani.link_dana()
     product = await seller.offer(stock=10)
-    agent = Person.signed(place.http, place.keys, "agent")
+    agent = Person.signed(base.http, base.keys, "agent")
     accepted = {}
     for person in (buyer, rani):
         order_id = await person.buy(product)
@@ -80,9 +80,9 @@ async def _live(place: Place) -> dict[UUID, UUID]:
     await seller.done(shipped, "pack", "ship", "deliver")
     (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
     await contacted(buyer, [agent], seller, silent)
-    await place.advance(timedelta(hours=24, seconds=1))
+    await base.advance(timedelta(hours=24, seconds=1))
     await buyer.refund(silent)
-    await place.settled(evidence=Evidence())
+    await base.settled(evidence=Evidence())
     return accepted
 
 

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from batalkan.servers import install
-from lab.faults.system import House, open_house
+from lab.faults.system import LabSystem, open_house
 
 
 @pytest.fixture(scope="package")
-async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LabSystem]:
     """The house, for all tests of this folder."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
-    async with open_house() as house:
-        yield house
+    async with open_house() as system:
+        yield system
 
 
 @pytest.fixture
-async def house(opened: House) -> AsyncIterator[House]:
+async def system(opened: LabSystem) -> AsyncIterator[LabSystem]:
     """The house, all of it ready; no service may take what is done to it here for a fault of its own."""
     await opened.mend()
     yield opened

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from lab.faults.live_users import Listener, say
-from lab.faults.system import House
+from lab.faults.system import LabSystem
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.waiting import eventually
 
@@ -39,21 +39,21 @@ async def listening(listeners: list[Listener]) -> AsyncIterator[None]:
         assert task.cancelled(), task.exception()
 
 
-async def test_people_talk_under_fire(house: House) -> None:
+async def test_people_talk_under_fire(system: LabSystem) -> None:
     """Chat, customer service and Redis die five times each; what was said is with both sides, 1..n without gap or
     double, and every case was handled, by one agent at a time."""
-    http, keys, over = house.place.http, house.place.keys, asyncio.Event()
+    http, keys, over = system.base.http, system.base.keys, asyncio.Event()
     buyers = [Buyer.signed(http, keys, "buyer") for _ in range(THREADS)]
     sellers = [Seller.signed(http, keys, "seller") for _ in range(THREADS)]
     pairs = list(zip(buyers, sellers, strict=True))
     threads = [await opened(buyer, await seller.offer()) for buyer, seller in pairs]
     said: Counter[str] = Counter()
-    sides = [Listener(house, "chat", person) for person in (*buyers, *sellers)]
+    sides = [Listener(system, "chat", person) for person in (*buyers, *sellers)]
     for one, thread in zip(sides, threads * 2, strict=True):
         one.has[thread] = 0
     agents = [Person.signed(http, keys, "agent") for _ in range(AGENTS)]
     callers = [Buyer.signed(http, keys, "buyer") for _ in range(CALLERS)]
-    desks = [Listener(house, "cs", person) for person in (*agents, *callers)]
+    desks = [Listener(system, "cs", person) for person in (*agents, *callers)]
     cases: dict[str, Person] = {}
 
     async def talk(person: Person, thread: str) -> None:
@@ -83,11 +83,11 @@ async def test_people_talk_under_fire(house: House) -> None:
         for name in DEATHS:
             await asyncio.sleep(PAUSE)
             if name == "redis":
-                await house.servers[name].kill()
+                await system.servers[name].kill()
                 await asyncio.sleep(0.5)
-                await house.servers[name].start()
+                await system.servers[name].start()
             else:
-                await house.running.processes.kill(name)
+                await system.running.processes.kill(name)
         await asyncio.sleep(1)
         over.set()
 

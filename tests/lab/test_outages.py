@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from lab.faults.system import House
+from lab.faults.system import LabSystem
 from tests.harness.actors import Buyer, Seller
 from tests.harness.waiting import eventually
 
@@ -20,15 +20,15 @@ SERVERS = {
 
 
 @pytest.fixture(scope="package")
-async def seller(opened: House) -> Seller:
+async def seller(opened: LabSystem) -> Seller:
     """Somebody who sells."""
-    return await Seller.register(opened.place.http, "seller")
+    return await Seller.register(opened.base.http, "seller")
 
 
 @pytest.fixture(scope="package")
-async def buyer(opened: House) -> Buyer:
+async def buyer(opened: LabSystem) -> Buyer:
     """Somebody whose refunds go to Lazada Credit."""
-    return await Buyer.register(opened.place.http, "buyer")
+    return await Buyer.register(opened.base.http, "buyer")
 
 
 @pytest.fixture(scope="package")
@@ -37,77 +37,77 @@ async def product(seller: Seller) -> str:
     return await seller.offer()
 
 
-async def waits_for(house: House, service: str, part: str) -> None:
+async def waits_for(system: LabSystem, service: str, part: str) -> None:
     """Returns when the service lives, and says that it is not ready because of this part."""
 
     async def look() -> bool:
         try:
-            status, parts = await house.ready(service)
+            status, parts = await system.ready(service)
         except httpx.TransportError:
             return False
         return status == 503 and parts[part] is False
 
     await eventually(look)
-    assert (await house.plain.get(f"/{service}/health/live")).status_code == 200
+    assert (await system.plain.get(f"/{service}/health/live")).status_code == 200
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_away_at_the_start(house: House, server: str) -> None:
+async def test_away_at_the_start(system: LabSystem, server: str) -> None:
     """A service that starts before what it stands on lives, is not ready, and becomes ready when that comes."""
-    processes, (part, services) = house.running.processes, SERVERS[server]
+    processes, (part, services) = system.running.processes, SERVERS[server]
     await processes.stop(*services)
-    await house.servers[server].kill()
+    await system.servers[server].kill()
     starting = asyncio.create_task(processes.start(*services))
     for service in services:
-        await waits_for(house, service, part)
-    await house.servers[server].start()
+        await waits_for(system, service, part)
+    await system.servers[server].start()
     await starting
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_away_later(house: House, server: str) -> None:
+async def test_away_later(system: LabSystem, server: str) -> None:
     """A service that loses what it stands on says so, and finds it again without being started anew."""
-    processes, (part, services) = house.running.processes, SERVERS[server]
+    processes, (part, services) = system.running.processes, SERVERS[server]
     before = [processes.watched[service].child.pid for service in services]
-    await house.servers[server].kill()
+    await system.servers[server].kill()
     for service in services:
-        await waits_for(house, service, part)
-    await house.servers[server].start()
+        await waits_for(system, service, part)
+    await system.servers[server].start()
     await processes.ready()
     assert [processes.watched[service].child.pid for service in services] == before
 
 
-async def test_cancelled_without_refunds(house: House, buyer: Buyer, product: str) -> None:
+async def test_cancelled_without_refunds(system: LabSystem, buyer: Buyer, product: str) -> None:
     """While the service refunds is away cancellations wait in its queue, and are refunded when it starts."""
-    await house.running.processes.stop("refunds")
+    await system.running.processes.stop("refunds")
     order_id = await buyer.buy(product)
     assert (await buyer.cancel(order_id)).status_code == 200
-    await house.running.processes.start("refunds")
+    await system.running.processes.start("refunds")
     assert (await buyer.refund(order_id))["amount"] == 189_000
 
 
-async def test_refused_without_a_database(house: House, buyer: Buyer, product: str) -> None:
+async def test_refused_without_a_database(system: LabSystem, buyer: Buyer, product: str) -> None:
     """While PostgreSQL is away nothing is accepted, and the answer is a problem that says so."""
     order_id = await buyer.buy(product)
-    await house.servers["postgres"].kill()
+    await system.servers["postgres"].kill()
     headers = {"Authorization": f"Bearer {buyer.token}"}
-    refused = await house.plain.post(f"/orders/{order_id}/cancel", headers=headers)
+    refused = await system.plain.post(f"/orders/{order_id}/cancel", headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
     assert refused.headers["content-type"] == "application/problem+json"
-    await house.servers["postgres"].start()
+    await system.servers["postgres"].start()
     assert (await buyer.cancel(order_id)).status_code == 200
     assert (await buyer.refund(order_id))["amount"] == 189_000
 
 
-async def test_dead_dana(house: House, product: str) -> None:
+async def test_dead_dana(system: LabSystem, product: str) -> None:
     """While there is no DANA at all its refunds wait; when it is back they arrive there, once."""
-    dana_buyer = await Buyer.register(house.place.http, "buyer")
+    dana_buyer = await Buyer.register(system.base.http, "buyer")
     await dana_buyer.link_dana("081300000001")
-    await house.running.processes.stop("dana")
+    await system.running.processes.stop("dana")
     order_id = await dana_buyer.buy(product)
     await dana_buyer.cancel(order_id)
     assert (await dana_buyer.refund(order_id, "sending"))["destination"] == "dana"
-    await house.running.processes.start("dana")
-    books = await house.settled()
+    await system.running.processes.start("dana")
+    snapshot = await system.settled()
     assert (await dana_buyer.refund(order_id))["destination"] == "dana"
-    assert (books.broken, books.ledger_sum) == ([], 0)
+    assert (snapshot.broken, snapshot.ledger_sum) == ([], 0)

@@ -13,9 +13,9 @@ import pytest
 from batalkan import local_servers
 from batalkan.local_servers import SERVICES
 from batalkan.servers import install
-from lab.faults.rolling_restart import Life, P, Witness, restart_in_turn
-from lab.faults.system import House, no_bus
-from tests.harness.system import Place
+from lab.faults.rolling_restart import Life, Observations, P, restart_in_turn
+from lab.faults.system import LabSystem, no_bus
+from tests.harness.system import SystemUnderTest
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 MOST_SECONDS = 10
@@ -24,41 +24,41 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(180 + 180 * ROUNDS)]
 
 
 @pytest.fixture
-async def witness(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[House, Witness]]:
+async def observations(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[LabSystem, Observations]]:
     """Two processes of each service, and who sees all answers."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     async with local_servers.running(None, replicas=dict.fromkeys(SERVICES, 2), dana_timeout=1.0, say=print) as running:
-        witness = Witness(running.transport())
+        observations = Observations(running.transport())
         async with (
-            httpx.AsyncClient(transport=witness, base_url="http://localhost", timeout=30) as http,
+            httpx.AsyncClient(transport=observations, base_url="http://localhost", timeout=30) as http,
             running.client(timeout=5) as plain,
         ):
-            place = Place(http, running.dana, running.database_urls, no_bus, running.keys, full=True)
-            yield House(running, place, plain), witness
+            base = SystemUnderTest(http, running.dana, running.database_urls, no_bus, running.keys, full=True)
+            yield LabSystem(running, base, plain), observations
 
 
-async def test_restarted_in_turn_under_load(witness: tuple[House, Witness]) -> None:
+async def test_restarted_in_turn_under_load(observations: tuple[LabSystem, Observations]) -> None:
     """While each of two replicas is restarted in turn, no client sees a 5xx or a broken connection, each process ends
     within 10 seconds with code 0, and afterwards every rupiah and every message is where it belongs."""
-    house, seen = witness
+    system, seen = observations
 
     async def sign_in(kind: type[P], role: str) -> P:
-        return kind.signed(house.place.http, house.running.keys, role)
+        return kind.signed(system.base.http, system.running.keys, role)
 
-    life = Life(house.place.http, sign_in)
+    life = Life(system.base.http, sign_in)
     ended: list[tuple[str, float, int | None]] = []
     async with asyncio.TaskGroup() as group:
         group.create_task(life.run())
         for _ in range(ROUNDS):
-            ended += await restart_in_turn(house.running, print)
+            ended += await restart_in_turn(system.running, print)
         life.over.set()
     print(f"{dict(seen.answers)} answers, {len(life.accepted)} cancellations, {life.cases} cases")  # noqa: T201
     assert seen.faults == []
     assert [(name, code) for name, _, code in ended if code != 0] == []
     assert [(name, seconds) for name, seconds, _ in ended if seconds > MOST_SECONDS] == []
-    books = await house.settled()
-    assert (books.broken, books.ledger_sum) == ([], 0)
-    assert books.refunds == books.cancelled_paid_orders == len(life.accepted) > 0
+    snapshot = await system.settled()
+    assert (snapshot.broken, snapshot.ledger_sum) == ([], 0)
+    assert snapshot.refunds == snapshot.cancelled_paid_orders == len(life.accepted) > 0
     assert life.cases > 0
-    assert await house.place.count("chat", "messages where kind = 'text'") == life.said.total()
-    assert house.complaints() == []
+    assert await system.base.count("chat", "messages where kind = 'text'") == life.said.total()
+    assert system.complaints() == []

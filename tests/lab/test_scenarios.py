@@ -9,21 +9,21 @@ from typer.testing import CliRunner
 from batalkan.cli import app
 from lab.faults import mutations
 from lab.faults.mutations import MUTATIONS, Mutation
-from lab.faults.runner import Ending, run
+from lab.faults.runner import Outcome, run
 from lab.faults.scenarios import NAMES
-from lab.faults.system import House
+from lab.faults.system import LabSystem
 
 
 @pytest.mark.servers
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("name", NAMES)
-async def test_short_form(house: House, name: str, tmp_path: Path) -> None:
+async def test_short_form(system: LabSystem, name: str, tmp_path: Path) -> None:
     """All invariants hold; SEED in the environment repeats what was left to chance."""
     seed = os.environ.get("SEED")
-    report = await run(house, name, seed=int(seed) if seed else None, long=False, folder=tmp_path)
-    if report.ending is Ending.NOT_RUN:
+    report = await run(system, name, seed=int(seed) if seed else None, long=False, folder=tmp_path)
+    if report.ending is Outcome.NOT_RUN:
         pytest.skip(" ".join(report.sentences))
-    assert report.ending is Ending.HELD, "\n".join([report.line(), *report.sentences])
+    assert report.ending is Outcome.HELD, "\n".join([report.line(), *report.sentences])
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)

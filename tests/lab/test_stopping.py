@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from lab.faults.system import House
+from lab.faults.system import LabSystem
 from runtime.storage.database import connect
 from tests.harness.actors import Buyer, Seller
 from tests.harness.waiting import eventually
@@ -17,18 +17,18 @@ from tests.harness.waiting import eventually
 pytestmark = pytest.mark.servers
 
 
-async def test_answer_that_is_under_way_arrives(house: House) -> None:
+async def test_answer_that_is_under_way_arrives(system: LabSystem) -> None:
     """A request that a service has begun with is carried out and answered although the service is told to stop."""
-    http, processes = house.place.http, house.running.processes
+    http, processes = system.base.http, system.running.processes
     seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
     order_id = await buyer.buy(await seller.offer())
-    async with held(house.running.database_urls["orders"], order_id) as holder:
+    async with held(system.running.database_urls["orders"], order_id) as holder:
         asked = asyncio.create_task(
-            house.plain.post(f"/orders/{order_id}/cancel", headers={"Authorization": f"Bearer {buyer.token}"})
+            system.plain.post(f"/orders/{order_id}/cancel", headers={"Authorization": f"Bearer {buyer.token}"})
         )
         await eventually(lambda: holder.fetchval("select true from pg_stat_activity where wait_event_type = 'Lock'"))
         stopping = asyncio.create_task(processes.stop("orders"))
-        await eventually(lambda: is_closed(house.running.origin("orders")))
+        await eventually(lambda: is_closed(system.running.origin("orders")))
     answer = await asked
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     await stopping

@@ -12,7 +12,7 @@ from batalkan.system import OneOrigin
 from runtime.http import connections
 from runtime.http.app import create_app
 from runtime.http.connections import MAX_HEAD
-from tests.machine.test_gateway import Shop, listening
+from tests.machine.test_gateway import OrdersHarness, listening
 
 HOST = b"Host: localhost\r\n"
 Ask = Callable[[bytes], Awaitable[tuple[int, dict[str, Any]]]]
@@ -172,12 +172,12 @@ STRANGE = {
 async def test_strange_bytes_are_no_fault_of_ours(kind: str) -> None:
     """No door answers with an error of its own; bytes of headers arrive behind the gateway as they were sent."""
     request, told = STRANGE[kind]
-    shop = Shop()
-    async with listening(shop.app) as place:
+    harness = OrdersHarness()
+    async with listening(harness.app) as place:
         made = Gateway({"shop": [f"http://{place}"]})
         async with (
             listening(made) as gateway,
-            listening(OneOrigin({"shop": shop.app})) as origin,
+            listening(OneOrigin({"shop": harness.app})) as origin,
             listening(create_app("shop", "", _nothing)) as service,
         ):
             for front in (gateway, origin, service):

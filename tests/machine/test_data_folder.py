@@ -8,58 +8,62 @@ from pathlib import Path
 import pytest
 
 from batalkan.servers import FolderInUse, LocalServers, ServersMissing, install, packages
-from batalkan.servers.data_folder import PORTS, Place
+from batalkan.servers.data_folder import PORTS, DataFolder
 
 
 @pytest.fixture
 def open_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that counts as reachable for everybody, though pytest's are private."""
-    monkeypatch.setattr(Place, "_all_can_reach", lambda self: True)
+    monkeypatch.setattr(DataFolder, "_all_can_reach", lambda self: True)
     return tmp_path_factory.mktemp("place")
 
 
 def test_same_folder_gives_the_same_ports_and_passwords(open_folder: Path) -> None:
     """What was handed out once is the same after a restart."""
-    first = Place(open_folder)
+    first = DataFolder(open_folder)
     before = first.port("redis"), first.secret("redis", "orders")
     first.leave()
-    second = Place(open_folder)
+    second = DataFolder(open_folder)
     assert (second.port("redis"), second.secret("redis", "orders")) == before
     second.leave()
 
 
 def test_passwords_differ_and_are_private(open_folder: Path) -> None:
     """Every name has a password of its own, in a file that only the owner may read."""
-    place = Place(open_folder)
-    assert place.secret("redis", "orders") != place.secret("redis", "refunds") != place.secret("postgres", "refunds")
+    data_folder = DataFolder(open_folder)
+    assert (
+        data_folder.secret("redis", "orders")
+        != data_folder.secret("redis", "refunds")
+        != data_folder.secret("postgres", "refunds")
+    )
     assert stat.S_IMODE((open_folder / "servers.json").stat().st_mode) == 0o600
-    place.leave()
+    data_folder.leave()
 
 
 def test_ports_are_apart_from_those_of_outgoing_connections(open_folder: Path) -> None:
     """A server that was killed finds its port free: by default the kernel gives it to no client meanwhile."""
-    place = Place(open_folder)
-    ports = [place.port(name) for name in ("a", "b", "c")]
+    data_folder = DataFolder(open_folder)
+    ports = [data_folder.port(name) for name in ("a", "b", "c")]
     assert len(set(ports)) == 3
     assert all(port in PORTS and port < 32_768 for port in ports)
-    place.leave()
+    data_folder.leave()
 
 
 def test_folder_belongs_to_one_at_a_time(open_folder: Path) -> None:
     """A second user of the folder is turned away until the first has left."""
-    first = Place(open_folder)
+    first = DataFolder(open_folder)
     with pytest.raises(FolderInUse, match="already run"):
-        Place(open_folder, patience=0)
+        DataFolder(open_folder, timeout=0)
     first.leave()
-    Place(open_folder, patience=0).leave()
+    DataFolder(open_folder, timeout=0).leave()
 
 
 def test_temporary_folder_is_removed(tmp_path: Path) -> None:
     """Without a folder of the caller's nothing is left behind."""
-    place = Place(None)
-    (place.folder / "data").touch()
-    place.leave()
-    assert not place.folder.exists()
+    data_folder = DataFolder(None)
+    (data_folder.folder / "data").touch()
+    data_folder.leave()
+    assert not data_folder.folder.exists()
 
 
 def test_missing_servers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from batalkan.servers.data_folder import PORTS, is_free
 from runtime.live.sockets import ABORT
 
 
-class Shop:
+class OrdersHarness:
     """A service behind the gateway, and what it saw."""
 
     def __init__(self) -> None:
@@ -133,22 +133,22 @@ async def gateway(origins: Mapping[str, Sequence[str]]) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="module")
-async def shop() -> Shop:
+async def harness() -> OrdersHarness:
     """The service."""
-    return Shop()
+    return OrdersHarness()
 
 
 @pytest.fixture(autouse=True)
-def _forgets(shop: Shop) -> None:
+def _forgets(harness: OrdersHarness) -> None:
     """What it saw in another test is over."""
-    shop.forget()
+    harness.forget()
 
 
 @pytest.fixture(scope="module")
-async def origin(shop: Shop) -> AsyncIterator[str]:
+async def origin(harness: OrdersHarness) -> AsyncIterator[str]:
     """`host:port` of the gateway in front of the service; nothing listens where `away` should be."""
     nobody = next(port for port in PORTS if is_free(port))
-    async with listening(shop.app) as place:
+    async with listening(harness.app) as place:
         origins = {"shop": [f"http://{place}"], "away": [f"http://127.0.0.1:{nobody}"]}
         async with gateway(origins) as front:
             yield front
@@ -184,16 +184,16 @@ async def test_nobody_gets_the_cookies_of_another(http: httpx.AsyncClient, origi
         assert (await other.get("/shop/echo")).headers["saw-cookie"] == ""
 
 
-async def test_a_streamed_answer_comes_as_it_is_made(http: httpx.AsyncClient, shop: Shop) -> None:
+async def test_a_streamed_answer_comes_as_it_is_made(http: httpx.AsyncClient, harness: OrdersHarness) -> None:
     """An event is there before the next one is made, and the service learns that the client has left."""
     async with http.stream("GET", "/shop/news") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         pieces = answer.aiter_text()
         assert await anext(pieces) == "data: one\n\n"
-        shop.next.set()
+        harness.next.set()
         assert await anext(pieces) == "data: two\n\n"
     async with asyncio.timeout(5):
-        await shop.over.wait()
+        await harness.over.wait()
 
 
 async def test_half_an_answer_does_not_look_whole(http: httpx.AsyncClient) -> None:
@@ -215,7 +215,7 @@ async def test_what_the_gateway_refuses_is_a_problem(
     assert refused.value.response.status_code == status
 
 
-async def test_a_socket_speaks_both_ways(origin: str, shop: Shop) -> None:
+async def test_a_socket_speaks_both_ways(origin: str, harness: OrdersHarness) -> None:
     """Text and bytes come through in both directions, as do origin, host, ticket, subprotocol and the close code."""
     url = f"ws://{origin}/shop/live?ticket=abc"
     async with connect(url, proxy=None, origin="http://page.example", subprotocols=[Subprotocol("chat")]) as socket:  # type: ignore[arg-type]
@@ -226,8 +226,8 @@ async def test_a_socket_speaks_both_ways(origin: str, shop: Shop) -> None:
             assert await socket.recv() == said
         await socket.close(4321)
     async with asyncio.timeout(5):
-        await shop.over.wait()
-    assert shop.codes == [4321]
+        await harness.over.wait()
+    assert harness.codes == [4321]
 
 
 async def test_a_service_closes_a_socket(origin: str) -> None:

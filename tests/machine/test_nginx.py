@@ -18,7 +18,7 @@ from batalkan.gateway import Gateway
 from batalkan.keys import Keys
 from batalkan.servers.packages import install
 from runtime.http.app import create_app
-from tests.harness.web import House, Services
+from tests.harness.web import Services, WebHarness
 from tests.machine import nginx
 from tests.machine.test_gateway import listening
 
@@ -145,7 +145,7 @@ async def test_the_gateway_knows_its_names(doors: Doors) -> None:
 async def test_nothing_is_a_page_for_people(keys: Keys, tmp_path: Path) -> None:
     """What is at no address is said in a page to a browser, and in problem details to anything else."""
     async with (
-        listening(House(keys, Services()).app()) as web,
+        listening(WebHarness(keys, Services()).app()) as web,
         nginx.gateway(int(web.partition(":")[2]), tmp_path / "log") as gateway,
     ):
         url = f"http://127.0.0.1:{gateway}/nope?x=1"

@@ -9,7 +9,7 @@ import pytest
 from batalkan import processes as module
 from batalkan.processes import Processes
 from batalkan.servers.data_folder import PORTS, is_free
-from batalkan.subprocesses import Child, ChildFailed, Warden
+from batalkan.subprocesses import Child, ChildFailed, Reaper
 from tests.machine.life import children_of_the_killed, gone, is_there
 
 SAMPLE = "tests.machine.sample"
@@ -143,10 +143,10 @@ async def test_nothing_outlives_a_killed_owner(tmp_path: Path) -> None:
 
 async def test_log_is_kept_over_restarts(tmp_path: Path) -> None:
     """One log file holds what every life of a program printed."""
-    warden = Warden()
-    child = Child("echo", ["sh", "-c", "echo life $$"], warden=warden, log=tmp_path / "log")
+    reaper = Reaper()
+    child = Child("echo", ["sh", "-c", "echo life $$"], reaper=reaper, log=tmp_path / "log")
     for _ in range(2):
         child.spawn()
         await child.wait(10)
-    warden.close()
+    reaper.close()
     assert child.tail().count("life") == 2

@@ -7,35 +7,35 @@ import pytest
 from fakeredis import FakeAsyncRedis
 
 from runtime.errors import RateLimited
-from runtime.http.rate_limit import Throttle
+from runtime.http.rate_limit import RateLimit
 from runtime.storage.redis import Shared
 
 
 async def test_more_than_enough_is_refused_until_the_time_is_over() -> None:
     """The third of two is told how long to wait."""
-    throttle = Throttle(FakeAsyncRedis(), "talk", 2, 10, lambda: False)
-    await throttle.take("Siti")
-    await throttle.take("Siti")
+    rate_limit = RateLimit(FakeAsyncRedis(), "talk", 2, 10, lambda: False)
+    await rate_limit.take("Siti")
+    await rate_limit.take("Siti")
     with pytest.raises(RateLimited) as refused:
-        await throttle.take("Siti")
+        await rate_limit.take("Siti")
     assert refused.value.headers["Retry-After"] == "10"
-    await throttle.take("Budi")
+    await rate_limit.take("Budi")
 
 
 async def test_what_was_refused_or_given_back_is_not_counted() -> None:
     """However often somebody is refused, one thing given back is one that can be done; and the count still ends."""
     redis = FakeAsyncRedis()
-    throttle = Throttle(redis, "talk", 2, 10, lambda: False)
-    await throttle.take("Siti")
-    await throttle.take("Siti")
+    rate_limit = RateLimit(redis, "talk", 2, 10, lambda: False)
+    await rate_limit.take("Siti")
+    await rate_limit.take("Siti")
     for _ in range(5):
         with pytest.raises(RateLimited):
-            await throttle.take("Siti")
-    await throttle.one("Siti").give_back()
-    await throttle.one("Siti").take()
+            await rate_limit.take("Siti")
+    await rate_limit.one("Siti").give_back()
+    await rate_limit.one("Siti").take()
     with pytest.raises(RateLimited):
-        await throttle.one("Siti").take()
-    await throttle.one("Budi").give_back()
+        await rate_limit.one("Siti").take()
+    await rate_limit.one("Budi").give_back()
     assert await redis.ttl("talk:Siti") == await redis.ttl("talk:Budi") == 10
 
 
@@ -49,5 +49,5 @@ async def test_a_count_has_an_end_also_when_nobody_waits_for_it(monkeypatch: pyt
 
     monkeypatch.setattr(Shared, "ask", too_late)
     redis = FakeAsyncRedis()
-    await Throttle(redis, "talk", 2, 10, lambda: False).take("Siti")
+    await RateLimit(redis, "talk", 2, 10, lambda: False).take("Siti")
     assert await redis.ttl("talk:Siti") == 10

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from runtime.shutdown import server
+from runtime.shutdown import server as http_server
 from runtime.shutdown.server import KEEP_ALIVE, Server
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n"
@@ -117,7 +117,7 @@ async def test_an_idle_connection_does_not_hold_the_server_up(server: Server, mo
     """A connection over which nothing has come for a while is closed at once."""
     async with connected(server) as client:
         await client.ask()
-        monkeypatch.setattr(server, "LINGER", 0.0)
+        monkeypatch.setattr(http_server, "LINGER", 0.0)
         stop = asyncio.create_task(server.shutdown())
         assert await client.is_closed()
         await stop

@@ -89,8 +89,8 @@ class _Subscription:
         self._faults = faults
         self._subscription = subscription
 
-    async def take(self, most: int) -> list[Delivery]:
-        return await self._subscription.take(most)
+    async def take(self, limit: int) -> list[Delivery]:
+        return await self._subscription.take(limit)
 
     async def acknowledge(self, last: Delivery) -> None:
         if self._faults.before_acknowledging is not None:

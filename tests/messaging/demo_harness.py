@@ -14,7 +14,7 @@ from runtime.demo.recorder import STREAM
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
-from runtime.service import Description, Service
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
@@ -22,7 +22,7 @@ from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, write_down
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoHarness:
     """`orders`, which says `Counted`, and `refunds`, which hears it, in demonstration mode."""
 
     orders: Service
@@ -32,12 +32,12 @@ class Stage:
 
     async def say(self, *numbers: int) -> None:
         """Publishes `Counted`, all of it in one transaction."""
-        async with self.orders.work.begin() as tx:
+        async with self.orders.uow.begin() as tx:
             tx.publish(*(Counted(thing="a", number=number) for number in numbers))
 
     async def effects(self) -> list[int]:
         """The numbers that `refunds` has written down."""
-        async with self.refunds.work.database.connection() as connection:
+        async with self.refunds.uow.database.connection() as connection:
             return [row[0] for row in await connection.fetch("select number from effects order by place")]
 
     async def told(self) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ class Stage:
         (await self.http.put(f"/{service}/demonstration/switches", json=switches)).raise_for_status()
 
 
-class ByPrefix(httpx.AsyncBaseTransport):
+class PrefixRouter(httpx.AsyncBaseTransport):
     """Sends requests to the service that the path names."""
 
     def __init__(self, *services: Service) -> None:
@@ -86,23 +86,23 @@ class ByPrefix(httpx.AsyncBaseTransport):
 @asynccontextmanager
 async def on_stage(
     toys: Toys, keys: Keys, handler: Callable[[Transaction, Counted], Awaitable[Sequence[Event]]] = write_down
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[DemoHarness]:
     """Runs both services."""
     redis_url = f"memory://{new_id().hex}"
 
-    async def build(name: str, description: Description) -> Service:
+    async def build(name: str, description: ServiceSpec) -> Service:
         url = await toys.database(name)
         settings = Settings(name, url, "", redis_url, "", 0, True, "info")
         return Service(settings, Database(url), toys.bus(name), keys.token_keys, description)
 
-    refunds = await build("refunds", Description("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: handler}))
-    orders = await build("orders", Description("A toy.", APIRouter(), MIGRATIONS, [Counted]))
+    refunds = await build("refunds", ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: handler}))
+    orders = await build("orders", ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Counted]))
     async with AsyncExitStack() as stack:
         for service in (refunds, orders):
             await stack.enter_async_context(service.running())
         for service in (refunds, orders):
             await service.until_ready()
         http = await stack.enter_async_context(
-            httpx.AsyncClient(transport=ByPrefix(orders, refunds), base_url="http://localhost")
+            httpx.AsyncClient(transport=PrefixRouter(orders, refunds), base_url="http://localhost")
         )
-        yield Stage(orders, refunds, http, redis_url)
+        yield DemoHarness(orders, refunds, http, redis_url)

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from runtime import backoff
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.observability.trace_context import new_id
 from runtime.storage import broadcast
-from runtime.storage.broadcast import Fanout
+from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.redis import connect
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Toys, becomes, message, running
@@ -22,14 +22,14 @@ Pauses = list[float]
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     """The pauses that were made, without the random part."""
     made: Pauses = []
-    real = Patience.pause
+    real = Backoff.pause
 
-    def pause(self: Patience, error: BaseException) -> float:
+    def pause(self: Backoff, error: BaseException) -> float:
         made.append(real(self, error))
         return made[-1]
 
     monkeypatch.setattr(random, "uniform", lambda _, most: most)
-    monkeypatch.setattr(Patience, "pause", pause)
+    monkeypatch.setattr(Backoff, "pause", pause)
     return made
 
 
@@ -46,7 +46,7 @@ async def test_a_relay_that_connects_and_cannot_publish_tries_less_and_less_ofte
     """To be connected is no success; to have published is one, after which a new failure begins with a short pause."""
     orders, refunds = await toys.orders(), await toys.refunds()
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
         orders.relay._bus = bus = Unreliable(orders.bus, refuse=6)
         async with running(orders.relay.run()):
             await orders.say(1)
@@ -65,7 +65,7 @@ async def test_a_relay_that_cannot_delete_publishes_nothing_again(toys: Toys, pa
     await orders.fetch(_REFUSE)
     await orders.fetch("create trigger refuse before delete on outbox for each row execute function refuse()")
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
         orders.relay._bus = bus = Unreliable(orders.bus)
         await orders.say(1)
         async with running(orders.relay.run()):
@@ -103,7 +103,7 @@ async def test_what_hears_of_other_replicas_and_breaks_off_tries_less_and_less_o
         if asked <= 6:
             raise ZeroDivisionError
 
-    heard = Fanout(redis, "toys", break_off, lambda: None)
+    heard = RedisBroadcast(redis, "toys", break_off, lambda: None)
 
     async def heard_seven() -> bool:
         await other.publish("toys", "another\nhint")
@@ -116,7 +116,7 @@ async def test_what_hears_of_other_replicas_and_breaks_off_tries_less_and_less_o
 
 def test_the_pause_is_bounded_however_long_something_is_away() -> None:
     """After thousands of failures, hours of them, it is still a pause of at most five seconds."""
-    waiting = Patience("nothing", logging.getLogger(__name__))
+    waiting = Backoff("nothing", logging.getLogger(__name__))
     assert max(waiting.pause(OSError()) for _ in range(3_000)) <= backoff.LONGEST
 
 

@@ -185,7 +185,7 @@ async def test_a_closed_subscription_says_so(bus: BusOf) -> None:
 
 async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the delivery limit a message goes to the dead letters, and no longer holds up the others."""
-    for module in (rabbit, memory):
+    for module in (rabbitmq, memory):
         monkeypatch.setattr(module, "DELIVERY_LIMIT", 3)
     async with published(bus, 0):
         for earlier in range(4):

@@ -15,11 +15,11 @@ import pytest
 from fastapi import APIRouter
 
 from batalkan.keys import Keys
-from runtime.http.app import TryAgain
+from runtime.http.app import RetryOnConflict
 from runtime.messaging import consumer
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction
-from runtime.service import Description, Service
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage import database as databases
 from runtime.storage import database_errors
@@ -117,7 +117,7 @@ async def test_slow_deadline_harms_itself_only(embedded_toys: Toys) -> None:
         return []
 
     toy = await embedded_toys.on(await embedded_toys.database("refunds"), "refunds", {}, {"due": act})
-    async with toy.work.begin() as tx:
+    async with toy.uow.begin() as tx:
         for subject in "123":
             await tx.schedule("due", subject, databases.MICROSECOND)
     async with running(toy.deadlines.run()):
@@ -169,21 +169,21 @@ class Shop:
     def __init__(self, toys: Toys, url: str, keys: Keys) -> None:
         self._admin = toys.databases.admin
         self.name = urlsplit(url).path[1:]
-        router = APIRouter(route_class=TryAgain)
+        router = APIRouter(route_class=RetryOnConflict)
 
         @router.post("/refunds/things")
         async def write() -> dict[str, bool]:
-            async with self.service.work.begin() as tx:
+            async with self.service.uow.begin() as tx:
                 await tx.connection.execute("insert into effects (thing, number, note) values ('asked', 1, '')")
                 tx.publish(Noted(thing="a", number=1))
             return {"written": True}
 
         @router.get("/refunds/things")
         async def read() -> dict[str, int]:
-            async with self.service.work.begin() as tx:
+            async with self.service.uow.begin() as tx:
                 return {"things": await tx.connection.fetchval("select count(*) from effects")}
 
-        description = Description("A toy.", router, MIGRATIONS, [Noted], {Counted: write_down})
+        description = ServiceSpec("A toy.", router, MIGRATIONS, [Noted], {Counted: write_down})
         settings = Settings.read("refunds", Environment({}))
         self.bus = toys.bus("refunds")
         self.service = Service(settings, Database(url), self.bus, keys.token_keys, description)
@@ -206,7 +206,7 @@ class Shop:
 
 async def to_standby(shop: Shop) -> None:
     """Every connection that is there leads to a read-only server, as after a failover behind one address."""
-    pool: Any = shop.service.work.database._pool
+    pool: Any = shop.service.uow.database._pool
     for holder in pool._holders:
         while holder.is_connected():
             try:
@@ -237,7 +237,7 @@ async def test_failover_to_another_server(embedded_toys: Toys, keys: Keys) -> No
 
 async def count(shop: Shop, table: str) -> int:
     """How many rows there are."""
-    async with shop.service.work.database.connection() as connection:
+    async with shop.service.uow.database.connection() as connection:
         rows: int = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608
     return rows
 

@@ -37,7 +37,7 @@ async def service(toys: Toys, handler: DeadlineHandler | Locking = write_down) -
 
 async def schedule(toy: Toy, delay: timedelta, *subjects: int) -> None:
     """Sets the deadlines."""
-    async with toy.work.begin() as tx:
+    async with toy.uow.begin() as tx:
         for subject in subjects:
             await tx.schedule("due", str(subject), delay)
 
@@ -85,7 +85,7 @@ async def test_a_deadline_that_was_called_off_is_never_acted_on(embedded_toys: T
     """Taking it back is enough, and does nothing to others."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1, 2)
-    async with toy.work.begin() as tx:
+    async with toy.uow.begin() as tx:
         await tx.call_off("due", "1")
         await tx.call_off("due", "never set")
     await pass_time(toy, HOUR)
@@ -97,7 +97,7 @@ async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> No
     """Setting it again replaces it: it is acted on once, at the new time, as part of the newer story."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
-    with trace_context.telling(trace_context.begin()) as told:
+    with trace_context.use_context(trace_context.start_context()) as told:
         await schedule(toy, 2 * HOUR, 1)
     await pass_time(toy, HOUR)
     assert await toy.deadlines.fire_due() == 0
@@ -121,12 +121,12 @@ async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None
     await pass_time(toy, HOUR)
     fired = [0, 0, 0]
 
-    async def work(number: int, replica: Toy) -> None:
+    async def uow(number: int, replica: Toy) -> None:
         while await toy.count("deadlines limit 1")():
             fired[number] += await replica.deadlines.fire_due()
 
     async with asyncio.timeout(100):
-        await asyncio.gather(*(work(number, one) for number, one in enumerate((toy, *replicas))))
+        await asyncio.gather(*(uow(number, one) for number, one in enumerate((toy, *replicas))))
     assert sum(fired) == many
     assert all(fired)
     assert sorted(await toy.effects()) == list(range(many))
@@ -239,7 +239,7 @@ async def test_calling_off_waits_for_who_is_acting(embedded_toys: Toys) -> None:
     await reached.wait()
 
     async def call_off() -> list[int]:
-        async with toy.work.begin() as tx:
+        async with toy.uow.begin() as tx:
             await tx.call_off("due", "1")
             return [row["number"] for row in await tx.connection.fetch("select number from effects")]
 
@@ -260,7 +260,7 @@ async def test_what_a_deadline_is_about_is_locked_before_it_is_claimed(embedded_
 
     toy = await service(embedded_toys, Locking(write_down, lock))
     await schedule(toy, NOW, 1, 2)
-    async with toy.work.begin() as tx:
+    async with toy.uow.begin() as tx:
         await tx.connection.execute("select pg_advisory_xact_lock(1)")
         firing = asyncio.create_task(toy.deadlines.fire_due())
         await becomes(toy.count("pg_locks where not granted"), 1)

@@ -11,15 +11,15 @@ from fastapi import APIRouter
 
 from batalkan.keys import Keys
 from runtime.demo import recorder, switches
-from runtime.demo.recorder import MOST_WAITING, STREAM, Telling
+from runtime.demo.recorder import MAX_WAITING, STREAM, DemoObserver
 from runtime.messaging.bus import Delivery
-from runtime.messaging.observer import NOBODY
-from runtime.observability.trace_context import begin
-from runtime.service import Description, Service
+from runtime.messaging.observer import NO_OBSERVER
+from runtime.observability.trace_context import start_context
+from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
-from tests.messaging.demo_harness import Stage, on_stage
+from tests.messaging.demo_harness import DemoHarness, on_stage
 from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, becomes, running
 
 
@@ -31,18 +31,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def stage(toys: Toys, keys: Keys) -> AsyncIterator[Stage]:
+async def harness(toys: Toys, keys: Keys) -> AsyncIterator[DemoHarness]:
     """Two services on show."""
-    async with on_stage(toys, keys) as stage:
-        yield stage
+    async with on_stage(toys, keys) as harness:
+        yield harness
 
 
-async def test_every_stage_of_an_event_is_told_in_order(stage: Stage) -> None:
+async def test_every_stage_of_an_event_is_told_in_order(harness: DemoHarness) -> None:
     """Written, sent, confirmed, handled: each with the event, its story, its times; and so for what follows from it."""
-    await stage.say(1)
+    await harness.say(1)
     expected = {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), ("refunds", "handled")}
-    await becomes(stage.stages, expected)
-    told = [one for one in await stage.told() if one.get("type") == "Counted"]
+    await becomes(harness.stages, expected)
+    told = [one for one in await harness.told() if one.get("type") == "Counted"]
     assert len({one["id"] for one in told}) == len({one["story"] for one in told}) == 1
     at = {one["stage"]: one["at"] for one in told}
     assert at["written"] <= at["sent"] <= at["confirmed"]
@@ -50,84 +50,86 @@ async def test_every_stage_of_an_event_is_told_in_order(stage: Stage) -> None:
     assert at["sent"] <= handled["taken"] <= handled["began"] <= handled["ended"] <= handled["at"]
 
     async def follows() -> set[str]:
-        return {one["cause"] for one in await stage.told() if one.get("type") == "Noted" and one["stage"] == "written"}
+        return {
+            one["cause"] for one in await harness.told() if one.get("type") == "Noted" and one["stage"] == "written"
+        }
 
     await becomes(follows, {told[0]["id"]})
 
 
-async def test_without_a_broker_events_wait_in_the_outbox(stage: Stage) -> None:
+async def test_without_a_broker_events_wait_in_the_outbox(harness: DemoHarness) -> None:
     """Cut off, `orders` still commits; its event is not lost, and arrives when the broker is back."""
-    await stage.turn("orders", connected=False)
-    await becomes(stage.orders._broker_ready, False)
-    await stage.say(1)
-    await becomes(stage.of("orders", "unpublished"), 1)
-    assert await stage.effects() == []
-    await stage.turn("orders")
-    await becomes(stage.effects, [1])
-    await becomes(stage.of("orders", "unpublished"), 0)
+    await harness.turn("orders", connected=False)
+    await becomes(harness.orders._broker_ready, False)
+    await harness.say(1)
+    await becomes(harness.of("orders", "unpublished"), 1)
+    assert await harness.effects() == []
+    await harness.turn("orders")
+    await becomes(harness.effects, [1])
+    await becomes(harness.of("orders", "unpublished"), 0)
 
 
-async def test_without_consumers_messages_wait_in_the_queue(stage: Stage) -> None:
+async def test_without_consumers_messages_wait_in_the_queue(harness: DemoHarness) -> None:
     """Paused, `refunds` takes nothing; what waits is counted, and handled once when it goes on."""
-    await stage.turn("refunds", consuming=False)
-    await becomes(stage.refunds._broker_ready, False)
-    await stage.say(1, 2)
-    await becomes(stage.of("refunds", "waiting"), 2)
-    await becomes(stage.of("orders", "unpublished"), 0)
-    assert await stage.effects() == []
-    await stage.turn("refunds")
-    await becomes(stage.effects, [1, 2])
-    await becomes(stage.of("refunds", "waiting"), 0)
+    await harness.turn("refunds", consuming=False)
+    await becomes(harness.refunds._broker_ready, False)
+    await harness.say(1, 2)
+    await becomes(harness.of("refunds", "waiting"), 2)
+    await becomes(harness.of("orders", "unpublished"), 0)
+    assert await harness.effects() == []
+    await harness.turn("refunds")
+    await becomes(harness.effects, [1, 2])
+    await becomes(harness.of("refunds", "waiting"), 0)
 
 
-async def test_without_handlers_events_are_parked_and_can_be_replayed(stage: Stage) -> None:
+async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: DemoHarness) -> None:
     """Each failure is told, the event is parked with its error; mended and replayed, it has its effect, once."""
-    await stage.turn("refunds", handling=False)
-    await stage.say(1)
-    await becomes(stage.of("refunds", "parked_in_all"), 1)
-    parked = (await stage.state("refunds"))["parked"][0]
+    await harness.turn("refunds", handling=False)
+    await harness.say(1)
+    await becomes(harness.of("refunds", "parked_in_all"), 1)
+    parked = (await harness.state("refunds"))["parked"][0]
     assert "switched off" in parked["error"]
-    await becomes(stage.stages, {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), *FAILED})
-    assert sum(one["stage"] == "failed" for one in await stage.told()) == 5
-    await stage.turn("refunds")
+    await becomes(harness.stages, {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), *FAILED})
+    assert sum(one["stage"] == "failed" for one in await harness.told()) == 5
+    await harness.turn("refunds")
     replay = f"/refunds/demonstration/parked/{parked['parked_id']}/replay"
-    assert (await stage.http.post(replay)).status_code == 202
-    await becomes(stage.effects, [1])
-    await becomes(stage.of("refunds", "parked_in_all"), 0)
-    assert (await stage.http.post(replay)).status_code == 404
+    assert (await harness.http.post(replay)).status_code == 202
+    await becomes(harness.effects, [1])
+    await becomes(harness.of("refunds", "parked_in_all"), 0)
+    assert (await harness.http.post(replay)).status_code == 404
 
 
 FAILED = {("refunds", "failed"), ("refunds", "parked")}
 
 
-async def test_a_poison_message_ends_parked_and_harms_nothing_else(stage: Stage) -> None:
+async def test_a_poison_message_ends_parked_and_harms_nothing_else(harness: DemoHarness) -> None:
     """It travels as every event does, under its publisher's own name; what comes behind it is handled."""
-    poisoned = (await stage.http.post("/orders/demonstration/poison")).json()
+    poisoned = (await harness.http.post("/orders/demonstration/poison")).json()
     assert poisoned["type"] == "Counted"
-    await stage.say(1)
-    await becomes(stage.effects, [1])
-    await becomes(stage.of("refunds", "parked_in_all"), 1)
-    assert "number: Field required" in (await stage.state("refunds"))["parked"][0]["error"]
+    await harness.say(1)
+    await becomes(harness.effects, [1])
+    await becomes(harness.of("refunds", "parked_in_all"), 1)
+    assert "number: Field required" in (await harness.state("refunds"))["parked"][0]["error"]
 
     async def told() -> list[bool]:
-        written = [one for one in await stage.told() if one.get("type") == "Counted" and one["stage"] == "written"]
+        written = [one for one in await harness.told() if one.get("type") == "Counted" and one["stage"] == "written"]
         return [one.get("broken", False) for one in written]
 
     await becomes(told, [True, False])
 
 
-async def test_the_switches_reach_every_replica(stage: Stage, toys: Toys, keys: Keys) -> None:
+async def test_the_switches_reach_every_replica(harness: DemoHarness, toys: Toys, keys: Keys) -> None:
     """Turned at one process, they are followed by another that shares its Redis."""
-    url = stage.refunds.work.database.url
-    settings = Settings("refunds", url, "", stage.redis_url, "", 0, True, "info")
-    description = Description("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: _unused})
+    url = harness.refunds.uow.database.url
+    settings = Settings("refunds", url, "", harness.redis_url, "", 0, True, "info")
+    description = ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: _unused})
     replica = Service(settings, Database(url), toys.bus("refunds"), keys.token_keys, description)
     async with (
         replica.running(),
         httpx.AsyncClient(transport=httpx.ASGITransport(replica.app), base_url="http://localhost") as http,
     ):
         await replica.until_ready()
-        await stage.turn("refunds", handling=False)
+        await harness.turn("refunds", handling=False)
 
         async def followed() -> bool:
             state = (await http.get("/refunds/demonstration/state")).json()
@@ -140,16 +142,16 @@ async def _unused(*_: object) -> list[Noted]:
     raise AssertionError("the replica stands by")
 
 
-async def test_the_clock_of_a_service_moves_forward(stage: Stage) -> None:
+async def test_the_clock_of_a_service_moves_forward(harness: DemoHarness) -> None:
     """The hours that were asked for are added."""
-    assert (await stage.http.post("/orders/demonstration/clock", json={"hours": 24})).json() == {"clock": 86400.0}
-    async with stage.orders.work.begin() as tx:
+    assert (await harness.http.post("/orders/demonstration/clock", json={"hours": 24})).json() == {"clock": 86400.0}
+    async with harness.orders.uow.begin() as tx:
         moved = await tx.connection.fetchval("select extract(epoch from clock_now() - now())")
     assert moved == 86400
-    assert (await stage.http.post("/orders/demonstration/clock", json={"hours": -1})).status_code == 422
+    assert (await harness.http.post("/orders/demonstration/clock", json={"hours": -1})).status_code == 422
 
 
-async def test_a_page_of_another_site_can_do_nothing(stage: Stage) -> None:
+async def test_a_page_of_another_site_can_do_nothing(harness: DemoHarness) -> None:
     """What a browser says comes from elsewhere is refused."""
     for foreign in (
         {"Sec-Fetch-Site": "cross-site"},
@@ -160,24 +162,24 @@ async def test_a_page_of_another_site_can_do_nothing(stage: Stage) -> None:
         {"Origin": "http://[", "Sec-Fetch-Site": "same-origin"},
     ):
         answers = [
-            await stage.http.post("/orders/demonstration/poison", headers=foreign),
-            await stage.http.post("/orders/demonstration/clock", headers=foreign),
-            await stage.http.put("/orders/demonstration/switches", headers=foreign, json={}),
-            await stage.http.get("/orders/demonstration/state", headers=foreign),
+            await harness.http.post("/orders/demonstration/poison", headers=foreign),
+            await harness.http.post("/orders/demonstration/clock", headers=foreign),
+            await harness.http.put("/orders/demonstration/switches", headers=foreign, json={}),
+            await harness.http.get("/orders/demonstration/state", headers=foreign),
         ]
         assert [answer.status_code for answer in answers] == [403] * 4, foreign
         assert answers[0].json()["code"] == "foreign_site"
     own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     for headers in ({}, own):
-        assert (await stage.http.get("/orders/demonstration/state", headers=headers)).status_code == 200
+        assert (await harness.http.get("/orders/demonstration/state", headers=headers)).status_code == 200
 
 
 async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toys: Toys, keys: Keys) -> None:
     """No route, no witness, and the bus and the handlers as they were given."""
     url, bus = await embedded_toys.database("refunds"), embedded_toys.bus("refunds")
-    description = Description("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: _unused})
+    description = ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: _unused})
     plain = Service(Settings.read("refunds", Environment({})), Database(url), bus, keys.token_keys, description)
-    assert plain.work.witness is NOBODY
+    assert plain.uow.observer is NO_OBSERVER
     assert plain._relay._bus is bus
     assert plain._consumer is not None
     assert plain._consumer._handlers is description.handlers
@@ -187,7 +189,7 @@ async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toy
             ("PUT", "switches"),
             ("POST", "poison"),
             ("POST", "clock"),
-            ("POST", f"parked/{begin().correlation_id}/replay"),
+            ("POST", f"parked/{start_context().correlation_id}/replay"),
         ):
             answer = await http.request(method, f"/refunds/demonstration/{path}", json={})
             assert answer.status_code == 404, path
@@ -195,47 +197,47 @@ async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toy
 
 async def test_what_cannot_be_told_is_counted() -> None:
     """More than may wait is dropped; the last entry says how many records have passed, told or not."""
-    redis_url = f"memory://{begin().correlation_id}"
-    witness = Telling("orders", connect(redis_url))
+    redis_url = f"memory://{start_context().correlation_id}"
+    observer = DemoObserver("orders", connect(redis_url))
     event = Counted(thing="a", number=1)
-    for _ in range(MOST_WAITING + 10):
-        witness.written([begin().correlation_id], [(event, begin())])
+    for _ in range(MAX_WAITING + 10):
+        observer.written([start_context().correlation_id], [(event, start_context())])
     redis = connect(redis_url)
 
     async def passed() -> int:
         entries: Any = await redis.xrevrange(STREAM, count=1)
         return sum(int(entry["passed"]) + len(json.loads(entry["records"])) for _, entry in entries)
 
-    async with running(witness.run()):
-        await becomes(passed, MOST_WAITING + 10)
-    assert await redis.xlen(STREAM) == MOST_WAITING // recorder.TOGETHER
+    async with running(observer.run()):
+        await becomes(passed, MAX_WAITING + 10)
+    assert await redis.xlen(STREAM) == MAX_WAITING // recorder.TOGETHER
     await redis.aclose()
 
 
 async def test_nothing_that_was_sent_upsets_the_witness() -> None:
     """A parked message is told of, whatever it is: also one that is nested deeper than a parser goes."""
-    witness = Telling("orders", connect("memory://"))
+    observer = DemoObserver("orders", connect("memory://"))
     for body in (b"[" * 100_000, b"\xff", b"[]", b'{"id": 1}'):
-        witness.parked(Delivery(1, "orders.Counted", body, 0), "cannot be read")
-    assert [one["stage"] for one in witness._waiting] == ["parked"] * 4
+        observer.parked(Delivery(1, "orders.Counted", body, 0), "cannot be read")
+    assert [one["stage"] for one in observer._waiting] == ["parked"] * 4
 
 
 async def test_what_was_dropped_while_redis_was_away_is_said_afterwards() -> None:
     """Nothing is told late; an entry without records says how many are missing."""
-    name = begin().correlation_id.hex
-    witness, redis = Telling("orders", connect(f"memory://{name}")), connect(f"memory://{name}")
+    name = start_context().correlation_id.hex
+    observer, redis = DemoObserver("orders", connect(f"memory://{name}")), connect(f"memory://{name}")
     server = FakeServer.get_server(name, (7,), "redis")
     server.connected = False
 
     async def waiting() -> int:
-        return len(witness._waiting)
+        return len(observer._waiting)
 
     async def told() -> list[tuple[str, str]]:
         entries: Any = await redis.xrange(STREAM)
         return [(entry["passed"], entry["records"]) for _, entry in entries]
 
-    async with running(witness.run()):
-        witness.fired("x", begin())
+    async with running(observer.run()):
+        observer.fired("x", start_context())
         await becomes(waiting, 0)
         server.connected = True
         await becomes(told, [("1", "[]")])
@@ -246,16 +248,16 @@ async def test_the_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much is told, the stream keeps a bounded number of entries, of bounded size."""
     monkeypatch.setattr(recorder, "KEPT", 100)
     monkeypatch.setattr(recorder, "TOGETHER", 1)
-    redis_url = f"memory://{begin().correlation_id}"
-    witness, redis = Telling("orders", connect(redis_url)), connect(redis_url)
+    redis_url = f"memory://{start_context().correlation_id}"
+    observer, redis = DemoObserver("orders", connect(redis_url)), connect(redis_url)
     for _ in range(1_000):
-        witness.fired("x" * 10, begin())
+        observer.fired("x" * 10, start_context())
 
     async def all_told() -> bool:
         entries: Any = await redis.xrevrange(STREAM, count=1)
         return bool(entries) and entries[0][1]["passed"] == "999"
 
-    async with running(witness.run()):
+    async with running(observer.run()):
         await becomes(all_told, True)
     assert 100 <= await redis.xlen(STREAM) < 250
     await redis.aclose()

@@ -47,7 +47,7 @@ async def begin_at(toy: Toy, eve: str) -> None:
 async def test_deadline_of_24_hours(berlin: Toy, eve: str) -> None:
     """A deadline is due exactly after its delay, also over the night in which clocks change."""
     await begin_at(berlin, eve)
-    async with berlin.work.begin() as tx:
+    async with berlin.uow.begin() as tx:
         await tx.schedule("due", "1", DAY)
     assert await berlin.fetch("select due_at from deadlines") == [datetime.fromisoformat(eve) + DAY]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.messaging import retention
-from runtime.messaging.retention import BATCH, REMEMBERED, keep_house
+from runtime.messaging.retention import BATCH, REMEMBERED, run_retention
 from tests.messaging.toys import Toys, becomes, running
 
 ROWS = {
@@ -32,7 +32,7 @@ async def test_many_old_rows(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatc
         await connection.execute(
             f"create trigger step after delete on {table} referencing old table as gone execute function note_step()"
         )
-    async with running(keep_house(toy.work)):
+    async with running(run_retention(toy.uow)):
         await becomes(toy.count(table), 1)
     assert await toy.fetch("select max(rows) from steps") == [BATCH]
     assert await toy.fetch("select sum(rows)::integer from steps") == [3 * BATCH + 1]

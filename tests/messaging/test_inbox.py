@@ -9,7 +9,7 @@ import pytest
 from runtime.messaging import consumer
 from runtime.messaging.bus import Message
 from runtime.messaging.bus.memory import MemoryBus
-from runtime.messaging.consumer import Together
+from runtime.messaging.consumer import BatchHandler
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability import trace_context
@@ -63,7 +63,7 @@ async def test_what_has_arrived_shares_a_transaction(toys: Toys) -> None:
     assert len(await refunds.fetch("select distinct xmin::text from effects")) < 100
 
 
-class Other(Event, name="Other", version=1, subject="thing", published_by=("orders",), heard_by=("refunds",)):
+class Other(Event, name="Other", version=1, subject="thing", published_by=("orders",), consumed_by=("refunds",)):
     """Something else was counted."""
 
     thing: str
@@ -75,18 +75,18 @@ async def test_a_batch_is_prepared_before_any_of_it_is_handled(embedded_toys: To
     """Whoever locks things in one order sees all events of a kind first, also those that stand behind others."""
     steps: list[tuple[str, int]] = []
 
-    async def prepare(tx: Transaction, alike: Sequence[Envelope[Counted]]) -> None:
-        steps.extend(("prepared", envelope.data.number) for envelope in alike)
+    async def prepare(tx: Transaction, same_type: Sequence[Envelope[Counted]]) -> None:
+        steps.extend(("prepared", envelope.data.number) for envelope in same_type)
 
-    async def handle(tx: Transaction, alike: Sequence[Envelope[Counted]]) -> None:
-        steps.extend(("handled", envelope.data.number) for envelope in alike)
+    async def handle(tx: Transaction, same_type: Sequence[Envelope[Counted]]) -> None:
+        steps.extend(("handled", envelope.data.number) for envelope in same_type)
 
     async def hear(tx: Transaction, other: Other) -> Sequence[Event]:
         steps.append(("other", other.number))
         return []
 
     url = await embedded_toys.database("refunds")
-    refunds = await embedded_toys.on(url, "refunds", {Counted: Together(handle, prepare), Other: hear})
+    refunds = await embedded_toys.on(url, "refunds", {Counted: BatchHandler(handle, prepare), Other: hear})
     other = message(2, type="Other", dataschema=Other.dataschema())
     async with running(refunds.consumer.run()):
         await embedded_toys.send(message(1), Message("orders.Other", other.body), message(3))
@@ -317,11 +317,11 @@ async def test_a_message_that_brings_the_service_down_is_parked_it_alone(
 
     refunds = await toys.refunds(go_down)
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
         await toys.send(*(message(number) for number in range(3)))
         await reached.wait()
     guilty = {1}
-    for _ in range(1 + consumer.MOST_DOWNS):  # the first time a neighbour that comes before it is the suspect
+    for _ in range(1 + consumer.MAX_CRASHES):  # the first time a neighbour that comes before it is the suspect
         reached.clear()
         async with running(refunds.consumer.run()):
             await reached.wait()
@@ -337,7 +337,7 @@ async def test_what_was_only_held_when_the_service_went_down_is_handled(toys: To
     """However often a message was delivered and not got at, it is not to blame."""
     refunds = await toys.refunds()
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
     await toys.send(*(message(number) for number in range(3)))
     for _ in range(25):
         subscription = await refunds.bus.subscribe("refunds", [])
@@ -353,7 +353,7 @@ async def test_what_comes_again_is_handled_one_by_one(toys: Toys) -> None:
     """After a crash each message is finished by itself, so that the next crash shows which one was in hand."""
     refunds = await toys.refunds()
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
     await toys.send(*(message(number) for number in range(6)))
     subscription = await refunds.bus.subscribe("refunds", [])
     for _ in range(6):
@@ -367,8 +367,8 @@ async def test_what_comes_again_is_handled_one_by_one(toys: Toys) -> None:
 async def test_events_that_follow_tell_where_they_came_from(toys: Toys) -> None:
     """An answer carries the story of what it answers: the same correlation and trace, caused by that event."""
     orders, refunds = await toys.orders(), await toys.refunds()
-    told = trace_context.begin()
-    with trace_context.telling(told):
+    told = trace_context.start_context()
+    with trace_context.use_context(told):
         await orders.say(1)
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.outbox, 1)

@@ -14,7 +14,7 @@ from batalkan.keys import Keys
 from runtime.messaging.bus import Bus, BusError, Gauge, Publisher, Subscription
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.consumer import Handlers
-from runtime.service import Description, LoopEnded, Service
+from runtime.service import LoopEnded, Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage import schema
 from runtime.storage.database import Database, DatabaseUnavailable
@@ -48,7 +48,7 @@ class NoBus:
 
 def service(url: str, bus: Bus, keys: Keys, handlers: Handlers | None = None) -> Service:
     """The toy `refunds`, whole; without handlers if none are given."""
-    description = Description("A toy.", APIRouter(), MIGRATIONS, [Noted], handlers or {})
+    description = ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Noted], handlers or {})
     return Service(Settings.read("refunds", Environment({})), Database(url), bus, keys.token_keys, description)
 
 

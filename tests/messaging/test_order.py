@@ -12,9 +12,9 @@ from tests.messaging.toys import Counted, Toys, becomes, running
 
 async def note_the_sequence(tx: Transaction, event: Counted) -> Sequence[Event]:
     """Writes down where among the events of its subject the event stands."""
-    assert tx.heard is not None
+    assert tx.envelope is not None
     await tx.connection.execute(
-        "insert into effects (thing, number, note) values ($1, $2, $3)", event.thing, tx.heard.sequence, event.note
+        "insert into effects (thing, number, note) values ($1, $2, $3)", event.thing, tx.envelope.sequence, event.note
     )
     return []
 
@@ -27,7 +27,7 @@ async def test_order_is_kept_under_concurrent_writers(toys: Toys) -> None:
 
     async def write(writer: int) -> None:
         for n in range(10):
-            async with (first if writer % 2 else second).work.begin() as tx:
+            async with (first if writer % 2 else second).uow.begin() as tx:
                 turned = things[n % 3 :] + things[: n % 3]
                 tx.publish(*(Counted(thing=thing, number=n) for thing in (*turned, turned[0])))
 
@@ -72,6 +72,6 @@ async def test_a_replica_that_stops_hands_over_in_order(toys: Toys) -> None:
     await orders.say(*range(300))
     async with running(orders.relay.run(), second.consumer.run()):
         async with running(first.consumer.run()):
-            await becomes(first.hears, True)
+            await becomes(first.is_consuming, True)
         await becomes(first.count("effects"), 300)
     assert await first.effects() == list(range(1, 301))

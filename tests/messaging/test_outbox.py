@@ -12,18 +12,20 @@ from runtime.messaging.envelope import Event
 from runtime.messaging.outbox import Relay
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.telemetry import OUTBOX_UNROUTABLE
-from runtime.observability.trace_context import begin, current
+from runtime.observability.trace_context import current_context, start_context
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Counted, Toy, Toys, becomes, running, write_down
 
 
-class Remembered(Event, name="Remembered", version=1, subject="thing", published_by=("orders",), heard_by=("orders",)):
+class Remembered(
+    Event, name="Remembered", version=1, subject="thing", published_by=("orders",), consumed_by=("orders",)
+):
     """What a service would hear from others, published by itself."""
 
     thing: str
 
 
-class Unheard(Event, name="Unheard", version=1, subject="thing", published_by=("orders",), heard_by=("chat",)):
+class Unheard(Event, name="Unheard", version=1, subject="thing", published_by=("orders",), consumed_by=("chat",)):
     """What `chat` would hear, which may not be there."""
 
     thing: str
@@ -43,7 +45,7 @@ async def test_a_transaction_that_fails_says_nothing(toys: Toys) -> None:
     orders = await toys.orders()
 
     async def fail() -> None:
-        async with orders.work.begin() as tx:
+        async with orders.uow.begin() as tx:
             tx.publish(Counted(thing="a", number=1))
             raise ZeroDivisionError
 
@@ -56,8 +58,8 @@ async def test_a_row_that_commits_late_is_not_lost(toys: Toys) -> None:
     """An event that was written first but committed last is published when it commits."""
     orders, refunds = await toys.orders(), await toys.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):
-        async with orders.work.begin() as slow:
-            await outbox.write(slow.connection, "orders", [(Counted(thing="slow", number=1), current())])
+        async with orders.uow.begin() as slow:
+            await outbox.write(slow.connection, "orders", [(Counted(thing="slow", number=1), current_context())])
             await orders.say(2, thing="quick")
             await becomes(refunds.effects, [2])
         await becomes(refunds.effects, [2, 1])
@@ -136,7 +138,7 @@ async def test_an_unroutable_event_delays_its_own_subject_only(toys: Toys, monke
     orders, refunds = await toys.orders(), await toys.refunds()
     orders.relay._bus = bus = Unreliable(orders.bus)
     await orders.say(0, thing="b")
-    async with orders.work.begin() as tx:
+    async with orders.uow.begin() as tx:
         tx.publish(*(Unheard(thing=f"only {number}") for number in range(10)))
         tx.publish(Counted(thing="a", number=1), Unheard(thing="a"))
         tx.publish(*(Counted(thing="a", number=number) for number in range(4, 10)), Counted(thing="b", number=2))
@@ -158,7 +160,7 @@ async def test_an_unroutable_event_delays_its_own_subject_only(toys: Toys, monke
 async def test_finding_what_can_leave_does_not_slow_down_with_what_cannot(embedded_toys: Toys) -> None:
     """Behind 20,000 events that no queue takes, another one leaves within seconds."""
     orders, refunds = await embedded_toys.orders(), await embedded_toys.refunds()
-    async with orders.work.begin() as tx:
+    async with orders.uow.begin() as tx:
         tx.publish(Unheard(thing="0"))
     columns = (
         "event_id, type, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent, data, time"
@@ -178,12 +180,12 @@ async def test_a_key_that_loses_its_queue_delays_what_it_has_to(toys: Toys) -> N
     chat = await toys.on(await toys.database("refunds"), "chat", {Unheard: _ignore})
     orders.relay._bus = bus = Unreliable(orders.bus)
     async with running(orders.relay.run(), refunds.consumer.run(), chat.consumer.run()):
-        await becomes(chat.hears, True)
-        async with orders.work.begin() as tx:
+        await becomes(chat.is_consuming, True)
+        async with orders.uow.begin() as tx:
             tx.publish(Unheard(thing="a"), Counted(thing="a", number=1))
         await becomes(refunds.effects, [1])
         bus.unheard = {"orders.Unheard"}
-        async with orders.work.begin() as tx:
+        async with orders.uow.begin() as tx:
             tx.publish(
                 Unheard(thing="a"), Counted(thing="a", number=2), Unheard(thing="a"), Counted(thing="b", number=3)
             )
@@ -200,12 +202,12 @@ async def test_a_paused_service_holds_up_nobody_else(toys: Toys) -> None:
     chat = await toys.on(await toys.database("refunds"), "chat", {Unheard: write_down_too})
     in_memory = isinstance(orders.bus, MemoryBus)
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
     async with running(orders.relay.run(), chat.consumer.run()):
-        await becomes(chat.hears, True)
+        await becomes(chat.is_consuming, True)
         for number in range(3):
             await orders.say(number)
-            async with orders.work.begin() as tx:
+            async with orders.uow.begin() as tx:
                 tx.publish(Unheard(thing=str(number)))
             await becomes(chat.effects, list(range(number + 1)))
         await becomes(orders.outbox, 3 if in_memory else 0)
@@ -220,7 +222,7 @@ async def test_an_embedded_process_that_dies_loses_nothing(embedded_toys: Toys) 
     """What was in the queues in memory is published anew by the next process, and has its effect once."""
     orders, refunds = await embedded_toys.orders(), await embedded_toys.refunds()
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
         async with running(orders.relay.run()):
             await orders.say(1)
             await becomes(refunds.effects, [1])
@@ -242,7 +244,7 @@ async def test_an_embedded_process_that_dies_loses_nothing(embedded_toys: Toys) 
 async def test_an_event_of_its_own_holds_nothing_up(toys: Toys) -> None:
     """What only its publisher would hear has no queue to go to: it leaves, and what is behind it too."""
     orders, refunds = await toys.orders(), await toys.refunds()
-    async with orders.work.begin() as tx:
+    async with orders.uow.begin() as tx:
         tx.publish(Remembered(thing="a"), Counted(thing="a", number=1))
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.effects, [1])
@@ -252,7 +254,7 @@ async def test_an_event_that_nobody_would_read_is_refused(toys: Toys) -> None:
     """An event near the size above which bodies are not read fails its own transaction."""
     orders = await toys.orders()
     with pytest.raises(outbox.EventTooLarge):
-        async with orders.work.begin() as tx:
+        async with orders.uow.begin() as tx:
             tx.publish(Counted(thing="a", number=1, note="ö" * 128 * 1024))
     assert await orders.outbox() == 0
 
@@ -297,7 +299,7 @@ async def test_the_leader_hears_of_what_another_replica_wrote(toys: Toys, monkey
     second = await toys.on(first.url, "orders", {})
     monkeypatch.setattr(outbox, "POLL", 60)
     async with running(refunds.consumer.run()):
-        await becomes(refunds.hears, True)
+        await becomes(refunds.is_consuming, True)
         async with running(first.relay.run()):
             await becomes(first.leads, True)
             async with running(second.relay.run()):
@@ -311,7 +313,7 @@ async def test_what_nobody_told_the_relay_of_leaves_by_the_timer(toys: Toys) -> 
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(orders.leads, True)
         async with orders.database.transaction() as connection:
-            await outbox.write(connection, "orders", [(Counted(thing="a", number=1), begin())])
+            await outbox.write(connection, "orders", [(Counted(thing="a", number=1), start_context())])
         await becomes(refunds.effects, [1])
 
 

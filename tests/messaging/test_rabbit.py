@@ -125,10 +125,10 @@ async def test_a_deleted_queue_ends_the_subscription_and_is_made_anew(
             await asyncio.wait_for(taking, 5)
         await subscription.close()
         async with running(refunds.consumer.run()):
-            await becomes(refunds.hears, True)
+            await becomes(refunds.is_consuming, True)
             await channel.queue_delete("refunds")
-            await becomes(refunds.hears, False)
-            await becomes(refunds.hears, True)
+            await becomes(refunds.is_consuming, False)
+            await becomes(refunds.is_consuming, True)
             await toys_on_rabbit.send(message(1))
             await becomes(refunds.effects, [1])
 
@@ -167,7 +167,7 @@ async def test_a_connection_that_breaks_again_and_again_loses_nothing(
         orders.relay._bus = RabbitBus(line.through(servers.rabbitmq.url("orders")), "orders")
         refunds.consumer._bus = RabbitBus(other.through(servers.rabbitmq.url("refunds")), "refunds")
         async with running(orders.relay.run(), refunds.consumer.run()):
-            await becomes(refunds.hears, True)
+            await becomes(refunds.is_consuming, True)
             for number in range(0, 200, 10):
                 await orders.say(*range(number, number + 10))
                 if number % 40 == 30:
@@ -191,7 +191,7 @@ async def test_a_broker_that_falls_silent_is_noticed(
         servers.rabbitmq.pause()
         try:
             await orders.say(2, 3)
-            await becomes(refunds.hears, False)
+            await becomes(refunds.is_consuming, False)
             await becomes(orders.leads, False)
             assert await orders.outbox() == 2
         finally:
@@ -243,7 +243,7 @@ async def test_publishing_and_consuming_go_over_connections_of_their_own(
         refunds.relay._bus = refunds.consumer._bus = bus
         async with running(refunds.relay.run(), refunds.consumer.run()):
             await becomes(refunds.leads, True)
-            await becomes(refunds.hears, True)
+            await becomes(refunds.is_consuming, True)
             assert line.connections == 2
 
 

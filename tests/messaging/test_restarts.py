@@ -7,7 +7,7 @@ import pytest
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from runtime.messaging.bus.rabbitmq import RabbitBus
-from runtime.storage.database_errors import is_passing
+from runtime.storage.database_errors import is_transient
 from tests.conftest import Databases
 from tests.messaging.test_life import ready, service
 from tests.messaging.toys import Counted, Shelf, Toy, Toys, becomes, running, write_down
@@ -42,7 +42,7 @@ async def accepted(toy: Toy, number: int) -> bool:
     try:
         await toy.say(number)
     except Exception as error:
-        if not is_passing(error):
+        if not is_transient(error):
             raise
         return False
     return True
@@ -81,7 +81,7 @@ async def test_the_broker_goes_away_and_comes_back(mortal: LocalServers, toys: T
     late = service(await toys.database("chat"), toys.bus("chat"), keys)
     async with running(orders.relay.run()):
         async with running(refunds.consumer.run()):
-            await becomes(refunds.hears, True)
+            await becomes(refunds.is_consuming, True)
         await orders.say(*range(50))
         await becomes(orders.outbox, 0)
         await mortal.rabbitmq.kill()

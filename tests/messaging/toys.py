@@ -15,7 +15,7 @@ from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
 from runtime.messaging.outbox import Relay
 from runtime.messaging.parked import Parked, Replays, listing
-from runtime.messaging.unit_of_work import Transaction, Work
+from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import new_id, new_traceparent
 from runtime.storage.database import Database, connect
 from tests.conftest import BusOf, Databases
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Counted(
-    Event, name="Counted", version=1, subject="thing", published_by=("orders", "chat"), heard_by=("refunds",)
+    Event, name="Counted", version=1, subject="thing", published_by=("orders", "chat"), consumed_by=("refunds",)
 ):
     """Something was counted."""
 
@@ -59,16 +59,16 @@ class Toy:
         self.url = url
         self.bus = bus
         self.database = Database(url)
-        self.work = Work(service, self.database)
+        self.uow = UnitOfWork(service, self.database)
         self.relay = Relay(service, self.database, bus, ["refunds"] if service == "orders" else [])
-        self.work.wake_relay = self.relay.wake
-        self.consumer = Consumer(self.work, bus, handlers)
-        self.replays = Replays(self.work, self.consumer)
-        self.deadlines = Deadlines(self.work, deadlines)
+        self.uow.wake_relay = self.relay.wake
+        self.consumer = Consumer(self.uow, bus, handlers)
+        self.replays = Replays(self.uow, self.consumer)
+        self.deadlines = Deadlines(self.uow, deadlines)
 
     async def say(self, *numbers: int, thing: str = "a") -> None:
         """Publishes `Counted`, all of it in one transaction."""
-        async with self.work.begin() as tx:
+        async with self.uow.begin() as tx:
             tx.publish(*(Counted(thing=thing, number=number) for number in numbers))
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
@@ -84,7 +84,7 @@ class Toy:
         """Whether its relay is the one that publishes, and can."""
         return self.relay._publisher is not None
 
-    async def hears(self) -> bool:
+    async def is_consuming(self) -> bool:
         """Whether it listens on its queue."""
         return self.consumer.connected
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.orders import Shop
+from tests.harness.orders import OrdersHarness
 from tests.harness.orders_actors import assert_problem
 
 ID = "0190d3a0-0000-7000-8000-00000000abcd"
@@ -88,20 +88,20 @@ RAW = [
 
 
 @pytest.mark.parametrize("body", ORDERS, ids=lambda body: json.dumps(body)[:60])
-async def test_a_malformed_order_is_refused(body: Any, shop: Shop) -> None:
+async def test_a_malformed_order_is_refused(body: Any, harness: OrdersHarness) -> None:
     """Missing and unknown fields, wrong types, zero and huge quantities, too many lines: 422."""
-    assert_problem(await shop.buyer().ask("POST", "/orders", json=body), 422, "invalid_request")
+    assert_problem(await harness.buyer().ask("POST", "/orders", json=body), 422, "invalid_request")
 
 
 @pytest.mark.parametrize("body", PRODUCTS, ids=lambda body: json.dumps(body)[:80])
-async def test_a_malformed_product_is_refused(body: Any, shop: Shop) -> None:
+async def test_a_malformed_product_is_refused(body: Any, harness: OrdersHarness) -> None:
     """Overlong and unprintable text, prices and stocks out of range: 422."""
-    assert_problem(await shop.seller().ask("POST", "/orders/products", json=body), 422, "invalid_request")
+    assert_problem(await harness.seller().ask("POST", "/orders/products", json=body), 422, "invalid_request")
 
 
-async def test_a_malformed_cancellation_is_refused(shop: Shop) -> None:
+async def test_a_malformed_cancellation_is_refused(harness: OrdersHarness) -> None:
     """Unknown reasons, overlong and unprintable notes: 422, and the order is as it was."""
-    sale = await shop.sold()
+    sale = await harness.sold()
     before = await sale.seen()
     for body in CANCELS:
         assert_problem(await sale.buyer.ask("POST", f"{sale.path}/cancel", json=body), 422, "invalid_request")
@@ -109,9 +109,9 @@ async def test_a_malformed_cancellation_is_refused(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("content", RAW, ids=lambda raw: repr(raw)[:40])
-async def test_what_is_not_json_is_refused(content: bytes, shop: Shop) -> None:
+async def test_what_is_not_json_is_refused(content: bytes, harness: OrdersHarness) -> None:
     """Broken, deeply nested, half a character, not a number: refused, whatever breaks the reading."""
-    answer = await shop.seller().ask(
+    answer = await harness.seller().ask(
         "POST", "/orders/products", content=content, headers={"Content-Type": "application/json"}
     )
     assert answer.status_code in (400, 422)
@@ -119,11 +119,11 @@ async def test_what_is_not_json_is_refused(content: bytes, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-async def test_another_content_type_is_refused(kind: str, shop: Shop) -> None:
+async def test_another_content_type_is_refused(kind: str, harness: OrdersHarness) -> None:
     """A body has to say that it is JSON."""
     content = json.dumps(PRODUCT).encode()
     headers = {"Content-Type": kind} if kind else {}
-    answer = await shop.seller().ask("POST", "/orders/products", content=content, headers=headers)
+    answer = await harness.seller().ask("POST", "/orders/products", content=content, headers=headers)
     assert answer.status_code in (400, 415, 422)
     assert_problem(answer, answer.status_code)
 
@@ -137,9 +137,9 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("path", ["/orders/products", "/orders", f"/orders/{ID}/cancel"])
-async def test_more_than_64_kib_is_refused(path: str, shop: Shop) -> None:
+async def test_more_than_64_kib_is_refused(path: str, harness: OrdersHarness) -> None:
     """A body that is too large is refused with 413, whether it says its length or not."""
-    person = shop.seller() if path.endswith("products") else shop.buyer()
+    person = harness.seller() if path.endswith("products") else harness.buyer()
     headers = {"Content-Type": "application/json"}
     told = await person.ask("POST", path, content=b'{"title": "' + b"x" * 65_536 + b'"}', headers=headers)
     assert_problem(told, 413)
@@ -172,14 +172,14 @@ async def test_more_than_64_kib_is_refused(path: str, shop: Shop) -> None:
     ],
     ids=lambda path: path[:50],
 )
-async def test_malformed_paths_and_queries_are_refused(path: str, shop: Shop) -> None:
+async def test_malformed_paths_and_queries_are_refused(path: str, harness: OrdersHarness) -> None:
     """Ids that are none, NUL bytes, limits out of range, unknown statuses: 422."""
-    assert_problem(await shop.buyer().ask("GET", path), 422, "invalid_request")
+    assert_problem(await harness.buyer().ask("GET", path), 422, "invalid_request")
 
 
-async def test_unknown_paths_and_methods_are_problems_too(shop: Shop) -> None:
+async def test_unknown_paths_and_methods_are_problems_too(harness: OrdersHarness) -> None:
     """Where there is nothing, or nothing to be done in this way, the answer is a problem as well."""
-    buyer = shop.buyer()
+    buyer = harness.buyer()
     assert_problem(await buyer.ask("GET", f"/orders/{ID}/pay"), 405)
     wrong = await buyer.ask("DELETE", "/orders")
     assert_problem(wrong, 405)
@@ -189,27 +189,27 @@ async def test_unknown_paths_and_methods_are_problems_too(shop: Shop) -> None:
         assert_problem(await buyer.ask("GET", path), 404, "not_found")
 
 
-async def test_head_is_get(shop: Shop) -> None:
+async def test_head_is_get(harness: OrdersHarness) -> None:
     """Whoever wants only the head of an answer gets the one that GET has."""
-    buyer = shop.buyer()
+    buyer = harness.buyer()
     for path in ("/orders", "/orders/products", "/orders/health/live", f"/orders/{ID}"):
         get, head = await buyer.ask("GET", path), await buyer.ask("HEAD", path)
         assert (head.status_code, head.headers["content-length"]) == (get.status_code, get.headers["content-length"])
 
 
 @pytest.mark.parametrize("token", ["", "x", "x.y.z", "\xff", "a" * 5_000])
-async def test_a_bad_token_is_no_token(token: str, shop: Shop) -> None:
+async def test_a_bad_token_is_no_token(token: str, harness: OrdersHarness) -> None:
     """What is not a token is 401, and says how to sign in."""
     headers = [(b"Authorization", b"Bearer " + token.encode("latin-1"))]
-    answer = await shop.people.passer_by().http.get("/orders", headers=headers)
+    answer = await harness.people.passer_by().http.get("/orders", headers=headers)
     assert_problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("body", ['{"amount": 1}', "[]", "1", '"later"', "no json", '{"reason": "late"}'])
-async def test_a_body_that_would_be_dropped_is_refused(shop: Shop, body: str) -> None:
+async def test_a_body_that_would_be_dropped_is_refused(harness: OrdersHarness, body: str) -> None:
     """Where there is nothing to say, what somebody says is not taken for done; an empty object says nothing."""
-    sale = await shop.sold("unpaid")
+    sale = await harness.sold("unpaid")
     assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay", content=body), 422, "invalid_request")
     assert (await sale.seen())["status"] == "unpaid"
     for nothing in ("{}", ""):

@@ -3,13 +3,13 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from tests.harness.orders import Shop
+from tests.harness.orders import OrdersHarness
 from tests.harness.orders_actors import Json, assert_problem
 
 
-async def test_a_product_is_offered_to_everybody(shop: Shop) -> None:
+async def test_a_product_is_offered_to_everybody(harness: OrdersHarness) -> None:
     """A seller's product stands in the catalogue, with its stock, for people who are not signed in."""
-    seller = shop.seller()
+    seller = harness.seller()
     body = {"title": "  Kemeja batik\u00a0✓ ", "price": 189_000, "stock": 3}
     product = await seller.post("/orders/products", body, 201)
     assert product | {"title": "Kemeja batik\u00a0✓", "price": 189_000, "stock": 3} == product
@@ -17,7 +17,7 @@ async def test_a_product_is_offered_to_everybody(shop: Shop) -> None:
     found: list[Json] = []
     cursor: dict[str, str] = {}
     while True:
-        page = await shop.people.passer_by().get("/orders/products", limit=100, **cursor)
+        page = await harness.people.passer_by().get("/orders/products", limit=100, **cursor)
         found += page["items"]
         if page["next"] is None:
             break
@@ -26,53 +26,53 @@ async def test_a_product_is_offered_to_everybody(shop: Shop) -> None:
     assert len({item["product_id"] for item in found}) == len(found)
 
 
-async def test_the_catalogue_comes_in_parts(shop: Shop) -> None:
+async def test_the_catalogue_comes_in_parts(harness: OrdersHarness) -> None:
     """`next` leads through the catalogue without a gap and without a repetition."""
-    everybody = shop.people.passer_by()
+    everybody = harness.people.passer_by()
     first = await everybody.get("/orders/products", limit=2)
     second = await everybody.get("/orders/products", limit=2, cursor=first["next"])
     both = await everybody.get("/orders/products", limit=4)
     assert first["items"] + second["items"] == both["items"]
 
 
-async def test_the_products_of_one_seller_can_be_asked_for(shop: Shop) -> None:
+async def test_the_products_of_one_seller_can_be_asked_for(harness: OrdersHarness) -> None:
     """With a seller's id the catalogue is that seller's alone."""
-    seller = shop.seller()
+    seller = harness.seller()
     product = await seller.post("/orders/products", {"title": "Kopi", "price": 1, "stock": 1}, 201)
     assert (await seller.get("/orders/products", seller_id=str(seller.account_id)))["items"] == [product]
 
 
-async def test_everybody_can_ask_what_time_it_is(shop: Shop) -> None:
+async def test_everybody_can_ask_what_time_it_is(harness: OrdersHarness) -> None:
     """The clock that is told is the database's, also when that was moved: the one by which orders are judged."""
-    told = datetime.fromisoformat((await shop.people.passer_by().get("/orders/clock"))["now"])
-    (row,) = await shop.fetch("select clock_now() as now")
+    told = datetime.fromisoformat((await harness.people.passer_by().get("/orders/clock"))["now"])
+    (row,) = await harness.fetch("select clock_now() as now")
     assert timedelta(0) <= row["now"] - told < timedelta(minutes=1)
 
 
-async def test_only_sellers_sell(shop: Shop) -> None:
+async def test_only_sellers_sell(harness: OrdersHarness) -> None:
     """Buyers and agents may not offer products, and a passer-by is asked to sign in."""
     body = {"title": "Kopi", "price": 1, "stock": 1}
-    for person in (shop.buyer(), shop.people.person("agent")):
+    for person in (harness.buyer(), harness.people.person("agent")):
         assert_problem(await person.ask("POST", "/orders/products", json=body), 403, "wrong_role")
-    assert_problem(await shop.people.passer_by().ask("POST", "/orders/products", json=body), 401, "unauthenticated")
+    assert_problem(await harness.people.passer_by().ask("POST", "/orders/products", json=body), 401, "unauthenticated")
 
 
-async def test_the_reasons_are_in_two_languages(shop: Shop) -> None:
+async def test_the_reasons_are_in_two_languages(harness: OrdersHarness) -> None:
     """Everybody may read the reasons, each with words in Indonesian and English."""
-    reasons = (await shop.people.passer_by().get("/orders/cancel-reasons"))["items"]
+    reasons = (await harness.people.passer_by().get("/orders/cancel-reasons"))["items"]
     assert {"changed_mind", "other"} <= {reason["code"] for reason in reasons}
     assert all(reason["id"] and reason["en"] and reason["id"] != reason["en"] for reason in reasons)
 
 
-async def test_the_demonstration_has_a_catalogue(shop: Shop) -> None:
+async def test_the_demonstration_has_a_catalogue(harness: OrdersHarness) -> None:
     """In demonstration mode the demonstration's seller has products from the start."""
-    rows = await shop.fetch("select from products where seller_id = '0190d3a0-0000-7000-8000-000000000002'")
+    rows = await harness.fetch("select from products where seller_id = '0190d3a0-0000-7000-8000-000000000002'")
     assert len(rows) >= 5
 
 
-async def test_an_unlisted_product_is_for_those_who_are_told_of_it(shop: Shop) -> None:
+async def test_an_unlisted_product_is_for_those_who_are_told_of_it(harness: OrdersHarness) -> None:
     """It is not in the catalogue, but among all that its seller offers, and can be ordered."""
-    seller = shop.seller()
+    seller = harness.seller()
     body = {"title": "Kopi Gayo", "price": 1000, "stock": 5, "listed": False}
     hidden = (await seller.post("/orders/products", body, 201))["product_id"]
     listed = (await seller.post("/orders/products", {**body, "listed": True}, 201))["product_id"]
@@ -81,4 +81,4 @@ async def test_an_unlisted_product_is_for_those_who_are_told_of_it(shop: Shop) -
     assert catalogue[0]["product_id"] == listed  # behind it stand the products of other tests
     offered = (await seller.get("/orders/products", seller_id=str(seller.account_id)))["items"]
     assert [(product["product_id"], product["listed"]) for product in offered] == [(hidden, False), (listed, True)]
-    assert (await shop.order(shop.buyer(), hidden))["status"] == "unpaid"
+    assert (await harness.order(harness.buyer(), hidden))["status"] == "unpaid"

@@ -18,10 +18,10 @@ from runtime.settings import Environment, SettingInvalid, Settings
 from runtime.storage.database import Database, connect
 from runtime.storage.schema import migrate
 from services.orders import store
-from services.orders.main import DESCRIPTION, build
+from services.orders.main import SPEC, build
 from tests.conftest import Databases
-from tests.harness.bus_events import Ears
-from tests.harness.orders import Sale, Shop, an_order
+from tests.harness.bus_events import EventRecorder
+from tests.harness.orders import OrdersHarness, Sale, an_order
 from tests.harness.orders_actors import People, Person, assert_problem
 
 HOUR = timedelta(hours=1)
@@ -41,16 +41,16 @@ def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-async def test_an_unpaid_order_expires(shop: Shop) -> None:
+async def test_an_unpaid_order_expires(harness: OrdersHarness) -> None:
     """When the time for paying is over: the order is cancelled by the system, its stock is back, its seller's score is
     as before, and paying comes too late."""
-    sale = await shop.sold("unpaid")
+    sale = await harness.sold("unpaid")
     order = await sale.seen()
     assert datetime.fromisoformat(order["pay_by"]) == datetime.fromisoformat(order["placed_at"]) + HOUR
-    await shop.later(seconds=3590)
+    await harness.later(seconds=3590)
     assert (await sale.seen())["status"] == "unpaid"
-    await shop.later(seconds=11)
-    said = await shop.ears.hear(sale.order_id, "OrderCancelled")
+    await harness.later(seconds=11)
+    said = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
     order = await sale.seen()
     gone = order["cancellation"]
     assert said["data"] == {
@@ -70,25 +70,27 @@ async def test_an_unpaid_order_expires(shop: Shop) -> None:
         "already_cancelled",
     )
     assert [step["status"] for step in order["history"]] == ["unpaid", "cancelled"]
-    [kept] = await shop.fetch("select requested_by, role from cancellations where order_id = $1", UUID(sale.order_id))
+    [kept] = await harness.fetch(
+        "select requested_by, role from cancellations where order_id = $1", UUID(sale.order_id)
+    )
     assert tuple(kept) == (None, "system")
-    assert await shop.stock(sale.product) == 10
+    assert await harness.stock(sale.product) == 10
     assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "not_paid")
     assert await sale.buyer.post(f"{sale.path}/cancel") == order
     score = await sale.buyer.get(f"/orders/sellers/{sale.seller.account_id}/score")
     assert (score["orders"], score["cancellations"]) == (0, {"seller": 0, "buyer": 0, "platform": 0})
-    assert shop.ears.names(sale.order_id) == ["OrderPlaced", "OrderCancelled"]
+    assert harness.recorder.names(sale.order_id) == ["OrderPlaced", "OrderCancelled"]
 
 
-async def test_what_is_paid_or_needs_no_payment_stays(shop: Shop) -> None:
+async def test_what_is_paid_or_needs_no_payment_stays(harness: OrdersHarness) -> None:
     """Paying and cancelling call the deadline off; cash on delivery has none."""
-    paid, gone = await shop.sold(), await shop.sold("unpaid")
+    paid, gone = await harness.sold(), await harness.sold("unpaid")
     await gone.buyer.post(f"{gone.path}/cancel")
-    door = await shop.order(paid.buyer, paid.product, method="cod")
+    door = await harness.order(paid.buyer, paid.product, method="cod")
     ids = [paid.order_id, gone.order_id, door["order_id"]]
     assert (door["pay_by"], (await paid.seen())["pay_by"]) == (None, None)
-    assert await shop.fetch("select from deadlines where subject = any($1)", ids) == []
-    await shop.later(hours=2)
+    assert await harness.fetch("select from deadlines where subject = any($1)", ids) == []
+    await harness.later(hours=2)
     assert [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, door["order_id"])] == [
         "processing",
         "processing",
@@ -96,35 +98,35 @@ async def test_what_is_paid_or_needs_no_payment_stays(shop: Shop) -> None:
     assert (await gone.seen())["cancellation"]["channel"] == "app"
 
 
-async def test_paying_late_is_refused_though_nobody_has_cancelled_yet(shop: Shop) -> None:
+async def test_paying_late_is_refused_though_nobody_has_cancelled_yet(harness: OrdersHarness) -> None:
     """The time decides, and not whether the service has been there to act on it."""
-    sale = await shop.sold("unpaid")
-    await shop.fetch("delete from deadlines where subject = $1", sale.order_id)
-    await shop.later(seconds=3601)
+    sale = await harness.sold("unpaid")
+    await harness.fetch("delete from deadlines where subject = $1", sale.order_id)
+    await harness.later(seconds=3601)
     assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "not_paid")
     assert (await sale.seen())["status"] == "unpaid"
 
 
-async def test_an_order_without_a_time_gets_one(shop: Shop) -> None:
+async def test_an_order_without_a_time_gets_one(harness: OrdersHarness) -> None:
     """What a replica of an earlier version placed expires as well, from when the next one starts."""
-    sale = await shop.sold("unpaid")
-    await shop.fetch("delete from deadlines where subject = $1", sale.order_id)
-    await shop.fetch("update orders set pay_by = null where order_id = $1", UUID(sale.order_id))
-    async with shop.service.work.begin() as tx:
+    sale = await harness.sold("unpaid")
+    await harness.fetch("delete from deadlines where subject = $1", sale.order_id)
+    await harness.fetch("update orders set pay_by = null where order_id = $1", UUID(sale.order_id))
+    async with harness.service.uow.begin() as tx:
         assert await store.adopt(tx, HOUR) == 1
-    async with shop.service.work.begin() as tx:
+    async with harness.service.uow.begin() as tx:
         assert await store.adopt(tx, HOUR) == 0
-    await shop.later(seconds=3601)
-    await shop.ears.hear(sale.order_id, "OrderCancelled")
-    assert await shop.stock(sale.product) == 10
+    await harness.later(seconds=3601)
+    await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
+    assert await harness.stock(sale.product) == 10
 
 
 async def test_an_order_expires_though_the_service_was_down(
-    shop: Shop, embedded_databases: Databases, keys: Keys
+    harness: OrdersHarness, embedded_databases: Databases, keys: Keys
 ) -> None:
     """What fell due while nothing ran is cancelled when the service is back, by the database's clock, which was moved
     meanwhile; how long there is to pay is a setting."""
-    url = await embedded_databases.fresh("orders", DESCRIPTION.migrations)
+    url = await embedded_databases.fresh("orders", SPEC.migrations)
     env = Environment({"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", "PAY_WITHIN": "86400"})
     sale: Sale | None = None
     for _ in range(2):
@@ -132,19 +134,19 @@ async def test_an_order_expires_though_the_service_was_down(
         service = build(Settings.read("orders", env), env, url, bus)
         transport = httpx.ASGITransport(service.app)
         async with (
-            Ears(bus, "refunds").listening("orders", DESCRIPTION.publishes) as ears,
+            EventRecorder(bus, "refunds").listening("orders", SPEC.publishes) as recorder,
             httpx.AsyncClient(transport=transport, base_url="http://orders") as http,
             service.running(),
         ):
             await service.until_ready()
-            one = Shop(service, People(keys, http), ears)
+            one = OrdersHarness(service, People(keys, http), recorder)
             if sale:
-                await ears.hear(sale.order_id, "OrderCancelled")
+                await recorder.wait_for(sale.order_id, "OrderCancelled")
                 assert await one.stock(sale.product) == 10
             else:
                 sale = await one.sold("unpaid")
                 assert (await sale.seen())["pay_by"][:10] > (await sale.seen())["placed_at"][:10]
-        await service.work.database.close()
+        await service.uow.database.close()
         connection = await connect(url)
         await connection.execute("update clock set shift = interval '86400 seconds'")
         await connection.close()
@@ -154,7 +156,7 @@ async def test_what_was_unpaid_before_the_upgrade_expires(embedded_databases: Da
     """An hour after it; what was paid, cancelled or is cash on delivery stays, and of the cancellations those count
     that did before and were paid for."""
     old = tmp_path / "migrations"
-    shutil.copytree(DESCRIPTION.migrations, old)
+    shutil.copytree(SPEC.migrations, old)
     for newer in old.glob("000[4-9]*.py"):
         newer.unlink()
     database = Database(await embedded_databases.empty("orders"), pool_size=2)
@@ -177,7 +179,7 @@ async def test_what_was_unpaid_before_the_upgrade_expires(embedded_databases: Da
                     "values ($1, $1, $1, 'app', 'buyer', 'buyer', clock_now())",
                     UUID(int=number),
                 )
-    await migrate(database, DESCRIPTION.migrations)
+    await migrate(database, SPEC.migrations)
     async with database.transaction() as connection:
         waiting = await connection.fetch("select order_id, pay_by - clock_now() from orders where pay_by is not null")
         deadlines = await connection.fetch("select kind, subject::uuid, due_at - clock_now() from deadlines")
@@ -190,10 +192,10 @@ async def test_what_was_unpaid_before_the_upgrade_expires(embedded_databases: Da
     assert [tuple(row) for row in scored] == [(UUID(int=2), False), (UUID(int=3), True)]
 
 
-async def test_ten_orders_of_a_buyer_wait_for_their_payment(shop: Shop) -> None:
+async def test_ten_orders_of_a_buyer_wait_for_their_payment(harness: OrdersHarness) -> None:
     """Of fifteen at once ten are placed, the others are refused and reserve nothing; paying one makes room for one, and
     cash on delivery and other buyers are not concerned."""
-    buyer, product = shop.buyer(), await shop.product(shop.seller(), stock=100)
+    buyer, product = harness.buyer(), await harness.product(harness.seller(), stock=100)
     body, keyed = an_order(product), {"Idempotency-Key": "first"}
     first = await buyer.post("/orders", body, 201, **keyed)
     answers = await asyncio.gather(*(buyer.ask("POST", "/orders", json=body) for _ in range(14)))
@@ -201,27 +203,27 @@ async def test_ten_orders_of_a_buyer_wait_for_their_payment(shop: Shop) -> None:
     assert len(refused) == 5
     for answer in refused:
         assert_problem(answer, 409, "too_many_unpaid")
-    assert await shop.stock(product) == 90
+    assert await harness.stock(product) == 90
     assert await buyer.post("/orders", body, 201, **keyed) == first
-    await shop.order(buyer, product, method="cod")
-    await shop.order(shop.buyer(), product)
+    await harness.order(buyer, product, method="cod")
+    await harness.order(harness.buyer(), product)
     await buyer.post(f"/orders/{first['order_id']}/pay")
-    await shop.order(buyer, product)
+    await harness.order(buyer, product)
     assert_problem(await buyer.ask("POST", "/orders", json=body), 409, "too_many_unpaid")
 
 
-async def test_paying_expiring_and_cancelling_at_once(shop: Shop, deadlocks: list[str]) -> None:
+async def test_paying_expiring_and_cancelling_at_once(harness: OrdersHarness, deadlocks: list[str]) -> None:
     """In the second in which their time ends orders are paid, cancelled by their buyers and sellers, or expire: each
     ends in one way, none is paid that expired, the stock is exact, and nobody loses against another."""
-    seller = shop.seller()
-    products = [await shop.product(seller, stock=1000) for _ in range(3)]
+    seller = harness.seller()
+    products = [await harness.product(seller, stock=1000) for _ in range(3)]
     sales: list[Sale] = []
     for _ in range(12):
-        buyer = shop.buyer()
+        buyer = harness.buyer()
         for _ in range(8):
             chosen = random.sample(products, 2)
-            sales.append(Sale(buyer, seller, chosen[0], (await shop.order(buyer, *chosen))["order_id"]))
-    await shop.fetch(
+            sales.append(Sale(buyer, seller, chosen[0], (await harness.order(buyer, *chosen))["order_id"]))
+    await harness.fetch(
         "with soon as (update orders set pay_by = clock_now() + random() * interval '1 second' "
         "where seller_id = $1 returning order_id::text, pay_by) "
         "update deadlines set due_at = pay_by from soon where subject = order_id",
@@ -238,14 +240,14 @@ async def test_paying_expiring_and_cancelling_at_once(shop: Shop, deadlocks: lis
             case 1:
                 await sale.buyer.post(f"{sale.path}/cancel")
             case _:
-                await shop.request(sale)
+                await harness.request(sale)
 
     await asyncio.gather(*map(act, sales))
     async with asyncio.timeout(10):
-        while await shop.fetch("select from orders where seller_id = $1 and pay_by is not null", seller.account_id):
+        while await harness.fetch("select from orders where seller_id = $1 and pay_by is not null", seller.account_id):
             await asyncio.sleep(0.05)
     assert deadlocks == []
-    rows = await shop.fetch(
+    rows = await harness.fetch(
         "select o.order_id::text, status, paid_amount, total, reason, "
         "(select count(*) from order_history h where h.order_id = o.order_id) as steps "
         "from orders o left join cancellations c using (order_id) where o.seller_id = $1",
@@ -260,10 +262,10 @@ async def test_paying_expiring_and_cancelling_at_once(shop: Shop, deadlocks: lis
     assert {row["reason"] == "not_paid" for row in rows} == {True, False}
     for row in rows:
         if row["status"] == "cancelled":
-            await shop.ears.hear(row["order_id"], "OrderCancelled")
-        assert shop.ears.names(row["order_id"]).count("OrderCancelled") == (row["status"] == "cancelled")
+            await harness.recorder.wait_for(row["order_id"], "OrderCancelled")
+        assert harness.recorder.names(row["order_id"]).count("OrderCancelled") == (row["status"] == "cancelled")
     held = 2 * sum(row["status"] == "processing" for row in rows)
-    assert sum([await shop.stock(product) for product in products]) == 3000 - held
+    assert sum([await harness.stock(product) for product in products]) == 3000 - held
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "86401", "1.5", "1h", "", " ", "٣٦٠٠", "9" * 5000])
@@ -277,10 +279,10 @@ async def test_a_time_for_paying_that_cannot_be_meant_is_refused(text: str, tmp_
             build(Settings.read("orders", env), env, "postgresql://", MemoryBus())
 
 
-async def test_a_seller_offers_a_bounded_number_of_products(shop: Shop) -> None:
+async def test_a_seller_offers_a_bounded_number_of_products(harness: OrdersHarness) -> None:
     """With 999 products, of five more at once one is added."""
-    seller = shop.seller()
-    await shop.fetch(
+    seller = harness.seller()
+    await harness.fetch(
         "insert into products (product_id, seller_id, title, price, stock) "
         "select gen_random_uuid(), $1, 'Kopi', 1, 0 from generate_series(1, 999)",
         seller.account_id,
@@ -291,17 +293,17 @@ async def test_a_seller_offers_a_bounded_number_of_products(shop: Shop) -> None:
     assert len(refused) == 4
     for answer in refused:
         assert_problem(answer, 409, "too_many_products")
-    await shop.fetch("delete from products where seller_id = $1", seller.account_id)
+    await harness.fetch("delete from products where seller_id = $1", seller.account_id)
 
 
-async def test_lines_of_one_product_are_added_up(shop: Shop) -> None:
+async def test_lines_of_one_product_are_added_up(harness: OrdersHarness) -> None:
     """What is too much in one line is too much in two."""
-    product = await shop.product(shop.seller(), stock=1000)
+    product = await harness.product(harness.seller(), stock=1000)
     for pieces, status in (((60, 41), 422), ((60, 40), 201), ((100,), 201)):
         lines = [{"product_id": product, "quantity": count} for count in pieces]
-        answer = await shop.buyer().ask("POST", "/orders", json={"lines": lines, "payment_method": "dana"})
+        answer = await harness.buyer().ask("POST", "/orders", json={"lines": lines, "payment_method": "dana"})
         assert answer.status_code == status, answer.text
-    assert await shop.stock(product) == 800
+    assert await harness.stock(product) == 800
 
 
 class TestRefusedCancellations:
@@ -310,26 +312,26 @@ class TestRefusedCancellations:
     async def ask(self, person: Person, path: str, count: int) -> list[int]:
         return [(await person.ask("POST", f"{path}/cancel")).status_code for _ in range(count)]
 
-    async def test_of_one_order(self, shop: Shop) -> None:
+    async def test_of_one_order(self, harness: OrdersHarness) -> None:
         """Twenty refusals of an order in an hour are published, the next ones are 429 and leave no state; then it goes
         on. What is granted is not limited."""
-        sale = await shop.sold("shipped")
+        sale = await harness.sold("shipped")
         assert await self.ask(sale.buyer, sale.path, 20) == [409] * 20
         kept = "select (select sum(refused) from refused_cancellations), (select sum(last) from event_sequence)"
-        before = await shop.fetch(kept)
+        before = await harness.fetch(kept)
         assert await self.ask(sale.buyer, sale.path, 5) == [429] * 5
         answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
         assert_problem(answer, 429, "rate_limited")
         assert 3500 < int(answer.headers["Retry-After"]) <= 3600
-        assert await shop.fetch(kept) == before
-        other = await shop.order(sale.buyer, sale.product)
+        assert await harness.fetch(kept) == before
+        other = await harness.order(sale.buyer, sale.product)
         assert await self.ask(sale.buyer, f"/orders/{other['order_id']}", 30) == [200] * 30
-        await shop.later(hours=1)
+        await harness.later(hours=1)
         assert await self.ask(sale.buyer, sale.path, 1) == [409]
-        assert len([name for name in shop.ears.names(sale.order_id) if name == "OrderCancelRejected"]) <= 21
+        assert len([name for name in harness.recorder.names(sale.order_id) if name == "OrderCancelRejected"]) <= 21
 
-    async def test_of_one_buyer(self, shop: Shop) -> None:
+    async def test_of_one_buyer(self, harness: OrdersHarness) -> None:
         """However many orders there are, there are 1,000 in an hour."""
-        sale = await shop.sold("shipped")
-        await shop.fetch("insert into refused_cancellations values ($1, clock_now(), 999)", sale.buyer.account_id)
+        sale = await harness.sold("shipped")
+        await harness.fetch("insert into refused_cancellations values ($1, clock_now(), 999)", sale.buyer.account_id)
         assert await self.ask(sale.buyer, sale.path, 2) == [409, 429]

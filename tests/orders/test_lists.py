@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.harness.orders import Shop
+from tests.harness.orders import OrdersHarness
 from tests.harness.orders_actors import Person
 
 
@@ -19,20 +19,20 @@ async def all_of(person: Person, limit: int, **more: Any) -> list[str]:
         cursor = {"cursor": page["next"]}
 
 
-async def test_250_orders_come_in_parts(shop: Shop) -> None:
+async def test_250_orders_come_in_parts(harness: OrdersHarness) -> None:
     """However large the parts, they add up to all orders, newest first, without gaps and repetitions; for the seller
     as for the buyer."""
-    buyer, seller = shop.buyer(), shop.seller()
-    ids = sorted(await shop.many(250, buyer, seller), reverse=True)
+    buyer, seller = harness.buyer(), harness.seller()
+    ids = sorted(await harness.many(250, buyer, seller), reverse=True)
     for limit in (100, 50, 83):
         assert await all_of(buyer, limit) == ids
     assert await all_of(seller, 100) == ids
 
 
-async def test_orders_by_status(shop: Shop) -> None:
+async def test_orders_by_status(harness: OrdersHarness) -> None:
     """`?status=` shows those alone, each as it is shown by itself."""
-    buyer, seller = shop.buyer(), shop.seller()
-    packed, shipped = await shop.many(3, buyer, seller), await shop.many(4, buyer, seller, "shipped")
+    buyer, seller = harness.buyer(), harness.seller()
+    packed, shipped = await harness.many(3, buyer, seller), await harness.many(4, buyer, seller, "shipped")
     assert await all_of(buyer, 2, status="packed") == sorted(packed, reverse=True)
     assert await all_of(seller, 4, status="shipped") == sorted(shipped, reverse=True)
     assert await all_of(buyer, 10, status="delivered") == []
@@ -40,10 +40,10 @@ async def test_orders_by_status(shop: Shop) -> None:
         assert order == await buyer.get(f"/orders/{order['order_id']}")
 
 
-async def test_others_orders_are_not_listed(shop: Shop) -> None:
+async def test_others_orders_are_not_listed(harness: OrdersHarness) -> None:
     """Who has no orders sees none, also with a cursor out of somebody's list."""
-    buyer, seller = shop.buyer(), shop.seller()
-    ids = await shop.many(2, buyer, seller)
-    for stranger in (shop.buyer(), shop.seller()):
+    buyer, seller = harness.buyer(), harness.seller()
+    ids = await harness.many(2, buyer, seller)
+    for stranger in (harness.buyer(), harness.seller()):
         assert await stranger.get("/orders") == {"items": [], "next": None}
         assert (await stranger.get("/orders", cursor=max(ids)))["items"] == []

@@ -4,19 +4,19 @@ import asyncio
 
 import pytest
 
-from tests.harness.orders import STATUSES, STEPS, Shop
+from tests.harness.orders import STATUSES, STEPS, OrdersHarness
 from tests.harness.orders_actors import Person, assert_problem
 
 
-async def test_an_order_goes_its_way(shop: Shop) -> None:
+async def test_an_order_goes_its_way(harness: OrdersHarness) -> None:
     """Each step changes the status, adds to the history, counts the version up, and is published."""
-    sale = await shop.sold("delivered")
+    sale = await harness.sold("delivered")
     order = await sale.seen()
     assert [step["status"] for step in order["history"]] == list(STATUSES)
     assert (order["status"], order["version"], order["paid_amount"]) == ("delivered", 5, order["total"])
     assert [step["at"] for step in order["history"]] == sorted(step["at"] for step in order["history"])
-    await shop.ears.hear(sale.order_id, "OrderDelivered")
-    events = shop.ears.events[sale.order_id]
+    await harness.recorder.wait_for(sale.order_id, "OrderDelivered")
+    events = harness.recorder.events[sale.order_id]
     assert [event["type"] for event in events] == [
         "OrderPlaced",
         "OrderPaid",
@@ -28,36 +28,36 @@ async def test_an_order_goes_its_way(shop: Shop) -> None:
     assert events[1]["data"]["amount"] == order["total"]
 
 
-async def test_paying_twice_is_harmless(shop: Shop) -> None:
+async def test_paying_twice_is_harmless(harness: OrdersHarness) -> None:
     """However often it is paid, at once or when it is packed already, it is paid once and answered with 200."""
-    sale = await shop.sold("unpaid")
+    sale = await harness.sold("unpaid")
     answers = await asyncio.gather(*(sale.buyer.post(f"{sale.path}/pay") for _ in range(5)))
     assert {(order["paid_amount"], order["version"]) for order in answers} == {(50_000, 2)}
     await sale.seller.post(f"{sale.path}/pack")
     assert (await sale.buyer.post(f"{sale.path}/pay"))["status"] == "packed"
-    await shop.ears.hear(sale.order_id, "OrderPacked")
-    assert shop.ears.names(sale.order_id) == ["OrderPlaced", "OrderPaid", "OrderPacked"]
+    await harness.recorder.wait_for(sale.order_id, "OrderPacked")
+    assert harness.recorder.names(sale.order_id) == ["OrderPlaced", "OrderPaid", "OrderPacked"]
 
 
-async def test_cash_on_delivery_is_not_paid_here(shop: Shop) -> None:
+async def test_cash_on_delivery_is_not_paid_here(harness: OrdersHarness) -> None:
     """An order to be paid at the door cannot be paid before."""
-    buyer = shop.buyer()
-    order = await shop.order(buyer, await shop.product(shop.seller()), method="cod")
+    buyer = harness.buyer()
+    order = await harness.order(buyer, await harness.product(harness.seller()), method="cod")
     assert_problem(await buyer.ask("POST", f"/orders/{order['order_id']}/pay"), 409, "wrong_state")
 
 
-async def test_a_cancelled_order_cannot_be_paid(shop: Shop) -> None:
+async def test_a_cancelled_order_cannot_be_paid(harness: OrdersHarness) -> None:
     """Paying comes too late for an order that is cancelled, paid before or not."""
     for status in ("unpaid", "processing"):
-        sale = await shop.sold(status)
+        sale = await harness.sold(status)
         await sale.buyer.post(f"{sale.path}/cancel")
         assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "wrong_state")
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_a_step_out_of_turn_is_refused(status: str, shop: Shop) -> None:
+async def test_a_step_out_of_turn_is_refused(status: str, harness: OrdersHarness) -> None:
     """From each status only the next step is possible; a refused one changes nothing."""
-    sale = await shop.sold(status)
+    sale = await harness.sold(status)
     before = await sale.seen()
     possible = STEPS[STATUSES.index(status)] if status != "delivered" else None
     for step in ("pack", "ship", "deliver"):
@@ -66,36 +66,36 @@ async def test_a_step_out_of_turn_is_refused(status: str, shop: Shop) -> None:
     assert await sale.seen() == before
 
 
-async def test_two_steps_at_once_are_one(shop: Shop) -> None:
+async def test_two_steps_at_once_are_one(harness: OrdersHarness) -> None:
     """Of ten attempts to pack at the same time one succeeds."""
-    sale = await shop.sold("processing")
+    sale = await harness.sold("processing")
     answers = await asyncio.gather(*(sale.seller.ask("POST", f"{sale.path}/pack") for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
     assert (await sale.seen())["version"] == 3
 
 
-async def test_foreign_orders_are_not_there(shop: Shop) -> None:
+async def test_foreign_orders_are_not_there(harness: OrdersHarness) -> None:
     """Whoever has no part in an order gets the 404 of an order that does not exist, to the letter."""
-    sale, nothing = await shop.sold("processing"), "/orders/00000000-0000-7000-8000-000000000000"
+    sale, nothing = await harness.sold("processing"), "/orders/00000000-0000-7000-8000-000000000000"
     strangers: list[tuple[Person, list[tuple[str, str]]]] = [
-        (shop.buyer(), [("GET", ""), ("POST", "/pay"), ("POST", "/cancel")]),
-        (shop.seller(), [("GET", ""), ("POST", "/pack"), ("POST", "/ship"), ("POST", "/deliver")]),
+        (harness.buyer(), [("GET", ""), ("POST", "/pay"), ("POST", "/cancel")]),
+        (harness.seller(), [("GET", ""), ("POST", "/pack"), ("POST", "/ship"), ("POST", "/deliver")]),
     ]
     for stranger, requests in strangers:
         for method, step in requests:
             foreign, absent = await stranger.ask(method, sale.path + step), await stranger.ask(method, nothing + step)
             assert_problem(foreign, 404, "not_found")
             assert foreign.text == absent.text
-    assert_problem(await shop.people.person("agent").ask("GET", nothing), 404, "not_found")
+    assert_problem(await harness.people.person("agent").ask("GET", nothing), 404, "not_found")
 
 
-async def test_the_wrong_role_is_refused(shop: Shop) -> None:
+async def test_the_wrong_role_is_refused(harness: OrdersHarness) -> None:
     """Steps of the seller are not for the buyer, and the other way round; agents only look."""
-    sale, agent = await shop.sold("processing"), shop.people.person("agent")
+    sale, agent = await harness.sold("processing"), harness.people.person("agent")
     for person, steps in ((sale.buyer, STEPS[1:]), (sale.seller, ("pay", "cancel")), (agent, (*STEPS, "cancel"))):
         for step in steps:
             assert_problem(await person.ask("POST", f"{sale.path}/{step}"), 403, "wrong_role")
     assert_problem(await agent.ask("GET", "/orders"), 403, "wrong_role")
     for step in (*STEPS, "cancel"):
-        assert_problem(await shop.people.passer_by().ask("POST", f"{sale.path}/{step}"), 401, "unauthenticated")
+        assert_problem(await harness.people.passer_by().ask("POST", f"{sale.path}/{step}"), 401, "unauthenticated")
     assert await agent.get(sale.path) == await sale.seller.get(sale.path) == await sale.seen()

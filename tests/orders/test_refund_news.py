@@ -8,13 +8,13 @@ import pytest
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from runtime.messaging import consumer
-from tests.harness.bus_events import say
-from tests.harness.orders import Sale, Shop
+from tests.harness.bus_events import publish_as
+from tests.harness.orders import OrdersHarness, Sale
 
 
-async def cancelled(shop: Shop) -> tuple[Sale, RefundDelayed, RefundIssued]:
+async def cancelled(harness: OrdersHarness) -> tuple[Sale, RefundDelayed, RefundIssued]:
     """A cancelled order, and what refunds may say about it."""
-    sale = await shop.sold()
+    sale = await harness.sold()
     order = await sale.buyer.post(f"{sale.path}/cancel")
     ids = {"refund_id": uuid4(), "order_id": UUID(sale.order_id), "buyer_id": sale.buyer.account_id}
     delayed = RefundDelayed(
@@ -25,11 +25,11 @@ async def cancelled(shop: Shop) -> tuple[Sale, RefundDelayed, RefundIssued]:
     return sale, delayed, issued
 
 
-async def test_an_issued_refund_is_shown(shop: Shop) -> None:
+async def test_an_issued_refund_is_shown(harness: OrdersHarness) -> None:
     """The order says that the money has arrived, how much, and where."""
-    sale, _, issued = await cancelled(shop)
+    sale, _, issued = await cancelled(harness)
     assert (await sale.seen())["refund"] is None
-    await say(shop.ears.bus, "refunds", issued)
+    await publish_as(harness.recorder.bus, "refunds", issued)
     assert (await sale.seen())["refund"] == {
         "refund_id": str(issued.refund_id),
         "state": "issued",
@@ -38,39 +38,39 @@ async def test_an_issued_refund_is_shown(shop: Shop) -> None:
     }
 
 
-async def test_a_delayed_refund_is_not_said_to_have_arrived(shop: Shop) -> None:
+async def test_a_delayed_refund_is_not_said_to_have_arrived(harness: OrdersHarness) -> None:
     """While the money is late the order says so; when it has arrived, elsewhere perhaps, it says that."""
-    sale, delayed, issued = await cancelled(shop)
-    await say(shop.ears.bus, "refunds", delayed)
+    sale, delayed, issued = await cancelled(harness)
+    await publish_as(harness.recorder.bus, "refunds", delayed)
     refund = (await sale.seen())["refund"]
     assert (refund["state"], refund["amount"], refund["destination"]) == ("sending", 50_000, "dana")
-    await say(shop.ears.bus, "refunds", issued, sequence=2)
+    await publish_as(harness.recorder.bus, "refunds", issued, sequence=2)
     refund = (await sale.seen())["refund"]
     assert (refund["state"], refund["destination"]) == ("issued", "lazada_credit")
 
 
-async def test_a_destination_that_was_added_later_is_shown_as_it_is(shop: Shop) -> None:
+async def test_a_destination_that_was_added_later_is_shown_as_it_is(harness: OrdersHarness) -> None:
     """Where the money is said to be is kept as it was said; the order can still be read."""
-    sale, _, issued = await cancelled(shop)
-    await say(shop.ears.bus, "refunds", issued.model_copy(update={"destination": "gopay"}))
+    sale, _, issued = await cancelled(harness)
+    await publish_as(harness.recorder.bus, "refunds", issued.model_copy(update={"destination": "gopay"}))
     assert (await sale.seen())["refund"]["destination"] == "gopay"
     assert (await sale.buyer.get("/orders"))["items"][0]["refund"]["destination"] == "gopay"
 
 
-async def test_old_news_changes_nothing(shop: Shop) -> None:
+async def test_old_news_changes_nothing(harness: OrdersHarness) -> None:
     """A delay that is heard of after the arrival, late or twice, is past."""
-    sale, delayed, issued = await cancelled(shop)
-    await say(shop.ears.bus, "refunds", issued, sequence=3)
+    sale, delayed, issued = await cancelled(harness)
+    await publish_as(harness.recorder.bus, "refunds", issued, sequence=3)
     shown = await sale.seen()
-    await say(shop.ears.bus, "refunds", delayed, delayed, sequence=1)
+    await publish_as(harness.recorder.bus, "refunds", delayed, delayed, sequence=1)
     assert await sale.seen() == shown
 
 
-async def test_news_of_an_unknown_order_harms_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_news_of_an_unknown_order_harms_nobody(harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refund for an order that is not there does not keep the news behind it from being heard."""
-    monkeypatch.setattr(consumer, "MOST_FAILURES", 1)
-    sale, delayed, issued = await cancelled(shop)
+    monkeypatch.setattr(consumer, "MAX_FAILURES", 1)
+    sale, delayed, issued = await cancelled(harness)
     nothing = {"order_id": uuid4(), "refund_id": uuid4()}
     unknown = [delayed.model_copy(update=nothing), issued.model_copy(update=nothing)]
-    await say(shop.ears.bus, "refunds", *unknown, issued)
+    await publish_as(harness.recorder.bus, "refunds", *unknown, issued)
     assert (await sale.seen())["refund"]["state"] == "issued"

@@ -9,102 +9,102 @@ import pytest
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from services.orders import store
-from tests.harness.bus_events import say
-from tests.harness.orders import Sale, Shop
+from tests.harness.bus_events import publish_as
+from tests.harness.orders import OrdersHarness, Sale
 from tests.harness.orders_actors import assert_problem
 
 
 @pytest.mark.parametrize("channel", ["chat", "cs"])
 @pytest.mark.parametrize("status", ["unpaid", "processing", "packed"])
-async def test_a_request_is_granted(channel: str, status: str, shop: Shop) -> None:
+async def test_a_request_is_granted(channel: str, status: str, harness: OrdersHarness) -> None:
     """The seller, or customer service on a silent seller, has an order cancelled; its buyer sees it."""
-    sale = await shop.sold(status)
-    request = await shop.request(sale, channel, reason="Stok habis", note="Maaf")
-    answer = await shop.ears.hear(sale.order_id, "OrderCancelled")
+    sale = await harness.sold(status)
+    request = await harness.request(sale, channel, reason="Stok habis", note="Maaf")
+    answer = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
     assert answer["data"]["cancellation_id"] == str(request.cancellation_id)
     assert (answer["data"]["channel"], answer["data"]["fault"]) == (channel, "seller")
     assert answer["data"]["paid_amount"] == (0 if status == "unpaid" else 50_000)
     order = await sale.seen()
     assert (order["status"], order["cancellation"]["channel"]) == ("cancelled", channel)
     assert (order["cancellation"]["reason"], order["cancellation"]["note"]) == ("Stok habis", "Maaf")
-    assert await shop.stock(sale.product) == 10
+    assert await harness.stock(sale.product) == 10
 
 
 @pytest.mark.parametrize("channel", ["chat", "cs"])
-async def test_the_24_hours_do_not_bind_them(channel: str, shop: Shop) -> None:
+async def test_the_24_hours_do_not_bind_them(channel: str, harness: OrdersHarness) -> None:
     """After 24 hours, when the buyer cannot any more, the seller and customer service still can."""
-    sale = await shop.sold("packed")
-    await shop.later(hours=30)
+    sale = await harness.sold("packed")
+    await harness.later(hours=30)
     assert_problem(await sale.buyer.ask("POST", f"{sale.path}/cancel"), 409, "window_closed")
-    await shop.request(sale, channel)
-    await shop.ears.hear(sale.order_id, "OrderCancelled")
+    await harness.request(sale, channel)
+    await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
 
 
 @pytest.mark.parametrize("status", ["shipped", "delivered"])
-async def test_a_shipped_order_is_not_given_up(status: str, shop: Shop) -> None:
+async def test_a_shipped_order_is_not_given_up(status: str, harness: OrdersHarness) -> None:
     """What is on its way is not cancelled for anybody."""
-    sale = await shop.sold(status)
-    await shop.request(sale)
-    assert (await shop.ears.hear(sale.order_id, "OrderCancelRejected"))["data"]["code"] == "already_shipped"
+    sale = await harness.sold(status)
+    await harness.request(sale)
+    assert (await harness.recorder.wait_for(sale.order_id, "OrderCancelRejected"))["data"]["code"] == "already_shipped"
     assert (await sale.seen())["status"] == status
 
 
-async def test_a_cancelled_order_is_not_cancelled_again(shop: Shop) -> None:
+async def test_a_cancelled_order_is_not_cancelled_again(harness: OrdersHarness) -> None:
     """A second cancellation, with an id of its own, is told that there is nothing left to cancel."""
-    sale = await shop.sold()
+    sale = await harness.sold()
     first = await sale.buyer.post(f"{sale.path}/cancel")
-    request = await shop.request(sale)
-    answer = (await shop.ears.hear(sale.order_id, "OrderCancelRejected"))["data"]
+    request = await harness.request(sale)
+    answer = (await harness.recorder.wait_for(sale.order_id, "OrderCancelRejected"))["data"]
     assert (answer["code"], answer["cancellation_id"]) == ("already_cancelled", str(request.cancellation_id))
     assert await sale.seen() == first
-    assert await shop.stock(sale.product) == 10
+    assert await harness.stock(sale.product) == 10
 
 
 @pytest.mark.parametrize(
     "changes", [{}, {"channel": "cs", "role": "system", "requested_by": None}, {"channel": "kiosk"}]
 )
-async def test_a_granted_request_again_gets_the_same_answer(changes: dict[str, Any], shop: Shop) -> None:
+async def test_a_granted_request_again_gets_the_same_answer(changes: dict[str, Any], harness: OrdersHarness) -> None:
     """The answer may have got lost: whoever repeats the request, and by whatever way, hears it again, and nothing more
     happens to the order, its stock or its money."""
-    sale = await shop.sold()
-    request = await shop.request(sale)
-    first = await shop.ears.hear(sale.order_id, "OrderCancelled")
+    sale = await harness.sold()
+    request = await harness.request(sale)
+    first = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
     order = await sale.seen()
     for times in (2, 3):
         for publisher in ("chat", "cs")[: times - 1]:
-            await say(shop.ears.bus, publisher, request.model_copy(update=changes))
-        again = await shop.ears.hear(sale.order_id, "OrderCancelled", times)
+            await publish_as(harness.recorder.bus, publisher, request.model_copy(update=changes))
+        again = await harness.recorder.wait_for(sale.order_id, "OrderCancelled", times)
         assert again["data"] == first["data"]
         assert again["id"] != first["id"]
     assert await sale.seen() == order
-    assert await shop.stock(sale.product) == 10
-    assert set(shop.ears.names(sale.order_id)[2:]) == {"OrderCancelled"}
+    assert await harness.stock(sale.product) == 10
+    assert set(harness.recorder.names(sale.order_id)[2:]) == {"OrderCancelled"}
 
 
 @pytest.mark.parametrize(("status", "code"), [("shipped", "already_shipped"), ("cancelled", "already_cancelled")])
-async def test_a_refused_request_again_gets_the_same_answer(status: str, code: str, shop: Shop) -> None:
+async def test_a_refused_request_again_gets_the_same_answer(status: str, code: str, harness: OrdersHarness) -> None:
     """A refusal is repeated, too, and stays one when the order has moved on."""
-    sale = await shop.sold("shipped" if status == "shipped" else "processing")
+    sale = await harness.sold("shipped" if status == "shipped" else "processing")
     if status == "cancelled":
         await sale.buyer.post(f"{sale.path}/cancel")
-    request = await shop.request(sale)
-    first = await shop.ears.hear(sale.order_id, "OrderCancelRejected")
+    request = await harness.request(sale)
+    first = await harness.recorder.wait_for(sale.order_id, "OrderCancelRejected")
     assert first["data"]["code"] == code
     if status == "shipped":
         await sale.seller.post(f"{sale.path}/deliver")
-    await say(shop.ears.bus, "chat", request)
-    again = await shop.ears.hear(sale.order_id, "OrderCancelRejected", 2)
+    await publish_as(harness.recorder.bus, "chat", request)
+    again = await harness.recorder.wait_for(sale.order_id, "OrderCancelRejected", 2)
     assert again["data"] == first["data"]
     assert (await sale.seen())["status"] == ("delivered" if status == "shipped" else "cancelled")
 
 
-async def test_a_cancellation_is_of_one_order(shop: Shop) -> None:
+async def test_a_cancellation_is_of_one_order(harness: OrdersHarness) -> None:
     """The id under which an order was cancelled cancels no other one."""
-    sale, other = await shop.sold(), await shop.sold()
-    request = await shop.request(sale)
-    await shop.ears.hear(sale.order_id, "OrderCancelled")
-    await shop.request(other, cancellation_id=request.cancellation_id)
-    assert (await shop.ears.hear(other.order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    sale, other = await harness.sold(), await harness.sold()
+    request = await harness.request(sale)
+    await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
+    await harness.request(other, cancellation_id=request.cancellation_id)
+    assert (await harness.recorder.wait_for(other.order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
     assert (await other.seen())["status"] == "processing"
 
 
@@ -122,9 +122,11 @@ async def test_a_cancellation_is_of_one_order(shop: Shop) -> None:
         ("cs", {"channel": Channel.CS, "role": RequesterRole.BUYER, "requested_by": "buyer"}),
     ],
 )
-async def test_who_is_not_entitled_learns_nothing(publisher: str, changes: dict[str, Any], shop: Shop) -> None:
+async def test_who_is_not_entitled_learns_nothing(
+    publisher: str, changes: dict[str, Any], harness: OrdersHarness
+) -> None:
     """A request by somebody else, or in the name of another channel, is answered as if there were no such order."""
-    sale = await shop.sold()
+    sale = await harness.sold()
     wanted = {
         "cancellation_id": uuid4(),
         "order_id": UUID(sale.order_id),
@@ -134,42 +136,42 @@ async def test_who_is_not_entitled_learns_nothing(publisher: str, changes: dict[
     } | changes
     if wanted["requested_by"] == "buyer":
         wanted["requested_by"] = sale.buyer.account_id
-    await say(shop.ears.bus, publisher, OrderCancelRequested.model_validate(wanted))
-    assert (await shop.ears.hear(sale.order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    await publish_as(harness.recorder.bus, publisher, OrderCancelRequested.model_validate(wanted))
+    assert (await harness.recorder.wait_for(sale.order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
     assert (await sale.seen())["status"] == "processing"
 
 
-async def test_an_unknown_order_is_answered(shop: Shop) -> None:
+async def test_an_unknown_order_is_answered(harness: OrdersHarness) -> None:
     """Also a request for an order that never was gets its answer."""
-    sale = await shop.sold()
+    sale = await harness.sold()
     unknown = uuid4()
-    await shop.request(sale, order_id=unknown)
-    assert (await shop.ears.hear(str(unknown), "OrderCancelRejected"))["data"]["code"] == "not_found"
+    await harness.request(sale, order_id=unknown)
+    assert (await harness.recorder.wait_for(str(unknown), "OrderCancelRejected"))["data"]["code"] == "not_found"
 
 
-async def test_the_answer_belongs_to_the_story_of_the_request(shop: Shop) -> None:
+async def test_the_answer_belongs_to_the_story_of_the_request(harness: OrdersHarness) -> None:
     """The answer is caused by the event that asked, under its correlation."""
-    sale, event_id = await shop.sold(), uuid4()
-    await say(shop.ears.bus, "cs", a_request(sale), event_ids=[event_id])
-    assert (await shop.ears.hear(sale.order_id, "OrderCancelled"))["causationid"] == str(event_id)
+    sale, event_id = await harness.sold(), uuid4()
+    await publish_as(harness.recorder.bus, "cs", a_request(sale), event_ids=[event_id])
+    assert (await harness.recorder.wait_for(sale.order_id, "OrderCancelled"))["causationid"] == str(event_id)
 
 
-async def test_requests_wait_for_an_order_before_they_take_stock(shop: Shop) -> None:
+async def test_requests_wait_for_an_order_before_they_take_stock(harness: OrdersHarness) -> None:
     """Two orders of one product, asked for together while a buyer is cancelling one of them: the buyer gets at the
     stock, and is not locked out by the request for the other."""
-    buyer, seller = shop.buyer(), shop.seller()
-    product = await shop.product(seller)
-    free, held = [Sale(buyer, seller, product, (await shop.order(buyer, product))["order_id"]) for _ in range(2)]
-    async with shop.service.work.begin() as tx:
+    buyer, seller = harness.buyer(), harness.seller()
+    product = await harness.product(seller)
+    free, held = [Sale(buyer, seller, product, (await harness.order(buyer, product))["order_id"]) for _ in range(2)]
+    async with harness.service.uow.begin() as tx:
         await store.lock(tx, UUID(held.order_id))
-        asked = asyncio.create_task(say(shop.ears.bus, "cs", *(a_request(sale) for sale in (free, held))))
-        await shop.until_somebody_waits()
+        asked = asyncio.create_task(publish_as(harness.recorder.bus, "cs", *(a_request(sale) for sale in (free, held))))
+        await harness.until_somebody_waits()
         await tx.connection.execute("select from products where product_id = $1 for update nowait", UUID(product))
         assert not asked.done()
     await asked
     for sale in (free, held):
-        await shop.ears.hear(sale.order_id, "OrderCancelled")
-    assert await shop.stock(product) == 10
+        await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
+    assert await harness.stock(product) == 10
 
 
 def a_request(sale: Sale) -> OrderCancelRequested:
@@ -183,23 +185,23 @@ def a_request(sale: Sale) -> OrderCancelRequested:
     )
 
 
-async def test_all_ways_at_once_are_one_cancellation(shop: Shop) -> None:
+async def test_all_ways_at_once_are_one_cancellation(harness: OrdersHarness) -> None:
     """Buyer, seller and customer service at the same moment: one is granted, the others hear that it is done."""
-    buyer, seller = shop.buyer(), shop.seller()
-    sale = await shop.sold()
-    ids = await shop.many(30, buyer, seller)
+    buyer, seller = harness.buyer(), harness.seller()
+    sale = await harness.sold()
+    ids = await harness.many(30, buyer, seller)
 
     async def ask(order_id: str) -> None:
         one = type(sale)(buyer, seller, order_id, order_id)
         answer, *asked = await asyncio.gather(
-            buyer.ask("POST", f"{one.path}/cancel"), shop.request(one), shop.request(one, "cs")
+            buyer.ask("POST", f"{one.path}/cancel"), harness.request(one), harness.request(one, "cs")
         )
         assert answer.status_code == 200
         granted = answer.json()["cancellation"]["cancellation_id"]
         wanted = {granted, *(str(request.cancellation_id) for request in asked)}
-        await shop.ears.until(lambda: wanted <= shop.ears.answered(order_id))
-        assert shop.ears.names(order_id).count("OrderCancelled") == 1
+        await harness.recorder.until(lambda: wanted <= harness.recorder.answered(order_id))
+        assert harness.recorder.names(order_id).count("OrderCancelled") == 1
 
     await asyncio.gather(*map(ask, ids))
-    rows = await shop.fetch("select stock from products where seller_id = $1", seller.account_id)
+    rows = await harness.fetch("select stock from products where seller_id = $1", seller.account_id)
     assert {row["stock"] for row in rows} == {1}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from batalkan.keys import Keys
-from services.refunds.main import DESCRIPTION
+from services.refunds.main import SPEC
 from simulators.dana.app import Settings, build
 from tests.conftest import Databases
-from tests.harness.refunds import Bank, Branch, Dana, listening
+from tests.harness.refunds import Dana, RefundsHarness, RefundsSetup, listening
 
 
 @contextmanager
@@ -24,18 +24,18 @@ def simulated(journal: Path, keys: Keys) -> Iterator[Dana]:
 @pytest.fixture(scope="session")
 async def one_bank(
     embedded_databases: Databases, keys: Keys, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Bank]:
+) -> AsyncIterator[RefundsHarness]:
     """The service at work. Each test brings its own buyers."""
     journal = tmp_path_factory.mktemp("dana") / "journal.sqlite"
     async with embedded_databases.lent() as databases:
-        url = await databases.fresh("refunds", DESCRIPTION.migrations)
+        url = await databases.fresh("refunds", SPEC.migrations)
         with simulated(journal, keys) as dana:
-            async with listening() as ears, Branch(url, keys, dana, ears).opened() as bank:
-                yield bank
+            async with listening() as recorder, RefundsSetup(url, keys, dana, recorder).opened() as harness:
+                yield harness
 
 
 @pytest.fixture
-async def bank(one_bank: Bank) -> AsyncIterator[Bank]:
+async def harness(one_bank: RefundsHarness) -> AsyncIterator[RefundsHarness]:
     """The same, with a DANA in good order; at the end all refunds are issued, and ledger and journal agree."""
     one_bank.dana.fails()
     yield one_bank
@@ -43,10 +43,10 @@ async def bank(one_bank: Bank) -> AsyncIterator[Bank]:
 
 
 @pytest.fixture
-async def branch(embedded_databases: Databases, keys: Keys, tmp_path: Path) -> AsyncIterator[Branch]:
+async def setup(embedded_databases: Databases, keys: Keys, tmp_path: Path) -> AsyncIterator[RefundsSetup]:
     """A place with a database and a DANA of its own, for banks that are closed and opened again."""
     async with embedded_databases.lent() as databases:
-        url = await databases.fresh("refunds", DESCRIPTION.migrations)
+        url = await databases.fresh("refunds", SPEC.migrations)
         with simulated(tmp_path / "journal.sqlite", keys) as dana:
-            async with listening() as ears:
-                yield Branch(url, keys, dana, ears)
+            async with listening() as recorder:
+                yield RefundsSetup(url, keys, dana, recorder)

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.harness.bus_events import say
-from tests.harness.refunds import Bank
+from tests.harness.bus_events import publish_as
+from tests.harness.refunds import RefundsHarness
 
 PAUSES = [5, 10, 20, 40, 60]
 PAY, ASK = "38", "39"
 
 
-async def test_a_linked_wallet_is_paid(bank: Bank) -> None:
+async def test_a_linked_wallet_is_paid(harness: RefundsHarness) -> None:
     """The money goes to DANA, all of it, with one payment; Lazada Credit stays empty."""
-    buyer = await bank.buyer(linked=True)
+    buyer = await harness.buyer(linked=True)
     refund, events = await buyer.refunded(325_000)
     assert (refund["state"], refund["destination"], refund["attempts"]) == ("issued", "dana", 1)
     assert [event["type"] for event in events] == ["RefundIssued"]
     assert (events[0]["data"]["destination"], events[0]["data"]["amount"]) == ("dana", 325_000)
-    assert await bank.dana.calls(refund["refund_id"]) == [PAY]
+    assert await harness.dana.calls(refund["refund_id"]) == [PAY]
     assert (await buyer.wallet())["credit_balance"] == 0
 
 
@@ -43,24 +43,26 @@ async def test_a_linked_wallet_is_paid(bank: Bank) -> None:
     ],
     ids=str,
 )
-async def test_a_fault_that_passes(fault: dict[str, Any], destination: str, payments: int, bank: Bank) -> None:
+async def test_a_fault_that_passes(
+    fault: dict[str, Any], destination: str, payments: int, harness: RefundsHarness
+) -> None:
     """Whatever goes wrong for a while, the money arrives once, at DANA where that is possible; `payments` of the calls
     got as far as DANA's books."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails(**fault)
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails(**fault)
     refund, events = await buyer.refunded()
     assert (refund["state"], refund["destination"]) == ("issued", destination)
     assert (events[-1]["data"]["destination"], events[-1]["data"]["amount"]) == (destination, 150_000)
-    assert (await bank.dana.calls(refund["refund_id"])).count(PAY) == payments
+    assert (await harness.dana.calls(refund["refund_id"])).count(PAY) == payments
     assert (await buyer.wallet())["credit_balance"] == (150_000 if destination == "lazada_credit" else 0)
 
 
 @pytest.mark.parametrize("mode", ["fail", "throttle"])
-async def test_a_failure_that_stays(mode: str, bank: Bank) -> None:
+async def test_a_failure_that_stays(mode: str, harness: RefundsHarness) -> None:
     """After six payments that definitely failed, at the pauses of DANA's book, the money goes to Lazada Credit; every
     delay is told as it is."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails(mode, recorded=False)
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails(mode, recorded=False)
     refund, events = await buyer.refunded()
     assert (refund["destination"], refund["attempts"]) == ("lazada_credit", 6)
     delays = events[:-1]
@@ -77,104 +79,104 @@ async def test_a_failure_that_stays(mode: str, bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("mode", ["timeout_before", "drop_before"])
-async def test_silence_that_stays(mode: str, bank: Bank) -> None:
+async def test_silence_that_stays(mode: str, harness: RefundsHarness) -> None:
     """Payments that are never answered are each asked about, and credit is given only long after the last of them."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails(mode, seconds=0)
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails(mode, seconds=0)
     refund, events = await buyer.refunded()
     assert (refund["destination"], refund["attempts"]) == ("lazada_credit", 6)
-    assert await bank.dana.calls(refund["refund_id"]) == [ASK] * 7
+    assert await harness.dana.calls(refund["refund_id"]) == [ASK] * 7
     last, issued = (datetime.fromisoformat(event["time"]) for event in (events[-2], events[-1]))
     assert issued - last >= timedelta(minutes=10)
 
 
-async def test_a_dana_that_is_down_is_waited_for(bank: Bank) -> None:
+async def test_a_dana_that_is_down_is_waited_for(harness: RefundsHarness) -> None:
     """While nobody knows what became of a payment, however long, nothing is sent and nothing credited."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails("timeout_after", seconds=0, times=1)
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails("timeout_after", seconds=0, times=1)
     order_id = await buyer.cancel()
-    await bank.ears.hear(order_id, "RefundDelayed")
-    bank.dana.fails("down")
+    await harness.recorder.wait_for(order_id, "RefundDelayed")
+    harness.dana.fails("down")
     for times in range(2, 9):
-        delayed = await bank.ears.hear(order_id, "RefundDelayed", times - 1)
-        await bank.until(delayed["data"]["next_attempt_at"])
-        await bank.ears.hear(order_id, "RefundDelayed", times)
+        delayed = await harness.recorder.wait_for(order_id, "RefundDelayed", times - 1)
+        await harness.until(delayed["data"]["next_attempt_at"])
+        await harness.recorder.wait_for(order_id, "RefundDelayed", times)
     [refund] = await buyer.refunds()
     assert (refund["state"], refund["attempts"]) == ("sending", 1)
     assert (await buyer.wallet())["credit_balance"] == 0
-    bank.dana.fails()
-    await bank.carry_on(order_id)
-    assert await bank.dana.calls(refund["refund_id"]) == [PAY, ASK]
+    harness.dana.fails()
+    await harness.carry_on(order_id)
+    assert await harness.dana.calls(refund["refund_id"]) == [PAY, ASK]
 
 
-async def test_a_reminder_of_money_on_its_way(bank: Bank) -> None:
+async def test_a_reminder_of_money_on_its_way(harness: RefundsHarness) -> None:
     """A reminder of a refund that DANA has not confirmed is not answered with its arrival, and pays nothing; one of a
     refund that has arrived is answered with where it has."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails("pending")
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails("pending")
     event = buyer.cancelled()
     order_id = str(event.order_id)
-    await say(bank.ears.bus, "orders", event)
-    await bank.ears.hear(order_id, "RefundDelayed")
-    await say(bank.ears.bus, "orders", event)
-    assert bank.ears.names(order_id) == ["RefundDelayed"]
-    bank.dana.fails()
-    await bank.dana.settle("paid")
-    await bank.carry_on(order_id)
+    await publish_as(harness.recorder.bus, "orders", event)
+    await harness.recorder.wait_for(order_id, "RefundDelayed")
+    await publish_as(harness.recorder.bus, "orders", event)
+    assert harness.recorder.names(order_id) == ["RefundDelayed"]
+    harness.dana.fails()
+    await harness.dana.settle("paid")
+    await harness.carry_on(order_id)
     await buyer.unlink()
-    await say(bank.ears.bus, "orders", event)
-    again = await bank.ears.hear(order_id, "RefundIssued", times=2)
+    await publish_as(harness.recorder.bus, "orders", event)
+    again = await harness.recorder.wait_for(order_id, "RefundIssued", times=2)
     assert again["data"]["destination"] == "dana"
     [refund] = await buyer.refunds()
-    assert (await bank.dana.calls(refund["refund_id"])).count(PAY) == 1
+    assert (await harness.dana.calls(refund["refund_id"])).count(PAY) == 1
     assert (await buyer.wallet())["credit_balance"] == 0
 
 
 @pytest.mark.parametrize("end", ["paid", "failed"])
-async def test_unlinked_while_pending(end: str, bank: Bank) -> None:
+async def test_unlinked_while_pending(end: str, harness: RefundsHarness) -> None:
     """What DANA is at work on is not taken elsewhere because the wallet was unlinked meanwhile; if it fails, it is."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails("pending")
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails("pending")
     order_id = await buyer.cancel()
-    delayed = await bank.ears.hear(order_id, "RefundDelayed")
+    delayed = await harness.recorder.wait_for(order_id, "RefundDelayed")
     await buyer.unlink()
-    await bank.until(delayed["data"]["next_attempt_at"])
-    await bank.ears.hear(order_id, "RefundDelayed", 2)
+    await harness.until(delayed["data"]["next_attempt_at"])
+    await harness.recorder.wait_for(order_id, "RefundDelayed", 2)
     assert (await buyer.refunds())[0]["state"] == "sending"
-    await bank.dana.settle(end)
-    events = await bank.carry_on(order_id)
+    await harness.dana.settle(end)
+    events = await harness.carry_on(order_id)
     assert events[-1]["data"]["destination"] == ("dana" if end == "paid" else "lazada_credit")
     [refund] = await buyer.refunds()
-    assert (await bank.dana.calls(refund["refund_id"])).count(PAY) == 1
+    assert (await harness.dana.calls(refund["refund_id"])).count(PAY) == 1
 
 
-async def test_unlinked_before_it_is_sent_again(bank: Bank) -> None:
+async def test_unlinked_before_it_is_sent_again(harness: RefundsHarness) -> None:
     """A payment that definitely failed is not sent again to a wallet that is no longer linked."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails("fail", recorded=False)
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails("fail", recorded=False)
     order_id = await buyer.cancel()
-    await bank.ears.hear(order_id, "RefundDelayed")
+    await harness.recorder.wait_for(order_id, "RefundDelayed")
     await buyer.unlink()
-    events = await bank.carry_on(order_id)
+    events = await harness.carry_on(order_id)
     assert events[-1]["data"]["destination"] == "lazada_credit"
     [refund] = await buyer.refunds()
     assert refund["attempts"] == 1
 
 
 @pytest.mark.parametrize("state", ["frozen", "closed"])
-async def test_a_wallet_that_cannot_receive(state: str, bank: Bank) -> None:
+async def test_a_wallet_that_cannot_receive(state: str, harness: RefundsHarness) -> None:
     """A frozen or closed wallet is no reason to wait: the money goes to Lazada Credit at once."""
-    buyer = await bank.buyer(linked=True)
-    await bank.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
+    buyer = await harness.buyer(linked=True)
+    await harness.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
     refund, events = await buyer.refunded()
     assert (refund["destination"], refund["attempts"]) == ("lazada_credit", 1)
     assert [event["type"] for event in events] == ["RefundIssued"]
     assert (await buyer.wallet())["credit_balance"] == 150_000
 
 
-async def test_more_than_a_wallet_holds(bank: Bank) -> None:
+async def test_more_than_a_wallet_holds(harness: RefundsHarness) -> None:
     """An amount above DANA's limit goes to Lazada Credit in the end."""
-    buyer = await bank.buyer(linked=True)
+    buyer = await harness.buyer(linked=True)
     refund, _ = await buyer.refunded(20_000_001)
     assert refund["destination"] == "lazada_credit"
     assert (await buyer.wallet())["credit_balance"] == 20_000_001

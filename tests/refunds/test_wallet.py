@@ -7,12 +7,12 @@ import httpx
 import pytest
 
 from tests.harness.orders_actors import assert_problem
-from tests.harness.refunds import Bank
+from tests.harness.refunds import RefundsHarness
 
 
-async def test_a_wallet_is_linked_and_unlinked(bank: Bank) -> None:
+async def test_a_wallet_is_linked_and_unlinked(harness: RefundsHarness) -> None:
     """A number is linked once DANA has confirmed it, shown masked, told to the others masked, and unlinked again."""
-    buyer = await bank.buyer()
+    buyer = await harness.buyer()
     assert (await buyer.wallet())["dana"] == {"linked": False, "phone": None}
     for form in (f"+{buyer.phone}", f"\u202a+62 (0){buyer.phone[2:5]}\u00a0{buyer.phone[5:]}\u202c", buyer.phone):
         linked = await buyer.link(form)
@@ -22,32 +22,32 @@ async def test_a_wallet_is_linked_and_unlinked(bank: Bank) -> None:
     assert (await buyer.unlink())["dana"] == {"linked": False, "phone": None}
     assert (await buyer.unlink())["dana"] == {"linked": False, "phone": None}
     subject = str(buyer.person.account_id)
-    await bank.ears.hear(subject, "WalletUnlinked")
-    assert bank.ears.names(subject) == ["WalletLinked", "WalletUnlinked"]
-    assert buyer.phone[2:] not in str(bank.ears.events[subject])
+    await harness.recorder.wait_for(subject, "WalletUnlinked")
+    assert harness.recorder.names(subject) == ["WalletLinked", "WalletUnlinked"]
+    assert buyer.phone[2:] not in str(harness.recorder.events[subject])
 
 
-async def test_another_number_takes_the_place_of_the_first(bank: Bank) -> None:
+async def test_another_number_takes_the_place_of_the_first(harness: RefundsHarness) -> None:
     """Linking a second number replaces the first."""
-    buyer, other = await bank.buyer(linked=True), await bank.buyer()
+    buyer, other = await harness.buyer(linked=True), await harness.buyer()
     assert (await buyer.link(other.phone))["dana"]["phone"].endswith(other.phone[-4:])
 
 
 @pytest.mark.parametrize("state", ["frozen", "closed"])
-async def test_a_wallet_that_cannot_receive_is_not_linked(state: str, bank: Bank) -> None:
+async def test_a_wallet_that_cannot_receive_is_not_linked(state: str, harness: RefundsHarness) -> None:
     """DANA is asked first: what it does not know, or has frozen, is refused, and the link is as it was."""
-    buyer = await bank.buyer()
-    await bank.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
+    buyer = await harness.buyer()
+    await harness.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
     answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": buyer.phone})
     assert_problem(answer, 422, "dana_account_not_found")
     assert not (await buyer.wallet())["dana"]["linked"]
 
 
 @pytest.mark.parametrize("mode", ["down", "drop_before", "timeout_before", "throttle"])
-async def test_without_dana_nothing_is_linked(mode: str, bank: Bank) -> None:
+async def test_without_dana_nothing_is_linked(mode: str, harness: RefundsHarness) -> None:
     """When DANA does not answer, the buyer is told to try again, and unlinking and looking work all the same."""
-    buyer = await bank.buyer(linked=True)
-    bank.dana.fails(mode, applies_to="all", seconds=0)
+    buyer = await harness.buyer(linked=True)
+    harness.dana.fails(mode, applies_to="all", seconds=0)
     answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": "081234567890"})
     assert_problem(answer, 503, "dana_unreachable")
     assert (await buyer.wallet())["dana"]["phone"].endswith(buyer.phone[-4:])
@@ -70,9 +70,9 @@ async def test_without_dana_nothing_is_linked(mode: str, bank: Bank) -> None:
         [],
     ],
 )
-async def test_what_is_no_number_is_refused(body: object, bank: Bank) -> None:
+async def test_what_is_no_number_is_refused(body: object, harness: RefundsHarness) -> None:
     """Only Indonesian mobile numbers, as text."""
-    buyer = await bank.buyer()
+    buyer = await harness.buyer()
     assert_problem(await buyer.person.ask("PUT", "/refunds/wallet/dana", json=body), 422, "invalid_request")
 
 
@@ -92,19 +92,19 @@ async def test_what_is_no_number_is_refused(body: object, bank: Bank) -> None:
         "/refunds?cursor=x",
     ],
 )
-async def test_malformed_paths_and_queries_are_refused(path: str, bank: Bank) -> None:
+async def test_malformed_paths_and_queries_are_refused(path: str, harness: RefundsHarness) -> None:
     """Ids that are none, NUL bytes, limits out of range: 422."""
-    assert_problem(await (await bank.buyer()).person.ask("GET", path), 422, "invalid_request")
+    assert_problem(await (await harness.buyer()).person.ask("GET", path), 422, "invalid_request")
 
 
-async def test_linking_is_limited(bank: Bank) -> None:
+async def test_linking_is_limited(harness: RefundsHarness) -> None:
     """DANA is asked for one buyer five times an hour, whatever it answers; a further try is refused with the time to
     wait, reaches no one and counts for nothing, and others are not affected."""
-    buyer, other = await bank.buyer(), await bank.buyer()
-    await bank.dana.account("6281111111111", "closed")
+    buyer, other = await harness.buyer(), await harness.buyer()
+    await harness.dana.account("6281111111111", "closed")
 
     async def inquiries() -> int:
-        return len(await bank.dana.rows("select id from requests where service = '37'"))
+        return len(await harness.dana.rows("select id from requests where service = '37'"))
 
     async def link(phone: str) -> httpx.Response:
         return await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": phone})
@@ -117,12 +117,12 @@ async def test_linking_is_limited(bank: Bank) -> None:
     refused = await link(buyer.phone)
     assert_problem(refused, 429, "rate_limited")
     assert 3500 < int(refused.headers["retry-after"]) <= 3600
-    [row] = await bank.fetch("select at from dana_inquiries where buyer_id = $1", buyer.person.account_id)
+    [row] = await harness.fetch("select at from dana_inquiries where buyer_id = $1", buyer.person.account_id)
     assert len(row["at"]) == 5
     assert (await other.link())["dana"]["linked"]
     await buyer.unlink()
-    await bank.later(timedelta(minutes=59))
+    await harness.later(timedelta(minutes=59))
     assert (await link(buyer.phone)).status_code == 429
-    await bank.later(timedelta(minutes=1))
+    await harness.later(timedelta(minutes=1))
     assert (await link(buyer.phone)).status_code == 200
     assert await inquiries() == before + 7

@@ -57,7 +57,7 @@ class Call:
 
 
 @dataclass
-class World:
+class DanaModel:
     """One refund, its worker, the network and DANA. `skew`: how far the worker's clock is ahead of DANA's."""
 
     skew: timedelta = timedelta(0)

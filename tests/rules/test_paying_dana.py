@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.refunds.domain import State
-from tests.rules.dana_model import TIMEOUT, TOLERANCE, Call, World
+from tests.rules.dana_model import TIMEOUT, TOLERANCE, Call, DanaModel
 
 SOON, SECOND = timedelta(seconds=29), timedelta(seconds=1)
 
@@ -19,37 +19,37 @@ class PayingDana(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.model = DanaModel()
 
     def under_way(self) -> list[Call]:
-        return [call for call in self.world.calls if call.answer is None]
+        return [call for call in self.model.calls if call.answer is None]
 
     def answered(self) -> list[Call]:
-        return [call for call in self.world.calls if call.answer is not None]
+        return [call for call in self.model.calls if call.answer is not None]
 
     @initialize(skew=st.sampled_from([0, 0, 60, 299, 300, -299]), attempts=st.sampled_from([0, 0, 3, 5]))
     def a_refund_and_two_clocks(self, skew: int, attempts: int) -> None:
-        self.world.skew = timedelta(seconds=skew)
+        self.model.skew = timedelta(seconds=skew)
         if attempts:
-            self.world.refund = replace(self.world.refund, attempts=attempts, state=State.SENDING)
+            self.model.refund = replace(self.model.refund, attempts=attempts, state=State.SENDING)
 
     @rule(to=st.sampled_from(["a second", "soon", "end of the doubt", "end of a flight"]), sooner=st.booleans())
     def time_passes(self, to: str, sooner: bool) -> None:
-        world = self.world
-        then = world.now + (SOON if to == "soon" else SECOND)
-        if to == "end of the doubt" and world.refund.doubtful_until:
-            then = world.refund.doubtful_until - (SECOND if sooner else timedelta(0))
-        if to == "end of a flight" and world.flights:
-            then = world.flights[0].stamp + TOLERANCE - (SECOND if sooner else timedelta(0))
-        world.now = max(world.now, then)
+        model = self.model
+        then = model.now + (SOON if to == "soon" else SECOND)
+        if to == "end of the doubt" and model.refund.doubtful_until:
+            then = model.refund.doubtful_until - (SECOND if sooner else timedelta(0))
+        if to == "end of a flight" and model.flights:
+            then = model.flights[0].stamp + TOLERANCE - (SECOND if sooner else timedelta(0))
+        model.now = max(model.now, then)
 
-    @precondition(lambda self: self.world.deadline is not None)
+    @precondition(lambda self: self.model.deadline is not None)
     @rule(data=st.data(), at_once=st.booleans())
     def the_deadline_fires(self, data: Any, at_once: bool) -> None:
-        world = self.world
-        assert world.deadline is not None
-        world.now = max(world.now, world.deadline)
-        world.due()
+        model = self.model
+        assert model.deadline is not None
+        model.now = max(model.now, model.deadline)
+        model.due()
         if at_once:
             self.a_call_leaves(data)
 
@@ -58,7 +58,7 @@ class PayingDana(RuleBasedStateMachine):
     def a_call_leaves(self, data: Any) -> None:
         calls = [call for call in self.under_way() if call.flight is None]
         if calls:
-            self.world.start(data.draw(st.sampled_from(calls)))
+            self.model.start(data.draw(st.sampled_from(calls)))
 
     @precondition(lambda self: any(call.flight or not call.sending for call in self.under_way()))
     @rule(
@@ -69,52 +69,52 @@ class PayingDana(RuleBasedStateMachine):
         at_once=st.booleans(),
     )
     def a_call_ends(self, data: Any, outcome: str, recorded: bool, heard: bool, at_once: bool) -> None:
-        world = self.world
+        model = self.model
         call = data.draw(st.sampled_from([call for call in self.under_way() if call.flight or not call.sending]))
         if outcome == "lost":
-            world.lose(call)
+            model.lose(call)
         elif outcome == "late":
             call.answer = TIMEOUT
         else:
-            said = world.answer(call, outcome, recorded=recorded)
+            said = model.answer(call, outcome, recorded=recorded)
             call.answer = said if heard else TIMEOUT
         if at_once:
-            world.write_down(call)
+            model.write_down(call)
 
-    @precondition(lambda self: self.world.flights)
+    @precondition(lambda self: self.model.flights)
     @rule(data=st.data(), outcome=st.sampled_from(["paid", "pending", "failed"]), recorded=st.booleans())
     def a_payment_arrives_late(self, data: Any, outcome: str, recorded: bool) -> None:
-        self.world.deliver(data.draw(st.sampled_from(self.world.flights)), outcome, recorded=recorded)
+        self.model.deliver(data.draw(st.sampled_from(self.model.flights)), outcome, recorded=recorded)
 
     @precondition(lambda self: self.answered())
     @rule(data=st.data())
     def an_answer_is_written_down(self, data: Any) -> None:
-        self.world.write_down(data.draw(st.sampled_from(self.answered())))
+        self.model.write_down(data.draw(st.sampled_from(self.answered())))
 
-    @precondition(lambda self: self.world.calls)
+    @precondition(lambda self: self.model.calls)
     @rule()
     def the_worker_dies(self) -> None:
-        self.world.crash()
+        self.model.crash()
 
-    @precondition(lambda self: self.world.dana == "pending")
+    @precondition(lambda self: self.model.dana == "pending")
     @rule(becomes=st.sampled_from(["paid", "failed"]))
     def dana_makes_up_its_mind(self, becomes: str) -> None:
-        self.world.dana = becomes
+        self.model.dana = becomes
 
     @rule(linked=st.booleans())
     def the_buyer_unlinks_or_links(self, linked: bool) -> None:
-        self.world.linked = linked
+        self.model.linked = linked
 
     @rule(opened=st.booleans())
     def the_wallet_closes_or_opens(self, opened: bool) -> None:
-        self.world.wallet_open = opened
+        self.model.wallet_open = opened
 
     @invariant()
     def all_is_well(self) -> None:
-        self.world.check()
+        self.model.check()
 
     def teardown(self) -> None:
-        self.world.finish()
+        self.model.finish()
 
 
 TestPayingDana = PayingDana.TestCase

@@ -3,10 +3,10 @@
 import pytest
 
 from batalkan.keys import Keys
-from tests.harness.web import House, Services
+from tests.harness.web import Services, WebHarness
 
 
 @pytest.fixture
-def house(keys: Keys) -> House:
+def harness(keys: Keys) -> WebHarness:
     """A web service whose surroundings say what a test has them say."""
-    return House(keys, Services())
+    return WebHarness(keys, Services())

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import jwt
 
-from tests.harness.web import House
+from tests.harness.web import WebHarness
 
 ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"
 GONE = "01a214c5-b79e-7352-95a9-c56f6d9b795e"
@@ -66,9 +66,9 @@ def case(text: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def open_market(house: House, text: str) -> None:
+def open_market(harness: WebHarness, text: str) -> None:
     """Has every service say so."""
-    said = house.services.say
+    said = harness.services.say
     product = {"product_id": ID, "seller_id": ID, "title": text, "price": 1, "stock": 2}
     said("GET /accounts/me", name=text, email=text)
     said("GET /orders/products", items=[product], next=None)
@@ -88,23 +88,23 @@ def open_market(house: House, text: str) -> None:
     said("GET /cs/duty", on=True, load=1, most=3, waiting=1, agents_on_duty=1)
 
 
-async def enter(house: House, browser: httpx.AsyncClient, role: str) -> None:
+async def enter(harness: WebHarness, browser: httpx.AsyncClient, role: str) -> None:
     """Signs in, and has the services know whoever it is."""
-    await house.sign_in(browser, role)
-    meet(house, role, browser.cookies["access"])
+    await harness.sign_in(browser, role)
+    meet(harness, role, browser.cookies["access"])
 
 
-def meet(house: House, role: str, token: str) -> None:
+def meet(harness: WebHarness, role: str, token: str) -> None:
     """A seller has a score; what an agent sees is about an order."""
     if role == "agent":
-        me = house.services.answers["GET /accounts/me"]
+        me = harness.services.answers["GET /accounts/me"]
         text = me.json()["name"] if isinstance(me, httpx.Response) else ""
         with_order = case(text, order_id=ID, order={"seller_name": text})
-        house.services.say("GET /cs/cases", items=[with_order], next=None)
-        house.services.say(f"GET /cs/cases/{ID}", **with_order)
+        harness.services.say("GET /cs/cases", items=[with_order], next=None)
+        harness.services.say(f"GET /cs/cases/{ID}", **with_order)
     score = {"rating": 5.0, "cancellation_rate": 0.0}
     counts = {"seller": 0, "buyer": 0, "platform": 0}
     who = jwt.decode(token, options={"verify_signature": False})["sub"]
-    house.services.say(
+    harness.services.say(
         f"GET /orders/sellers/{who}/score", orders=0, cancellations=counts, **score, after_cancelling=score
     )

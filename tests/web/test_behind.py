@@ -15,47 +15,47 @@ from services.web.flow import audience
 from services.web.main import build
 from services.web.upstream import SERVICES
 from tests.harness.flow_records import cancellation, records
-from tests.harness.web import HTML, ORIGIN, House
+from tests.harness.web import HTML, ORIGIN, WebHarness
 
 EVIL = "<script>alert(1)</script>"
 
 
 @pytest.mark.parametrize("path", ["flow", "flow/live", "flow/stories/one", "demonstration/state"])
-async def test_outside_of_demonstration_mode_there_is_no_flow_page(keys: Keys, house: House, path: str) -> None:
+async def test_outside_of_demonstration_mode_there_is_no_flow_page(keys: Keys, harness: WebHarness, path: str) -> None:
     """Neither the page nor what it stands on."""
-    async with House(keys, house.services, demonstration=False).browser() as browser:
+    async with WebHarness(keys, harness.services, demonstration=False).browser() as browser:
         assert (await browser.get(f"/web/{path}")).status_code == 404
         assert (await browser.post("/web/flow/stories", headers={"Origin": ORIGIN})).status_code == 404
 
 
-async def test_the_start_page_leads_to_it(keys: Keys, house: House) -> None:
+async def test_the_start_page_leads_to_it(keys: Keys, harness: WebHarness) -> None:
     """In demonstration mode to the flow page, the interfaces and the events; otherwise without the flow page."""
     for demonstration in (True, False):
-        async with House(keys, house.services, demonstration=demonstration).browser() as browser:
+        async with WebHarness(keys, harness.services, demonstration=demonstration).browser() as browser:
             start = (await browser.get("/web/")).text
         assert ('href="/web/flow"' in start) is demonstration
         assert 'href="/web/docs"' in start
         assert 'href="/web/events"' in start
 
 
-async def test_no_other_site_can_start_stories(house: House) -> None:
+async def test_no_other_site_can_start_stories(harness: WebHarness) -> None:
     """What a browser says comes from another site's page is refused, and nobody is asked for anything; a client that
     says nothing of a page is served."""
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
             for method, path in (("POST", "/web/flow/stories"), ("GET", "/web/flow/live")):
                 refused = await browser.request(method, path, headers={**foreign, "Accept": "*/*"})
                 assert refused.status_code == 403
-        assert house.services.asked == []
+        assert harness.services.asked == []
         assert (await browser.post("/web/flow/stories", headers={"Accept": "*/*"})).status_code != 403
 
 
 async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: WebHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of many who ask at once no more are let in than there are places; who leaves makes room."""
     monkeypatch.setattr(audience, "MOST_BROWSERS", 2)
-    app = house.app()
+    app = harness.app()
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -102,9 +102,9 @@ async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
 
 
 @pytest.mark.parametrize("story", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])
-async def test_there_is_no_story_of_a_strange_name(house: House, story: str) -> None:
+async def test_there_is_no_story_of_a_strange_name(harness: WebHarness, story: str) -> None:
     """What the database could not even be asked for is not found."""
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         assert (await browser.get(f"/web/flow/stories/{story}")).status_code == 404
 
 
@@ -112,7 +112,7 @@ async def test_what_a_service_tells_is_shown_as_text(keys: Keys) -> None:
     """Whatever a service that was taken over says, on the page and in a waterfall no script comes of it."""
     settings = Settings("web", "postgresql://nowhere", "memory://", "memory://", "", 0, True, "info")
     service = build(settings, Environment({"TOKEN_KEYS": str(keys.token_keys)}), settings.database_url, MemoryBus())
-    service.app.state.flow.reader.tales.add(records(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
+    service.app.state.flow.reader.traces.add(records(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
     transport = httpx.ASGITransport(service.app)
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=HTML) as browser:
         for path in ("/web/flow", "/web/flow/stories/one", "/web/flow/stories/one?part=true"):
@@ -122,16 +122,16 @@ async def test_what_a_service_tells_is_shown_as_text(keys: Keys) -> None:
             assert EVIL not in page.text
 
 
-async def test_documents_are_shown_as_text_and_a_missing_one_is_said(house: House) -> None:
+async def test_documents_are_shown_as_text_and_a_missing_one_is_said(harness: WebHarness) -> None:
     """A description with a script in it stays a description; a service that is away is shown as that."""
     operation = {"description": EVIL, "tags": ["orders"], "responses": {"200": {"description": EVIL}}}
-    house.services.say(
+    harness.services.say(
         "GET /orders/openapi.json", info={"description": EVIL}, paths={"/orders/things": {"get": operation}}
     )
     for name in SERVICES:
         if name != "orders":
-            house.services.say(f"GET /{name}/openapi.json", 503)
-    async with house.browser() as browser:
+            harness.services.say(f"GET /{name}/openapi.json", 503)
+    async with harness.browser() as browser:
         overview = (await browser.get("/web/docs")).text
         assert "/orders/things" in overview
         assert overview.count("tidak menjawab") == len(SERVICES) - 1
@@ -142,12 +142,12 @@ async def test_documents_are_shown_as_text_and_a_missing_one_is_said(house: Hous
         assert (await browser.get("/web/docs/nobody")).status_code == 404
 
 
-async def test_the_events_are_there_for_people_and_for_tools(house: House) -> None:
+async def test_the_events_are_there_for_people_and_for_tools(harness: WebHarness) -> None:
     """The catalogue names every event, and the AsyncAPI document is served beside it; no service is needed for it."""
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         page = (await browser.get("/web/events")).text
         document = (await browser.get("/web/asyncapi.json")).json()
     assert document["asyncapi"] == "3.0.0"
     for name in document["components"]["messages"]:
         assert f'id="{name}"' in page
-    assert house.services.asked == []
+    assert harness.services.asked == []

@@ -4,10 +4,10 @@ from uuid import UUID
 
 import httpx
 
-from tests.harness.web import House
+from tests.harness.web import WebHarness
 
 
-async def test_an_open_case_stays_on_the_desk_however_many_came_since(house: House) -> None:
+async def test_an_open_case_stays_on_the_desk_however_many_came_since(harness: WebHarness) -> None:
     """Those that wait for a seller are no load: there can be more than fit on a page of what customer service tells."""
     cases = [
         {
@@ -27,11 +27,11 @@ async def test_an_open_case_stays_on_the_desk_however_many_came_since(house: Hou
         more = str(first + most) if first + most < len(cases) else None
         return httpx.Response(200, json={"items": cases[first : first + most], "next": more})
 
-    house.services.answers["GET /cs/cases"] = told
-    house.services.say("GET /orders/clock", now="2026-11-25T10:00:00Z")
-    house.services.say("GET /cs/duty", on=True, load=0, most=3, waiting=0, agents_on_duty=1)
-    async with house.browser() as browser:
-        await house.sign_in(browser, "agent")
+    harness.services.answers["GET /cs/cases"] = told
+    harness.services.say("GET /orders/clock", now="2026-11-25T10:00:00Z")
+    harness.services.say("GET /cs/duty", on=True, load=0, most=3, waiting=0, agents_on_duty=1)
+    async with harness.browser() as browser:
+        await harness.sign_in(browser, "agent")
         answer = await browser.get("/web/s/a/")
     assert answer.status_code == 200, answer.text
     assert [case["case_id"] for case in cases if f"/cases/{case['case_id']}" not in answer.text] == []

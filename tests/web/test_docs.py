@@ -19,8 +19,8 @@ async def _nothing() -> dict[str, bool]:
 
 def read(service: str, module: Any) -> dict[str, Operation]:
     """The operations of a service, by method and path."""
-    app = create_app(service, module.DESCRIPTION.text, _nothing)
-    app.include_router(module.DESCRIPTION.router)
+    app = create_app(service, module.SPEC.text, _nothing)
+    app.include_router(module.SPEC.router)
     return {f"{one.method} {one.path}": one for one in operations(app.openapi())}
 
 
@@ -91,7 +91,7 @@ def test_every_event_is_shown_with_its_fields_and_an_example() -> None:
     """Out of the AsyncAPI document: who says it, who hears it, what is in it."""
     shown = {event.name: event for event in _events()}
     cancelled = shown["OrderCancelled"]
-    assert (cancelled.published_by, cancelled.heard_by) == (("orders",), ("refunds", "chat", "cs"))
+    assert (cancelled.published_by, cancelled.consumed_by) == (("orders",), ("refunds", "chat", "cs"))
     assert {field.path for field in cancelled.fields} >= {"cancellation_id", "paid_amount", "fault"}
     assert '"type": "OrderCancelled"' in cancelled.example
     assert '"paid_amount": 145000' in cancelled.example

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.web.speech import closed
 from services.web.templating import HERE
-from tests.harness.web import House
+from tests.harness.web import WebHarness
 from tests.web.market import GONE, ID, enter, open_market
 
 FOREIGN = "\u2069\u202e\u2067FØREIGN"
@@ -103,14 +103,14 @@ def test_isolates_end_where_they_began(text: str) -> None:
     assert closed(closed(text)) == closed(text)
 
 
-async def test_foreign_text_is_isolated_on_every_page(house: House, rendered: set[str]) -> None:
+async def test_foreign_text_is_isolated_on_every_page(harness: WebHarness, rendered: set[str]) -> None:
     """Titles, names, messages, notes, reasons and questions are in elements of their own, or between isolates, on every
     page of every role, in parts that scripts fetch, in titles of pages and in options."""
     bare = []
-    open_market(house, FOREIGN)
+    open_market(harness, FOREIGN)
     for role, paths in PAGES.items():
-        async with house.browser() as browser:
-            await enter(house, browser, role)
+        async with harness.browser() as browser:
+            await enter(harness, browser, role)
             for path in paths:
                 page = await browser.get(f"/web/s/a{path}")
                 assert page.status_code == (404 if path == "/nowhere" else 200), page.text
@@ -119,7 +119,7 @@ async def test_foreign_text_is_isolated_on_every_page(house: House, rendered: se
                 assert bool(reader.found) is not (path in OURS_ALONE), path
                 bare += [f"{role} {path}: {one}" for one in reader.bare]
             await browser.get("/web/two")
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         for path in ("sign-in", "register"):
             await browser.get(f"/web/s/a/{path}")
     assert bare == []

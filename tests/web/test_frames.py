@@ -3,16 +3,16 @@
 import json
 from typing import Any
 
-from services.web.flow.frames import MOST_ALONE, MOST_MOVES, MOST_TOLD, Frames
+from services.web.flow.frames import MAX_TRACES, MOST_ALONE, MOST_MOVES, Frames
 from services.web.flow.records import Record
-from services.web.flow.traces import Tales
+from services.web.flow.traces import Traces
 from tests.harness.flow_records import cancellation, records
 
 
 def frame_of(frames: Frames, told: list[dict[str, Any]]) -> dict[str, Any]:
     """The frame in which all of it happens."""
     read = records(told)
-    frames.add(read, Tales().add(read).values())
+    frames.add(read, Traces().add(read).values())
     found: dict[str, Any] = json.loads(frames.take())
     return found
 
@@ -47,7 +47,7 @@ def test_many_of_a_kind_are_drawn_as_one_and_counted() -> None:
     frame = frame_of(frames, [record for _ in range(50) for record in cancellation()])
     assert [move["count"] for move in frame["moves"]] == [50] * 6
     assert frame["totals"] == {"records": 350, "lost": 0, "together": 300, "undrawn": 0}
-    assert (len(frame["stories"]), frame["more_stories"]) == (MOST_TOLD, 50 - MOST_TOLD)
+    assert (len(frame["stories"]), frame["more_stories"]) == (MAX_TRACES, 50 - MAX_TRACES)
 
 
 def test_what_there_is_no_room_for_is_counted() -> None:
@@ -68,15 +68,15 @@ def test_a_few_of_a_kind_are_drawn_each() -> None:
 
 def test_cancellations_are_told_of_before_other_stories() -> None:
     """Accounts that are registered in the same moment do not push a cancellation off the page; all are counted."""
-    names = ["AccountRegistered"] * (MOST_TOLD + 2) + ["OrderCancelRequested"]
+    names = ["AccountRegistered"] * (MAX_TRACES + 2) + ["OrderCancelRequested"]
     records = [
         Record(stage="written", at=1.0, service="orders", story=f"story {number}", id=f"event {number}", type=name)
         for number, name in enumerate(names)
     ]
-    frames, tales = Frames(), Tales()
+    frames, traces = Frames(), Traces()
     for record in records:
-        frames.add([record], tales.add([record]).values())
+        frames.add([record], traces.add([record]).values())
     frame = json.loads(frames.take())
-    assert len(frame["stories"]) == MOST_TOLD
+    assert len(frame["stories"]) == MAX_TRACES
     assert frame["stories"][-1]["types"] == ["OrderCancelRequested"]
-    assert frame["more_stories"] == len(names) - MOST_TOLD
+    assert frame["more_stories"] == len(names) - MAX_TRACES

@@ -7,18 +7,18 @@ import pytest
 
 from batalkan.gateway import Gateway
 from batalkan.system import OneOrigin
-from tests.harness.web import House
+from tests.harness.web import WebHarness
 from tests.machine.test_gateway import listening
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.fixture(params=["one origin", "gateway"])
-async def http(request: pytest.FixtureRequest, house: House) -> AsyncIterator[httpx.AsyncClient]:
+async def http(request: pytest.FixtureRequest, harness: WebHarness) -> AsyncIterator[httpx.AsyncClient]:
     """A client of what stands in front of the pages."""
-    async with listening(house.app()) as web:
+    async with listening(harness.app()) as web:
         gateway = Gateway({"web": [f"http://{web}"]})
-        entrance = gateway if request.param == "gateway" else OneOrigin({"web": house.app()})
+        entrance = gateway if request.param == "gateway" else OneOrigin({"web": harness.app()})
         transport = httpx.ASGITransport(entrance)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             yield http

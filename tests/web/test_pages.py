@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from runtime.observability.telemetry import JsonLines
-from tests.harness.web import House
+from tests.harness.web import WebHarness
 
 EVIL = "<script>alert(1)</script>'\"&"
 ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"
@@ -45,9 +45,9 @@ def order() -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def test_script_in_names_messages_and_notes_is_text(house: House) -> None:
+async def test_script_in_names_messages_and_notes_is_text(harness: WebHarness) -> None:
     """Whatever people write is shown as they wrote it, and runs nowhere."""
-    said = house.services.say
+    said = harness.services.say
     said("GET /chat/threads", items=[thread()], next=None)
     said(f"GET /chat/threads/{ID}", **thread())
     said(f"GET /chat/threads/{ID}/messages", items=[message(), message(seq=2, kind="system", code="new")], next=None)
@@ -57,8 +57,8 @@ async def test_script_in_names_messages_and_notes_is_text(house: House) -> None:
     said("GET /accounts/me", name=EVIL, email=EVIL)
     said("GET /refunds/wallet", credit_balance=0)
     said("GET /orders", items=[order()], next=None)
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         for path in ("/chat", f"/chat/{ID}", f"/chat/{ID}/messages", f"/orders/{ID}", "/account", "/orders"):
             page = await browser.get(f"/web/s/a{path}")
             assert page.status_code == 200, page.text
@@ -67,22 +67,22 @@ async def test_script_in_names_messages_and_notes_is_text(house: House) -> None:
             assert EVIL not in page.text
 
 
-async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are(house: House) -> None:
+async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are(harness: WebHarness) -> None:
     """An order with a status, a channel, a destination or a reason of a later version is a page all the same."""
     newer = order()
     newer["cancellation"] |= {"channel": "kiosk", "fault": "weather", "reason": "flooded"}
     newer |= {"payment_method": "gopay", "history": [{"status": "sealed", "at": AT}]}
     newer["refund"] = {"refund_id": ID, "state": "flying", "amount": 145_000, "destination": "moon"}
-    house.services.say(f"GET /orders/{ID}", **newer)
-    house.services.say("GET /orders", items=[newer | {"status": "sealed"}], next=None)
-    house.services.say("GET /chat/threads", items=[], next=None)
-    house.services.say("GET /orders/cancel-reasons", items=[])
-    house.services.say("GET /orders/clock", now=AT)
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    harness.services.say(f"GET /orders/{ID}", **newer)
+    harness.services.say("GET /orders", items=[newer | {"status": "sealed"}], next=None)
+    harness.services.say("GET /chat/threads", items=[], next=None)
+    harness.services.say("GET /orders/cancel-reasons", items=[])
+    harness.services.say("GET /orders/clock", now=AT)
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         page, orders = await browser.get(f"/web/s/a/orders/{ID}"), await browser.get("/web/s/a/orders")
         newer["cancellation"] |= {"channel": "system", "fault": "none", "reason": "not_paid"}
-        house.services.say(f"GET /orders/{ID}", **newer | {"paid_amount": 0, "refund": None})
+        harness.services.say(f"GET /orders/{ID}", **newer | {"paid_amount": 0, "refund": None})
         expired = await browser.get(f"/web/s/a/orders/{ID}")
     assert (page.status_code, orders.status_code, expired.status_code) == (200, 200, 200)
     assert "Pesanan dibatalkan</p>" in page.text
@@ -92,25 +92,25 @@ async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are
     assert "Tidak dibayar tepat waktu" in expired.text
 
 
-async def test_an_unpaid_order_says_until_when_it_is_paid(house: House) -> None:
+async def test_an_unpaid_order_says_until_when_it_is_paid(harness: WebHarness) -> None:
     """On its page with the time, in the list with what is left; once it is paid, neither."""
     unpaid = order() | {"status": "unpaid", "paid_amount": 0, "pay_by": "2026-11-25T23:10:00Z"}
     unpaid["cancellation"] = {"allowed": True, "code": None, "until": "2026-11-26T22:10:00Z"}
     for known in (unpaid, unpaid | {"status": "processing", "pay_by": None}):
-        house.services.say(f"GET /orders/{ID}", **known)
-        house.services.say("GET /orders", items=[known], next=None)
-        house.services.say("GET /chat/threads", items=[], next=None)
-        house.services.say("GET /orders/cancel-reasons", items=[])
-        house.services.say("GET /orders/clock", now=AT)
-        async with house.browser() as browser:
-            await house.sign_in(browser)
+        harness.services.say(f"GET /orders/{ID}", **known)
+        harness.services.say("GET /orders", items=[known], next=None)
+        harness.services.say("GET /chat/threads", items=[], next=None)
+        harness.services.say("GET /orders/cancel-reasons", items=[])
+        harness.services.say("GET /orders/clock", now=AT)
+        async with harness.browser() as browser:
+            await harness.sign_in(browser)
             page, orders = await browser.get(f"/web/s/a/orders/{ID}"), await browser.get("/web/s/a/orders")
         assert ("Bayar sebelum 26 November 2026 pukul 06.10 WIB" in page.text) == (known is unpaid)
         assert ("dibatalkan otomatis" in page.text) == (known is unpaid)
         assert ("Bayar dalam 1 jam" in orders.text) == (known is unpaid)
 
 
-async def test_the_shop_comes_in_parts(house: House) -> None:
+async def test_the_shop_comes_in_parts(harness: WebHarness) -> None:
     """A part at a time is asked for and shown, with the way to the next one; the last has none."""
     product = {"product_id": ID, "seller_id": ID, "title": "Kopi", "price": 1, "stock": 1}
 
@@ -119,9 +119,9 @@ async def test_the_shop_comes_in_parts(house: House) -> None:
         rest = request.url.params.get("cursor") == ID
         return httpx.Response(200, json={"items": [product] * (1 if rest else 60), "next": None if rest else ID})
 
-    house.services.answers["GET /orders/products"] = catalogue
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    harness.services.answers["GET /orders/products"] = catalogue
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         first = (await browser.get("/web/s/a/")).text
         (path,) = re.findall(r'href="(/web/s/a/\?cursor=[^"]+)"', first)
         last = (await browser.get(path)).text
@@ -129,9 +129,9 @@ async def test_the_shop_comes_in_parts(house: House) -> None:
     assert "cursor=" not in last
 
 
-async def test_pages_bind_the_browser(house: House) -> None:
+async def test_pages_bind_the_browser(harness: WebHarness) -> None:
     """Every answer forbids scripts and styles that are not files of ours, and frames of other sites."""
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         for path in ("/web/", "/web/s/a/sign-in", "/web/nowhere", "/web/s/x/", "/web/s/a/account"):
             headers = (await browser.get(path)).headers
             policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
@@ -141,17 +141,17 @@ async def test_pages_bind_the_browser(house: House) -> None:
             assert headers["cache-control"] == "no-store"
 
 
-async def test_only_a_demonstration_frames_pages(house: House) -> None:
+async def test_only_a_demonstration_frames_pages(harness: WebHarness) -> None:
     """Two roles side by side are for demonstrations; elsewhere no page may be put into a frame, not even by ours."""
-    async with House(house.keys, house.services, demonstration=False).browser() as browser:
+    async with WebHarness(harness.keys, harness.services, demonstration=False).browser() as browser:
         headers = (await browser.get("/web/s/a/sign-in")).headers
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-frame-options"] == "DENY"
 
 
-async def test_no_page_has_inline_scripts_or_styles(house: House) -> None:
+async def test_no_page_has_inline_scripts_or_styles(harness: WebHarness) -> None:
     """What the policy would stop is not there in the first place."""
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         page = (await browser.get("/web/")).text
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", page)
 
@@ -169,18 +169,18 @@ async def test_no_page_has_inline_scripts_or_styles(house: House) -> None:
         ("fr", "en", "en"),
     ],
 )
-async def test_the_language_is_the_readers(house: House, cookie: str, accepts: str, language: str) -> None:
+async def test_the_language_is_the_readers(harness: WebHarness, cookie: str, accepts: str, language: str) -> None:
     """It is the chosen one, or else what the browser likes best of the two, or else Indonesian; and `lang` says so."""
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         headers = {"Accept-Language": accepts, "Cookie": f"lang={cookie}" if cookie else ""}
         page = (await browser.get("/web/", headers=headers)).text
     assert f'<html lang="{language}"' in page
     assert ("Empat cara" in page) == (language == "id")
 
 
-async def test_static_files_are_kept_until_they_change(house: House) -> None:
+async def test_static_files_are_kept_until_they_change(harness: WebHarness) -> None:
     """Their address names what they hold, so a browser need not ask again."""
-    async with house.browser() as browser:
+    async with harness.browser() as browser:
         page = (await browser.get("/web/")).text
         (path,) = set(re.findall(r'"(/web/static/[0-9a-f]{12}/app\.css)"', page))
         answer = await browser.get(path)
@@ -188,15 +188,15 @@ async def test_static_files_are_kept_until_they_change(house: House) -> None:
     assert answer.headers["content-type"].startswith("text/css")
 
 
-async def test_a_service_that_is_away_is_said_to_be(house: House) -> None:
+async def test_a_service_that_is_away_is_said_to_be(harness: WebHarness) -> None:
     """The page says that nothing is lost, and offers to try again; who asked for data gets problem details."""
 
     def away(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no", request=request)
 
-    house.services.answers["GET /orders/products"] = away
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    harness.services.answers["GET /orders/products"] = away
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         page = await browser.get("/web/s/a/")
         data = await browser.get("/web/s/a/", headers={"Accept": "application/json"})
     assert (page.status_code, data.status_code) == (503, 503)
@@ -204,12 +204,12 @@ async def test_a_service_that_is_away_is_said_to_be(house: House) -> None:
     assert data.json()["code"] == "service_away"
 
 
-async def test_what_nobody_foresaw_is_a_page_too(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_nobody_foresaw_is_a_page_too(harness: WebHarness, caplog: pytest.LogCaptureFixture) -> None:
     """With the headers of a page and the number of its story, under which the log has what went wrong."""
     caplog.handler.setFormatter(JsonLines("web"))
-    house.services.say("GET /orders/products", items=[{"title": "without a price"}], next=None)
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    harness.services.say("GET /orders/products", items=[{"title": "without a price"}], next=None)
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         page = await browser.get("/web/s/a/")
     assert page.status_code == 500
     assert "Ini kesalahan kami" in page.text

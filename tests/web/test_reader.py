@@ -16,7 +16,7 @@ from runtime.storage.clock import advance, allow
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
 from services.web.flow import store
-from services.web.flow.audience import MOST_BROWSERS, MOST_WAITING, Audience, TooManyBrowsers
+from services.web.flow.audience import MAX_WAITING, MOST_BROWSERS, Audience, TooManyBrowsers
 from services.web.flow.reader import Reader
 from tests.conftest import Databases
 from tests.harness.flow_records import cancellation, tell
@@ -47,9 +47,9 @@ async def test_what_is_told_becomes_frames_and_stories(redis: Redis, database: D
     await tell(redis, cancellation("one"))
     assert await reader.hear_some() == 7
     assert json.loads(reader.frames.take())["totals"]["records"] == 7
-    tale = await reader.find("one")
-    assert tale is not None
-    assert tale.outcome == "cancelled"
+    trace = await reader.find("one")
+    assert trace is not None
+    assert trace.outcome == "cancelled"
     assert await reader.hear_some() == 0
 
 
@@ -106,13 +106,15 @@ async def test_stories_survive_a_restart(redis: Redis, database: Database) -> No
     await before.keep_some()
     after = Reader(redis, database)
     await after.load()
-    assert [tale.story for tale in after.tales.latest(10)] == ["two", "one"]
+    assert [trace.story for trace in after.traces.latest(10)] == ["two", "one"]
     await after.hear_some()
-    assert [len(tale.records) for tale in after.tales.latest(10)] == [7, 7]
+    assert [len(trace.records) for trace in after.traces.latest(10)] == [7, 7]
     await redis.flushall()
     third = Reader(redis, database)
     await third.load()
-    assert [tale.summary() for tale in third.tales.latest(2)] == [tale.summary() for tale in before.tales.latest(2)]
+    assert [trace.summary() for trace in third.traces.latest(2)] == [
+        trace.summary() for trace in before.traces.latest(2)
+    ]
 
 
 async def test_a_story_that_goes_on_after_it_was_forgotten_keeps_its_beginning(
@@ -144,7 +146,7 @@ async def test_a_bounded_number_of_stories_is_kept(redis: Redis, database: Datab
     await reader.hear_some()
     await reader.keep_some()
     async with database.connection() as connection:
-        kept = [tale.story for tale in await store.load(connection)]
+        kept = [trace.story for trace in await store.load(connection)]
     assert kept == [str(number) for number in range(30, store.KEPT + 30)]
 
 
@@ -154,8 +156,8 @@ async def test_a_slow_browser_misses_frames_and_holds_nobody_up() -> None:
     with audience.place() as frames:
         for number in range(100):
             audience.show(str(number))
-        waiting = [await anext(frames) for _ in range(MOST_WAITING)]
-        assert waiting == [str(number) for number in range(100 - MOST_WAITING, 100)]
+        waiting = [await anext(frames) for _ in range(MAX_WAITING)]
+        assert waiting == [str(number) for number in range(100 - MAX_WAITING, 100)]
     assert len(audience) == 0
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from runtime.http.revocations import revoke
 from runtime.storage.redis import connect
-from tests.harness.web import ORIGIN, House, form_token
+from tests.harness.web import ORIGIN, WebHarness, form_token
 
 
 def crumbs(answer: httpx.Response) -> SimpleCookie:
@@ -24,10 +24,10 @@ def crumbs(answer: httpx.Response) -> SimpleCookie:
     return jar
 
 
-async def test_tokens_are_out_of_reach_of_scripts_and_other_sites(house: House) -> None:
+async def test_tokens_are_out_of_reach_of_scripts_and_other_sites(harness: WebHarness) -> None:
     """The cookies with tokens are HttpOnly, SameSite, and sent below the path of their seat alone."""
-    async with house.browser() as browser:
-        answer = await house.sign_in(browser)
+    async with harness.browser() as browser:
+        answer = await harness.sign_in(browser)
     cookies = crumbs(answer)
     assert set(cookies) == {"access", "refresh"}
     for crumb in cookies.values():
@@ -36,36 +36,36 @@ async def test_tokens_are_out_of_reach_of_scripts_and_other_sites(house: House) 
     assert cookies["access"].value not in answer.text
 
 
-async def test_cookies_are_for_encrypted_connections_where_there_are_any(house: House) -> None:
+async def test_cookies_are_for_encrypted_connections_where_there_are_any(harness: WebHarness) -> None:
     """Over HTTPS every cookie is Secure."""
-    house.services.say("POST /accounts/token", **house.token_answer())
-    async with house.browser() as browser:
+    harness.services.say("POST /accounts/token", **harness.token_answer())
+    async with harness.browser() as browser:
         browser.base_url = httpx.URL("https://localhost")
         form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678"}
         answer = await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": "https://localhost"})
     assert all(crumb["secure"] for crumb in crumbs(answer).values())
 
 
-async def test_a_browser_that_has_signed_in_before_says_so(house: House) -> None:
+async def test_a_browser_that_has_signed_in_before_says_so(harness: WebHarness) -> None:
     """The device token of a sign-in is kept out of reach of scripts, outlives signing out, and comes with the next."""
-    house.services.say("POST /accounts/token", **house.token_answer(), device_token="1.abc")
-    house.services.say("POST /accounts/logout", 204)
-    async with house.browser() as browser:
+    harness.services.say("POST /accounts/token", **harness.token_answer(), device_token="1.abc")
+    harness.services.say("POST /accounts/logout", 204)
+    async with harness.browser() as browser:
         form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678"}
         answer = await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": ORIGIN})
         crumb = crumbs(answer)["device"]
         assert (crumb["httponly"], crumb["samesite"], crumb["path"]) == (True, "Lax", "/web/s/a")
         await browser.post("/web/s/a/sign-out", data=form, headers={"Origin": ORIGIN})
         await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": ORIGIN})
-    first, *_, last = [parse_qs(asked.content.decode()) for asked in house.services.asked]
+    first, *_, last = [parse_qs(asked.content.decode()) for asked in harness.services.asked]
     assert "device_token" not in first
     assert last["device_token"] == ["1.abc"]
 
 
-async def test_seats_do_not_know_of_each_other(house: House) -> None:
+async def test_seats_do_not_know_of_each_other(harness: WebHarness) -> None:
     """Whoever signs in at one seat is not signed in at another."""
-    async with house.browser() as browser:
-        await house.sign_in(browser, "seller", seat="b")
+    async with harness.browser() as browser:
+        await harness.sign_in(browser, "seller", seat="b")
         answer = await browser.get("/web/s/a/account")
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/web/s/a/sign-in?back=")
@@ -82,28 +82,30 @@ async def test_seats_do_not_know_of_each_other(house: House) -> None:
         ("cs", {}, "web"),
     ],
 )
-async def test_the_channel_is_that_of_the_screen(house: House, said: str, headers: dict[str, str], client: str) -> None:
+async def test_the_channel_is_that_of_the_screen(
+    harness: WebHarness, said: str, headers: dict[str, str], client: str
+) -> None:
     """A phone signs in as the app, everything else as the website; the page knows best, then the browser's word."""
-    house.services.say("POST /accounts/token", **house.token_answer())
-    async with house.browser() as browser:
+    harness.services.say("POST /accounts/token", **harness.token_answer())
+    async with harness.browser() as browser:
         form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678", "client": said}
         await browser.post("/web/s/a/sign-in", data=form, headers={"Origin": ORIGIN, **headers})
-    (asked,) = house.services.asked
+    (asked,) = harness.services.asked
     assert parse_qs(asked.content.decode())["client_id"] == [client]
 
 
-async def test_ready_accounts_are_for_demonstrations(house: House) -> None:
+async def test_ready_accounts_are_for_demonstrations(harness: WebHarness) -> None:
     """Outside of demonstration mode nobody gets in with one click."""
-    real = House(house.keys, house.services, demonstration=False)
+    real = WebHarness(harness.keys, harness.services, demonstration=False)
     async with real.browser() as browser:
         form = {"form": await form_token(browser)}
         answer = await browser.post("/web/s/a/enter/buyer", data=form, headers={"Origin": ORIGIN})
         assert "enter/buyer" not in (await browser.get("/web/s/a/sign-in")).text
     assert answer.status_code == 404
-    assert house.services.asked == []
+    assert harness.services.asked == []
 
 
-def with_refresh_once(house: House) -> None:
+def with_refresh_once(harness: WebHarness) -> None:
     """Has accounts renew each token once, and end the session when one comes again."""
     used: list[str] = []
 
@@ -112,69 +114,69 @@ def with_refresh_once(house: House) -> None:
         if token in used:
             return httpx.Response(400, json={"code": "invalid_grant", "detail": "reuse"})
         used.append(token)
-        return httpx.Response(200, json=house.token_answer(refresh=f"s.{len(used)}"))
+        return httpx.Response(200, json=harness.token_answer(refresh=f"s.{len(used)}"))
 
-    house.services.answers["POST /accounts/token"] = renew
-    house.services.say("GET /accounts/me", name="Siti", email="a@example.com")
-    house.services.say("GET /refunds/wallet", credit_balance=0)
-    house.services.say("GET /orders", items=[])
+    harness.services.answers["POST /accounts/token"] = renew
+    harness.services.say("GET /accounts/me", name="Siti", email="a@example.com")
+    harness.services.say("GET /refunds/wallet", credit_balance=0)
+    harness.services.say("GET /orders", items=[])
 
 
-async def test_requests_at_once_renew_a_session_once(house: House) -> None:
+async def test_requests_at_once_renew_a_session_once(harness: WebHarness) -> None:
     """Requests that come together with a token that has run out are all answered, and accounts is asked once, also
     when they reach two replicas."""
-    with_refresh_once(house)
-    house.services.slow = 0.05
-    shared = House(house.keys, house.services, redis_url=f"memory://web-{token_hex(4)}")
+    with_refresh_once(harness)
+    harness.services.slow = 0.05
+    shared = WebHarness(harness.keys, harness.services, redis_url=f"memory://web-{token_hex(4)}")
     cookies = {"Cookie": "refresh=app.s.first"}
     async with shared.browser() as one, shared.browser() as other:
         calls = [browser.get("/web/s/a/account", headers=cookies) for browser in (one, other) for _ in range(5)]
         answers = await asyncio.gather(*calls)
         late = await other.get("/web/s/a/account", headers=cookies)
     assert [answer.status_code for answer in (*answers, late)] == [200] * 11
-    assert [asked.url.path for asked in house.services.asked].count("/accounts/token") == 1
+    assert [asked.url.path for asked in harness.services.asked].count("/accounts/token") == 1
     assert {crumbs(answer)["refresh"].value for answer in answers} == {"app.s.1"}
 
 
-async def test_a_session_that_is_over_asks_to_sign_in(house: House) -> None:
+async def test_a_session_that_is_over_asks_to_sign_in(harness: WebHarness) -> None:
     """A refresh token that accounts does not take any more is forgotten, and what was wanted comes after signing in."""
-    house.services.say("POST /accounts/token", 400, code="invalid_grant", detail="over")
-    async with house.browser() as browser:
+    harness.services.say("POST /accounts/token", 400, code="invalid_grant", detail="over")
+    async with harness.browser() as browser:
         answer = await browser.get("/web/s/a/orders?status=packed", headers={"Cookie": "refresh=app.s.old"})
     assert answer.headers["location"] == "/web/s/a/sign-in?back=%2Fweb%2Fs%2Fa%2Forders%3Fstatus%3Dpacked"
     assert crumbs(answer)["refresh"]["max-age"] == "0"
 
 
-async def test_nobody_is_signed_out_because_accounts_is_away(house: House) -> None:
+async def test_nobody_is_signed_out_because_accounts_is_away(harness: WebHarness) -> None:
     """While accounts does not answer the page says so, and the cookies stay for when it is back."""
-    house.services.say("POST /accounts/token", 503, code="sessions_unavailable", detail="away")
-    async with house.browser() as browser:
+    harness.services.say("POST /accounts/token", 503, code="sessions_unavailable", detail="away")
+    async with harness.browser() as browser:
         answer = await browser.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.old"})
         assert answer.status_code == 503
         assert "refresh" not in crumbs(answer)
-        with_refresh_once(house)
+        with_refresh_once(harness)
         assert (await browser.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.old"})).status_code == 200
 
 
 @pytest.mark.parametrize("status", [200, 401, 503])
-async def test_signing_out_ends_the_session(house: House, status: int) -> None:
+async def test_signing_out_ends_the_session(harness: WebHarness, status: int) -> None:
     """The cookies go, and accounts is told to end the session; they go also if it cannot."""
-    house.services.say("POST /accounts/logout", status, code="sessions_unavailable", detail="away")
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    harness.services.say("POST /accounts/logout", status, code="sessions_unavailable", detail="away")
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         form = {"form": await form_token(browser)}
         answer = await browser.post("/web/s/a/sign-out", data=form, headers={"Origin": ORIGIN})
-    assert house.services.asked[-1].url.path == "/accounts/logout"
+    assert harness.services.asked[-1].url.path == "/accounts/logout"
     assert {crumbs(answer)[name]["max-age"] for name in ("access", "refresh")} == {"0"}
 
 
 @pytest.mark.parametrize("replica", ["same", "other"])
-async def test_nothing_goes_on_after_signing_out(house: House, replica: str) -> None:
+async def test_nothing_goes_on_after_signing_out(harness: WebHarness, replica: str) -> None:
     """Copies of the cookies are worth nothing once their person has signed out: neither an access token, nor a
     refresh token that was used just before, for which the answer is still kept."""
-    with_refresh_once(house)
-    house.services.answers["POST /accounts/logout"] = lambda _: httpx.Response(204)
-    shared = House(house.keys, house.services, redis_url=f"memory://{token_hex(4)}")
+    with_refresh_once(harness)
+    harness.services.answers["POST /accounts/logout"] = lambda _: httpx.Response(204)
+    shared = WebHarness(harness.keys, harness.services, redis_url=f"memory://{token_hex(4)}")
     async with shared.browser() as one, shared.browser() as other:
         page = await one.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.first"})
         stolen = f"access={crumbs(page)['access'].value}; refresh=app.s.first"
@@ -199,20 +201,20 @@ async def ended(redis_url: str, account_id: UUID, session: str) -> None:
         await pipeline.execute()
 
 
-async def test_a_token_that_a_service_does_not_take_is_renewed(house: House) -> None:
+async def test_a_token_that_a_service_does_not_take_is_renewed(harness: WebHarness) -> None:
     """A service that knows before this page that a session is over has its person sign in again; if it is not over,
     the page goes on with a new token."""
-    with_refresh_once(house)
-    house.services.say("POST /chat/tickets", 401, code="unauthenticated", detail="over")
-    house.services.say("GET /accounts/me", 401, code="unauthenticated", detail="over")
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    with_refresh_once(harness)
+    harness.services.say("POST /chat/tickets", 401, code="unauthenticated", detail="over")
+    harness.services.say("GET /accounts/me", 401, code="unauthenticated", detail="over")
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         headers = {"Content-Type": "application/json", "Accept": "*/*", "Origin": ORIGIN}
         script = await browser.post("/web/s/a/api/chat/tickets", content="{}", headers=headers)
         assert (script.status_code, crumbs(script)["access"]["max-age"]) == (401, "0")
-        page = await browser.get("/web/s/a/account", headers={"Cookie": f"access={house.token()}"})
+        page = await browser.get("/web/s/a/account", headers={"Cookie": f"access={harness.token()}"})
         assert page.headers["location"] == "/web/s/a/sign-in?back=%2Fweb%2Fs%2Fa%2Faccount"
-        with_refresh_once(house)
+        with_refresh_once(harness)
         again = await browser.get(page.headers["location"], headers={"Cookie": "refresh=app.s.first"})
         assert again.headers["location"] == "/web/s/a/account"
 
@@ -233,7 +235,7 @@ async def test_a_token_that_a_service_does_not_take_is_renewed(house: House) -> 
     ],
     ids=lambda cookie: ascii(cookie)[:20],
 )
-async def test_a_cookie_that_holds_no_token_is_forgotten(house: House, cookie: str) -> None:
+async def test_a_cookie_that_holds_no_token_is_forgotten(harness: WebHarness, cookie: str) -> None:
     """Whatever stands in place of tokens, one is asked to sign in, the cookies go, and nothing fails or is kept."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -241,10 +243,13 @@ async def test_a_cookie_that_holds_no_token_is_forgotten(house: House, cookie: s
         code = "invalid_grant" if form.get("client_id") in (["app"], ["web"]) else "invalid_client"
         return httpx.Response(400, json={"code": code, "detail": "no"})
 
-    house.services.answers["POST /accounts/token"] = refuse
-    house.services.say("POST /accounts", 422, code="weak_password", detail="no")
+    harness.services.answers["POST /accounts/token"] = refuse
+    harness.services.say("POST /accounts", 422, code="weak_password", detail="no")
     redis_url = f"memory://{token_hex(4)}"
-    async with House(house.keys, house.services, redis_url=redis_url).browser() as browser, connect(redis_url) as redis:
+    async with (
+        WebHarness(harness.keys, harness.services, redis_url=redis_url).browser() as browser,
+        connect(redis_url) as redis,
+    ):
         cookies = f"access={cookie}; refresh={cookie}".encode("latin-1")
         answer = await browser.get("/web/s/a/account", headers={b"Cookie": cookies, b"Accept": b"text/html"})
         assert answer.headers["location"].startswith("/web/s/a/sign-in")
@@ -265,18 +270,18 @@ async def test_a_cookie_that_holds_no_token_is_forgotten(house: House, cookie: s
         (429, "rate_limited", "Too many tries"),
     ],
 )
-async def test_a_password_is_changed_in_the_profile(house: House, status: int, code: str, says: str) -> None:
+async def test_a_password_is_changed_in_the_profile(harness: WebHarness, status: int, code: str, says: str) -> None:
     """The profile sends both passwords to accounts, says what came of it, and keeps its person signed in."""
-    with_refresh_once(house)
+    with_refresh_once(harness)
     said = {"current_password": "rahasia-sekali", "new_password": "kucing oranye di atap"}
-    async with house.browser() as browser:
-        await house.sign_in(browser)
+    async with harness.browser() as browser:
+        await harness.sign_in(browser)
         browser.cookies.set("lang", "en", path="/web")
         assert 'action="/web/s/a/password"' in (await browser.get("/web/s/a/account")).text
-        house.services.say("POST /accounts/password", status, code=code, detail="no")
+        harness.services.say("POST /accounts/password", status, code=code, detail="no")
         form = {"form": await form_token(browser)} | said
         answer = await browser.post("/web/s/a/password", data=form, headers={"Origin": ORIGIN})
-        assert json.loads(house.services.asked[-1].content) == said
+        assert json.loads(harness.services.asked[-1].content) == said
         assert (answer.status_code, answer.headers["location"]) == (303, "/web/s/a/account")
         page = await browser.get("/web/s/a/account")
     assert page.status_code == 200
@@ -284,12 +289,12 @@ async def test_a_password_is_changed_in_the_profile(house: House, status: int, c
 
 
 @pytest.mark.parametrize("status", [204, 503])
-async def test_signing_out_everywhere(house: House, status: int) -> None:
+async def test_signing_out_everywhere(harness: WebHarness, status: int) -> None:
     """All sessions end, this one at once; if accounts is away nobody is told that they have."""
-    with_refresh_once(house)
-    house.services.say("POST /accounts/logout-all", status, code="sessions_unavailable", detail="away")
-    async with house.browser() as browser:
-        access = crumbs(await house.sign_in(browser))["access"].value
+    with_refresh_once(harness)
+    harness.services.say("POST /accounts/logout-all", status, code="sessions_unavailable", detail="away")
+    async with harness.browser() as browser:
+        access = crumbs(await harness.sign_in(browser))["access"].value
         form = {"form": await form_token(browser)}
         answer = await browser.post("/web/s/a/sign-out-everywhere", data=form, headers={"Origin": ORIGIN})
         again = await browser.get("/web/s/a/account", headers={"Cookie": f"access={access}"})

@@ -4,21 +4,21 @@ from itertools import permutations
 
 import pytest
 
-from services.web.flow.traces import MOST_RECORDS, MOST_TALES, Tale, Tales
+from services.web.flow.traces import MOST_RECORDS, MOST_TALES, Trace, Traces
 from services.web.flow.waterfall import rows
 from tests.harness.flow_records import cancellation, records
 
 
-def tale(told: list[dict[str, object]]) -> Tale:
+def trace(told: list[dict[str, object]]) -> Trace:
     """The one story that is told."""
-    tales = Tales()
-    tales.add(records(told))
-    return next(iter(tales.all.values()))
+    traces = Traces()
+    traces.add(records(told))
+    return next(iter(traces.all.values()))
 
 
 def test_a_story_in_a_line() -> None:
     """It says what it began with, what came of it, whether it is over, and how long it took."""
-    said = tale(cancellation()).summary()
+    said = trace(cancellation()).summary()
     assert said["request"] == "POST /orders/{order_id}/cancel"
     assert (said["types"], said["outcome"], said["state"]) == (["OrderCancelled"], "cancelled", "done")
     assert round(said["took"], 3) == 0.035
@@ -40,7 +40,7 @@ def test_events_are_listed_as_they_followed_from_each_other() -> None:
         {"stage": "requested", "at": 3.1, "took": 1.0, "service": "orders", "story": "story", "request": "POST /"}
     )
     for order in permutations(told):
-        said = tale(list(order))
+        said = trace(list(order))
         assert said.summary()["types"] == [name for name, _, _ in chain]
         assert [row.name for row in rows(said) if row.level == 0] == ["POST /", *(name for name, _, _ in chain)]
 
@@ -49,7 +49,7 @@ def test_causes_that_go_round_in_a_circle_harm_nothing() -> None:
     """Whoever tells nonsense about what follows from what is listed all the same."""
     one, other = cancellation("x")[1], cancellation("x", at=999.0)[1]
     told = [one | {"cause": other["id"]}, other | {"cause": one["id"]}]
-    assert tale(told).types() == ["OrderCancelled", "OrderCancelled"]
+    assert trace(told).types() == ["OrderCancelled", "OrderCancelled"]
 
 
 @pytest.mark.parametrize("name", ["RefundIssued", "OrderCancelled", "OrderCancelRequested", "RefundDelayed"])
@@ -60,26 +60,26 @@ def test_a_bad_event_is_no_outcome(name: str) -> None:
     parked: list[dict[str, object]] = [
         {"stage": "parked", "at": 2.0, "service": who, "error": "why", **poison} for who in ("chat", "orders")
     ]
-    assert tale([written | {"broken": True}]).outcome == ""
-    assert tale([written, *parked]).outcome == ""
+    assert trace([written | {"broken": True}]).outcome == ""
+    assert trace([written, *parked]).outcome == ""
     handled = {"stage": "handled", "at": 3.0, "service": "cs", "began": 2.0, "ended": 2.5, **poison}
-    assert tale([written, *parked, handled]).outcome != ""
+    assert trace([written, *parked, handled]).outcome != ""
 
 
 def test_a_story_goes_on_until_everybody_has_heard() -> None:
     """Without one of the hearers it is under way; with the event set aside there, it says so; replayed, it is over."""
     told = [one for one in cancellation() if one["service"] != "refunds"]
-    assert tale(told).state == "under_way"
+    assert trace(told).state == "under_way"
     event = {key: told[1][key] for key in ("story", "id", "type", "subject")}
     parked = {"stage": "parked", "at": 1_001.0, "service": "refunds", "error": "why", **event}
-    assert tale([*told, parked]).state == "parked"
+    assert trace([*told, parked]).state == "parked"
     replayed = {"stage": "handled", "at": 1_002.0, "service": "refunds", "began": 1_001.9, "ended": 1_001.95, **event}
-    assert tale([*told, parked, replayed]).state == "done"
+    assert trace([*told, parked, replayed]).state == "done"
 
 
 def test_the_waterfall_has_every_stage_in_its_order() -> None:
     """Request, outbox, exchange; and below the event, for each who hears it, queue, handler, commit, with times."""
-    drawn = rows(tale(cancellation()))
+    drawn = rows(trace(cancellation()))
     assert [(row.service, row.level) for row in drawn] == [
         ("orders", 0),
         ("orders", 0),
@@ -99,24 +99,24 @@ def test_the_waterfall_has_every_stage_in_its_order() -> None:
 def test_the_waterfall_shows_what_has_not_arrived() -> None:
     """An event in the outbox waits there; one that is sent waits in the queues of those who have not heard it."""
     told = cancellation()
-    assert [row.note for row in rows(tale(told[:2]))] == ["", "flow.note.unpublished"]
-    waiting = [(row.service, row.note) for row in rows(tale(told[:4]))[2:]]
+    assert [row.note for row in rows(trace(told[:2]))] == ["", "flow.note.unpublished"]
+    waiting = [(row.service, row.note) for row in rows(trace(told[:4]))[2:]]
     assert waiting == [(name, "flow.note.waiting") for name in ("refunds", "chat", "cs")]
 
 
 def test_what_is_told_twice_is_one() -> None:
     """A record that comes again, after a restart, changes nothing."""
     told = cancellation()
-    assert len(tale([*told, *told]).records) == len(told)
+    assert len(trace([*told, *told]).records) == len(told)
 
 
 def test_memory_is_bounded() -> None:
     """The oldest stories are forgotten, and of an endless one only the beginning is held."""
-    tales = Tales()
+    traces = Traces()
     for _ in range(MOST_TALES + 50):
-        tales.add(records(cancellation()))
-    assert len(tales.all) == MOST_TALES
+        traces.add(records(cancellation()))
+    assert len(traces.all) == MOST_TALES
     endless = cancellation("endless")[1:2]
-    tales.add(records([endless[0] | {"at": 1_000.0 + number} for number in range(MOST_RECORDS * 2)]))
-    assert len(tales.all["endless"].records) == MOST_RECORDS
-    assert len(tales.latest(1_000)) == MOST_TALES
+    traces.add(records([endless[0] | {"at": 1_000.0 + number} for number in range(MOST_RECORDS * 2)]))
+    assert len(traces.all["endless"].records) == MOST_RECORDS
+    assert len(traces.latest(1_000)) == MOST_TALES

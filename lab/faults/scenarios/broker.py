@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lab.faults.lab import Lab
 from lab.faults.open_loop import cancel_steadily
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 
 AROUND = 2.0
 """Seconds of cancelling before and after each fault."""
@@ -38,15 +38,15 @@ LONG = Size(rate=100, away=10, frozen=60, alarmed=20, frozen_rate=20)
 
 async def run(lab: Lab, size: Size) -> None:
     """One fault after the other, each with its own figures."""
-    crowd = await Crowd.gather(lab)
-    await under(lab, crowd, size, "away", away, size.away, size.rate)
-    await under(lab, crowd, size, "frozen", frozen, size.frozen, size.frozen_rate)
-    await under(lab, crowd, size, "alarmed", alarmed, size.alarmed, size.frozen_rate)
+    workload = await Workload.gather(lab)
+    await under(lab, workload, size, "away", away, size.away, size.rate)
+    await under(lab, workload, size, "frozen", frozen, size.frozen, size.frozen_rate)
+    await under(lab, workload, size, "alarmed", alarmed, size.alarmed, size.frozen_rate)
 
 
-async def under(lab: Lab, crowd: Crowd, size: Size, name: str, fault: Fault, seconds: float, rate: float) -> None:
+async def under(lab: Lab, workload: Workload, size: Size, name: str, fault: Fault, seconds: float, rate: float) -> None:
     """Cancels before, during and after the fault."""
-    orders = await crowd.paid(int(rate * (seconds + 2 * AROUND)))
+    orders = await workload.paid(int(rate * (seconds + 2 * AROUND)))
     await lab.at_rest()
     async with asyncio.TaskGroup() as group:
         cancelling = group.create_task(cancel_steadily(lab, orders, rate))
@@ -64,7 +64,7 @@ async def under(lab: Lab, crowd: Crowd, size: Size, name: str, fault: Fault, sec
 
 async def away(lab: Lab, seconds: float) -> None:
     """Killed, and started again after so many seconds."""
-    broker = lab.house.servers["rabbitmq"]
+    broker = lab.system.servers["rabbitmq"]
     await broker.kill()
     await asyncio.sleep(seconds)
     await broker.start()
@@ -72,18 +72,18 @@ async def away(lab: Lab, seconds: float) -> None:
 
 async def frozen(lab: Lab, seconds: float) -> None:
     """It takes connections and answers nothing; the services are ready again soon after it thaws."""
-    broker = lab.house.servers["rabbitmq"]
+    broker = lab.system.servers["rabbitmq"]
     broker.pause()
     await asyncio.sleep(seconds)
     broker.resume()
     thawed = time.monotonic()
-    await lab.house.running.processes.ready(timeout=BACK)
+    await lab.system.running.processes.ready(timeout=BACK)
     lab.figures["back_s"] = round(time.monotonic() - thawed, 1)
 
 
 async def alarmed(lab: Lab, seconds: float) -> None:
     """It takes nothing more from publishers, because it thinks that its memory is full."""
-    broker = lab.house.servers["rabbitmq"]
+    broker = lab.system.servers["rabbitmq"]
     await broker.control("set_vm_memory_high_watermark", "absolute", "1MB")
     await asyncio.sleep(seconds)
     await broker.control("set_vm_memory_high_watermark", "absolute", "1GB")

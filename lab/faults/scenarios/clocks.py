@@ -10,7 +10,7 @@ from batalkan.local_servers import SERVICES
 from batalkan.servers.packages import PACKAGES, find
 from lab.faults.lab import Lab
 from lab.faults.outcomes import CannotRun
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 
 OFF = 25 * 3600
 WINDOW = timedelta(hours=24)
@@ -31,26 +31,26 @@ async def run(lab: Lab, size: Size) -> None:
     """Lives by each wrong time; then tries an order that is too old, and one that is not."""
     library = faketime()
     for off in (OFF, -OFF):
-        crowd = await Crowd.gather(lab)  # while DANA still believes what the service signs
+        workload = await Workload.gather(lab)  # while DANA still believes what the service signs
         lab.history.note("clocks", off=off)
         for name in SERVICES:
             told = {"LD_PRELOAD": str(library), "FAKETIME": f"{off:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-            await lab.house.rearm(name, told)
-        crowd.at(time() + off)
-        await crowd.stories(size.stories)
-        await the_window(lab, crowd)
-        await lab.house.disarm()  # DANA believes nobody whose clock is off, not even who only asks
+            await lab.system.rearm(name, told)
+        workload.at(time() + off)
+        await workload.stories(size.stories)
+        await the_window(lab, workload)
+        await lab.system.disarm()  # DANA believes nobody whose clock is off, not even who only asks
         await lab.at_rest()
     lab.figures |= {"cancels": len(lab.history.accepted), "off_s": OFF}
 
 
-async def the_window(lab: Lab, crowd: Crowd) -> None:
+async def the_window(lab: Lab, workload: Workload) -> None:
     """By the database's clock an order of 24 hours can be cancelled, and one a little older cannot."""
-    (buyer, young), (_, old) = await crowd.paid(2, at_once=1)
-    await lab.house.place.advance(WINDOW - timedelta(minutes=2))
-    await crowd.cancel(buyer, young)
-    await lab.house.place.advance(timedelta(minutes=3))
-    refused = await crowd.buyers[1].cancel(old)
+    (buyer, young), (_, old) = await workload.paid(2, at_once=1)
+    await lab.system.base.advance(WINDOW - timedelta(minutes=2))
+    await workload.cancel(buyer, young)
+    await lab.system.base.advance(timedelta(minutes=3))
+    refused = await workload.buyers[1].cancel(old)
     lab.hold(refused.status_code == 409 and refused.json()["code"] == "window_closed", f"the window: {refused.text}")
 
 

@@ -11,7 +11,7 @@ from lab.faults.crashing_service import ACKNOWLEDGE, COMMIT, DANA, POINTS, PUBLI
 from lab.faults.lab import Lab
 from lab.faults.random_faults import DANA_FAULTS
 from lab.faults.system import each
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 
 EVERYWHERE = (*COMMIT, *PUBLISH, *ACKNOWLEDGE)
 DOOMED = {"orders": EVERYWHERE, "refunds": DANA, "chat": EVERYWHERE, "cs": EVERYWHERE}
@@ -35,15 +35,15 @@ LONG = Size(100, 20)
 async def run(lab: Lab, size: Size) -> None:
     """Lets the crowd live until every point has killed often enough; then all is as it should be."""
     log = lab.history.folder / "crashes.log"
-    crowd, enough = await Crowd.gather(lab), asyncio.Event()
+    workload, enough = await Workload.gather(lab), asyncio.Event()
     for name, points in DOOMED.items():
         await arm(lab, name, points, size, log)
     async with asyncio.TaskGroup() as group:
         group.create_task(watch(lab, size, log, enough))
         group.create_task(trouble(lab, enough))
-        await each(itertools.takewhile(lambda _: not enough.is_set(), itertools.count()), crowd.story, AT_ONCE)
-    await lab.house.disarm()
-    await lab.house.place.dana.post("/reset")
+        await each(itertools.takewhile(lambda _: not enough.is_set(), itertools.count()), workload.story, AT_ONCE)
+    await lab.system.disarm()
+    await lab.system.base.dana.post("/reset")
     deaths = died(log)
     lab.figures |= {"cancels": len(lab.history.accepted), "deaths": deaths.total(), "least": min(deaths.values())}
     await lab.at_rest()
@@ -52,7 +52,7 @@ async def run(lab: Lab, size: Size) -> None:
 async def arm(lab: Lab, name: str, points: tuple[str, ...], size: Size, log: Path) -> None:
     """Starts the service as a test build that dies at one of the points."""
     told = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(size.within), "CRASH_LOG": str(log)}
-    await lab.house.rearm(name, told, module="lab.faults.crashing_service")
+    await lab.system.rearm(name, told, module="lab.faults.crashing_service")
 
 
 async def watch(lab: Lab, size: Size, log: Path, enough: asyncio.Event) -> None:
@@ -67,7 +67,7 @@ async def watch(lab: Lab, size: Size, log: Path, enough: asyncio.Event) -> None:
             left = tuple(point for point in mine if point in wanted) or mine
             if left != armed[name]:
                 armed[name] = left
-                child = lab.house.running.processes.watched[name].child
+                child = lab.system.running.processes.watched[name].child
                 child.env = {**(child.env or {}), "CRASH_POINTS": ",".join(left)}
         if not wanted:
             enough.set()
@@ -77,7 +77,7 @@ async def trouble(lab: Lab, enough: asyncio.Event) -> None:
     """DANA does not help."""
     while not enough.is_set():
         fault = lab.chance.choice([*DANA_FAULTS, DANA_SLOW])
-        await asyncio.gather(lab.house.place.dana.put("/faults", json={**fault, "times": 3}), return_exceptions=True)
+        await asyncio.gather(lab.system.base.dana.put("/faults", json={**fault, "times": 3}), return_exceptions=True)
         await asyncio.sleep(1.0)
 
 

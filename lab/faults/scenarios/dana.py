@@ -8,7 +8,7 @@ from batalkan.local_servers import DANA
 from lab.faults.lab import Lab
 from lab.faults.random_faults import DANA_FAULTS
 from lab.faults.system import each
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ LONG = Size(150)
 
 async def run(lab: Lab, size: Size) -> None:
     """One fault after the other; each strikes so many calls as there are refunds, and is then over."""
-    crowd, control = await Crowd.gather(lab), lab.house.place.dana
+    workload, control = await Workload.gather(lab), lab.system.base.dana
     for fault in DANA_FAULTS:
-        orders = [one for one in await crowd.paid(2 * size.refunds) if one[0] in crowd.buyers[::2]]
+        orders = [one for one in await workload.paid(2 * size.refunds) if one[0] in workload.buyers[::2]]
         lab.history.note("dana", **fault)
         (await control.put("/faults", json={**fault, "times": size.refunds})).raise_for_status()
-        await each(orders, lambda one: crowd.cancel(*one), 12)
+        await each(orders, lambda one: workload.cancel(*one), 12)
         if fault["mode"] == "drop_after":
-            await lab.house.running.processes.kill(DANA)
-            await lab.house.running.processes.ready(DANA)
+            await lab.system.running.processes.kill(DANA)
+            await lab.system.running.processes.ready(DANA)
         await lab.at_rest()
     journal = (await asyncio.wait_for(control.get("/journal"), 10)).json()
     lab.figures |= {"cancels": len(lab.history.accepted), "paid by DANA": journal["count"]}

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from lab.faults.lab import Lab
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 
 POOLS_BACK = 10.0
 """Seconds from the moment at which PostgreSQL takes connections until every service is ready."""
@@ -28,8 +28,8 @@ LONG = Size(20, (3.0, 8.0), 4_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """Restarts PostgreSQL while the crowd lives."""
-    crowd, back = await Crowd.gather(lab), list[float]()
-    await crowd.live(size.stories, strike(lab, size, back))
+    workload, back = await Workload.gather(lab), list[float]()
+    await workload.live(size.stories, strike(lab, size, back))
     lab.figures |= {"cancels": len(lab.history.accepted), "restarts": size.times, "slowest_back_s": max(back)}
     lab.hold(max(back) < POOLS_BACK, f"a service had no connection {max(back):.1f} s after PostgreSQL was back")
     await lab.at_rest()
@@ -44,10 +44,10 @@ async def strike(lab: Lab, size: Size, back: list[float]) -> None:
 
 async def restart(lab: Lab) -> float:
     """PostgreSQL's "immediate" stop, which is a crash; returns the seconds until all services are ready again."""
-    server = lab.house.servers["postgres"]
+    server = lab.system.servers["postgres"]
     await server.child.stop(20, signal.SIGQUIT)
     await server.start()
     began = time.monotonic()
-    await lab.house.running.processes.ready()
+    await lab.system.running.processes.ready()
     lab.history.note("postgres restarted", back=round(time.monotonic() - began, 2))
     return round(time.monotonic() - began, 2)

@@ -19,7 +19,7 @@ from batalkan.invariants import Evidence, check
 from batalkan.keys import make_keys
 from batalkan.local_servers import free_ports
 from batalkan.operate import database_urls
-from batalkan.subprocesses import Child, Warden
+from batalkan.subprocesses import Child, Reaper
 from lab.faults.lab import Lab
 from lab.faults.outcomes import CannotRun
 from runtime.settings import Environment
@@ -66,8 +66,8 @@ async def run(lab: Lab, size: Size) -> None:
                     return not (await check(urls, evidence=evidence)).pending
 
                 await eventually(rests, BACK, every=0.5)
-                books = await check(urls, evidence=evidence)  # once more: what moved between two looks looks wrong
-            lab.hold(not books.broken, "; ".join(books.broken))
+                snapshot = await check(urls, evidence=evidence)  # once more: what moved between two looks looks wrong
+            lab.hold(not snapshot.broken, "; ".join(snapshot.broken))
             lab.hold(refused > 0, "nothing was refused: the disk was not full")
             lab.figures |= {"cancels": len(lab.history.accepted), "refused": refused, "times": size.times}
 
@@ -148,9 +148,9 @@ def full(disk: Path) -> Iterator[None]:
 @asynccontextmanager
 async def serving(disk: Path, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """`batalkan up` with its data on the disk; its log is kept with the history."""
-    warden, (port,) = Warden(), free_ports(1)
+    reaper, (port,) = Reaper(), free_ports(1)
     command = [sys.executable, "-m", "batalkan", "up", "--data", str(disk), "--port", str(port)]
-    child = Child("batalkan up", command, warden=warden, log=folder / "up.log", env=dict(os.environ))
+    child = Child("batalkan up", command, reaper=reaper, log=folder / "up.log", env=dict(os.environ))
     child.spawn()
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
@@ -163,7 +163,7 @@ async def serving(disk: Path, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
             yield http
     finally:
         await child.stop(20)
-        warden.close()
+        reaper.close()
 
 
 async def _quietly(look: Callable[[], Awaitable[bool]]) -> bool:

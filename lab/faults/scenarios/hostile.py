@@ -16,9 +16,9 @@ import aio_pika
 from aio_pika.exceptions import AMQPException
 
 from lab.bench.meters import memory
-from lab.faults.foreign_client import HEARERS, foreigner, keys_of
+from lab.faults.foreign_client import CONSUMERS, foreigner, keys_of
 from lab.faults.lab import Lab
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 from runtime.messaging.envelope import EXCHANGE, MAX_BODY
 from tests.harness.waiting import eventually
 
@@ -48,17 +48,17 @@ LONG = Size(5_000, 200)
 
 async def run(lab: Lab, size: Size) -> None:
     """Times cancellations alone, then among the messages; counts what was parked."""
-    crowd = await Crowd.gather(lab)
+    workload = await Workload.gather(lab)
     async with foreigner(lab) as foreign, foreign.listening() as heard:
-        calm = await timed(lab, crowd, size)
-        ((buyer, order_id),) = await crowd.paid(1)
-        await crowd.cancel_in_the_thread(buyer, order_id)  # so that OrderCancelRequested is among the samples
+        calm = await timed(lab, workload, size)
+        ((buyer, order_id),) = await workload.paid(1)
+        await workload.cancel_in_the_thread(buyer, order_id)  # so that OrderCancelRequested is among the samples
         samples = {str(one.routing_key): json.loads(one.body) async for one in emptied(heard)}
     lab.hold("chat.OrderCancelRequested" in samples, f"nothing asked for a cancellation, only {sorted(samples)}")
     before, grown = await lab.at_rest(), megabytes(lab)
     async with asyncio.TaskGroup() as group:
         attack = group.create_task(bombard(lab, size, samples))
-        busy = await timed(lab, crowd, size)
+        busy = await timed(lab, workload, size)
     kinds = attack.result()
     refused = await speak_for_others(lab)
     parked = await taken_out(lab, size.messages)
@@ -68,7 +68,7 @@ async def run(lab: Lab, size: Size) -> None:
     lab.figures |= {"calm_ms": round(1000 * calm), "busy_ms": round(1000 * busy), "grown_mb": megabytes(lab) - grown}
     lab.hold(parked == size.messages and not after.parked, f"{parked} of {size.messages} messages are parked")
     lab.hold(len(kinds) == len(KINDS) + 1, f"only these kinds were sent: {sorted(kinds)}")
-    lab.hold(refused == len(HEARERS), f"{refused} of {len(HEARERS)} services were kept from speaking for another")
+    lab.hold(refused == len(CONSUMERS), f"{refused} of {len(CONSUMERS)} services were kept from speaking for another")
     lab.hold(after.refunds - before.refunds == size.cancels, f"{after.refunds - before.refunds} refunds were made")
     lab.hold(megabytes(lab) - grown < GROWTH, f"the services grew by {megabytes(lab) - grown} MB")
     lab.hold(busy < size.slower * calm, f"a refund took {busy:.2f} s, and {calm:.2f} s without hostile messages")
@@ -77,10 +77,10 @@ async def run(lab: Lab, size: Size) -> None:
 async def taken_out(lab: Lab, expected: int) -> int:
     """How many messages are parked, once they are as many as expected or 30 seconds are over. They are taken out: many
     have the id of an event, and would stand in the books for one that was heard."""
-    place = lab.house.place
+    base = lab.system.base
 
     async def parked() -> int:
-        return sum([await place.count(hearer, "parked") for hearer in HEARERS])
+        return sum([await base.count(consumer, "parked") for consumer in CONSUMERS])
 
     async def enough() -> bool:
         return await parked() >= expected
@@ -88,20 +88,20 @@ async def taken_out(lab: Lab, expected: int) -> int:
     with suppress(TimeoutError):
         await eventually(enough, within=30, every=0.1)
     found = await parked()
-    for hearer in HEARERS:
-        await place.run(hearer, "delete from parked")
+    for consumer in CONSUMERS:
+        await base.run(consumer, "delete from parked")
     return found
 
 
-async def timed(lab: Lab, crowd: Crowd, size: Size) -> float:
+async def timed(lab: Lab, workload: Workload, size: Size) -> float:
     """Median seconds from the request to the order that shows its refund, to Lazada Credit."""
-    buyer = crowd.buyers[1]
+    buyer = workload.buyers[1]
     seconds = []
     for number in range(size.cancels):
-        order_id = await crowd.place(buyer, number)
+        order_id = await workload.place(buyer, number)
         (await buyer.move(order_id, "pay")).raise_for_status()
         began = time.monotonic()
-        await crowd.cancel(buyer, order_id)
+        await workload.cancel(buyer, order_id)
         await buyer.refund(order_id)
         seconds.append(time.monotonic() - began)
     return statistics.median(seconds)
@@ -109,7 +109,7 @@ async def timed(lab: Lab, crowd: Crowd, size: Size) -> float:
 
 def megabytes(lab: Lab) -> int:
     """What all services hold."""
-    watched = lab.house.running.processes.watched
+    watched = lab.system.running.processes.watched
     return round(sum(memory(one.child.pid) for name, one in watched.items() if name != "dana" and one.child.pid))
 
 
@@ -125,31 +125,31 @@ async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str
     kinds = set()
     async with foreigner(lab) as foreign:
         for number in range(size.messages):
-            hearer = HEARERS[number % len(HEARERS)]
-            exchange = await detour(foreign.channel, hearer)
+            consumer = CONSUMERS[number % len(CONSUMERS)]
+            exchange = await detour(foreign.channel, consumer)
             kind = oversize if number % OVERSIZE_EVERY == 0 else lab.chance.choice(KINDS)
-            key = lab.chance.choice([key for key in keys_of(hearer) if key in samples])
+            key = lab.chance.choice([key for key in keys_of(consumer) if key in samples])
             await foreign.say(kind(lab.chance, samples[key]), key, exchange=exchange, bad=True)
             kinds.add(kind.__name__)
-        for hearer in HEARERS:
-            await foreign.channel.exchange_delete(await detour(foreign.channel, hearer))
+        for consumer in CONSUMERS:
+            await foreign.channel.exchange_delete(await detour(foreign.channel, consumer))
     return kinds
 
 
-async def detour(channel: Any, hearer: str) -> str:
+async def detour(channel: Any, consumer: str) -> str:
     """An exchange that leads to one hearer alone, under any key."""
-    name = f"foreign.{hearer}"
+    name = f"foreign.{consumer}"
     await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
-    await (await channel.get_queue(hearer, ensure=False)).bind(name)
+    await (await channel.get_queue(consumer, ensure=False)).bind(name)
     return name
 
 
 async def speak_for_others(lab: Lab) -> int:
     """Each hearer tries to publish under the name of a service that it is not; how often the broker refused."""
     refused = 0
-    for hearer in HEARERS:
-        other = "orders" if hearer != "orders" else "refunds"
-        async with foreigner(lab, hearer, publisher_confirms=True) as foreign:
+    for consumer in CONSUMERS:
+        other = "orders" if consumer != "orders" else "refunds"
+        async with foreigner(lab, consumer, publisher_confirms=True) as foreign:
             try:
                 exchange = await foreign.channel.get_exchange(EXCHANGE, ensure=False)
                 await exchange.publish(aio_pika.Message(b"{}"), f"{other}.OrderCancelled", timeout=5)

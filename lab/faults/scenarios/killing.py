@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lab.faults.lab import Lab
 from lab.faults.random_faults import calm_dana, kill_services
-from lab.faults.workload import Crowd, somebody_signs_in
+from lab.faults.workload import Workload, somebody_signs_in
 
 SERVERS = ((0.15, "redis"), (0.3, "rabbitmq"), (0.6, "postgres"))
 """After which part of the stories which server dies."""
@@ -30,12 +30,12 @@ LONG = Size(11_112, (0.5, 3.0))  # of nine in ten the buyer is told that it is c
 
 async def run(lab: Lab, size: Size) -> None:
     """Lets the crowd live while everything dies, and holds everything against everything afterwards."""
-    crowd, over = await Crowd.gather(lab), asyncio.Event()
+    workload, over = await Workload.gather(lab), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
-        group.create_task(kill_servers(lab, lambda: 1.0 if over.is_set() else crowd.told / size.stories))
+        group.create_task(kill_servers(lab, lambda: 1.0 if over.is_set() else workload.told / size.stories))
         group.create_task(come_back(lab, over))
-        await crowd.stories(size.stories)
+        await workload.stories(size.stories)
         over.set()
     await calm_dana(lab)
     lab.figures |= {
@@ -43,8 +43,8 @@ async def run(lab: Lab, size: Size) -> None:
         "kills": fire.result().total(),
         "servers killed": len(SERVERS),
     }
-    books = await lab.at_rest(size.drained_within)
-    lab.figures |= {"refunds": books.refunds, "rupiah": books.refunded}
+    snapshot = await lab.at_rest(size.drained_within)
+    lab.figures |= {"refunds": snapshot.refunds, "rupiah": snapshot.refunded}
 
 
 async def kill_servers(lab: Lab, progress: Callable[[], float]) -> None:
@@ -53,13 +53,13 @@ async def kill_servers(lab: Lab, progress: Callable[[], float]) -> None:
         while progress() < part:
             await asyncio.sleep(0.05)
         lab.history.note("kill", server=name)
-        await lab.house.servers[name].kill()
-        await lab.house.servers[name].start()
+        await lab.system.servers[name].kill()
+        await lab.system.servers[name].start()
         lab.history.note("back", server=name)
 
 
 async def come_back(lab: Lab, over: asyncio.Event) -> None:
     """Every now and then somebody registers and signs in."""
     while not over.is_set():
-        await somebody_signs_in(lab.house)
+        await somebody_signs_in(lab.system)
         await asyncio.sleep(SIGN_IN_EVERY)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from lab.faults.lab import Lab
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 from tests.harness.proxy import Proxy, proxied
 
 THROUGH = ("orders", "refunds")
@@ -29,18 +29,18 @@ LONG = Size(cuts=100, delay=0.1, slow=30, half_open=30, stories=2_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """One after the other, while the crowd lives."""
-    crowd, servers = await Crowd.gather(lab), lab.house.running.servers
+    workload, servers = await Workload.gather(lab), lab.system.running.servers
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(proxied(servers.rabbitmq.port))
         database = await stack.enter_async_context(proxied(servers.postgres.port))
         for name in THROUGH:
             told = servers.environment(name)
             urls = {"BROKER_URL": broker.through(told["BROKER_URL"])}
-            await lab.house.rearm(name, {**urls, "DATABASE_URL": database.through(told["DATABASE_URL"])})
-        await crowd.live(size.stories, strike(lab, size, {"broker": broker, "database": database}))
+            await lab.system.rearm(name, {**urls, "DATABASE_URL": database.through(told["DATABASE_URL"])})
+        await workload.live(size.stories, strike(lab, size, {"broker": broker, "database": database}))
         lab.figures |= {"cancels": len(lab.history.accepted), "cuts": 2 * size.cuts}
         await lab.at_rest()
-        await lab.house.disarm()
+        await lab.system.disarm()
 
 
 async def strike(lab: Lab, size: Size, proxies: dict[str, Proxy]) -> None:

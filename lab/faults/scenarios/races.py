@@ -10,7 +10,7 @@ import httpx
 from lab.faults.lab import Lab
 from lab.faults.open_loop import WAITS
 from lab.faults.system import each
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 from tests.harness.actors import Buyer
 
 CANCELS = 3
@@ -30,10 +30,10 @@ LONG = Size(2_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """Has every order fought for, a few at a time."""
-    crowd, won = await Crowd.gather(lab), Counter[str]()
-    orders = await crowd.paid(size.races)
-    async with lab.house.running.client(timeout=WAITS) as http:  # what is refused is not asked for again
-        seller = replace(crowd.seller, http=http)
+    workload, won = await Workload.gather(lab), Counter[str]()
+    orders = await workload.paid(size.races)
+    async with lab.system.running.client(timeout=WAITS) as http:  # what is refused is not asked for again
+        seller = replace(workload.seller, http=http)
 
         async def race(one: tuple[Buyer, str]) -> None:
             buyer, order_id = replace(one[0], http=http), one[1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from batalkan.local_servers import SERVICES
 from batalkan.operate import connected
 from lab.faults.lab import Lab
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 from tests.harness.waiting import eventually
 
 BACK = 10.0
@@ -32,53 +32,53 @@ LONG = Size(20, 5.0, 4_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """Turns PostgreSQL read-only while the crowd lives."""
-    crowd, back = await Crowd.gather(lab), list[float]()
-    await crowd.live(size.stories, strike(lab, crowd, size, back))
+    workload, back = await Workload.gather(lab), list[float]()
+    await workload.live(size.stories, strike(lab, workload, size, back))
     lab.figures |= {"cancels": len(lab.history.accepted), "times": size.times, "slowest_back_s": max(back)}
     lab.hold(max(back) < BACK, f"a service was not ready {max(back):.1f} s after PostgreSQL took what was written")
     await lab.at_rest()
 
 
-async def strike(lab: Lab, crowd: Crowd, size: Size, back: list[float]) -> None:
+async def strike(lab: Lab, workload: Workload, size: Size, back: list[float]) -> None:
     """So many times; adds the seconds after which each was over for the services."""
-    before = [lab.house.running.processes.watched[name].child.pid for name in SERVICES]
+    before = [lab.system.running.processes.watched[name].child.pid for name in SERVICES]
     for _ in range(size.times):
         await asyncio.sleep(lab.chance.uniform(0.5, 1.5))
         async with read_only(lab):
             ends = time.monotonic() + size.seconds
-            await what_is_said(lab, crowd)
+            await what_is_said(lab, workload)
             await asyncio.sleep(ends - time.monotonic())
         began = time.monotonic()
-        await lab.house.running.processes.ready()
+        await lab.system.running.processes.ready()
         back.append(round(time.monotonic() - began, 2))
-    after = [lab.house.running.processes.watched[name].child.pid for name in SERVICES]
+    after = [lab.system.running.processes.watched[name].child.pid for name in SERVICES]
     lab.hold(before == after, "a service had to be started anew")
 
 
-async def what_is_said(lab: Lab, crowd: Crowd) -> None:
+async def what_is_said(lab: Lab, workload: Workload) -> None:
     """Every service is not ready and lives; ordering is refused, and the catalogue can be read."""
 
     async def noticed() -> bool:
-        return all([(await lab.house.ready(name))[0] == 503 for name in SERVICES])
+        return all([(await lab.system.ready(name))[0] == 503 for name in SERVICES])
 
     await eventually(noticed)
     for name in SERVICES:
-        lives = (await lab.house.plain.get(f"/{name}/health/live")).status_code
-        serves = (await lab.house.plain.get(f"/{name}/health/serving")).status_code
+        lives = (await lab.system.plain.get(f"/{name}/health/live")).status_code
+        serves = (await lab.system.plain.get(f"/{name}/health/serving")).status_code
         lab.hold((lives, serves) == (200, 503), f"{name} lives: {lives}, serves: {serves}")
-    wanted = {"lines": [{"product_id": crowd.products[0], "quantity": 1}], "payment_method": "bank_transfer"}
-    headers = {"Authorization": f"Bearer {crowd.buyers[0].token}"}
-    refused = await lab.house.plain.post("/orders", json=wanted, headers=headers)
+    wanted = {"lines": [{"product_id": workload.products[0], "quantity": 1}], "payment_method": "bank_transfer"}
+    headers = {"Authorization": f"Bearer {workload.buyers[0].token}"}
+    refused = await lab.system.plain.post("/orders", json=wanted, headers=headers)
     told = (refused.status_code, refused.json()["code"], "retry-after" in refused.headers)
     lab.hold(told == (503, "database_unavailable", True), f"ordering was answered {told}")
-    read = await lab.house.plain.get("/orders/products")
+    read = await lab.system.plain.get("/orders/products")
     lab.hold(read.is_success, f"the catalogue was answered {read.status_code}")
 
 
 @asynccontextmanager
 async def read_only(lab: Lab) -> AsyncIterator[None]:
     """Inside the block no session of PostgreSQL can write, neither those that are there nor new ones."""
-    async with connected(lab.house.running.servers.postgres.admin_url) as admin:
+    async with connected(lab.system.running.servers.postgres.admin_url) as admin:
         lab.history.note("read-only")
         await admin.execute("alter system set default_transaction_read_only = on")
         await admin.execute("select pg_reload_conf()")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lab.faults.lab import Lab
 from lab.faults.open_loop import cancel_steadily
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 from tests.harness.actors import Buyer
 
 CLEAR = 1.0
@@ -30,9 +30,9 @@ LONG = Size(60, 60, 20)
 
 async def run(lab: Lab, size: Size) -> None:
     """Cancels and refunds without Redis; asks for what needs it."""
-    crowd, redis = await Crowd.gather(lab), lab.house.servers["redis"]
-    person = await Buyer.register(lab.house.place.http, "buyer")
-    orders = await crowd.paid(int(size.rate * (size.gone + size.hole)))
+    workload, redis = await Workload.gather(lab), lab.system.servers["redis"]
+    person = await Buyer.register(lab.system.base.http, "buyer")
+    orders = await workload.paid(int(size.rate * (size.gone + size.hole)))
     await lab.at_rest()
     half = int(size.rate * size.gone)
     await redis.kill()
@@ -41,8 +41,8 @@ async def run(lab: Lab, size: Size) -> None:
     redis.pause()
     await without(lab, size, "hole", person, orders[half:])
     redis.resume()
-    await lab.house.running.processes.ready()
-    await Buyer.sign_in(lab.house.place.http, person.email, person.password)
+    await lab.system.running.processes.ready()
+    await Buyer.sign_in(lab.system.base.http, person.email, person.password)
 
 
 async def without(lab: Lab, size: Size, name: str, person: Buyer, orders: list[tuple[Buyer, str]]) -> None:
@@ -66,7 +66,7 @@ async def refused(lab: Lab, person: Buyer, cancelling: "asyncio.Task[object]") -
     while not cancelling.done():
         for path, body in (("/accounts/token", form), ("/chat/tickets", None), ("/cs/tickets", None)):
             began = time.monotonic()
-            answer = await lab.house.plain.post(path, data=body, headers=headers)
+            answer = await lab.system.plain.post(path, data=body, headers=headers)
             slowest = max(slowest, time.monotonic() - began)
             statuses.add(answer.status_code)
         await asyncio.sleep(0.3)

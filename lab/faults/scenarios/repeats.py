@@ -11,9 +11,9 @@ from aio_pika import DeliveryMode, ExchangeType
 from aio_pika.abc import AbstractIncomingMessage
 
 from batalkan.invariants.stores import Stores, opened
-from lab.faults.foreign_client import HEARERS, Foreigner, foreigner, keys_of
+from lab.faults.foreign_client import CONSUMERS, Foreigner, foreigner, keys_of
 from lab.faults.lab import Lab
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 
 DETOUR = "foreign.events"
 """Where the queues hear while the foreigner stands between them and the exchange."""
@@ -60,7 +60,7 @@ async def run(lab: Lab, size: Size) -> None:
         await heard.join()
         shuffling.cancel()
     await lab.at_rest()
-    async with opened(lab.house.place.database_urls) as stores:
+    async with opened(lab.system.base.database_urls) as stores:
         before, after = await picture(stores, clean), await picture(stores, shuffled)
     unlike = [number for number in range(size.orders) if before[number] != after[number]]
     lab.figures |= {"orders": size.orders, "deliveries": lab.figures["deliveries"], "unlike": len(unlike)}
@@ -70,9 +70,9 @@ async def run(lab: Lab, size: Size) -> None:
 
 async def live(lab: Lab, size: Size) -> dict[int, str]:
     """The stories of a crowd; the order of each."""
-    crowd = await Crowd.gather(lab)
-    await crowd.stories(size.orders)
-    return crowd.orders
+    workload = await Workload.gather(lab)
+    await workload.stories(size.orders)
+    return workload.orders
 
 
 async def picture(stores: Stores, orders: dict[int, str]) -> dict[int, list[str]]:
@@ -90,14 +90,14 @@ async def between(foreign: Foreigner) -> AsyncIterator["asyncio.Queue[AbstractIn
     """What is published reaches the foreigner, and the services only through its detour."""
     async with foreign.listening() as heard:
         await foreign.channel.declare_exchange(DETOUR, ExchangeType.TOPIC, durable=True)
-        for hearer in HEARERS:
-            await foreign.bind(hearer, keys_of(hearer), exchange=DETOUR)
+        for consumer in CONSUMERS:
+            await foreign.bind(consumer, keys_of(consumer), exchange=DETOUR)
         await unbind_all(foreign)
         try:
             yield heard
         finally:
-            for hearer in HEARERS:
-                await foreign.bind(hearer, keys_of(hearer))
+            for consumer in CONSUMERS:
+                await foreign.bind(consumer, keys_of(consumer))
         await repeat(foreign, drained(heard))
         await foreign.channel.exchange_delete(DETOUR)
 
@@ -119,8 +119,8 @@ async def shuffle(lab: Lab, foreign: Foreigner, heard: "asyncio.Queue[AbstractIn
 
 async def unbind_all(foreign: Foreigner) -> None:
     """No service hears what is published but through the detour."""
-    for hearer in HEARERS:
-        await foreign.bind(hearer, keys_of(hearer), undo=True)
+    for consumer in CONSUMERS:
+        await foreign.bind(consumer, keys_of(consumer), undo=True)
 
 
 def drained(heard: "asyncio.Queue[AbstractIncomingMessage]") -> list[AbstractIncomingMessage]:

@@ -37,7 +37,7 @@ LONG = Size(1_000, (0.5, 3.0))
 
 async def run(lab: Lab, size: Size) -> None:
     """Writes to the sellers, lets 23 hours go by, has some do something, and lets two more go by."""
-    http, keys, over = lab.house.place.http, lab.house.place.keys, asyncio.Event()
+    http, keys, over = lab.system.base.http, lab.system.base.keys, asyncio.Event()
     cases: list[tuple[str, Seller, Asked]] = []
 
     async def ask(number: int) -> None:
@@ -65,22 +65,22 @@ async def run(lab: Lab, size: Size) -> None:
         lab.history.note("sellers are written to")
         await each(range(size.cases), ask, 6)
         lab.history.note("the 23rd hour")
-        await lab.house.place.advance(timedelta(hours=23))
+        await lab.system.base.advance(timedelta(hours=23))
         await each(cases, act, 6)
         lab.history.note("the 24 hours are over")
-        await lab.house.place.advance(timedelta(hours=2))
+        await lab.system.base.advance(timedelta(hours=2))
         for deed, _, case in cases:
             if not deed:
                 await kept(case.becomes("resolved"), f"case {case.case_id} is not resolved after 25 hours of silence")
         over.set()
     await calm_dana(lab)
-    books = await lab.at_rest()
+    snapshot = await lab.at_rest()
     for deed, _, case in cases:
         order = await case.buyer.order(case.order_id)
         expected = {"": "cancelled", "reply": "processing", "pack": "packed"}[deed]
         lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {deed or 'silence'}")
     silent = sum(not deed for deed, _, _ in cases)
-    lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": books.refunded}
+    lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": snapshot.refunded}
 
 
 async def kept(promise: Awaitable[T], sentence: str) -> T:
@@ -107,7 +107,7 @@ async def answer_who_waits(agent: Person) -> None:
 @asynccontextmanager
 async def on_duty(lab: Lab) -> AsyncIterator[Person]:
     """An agent at work, whose page asks now and then, as one does that is open."""
-    agent = Person.signed(lab.house.place.http, lab.house.place.keys, "agent", lasts=LASTS)
+    agent = Person.signed(lab.system.base.http, lab.system.base.keys, "agent", lasts=LASTS)
 
     async def look() -> None:
         while True:

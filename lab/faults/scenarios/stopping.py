@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from batalkan.local_servers import DANA, SERVICES
 from lab.faults.lab import Lab
-from lab.faults.workload import Crowd
+from lab.faults.workload import Workload
 
 MOST_SECONDS = 10.0
 
@@ -27,8 +27,8 @@ LONG = Size(10, 30.0, 4_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """Freezes and stops each in turn while the crowd lives."""
-    crowd, took = await Crowd.gather(lab), list[float]()
-    await crowd.live(size.stories, strike(lab, size, took))
+    workload, took = await Workload.gather(lab), list[float]()
+    await workload.live(size.stories, strike(lab, size, took))
     lab.figures |= {"cancels": len(lab.history.accepted), "slowest_stop_s": round(max(took), 1)}
     await lab.at_rest()
 
@@ -44,14 +44,14 @@ async def strike(lab: Lab, size: Size, took: list[float]) -> None:
 async def freeze(lab: Lab, name: str, seconds: float) -> None:
     """SIGSTOP, and SIGCONT."""
     lab.history.note("freeze", process=name, seconds=seconds)
-    lab.house.running.processes.pause(name)
+    lab.system.running.processes.pause(name)
     await asyncio.sleep(seconds)
-    lab.house.running.processes.resume(name)
+    lab.system.running.processes.resume(name)
 
 
 async def stop(lab: Lab, name: str) -> float:
     """SIGTERM, and a new start; the seconds until it had ended."""
-    processes, began = lab.house.running.processes, time.monotonic()
+    processes, began = lab.system.running.processes, time.monotonic()
     child = processes.watched[name].child
     await processes.stop(name)
     took, code = time.monotonic() - began, child.exit_code

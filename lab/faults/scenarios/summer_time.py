@@ -68,9 +68,9 @@ async def run(lab: Lab, size: Size) -> None:
                 return not (await check(urls, evidence=evidence)).pending
 
             await eventually(rests, every=0.2)
-            books = await check(urls, evidence=evidence)
-            lab.hold(not books.broken, "; ".join(books.broken))
-            lab.figures |= {"cases": 2 * size.cases, "cancels": books.cancelled_paid_orders}
+            snapshot = await check(urls, evidence=evidence)
+            lab.hold(not snapshot.broken, "; ".join(snapshot.broken))
+            lab.figures |= {"cases": 2 * size.cases, "cancels": snapshot.cancelled_paid_orders}
 
 
 @contextmanager

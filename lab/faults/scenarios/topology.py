@@ -10,8 +10,8 @@ from batalkan.invariants import Evidence, check
 from lab.faults.foreign_client import Foreigner, foreigner, keys_of
 from lab.faults.lab import LOOK, Lab
 from lab.faults.outcomes import InvariantBroken
-from lab.faults.system import House, open_house
-from lab.faults.workload import Crowd
+from lab.faults.system import LabSystem, open_house
+from lab.faults.workload import Workload
 from runtime.messaging.envelope import EXCHANGE
 
 VICTIM = "refunds"
@@ -36,12 +36,12 @@ LONG = Size(10, 5.0, 3_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """In a house of its own: events are lost here, so that they cannot be counted any more."""
-    async with open_house() as house:
-        own = Lab(house, lab.history, lab.seed)
-        await house.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
-        crowd = await Crowd.gather(own, talks=False)  # chat and customer service may never hear of an order
-        await crowd.live(size.stories, strike(own, size))
-        lab.figures |= {"cancels": len(lab.history.accepted), "healed_s": await healed(lab, house)}
+    async with open_house() as system:
+        own = Lab(system, lab.history, lab.seed)
+        await system.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
+        workload = await Workload.gather(own, talks=False)  # chat and customer service may never hear of an order
+        await workload.live(size.stories, strike(own, size))
+        lab.figures |= {"cancels": len(lab.history.accepted), "healed_s": await healed(lab, system)}
 
 
 async def strike(lab: Lab, size: Size) -> None:
@@ -82,12 +82,12 @@ async def declare_otherwise(foreign: Foreigner) -> None:
     await foreign.channel.queue_delete(VICTIM)
 
 
-async def healed(lab: Lab, house: House) -> float:
+async def healed(lab: Lab, system: LabSystem) -> float:
     """Waits until all money is back where it belongs. Raises `InvariantBroken`."""
     began, evidence = time.monotonic(), Evidence(lab.history.accepted, outsiders=True)
     while True:
-        books = await check(house.place.database_urls, house.place.dana, evidence)
-        if not (wrong := [*books.broken, *books.pending]):
+        snapshot = await check(system.base.database_urls, system.base.dana, evidence)
+        if not (wrong := [*snapshot.broken, *snapshot.pending]):
             return round(time.monotonic() - began, 1)
         if time.monotonic() - began > WITHIN:
             raise InvariantBroken([f"after {WITHIN:.0f} s: {one}" for one in wrong])

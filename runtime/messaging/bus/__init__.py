@@ -61,8 +61,8 @@ class Subscription(Protocol):
     Of several on one queue, one gets all the messages, so that they are handled in order; the next takes its place.
     """
 
-    async def take(self, most: int) -> list[Delivery]:
-        """Waits for a delivery, and returns it with what else has arrived, `most` at the most, in order."""
+    async def take(self, limit: int) -> list[Delivery]:
+        """Waits for a delivery, and returns it with what else has arrived, `limit` at the most, in order."""
 
     async def acknowledge(self, last: Delivery) -> None:
         """Marks `last`, and all that was taken before it, as done with."""

@@ -109,14 +109,14 @@ class _MemorySubscription:
         self._tag = 0
         self._closed = False
 
-    async def take(self, most: int) -> list[Delivery]:
+    async def take(self, limit: int) -> list[Delivery]:
         queue = self._queue
         while not self._closed and (not queue.waiting or queue.subscriptions[0] is not self):
             queue.arrived.clear()
             await queue.arrived.wait()
         self._check()
         deliveries: list[Delivery] = []
-        while queue.waiting and len(deliveries) < most:
+        while queue.waiting and len(deliveries) < limit:
             copy = queue.waiting.popleft()
             self._tag += 1
             self._taken.append((self._tag, copy))

@@ -257,9 +257,9 @@ class _RabbitSubscription:
     def _wake(self, *_: object) -> None:
         self._arrived.put_nowait(None)
 
-    async def take(self, most: int) -> list[Delivery]:
+    async def take(self, limit: int) -> list[Delivery]:
         messages = [await self._arrived.get()]
-        while len(messages) < most and not self._arrived.empty():
+        while len(messages) < limit and not self._arrived.empty():
             messages.append(self._arrived.get_nowait())
         if None in messages:
             raise BusError("the connection to RabbitMQ was lost")

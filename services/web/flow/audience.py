@@ -8,7 +8,7 @@ from typing import ClassVar
 from runtime.errors import Problem
 
 MOST_BROWSERS = 50
-MOST_WAITING = 20
+MAX_WAITING = 20
 """Frames that may wait for one browser."""
 
 
@@ -42,7 +42,7 @@ class Audience:
         `TooManyBrowsers`."""
         if len(self._queues) >= MOST_BROWSERS:
             raise TooManyBrowsers
-        queue: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
+        queue: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
         self._queues.add(queue)
         try:
             yield _frames(queue)

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.web.flow.records import Record
-from services.web.flow.traces import Tale, hearers
+from services.web.flow.traces import Trace, consumers
 
 MOST_ALONE = 3
 """So many of one kind in one frame are drawn each by itself; more become one, with their number."""
 MOST_MOVES = 40
 """Things that are drawn of one frame."""
-MOST_TOLD = 8
+MAX_TRACES = 8
 """Stories that a frame can say something new of."""
 DRAWN = frozenset({"requested", "written", "sent", "handled", "failed", "repeated", "parked", "fired", "called"})
 """All but `confirmed`, which belongs to the story but moves nothing."""
@@ -38,15 +38,15 @@ class Frames:
         self._number = 0
         self._moves: dict[tuple[str, str, str], list[Record]] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
-        self._tales: dict[str, Tale] = {}
-        self._more_tales: set[str] = set()
+        self._traces: dict[str, Trace] = {}
+        self._more_traces: set[str] = set()
 
     @property
     def empty(self) -> bool:
         """Whether nothing has happened since the last frame."""
-        return not self._counts and not self._tales
+        return not self._counts and not self._traces
 
-    def add(self, records: Sequence[Record], tales: Iterable[Tale]) -> None:
+    def add(self, records: Sequence[Record], traces: Iterable[Trace]) -> None:
         """What has happened, and of which stories."""
         self.records += len(records)
         for record in records:
@@ -56,20 +56,20 @@ class Frames:
                 alike = self._moves.setdefault(key, [])
                 if len(alike) < MOST_ALONE:
                     alike.append(record)
-        for tale in tales:
-            if tale.story in self._tales or len(self._tales) < MOST_TOLD or (tale.outcome and self._make_room()):
-                self._tales[tale.story] = tale
-                self._more_tales.discard(tale.story)
+        for trace in traces:
+            if trace.story in self._traces or len(self._traces) < MAX_TRACES or (trace.outcome and self._make_room()):
+                self._traces[trace.story] = trace
+                self._more_traces.discard(trace.story)
             else:
-                self._more_tales.add(tale.story)
+                self._more_traces.add(trace.story)
 
     def _make_room(self) -> bool:
         """Leaves out a story that is no cancellation, for one that is; False if there is none."""
-        other = next((tale for tale in self._tales.values() if not tale.outcome), None)
+        other = next((trace for trace in self._traces.values() if not trace.outcome), None)
         if other is None:
             return False
-        del self._tales[other.story]
-        self._more_tales.add(other.story)
+        del self._traces[other.story]
+        self._more_traces.add(other.story)
         return True
 
     def take(self) -> str:
@@ -90,11 +90,11 @@ class Frames:
             "frame": self._number,
             "clock": self.clock,
             "moves": moves,
-            "stories": [tale.summary() for tale in self._tales.values()],
-            "more_stories": len(self._more_tales),
+            "stories": [trace.summary() for trace in self._traces.values()],
+            "more_stories": len(self._more_traces),
             "totals": self.totals(),
         }
-        self._moves, self._counts, self._tales, self._more_tales = {}, Counter(), {}, set()
+        self._moves, self._counts, self._traces, self._more_traces = {}, Counter(), {}, set()
         return json.dumps(frame)
 
     def totals(self) -> dict[str, int]:
@@ -112,7 +112,7 @@ def _move(record: Record, count: int) -> dict[str, Any]:
         "count": count,
     }
     if record.stage == "sent":
-        move["to"] = hearers(record)
+        move["to"] = consumers(record)
     if record.stage == "requested":
         move["status"] = record.status
     if count == 1:

@@ -8,16 +8,16 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from runtime.backoff import Patience
+from runtime.backoff import Backoff
 from runtime.demo.recorder import STREAM
 from runtime.storage.database import Database
-from runtime.storage.database_errors import is_passing
+from runtime.storage.database_errors import is_transient
 from runtime.storage.redis import reached
 from services.web.flow import store
 from services.web.flow.audience import Audience
 from services.web.flow.frames import Frames
 from services.web.flow.records import read_entry
-from services.web.flow.traces import Tale, Tales
+from services.web.flow.traces import Trace, Traces
 
 FRAME = 0.1
 """Seconds from one frame to the next; a busy page gets fewer, so that it can draw them."""
@@ -39,7 +39,7 @@ class Reader:
     """Two loops: one hears and shows, one keeps."""
 
     def __init__(self, redis: Redis, database: Database) -> None:
-        self.tales = Tales()
+        self.traces = Traces()
         self.frames = Frames()
         self.audience = Audience()
         self._redis = redis
@@ -51,18 +51,18 @@ class Reader:
     async def load(self) -> None:
         """Takes up the stories that were kept."""
         async with self._database.connection() as connection:
-            for tale in await store.load(connection):
-                self.tales.all[tale.story] = tale
+            for trace in await store.load(connection):
+                self.traces.all[trace.story] = trace
 
     async def hear(self) -> None:
         """Hears and shows until it is cancelled."""
-        patience = Patience("Redis, to hear what happens", log)
+        backoff = Backoff("Redis, to hear what happens", log)
         while True:
             try:
                 heard = await self.hear_some()
-                patience.rewarded()
+                backoff.reset()
             except Exception as error:
-                await patience.wait(error)
+                await backoff.wait(error)
                 continue
             if not self.frames.empty:
                 if len(self.audience):
@@ -104,7 +104,7 @@ class Reader:
         if len(self._passed) > MOST_TELLERS:
             self._passed.popitem(last=False)
         self.frames.lost += max(entry.passed - expected, 0) + entry.unreadable
-        touched = self.tales.add(entry.records)
+        touched = self.traces.add(entry.records)
         self.frames.add(entry.records, touched.values())
         return len(entry.records)
 
@@ -117,46 +117,46 @@ class Reader:
 
     async def keep(self) -> None:
         """Writes the last stories down until it is cancelled."""
-        patience = Patience("PostgreSQL, to keep stories", log)
+        backoff = Backoff("PostgreSQL, to keep stories", log)
         while True:
             try:
                 await self.keep_some()
-                patience.rewarded()
+                backoff.reset()
                 await asyncio.sleep(KEEP_EVERY)
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     log.exception("stories were not kept")
-                await patience.wait(error)
+                await backoff.wait(error)
 
     async def keep_some(self) -> None:
         """Writes down those of the last stories that have changed."""
-        changed = self.tales.unkept(store.KEPT)
+        changed = self.traces.unkept(store.KEPT)
         if not changed:
             return
-        for tale in changed:
-            tale.unkept = False
+        for trace in changed:
+            trace.unkept = False
         try:
             async with self._database.transaction() as connection:
-                self._merge(await store.load(connection, [tale.story for tale in changed if not tale.merged]))
-                await store.keep(connection, [tale for tale in changed if tale.types()])
+                self._merge(await store.load(connection, [trace.story for trace in changed if not trace.merged]))
+                await store.keep(connection, [trace for trace in changed if trace.types()])
         except BaseException:
-            for tale in changed:
-                tale.unkept = True
+            for trace in changed:
+                trace.unkept = True
             raise
-        for tale in changed:
-            tale.merged = True
+        for trace in changed:
+            trace.merged = True
 
-    def _merge(self, kept: list[Tale]) -> None:
+    def _merge(self, kept: list[Trace]) -> None:
         """A story that goes on after it was forgotten here: its beginning is in the database."""
         for old in kept:
-            if (tale := self.tales.all.get(old.story)) is not None:
-                tale.add(old.records)
-                tale.records.sort(key=lambda record: record.at)
+            if (trace := self.traces.all.get(old.story)) is not None:
+                trace.add(old.records)
+                trace.records.sort(key=lambda record: record.at)
 
-    async def find(self, story: str) -> Tale | None:
+    async def find(self, story: str) -> Trace | None:
         """A story, from here or from the database."""
-        tale = self.tales.all.get(story)
-        if tale is not None and tale.types():
-            return tale
+        trace = self.traces.all.get(story)
+        if trace is not None and trace.types():
+            return trace
         async with self._database.connection() as connection:
             return next(iter(await store.load(connection, [story])), None)

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 
 from runtime.storage.database import Connection
 from services.web.flow.records import read_records
-from services.web.flow.traces import Tale
+from services.web.flow.traces import Trace
 
 KEPT = 200
 """Stories that are kept; older ones are deleted."""
 
 
-async def load(connection: Connection, stories: Sequence[str] | None = None) -> list[Tale]:
+async def load(connection: Connection, stories: Sequence[str] | None = None) -> list[Trace]:
     """These stories, or all that are kept, the oldest first."""
     rows = await connection.fetch(
         "select story, records from stories where $1::text[] is null or story = any($1) order by last", stories
     )
-    return [_tale(row["story"], row["records"]) for row in rows]
+    return [_trace(row["story"], row["records"]) for row in rows]
 
 
 async def now(connection: Connection) -> float:
@@ -25,25 +25,25 @@ async def now(connection: Connection) -> float:
     return moment
 
 
-def _tale(story: str, told: object) -> Tale:
-    tale = Tale(story, merged=True)
-    tale.add(read_records(told)[0] if isinstance(told, list) else [])
-    tale.unkept = False
-    return tale
+def _trace(story: str, told: object) -> Trace:
+    trace = Trace(story, merged=True)
+    trace.add(read_records(told)[0] if isinstance(told, list) else [])
+    trace.unkept = False
+    return trace
 
 
-async def keep(connection: Connection, tales: Sequence[Tale]) -> None:
+async def keep(connection: Connection, traces: Sequence[Trace]) -> None:
     """Writes the stories down, and deletes the oldest beyond `KEPT`."""
-    ordered = sorted(tales, key=lambda tale: tale.story)  # so that two replicas do not wait for each other
+    ordered = sorted(traces, key=lambda trace: trace.story)  # so that two replicas do not wait for each other
     await connection.execute(
         "insert into stories (story, last, records) "
         "select story, to_timestamp(last), records::jsonb "
         "from unnest($1::text[], $2::float8[], $3::text[]) as told (story, last, records) "
         "on conflict (story) do update set last = excluded.last, records = excluded.records "
         "where jsonb_array_length(stories.records) <= jsonb_array_length(excluded.records)",
-        [tale.story for tale in ordered],
-        [tale.last for tale in ordered],
-        [json.dumps([record.kept() for record in tale.records]) for tale in ordered],
+        [trace.story for trace in ordered],
+        [trace.last for trace in ordered],
+        [json.dumps([record.kept() for record in trace.records]) for trace in ordered],
     )
     await connection.execute(
         "delete from stories where story in (select story from stories order by last desc offset $1)", KEPT

@@ -14,7 +14,7 @@ MOST_TALES = 300
 MOST_RECORDS = 120
 """Records of one story; a cancellation has about twenty."""
 
-HEARERS = {event.wire_name: event.heard_by for event in EVENTS}
+CONSUMERS = {event.wire_name: event.consumed_by for event in EVENTS}
 _OUTCOMES = {
     "RefundIssued": "refunded",
     "OrderCancelRejected": "rejected",
@@ -25,13 +25,13 @@ _OUTCOMES = {
 """What has become of a cancellation, by the first of these events that was written."""
 
 
-def hearers(record: Record) -> list[str]:
+def consumers(record: Record) -> list[str]:
     """Into whose queues the event goes."""
-    return [name for name in HEARERS.get(record.type, ()) if name != record.service]
+    return [name for name in CONSUMERS.get(record.type, ()) if name != record.service]
 
 
 @dataclass
-class Tale:
+class Trace:
     """One story, `began` and `last` in seconds since 1970."""
 
     story: str
@@ -87,7 +87,7 @@ class Tale:
         written = {record.id: record for record in self.records if record.stage == "written"}
         arrived = {(one.id, one.service) for one in self.records if one.stage in ("handled", "repeated")}
         parked = {(one.id, one.service) for one in self.records if one.stage == "parked"}
-        missing = {(one.id, name) for one in written.values() for name in hearers(one)} - arrived
+        missing = {(one.id, name) for one in written.values() for name in consumers(one)} - arrived
         confirmed = {one.id for one in self.records if one.stage == "confirmed"}
         if missing & parked:
             return "parked"
@@ -112,34 +112,34 @@ class Tale:
         }
 
 
-class Tales:
+class Traces:
     """The latest stories, the oldest of which are forgotten."""
 
     def __init__(self) -> None:
-        self.all: OrderedDict[str, Tale] = OrderedDict()
+        self.all: OrderedDict[str, Trace] = OrderedDict()
 
-    def add(self, records: Sequence[Record]) -> dict[str, Tale]:
+    def add(self, records: Sequence[Record]) -> dict[str, Trace]:
         """Adds records to the stories that they belong to; returns those that they are told of."""
-        touched: dict[str, Tale] = {}
+        touched: dict[str, Trace] = {}
         by_story: dict[str, list[Record]] = {}
         for record in records:
             if record.story:
                 by_story.setdefault(record.story, []).append(record)
         for story, new in by_story.items():
-            tale = self.all.setdefault(story, Tale(story))
-            tale.add(new)
+            trace = self.all.setdefault(story, Trace(story))
+            trace.add(new)
             self.all.move_to_end(story)
-            if tale.types():
-                touched[story] = tale
+            if trace.types():
+                touched[story] = trace
         while len(self.all) > MOST_TALES:
             self.all.popitem(last=False)
         return touched
 
-    def latest(self, most: int) -> list[Tale]:
+    def latest(self, most: int) -> list[Trace]:
         """The newest stories first; a request that published nothing is none."""
-        return list(islice((tale for tale in reversed(self.all.values()) if tale.types()), most))
+        return list(islice((trace for trace in reversed(self.all.values()) if trace.types()), most))
 
-    def unkept(self, most: int) -> list[Tale]:
+    def unkept(self, most: int) -> list[Trace]:
         """Those of the newest that have changed; of some only the end may be known here."""
         newest = islice(reversed(self.all.values()), most)
-        return [tale for tale in newest if tale.unkept and (tale.types() or not tale.merged)]
+        return [trace for trace in newest if trace.unkept and (trace.types() or not trace.merged)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.web.flow.records import Record
-from services.web.flow.traces import Tale, hearers
+from services.web.flow.traces import Trace, consumers
 
 
 @dataclass(frozen=True)
@@ -52,33 +52,33 @@ class _Event:
     """At those who hear it."""
 
 
-def rows(tale: Tale) -> list[Row]:
+def rows(trace: Trace) -> list[Row]:
     """The lines, in the order in which things began; what hearers did stands below the event."""
-    events = _events(tale)
+    events = _events(trace)
     found: list[Row] = []
-    for record in _in_order(tale):
+    for record in _in_order(trace):
         if record.stage == "written" and record.id in events:
-            found += _event_rows(events.pop(record.id), tale.began)
+            found += _event_rows(events.pop(record.id), trace.began)
         elif record.stage in ("requested", "called", "fired"):
-            found.append(_row(record, tale.began))
+            found.append(_row(record, trace.began))
         elif record.stage in ("parked", "failed") and not record.id:
-            found.append(_hearer(record, None, tale.began))
+            found.append(_hearer(record, None, trace.began))
     return found
 
 
-def _in_order(tale: Tale) -> Iterator[Record]:
+def _in_order(trace: Trace) -> Iterator[Record]:
     """All records as they began, but no event before the one that it follows from."""
-    others = sorted((record for record in tale.records if record.stage != "written"), key=lambda record: record.start)
-    for event in tale.written():
+    others = sorted((record for record in trace.records if record.stage != "written"), key=lambda record: record.start)
+    for event in trace.written():
         while others and others[0].start <= event.at:
             yield others.pop(0)
         yield event
     yield from others
 
 
-def _events(tale: Tale) -> dict[str, _Event]:
-    events = {record.id: _Event(record) for record in tale.records if record.stage == "written"}
-    for record in tale.records:
+def _events(trace: Trace) -> dict[str, _Event]:
+    events = {record.id: _Event(record) for record in trace.records if record.stage == "written"}
+    for record in trace.records:
         if (event := events.get(record.id)) is not None:
             match record.stage:
                 case "sent":
@@ -113,7 +113,7 @@ def _event_rows(event: _Event, began: float) -> Iterator[Row]:
     for record in sorted(event.elsewhere, key=lambda record: record.at):
         yield _hearer(record, sent, began)
     arrived = {record.service for record in event.elsewhere}
-    for name in hearers(written) if sent is not None else ():
+    for name in consumers(written) if sent is not None else ():
         if name not in arrived:
             yield Row(name, written.type, written.id, 1, (Bar("queue", (sent or 0) - began, 0.0),), "flow.note.waiting")
 

@@ -36,6 +36,6 @@ async def sign_out_everywhere(visit: Person) -> Response:
     await visit.form()
     await visit.tell("POST", "/accounts/logout-all")
     assert visit.who is not None
-    visit.parts.revocations.add(visit.who)
+    visit.dependencies.revocations.add(visit.who)
     visit.leave()
     return visit.go(f"{visit.root}/sign-in", "notice.signed_out_everywhere")

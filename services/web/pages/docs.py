@@ -66,7 +66,7 @@ class EventPage:
     name: str
     text: str
     published_by: tuple[str, ...]
-    heard_by: tuple[str, ...]
+    consumed_by: tuple[str, ...]
     keys: list[str]
     schema: str
     subject: str
@@ -114,7 +114,7 @@ async def asyncapi_document() -> Response:
 
 async def _document(visit: Visit, service: str) -> Any:
     try:
-        return granted(await visit.parts.upstream.ask("GET", f"/{service}/openapi.json"))
+        return granted(await visit.dependencies.upstream.ask("GET", f"/{service}/openapi.json"))
     except ServiceAway:
         return None
 
@@ -140,7 +140,7 @@ def _events() -> list[EventPage]:
                 name=event.wire_name,
                 text=document["components"]["messages"][event.wire_name]["summary"],
                 published_by=event.published_by,
-                heard_by=event.heard_by,
+                consumed_by=event.consumed_by,
                 keys=[key for key in document["channels"] if key.endswith(f".{event.wire_name}")],
                 schema=event.dataschema(),
                 subject=event.subject_field,

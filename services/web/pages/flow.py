@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from runtime.http.hosts import ForeignSite, is_foreign
 from services.web.flow.reader import Reader
 from services.web.flow.rehearsal import Rehearsal
-from services.web.flow.traces import Tale
+from services.web.flow.traces import Trace
 from services.web.flow.waterfall import Row, rows
 from services.web.upstream import SERVICES
 from services.web.visits import Anybody
@@ -26,16 +26,16 @@ THINNEST = 4
 
 
 @dataclass(frozen=True)
-class Parts:
+class FlowDependencies:
     """What these pages need besides what all do."""
 
     reader: Reader
     rehearsal: Rehearsal
 
 
-async def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.flow
-    return parts
+async def _dependencies(request: Request) -> FlowDependencies:
+    dependencies: FlowDependencies = request.app.state.flow
+    return dependencies
 
 
 async def _own_site(request: Request) -> None:
@@ -43,7 +43,7 @@ async def _own_site(request: Request) -> None:
         raise ForeignSite
 
 
-Flow = Annotated[Parts, Depends(_parts)]
+Flow = Annotated[FlowDependencies, Depends(_dependencies)]
 
 
 async def _place(flow: Flow, _: Annotated[None, Depends(_own_site)]) -> AsyncIterator[AsyncIterator[str]]:
@@ -54,7 +54,7 @@ async def _place(flow: Flow, _: Annotated[None, Depends(_own_site)]) -> AsyncIte
 @router.get("")
 async def page(visit: Anybody, flow: Flow) -> Response:
     """The picture, the switches, the money, and the last stories."""
-    stories = [tale.summary() for tale in flow.reader.tales.latest(SHOWN)]
+    stories = [trace.summary() for trace in flow.reader.traces.latest(SHOWN)]
     return visit.page("flow.html", stories=stories, services=SERVICES, totals=flow.reader.frames.totals())
 
 
@@ -71,9 +71,11 @@ async def story(
     visit: Anybody, flow: Flow, story: Annotated[str, Path(pattern="^[!-~]{1,40}$")], part: bool = False
 ) -> Response:
     """One story as a waterfall; only the waterfall itself for a page that has the rest."""
-    tale = await flow.reader.find(story)
-    found = {} if tale is None else _drawn(tale)
-    return visit.page("flow_part.html" if part else "flow_story.html", 404 if tale is None else 200, tale=tale, **found)
+    trace = await flow.reader.find(story)
+    found = {} if trace is None else _drawn(trace)
+    return visit.page(
+        "flow_part.html" if part else "flow_story.html", 404 if trace is None else 200, trace=trace, **found
+    )
 
 
 @router.post("/stories", dependencies=[Depends(_own_site)])
@@ -83,9 +85,9 @@ async def start(flow: Flow, count: int = 1, dana: bool = False) -> Response:
     return JSONResponse({"count": count}, 202)
 
 
-def _drawn(tale: Tale) -> dict[str, Any]:
+def _drawn(trace: Trace) -> dict[str, Any]:
     """The lines of the waterfall with their bars in units of the drawing."""
-    lines = rows(tale)
+    lines = rows(trace)
     whole = max((row.end for row in lines), default=0.0) or 1e-6
 
     def bar(start: float, took: float) -> tuple[float, float]:
@@ -97,4 +99,4 @@ def _drawn(tale: Tale) -> dict[str, Any]:
         return {"row": row, "bars": bars, "start": row.start, "took": row.end - row.start}
 
     kinds = dict.fromkeys(one.kind for row in lines for one in row.bars)
-    return {"lines": [line(row) for row in lines], "kinds": list(kinds), "whole": whole, "summary": tale.summary()}
+    return {"lines": [line(row) for row in lines], "kinds": list(kinds), "whole": whole, "summary": trace.summary()}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from runtime.numbers import whole
 from services.web.pages.chat import SHOWN, messages_after, speak
-from services.web.pages.orders import heard
+from services.web.pages.orders import await_replication
 from services.web.upstream import Refused
 from services.web.visits import After, Buyer
 
@@ -73,7 +73,7 @@ async def hand_over(visit: Buyer, case_id: UUID) -> Response:
     form = await visit.form()
     there = f"{visit.root}/help/{case_id}"
     try:
-        await heard(visit, f"/cs/cases/{case_id}/order", {"order_id": str(form.get("order_id", ""))})
+        await await_replication(visit, f"/cs/cases/{case_id}/order", {"order_id": str(form.get("order_id", ""))})
     except Refused as refused:
         return visit.go(there, f"error.{refused.code}")
     return visit.go(there)

@@ -70,7 +70,7 @@ async def pay(visit: Buyer, order_id: UUID) -> Response:
 async def chat(visit: Buyer, order_id: UUID) -> Response:
     """Opens the conversation with the seller about this order."""
     await visit.form()
-    thread = await heard(visit, "/chat/threads", {"order_id": str(order_id)})
+    thread = await await_replication(visit, "/chat/threads", {"order_id": str(order_id)})
     return visit.go(f"{visit.root}/chat/{thread['thread_id']}")
 
 
@@ -82,7 +82,7 @@ async def move(visit: Seller, order_id: UUID, step: Annotated[str, Path(pattern=
     return await visit.do("POST", f"/orders/{order_id}/{step}", then=then, notice=f"notice.{step}")
 
 
-async def heard(visit: Visit, path: str, body: object) -> dict[str, str]:
+async def await_replication(visit: Visit, path: str, body: object) -> dict[str, str]:
     """What a service answers that has to hear of an order first; raises `Refused` when it has not heard in time."""
     loop = asyncio.get_running_loop()
     until = loop.time() + HEARD_WITHIN

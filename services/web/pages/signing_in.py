@@ -41,7 +41,7 @@ async def sign_in(visit: AtSeat) -> Response:
 @router.post("/enter/{role}")
 async def enter(visit: AtSeat, role: Annotated[str, Path(pattern="^(buyer|seller|agent)$")]) -> Response:
     """Signs in as one of the ready accounts, in demonstration mode."""
-    if not visit.parts.demonstration:
+    if not visit.dependencies.demonstration:
         raise NotFound
     form = await visit.form()
     await _enter(visit, DEMONSTRATION[role], PASSWORD, _client(visit, form))
@@ -73,7 +73,7 @@ async def sign_out(visit: Person) -> Response:
     """Ends the session, here and at accounts."""
     await visit.form()
     assert visit.who is not None
-    visit.parts.revocations.add(visit.who)
+    visit.dependencies.revocations.add(visit.who)
     with suppress(ServiceAway, Refused, SignInFirst):  # whatever accounts says, nothing may stay in a shared browser
         await visit.tell("POST", "/accounts/logout")
     visit.leave()
@@ -99,5 +99,5 @@ def _client(visit: Visit, form: FormData) -> str:
 async def _enter(visit: Visit, email: str, password: str, client: str) -> None:
     form = {"grant_type": "password", "username": email, "password": password, "client_id": client}
     form["device_token"] = visit.request.cookies.get("device", "")
-    answer = await visit.parts.upstream.ask("POST", "/accounts/token", data=form, host=visit.host)
+    answer = await visit.dependencies.upstream.ask("POST", "/accounts/token", data=form, host=visit.host)
     visit.sit(granted(answer))
