@@ -1,7 +1,7 @@
 # Everything that one does here; the first use sets up .venv. PYTHON=python3.12 chooses the Python that it is made from.
 .DEFAULT_GOAL := help
 export PYTHONUTF8 := 1
-.PHONY: help demo up check test test-fast bench screenshots lock clean servers
+.PHONY: help demo up check test test-fast faults bench screenshots lock clean servers
 
 # The first of these that is 3.11 to 3.14 and has pip, or else the first that is; looked for only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -31,6 +31,9 @@ test: check servers ## check, and all tests, on real servers too (installs them 
 
 test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own
 	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes and not fuzz and not browser" $(ARGS)
+
+faults: .venv/dev.stamp servers ## the fault laboratory; ARGS=list, ARGS="run killing --long", ARGS=mutations
+	@.venv/bin/python -m lab.faults $(or $(ARGS),--help)
 
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m lab.bench $(ARGS)

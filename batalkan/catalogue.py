@@ -38,7 +38,8 @@ def written() -> dict[Path, str]:
 def catalogue() -> str:
     """The whole page."""
     rows = [
-        f"| [{event.wire_name}](#{event.wire_name.lower()}) | {_list(event.published_by)} | {_list(event.consumed_by)} |"
+        f"| [{event.wire_name}](#{event.wire_name.lower()}) "
+        f"| {_list(event.published_by)} | {_list(event.consumed_by)} |"
         for event in EVENTS
     ]
     return _BEGINNING + "\n".join(rows) + "\n" + "".join(_section(event) for event in EVENTS)

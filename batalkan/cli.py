@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lab.faults import __main__
 from runtime import urls
 from runtime.numbers import whole
 from runtime.settings import Environment
@@ -32,7 +31,6 @@ parked = typer.Typer(no_args_is_help=True, help="Messages that were set aside be
 app.add_typer(agents, name="agent")
 app.add_typer(clocks, name="clock")
 app.add_typer(parked, name="parked")
-app.add_typer(__main__.app, name="faults")
 
 console = Console(highlight=False)
 T = TypeVar("T")
@@ -315,7 +313,7 @@ def check(
             console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
         console.print(
             f"the ledger sums to {snapshot.ledger_sum}; {snapshot.cancelled_paid_orders} cancelled, paid orders; "
-            f"{snapshot.refunds} refunds, {snapshot.open_refunds} of them on their way; {snapshot.parked} messages set aside",
+            f"{snapshot.refunds} refunds, {snapshot.open_refunds} of them in flight; {snapshot.parked} messages parked",
             soft_wrap=True,
         )
     raise typer.Exit(1 if broken else 0)

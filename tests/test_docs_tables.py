@@ -133,7 +133,7 @@ def test_the_limits_are_what_is_said() -> None:
                 assert "/" in place or import_module(place)
                 continue
             limit = getattr(import_module(module), name)
-            number = getattr(limit, "most", limit)
+            number = getattr(limit, "limit", limit)
             said = [f"{number:,g}" if number < 10_000 else f"{number // 1024} KiB", f"{number:g}"]
             assert any(re.search(rf"(?<![\d,]){re.escape(one)}(?![\d,])", most) for one in said), place
             compared += 1

@@ -5,4 +5,4 @@ One file for each topic; every one of them answers with a sentence for each thin
 
 from batalkan.invariants.snapshot import Evidence, Snapshot, check
 
-__all__ = ["Snapshot", "Evidence", "check"]
+__all__ = ["Evidence", "Snapshot", "check"]

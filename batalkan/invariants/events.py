@@ -13,7 +13,7 @@ from batalkan.invariants.stores import Stores
 HEARD_BY_ALL_THREE = ("accounts", "orders", "refunds")
 """Publishers of whose heard events each is heard by chat and cs; those of refunds by orders, too."""
 
-# Null: the subject is from before events were counted. The inbox forgets after 30 days, see `runtime.messaging.retention`.
+# Null: the subject is older than the counting. `runtime.messaging.retention` deletes inbox rows after 30 days.
 _PUBLISHED = "select coalesce(sum(heard), 0)::bigint as heard, bool_or(heard is null) as unknown from event_sequence"
 _EFFECTS = "select count(*) as effects, coalesce(min(at) < now() - interval '29 days', false) as forgets from inbox"
 # What was said again because nothing was heard of the money is an event of its own.

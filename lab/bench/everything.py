@@ -21,7 +21,7 @@ SECONDS = 30.0
 
 def main(
     parts: Annotated[str, typer.Option(help="Which of these.")] = PARTS,
-    as_json: Annotated[Path, typer.Option("--json", help="The file for all figures.")] = Path("lab.bench.json"),
+    as_json: Annotated[Path, typer.Option("--json", help="The file for all figures.")] = Path("bench.json"),
 ) -> None:
     """All of it, one part after the other; exit code 1 when an invariant is broken."""
     found: dict[str, Any] = {}

@@ -41,7 +41,7 @@ class Report:
     def line(self) -> str:
         """All of it in one line, with what repeats it."""
         figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
-        again = f"batalkan faults run {self.scenario} --seed {self.seed} --{self.form}"
+        again = f'make faults ARGS="run {self.scenario} --seed {self.seed} --{self.form}"'
         return f"{self.scenario}: {self.ending} in {self.seconds:.0f} s ({figures}); again: {again}; in {self.folder}"
 
 

@@ -31,7 +31,7 @@ class InstrumentedHandlers:
     def all(self, handlers: Handlers) -> Handlers:
         """The same handlers, seen at work."""
         return {
-            event: BatchHandler(partial(self._together, handler.handle), handler.prepare)
+            event: BatchHandler(partial(self._together, handler.handle), handler.acquire_locks)
             if isinstance(handler, BatchHandler)
             else partial(self._one, handler)
             for event, handler in handlers.items()

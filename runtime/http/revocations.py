@@ -6,17 +6,17 @@ not connected meanwhile reads what it has missed. While Redis is away the end of
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from time import time
 from typing import Any
 from uuid import UUID
 
+from fastapi import FastAPI
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from runtime.backoff import Backoff
 from runtime.http.auth import Identity
-from runtime.service import Service
 from runtime.storage.broadcast import RedisAway, RedisBroadcast
 from runtime.storage.redis import reached
 
@@ -58,10 +58,10 @@ class Revocations:
         self._due = asyncio.Event()
         self._fanout = RedisBroadcast(redis, ENDED, lambda entry: self._note(entry, time() + KEPT), self._due.set)
 
-    def attach(self, service: Service) -> None:
+    def attach(self, app: FastAPI, background: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         """Has the service hear of them, and refuse their access tokens."""
-        service.app.state.verifier.is_over = self.__contains__
-        service.background.append(self.run)
+        app.state.verifier.is_over = self.__contains__
+        background.append(self.run)
 
     def __contains__(self, person: Identity) -> bool:
         return entry_of(person.account_id, person.session) in self._ended

@@ -33,18 +33,16 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from redis.asyncio import Redis
-from starlette.websockets import WebSocket
 
 from runtime.backoff import Backoff
-from runtime.http.auth import Identity, SignedIn
+from runtime.http.auth import Identity
 from runtime.http.revocations import Revocations
 from runtime.live.conversations import Change, Followed, Recent, Source
 from runtime.live.presence import Presence
 from runtime.live.sockets import OVER, Socket
-from runtime.live.tickets import Ticket, Tickets, origins
-from runtime.live.websocket import serve_websocket
+from runtime.live.tickets import Tickets, origins
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.observability.telemetry import LIVE_SOCKETS
 from runtime.service import Service
@@ -52,7 +50,7 @@ from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.database_errors import is_transient
 from runtime.storage.redis import writes
 
-__all__ = ["Change", "Followed", "Live", "LiveParts", "Source", "live_routes", "origins"]
+__all__ = ["Change", "Followed", "Live", "LiveParts", "Source", "origins"]
 
 SWEEP, AWAY_SWEEP = 15.0, 1.0
 """Seconds between two looks at PostgreSQL for what no hint brought: with Redis, and while it is away."""
@@ -101,7 +99,7 @@ class Live:
         service.app.state.live = self
         service.uow.audience = self
         service.background.append(self.run)
-        self.revocations.attach(service)
+        self.revocations.attach(service.app, service.background)
         service.on_stop.append(self.redis.aclose)
         service.optional_checks["redis"] = redis_writes
 
@@ -265,19 +263,3 @@ async def _live(request: Request) -> Live:
 
 LiveParts = Annotated[Live, Depends(_live)]
 """The live part of the service, for a route."""
-
-
-def live_routes() -> APIRouter:
-    """`POST /tickets` and `WS /live`, to be included in a service's router."""
-    router = APIRouter()
-
-    @router.post("/tickets", status_code=201)
-    async def get_ticket(person: SignedIn, live: LiveParts) -> Ticket:
-        """A one-use ticket for the WebSocket; valid for half a minute."""
-        return await live.tickets.issue(person)
-
-    @router.websocket("/live")
-    async def connect(websocket: WebSocket) -> None:
-        await serve_websocket(websocket.app.state.live, websocket)
-
-    return router

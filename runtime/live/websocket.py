@@ -4,20 +4,18 @@ import asyncio
 import json
 from collections.abc import Mapping
 from time import time
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
 from runtime.errors import InvalidRequest, NotFound, Problem
 from runtime.http.app import as_problem, problem_response
-from runtime.http.auth import Identity
+from runtime.http.auth import Identity, SignedIn
 from runtime.live.sockets import RENEW, TOO_BIG, Socket
-from runtime.live.tickets import TicketRefused, check_origin
+from runtime.live.tickets import Ticket, TicketRefused, check_origin
+from runtime.live.updates import Live, LiveParts
 from runtime.observability.telemetry import LIVE_DROPPED
-
-if TYPE_CHECKING:
-    from runtime.live.updates import Live
 
 MAX_FRAME = 16 * 1024
 """Bytes of a frame from a client."""
@@ -37,7 +35,7 @@ class TooManySockets(Problem):
     status, code, title = 429, "too_many_sockets", "Too many connections"
 
 
-async def serve_websocket(live: "Live", websocket: WebSocket) -> None:
+async def serve_websocket(live: Live, websocket: WebSocket) -> None:
     """Lets a client in, or says why not; then shows it what happens, and hears what it says."""
     try:
         socket = Socket(websocket, await _admitted(live, websocket), live)
@@ -62,7 +60,7 @@ async def serve_websocket(live: "Live", websocket: WebSocket) -> None:
             LIVE_DROPPED.labels(live.uow.service, str(socket.code)).inc()
 
 
-async def _admitted(live: "Live", websocket: WebSocket) -> Identity:
+async def _admitted(live: Live, websocket: WebSocket) -> Identity:
     check_origin(websocket.headers, live.allowed)
     person = await live.tickets.redeem(websocket.query_params.get("ticket", ""))
     if len(live.presence.here.get(person.account_id, ())) >= PER_PERSON:
@@ -72,7 +70,7 @@ async def _admitted(live: "Live", websocket: WebSocket) -> Identity:
     return person
 
 
-async def _serve(live: "Live", websocket: WebSocket, socket: Socket) -> None:
+async def _serve(live: Live, websocket: WebSocket, socket: Socket) -> None:
     loop = asyncio.get_running_loop()
     answering = due = False
 
@@ -105,7 +103,7 @@ async def _serve(live: "Live", websocket: WebSocket, socket: Socket) -> None:
         renew.cancel()
 
 
-async def _answer(live: "Live", socket: Socket, text: str) -> None:
+async def _answer(live: Live, socket: Socket, text: str) -> None:
     try:
         frame = json.loads(text)
     except (ValueError, RecursionError):
@@ -126,7 +124,7 @@ async def _answer(live: "Live", socket: Socket, text: str) -> None:
         await asyncio.sleep(PAUSE)
 
 
-async def _resume(live: "Live", socket: Socket, after: Mapping[UUID, int]) -> None:
+async def _resume(live: Live, socket: Socket, after: Mapping[UUID, int]) -> None:
     readable = await live.readable(socket.person, list(after)) if after else {}
     for conversation, head in readable.items():
         if conversation not in socket.cursors:
@@ -143,3 +141,19 @@ def _positions(after: object) -> dict[UUID, int]:
     except ValueError:
         pass
     raise InvalidRequest('A client resumes with {"after": {"<id>": <seq>, …}}.')
+
+
+def live_routes() -> APIRouter:
+    """`POST /tickets` and `WS /live`, to be included in a service's router."""
+    router = APIRouter()
+
+    @router.post("/tickets", status_code=201)
+    async def get_ticket(person: SignedIn, live: LiveParts) -> Ticket:
+        """A one-use ticket for the WebSocket; valid for half a minute."""
+        return await live.tickets.issue(person)
+
+    @router.websocket("/live")
+    async def connect(websocket: WebSocket) -> None:
+        await serve_websocket(websocket.app.state.live, websocket)
+
+    return router

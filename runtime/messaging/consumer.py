@@ -49,13 +49,12 @@ class BatchHandler:
     """A handler of all the events of its kind that stand one after the other in a batch, for what comes often: it needs
     as many statements for all of them as for one. What follows from each it says within `tx.caused_by(envelope)`.
 
-    `prepare` is given all the events of its kind in a batch, before any event of the batch is handled: for what has to
-    be locked in one order, whatever else the batch holds. Kinds that share it have it called once, with the events of
-    all of them.
+    The consumer calls `acquire_locks` before it handles any event of a batch, with all events of the types that share
+    it: a batch locks in one order, in whichever order its events arrive.
     """
 
     handle: Callable[[Transaction, Sequence[Envelope[Any]]], Awaitable[None]]
-    prepare: Callable[[Transaction, Sequence[Envelope[Any]]], Awaitable[None]] | None = None
+    acquire_locks: Callable[[Transaction, Sequence[Envelope[Any]]], Awaitable[None]] | None = None
 
 
 Handlers = Mapping[type[Event], Handler | BatchHandler]
@@ -174,18 +173,18 @@ class Consumer:
                 else:
                     tx.after_commit(EVENTS_DUPLICATE.labels(self._uow.service, message.envelope.type).inc)
                     tx.after_commit(partial(self._uow.observer.repeated, message.envelope))
-            await self.prepare(tx, new)
+            await self.acquire_locks(tx, new)
             for _, same_type in groupby(new, key=lambda envelope: type(envelope.data)):
                 await self.act(tx, list(same_type))
 
-    async def prepare(self, tx: Transaction, batch: Sequence[Envelope[Any]]) -> None:
+    async def acquire_locks(self, tx: Transaction, batch: Sequence[Envelope[Any]]) -> None:
         """Has the handlers lock what they need for these events, before `act`."""
         handlers = [(kind, one) for kind, one in self._handlers.items() if isinstance(one, BatchHandler)]
-        for prepare in dict.fromkeys(handler.prepare for _, handler in handlers):
-            kinds = tuple(kind for kind, handler in handlers if handler.prepare == prepare)
+        for acquire_locks in dict.fromkeys(handler.acquire_locks for _, handler in handlers):
+            kinds = tuple(kind for kind, handler in handlers if handler.acquire_locks == acquire_locks)
             same_type = [envelope for envelope in batch if isinstance(envelope.data, kinds)]
-            if prepare is not None and same_type:
-                await prepare(tx, same_type)
+            if acquire_locks is not None and same_type:
+                await acquire_locks(tx, same_type)
 
     async def new_ids(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
         """Enters the ids into the inbox; returns those that were not there. Waits for whoever is entering one now."""

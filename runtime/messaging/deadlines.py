@@ -14,19 +14,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from runtime.backoff import Backoff
 from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.telemetry import DEADLINES_FAILED, DEADLINES_FIRED
 from runtime.observability.trace_context import TraceContext, use_context
-from runtime.storage.database import Connection
 from runtime.storage.database_errors import is_away, is_transient
-
-if TYPE_CHECKING:
-    from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 
 BATCH = 100
 POLL = 1.0
@@ -34,7 +30,7 @@ POLL = 1.0
 
 SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=1)
 
-DeadlineHandler = Callable[["Transaction", str], Awaitable[Sequence[Event]]]
+DeadlineHandler = Callable[[Transaction, str], Awaitable[Sequence[Event]]]
 """Acts on the deadline of one subject and returns the events that follow."""
 
 
@@ -44,17 +40,10 @@ class Locking:
     share it, with the subjects of all that are due: it locks them in the order in which everything else does."""
 
     act: DeadlineHandler
-    lock: Callable[["Transaction", Sequence[str]], Awaitable[None]]
+    lock: Callable[[Transaction, Sequence[str]], Awaitable[None]]
 
 
 log = logging.getLogger(__name__)
-
-_SCHEDULE = """
-insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent)
-values ($1, $2, clock_now() + $3, $4, $5, $6)
-on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0,
-    correlation_id = excluded.correlation_id, causation_id = excluded.causation_id, traceparent = excluded.traceparent
-"""
 
 _DUE = """
 select kind, subject from deadlines where due_at <= clock_now() and kind = any($1) order by due_at limit $2
@@ -85,22 +74,10 @@ def pause(waited: timedelta) -> timedelta:
     return min(max(waited, SHORTEST), LONGEST)
 
 
-async def schedule(connection: Connection, kind: str, subject: str, delay: timedelta, context: TraceContext) -> None:
-    """Sets the deadline, or moves it."""
-    await connection.execute(
-        _SCHEDULE, kind, subject, delay, context.correlation_id, context.causation_id, context.traceparent
-    )
-
-
-async def call_off(connection: Connection, kind: str, subject: str) -> None:
-    """Removes the deadline, if it is still there."""
-    await connection.execute("delete from deadlines where kind = $1 and subject = $2", kind, subject)
-
-
 class Deadlines:
     """Fires what is due. One runs in every replica of a service that has deadlines."""
 
-    def __init__(self, uow: "UnitOfWork", handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
+    def __init__(self, uow: UnitOfWork, handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
         self._uow = uow
         self._handlers = {kind: one.act if isinstance(one, Locking) else one for kind, one in handlers.items()}
         self._locks = {kind: one.lock for kind, one in handlers.items() if isinstance(one, Locking)}
@@ -157,7 +134,7 @@ class Deadlines:
                 await self._act(tx, row)
         return len(rows)
 
-    async def _claim(self, tx: "Transaction", limit: int) -> Sequence[asyncpg.Record]:
+    async def _claim(self, tx: Transaction, limit: int) -> Sequence[asyncpg.Record]:
         kinds = list(self._handlers)
         if not self._locks:
             return await tx.connection.fetch(_CLAIM, kinds, limit, None, None)
@@ -189,7 +166,7 @@ class Deadlines:
                 await tx.connection.execute(_POSTPONE, row["kind"], row["subject"])
         return 1
 
-    async def _act(self, tx: "Transaction", row: asyncpg.Record) -> None:
+    async def _act(self, tx: Transaction, row: asyncpg.Record) -> None:
         context = TraceContext(row["correlation_id"], row["causation_id"], row["traceparent"])
         with use_context(context):
             tx.publish(*await self._handlers[row["kind"]](tx, row["subject"]))

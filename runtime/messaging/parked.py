@@ -1,31 +1,15 @@
 """Messages that were set aside because they could not be understood or handled: to be looked at, mended, replayed."""
 
-import asyncio
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-import asyncpg
-
-from runtime.backoff import Backoff
 from runtime.messaging.bus import Delivery
-from runtime.messaging.envelope import MAX_BODY, UnreadableEvent
+from runtime.messaging.envelope import MAX_BODY
 from runtime.observability.trace_context import new_id
 from runtime.storage.database import Connection
-from runtime.storage.database_errors import is_away, is_transient
-
-if TYPE_CHECKING:
-    from runtime.messaging.consumer import Consumer
-    from runtime.messaging.unit_of_work import UnitOfWork
-
-POLL = 1.0
-"""Seconds within which a replay that was asked for begins."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,65 +89,3 @@ async def ask_for_replay(connection: Connection, ids: Sequence[UUID] | None) -> 
         ids,
     )
     return len(rows)
-
-
-_NEXT_REPLAY = """
-update parked set state = 'parked' where parked_id = (
-    select parked_id from parked where state = 'replay' order by parked_at limit 1 for update skip locked
-)
-returning parked_id, routing_key, body, size
-"""
-
-
-class Replays:
-    """Handles parked messages again when that was asked for."""
-
-    def __init__(self, uow: "UnitOfWork", consumer: "Consumer") -> None:
-        self._uow = uow
-        self._consumer = consumer
-
-    async def run(self) -> None:
-        """Looks for replays until it is cancelled."""
-        backoff = Backoff("PostgreSQL, for replays", log)
-        while True:
-            try:
-                while await self.replay_one(backoff):
-                    pass
-                await asyncio.sleep(POLL)
-            except Exception as error:
-                if not is_transient(error):
-                    log.exception("replaying failed")
-                await backoff.wait(error)
-
-    async def replay_one(self, backoff: Backoff) -> bool:
-        """Takes one message through its handler; a failure puts it back with the new error. False if none is asked.
-
-        It counts as parked again before it is tried, so that one that brings the process down does so once.
-        """
-        async with self._uow.database.connection() as connection:
-            row = await connection.fetchrow(_NEXT_REPLAY)
-        while row is not None:
-            try:
-                await self._replay(row)
-            except Exception as error:
-                if is_away(error):
-                    await backoff.wait(error)
-                    continue
-                log.warning("the replay of %s failed: %r", row["parked_id"], error)
-                async with self._uow.database.connection() as connection:
-                    await connection.execute(
-                        "update parked set error = $2 where parked_id = $1", row["parked_id"], printable(str(error))
-                    )
-            backoff.reset()
-            return True
-        return False
-
-    async def _replay(self, row: asyncpg.Record) -> None:
-        if row["size"] > MAX_BODY:
-            raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
-        envelope = self._consumer.reader.read(row["body"], row["routing_key"])
-        async with self._uow.begin() as tx:
-            if await self._consumer.new_ids(tx, [envelope.id]):  # or else a copy that came later has had its effect
-                await self._consumer.prepare(tx, [envelope])
-                await self._consumer.act(tx, [envelope])
-            await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])

@@ -10,13 +10,20 @@ from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
-from runtime.messaging import deadlines, outbox
+from runtime.messaging import outbox
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.observer import NO_OBSERVER
 from runtime.observability.trace_context import TraceContext, current_context, use_context
 from runtime.storage.database import Connection, Database
 
 log = logging.getLogger(__name__)
+
+_SCHEDULE = """
+insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent)
+values ($1, $2, clock_now() + $3, $4, $5, $6)
+on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0,
+    correlation_id = excluded.correlation_id, causation_id = excluded.causation_id, traceparent = excluded.traceparent
+"""
 
 
 class Audience(Protocol):
@@ -93,11 +100,14 @@ class Transaction:
         """Sets the deadline `kind` of `subject`, `delay` from now, in place of an earlier one."""
         if not delay:
             self.after_commit(self.wake_deadlines)
-        await deadlines.schedule(self.connection, kind, subject, delay, current_context())
+        context = current_context()
+        await self.connection.execute(
+            _SCHEDULE, kind, subject, delay, context.correlation_id, context.causation_id, context.traceparent
+        )
 
     async def call_off(self, kind: str, subject: str) -> None:
         """Takes the deadline back, if it has not fired."""
-        await deadlines.call_off(self.connection, kind, subject)
+        await self.connection.execute("delete from deadlines where kind = $1 and subject = $2", kind, subject)
 
 
 class UnitOfWork:

@@ -19,8 +19,8 @@ quarter of an hour come to less than one in each: people who share a bucket do n
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `limit` in `seconds`, counted from the first. With `spacing` what is beyond that is not refused but slowed
-    down: one try goes through after 1, 2, 4, … seconds, `spacing` of them at the most."""
+    """At most `limit` in `seconds`, counted from the first. With `spacing` further tries are not refused but slowed
+    down: one goes through after 1, 2, 4, … seconds, at most `spacing`."""
 
     name: str
     limit: int

@@ -14,7 +14,8 @@ from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http.idempotency import OncePerKey
 from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
-from runtime.live.updates import LiveParts, live_routes
+from runtime.live.updates import LiveParts
+from runtime.live.websocket import live_routes
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id, use_context
 from services.chat import asking, domain, store, talk, words

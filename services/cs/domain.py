@@ -322,8 +322,8 @@ class InLine:
 def route(line: Sequence[InLine], desks: Sequence[Desk], max_cases: int) -> list[tuple[UUID, UUID]]:
     """Who gets which case: pairs of case and agent. `line` is in the order of arrival.
 
-    The first in line get what room there is, at most `max_cases` cases each; a case that comes back goes to the agent who
-    knows it if there is room, any other to the agent with the fewest.
+    The first in line get what room there is, at most `max_cases` for each agent; a case that comes back goes to the
+    agent who knows it if there is room, any other to the agent with the fewest.
     """
     loads = {desk.agent_id: desk.load for desk in desks}
     turns = {desk.agent_id: desk.turn for desk in desks}

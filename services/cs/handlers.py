@@ -252,7 +252,7 @@ ABOUT_ORDERS = (OrderPacked, OrderShipped, OrderCancelled, OrderCancelRejected, 
 def handlers(office: Office) -> Handlers:
     """The table for this office: what they publish belongs to the story of its case."""
 
-    async def prepare(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+    async def acquire_locks(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
         await store.note_heard(tx, min(told.time for told in envelopes), office.settling)
         replies = [told.data.case_id for told in envelopes if isinstance(told.data, SellerReplied)]
         order_ids = [told.data.order_id for told in envelopes if isinstance(told.data, ABOUT_ORDERS)]
@@ -268,7 +268,7 @@ def handlers(office: Office) -> Handlers:
         await act(office, tx, envelopes)
 
     return {
-        event: BatchHandler(partial(handle_all if event in TOGETHER else handle_each, act), prepare)
+        event: BatchHandler(partial(handle_all if event in TOGETHER else handle_each, act), acquire_locks)
         for event, act in HANDLERS.items()
     }
 

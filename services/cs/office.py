@@ -26,8 +26,8 @@ ASK_SELLER_AGAIN = timedelta(minutes=5)
 
 
 class Office:
-    """Where cases are kept. `max_cases` is the number of cases that an agent has at hand at the most, `settling` the real
-    time that is left for events in flight when the 24 hours are over."""
+    """Where cases are kept. An agent has at most `max_cases` active cases. `settling` is the real time that is left for
+    events in flight when the 24 hours are over."""
 
     def __init__(self, stability: BrokerStability, *, max_cases: int, settling: timedelta) -> None:
         self.stability = stability

@@ -59,7 +59,7 @@ def build(
     service = Service(settings, Database(database_url), bus, token_keys, SPEC)
     redis = connect(settings.redis_url)
     revocations = Revocations(redis)
-    revocations.attach(service)
+    revocations.attach(service.app, service.background)
     upstream = Upstream.read(env, transport)
     static = f"/web/static/{version()}"
     service.app.state.dependencies = WebDependencies(

@@ -1,4 +1,4 @@
-"""The short form of every scenario of the laboratory; `batalkan faults run … --long` has the full numbers."""
+"""The short form of every scenario of the laboratory; `make faults ARGS="run … --long"` has the full numbers."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from batalkan.cli import app
 from lab.faults import mutations
+from lab.faults.cli import app
 from lab.faults.mutations import MUTATIONS, Mutation
 from lab.faults.runner import Outcome, run
 from lab.faults.scenarios import NAMES
@@ -28,17 +28,16 @@ async def test_short_form(system: LabSystem, name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
 def test_mutation_applies(mutation: Mutation) -> None:
-    """What a mutation takes away is there to be taken; `batalkan faults mutations` shows that each is noticed."""
+    """What a mutation takes away is there to be taken; `make faults ARGS=mutations` shows that each is noticed."""
     source = (mutations.TREE / mutation.file).read_text()
     assert mutations.mutated(mutation, source) != source
     assert mutation.scenario in NAMES
 
 
 def test_command_lists_the_scenarios() -> None:
-    """`batalkan faults list` says of each scenario what is done and what must hold; a wrong name or a wrong number is a
-    wrong call."""
-    listed = CliRunner().invoke(app, ["faults", "list"])
+    """`make faults ARGS=list` describes each scenario; a wrong name or a wrong number is a wrong call."""
+    listed = CliRunner().invoke(app, ["list"])
     assert listed.exit_code == 0
     assert [line.split("  ")[0] for line in listed.stdout.splitlines()] == list(NAMES)
     for wrong in (["peace"], ["disk", "--set", "full"], ["disk", "--set", "full=long"], ["disk", "--set", "depth=1"]):
-        assert CliRunner().invoke(app, ["faults", "run", *wrong]).exit_code == 2
+        assert CliRunner().invoke(app, ["run", *wrong]).exit_code == 2

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.processes
 
 USER = """
 import asyncio, sys
-from runtime import embedded
+from runtime.storage import embedded
 
 async def main():
     async with embedded.running(sys.argv[1], ["one"]) as urls:

@@ -47,9 +47,9 @@ UNREADABLE = {
 """By what is wrong with them: messages, and what is said of them."""
 
 UNHANDLED = {
-    "a number that the database cannot hold": (_data(number=10**30), "failed 5 times"),
-    "a number of ten thousand digits": (_data(number=int("9" * 4000)), "failed 5 times"),
-    "a character that the database cannot hold": (_data(note="a\0b"), "failed 5 times"),
+    "a number that the database cannot hold": (_data(number=10**30), "failed with"),
+    "a number of ten thousand digits": (_data(number=int("9" * 4000)), "failed with"),
+    "a character that the database cannot hold": (_data(note="a\0b"), "failed with"),
 }
 """Messages that can be read, but whose handler fails."""
 

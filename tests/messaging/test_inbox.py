@@ -75,7 +75,7 @@ async def test_a_batch_is_prepared_before_any_of_it_is_handled(embedded_toys: To
     """Whoever locks things in one order sees all events of a kind first, also those that stand behind others."""
     steps: list[tuple[str, int]] = []
 
-    async def prepare(tx: Transaction, same_type: Sequence[Envelope[Counted]]) -> None:
+    async def acquire_locks(tx: Transaction, same_type: Sequence[Envelope[Counted]]) -> None:
         steps.extend(("prepared", envelope.data.number) for envelope in same_type)
 
     async def handle(tx: Transaction, same_type: Sequence[Envelope[Counted]]) -> None:
@@ -86,7 +86,7 @@ async def test_a_batch_is_prepared_before_any_of_it_is_handled(embedded_toys: To
         return []
 
     url = await embedded_toys.database("refunds")
-    refunds = await embedded_toys.on(url, "refunds", {Counted: BatchHandler(handle, prepare), Other: hear})
+    refunds = await embedded_toys.on(url, "refunds", {Counted: BatchHandler(handle, acquire_locks), Other: hear})
     other = message(2, type="Other", dataschema=Other.dataschema())
     async with running(refunds.consumer.run()):
         await embedded_toys.send(message(1), Message("orders.Other", other.body), message(3))

@@ -199,7 +199,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 from fastapi import APIRouter
-from runtime.database import Database
+from runtime.storage.database import Database
 from runtime.serve import serve
 from runtime.service import Description, Service
 

@@ -7,6 +7,7 @@ import pytest
 
 from runtime.backoff import Backoff
 from runtime.messaging import parked
+from runtime.messaging import replay as replaying
 from runtime.messaging.consumer import BatchHandler
 from runtime.messaging.envelope import MAX_BODY, Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
@@ -30,7 +31,7 @@ async def replay(toy: Toy) -> list[str]:
     """Asks for a replay of everything, and returns the states afterwards."""
     async with toy.database.connection() as connection:
         await parked.ask_for_replay(connection, None)
-    while await toy.replays.replay_one(Backoff("the database", parked.log)):
+    while await toy.replays.replay_one(Backoff("the database", replaying.log)):
         pass
     return [one.state for one in await toy.parked()]
 
@@ -61,7 +62,7 @@ async def test_a_replay_locks_first_what_a_batch_locks_first(embedded_toys: Toys
     """The order of locks holds for what is handled again, too: it is prepared before it is handled."""
     handler, prepared = Mendable(), list[int]()
 
-    async def prepare(tx: Transaction, heard: Sequence[Envelope[Counted]]) -> None:
+    async def acquire_locks(tx: Transaction, heard: Sequence[Envelope[Counted]]) -> None:
         prepared.extend(one.data.number for one in heard if handler.mended)
 
     async def handle(tx: Transaction, heard: Sequence[Envelope[Counted]]) -> None:
@@ -69,7 +70,7 @@ async def test_a_replay_locks_first_what_a_batch_locks_first(embedded_toys: Toys
             await handler(tx, one.data)
 
     url = await embedded_toys.database("refunds")
-    refunds = await embedded_toys.on(url, "refunds", {Counted: BatchHandler(handle, prepare)})
+    refunds = await embedded_toys.on(url, "refunds", {Counted: BatchHandler(handle, acquire_locks)})
     async with running(refunds.consumer.run()):
         await embedded_toys.send(message(7))
         await becomes(refunds.count("parked"), 1)
@@ -167,7 +168,7 @@ async def test_a_replay_that_brings_the_process_down_does_so_once(embedded_toys:
     async with running(dying.replays.run()):
         await reached.wait()
     assert [one.state for one in await refunds.parked()] == ["parked"]
-    assert not await refunds.replays.replay_one(Backoff("nothing", parked.log))
+    assert not await refunds.replays.replay_one(Backoff("nothing", replaying.log))
 
 
 @pytest.mark.parametrize("padding", [b" ", b"x"])

@@ -14,7 +14,8 @@ from runtime.messaging.consumer import Consumer, Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
 from runtime.messaging.outbox import Relay
-from runtime.messaging.parked import Parked, Replays, listing
+from runtime.messaging.parked import Parked, listing
+from runtime.messaging.replay import Replays
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import new_id, new_traceparent
 from runtime.storage.database import Database, connect

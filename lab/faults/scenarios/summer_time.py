@@ -31,7 +31,7 @@ select day - interval '12 hours' from generate_series(
 ) day, lateral (select day + interval '24 hours' as next) morrow
 where (next at time zone '{ZONE}') - (day at time zone '{ZONE}') <> interval '24 hours'
 order by day limit 2
-"""  # noqa: S608
+"""
 """The noons before the next two days that have 23 or 25 hours there."""
 
 

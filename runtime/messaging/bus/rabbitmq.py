@@ -40,7 +40,8 @@ REDECLARE = 10.0
 cuts a service off for so long and not until it is started again."""
 DELIVERY_LIMIT = 1000
 """High, because the broker counts for all that a service holds when it goes down, and the guilty one is parked long
-before (see `runtime.messaging.consumer`): whoever dies over every message goes down `PREFETCH` times before the last one's turn."""
+before (see `runtime.messaging.consumer`): a service that dies over every message goes down `PREFETCH` times before the
+last one's turn."""
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""Replaying: a parked message goes through its handler again when an operator asks for that."""
+
+import asyncio
+import logging
+
+import asyncpg
+
+from runtime.backoff import Backoff
+from runtime.messaging.consumer import Consumer
+from runtime.messaging.envelope import MAX_BODY, UnreadableEvent
+from runtime.messaging.parked import printable
+from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.storage.database_errors import is_away, is_transient
+
+POLL = 1.0
+"""Seconds within which a replay begins."""
+
+log = logging.getLogger(__name__)
+
+_NEXT_REPLAY = """
+update parked set state = 'parked' where parked_id = (
+    select parked_id from parked where state = 'replay' order by parked_at limit 1 for update skip locked
+)
+returning parked_id, routing_key, body, size
+"""
+
+
+class Replays:
+    """Handles parked messages again when that was asked for."""
+
+    def __init__(self, uow: UnitOfWork, consumer: Consumer) -> None:
+        self._uow = uow
+        self._consumer = consumer
+
+    async def run(self) -> None:
+        """Looks for replays until it is cancelled."""
+        backoff = Backoff("PostgreSQL, for replays", log)
+        while True:
+            try:
+                while await self.replay_one(backoff):
+                    pass
+                await asyncio.sleep(POLL)
+            except Exception as error:
+                if not is_transient(error):
+                    log.exception("replaying failed")
+                await backoff.wait(error)
+
+    async def replay_one(self, backoff: Backoff) -> bool:
+        """Takes one message through its handler; a failure puts it back with the new error. False if none is asked.
+
+        It counts as parked again before it is tried, so that one that brings the process down does so once.
+        """
+        async with self._uow.database.connection() as connection:
+            row = await connection.fetchrow(_NEXT_REPLAY)
+        while row is not None:
+            try:
+                await self._replay(row)
+            except Exception as error:
+                if is_away(error):
+                    await backoff.wait(error)
+                    continue
+                log.warning("the replay of %s failed: %r", row["parked_id"], error)
+                async with self._uow.database.connection() as connection:
+                    await connection.execute(
+                        "update parked set error = $2 where parked_id = $1", row["parked_id"], printable(str(error))
+                    )
+            backoff.reset()
+            return True
+        return False
+
+    async def _replay(self, row: asyncpg.Record) -> None:
+        if row["size"] > MAX_BODY:
+            raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
+        envelope = self._consumer.reader.read(row["body"], row["routing_key"])
+        async with self._uow.begin() as tx:
+            if await self._consumer.new_ids(tx, [envelope.id]):  # or else a copy that came later has had its effect
+                await self._consumer.acquire_locks(tx, [envelope])
+                await self._consumer.act(tx, [envelope])
+            await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])
