@@ -18,10 +18,10 @@ pytestmark = pytest.mark.processes
 OWNER = """
 import sys
 from pathlib import Path
-from batalkan.child import Child, Warden
+from batalkan.subprocesses import Child, Reaper
 log = Path(sys.argv[1]) / "log"
-warden = Warden(remove=log.parent / "temporary")
-child = Child("sleep", ["sh", "-c", "sleep 600 & echo $!; wait"], warden=warden, log=log)
+reaper = Reaper(remove=log.parent / "temporary")
+child = Child("sleep", ["sh", "-c", "sleep 600 & echo $!; wait"], reaper=reaper, log=log)
 child.spawn()
 while not log.read_text().endswith("\\n"):
     pass

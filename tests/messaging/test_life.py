@@ -201,13 +201,13 @@ from pathlib import Path
 from fastapi import APIRouter
 from runtime.storage.database import Database
 from runtime.serve import serve
-from runtime.service import Description, Service
+from runtime.service import Service, ServiceSpec
 
 async def fail():
     raise ZeroDivisionError
 
 def build(settings, env, url, bus):
-    service = Service(settings, Database(url), bus, Path("none"), Description("", APIRouter(), Path(sys.argv[1]), []))
+    service = Service(settings, Database(url), bus, Path("none"), ServiceSpec("", APIRouter(), Path(sys.argv[1]), []))
     service.background.append(fail)
     return service
 
