@@ -10,228 +10,230 @@ from batalkan.demo_client import DemoClient, DemoFailed, Person, rupiah
 from batalkan.invariants import Snapshot, check
 
 
-async def run(guide: DemoClient) -> Snapshot:
+async def run(client: DemoClient) -> Snapshot:
     """All steps; raises `DemoFailed` when one does not come out as it must."""
-    seller = await guide.join("seller", "web")
-    product = await guide.call(
+    seller = await client.join("seller", "web")
+    product = await client.call(
         *("POST", "/orders/products", seller, 201), title="Kopi Gayo 1 kg", price=145_000, stock=99, listed=False
     )
-    guide.console.print(f"A seller offers {product['title']} for {rupiah(product['price'])}.\n")
-    buyer, dana_buyer = await guide.join("buyer", "app"), await guide.join("buyer", "web")
-    await in_the_app(guide, product, buyer)
-    await on_the_website(guide, product, dana_buyer, seller)
-    await guided_in_the_chat(guide, product, buyer, seller)
-    await cancelled_by_the_seller(guide, product, buyer, seller)
-    agent = await on_duty(guide)
-    await silent_seller(guide, product, buyer, agent)
-    await seller_answers_in_time(guide, product, buyer, seller, agent)
-    await guide.call("PUT", "/cs/duty", agent, 200, on=False)
-    await too_late(guide, product, buyer)
-    await already_shipped(guide, product, buyer, seller)
-    await dana_times_out(guide, product, dana_buyer)
-    return await settle(guide)
+    client.console.print(f"A seller offers {product['title']} for {rupiah(product['price'])}.\n")
+    buyer, dana_buyer = await client.join("buyer", "app"), await client.join("buyer", "web")
+    await in_the_app(client, product, buyer)
+    await on_the_website(client, product, dana_buyer, seller)
+    await guided_in_the_chat(client, product, buyer, seller)
+    await cancelled_by_the_seller(client, product, buyer, seller)
+    agent = await on_duty(client)
+    await silent_seller(client, product, buyer, agent)
+    await seller_answers_in_time(client, product, buyer, seller, agent)
+    await client.call("PUT", "/cs/duty", agent, 200, on=False)
+    await too_late(client, product, buyer)
+    await already_shipped(client, product, buyer, seller)
+    await dana_times_out(client, product, dana_buyer)
+    return await settle(client)
 
 
-async def in_the_app(guide: DemoClient, product: dict[str, Any], buyer: Person) -> None:
-    guide.step("Way 1, the app: pay, cancel with a reason, and again")
-    order = await guide.ordered(buyer, product, 2)
-    gone = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="changed_mind")
-    guide.say(f"cancelled through the {gone['cancellation']['channel']}; {rupiah(gone['paid_amount'])} were paid")
-    await guide.refunded(buyer, order, "lazada_credit")
-    again = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200)
+async def in_the_app(client: DemoClient, product: dict[str, Any], buyer: Person) -> None:
+    client.step("Way 1, the app: pay, cancel with a reason, and again")
+    order = await client.ordered(buyer, product, 2)
+    gone = await client.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="changed_mind")
+    client.say(f"cancelled through the {gone['cancellation']['channel']}; {rupiah(gone['paid_amount'])} were paid")
+    await client.refunded(buyer, order, "lazada_credit")
+    again = await client.call("POST", f"/orders/{order}/cancel", buyer, 200)
     if again["cancellation"]["cancellation_id"] != gone["cancellation"]["cancellation_id"]:
         raise DemoFailed("asking twice made two cancellations")
-    guide.say("asked a second time: the same cancellation, nothing more is refunded")
-    wallet = await guide.call("GET", "/refunds/wallet", buyer, 200)
-    guide.say(f"Lazada Credit now: {rupiah(wallet['credit_balance'])}")
-    await guide.show_events(order)
+    client.say("asked a second time: the same cancellation, nothing more is refunded")
+    wallet = await client.call("GET", "/refunds/wallet", buyer, 200)
+    client.say(f"Lazada Credit now: {rupiah(wallet['credit_balance'])}")
+    await client.show_events(order)
 
 
-async def on_the_website(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
-    guide.step("Way 2, the website: packed already, no reason given, DANA linked")
-    await guide.link_dana(buyer)
-    order = await guide.ordered(buyer, product, 1)
-    await guide.call("POST", f"/orders/{order}/pack", seller, 200)
-    gone = await guide.call("POST", f"/orders/{order}/cancel", buyer, 200)
-    guide.say(f"cancelled through the {gone['cancellation']['channel']}, although it was packed (Dikemas)")
-    await guide.refunded(buyer, order, "dana")
-    await guide.show_events(order)
+async def on_the_website(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+    client.step("Way 2, the website: packed already, no reason given, DANA linked")
+    await client.link_dana(buyer)
+    order = await client.ordered(buyer, product, 1)
+    await client.call("POST", f"/orders/{order}/pack", seller, 200)
+    gone = await client.call("POST", f"/orders/{order}/cancel", buyer, 200)
+    client.say(f"cancelled through the {gone['cancellation']['channel']}, although it was packed (Dikemas)")
+    await client.refunded(buyer, order, "dana")
+    await client.show_events(order)
 
 
-async def too_late(guide: DemoClient, product: dict[str, Any], buyer: Person) -> None:
-    guide.step("Refused: the order is more than 1 × 24 hours old")
-    order = await guide.ordered(buyer, product, 1)
-    await guide.advance(timedelta(hours=24, seconds=1))
-    await guide.refused(buyer, order, "window_closed")
-    await guide.show_events(order, "OrderCancelRejected")
+async def too_late(client: DemoClient, product: dict[str, Any], buyer: Person) -> None:
+    client.step("Refused: the order is more than 1 × 24 hours old")
+    order = await client.ordered(buyer, product, 1)
+    await client.advance(timedelta(hours=24, seconds=1))
+    await client.refused(buyer, order, "window_closed")
+    await client.show_events(order, "OrderCancelRejected")
 
 
-async def already_shipped(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
-    guide.step("Refused: the order has shipped")
-    order = await guide.ordered(buyer, product, 1)
+async def already_shipped(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+    client.step("Refused: the order has shipped")
+    order = await client.ordered(buyer, product, 1)
     for move in ("pack", "ship"):
-        await guide.call("POST", f"/orders/{order}/{move}", seller, 200)
-    await guide.refused(buyer, order, "already_shipped")
-    await guide.show_events(order, "OrderCancelRejected")
+        await client.call("POST", f"/orders/{order}/{move}", seller, 200)
+    await client.refused(buyer, order, "already_shipped")
+    await client.show_events(order, "OrderCancelRejected")
 
 
-async def dana_times_out(guide: DemoClient, product: dict[str, Any], buyer: Person) -> None:
-    guide.step("DANA pays and then does not answer: it is asked, and pays once")
-    order = await guide.ordered(buyer, product, 3)
+async def dana_times_out(client: DemoClient, product: dict[str, Any], buyer: Person) -> None:
+    client.step("DANA pays and then does not answer: it is asked, and pays once")
+    order = await client.ordered(buyer, product, 3)
     fault = {"mode": "timeout_after", "times": 1, "seconds": 30}
-    (await guide.dana.put("faults", json=fault)).raise_for_status()
-    await guide.call("POST", f"/orders/{order}/cancel", buyer, 200)
-    late = await guide.until(
-        lambda: guide.call("GET", f"/orders/{order}", buyer, 200), lambda view: view["refund"] is not None
+    (await client.dana.put("faults", json=fault)).raise_for_status()
+    await client.call("POST", f"/orders/{order}/cancel", buyer, 200)
+    late = await client.until(
+        lambda: client.call("GET", f"/orders/{order}", buyer, 200), lambda view: view["refund"] is not None
     )
-    guide.say(f"no answer from DANA: the refund is {late['refund']['state']}, and the order says so")
-    await guide.advance(timedelta(seconds=5))
-    await guide.refunded(buyer, order, "dana")
-    journal = (await guide.dana.get("journal")).json()
-    reference = (await guide.call("GET", f"/orders/{order}", buyer, 200))["refund"]["refund_id"].replace("-", "")
+    client.say(f"no answer from DANA: the refund is {late['refund']['state']}, and the order says so")
+    await client.advance(timedelta(seconds=5))
+    await client.refunded(buyer, order, "dana")
+    journal = (await client.dana.get("journal")).json()
+    reference = (await client.call("GET", f"/orders/{order}", buyer, 200))["refund"]["refund_id"].replace("-", "")
     payments = [payment for payment in journal["items"] if payment["reference"] == reference]
     if len(payments) != 1:
         raise DemoFailed(f"DANA paid {len(payments)} times")
-    guide.say(f"DANA's journal: one payment of {rupiah(payments[0]['amount'])} under {reference[:8]}…")
-    await guide.show_events(order)
+    client.say(f"DANA's journal: one payment of {rupiah(payments[0]['amount'])} under {reference[:8]}…")
+    await client.show_events(order)
 
 
-async def guided_in_the_chat(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+async def guided_in_the_chat(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     """A: the seller answers with directions, and the buyer cancels."""
-    guide.step("Way 3, chat: the seller shows the way, the buyer cancels")
-    order = await guide.ordered(buyer, product, 1)
-    thread = await _thread(guide, buyer, order)
-    await _write(guide, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf, saya salah pilih. Bisa dibatalkan?")
-    await guide.call("POST", f"/chat/threads/{thread}/guide", seller, 201)
-    guide.say("seller: [guide card: how to cancel this order]")
-    await guide.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="wrong_product")
-    await guide.refunded(buyer, order, "lazada_credit")
-    await _told(guide, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
-    await guide.show_events(order)
+    client.step("Way 3, chat: the seller shows the way, the buyer cancels")
+    order = await client.ordered(buyer, product, 1)
+    thread = await _thread(client, buyer, order)
+    await _write(client, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf, saya salah pilih. Bisa dibatalkan?")
+    await client.call("POST", f"/chat/threads/{thread}/guide", seller, 201)
+    client.say("seller: [guide card: how to cancel this order]")
+    await client.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="wrong_product")
+    await client.refunded(buyer, order, "lazada_credit")
+    await _told(client, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
+    await client.show_events(order)
 
 
-async def cancelled_by_the_seller(guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+async def cancelled_by_the_seller(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     """A: the seller may cancel it itself, and pays for it with its score."""
-    guide.step("Way 3, chat: the seller cancels, and the score falls")
-    order = await guide.ordered(buyer, product, 1)
-    before = await guide.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
-    thread = await _thread(guide, buyer, order)
-    await _write(guide, "buyer", buyer, f"/chat/threads/{thread}/messages", "Kak, tolong batalkan ya.")
-    await guide.call("POST", f"/chat/threads/{thread}/cancel", seller, 202, reason="out_of_stock")
-    await guide.refunded(buyer, order, "lazada_credit")
-    after = await guide.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
+    client.step("Way 3, chat: the seller cancels, and the score falls")
+    order = await client.ordered(buyer, product, 1)
+    before = await client.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
+    thread = await _thread(client, buyer, order)
+    await _write(client, "buyer", buyer, f"/chat/threads/{thread}/messages", "Kak, tolong batalkan ya.")
+    await client.call("POST", f"/chat/threads/{thread}/cancel", seller, 202, reason="out_of_stock")
+    await client.refunded(buyer, order, "lazada_credit")
+    after = await client.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
     if after["rating"] >= before["rating"]:
         raise DemoFailed(f"the score did not fall: {before['rating']} and {after['rating']}")
-    guide.say(f"the seller's rating falls from {before['rating']} to {after['rating']}")
-    await _told(guide, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
-    await _write(guide, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf merepotkan, dan terima kasih, Kak.")
-    await guide.show_events(order)
+    client.say(f"the seller's rating falls from {before['rating']} to {after['rating']}")
+    await _told(client, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
+    await _write(client, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf merepotkan, dan terima kasih, Kak.")
+    await client.show_events(order)
 
 
-async def on_duty(guide: DemoClient) -> Person:
+async def on_duty(client: DemoClient) -> Person:
     """An agent comes to work, for the cases of this run alone: others may wait already."""
-    agent = await guide.employ()
-    await guide.call("PUT", "/cs/duty", agent, 200, on=True, reserved=True)
+    agent = await client.employ()
+    await client.call("PUT", "/cs/duty", agent, 200, on=True, reserved=True)
     return agent
 
 
-async def silent_seller(guide: DemoClient, product: dict[str, Any], buyer: Person, agent: Person) -> None:
+async def silent_seller(client: DemoClient, product: dict[str, Any], buyer: Person, agent: Person) -> None:
     """A: within 24 hours the seller has neither processed the order nor answered, so it is cancelled automatically."""
-    guide.step("Way 4, customer service: the seller is silent for 24 hours")
-    order = await guide.ordered(buyer, product, 2)
-    case = await _contacted(guide, buyer, agent, order)
-    await guide.advance(timedelta(hours=24))
-    await guide.refunded(buyer, order, "lazada_credit")
-    ended = await guide.until(
-        lambda: guide.call("GET", f"/cs/cases/{case}", buyer, 200), lambda view: view["state"] == "resolved"
+    client.step("Way 4, customer service: the seller is silent for 24 hours")
+    order = await client.ordered(buyer, product, 2)
+    case = await _contacted(client, buyer, agent, order)
+    await client.advance(timedelta(hours=24))
+    await client.refunded(buyer, order, "lazada_credit")
+    ended = await client.until(
+        lambda: client.call("GET", f"/cs/cases/{case}", buyer, 200), lambda view: view["state"] == "resolved"
     )
-    view = await guide.call("GET", f"/orders/{order}", buyer, 200)
+    view = await client.call("GET", f"/orders/{order}", buyer, 200)
     channel = view["cancellation"]["channel"]
-    guide.say(f"cancelled automatically through {channel}; the case is {ended['state']}: {ended['outcome']}")
-    await guide.call("POST", f"/cs/cases/{case}/rate", buyer, 200, rating=5)
-    await guide.show_events(order)
+    client.say(f"cancelled automatically through {channel}; the case is {ended['state']}: {ended['outcome']}")
+    await client.call("POST", f"/cs/cases/{case}/rate", buyer, 200, rating=5)
+    await client.show_events(order)
 
 
 async def seller_answers_in_time(
-    guide: DemoClient, product: dict[str, Any], buyer: Person, seller: Person, agent: Person
+    client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person, agent: Person
 ) -> None:
     """A: the seller answers in time, so nothing is cancelled."""
-    guide.step("Way 4, customer service: the seller answers in the 23rd hour")
-    order = await guide.ordered(buyer, product, 1)
-    case = await _contacted(guide, buyer, agent, order)
-    await guide.advance(timedelta(hours=23))
-    threads = await guide.until(
-        lambda: guide.call("GET", "/chat/threads", seller, 200),
+    client.step("Way 4, customer service: the seller answers in the 23rd hour")
+    order = await client.ordered(buyer, product, 1)
+    case = await _contacted(client, buyer, agent, order)
+    await client.advance(timedelta(hours=23))
+    threads = await client.until(
+        lambda: client.call("GET", "/chat/threads", seller, 200),
         lambda page: any(thread["order_id"] == order for thread in page["items"]),
     )
     thread = next(thread["thread_id"] for thread in threads["items"] if thread["order_id"] == order)
-    await _write(guide, "seller", seller, f"/chat/threads/{thread}/messages", "Mohon maaf, besok kami kirim.")
-    await guide.until(
-        lambda: guide.call("GET", f"/cs/cases/{case}", agent, 200), lambda view: view["state"] == "seller_replied"
+    await _write(client, "seller", seller, f"/chat/threads/{thread}/messages", "Mohon maaf, besok kami kirim.")
+    await client.until(
+        lambda: client.call("GET", f"/cs/cases/{case}", agent, 200), lambda view: view["state"] == "seller_replied"
     )
-    await guide.advance(timedelta(hours=2))
-    view = await guide.call("GET", f"/orders/{order}", buyer, 200)
+    await client.advance(timedelta(hours=2))
+    view = await client.call("GET", f"/orders/{order}", buyer, 200)
     if view["status"] != "processing":
         raise DemoFailed(f"the order is {view['status']}")
-    guide.say(f"two hours later the order is still {view['status']} (Sedang diproses); the agent has the case again")
-    await guide.call("POST", f"/cs/cases/{case}/close", agent, 200, outcome="answered")
-    await guide.show_events(order, "SellerReplied")
+    client.say(f"two hours later the order is still {view['status']} (Sedang diproses); the agent has the case again")
+    await client.call("POST", f"/cs/cases/{case}/close", agent, 200, outcome="answered")
+    await client.show_events(order, "SellerReplied")
 
 
-async def _thread(guide: DemoClient, buyer: Person, order: str) -> str:
+async def _thread(client: DemoClient, buyer: Person, order: str) -> str:
     """The order's conversation; chat hears of the order a moment after it was placed."""
 
     async def opened() -> dict[str, Any]:
-        return await guide.ask("POST", "/chat/threads", buyer, order_id=order)
+        return await client.ask("POST", "/chat/threads", buyer, order_id=order)
 
-    return str((await guide.until(opened, lambda thread: "thread_id" in thread))["thread_id"])
-
-
-async def _write(guide: DemoClient, who: str, person: Person, path: str, text: str) -> None:
-    await guide.call("POST", path, person, 201, text=text)
-    guide.say(f"{who}: {text}")
+    return str((await client.until(opened, lambda thread: "thread_id" in thread))["thread_id"])
 
 
-async def _told(guide: DemoClient, path: str, person: Person, code: str) -> None:
+async def _write(client: DemoClient, who: str, person: Person, path: str, text: str) -> None:
+    await client.call("POST", path, person, 201, text=text)
+    client.say(f"{who}: {text}")
+
+
+async def _told(client: DemoClient, path: str, person: Person, code: str) -> None:
     """Waits until the conversation says what happened."""
-    page = await guide.until(
-        lambda: guide.call("GET", path, person, 200),
+    page = await client.until(
+        lambda: client.call("GET", path, person, 200),
         lambda page: any(message["code"] == code for message in page["items"]),
     )
     for message in page["items"]:
         if message["kind"] == "system":
-            guide.say(f"[{message['text']}]")
+            client.say(f"[{message['text']}]")
 
 
-async def _contacted(guide: DemoClient, buyer: Person, agent: Person, order: str) -> str:
+async def _contacted(client: DemoClient, buyer: Person, agent: Person, order: str) -> str:
     """The buyer turns to customer service, hands over the order, and the agent writes to the seller."""
     text = "Penjual tidak membalas. Tolong batalkan pesanan saya."
-    case = await guide.call("POST", "/cs/cases", buyer, 201, text=text, agent_id=agent.account_id)
+    case = await client.call("POST", "/cs/cases", buyer, 201, text=text, agent_id=agent.account_id)
     path = f"/cs/cases/{case['case_id']}"
-    await guide.until(lambda: guide.call("GET", path, buyer, 200), lambda view: view["state"] == "active")
-    guide.say(f"buyer: {text}   (connected with an agent)")
-    await guide.until(lambda: guide.ask("POST", f"{path}/order", buyer, order_id=order), lambda view: "case_id" in view)
-    contacted = await guide.call("POST", f"{path}/contact-seller", agent, 200)
-    guide.say(f"the agent writes to the seller, who has until {contacted['respond_by']}")
+    await client.until(lambda: client.call("GET", path, buyer, 200), lambda view: view["state"] == "active")
+    client.say(f"buyer: {text}   (connected with an agent)")
+    await client.until(
+        lambda: client.ask("POST", f"{path}/order", buyer, order_id=order), lambda view: "case_id" in view
+    )
+    contacted = await client.call("POST", f"{path}/contact-seller", agent, 200)
+    client.say(f"the agent writes to the seller, who has until {contacted['respond_by']}")
     return str(case["case_id"])
 
 
-async def settle(guide: DemoClient) -> Snapshot:
+async def settle(client: DemoClient) -> Snapshot:
     """The ledger at the end, and whether it is right."""
 
     async def snapshot() -> Snapshot:
-        return await check(guide.database_urls, guide.dana)
+        return await check(client.database_urls, client.dana)
 
-    found = await guide.until(snapshot, lambda found: not found.broken, fail=False)
+    found = await client.until(snapshot, lambda found: not found.broken, fail=False)
     table = Table("account", title="The ledger", title_justify="left")
     table.add_column("balance", justify="right")
     for account, balance in sorted(found.accounts.items()):
         table.add_row(account, rupiah(balance).replace("Rp-", "-Rp"))
     table.add_section()
     table.add_row("sum", rupiah(found.ledger_sum))
-    guide.console.print(table)
+    client.console.print(table)
     for sentence in found.broken:
-        guide.console.print(f"[red]BROKEN[/red] {escape(sentence)}")
+        client.console.print(f"[red]BROKEN[/red] {escape(sentence)}")
     if found.broken or found.ledger_sum:
         raise DemoFailed("the books are not right")
     return found

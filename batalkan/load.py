@@ -19,7 +19,7 @@ PRODUCTS = 50
 """Enough for the orders not to queue for the stock of one."""
 TIMEOUT = 120.0
 """Seconds that the refunds may take after the last cancellation was answered."""
-MOST_PIECES = 1_000_000
+MAX_PIECES = 1_000_000
 
 
 class LoadFailed(Exception):
@@ -47,8 +47,8 @@ class Figures:
 
 async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Console) -> Figures:
     """Runs the load against one origin with so many clients at once. Raises `LoadFailed`."""
-    if not 0 < orders <= MOST_PIECES:
-        raise LoadFailed(f"1 to {MOST_PIECES} orders")
+    if not 0 < orders <= MAX_PIECES:
+        raise LoadFailed(f"1 to {MAX_PIECES} orders")
     run = token_hex(4)
     seller = await _join(http, f"load-seller-{run}@example.com", "seller")
     # Of one buyer only a few orders may wait for their payment at a time.

@@ -63,8 +63,8 @@ async def serve_while(
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    tap = (lambda bus: BusTap(bus, tell)) if tell else (lambda bus: bus)
-    async with system.running(where, tap, say) as running:
+    bus_tap = (lambda bus: BusTap(bus, tell)) if tell else (lambda bus: bus)
+    async with system.running(where, bus_tap, say) as running:
         http = server(running.app, where.trusted_proxies)
         serving = asyncio.create_task(http.serve([listening]))
         doing = asyncio.ensure_future(do(running))

@@ -105,21 +105,21 @@ class System:
 
 @asynccontextmanager
 async def running(
-    where: Where, tap: Callable[[Bus], Bus] = lambda bus: bus, say: Say = lambda line: None
+    where: Where, bus_tap: Callable[[Bus], Bus] = lambda bus: bus, say: Say = lambda line: None
 ) -> AsyncIterator[System]:
     """Starts all services in this process and waits until they are ready; stops them at the end of the block.
 
-    `tap` may wrap the bus, to see what travels on it; `say` is told what is waited for. Raises
+    `bus_tap` may wrap the bus, to see what travels on it; `say` is told what is waited for. Raises
     `runtime.storage.embedded.DataFolderUnusable` and `PostgresFailed`.
     """
     async with AsyncExitStack() as stack:
         stack.callback(_claim(where.folder).close)
         database_urls = await stack.enter_async_context(_databases(where, say))
-        yield await _run(where, tap, say, database_urls, stack)
+        yield await _run(where, bus_tap, say, database_urls, stack)
 
 
 async def _run(
-    where: Where, tap: Callable[[Bus], Bus], say: Say, database_urls: Mapping[str, str], stack: AsyncExitStack
+    where: Where, bus_tap: Callable[[Bus], Bus], say: Say, database_urls: Mapping[str, str], stack: AsyncExitStack
 ) -> System:
     """The services, built on these databases, started and ready; `stack` stops them."""
     keys = await asyncio.to_thread(make_keys, where.folder / "keys")
@@ -174,7 +174,7 @@ async def _run(
         "cs": services.cs.main.build,
         "web": partial(services.web.main.build, transport=httpx.ASGITransport(from_within)),
     }
-    built = {name: build(settings(name), env, database_urls[name], tap(shared)) for name, build in builds.items()}
+    built = {name: build(settings(name), env, database_urls[name], bus_tap(shared)) for name, build in builds.items()}
     apps |= {name: service.app for name, service in built.items()}
     await stack.enter_async_context(simulator.router.lifespan_context(simulator))
     control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.bench import meters
-from lab.bench.run import RunFailed, check_books
+from lab.bench.run import RunFailed, check_snapshot
 from lab.bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, fill, moment
 from lab.bench.stage import Variant, running, stage
 from runtime.storage.database import connect
@@ -89,7 +89,7 @@ async def measure(events: int) -> dict[str, Any]:
 
         shown_after = await _until(shown, events) - started
         spent = sum(_cpu(variant).values()) - sum(cpu.values())
-        await check_books(variant)
+        await check_snapshot(variant)
     return {
         "events": events,
         "relayed_per_second": round(events / queued),

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from lab.bench import meters
 from lab.bench.old import seed_old
-from lab.bench.run import Figures, Run, RunFailed, check_books
+from lab.bench.run import Figures, Run, RunFailed, check_snapshot
 from lab.bench.stage import running, stage
 
 console = Console(highlight=False)
@@ -42,7 +42,7 @@ async def measure(sizes: Sequence[int], orders: int, clients: int, rounds: int) 
                 figures[old].append(one := await run.measure(orders, clients))
                 console.print(f"{old:,}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga")
         for old, (_, variant) in runs.items():
-            await check_books(variant)
+            await check_snapshot(variant)
             sizes_of = {name: await meters.sizes(url) for name, url in variant.databases.items()}
             many = figures[old]
             found.append(

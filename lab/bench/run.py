@@ -196,7 +196,7 @@ class Run:
             await connection.close()
 
 
-async def check_books(variant: Variant) -> None:
+async def check_snapshot(variant: Variant) -> None:
     """Holds the books of the variant against each other. Raises `RunFailed`."""
     # The orders were put into the table, so that nobody was told of them.
     snapshot = await check({name: variant.databases[name] for name in ("orders", "refunds")})

@@ -15,7 +15,7 @@ from rich.console import Console
 from batalkan.servers import ServersMissing
 from lab.bench import report
 from lab.bench.old import seed_old
-from lab.bench.run import Figures, Run, RunFailed, check_books
+from lab.bench.run import Figures, Run, RunFailed, check_snapshot
 from lab.bench.stage import OURS, running, stage
 
 VARIANTS = "core,all,reference,library"
@@ -105,7 +105,7 @@ async def measure(
                     if half and name in OURS:
                         rate = round(one.sagas_per_second / 2)
                         found.append(await run.measure(rate * SECONDS_AT_HALF, clients, rate=rate))
-                    await check_books(variant)
+                    await check_snapshot(variant)
                 console.print(
                     f"round {number + 1}, {name}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga, "
                     f"load average {os.getloadavg()[0]:.1f}"

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lab.faults import mutations, scenarios
 from lab.faults.runner import Outcome, Report, resized, run
-from lab.faults.system import open_house
+from lab.faults.system import open_lab_system
 from runtime.shutdown.signals import run_to_end
 
 app = typer.Typer(no_args_is_help=True, help="The fault laboratory: what must hold, whatever dies (see docs).")
@@ -96,7 +96,7 @@ async def _run(
     names: Sequence[str], seed: int | None, long: bool, folder: Path, as_json: bool, numbers: Mapping[str, str]
 ) -> list[Report]:
     reports = []
-    async with open_house() as system:
+    async with open_lab_system() as system:
         for name in names:
             report = await run(system, name, seed=seed, long=long, folder=folder, numbers=numbers)
             reports.append(report)

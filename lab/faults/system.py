@@ -154,7 +154,7 @@ class LabSystem:
 
 
 @asynccontextmanager
-async def open_house() -> AsyncIterator[LabSystem]:
+async def open_lab_system() -> AsyncIterator[LabSystem]:
     """One process per service, brought back at once when it ends, on servers of their own."""
     with patch("batalkan.processes.BACKOFF", (0.05,)):
         async with local_servers.running(None, dana_timeout=1.0, say=lambda _: None) as running:

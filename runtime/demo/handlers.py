@@ -31,7 +31,7 @@ class InstrumentedHandlers:
     def all(self, handlers: Handlers) -> Handlers:
         """The same handlers, seen at work."""
         return {
-            event: BatchHandler(partial(self._together, handler.handle), handler.acquire_locks)
+            event: BatchHandler(partial(self._handle_batch, handler.handle), handler.acquire_locks)
             if isinstance(handler, BatchHandler)
             else partial(self._one, handler)
             for event, handler in handlers.items()
@@ -42,7 +42,7 @@ class InstrumentedHandlers:
         with self._seen(tx, [tx.envelope]):
             return await handle(tx, event)
 
-    async def _together(self, handle: Any, tx: Transaction, same_type: Sequence[Envelope[Any]]) -> None:
+    async def _handle_batch(self, handle: Any, tx: Transaction, same_type: Sequence[Envelope[Any]]) -> None:
         with self._seen(tx, same_type):
             await handle(tx, same_type)
 

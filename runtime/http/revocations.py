@@ -56,7 +56,7 @@ class Revocations:
         self._redis = redis
         self._ended: dict[str, float] = {}
         self._due = asyncio.Event()
-        self._fanout = RedisBroadcast(redis, ENDED, lambda entry: self._note(entry, time() + KEPT), self._due.set)
+        self._broadcast = RedisBroadcast(redis, ENDED, lambda entry: self._note(entry, time() + KEPT), self._due.set)
 
     def attach(self, app: FastAPI, background: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         """Has the service hear of them, and refuse their access tokens."""
@@ -83,7 +83,7 @@ class Revocations:
     async def run(self) -> None:
         """Listens until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._fanout.run())
+            group.create_task(self._broadcast.run())
             group.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
@@ -91,7 +91,7 @@ class Revocations:
         while True:
             await self._due.wait()
             self._due.clear()
-            if self._fanout.away:
+            if self._broadcast.away:
                 continue  # it is due again as soon as Redis is back
             try:
                 async with reached(RedisAway):

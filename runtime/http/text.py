@@ -11,7 +11,7 @@ from pydantic_core.core_schema import (
     no_info_before_validator_function,
 )
 
-MOST_MARKS = 10
+MAX_MARKS = 10
 """Combining marks that may stand one upon the other: more than any script needs, too few to cover the lines around."""
 
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\U00013441\U00013442\U0001d159")
@@ -42,8 +42,8 @@ def _check_printable(text: str) -> str:
     for character in text:
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else marks if category == "Cf" else 0
-        if marks > MOST_MARKS:
-            raise ValueError(f"must not have more than {MOST_MARKS} marks on one character")
+        if marks > MAX_MARKS:
+            raise ValueError(f"must not have more than {MAX_MARKS} marks on one character")
     return text
 
 
@@ -72,7 +72,7 @@ class _Rule:
         return {"description": self._description, **handler(schema), "pattern": pattern}
 
 
-_PRINTABLE = f"no control characters but tabs and line breaks, at most {MOST_MARKS} combining marks on one character"
+_PRINTABLE = f"no control characters but tabs and line breaks, at most {MAX_MARKS} combining marks on one character"
 
 Printable = _Rule(_check_printable, _PRINTABLE)
 """Refuses control characters (C0 but tab and line break, DEL, C1), lone surrogates, and stacks of combining marks."""

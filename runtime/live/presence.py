@@ -32,7 +32,7 @@ class Presence:
         """The sockets at this replica."""
         self._redis = redis
         self._prefix = f"{service}:online:"
-        self._fanout = broadcast
+        self._broadcast = broadcast
         self._watchers: dict[UUID, set[Socket]] = {}
         self._elsewhere: set[UUID] = set()
         self._unknown: set[UUID] = set()
@@ -101,7 +101,7 @@ class Presence:
         """Which of the accounts are connected; while Redis is away, those of whom it is known here."""
         ids = list(accounts)
         known = {account for account in ids if self.seems_online(account)}
-        if len(known) == len(ids) or self._fanout.away:
+        if len(known) == len(ids) or self._broadcast.away:
             return known
         try:
             return known | await self._at_redis(ids)
@@ -122,9 +122,9 @@ class Presence:
                 self._due = False
                 asked = set(self._watchers)
                 for account in self.here:
-                    self._fanout.command("SET", self._prefix + str(account), "1", "EX", EXPIRES_IN)
+                    self._broadcast.command("SET", self._prefix + str(account), "1", "EX", EXPIRES_IN)
             try:
-                if not self._fanout.away:
+                if not self._broadcast.away:
                     await self._look(asked - self.here.keys())
             except RedisAway:
                 log.debug("who is connected elsewhere is not known now")
@@ -144,15 +144,15 @@ class Presence:
         return {account for account, value in zip(accounts, found, strict=True) if value}
 
     def _keep(self, account: UUID) -> None:
-        self._fanout.command("SET", self._prefix + str(account), "1", "EX", EXPIRES_IN)
+        self._broadcast.command("SET", self._prefix + str(account), "1", "EX", EXPIRES_IN)
         self._say(account, True)
 
     def _say(self, account: UUID, online: bool) -> None:
-        self._fanout.publish(json.dumps({"presence": str(account), "online": online}))
+        self._broadcast.publish(json.dumps({"presence": str(account), "online": online}))
 
     def _gone(self, account: UUID) -> None:
         if account not in self.here:
-            self._fanout.command("DEL", self._prefix + str(account))
+            self._broadcast.command("DEL", self._prefix + str(account))
             self._say(account, False)
             self._changed(account, False)
 

@@ -20,7 +20,7 @@ from runtime.storage.database_errors import is_transient
 
 QUEUE = 256
 """Frames that may come in for a socket while its client takes none."""
-MOST_FRAMES = 1024
+MAX_FRAMES = 1024
 """Frames other than messages that may wait at all."""
 CLOSING = 2.0
 """Seconds that a client may take to accept the close frame."""
@@ -87,7 +87,7 @@ class Socket:
 
     def show(self, frame: str) -> None:
         """Sends a frame that is no message."""
-        if len(self._frames) >= MOST_FRAMES:
+        if len(self._frames) >= MAX_FRAMES:
             self.drop(SLOW, "too much was waiting")
             return
         self._frames.append(frame)

@@ -146,12 +146,12 @@ class Consumer:
         started = perf_counter()
         try:
             if len(messages) > 1:
-                await self._together(messages)
+                await self._handle_batch(messages)
                 messages = []
         except Exception as error:
             log.warning("a batch of %d is taken apart: %r", len(messages), error)
         for message in messages:
-            await self._alone(message)
+            await self._handle_one(message)
         HANDLING_SECONDS.labels(self._uow.service).observe(perf_counter() - started)
 
     def _read(self, delivery: Delivery) -> Parsed:
@@ -160,7 +160,7 @@ class Consumer:
         except UnreadableEvent as error:
             return Parsed(delivery, None, error)
 
-    async def _together(self, messages: Sequence[Parsed]) -> None:
+    async def _handle_batch(self, messages: Sequence[Parsed]) -> None:
         async with self._uow.begin() as tx:
             new_ids = await self.new_ids(tx, [message.envelope.id for message in messages if message.envelope])
             new: list[Envelope[Any]] = []
@@ -208,11 +208,11 @@ class Consumer:
                     tx.publish(*await handler(tx, envelope.data))
         tx.after_commit(partial(EVENTS_HANDLED.labels(self._uow.service, same_type[0].type).inc, len(same_type)))
 
-    async def _alone(self, message: Parsed) -> None:
+    async def _handle_one(self, message: Parsed) -> None:
         backoff = Backoff("the database, to handle an event", log)
         while True:
             try:
-                await self._together([message])
+                await self._handle_batch([message])
                 return
             except Exception as error:
                 retry = retry_of(error)

@@ -13,7 +13,7 @@ from runtime.http.text import Printable
 from services.accounts.domain import Client
 
 FORM = "application/x-www-form-urlencoded"
-MOST_FIELDS = 20
+MAX_FIELDS = 20
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -99,7 +99,7 @@ async def read_grant(request: Request) -> PasswordGrant | RefreshGrant:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise InvalidForm(f"Send the fields as {FORM}.")
     try:
-        pairs = parse_qsl((await request.body()).decode(), errors="strict", max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl((await request.body()).decode(), errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise InvalidForm("The form cannot be read.") from error
     fields = dict(pairs)

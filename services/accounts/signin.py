@@ -30,7 +30,7 @@ FAILURES_OF_DEVICE = Limit("device", 10, QUARTER)
 SIGN_INS = Limit("sign-ins", 60, QUARTER)
 SIGN_INS_OF_CROWD = Limit("sign-ins", 1000, QUARTER)
 """Of one account, that succeed; and of one that is shared."""
-MOST_OF_CROWD = 100
+MAX_OF_CROWD = 100
 """Sessions of an account that is shared."""
 
 
@@ -68,7 +68,7 @@ class SignIn:
             proven = await self._prove(email, grant.password)
             account = proven.account
             await self.limits.take(sign_ins)
-            most = MOST_OF_CROWD if email in self.shared else MOST
+            most = MAX_OF_CROWD if email in self.shared else MOST
             session = await self.sessions.start(account.account_id, grant.client_id, most)
             await self._check_unchanged(proven, session, grant.password)
         device_token = self.devices.issue(email) if device is None else grant.device_token

@@ -34,7 +34,7 @@ router = APIRouter(prefix="/cs", tags=["cs"], route_class=RetryOnConflict)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
 
 
-MOST_ORDERS, ORDERS_WITHIN = 20, timedelta(hours=1)
+MAX_ORDERS, ORDERS_WITHIN = 20, timedelta(hours=1)
 """How many orders one buyer may hand over."""
 
 
@@ -264,8 +264,8 @@ async def hand_over(case_id: UUID, body: HandOver, buyer: Buyer, uow: UnitOfWork
             raise NotFound("You have no such order.")
         changed = domain.hand_over(case, body.order_id)
         if changed != case:
-            if wait := await store.until_next_order(tx, buyer.account_id, MOST_ORDERS, ORDERS_WITHIN):
-                raise RateLimited(f"At most {MOST_ORDERS} orders in an hour.", ceil(wait.total_seconds()))
+            if wait := await store.until_next_order(tx, buyer.account_id, MAX_ORDERS, ORDERS_WITHIN):
+                raise RateLimited(f"At most {MAX_ORDERS} orders in an hour.", ceil(wait.total_seconds()))
             with dependencies.office.telling(case):
                 await dependencies.office.save(tx, changed)
                 await dependencies.office.say(tx, changed, words.order_handed_over(body.order_id))

@@ -37,13 +37,13 @@ class QueuePositions:
         self._live = live
         self._told: dict[UUID, str] = {}
         self._due = asyncio.Event()
-        self._fanout = RedisBroadcast(redis, "cs:queue", lambda _: self._due.set(), self._due.set)
+        self._broadcast = RedisBroadcast(redis, "cs:queue", lambda _: self._due.set(), self._due.set)
         live.on_arrival.append(self._arrived)
 
     async def run(self) -> None:
         """Tells places until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._fanout.run())
+            group.create_task(self._broadcast.run())
             group.create_task(self._pass_on())
             group.create_task(self._tell_always())
 
@@ -74,7 +74,7 @@ class QueuePositions:
             await self._office.moved.wait()
             self._office.moved.clear()
             self._due.set()
-            self._fanout.publish("moved")
+            self._broadcast.publish("moved")
             await asyncio.sleep(TOGETHER)
 
     async def _tell_always(self) -> None:

@@ -58,7 +58,7 @@ class NewLine(Body):
     """Some pieces of one product."""
 
     product_id: Annotated[UUID, Field(strict=False)]
-    quantity: Annotated[int, Field(ge=1, le=domain.MOST_PIECES)]
+    quantity: Annotated[int, Field(ge=1, le=domain.MAX_PIECES)]
 
 
 class NewOrder(Body):
@@ -107,8 +107,8 @@ async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel 
         if isinstance(answer, OrderCancelled):
             return show(await store.cancel(tx, order, domain.cancellation(request, now)), now)
         # Beyond the limits nothing is published, and nothing kept.
-        await store.count_refusal(tx, order_id, domain.MOST_REFUSED_OF_ORDER)
-        await store.count_refusal(tx, buyer.account_id, domain.MOST_REFUSED)
+        await store.count_refusal(tx, order_id, domain.MAX_REFUSED_OF_ORDER)
+        await store.count_refusal(tx, buyer.account_id, domain.MAX_REFUSED)
     # The refusal is a fact of its own, and is published: so it is committed before it is answered.
     raise REFUSALS[answer.code](answer.detail)
 
@@ -166,8 +166,8 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
         wanted: Counter[UUID] = Counter()
         for line in body.lines:
             wanted[line.product_id] += line.quantity
-        if max(wanted.values()) > domain.MOST_PIECES:
-            raise InvalidRequest(f"At most {domain.MOST_PIECES} pieces of one product in an order.")
+        if max(wanted.values()) > domain.MAX_PIECES:
+            raise InvalidRequest(f"At most {domain.MAX_PIECES} pieces of one product in an order.")
         if body.payment_method is not PaymentMethod.COD:
             domain.check_unpaid(await store.count_unpaid(tx, buyer.account_id))
         products = await store.reserve(tx, wanted)

@@ -21,13 +21,13 @@ WINDOW = timedelta(hours=24)
 """A: the buyer may cancel an order that is at most 1 × 24 hours old, counted from placing it."""
 NOT_PAID = "not_paid"
 """The reason of a cancellation by `system`: the order was not paid in time (M)."""
-MOST_UNPAID = 10
+MAX_UNPAID = 10
 """Orders of one buyer that wait for their payment at the most: they hold stock (M)."""
-MOST_PIECES = 100
+MAX_PIECES = 100
 """Pieces of one product in an order (M)."""
-MOST_PRODUCTS = 1000
+MAX_PRODUCTS = 1000
 """Products of one seller (M)."""
-MOST_REFUSED_OF_ORDER, MOST_REFUSED, REFUSED_WITHIN = 20, 1000, timedelta(hours=1)
+MAX_REFUSED_OF_ORDER, MAX_REFUSED, REFUSED_WITHIN = 20, 1000, timedelta(hours=1)
 """Refused cancellations of one order and of one buyer, and in what time (M). What is granted is not limited."""
 
 
@@ -162,14 +162,14 @@ def new_order(
 
 def check_unpaid(unpaid: int) -> None:
     """Raises `TooManyUnpaid` if a buyer with so many unpaid orders may not place another one (M)."""
-    if unpaid >= MOST_UNPAID:
-        raise TooManyUnpaid(f"At most {MOST_UNPAID} orders may wait for their payment. Pay or cancel one of them.")
+    if unpaid >= MAX_UNPAID:
+        raise TooManyUnpaid(f"At most {MAX_UNPAID} orders may wait for their payment. Pay or cancel one of them.")
 
 
 def check_products(offered: int) -> None:
     """Raises `TooManyProducts` if a seller with so many products may not offer another one (M)."""
-    if offered >= MOST_PRODUCTS:
-        raise TooManyProducts(f"A seller offers at most {MOST_PRODUCTS} products.")
+    if offered >= MAX_PRODUCTS:
+        raise TooManyProducts(f"A seller offers at most {MAX_PRODUCTS} products.")
 
 
 def check_payment(order: Order, now: datetime) -> None:

@@ -20,7 +20,7 @@ from services.refunds.snap import Dana
 router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=RetryOnConflict)
 
 ENTRIES_SHOWN = 100
-MOST_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
+MAX_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
 """How often one buyer has DANA asked about a number."""
 
 
@@ -112,8 +112,8 @@ async def link_dana(
     """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five tries an hour."""
     phone = body.phone
     async with uow.begin() as tx:
-        if wait := await store.take_inquiry(tx, buyer.account_id, MOST_LINKS, LINKS_WITHIN):
-            raise RateLimited(f"DANA is asked about a number {MOST_LINKS} times an hour.", wait)
+        if wait := await store.take_inquiry(tx, buyer.account_id, MAX_LINKS, LINKS_WITHIN):
+            raise RateLimited(f"DANA is asked about a number {MAX_LINKS} times an hour.", wait)
     inquiry = await dana.account_inquiry(phone)
     if not inquiry.active:
         raise NoSuchWallet

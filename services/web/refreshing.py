@@ -19,7 +19,7 @@ KEPT = 60
 """Seconds for which an answer is kept for those who come late with the old token."""
 KEPT_OVER = 2
 """Seconds for which it is kept, for those who wait, that a session is over: anybody can send what is no token."""
-MOST_LETTERS = 200
+MAX_LETTERS = 200
 """Of a refresh token; as in accounts."""
 UNDER_WAY = 15
 """Seconds after which a replica that asked is taken for dead."""
@@ -41,7 +41,7 @@ class Refreshing:
 
     async def renew(self, refresh: str, client: str) -> dict[str, Any]:
         """The token answer that follows; raises `SessionEnded` and `ServiceAway`."""
-        if not 0 < len(refresh) <= MOST_LETTERS:
+        if not 0 < len(refresh) <= MAX_LETTERS:
             raise SessionEnded
         key = f"web:refresh:{hashlib.sha256(b'name' + refresh.encode()).hexdigest()}"
         task = self._tasks.get(key)

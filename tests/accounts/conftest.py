@@ -7,7 +7,7 @@ from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from runtime.storage.redis import connect
 from tests.conftest import Databases
-from tests.harness.accounts import MIGRATIONS, AccountsHarness, Visitor, open_house
+from tests.harness.accounts import MIGRATIONS, AccountsHarness, Visitor, open_harness
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ async def database_url(embedded_databases: Databases) -> AsyncIterator[str]:
 async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[AccountsHarness]:
     """A service that tests share; each comes with people and addresses of its own."""
     url = await embedded_databases.fresh("accounts", MIGRATIONS)
-    async with open_house(url, keys, REGISTRATIONS_PER_HOUR="1000") as harness:
+    async with open_harness(url, keys, REGISTRATIONS_PER_HOUR="1000") as harness:
         yield harness
 
 

@@ -19,7 +19,7 @@ from services.accounts import demonstration, store
 from services.accounts.admin import create_account
 from services.accounts.domain import Account, EmailTaken
 from services.accounts.passwords import Passwords
-from tests.harness.accounts import QUICK, open_house
+from tests.harness.accounts import QUICK, open_harness
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def test_an_administrator_makes_agents(uow: UnitOfWork, keys: Keys) -> Non
     assert (agent.email, agent.role) == ("dewi@example.com", Role.AGENT)
     bus = MemoryBus()
     listening = await bus.subscribe("witness", ["accounts.AccountRegistered"])
-    async with open_house(uow.database.url, keys, bus=bus) as harness, harness.visitor() as visitor:
+    async with open_harness(uow.database.url, keys, bus=bus) as harness, harness.visitor() as visitor:
         [delivery] = await listening.take(10)
         await listening.acknowledge(delivery)
         event = EventReader({"AccountRegistered": AccountRegistered}).read(delivery.body, delivery.routing_key).data
@@ -63,7 +63,7 @@ async def test_an_administrator_is_told_what_is_wrong(uow: UnitOfWork) -> None:
 async def test_the_demonstration_has_three_people(database_url: str, keys: Keys) -> None:
     """They are made once, under ids that the other services count on, and can sign in, also after a restart."""
     for _ in range(2):
-        async with open_house(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
+        async with open_harness(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
             for role in Role:
                 visitor.email = f"{role}@example.com"
                 tokens = (await visitor.sign_in(password="batalkan-demo")).json()
@@ -77,10 +77,10 @@ async def test_the_demonstration_has_three_people(database_url: str, keys: Keys)
 
 async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> None:
     """Outside of demonstration mode nobody gets in with the password that everybody knows, whatever was before."""
-    async with open_house(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
         visitor.email = "agent@example.com"
         tokens = (await visitor.sign_in(password=demonstration.PASSWORD)).json()
-    async with open_house(database_url, keys) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys) as harness, harness.visitor() as visitor:
         for role in Role:
             visitor.email = f"{role}@example.com"
             assert (await visitor.sign_in(password=demonstration.PASSWORD)).status_code == 400

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from runtime.storage.redis import connect, writes
-from tests.harness.accounts import AccountsHarness, Visitor, open_house
+from tests.harness.accounts import AccountsHarness, Visitor, open_harness
 
 
 @pytest.fixture(params=["closed port", "silence", "not Redis"])
@@ -57,10 +57,10 @@ async def check_away(harness: AccountsHarness, visitor: Visitor, access_token: s
 
 async def test_without_redis_who_is_in_stays_in(database_url: str, keys: Keys, broken_redis_url: str) -> None:
     """Signing in, on and out get a 503 within a second; tokens that are out there are good; nothing hangs."""
-    async with open_house(database_url, keys) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys) as harness, harness.visitor() as visitor:
         tokens = await visitor.signed_in()
     async with (
-        open_house(database_url, keys, redis_url=broken_redis_url, wait=False) as harness,
+        open_harness(database_url, keys, redis_url=broken_redis_url, wait=False) as harness,
         harness.visitor() as back,
     ):
         back.email = visitor.email
@@ -74,7 +74,7 @@ async def test_it_comes_back_with_redis(
     database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
 ) -> None:
     """A Redis that freezes, and one that dies, is noticed and missed; sessions go on when it is there again."""
-    async with open_house(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
         tokens = await visitor.signed_in()
         servers.redis.pause()
         try:
@@ -106,7 +106,7 @@ async def test_redis_that_takes_nothing(
     async with (
         Redis.from_url(servers.redis.admin_url) as admin,
         connect(real_redis_url) as client,
-        open_house(database_url, keys, redis_url=real_redis_url) as harness,
+        open_harness(database_url, keys, redis_url=real_redis_url) as harness,
         harness.visitor() as visitor,
     ):
         await visitor.signed_in()
@@ -131,7 +131,7 @@ async def test_broken_connections_are_not_noticed(
     database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
 ) -> None:
     """After a quick restart of Redis the first request finds its connections broken, and succeeds all the same."""
-    async with open_house(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
         await visitor.signed_in()
         await servers.redis.stop()
         await servers.redis.start()

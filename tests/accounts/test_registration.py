@@ -17,7 +17,7 @@ from runtime.storage.database import connect
 from services.accounts.demonstration import PASSWORD as DEMONSTRATION
 from services.accounts.domain import WeakPassword
 from services.accounts.strength import check_password
-from tests.harness.accounts import PASSWORD, QUICK, AccountsHarness, Visitor, open_house
+from tests.harness.accounts import PASSWORD, QUICK, AccountsHarness, Visitor, open_harness
 
 
 async def test_the_answer_shows_the_account(visitor: Visitor) -> None:
@@ -72,11 +72,11 @@ async def test_strangers_may_have_the_same_key(harness: AccountsHarness) -> None
 
 async def test_the_database_has_nothing_to_guess_passwords_with(database_url: str, keys: Keys) -> None:
     """Apart from the argon2id hash, nothing that is kept follows from the password alone."""
-    async with open_house(database_url, keys) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys) as harness, harness.visitor() as visitor:
         await visitor.register({"Idempotency-Key": "k"})
         request = {"email": visitor.email, "password": PASSWORD, "name": "Siti", "role": "buyer"}
         one = await fetch(database_url, "select fingerprint from idempotency")
-        async with open_house(database_url, keys) as other, other.visitor() as stranger:
+        async with open_harness(database_url, keys) as other, other.visitor() as stranger:
             stranger.email = visitor.email
             assert (await stranger.register({"Idempotency-Key": "k"})).headers["Idempotent-Replayed"] == "true"
         sent = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
@@ -98,7 +98,7 @@ async def test_everybody_hears_of_it_once(database_url: str, keys: Keys) -> None
     """Of each account that was made one AccountRegistered is published; of refused registrations none."""
     bus = MemoryBus()
     listening = await bus.subscribe("witness", ["accounts.AccountRegistered"])
-    async with open_house(database_url, keys, bus=bus) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys, bus=bus) as harness, harness.visitor() as visitor:
         headers = {"Idempotency-Key": "key"}
         made = (await visitor.register(headers)).json()
         await asyncio.gather(*(visitor.register(headers) for _ in range(3)), visitor.register())
@@ -258,7 +258,7 @@ async def test_names_are_written_as_people_write_them(visitor: Visitor) -> None:
 
 async def test_an_address_registers_so_often_in_an_hour(database_url: str, keys: Keys) -> None:
     """Beyond REGISTRATIONS_PER_HOUR an address is told to come back later; others are not."""
-    async with open_house(database_url, keys, REGISTRATIONS_PER_HOUR="3") as harness:
+    async with open_harness(database_url, keys, REGISTRATIONS_PER_HOUR="3") as harness:
         async with harness.visitor() as greedy:
             answers = await asyncio.gather(*(greedy.register(email=f"{n}@example.com") for n in range(5)))
             assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 429, 429]
@@ -271,7 +271,7 @@ async def test_an_address_registers_so_often_in_an_hour(database_url: str, keys:
 
 async def test_a_registration_that_is_sent_again_under_its_key_counts_once(database_url: str, keys: Keys) -> None:
     """A repeat gets its answer, also when nobody else from its address is let through."""
-    async with open_house(database_url, keys, REGISTRATIONS_PER_HOUR="2") as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys, REGISTRATIONS_PER_HOUR="2") as harness, harness.visitor() as visitor:
         keyed = {"Idempotency-Key": "k"}
         answers = [await visitor.register(keyed) for _ in range(4)]
         answers += [await visitor.register(email=f"{n}{visitor.email}") for n in range(2)]

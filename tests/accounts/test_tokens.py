@@ -21,7 +21,7 @@ from runtime.errors import Unauthenticated
 from runtime.http.auth import TokenVerifier
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens, thumbprint
-from tests.harness.accounts import AccountsHarness, Visitor, open_house
+from tests.harness.accounts import AccountsHarness, Visitor, open_harness
 
 SITI = Account(uuid4(), "siti@example.com", "Siti", Role.BUYER)
 
@@ -161,7 +161,7 @@ async def test_private_keys_are_never_published(database_url: str, keys: Keys, t
     key_set["keys"][0]["d"] = "the private part"
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps(key_set))
-    async with open_house(database_url, keys, TOKEN_KEYS=str(file)) as harness, harness.visitor() as visitor:
+    async with open_harness(database_url, keys, TOKEN_KEYS=str(file)) as harness, harness.visitor() as visitor:
         shown = (await visitor.http.get("/accounts/jwks.json")).json()["keys"]
     assert [set(key) for key in shown] == [{"kty", "crv", "x", "kid", "alg", "use"}]
 
@@ -170,7 +170,7 @@ async def test_a_service_whose_key_nobody_knows_is_not_ready(database_url: str, 
     """As long as the signing key is not among the published ones, the service says that it is not ready."""
     file = tmp_path / "jwks.json"
     async with (
-        open_house(database_url, keys, TOKEN_KEYS=str(file), wait=False) as harness,
+        open_harness(database_url, keys, TOKEN_KEYS=str(file), wait=False) as harness,
         harness.visitor() as visitor,
     ):
         for content in ('{"keys": []}', "not JSON", keys.token_keys.read_text()):

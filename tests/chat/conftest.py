@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from tests.conftest import Databases
-from tests.harness.chat import MIGRATIONS, ChatHarness, Conversation, Replica, on_a_port, open_house, replicas
+from tests.harness.chat import MIGRATIONS, ChatHarness, Conversation, Replica, on_a_port, open_harness, replicas
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[Ch
     """The service at work. Each test brings its own people and orders, so that one cannot trouble another."""
     async with (
         embedded_databases.lent() as databases,
-        open_house(await databases.fresh("chat", MIGRATIONS), keys) as harness,
+        open_harness(await databases.fresh("chat", MIGRATIONS), keys) as harness,
     ):
         yield harness
 

@@ -15,7 +15,7 @@ from runtime import backoff
 from runtime.http.auth import Identity
 from runtime.live import sockets
 from runtime.live.conversations import RING, RINGS, Recent
-from runtime.live.sockets import MOST_FRAMES, QUEUE, SLOW, Socket
+from runtime.live.sockets import MAX_FRAMES, QUEUE, SLOW, Socket
 from runtime.storage.database import DatabaseUnavailable
 
 THREAD = uuid4()
@@ -145,11 +145,11 @@ async def test_a_crowd_that_is_online_drops_nobody() -> None:
     """Hundreds of frames at once, as when somebody with many threads connects, are no fault of the client."""
     shelf, wire = Shelf(), Wire()
     async with connected(shelf, wire) as socket:
-        for n in range(MOST_FRAMES):
+        for n in range(MAX_FRAMES):
             socket.show(str(n))
-        await until(wire, MOST_FRAMES - 1)
+        await until(wire, MAX_FRAMES - 1)
         assert socket.code is None
-    assert wire.sent == list(range(MOST_FRAMES))
+    assert wire.sent == list(range(MAX_FRAMES))
 
 
 async def test_going_back_and_forth() -> None:

@@ -19,7 +19,7 @@ from tests.harness.waiting import eventually
 
 ROLLED = os.environ.get("ROLLED", "orders chat").split()
 """The services of which both containers are restarted."""
-MOST_SECONDS = 10
+MAX_SECONDS = 10
 
 pytestmark = [pytest.mark.compose, pytest.mark.long, pytest.mark.timeout(240 + 120 * len(ROLLED))]
 
@@ -51,7 +51,7 @@ async def test_containers_are_restarted_in_turn(doubled: Stack) -> None:
             life.over.set()
         print(f"{dict(seen.answers)} answers, {len(life.accepted)} cancellations, {life.cases} cases")  # noqa: T201
     assert seen.faults == []
-    assert [one for one in ended if one[1] != 0 or one[2] > MOST_SECONDS] == []
+    assert [one for one in ended if one[1] != 0 or one[2] > MAX_SECONDS] == []
 
     async def settled() -> bool:
         said = await asyncio.to_thread(doubled.compose, "run", "--rm", "batalkan", "check", "--json")

@@ -11,7 +11,7 @@ import services.accounts.main
 import services.chat.main
 import services.cs.main
 import services.orders.main
-from runtime.http.text import MOST_MARKS, BlankIsNone, Printable, Visible, is_blank
+from runtime.http.text import MAX_MARKS, BlankIsNone, Printable, Visible, is_blank
 from services.accounts.registration import Registration
 from services.chat.api import Cancel as CancelInChat
 from services.chat.api import NewMessage
@@ -78,7 +78,7 @@ def test_line_breaks_of_forms_are_line_breaks() -> None:
 @pytest.mark.parametrize("between", ["", "\u200d", "\u034f"])
 def test_marks_do_not_pile_up(between: str) -> None:
     """A few combining marks on one character are a script, dozens cover the lines around."""
-    most = MOST_MARKS if between != "\u034f" else MOST_MARKS // 2
+    most = MAX_MARKS if between != "\u034f" else MAX_MARKS // 2
     assert TEXT.validate_python("e" + f"\u0301{between}" * most)
     with pytest.raises(ValidationError, match="marks"):
         TEXT.validate_python("e" + f"\u0301{between}" * (most + 1))

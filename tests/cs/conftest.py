@@ -6,13 +6,13 @@ import pytest
 
 from batalkan.keys import Keys
 from tests.conftest import Databases
-from tests.harness.cs import CsHarness, open_house
+from tests.harness.cs import CsHarness, open_harness
 
 
 @pytest.fixture(scope="package")
 async def shared_house(embedded_databases: Databases, keys: Keys) -> AsyncIterator[CsHarness]:
     """The service, for all tests that need one replica and nothing special; what is due waits for them."""
-    async with embedded_databases.lent() as databases, open_house(databases, keys, fires=False) as harness:
+    async with embedded_databases.lent() as databases, open_harness(databases, keys, fires=False) as harness:
         yield harness
 
 

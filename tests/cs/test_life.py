@@ -80,7 +80,7 @@ async def test_a_buyer_hands_over_a_bounded_number_of_orders(
 ) -> None:
     """Each is a message in the case; beyond twenty an hour they are refused, and nothing is left of it. The one
     that the case is about already is no further one."""
-    monkeypatch.setattr(api, "MOST_ORDERS", 3)
+    monkeypatch.setattr(api, "MAX_ORDERS", 3)
     buyer, _, case_id = await harness.active()
     first, second = [(await harness.order(buyer))[0] for _ in range(2)]
     path = f"/cs/cases/{case_id}/order"

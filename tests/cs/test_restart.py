@@ -12,7 +12,7 @@ from runtime.observability.trace_context import new_id
 from runtime.storage.database import connect
 from services.cs.office import SELLER_SILENT
 from tests.conftest import Databases
-from tests.harness.cs import HOUR, MIGRATIONS, eventually, open_house
+from tests.harness.cs import HOUR, MIGRATIONS, eventually, open_harness
 
 DUE = """
 insert into cases (case_id, buyer_id, state, agent_id, order_id, contacted, respond_by, opened_at, spoken_at,
@@ -38,7 +38,7 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
     queue, and is heard before anything is cancelled. The silence of the other seller has its end."""
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("cs", MIGRATIONS)
-        async with open_house(databases, keys, url=url) as harness:
+        async with open_harness(databases, keys, url=url) as harness:
             saved, lost = await harness.contacted(), await harness.contacted()
             told = (await lost.buyer.case(lost.case_id))["correlation_id"]
         connection = await connect(url)
@@ -47,7 +47,7 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
         waiting = [harness.publisher.publish_as("orders", _other(), at=saved.respond_by - 2 * HOUR) for _ in range(400)]
         waiting.append(harness.publisher.publish_as("chat", harness.reply(saved), at=saved.respond_by - HOUR))
         queued = [asyncio.create_task(one) for one in waiting]
-        async with open_house(databases, keys, url=url, publisher=harness.publisher, SETTLING="0.5") as later:
+        async with open_harness(databases, keys, url=url, publisher=harness.publisher, SETTLING="0.5") as later:
             request = await later.recorder.wait_for("OrderCancelRequested", order_id=lost.order_id)
             await later.becomes(saved.case_id, "seller_replied")
             await later.becomes(lost.case_id, "resolved")
@@ -64,11 +64,11 @@ async def test_cases_and_agents_are_there_after_a_restart(embedded_databases: Da
     """Who is with whom, who waits and in which order stands in the database alone."""
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("cs", MIGRATIONS)
-        async with open_house(databases, keys, url=url) as harness:
+        async with open_harness(databases, keys, url=url) as harness:
             agent = await harness.agent_on_duty()
             cases = [await harness.buyer().open_case() for _ in range(5)]
             before = await harness.fetch("select case_id, state, agent_id, arrived from cases order by arrived")
-        async with open_house(databases, keys, url=url, publisher=harness.publisher) as later:
+        async with open_harness(databases, keys, url=url, publisher=harness.publisher) as later:
             assert await later.fetch("select case_id, state, agent_id, arrived from cases order by arrived") == before
             again = later.people.person("agent", agent.account_id, later.https[0])
             await again.post(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
@@ -81,7 +81,7 @@ async def test_deadlines_due_at_the_same_moment_fire_once_each(
     embedded_databases: Databases, keys: Keys, many: int
 ) -> None:
     """Three replicas look at the same time, one dies in the middle: every order is asked to be cancelled once."""
-    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as harness:
+    async with embedded_databases.lent() as databases, open_harness(databases, keys, replicas=3) as harness:
         harness.recorder.answers = False
         async with harness.service.uow.begin() as tx:
             await tx.connection.execute(DUE, many)

@@ -13,7 +13,7 @@ from batalkan.keys import Keys
 from contracts.chat import SellerReplied
 from services.cs.domain import FOLLOWS, State
 from tests.conftest import Databases
-from tests.harness.cs import CsHarness, eventually, open_house
+from tests.harness.cs import CsHarness, eventually, open_harness
 from tests.harness.cs_actors import Person
 
 MOST = 3
@@ -33,7 +33,7 @@ WATCH = (
 @pytest.fixture
 async def replicas(embedded_databases: Databases, keys: Keys) -> AsyncIterator[CsHarness]:
     """Three replicas of the service, whose every step is written down."""
-    async with embedded_databases.lent() as databases, open_house(databases, keys, replicas=3) as harness:
+    async with embedded_databases.lent() as databases, open_harness(databases, keys, replicas=3) as harness:
         for statement in WATCH:
             await harness.fetch(statement)
         yield harness

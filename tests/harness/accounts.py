@@ -93,7 +93,7 @@ class AccountsHarness:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_harness(
     database_url: str,
     keys: Keys,
     *,

@@ -220,7 +220,7 @@ async def running(
 
 
 @asynccontextmanager
-async def open_house(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[ChatHarness]:
+async def open_harness(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[ChatHarness]:
     """Runs the service, and listens to what it says."""
     bus = MemoryBus()
     async with (

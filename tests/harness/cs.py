@@ -203,7 +203,7 @@ async def eventually(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool
 
 
 @asynccontextmanager
-async def open_house(
+async def open_harness(
     databases: Databases,
     keys: Keys,
     replicas: int = 1,

@@ -116,7 +116,7 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[SystemUnder
     """All services in this process, on the bus in memory."""
     buses: list[Bus] = []
 
-    def tap(bus: Bus) -> Bus:
+    def bus_tap(bus: Bus) -> Bus:
         buses.append(bus)
         return bus
 
@@ -125,7 +125,7 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[SystemUnder
     hashing = patch("services.accounts.passwords.PasswordHasher", lambda: quick)
     async with AsyncExitStack() as stack:
         stack.enter_context(hashing)
-        running = await stack.enter_async_context(system.running(where, tap))
+        running = await stack.enter_async_context(system.running(where, bus_tap))
         http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://localhost")
         await stack.enter_async_context(http)
         urls = running.database_urls

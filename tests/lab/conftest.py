@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from batalkan.servers import install
-from lab.faults.system import LabSystem, open_house
+from lab.faults.system import LabSystem, open_lab_system
 
 
 @pytest.fixture(scope="package")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LabSystem]:
     """The house, for all tests of this folder."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
-    async with open_house() as system:
+    async with open_lab_system() as system:
         yield system
 
 

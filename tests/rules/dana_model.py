@@ -26,7 +26,7 @@ from services.refunds.domain import (
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TOLERANCE = timedelta(minutes=5)
-MOST_SENDS = 6
+MAX_SENDS = 6
 
 PAID = Answer(Outcome.PAID, "2003800")
 PENDING = Answer(Outcome.PENDING, "2023800")
@@ -110,7 +110,7 @@ class DanaModel:
         elif call.sending and not self.linked:
             call.answer = WITHDRAWN
         elif call.sending:
-            assert call.sending.attempts <= MOST_SENDS
+            assert call.sending.attempts <= MAX_SENDS
             self.sends.append(call.sending.reference)
             call.flight = Flight(self.now + self.skew)
             self.flights.append(call.flight)
@@ -191,7 +191,7 @@ class DanaModel:
         if self.refund.state is State.ISSUED and not self.is_credited:
             assert self.dana == "paid", "the money is said to be paid and is not"
         assert set(self.sends) <= {self.refund.reference}
-        assert self.refund.attempts <= MOST_SENDS
+        assert self.refund.attempts <= MAX_SENDS
         assert (self.deadline is None) == (self.refund.state is State.ISSUED), "nobody will go on"
 
     def play(self, outcome: str = "paid", *, recorded: bool = True, answer: Answer | None = None) -> None:

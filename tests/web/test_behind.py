@@ -54,7 +54,7 @@ async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
     harness: WebHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of many who ask at once no more are let in than there are places; who leaves makes room."""
-    monkeypatch.setattr(audience, "MOST_BROWSERS", 2)
+    monkeypatch.setattr(audience, "MAX_BROWSERS", 2)
     app = harness.app()
     scope: dict[str, Any] = {
         "type": "http",

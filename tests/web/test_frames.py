@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from services.web.flow.frames import MAX_TRACES, MOST_ALONE, MOST_MOVES, Frames
+from services.web.flow.frames import MAX_ALONE, MAX_MOVES, MAX_TRACES, Frames
 from services.web.flow.records import Record
 from services.web.flow.traces import Traces
 from tests.harness.flow_records import cancellation, records
@@ -54,16 +54,16 @@ def test_what_there_is_no_room_for_is_counted() -> None:
     """However many kinds of things happen, a frame has a bounded number of moves and says what is missing."""
     frames = Frames()
     frame = frame_of(frames, [record for n in range(100) for record in cancellation(type=f"Kind{n}")[1:2]])
-    assert len(frame["moves"]) == MOST_MOVES
-    assert frame["totals"]["undrawn"] == 100 - MOST_MOVES
+    assert len(frame["moves"]) == MAX_MOVES
+    assert frame["totals"]["undrawn"] == 100 - MAX_MOVES
     again = frame_of(frames, cancellation()[:1])
     assert (again["frame"], len(again["moves"]), again["totals"]["records"]) == (2, 1, 101)
 
 
 def test_a_few_of_a_kind_are_drawn_each() -> None:
     """Up to the limit every one is a dot of its own."""
-    frame = frame_of(Frames(), [record for _ in range(MOST_ALONE) for record in cancellation()[:1]])
-    assert [move["count"] for move in frame["moves"]] == [1] * MOST_ALONE
+    frame = frame_of(Frames(), [record for _ in range(MAX_ALONE) for record in cancellation()[:1]])
+    assert [move["count"] for move in frame["moves"]] == [1] * MAX_ALONE
 
 
 def test_cancellations_are_told_of_before_other_stories() -> None:

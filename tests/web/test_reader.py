@@ -16,7 +16,7 @@ from runtime.storage.clock import advance, allow
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
 from services.web.flow import store
-from services.web.flow.audience import MAX_WAITING, MOST_BROWSERS, Audience, TooManyBrowsers
+from services.web.flow.audience import MAX_BROWSERS, MAX_WAITING, Audience, TooManyBrowsers
 from services.web.flow.reader import Reader
 from tests.conftest import Databases
 from tests.harness.flow_records import cancellation, tell
@@ -165,11 +165,11 @@ async def test_only_so_many_browsers_can_look_on() -> None:
     """One more is told to come back; a place is taken at once, and free when it is left."""
     audience = Audience()
     with ExitStack() as looking:
-        places = [looking.enter_context(audience.place()) for _ in range(MOST_BROWSERS)]
+        places = [looking.enter_context(audience.place()) for _ in range(MAX_BROWSERS)]
         with pytest.raises(TooManyBrowsers), audience.place():
             pass
         audience.show("frame")
-        assert [await anext(frames) for frames in places] == ["frame"] * MOST_BROWSERS
+        assert [await anext(frames) for frames in places] == ["frame"] * MAX_BROWSERS
     with audience.place():
         assert len(audience) == 1
 

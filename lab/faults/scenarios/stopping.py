@@ -9,7 +9,7 @@ from batalkan.local_servers import DANA, SERVICES
 from lab.faults.lab import Lab
 from lab.faults.workload import Workload
 
-MOST_SECONDS = 10.0
+MAX_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ async def stop(lab: Lab, name: str) -> float:
     await processes.stop(name)
     took, code = time.monotonic() - began, child.exit_code
     lab.history.note("stop", process=name, seconds=round(took, 2), code=code)
-    lab.hold(took < MOST_SECONDS, f"{name} took {took:.1f} s to stop")
+    lab.hold(took < MAX_SECONDS, f"{name} took {took:.1f} s to stop")
     lab.hold(code == 0 or name == DANA, f"{name} ended with code {code}")
     await processes.start(name)
     return took

@@ -10,7 +10,7 @@ from batalkan.invariants import Evidence, check
 from lab.faults.foreign_client import Foreigner, foreigner, keys_of
 from lab.faults.lab import LOOK, Lab
 from lab.faults.outcomes import InvariantBroken
-from lab.faults.system import LabSystem, open_house
+from lab.faults.system import LabSystem, open_lab_system
 from lab.faults.workload import Workload
 from runtime.messaging.envelope import EXCHANGE
 
@@ -36,7 +36,7 @@ LONG = Size(10, 5.0, 3_000)
 
 async def run(lab: Lab, size: Size) -> None:
     """In a house of its own: events are lost here, so that they cannot be counted any more."""
-    async with open_house() as system:
+    async with open_lab_system() as system:
         own = Lab(system, lab.history, lab.seed)
         await system.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
         workload = await Workload.gather(own, talks=False)  # chat and customer service may never hear of an order

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from runtime.errors import Problem
 
-MOST_BROWSERS = 50
+MAX_BROWSERS = 50
 MAX_WAITING = 20
 """Frames that may wait for one browser."""
 
@@ -40,7 +40,7 @@ class Audience:
     def place(self) -> Iterator[AsyncIterator[str]]:
         """A place, taken at once; in it all frames from now on are seen, or the latest of them. Raises
         `TooManyBrowsers`."""
-        if len(self._queues) >= MOST_BROWSERS:
+        if len(self._queues) >= MAX_BROWSERS:
             raise TooManyBrowsers
         queue: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
         self._queues.add(queue)

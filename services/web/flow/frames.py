@@ -11,9 +11,9 @@ from typing import Any
 from services.web.flow.records import Record
 from services.web.flow.traces import Trace, consumers
 
-MOST_ALONE = 3
+MAX_ALONE = 3
 """So many of one kind in one frame are drawn each by itself; more become one, with their number."""
-MOST_MOVES = 40
+MAX_MOVES = 40
 """Things that are drawn of one frame."""
 MAX_TRACES = 8
 """Stories that a frame can say something new of."""
@@ -54,7 +54,7 @@ class Frames:
                 key = (record.stage, record.service, record.name)
                 self._counts[key] += 1
                 alike = self._moves.setdefault(key, [])
-                if len(alike) < MOST_ALONE:
+                if len(alike) < MAX_ALONE:
                     alike.append(record)
         for trace in traces:
             if trace.story in self._traces or len(self._traces) < MAX_TRACES or (trace.outcome and self._make_room()):
@@ -78,11 +78,11 @@ class Frames:
         for key, alike in self._moves.items():
             count = self._counts[key]
             alike = sorted(alike, key=lambda record: record.start)
-            wanted = [_move(alike[0], count)] if count > MOST_ALONE else [_move(record, 1) for record in alike]
-            if len(moves) + len(wanted) > MOST_MOVES:
+            wanted = [_move(alike[0], count)] if count > MAX_ALONE else [_move(record, 1) for record in alike]
+            if len(moves) + len(wanted) > MAX_MOVES:
                 self.undrawn += count
                 continue
-            self.together += count if count > MOST_ALONE else 0
+            self.together += count if count > MAX_ALONE else 0
             moves += wanted
         moves.sort(key=lambda move: move.pop("began"))
         self._number += 1

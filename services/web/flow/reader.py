@@ -30,7 +30,7 @@ ENTRIES = 50
 """Entries that are read at once, a hundred records each at the most; then browsers get their turn."""
 KEEP_EVERY = 1.0
 """Seconds between two writings of stories."""
-MOST_TELLERS = 200
+MAX_TELLERS = 200
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Reader:
             return 0
         expected = self._passed.pop(entry.teller, 0 if self._heard_from_birth(entry.teller) else entry.passed)
         self._passed[entry.teller] = entry.passed + len(entry.records) + entry.unreadable
-        if len(self._passed) > MOST_TELLERS:
+        if len(self._passed) > MAX_TELLERS:
             self._passed.popitem(last=False)
         self.frames.lost += max(entry.passed - expected, 0) + entry.unreadable
         touched = self.traces.add(entry.records)

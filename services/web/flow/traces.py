@@ -9,9 +9,9 @@ from typing import Any
 from contracts import EVENTS
 from services.web.flow.records import Record
 
-MOST_TALES = 300
+MAX_TALES = 300
 """Stories that are held in memory."""
-MOST_RECORDS = 120
+MAX_RECORDS = 120
 """Records of one story; a cancellation has about twenty."""
 
 CONSUMERS = {event.wire_name: event.consumed_by for event in EVENTS}
@@ -45,9 +45,9 @@ class Trace:
     last: float = 0.0
 
     def add(self, records: Iterable[Record]) -> None:
-        """Adds what is new, up to `MOST_RECORDS`."""
+        """Adds what is new, up to `MAX_RECORDS`."""
         for record in records:
-            if record.mark in self.marks or len(self.records) >= MOST_RECORDS:
+            if record.mark in self.marks or len(self.records) >= MAX_RECORDS:
                 continue
             self.marks.add(record.mark)
             self.records.append(record)
@@ -131,7 +131,7 @@ class Traces:
             self.all.move_to_end(story)
             if trace.types():
                 touched[story] = trace
-        while len(self.all) > MOST_TALES:
+        while len(self.all) > MAX_TALES:
             self.all.popitem(last=False)
         return touched
 

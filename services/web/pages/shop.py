@@ -11,7 +11,7 @@ from services.web.visits import Buyer, Visit
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
 ON_A_PAGE = 60
-MOST_PIECES = 100
+MAX_PIECES = 100
 """Of one product in an order."""
 PAYMENTS = ("bank_transfer", "dana", "cod")
 
@@ -30,7 +30,7 @@ async def buy(visit: Buyer) -> Response:
     form = await visit.form()
     product_id, typed = str(form.get("product_id")), str(form.get("quantity", "1"))
     quantity, cursor = whole(typed.strip()), str(form.get("cursor", ""))
-    if quantity is None or not 1 <= quantity <= MOST_PIECES:
+    if quantity is None or not 1 <= quantity <= MAX_PIECES:
         return await show(visit, cursor, {product_id: typed})
     order = {
         "lines": [{"product_id": product_id, "quantity": quantity}],
