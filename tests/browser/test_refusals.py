@@ -42,7 +42,7 @@ async def test_already_shipped(users: BrowserUsers) -> None:
     await seller.open("/")
     await seller.page.get_by_role("button", name="Kemas").click()
     await seller.open("/?status=packed")
-    await seller.page.locator("form").get_by_role("button", name="Kirim").click()
+    await seller.page.locator("form").get_by_role("button", name="Kirim barang").click()
     await seller.sees("Pesanan dikirim.")
     await buyer.button("Lewati alasan dan batalkan").click()
     await expect(buyer.page.get_by_role("alert")).to_contain_text("Pesanan sudah dikirim")

@@ -88,10 +88,10 @@ async def test_a_script_in_a_message_shows_as_text(users: BrowserUsers) -> None:
     await seller.reads(EVIL)
     await seller.open("/chat")
     await seller.sees(EVIL)
-    assert await seller.page.title() == "Pesan · Batalkan"
+    assert await seller.page.title() == "Chat · Batalkan"
     await buyer.page.locator(".talk-about a").click()
     await buyer.link("Batalkan pesanan").click()
-    await buyer.page.get_by_label("Catatan (boleh kosong)").fill(EVIL)
+    await buyer.page.get_by_label("Catatan (opsional)").fill(EVIL)
     await buyer.button("Batalkan pesanan").click()
     await expect(buyer.page.get_by_text(f"Catatan: {EVIL}")).to_be_visible()
     assert "stolen" not in await buyer.page.title()

@@ -117,7 +117,7 @@ class BrowserUsers:
         person = await self.somebody("Layanan Pelanggan")
         await person.open("/sign-in")
         await person.button("Petugas").click()
-        await person.sees("Meja petugas")
+        await person.sees("Dasbor CS")
         return person
 
     async def leave(self) -> None:

@@ -88,7 +88,7 @@ async def by_seller(users: BrowserUsers) -> None:
     await expect(guide).to_have_count(1)
     await seller.button("Batalkan sendiri").click()
     await seller.sees("Skor turun dari 5,0 menjadi 1,0")
-    await seller.page.get_by_label("Alasan (boleh kosong)").fill("Stok habis")
+    await seller.page.get_by_label("Alasan (opsional)").fill("Stok habis")
     await seller.button("Ya, batalkan dan terima akibatnya").click()
     await buyer.reads("Pesanan dibatalkan oleh penjual")
     await expect(guide).to_have_count(0)  # there is nothing left that it could lead to
@@ -113,7 +113,7 @@ async def by_customer_service(users: BrowserUsers, advance: Advance) -> None:
     await agent.says("Boleh minta data pesanannya?")
     await buyer.reads("Boleh minta data pesanannya?")
     await buyer.page.get_by_label("Pesanan yang mana?").select_option(index=0)
-    await buyer.button("Serahkan data pesanan").click()
+    await buyer.button("Bagikan pesanan").click()
     await expect(agent.page.locator(".facts")).to_contain_text(title)
     await agent.page.locator("summary", has_text="Hubungi penjual").click()
     await agent.button("Hubungi penjual").click()

@@ -58,7 +58,7 @@ class Rehearsal:
             return
         if who not in self._emails:
             email = f"{who}-{new_id().hex}@example.com"
-            account = {"email": email, "password": PASSWORD, "name": "Peraga", "role": role}
+            account = {"email": email, "password": PASSWORD, "name": "Demo", "role": role}
             granted(await self._upstream.ask("POST", "/accounts", json=account))
             self._emails[who] = email
         form = {"grant_type": "password", "username": self._emails[who], "password": PASSWORD, "client_id": "web"}

@@ -56,7 +56,10 @@ WORDS = {
         "Bayar sebelum {until} (sisa {left}). Lewat dari itu pesanan dibatalkan otomatis.",
         "Pay by {until} ({left} left). After that the order is cancelled automatically.",
     ),
-    "order.pay_within": ("Bayar dalam {left}, atau pesanan batal otomatis", "Pay within {left}, or it is cancelled"),
+    "order.pay_within": (
+        "Bayar dalam {left}, atau pesanan batal otomatis",
+        "Pay within {left}, or it is cancelled automatically",
+    ),
     "order.pay.hint": ("Pembayaran hanya disimulasikan.", "The payment is simulated."),
     "order.chat": ("Chat Seller", "Chat Seller"),
     "order.still": (
@@ -80,10 +83,9 @@ WORDS = {
         "{amount} dikembalikan sepenuhnya ke {destination}.",
         "{amount} comes back in full, to {destination}.",
     ),
-    "cancel.no_money": ("Belum dibayar, jadi tidak ada uang yang ditarik.", "Nothing was paid, so nothing is owed."),
     "cancel.credit_or_dana": ("Lazada Kredit, atau DANA bila terhubung", "Lazada Credit, or DANA if it is linked"),
     "cancel.why": ("Mengapa dibatalkan? (boleh dilewati)", "Why? (may be skipped)"),
-    "cancel.note": ("Catatan (boleh kosong)", "Note (may be empty)"),
+    "cancel.note": ("Catatan (opsional)", "Note (optional)"),
     "cancel.confirm": ("Batalkan pesanan", "Cancel order"),
     "cancel.skip": ("Lewati alasan dan batalkan", "Skip the reason and cancel"),
     "cancel.keep": ("Jangan batalkan", "Keep the order"),
@@ -110,7 +112,14 @@ WORDS = {
     "gone.no_reason": ("Tanpa alasan", "No reason given"),
     "reason.not_paid": ("Tidak dibayar tepat waktu", "Not paid in time"),
     "gone.note": ("Catatan: {note}", "Note: {note}"),
-    "refund.none": ("Belum dibayar, jadi tidak ada uang yang perlu kembali.", "Nothing was paid, so nothing is owed."),
+    "refund.none": (
+        "Belum dibayar, jadi tidak ada uang yang perlu kembali.",
+        "You have not paid, so there is nothing to refund.",
+    ),
+    "refund.none.seller": (
+        "Belum dibayar, jadi tidak ada uang yang perlu kembali.",
+        "The buyer has not paid, so there is nothing to refund.",
+    ),
     "refund.coming": (
         "{amount} sedang dikembalikan…",
         "{amount} is being returned…",

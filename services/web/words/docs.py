@@ -17,7 +17,7 @@ WORDS = {
     "docs.away": ("Layanan ini sedang tidak menjawab.", "This service does not answer right now."),
     "docs.openapi": ("Dokumen OpenAPI", "OpenAPI document"),
     "docs.group.operation": ("Pengoperasian", "Operation"),
-    "docs.group.demonstration": ("Peragaan", "Demonstration"),
+    "docs.group.demonstration": ("Demo", "Demo"),
     "docs.signed_in": ("perlu token", "needs a token"),
     "docs.parameters": ("Parameter", "Parameters"),
     "docs.body": ("Isi permintaan", "Request body"),
@@ -38,26 +38,26 @@ WORDS = {
     ),
     "events.title": ("Katalog peristiwa", "The catalogue of events"),
     "events.lead": (
-        "Yang dikatakan layanan satu sama lain: CloudEvents 1.0 di exchange batalkan.events. "
+        "Peristiwa antarlayanan: CloudEvents 1.0 di exchange batalkan.events. "
         "Setiap layanan memutuskan sendiri apa yang dilakukannya.",
-        "What the services tell each other: CloudEvents 1.0 on the exchange batalkan.events. "
+        "The events between the services: CloudEvents 1.0 on the exchange batalkan.events. "
         "Each service decides for itself what to do about it.",
     ),
     "events.asyncapi": ("Dokumen AsyncAPI 3", "AsyncAPI 3 document"),
-    "events.published": ("Dikatakan oleh", "Published by"),
-    "events.heard": ("Didengar oleh", "Heard by"),
+    "events.published": ("Diterbitkan oleh", "Published by"),
+    "events.heard": ("Dikonsumsi oleh", "Consumed by"),
     "events.keys": ("Routing key", "Routing keys"),
     "events.subject": ("Tentang", "Subject"),
     "events.schema": ("Skema", "Schema"),
-    "events.nobody": ("belum ada", "nobody yet"),
+    "events.nobody": ("belum ada", "none yet"),
     "behind.title": ("Di balik layar", "Behind the scenes"),
     "behind.flow": (
-        "Peristiwa yang sedang berjalan, langsung; rusaklah sesuatu.",
+        "Peristiwa yang sedang berjalan, langsung; coba rusakkan sesuatu.",
         "Events on their way, live; break something.",
     ),
     "behind.docs": (
         "Semua permintaan, bentuk dan penolakan, dengan contoh.",
         "All requests, shapes and refusals, with examples.",
     ),
-    "behind.events": ("Apa yang dikatakan layanan satu sama lain.", "What the services tell each other."),
+    "behind.events": ("Semua peristiwa antarlayanan.", "All events between the services."),
 }

@@ -5,7 +5,7 @@ WORDS = {
     "start.lead": (
         "Empat cara membatalkan pesanan, seperti dijalani pembeli, penjual dan petugas layanan pelanggan. "
         "Uangnya selalu kembali penuh, satu kali.",
-        "Four ways to cancel an order, as a buyer, a seller and a customer-service agent live them. "
+        "Four ways to cancel an order, as a buyer, a seller and a customer-service agent see them. "
         "The money always comes back in full, once.",
     ),
     "start.try": ("Mulai mencoba", "Try it"),
@@ -15,7 +15,7 @@ WORDS = {
     ),
     "start.buyer": ("Pesan, batalkan, lihat uangnya kembali.", "Order, cancel, and see the money come back."),
     "start.seller": ("Kemas, kirim, jawab pembeli, jaga skor.", "Pack, ship, answer buyers, keep the score."),
-    "start.agent": ("Layani antrean, hubungi penjual yang diam.", "Serve the queue, write to silent sellers."),
+    "start.agent": ("Layani antrean, hubungi penjual yang diam.", "Serve the queue, ask silent sellers."),
     "start.two": ("Dua peran berdampingan", "Two roles side by side"),
     "start.two.lead": (
         "Pembeli dan penjual dalam satu jendela: yang satu menulis, yang lain membaca.",
@@ -42,11 +42,11 @@ WORDS = {
     "start.way4": ("Live Chat di Bantuan", "Live Chat in Help"),
     "start.way4.text": (
         "Penjual diam? Petugas menghubunginya. Tanpa jawaban dalam 24 jam, pesanan dibatalkan otomatis.",
-        "The seller is silent? An agent writes to them. No answer in 24 hours: the order is cancelled by itself.",
+        "The seller is silent? An agent asks them. No answer in 24 hours: the order is cancelled automatically.",
     ),
     "start.not_real": (
-        "Peragaan; tidak berhubungan dengan perusahaan Lazada atau DANA. Pembayaran hanya disimulasikan.",
-        "A demonstration; it has nothing to do with Lazada or DANA, the companies. Payments are simulated.",
+        "Demo; tidak berhubungan dengan perusahaan Lazada atau DANA. Pembayaran hanya disimulasikan.",
+        "A demo; it has nothing to do with Lazada or DANA, the companies. Payments are simulated.",
     ),
     "two.title": ("Dua peran berdampingan", "Two roles side by side"),
     "two.left": ("Kiri", "Left"),

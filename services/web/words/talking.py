@@ -1,7 +1,7 @@
 """The words of conversations: with the seller, and with customer service."""
 
 WORDS = {
-    "inbox.title": ("Pesan", "Messages"),
+    "inbox.title": ("Chat", "Chat"),
     "inbox.empty": (
         "Belum ada percakapan. Buka sebuah pesanan lalu tekan Chat Seller.",
         "No conversations yet. Open an order and press Chat Seller.",
@@ -42,9 +42,9 @@ WORDS = {
     ),
     "sellercancel.instead": (
         "Bila pembeli yang ingin batal, kirim panduan: pembeli membatalkan sendiri dan skor Anda tetap.",
-        "If it is the buyer who wants out, send the guide: the buyer cancels, and your score stays.",
+        "If the buyer wants to cancel, send the guide: the buyer cancels, and your score stays.",
     ),
-    "sellercancel.reason": ("Alasan (boleh kosong)", "Reason (may be empty)"),
+    "sellercancel.reason": ("Alasan (opsional)", "Reason (optional)"),
     "sellercancel.submit": ("Ya, batalkan dan terima akibatnya", "Yes, cancel and take the consequence"),
     "guide.title": ("Cara membatalkan pesanan ini", "How to cancel this order"),
     "guide.text": (
@@ -70,7 +70,7 @@ WORDS = {
     ),
     "said.order_cancelled.silent": (
         "Pesanan dibatalkan otomatis: penjual tidak memproses dan tidak menjawab dalam 24 jam.",
-        "The order was cancelled by itself: the seller neither processed it nor answered in 24 hours.",
+        "The order was cancelled automatically: the seller neither processed it nor answered in 24 hours.",
     ),
     "said.order_cancelled.not_paid": (
         "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya.",
@@ -98,11 +98,11 @@ WORDS = {
         "Layanan pelanggan bertanya: “{question}” Jawab di sini, kemas atau kirim sebelum {until}; "
         "kalau tidak, pesanan dibatalkan otomatis.",
         "Customer service asks: “{question}” Answer here, pack or ship before {until}; "
-        "otherwise the order is cancelled by itself.",
+        "otherwise the order is cancelled automatically.",
     ),
     "said.seller_contacted.cs": (
         "Penjual sudah dihubungi dan punya waktu sampai {until} untuk menjawab atau memproses pesanan.",
-        "The seller was written to and has until {until} to answer or to process the order.",
+        "Customer service has asked the seller, who has until {until} to answer or to process the order.",
     ),
     "said.case_closed.chat": (
         "Layanan pelanggan menutup kasus ini: {outcome}.",
@@ -125,7 +125,7 @@ WORDS = {
         "The seller neither answered nor processed the order in 24 hours. The order is being cancelled.",
     ),
     "said.agent_joined": ("{name} bergabung.", "{name} has joined."),
-    "said.order_handed_over": ("Data pesanan {short} diserahkan.", "The data of order {short} were handed over."),
+    "said.order_handed_over": ("Pesanan {short} dibagikan.", "Order {short} was shared."),
     "said.seller_replied": (
         "Penjual sudah menjawab. Pesanan tidak dibatalkan; petugas melanjutkan.",
         "The seller has answered. Nothing is cancelled; the agent goes on.",
@@ -170,7 +170,7 @@ WORDS = {
         "Bicara dengan petugas. Anda melihat nomor antrean sampai tersambung.",
         "Talk to an agent. You see your place in the queue until you are connected.",
     ),
-    "help.describe": ("Ada masalah apa?", "What is the matter?"),
+    "help.describe": ("Ada masalah apa?", "What is wrong?"),
     "help.start": ("Mulai Live Chat", "Start Live Chat"),
     "help.open": ("Live Chat Anda masih berjalan.", "Your Live Chat is still open."),
     "help.continue": ("Lanjutkan", "Go on"),
@@ -188,15 +188,14 @@ WORDS = {
     "case.with": ("Anda berbicara dengan {name}.", "You are talking to {name}."),
     "case.countdown": (
         "Penjual punya waktu {left} lagi. Tanpa jawaban, pesanan dibatalkan otomatis.",
-        "The seller has {left} left. Without an answer the order is cancelled by itself.",
+        "The seller has {left} left. Without an answer the order is cancelled automatically.",
     ),
     "case.cancelling": (
         "Waktu penjual habis. Pesanan sedang dibatalkan.",
         "The seller's time is up. The order is being cancelled.",
     ),
-    "case.handover": ("Serahkan data pesanan", "Hand over an order"),
+    "case.handover": ("Bagikan pesanan", "Share the order"),
     "case.choose": ("Pesanan yang mana?", "Which order?"),
-    "case.handover.submit": ("Serahkan", "Hand over"),
     "case.no_orders": ("Tidak ada pesanan yang masih bisa dibatalkan.", "There is no order that could be cancelled."),
     "case.order": ("Pesanan yang dibicarakan", "The order in question"),
     "case.rate": ("Bagaimana bantuan kami?", "How was our help?"),
