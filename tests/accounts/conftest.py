@@ -27,7 +27,7 @@ async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[Ac
 
 @pytest.fixture
 async def visitor(harness: AccountsHarness) -> AsyncIterator[Visitor]:
-    """Somebody who was never there before."""
+    """A visitor without an account."""
     async with harness.visitor() as visitor:
         yield visitor
 

@@ -1,4 +1,4 @@
-"""Accounts that nobody registers: those of agents, and those of the demonstration."""
+"""Accounts that are not made by registration: those of agents, and those of the demonstration."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def test_an_administrator_makes_agents(uow: UnitOfWork, keys: Keys) -> Non
 
 
 async def test_an_administrator_is_told_what_is_wrong(uow: UnitOfWork) -> None:
-    """What nobody could register, no command makes either."""
+    """A command refuses what registration refuses."""
     create = partial(create_account, uow, passwords=Passwords(QUICK))
     with pytest.raises(InvalidRequest, match="email"):
         await create("dewi", "rahasia-sekali", "Dewi")
@@ -76,7 +76,7 @@ async def test_the_demonstration_has_three_people(database_url: str, keys: Keys)
 
 
 async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> None:
-    """Outside of demonstration mode nobody gets in with the password that everybody knows, whatever was before."""
+    """Outside of demonstration mode the demonstration's password is refused, also if it was accepted before."""
     async with open_harness(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
         visitor.email = "agent@example.com"
         tokens = (await visitor.sign_in(password=demonstration.PASSWORD)).json()
@@ -88,7 +88,7 @@ async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> 
 
 
 async def test_seeding_leaves_alone_who_was_there_before(uow: UnitOfWork) -> None:
-    """An address of the demonstration that somebody has registered stays theirs; seeding at once makes no second."""
+    """An address of the demonstration that is registered keeps its account; concurrent seeding makes no second."""
     passwords = Passwords(QUICK)
     before = await create_account(uow, "buyer@example.com", "rahasia-sekali", "Siti", Role.BUYER, passwords=passwords)
     await asyncio.gather(*(demonstration.seed(uow, passwords) for _ in range(3)))
@@ -98,7 +98,7 @@ async def test_seeding_leaves_alone_who_was_there_before(uow: UnitOfWork) -> Non
 
 
 async def test_replicas_may_seed_in_the_same_moment(uow: UnitOfWork) -> None:
-    """Whoever is second hears that the address is taken, also if what it met first is the fixed id."""
+    """The second caller is told that the address is taken, also if the fixed id conflicts first."""
     agent = Account(UUID(int=1), "agent@example.com", "Layanan Pelanggan", Role.AGENT)
 
     async def add(together: asyncio.Barrier) -> None:

@@ -61,7 +61,7 @@ async def test_getting_in_is_not_counted(redis: Redis) -> None:
 
 
 async def test_getting_in_does_not_forgive_failures(redis: Redis) -> None:
-    """Nine failures and a success leave one try, so that nobody guesses on behind the owner's back."""
+    """Nine failures and a success leave one try: a success does not reset the count for an attacker."""
     limits = counting(redis)
     for _ in range(9):
         with pytest.raises(WrongPassword):
@@ -75,7 +75,7 @@ async def test_getting_in_does_not_forgive_failures(redis: Redis) -> None:
 
 
 async def test_our_own_faults_are_not_counted(redis: Redis) -> None:
-    """When the service fails during a try, nobody has failed to get in."""
+    """A try during which the service fails does not count as a failure."""
     limits = counting(redis)
     with pytest.raises(ZeroDivisionError):
         async with limits.guess(limits.count(EMAIL, "siti")):

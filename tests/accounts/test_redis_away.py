@@ -1,4 +1,4 @@
-"""What is left when Redis is away: nobody gets in, and everybody who is in goes on."""
+"""Without Redis signing in is refused, and signed-in accounts continue."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -94,7 +94,7 @@ async def test_logging_out_takes_a_token(visitor: Visitor) -> None:
 
 
 async def test_logging_out_everywhere_ends_all_sessions(visitor: Visitor, harness: AccountsHarness) -> None:
-    """All sessions of the account end, this one too, and nobody else's; who was put out cannot put others out."""
+    """All sessions of the account end, this one too, and no other account's; an ended session cannot end others."""
     first, second = await visitor.signed_in(), (await visitor.sign_in("web")).json()
     async with harness.visitor() as other:
         theirs = await other.signed_in()
@@ -119,7 +119,7 @@ async def change(visitor: Visitor, tokens: dict[str, Any], current: str, new: st
 
 
 async def test_a_changed_password_ends_the_other_sessions(visitor: Visitor) -> None:
-    """Whoever knew the old password is out: only the new one lets in, and only the session that changed it goes on."""
+    """Only the new password signs in, and only the session that changed it stays."""
     mine, other = await visitor.signed_in(), (await visitor.sign_in()).json()
     answer = await change(visitor, mine, PASSWORD, NEW)
     assert (answer.status_code, answer.content) == (204, b"")

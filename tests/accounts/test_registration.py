@@ -56,8 +56,8 @@ async def test_sending_it_again_is_harmless(visitor: Visitor) -> None:
 
 
 async def test_strangers_may_have_the_same_key(harness: AccountsHarness) -> None:
-    """A key is that of the e-mail address: under the same one another person registers, or is told that the address is
-    taken, and nobody gets the answer that somebody else was given."""
+    """A key belongs to an e-mail address: with the same key another address is registered, or refused as taken, and no
+    answer is given to another address."""
     keyed = {"Idempotency-Key": "1"}
     async with harness.visitor() as one, harness.visitor() as other:
         first, second = await one.register(keyed), await other.register(keyed)
@@ -220,7 +220,7 @@ def test_everything_else_is_a_password(password: str) -> None:
 
 
 async def test_weak_passwords_are_refused_at_the_door(visitor: Visitor, harness: AccountsHarness) -> None:
-    """Who registers with one is told so, and not counted as somebody who has registered."""
+    """A registration with it is refused, and does not count as a registration."""
     redis = harness.dependencies.limits._redis
     before = await redis.dbsize()
     for password in ("password", " " * 8, visitor.email, "1234567"):
@@ -270,7 +270,7 @@ async def test_an_address_registers_so_often_in_an_hour(database_url: str, keys:
 
 
 async def test_a_registration_that_is_sent_again_under_its_key_counts_once(database_url: str, keys: Keys) -> None:
-    """A repeat gets its answer, also when nobody else from its address is let through."""
+    """A repeat gets its answer, also when its address has reached the limit."""
     async with open_harness(database_url, keys, REGISTRATIONS_PER_HOUR="2") as harness, harness.visitor() as visitor:
         keyed = {"Idempotency-Key": "k"}
         answers = [await visitor.register(keyed) for _ in range(4)]

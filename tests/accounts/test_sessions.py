@@ -60,7 +60,7 @@ async def test_of_two_who_refresh_at_once_one_wins_and_the_family_ends(redis: Re
 
 
 async def test_of_many_who_refresh_at_once_at_most_one_wins(redis: Redis) -> None:
-    """However the steps of thirty interleave, nobody wins after another, and nothing of the family is left."""
+    """In every interleaving of thirty refreshes at most one succeeds, and the token family is deleted."""
     sessions = Sessions(redis)
     token = (await sessions.start(WHO, Client.APP)).refresh_token
     results = await asyncio.gather(*(renew(sessions, token) for _ in range(30)), return_exceptions=True)
@@ -100,7 +100,7 @@ async def test_renewing_does_not_bring_back_what_ended_meanwhile(redis: Redis) -
 
 
 async def test_an_account_has_ten_sessions(redis: Redis) -> None:
-    """However often somebody signs in, ten sessions are left and nothing else: those that were used last."""
+    """After any number of sign-ins only the ten sessions that were used last are stored."""
     sessions = Sessions(redis)
     first, second = [await sessions.start(WHO, Client.APP) for _ in range(2)]
     more = [await sessions.start(WHO, Client.WEB) for _ in range(MOST - 2)]
@@ -167,7 +167,7 @@ async def test_what_is_said_of_ends_is_bounded(redis: Redis, monkeypatch: pytest
 
 @pytest.mark.parametrize("token", ["", ".", "x", "x.y", "é.\U0001f600", "a" * 200, "accounts:family:.x"])
 async def test_what_is_no_token_is_refused(redis: Redis, token: str) -> None:
-    """Whatever is sent in place of a refresh token lets nobody in."""
+    """Anything but a valid refresh token is refused."""
     with pytest.raises(SessionOver):
         await renew(Sessions(redis), token)
 

@@ -48,10 +48,10 @@ async def test_signing_in_gives_tokens_and_nobody_stores_them(visitor: Visitor) 
 
 
 async def test_nothing_tells_who_has_an_account(visitor: Visitor, watched: Watched) -> None:
-    """A wrong password and an e-mail that nobody has get the same answer, for the same work."""
+    """A wrong password and an unknown e-mail get the same answer, for the same work."""
     await visitor.register()
     wrong = await visitor.sign_in(password="not the password")
-    unknown = await visitor.sign_in(username="nobody@example.com")
+    unknown = await visitor.sign_in(username="unknown@example.com")
     assert wrong.status_code == unknown.status_code == 400
     assert wrong.json() == unknown.json()
     assert wrong.json()["code"] == "invalid_grant"

@@ -1,4 +1,4 @@
-"""Access tokens: what is in them, and which ones nobody believes."""
+"""Access tokens: what is in them, and which ones are refused."""
 
 import hmac
 import json
@@ -73,7 +73,7 @@ def changed(token: str, number: int, **fields: Any) -> str:
 
 
 def signed(key: Any, algorithm: str = "EdDSA", *, kid: str, **fields: Any) -> str:
-    """A token like ours, signed by somebody."""
+    """A token with the claims of accounts and any signature."""
     now = int(time())
     claims = {"iss": "batalkan", "sub": str(SITI.account_id), "role": "agent", "client_id": "app", "iat": now}
     return jwt.encode({**claims, "exp": now + 900, **fields}, key, algorithm, headers={"kid": kid})
@@ -111,7 +111,7 @@ FORGERIES: dict[str, Callable[[Ed25519PrivateKey, str], str]] = {
     "from the future": lambda key, token: signed(key, kid=AccessTokens(key).key_id, iat=int(time()) + 60),
     "another issuer": lambda key, token: signed(key, kid=AccessTokens(key).key_id, iss="elsewhere"),
     "never ending": lambda key, token: signed(key, kid=AccessTokens(key).key_id, exp=None),
-    "nobody's": lambda key, token: signed(key, kid=AccessTokens(key).key_id, sub="siti"),
+    "subject without an id": lambda key, token: signed(key, kid=AccessTokens(key).key_id, sub="siti"),
     "deep": lambda key, token: urlsafe_b64encode(b'{"a":' + b"[" * 20_000).decode().rstrip("=") + ".e30.x",
     "no token": lambda key, token: "x",
     "not ASCII": lambda key, token: "é.é.é",

@@ -13,7 +13,7 @@ SEATS = {"buyer": "a", "seller": "b", "agent": "c"}
 
 @dataclass(frozen=True)
 class Sight:
-    """A page; `role` is empty for those that nobody needs to sign in for."""
+    """A page; `role` is empty if the page needs no sign-in."""
 
     name: str
     path: str
@@ -30,7 +30,7 @@ class Sight:
 
 
 class TraceContext:
-    """What the three people of the demonstration have done before somebody looks."""
+    """What the three users of the demonstration have done before the pages are visited."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http

@@ -1,4 +1,4 @@
-"""Somebody who looks at every page, signed in at all three seats at once."""
+"""A browser that visits every page, signed in at all three seats at once."""
 
 from typing import Any
 

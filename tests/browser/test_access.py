@@ -120,7 +120,7 @@ async def test_a_page_works_without_scripts(users: BrowserUsers) -> None:
     """Without scripts an order is placed, paid and cancelled all the same; the channel follows the browser's word."""
     title = ways.something()
     await users.seller(title)
-    buyer = await users.somebody(
+    buyer = await users.visitor(
         "Tanpa Skrip", PHONE, java_script_enabled=False, user_agent="Mozilla/5.0 (Android) Mobile"
     )
     await buyer.signs_up("buyer")

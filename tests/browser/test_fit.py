@@ -83,8 +83,8 @@ async def test_everything_fits(browser: Browser, harness: WebHarness, url: str, 
 
 
 async def test_two_roles_are_signed_in(browser: Browser, harness: WebHarness, url: str) -> None:
-    """Side by side nobody is asked for a password: each frame is the role of its seat, also another one that is chosen;
-    outside of a frame a form asks."""
+    """Side by side no password is asked for: each frame has the role of its seat, also after another role is chosen.
+    Outside of a frame the sign-in form is shown."""
     open_market(harness, TITLE)
 
     def token(request: httpx.Request) -> httpx.Response:

@@ -76,8 +76,8 @@ async def flow(users: BrowserUsers) -> Flow:
 
 
 async def opened(users: BrowserUsers, **options: Any) -> Flow:
-    """The page, opened by somebody."""
-    person = await users.somebody("Penonton", **options)
+    """The page, opened by a visitor."""
+    person = await users.visitor("Penonton", **options)
     await person.page.goto(f"{users.url}/web/flow")
     await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–", timeout=SOON)
     return Flow(person.page)
@@ -211,7 +211,7 @@ async def test_the_clock_moves_for_everybody(flow: Flow, site: Site) -> None:
 
 async def test_the_page_listens_again_after_a_refusal(users: BrowserUsers) -> None:
     """A gateway that answers 502 while the pages are started anew does not silence the page for good."""
-    person = await users.somebody("Penonton")
+    person = await users.visitor("Penonton")
     await person.page.route("**/web/flow/live", lambda route: route.fulfill(status=502), times=1)
     await person.page.goto(f"{users.url}/web/flow")
     flow = Flow(person.page)
@@ -248,8 +248,8 @@ async def test_what_a_silent_service_has_parked_is_not_known(users: BrowserUsers
 
 
 async def test_the_log_is_sorted_and_tells_the_time_of_the_pages(users: BrowserUsers) -> None:
-    """Whatever is told late goes to its place; the times are the database's, moved by the demonstration, in WIB."""
-    person = await users.somebody("Penonton", timezone_id="America/New_York")
+    """A late record is inserted in order; the times are the database's, moved by the demonstration, in WIB."""
+    person = await users.visitor("Penonton", timezone_id="America/New_York")
 
     def frame(number: int, clock: int, *at: float) -> str:
         moves = [{"stage": "written", "service": "orders", "name": f"Event{n}", "at": n, "count": 1} for n in at]
@@ -284,7 +284,7 @@ async def test_without_motion_nothing_moves(users: BrowserUsers) -> None:
 
 @pytest.mark.parametrize(("screen", "theme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone", "desktop"])
 async def test_axe_finds_nothing_while_things_happen(users: BrowserUsers, screen: Any, theme: Any) -> None:
-    """With a story open, messages parked and events on their way there is nothing that somebody cannot use."""
+    """With a trace open, messages parked and events on their way, axe-core finds no accessibility problem."""
     flow = await opened(users, screen=screen, color_scheme=theme, bypass_csp=True)
     await flow.press("[data-service='orders'] [data-poison]")
     await expect(flow.part("[data-parked] button").first).to_be_visible(timeout=SOON)

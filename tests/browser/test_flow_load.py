@@ -24,7 +24,7 @@ async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(u
 
     `python -m lab.bench.flow` does so for a minute, and measures how smooth it is.
     """
-    person = await users.somebody("Penonton")
+    person = await users.visitor("Penonton")
     await person.page.goto(f"{site.url}/web/flow")
     await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–", timeout=60_000)
     await person.page.evaluate(WATCH)

@@ -14,7 +14,7 @@ PASSWORD = "rahasia-sekali"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody signed in at seat `a`, with a browser of their own."""
+    """A user at seat `a`, with a browser of their own."""
 
     page: Page
     url: str
@@ -86,7 +86,7 @@ class BrowserUsers:
         self.complaints: list[str] = []
         """What went wrong in scripts, or was stopped by the content security policy."""
 
-    async def somebody(self, name: str, screen: Mapping[str, Any] = DESKTOP, **options: Any) -> Person:
+    async def visitor(self, name: str, screen: Mapping[str, Any] = DESKTOP, **options: Any) -> Person:
         """A new person, who is not signed in."""
         context = await self._browser.new_context(locale="id-ID", **{**screen, **options})
         context.set_default_timeout(30_000)
@@ -101,20 +101,20 @@ class BrowserUsers:
 
     async def buyer(self, screen: Mapping[str, Any] = DESKTOP) -> Person:
         """A new buyer."""
-        person = await self.somebody(f"Siti {token_hex(3)}", screen)
+        person = await self.visitor(f"Siti {token_hex(3)}", screen)
         await person.signs_up("buyer")
         return person
 
     async def seller(self, title: str) -> Person:
         """A new seller, who offers something under this title."""
-        person = await self.somebody(f"Toko {token_hex(3)}")
+        person = await self.visitor(f"Toko {token_hex(3)}")
         await person.signs_up("seller")
         await person.offers(title)
         return person
 
     async def agent(self) -> Person:
         """The agent of the demonstration."""
-        person = await self.somebody("Layanan Pelanggan")
+        person = await self.visitor("Layanan Pelanggan")
         await person.open("/sign-in")
         await person.button("Petugas").click()
         await person.sees("Dasbor CS")

@@ -14,7 +14,7 @@ Advance = Callable[[timedelta], Awaitable[None]]
 
 
 def something() -> str:
-    """The title of a product that nobody else sells."""
+    """The title of a product that no other seller has."""
     return f"Kopi {token_hex(4)}"
 
 

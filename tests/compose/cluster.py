@@ -17,7 +17,7 @@ WITHIN = 600.0
 
 @dataclass(frozen=True)
 class Queue:
-    """Where a queue's members are. `leader` is empty while nobody leads it."""
+    """Where a queue's members are. `leader` is empty while the queue has none."""
 
     leader: str
     members: frozenset[str]

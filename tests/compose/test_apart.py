@@ -35,7 +35,7 @@ def test_passwords_are_random_and_nowhere_else(stack: Stack) -> None:
 
 
 def test_a_service_cannot_use_what_belongs_to_another(stack: Stack) -> None:
-    """With all that `orders` has, nobody reads another's data, speaks in its name, or comes in as a default user."""
+    """The credentials of `orders` give no access to another service's data, name, or to a default user."""
     refused = stack.run_in("orders", "python", "-c", TRESPASS).splitlines()
     expected = ["database", "superuser", "key", "flush", "default", "queue", "forged", "guest"]
     assert [line.split()[0] for line in refused] == expected

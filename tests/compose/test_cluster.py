@@ -102,7 +102,7 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
 
 
 class Log:
-    """Says what happened, for the table of the long form and for whoever looks for the cause of a failure."""
+    """Prints what happened, for the table of the long form and for the search after the cause of a failure."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

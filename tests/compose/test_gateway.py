@@ -43,7 +43,7 @@ def test_a_services_refusal_comes_through_as_it_is(http: httpx.Client) -> None:
 
 
 def test_every_answer_has_a_name_and_guards(http: httpx.Client) -> None:
-    """Each answer carries an id of the gateway's making, whatever the client sent, and headers that bind a browser."""
+    """Each answer has a request id that the gateway made, never the client's, and security headers."""
     answer = http.get("/orders/products", headers={"X-Request-ID": "mine"})
     assert len(answer.headers.get_list("x-request-id")) == 1
     assert answer.headers["x-request-id"] != "mine"

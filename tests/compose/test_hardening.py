@@ -21,7 +21,7 @@ def test_no_container_has_rights_that_it_does_not_need(stack: Stack) -> None:
 
 @pytest.mark.parametrize("service", ["gateway", "accounts", "dana", "postgres", "rabbitmq", "redis"])
 def test_a_process_has_no_rights_either(stack: Stack, service: str) -> None:
-    """The first process in the container is not root and holds no capability, whatever the image does at start."""
+    """The first process in the container is not root and holds no capability."""
     lines = stack.run_in(service, "cat", "/proc/1/status").splitlines()
     status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     assert "0" not in status["Uid"]

@@ -155,7 +155,7 @@ async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str],
 
 
 async def test_a_socket_of_a_foreign_page(stack: Stack, people: tuple[Buyer, Seller, str]) -> None:
-    """A page of another origin gets no live connection, whatever ticket it has."""
+    """A page of another origin gets no live connection, even with a valid ticket."""
     buyer, _, _ = people
     for service in ("chat", "cs"):
         with pytest.raises(InvalidStatus) as refused:

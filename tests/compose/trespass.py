@@ -35,8 +35,8 @@ async def redis() -> None:
         await own.set("orders:mine", 1, ex=1)
         await refused("key", own.get("accounts:anything"))
         await refused("flush", own.flushall())
-    async with Redis(host="redis", retry=Retry(NoBackoff(), 0)) as nobody:
-        await refused("default", nobody.ping())
+    async with Redis(host="redis", retry=Retry(NoBackoff(), 0)) as default_user:
+        await refused("default", default_user.ping())
 
 
 async def broker() -> None:

@@ -16,7 +16,7 @@ PACE = 1.0
 FRESH = 600.0
 """Seconds after which they sign in again: a token lives for 15 minutes."""
 KNOWN_WITHIN = 600.0
-"""Seconds in which chat has heard of an order, whatever happens to the broker."""
+"""Seconds within which chat has consumed an order's events, also while the broker fails over."""
 
 
 class Workload:

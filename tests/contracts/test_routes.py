@@ -48,7 +48,7 @@ def test_a_service_publishes_what_the_contracts_say(service: str) -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.wire_name)
 def test_only_services_are_named(event: type[Event]) -> None:
-    """Whoever publishes has a name among the services, and whoever hears exists: its queue is waited for."""
+    """Every publisher and consumer in the contracts is a service that exists: the relay waits for its queue."""
     assert set(event.published_by) <= PORTS.keys() - {"dana", "web"}
     assert set(event.consumed_by) <= set(HERE)
 

@@ -118,7 +118,7 @@ def test_every_text_that_may_be_left_out_is_left_out_when_blank(model: type[Base
 
 @pytest.mark.parametrize("service", [services.accounts, services.orders, services.chat, services.cs])
 def test_the_rule_is_in_the_document(service: object) -> None:
-    """Whoever calls the service reads what is refused."""
+    """The answer tells the client what is refused."""
     app = FastAPI()
     app.include_router(service.main.SPEC.router)  # type: ignore[attr-defined]
     assert "combining marks" in str(app.openapi())

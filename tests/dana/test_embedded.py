@@ -49,6 +49,6 @@ async def test_a_lost_answer_is_lost_here_too(mode: Mode, code: str, app: FastAP
 
 
 async def test_closing_twice_is_harmless(app: FastAPI) -> None:
-    """The journal may be closed by whoever gets to it."""
+    """The journal may be closed by any thread."""
     app.state.journal.close()
     app.state.journal.close()

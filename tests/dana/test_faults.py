@@ -188,7 +188,7 @@ async def test_accounts(dana: Dana, control: Control) -> None:
 
 
 async def test_a_paid_reference_stays_paid_when_the_account_is_closed(dana: Dana, control: Control) -> None:
-    """The first result of a reference holds, whatever happens to the account afterwards."""
+    """The first result of a reference stays, also if the account's state changes afterwards."""
     reference = new_reference()
     assert (await dana.top_up(reference, PHONE, 7)).outcome is Outcome.PAID
     await control.account(NUMBER, "closed")

@@ -106,7 +106,7 @@ async def test_a_payment_survives_a_kill(tmp_path: Path, key: RSAPrivateKey) -> 
 
 @pytest.mark.processes
 async def test_what_was_answered_survives_a_kill_under_load(tmp_path: Path, key: RSAPrivateKey) -> None:
-    """Killed amid 120 payments: whatever was PAID is still PAID, and sending all again pays each of them once."""
+    """After a kill amid 120 payments, every PAID payment is still PAID, and sending all again pays each once."""
     journal, references = tmp_path / "journal.sqlite", [new_reference() for _ in range(120)]
     answers: dict[str, Answer] = {}
     async with process(journal, key) as (url, simulator):

@@ -104,7 +104,7 @@ async def test_an_external_id_is_used_once_a_day(http: httpx.AsyncClient, key: R
         ({"X-TIMESTAMP": "2025-01-01T00:00:00Z"}, "4003801"),
         ({"X-EXTERNAL-ID": "1" * 37}, "4003801"),
         ({"CHANNEL-ID": "123456"}, "4003801"),
-        ({"X-PARTNER-ID": "somebody"}, "4013800"),
+        ({"X-PARTNER-ID": "another"}, "4013800"),
         ({"X-SIGNATURE": "not base64!"}, "4013800"),
     ],
 )

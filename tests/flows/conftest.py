@@ -43,13 +43,13 @@ def system(request: pytest.FixtureRequest) -> SystemUnderTest:
 
 @pytest.fixture(scope="package")
 async def seller(system: SystemUnderTest) -> Seller:
-    """Somebody who sells."""
+    """A seller."""
     return await Seller.register(system.http, "seller")
 
 
 @pytest.fixture(scope="package")
 async def buyer(system: SystemUnderTest) -> Buyer:
-    """Somebody whose refunds go to Lazada Credit."""
+    """A buyer whose refunds go to Lazada Credit."""
     return await Buyer.register(system.http, "buyer")
 
 
@@ -67,8 +67,7 @@ async def agent(system: SystemUnderTest) -> Person:
 
 @pytest.fixture
 async def dana_buyer(system: SystemUnderTest) -> AsyncIterator[Buyer]:
-    """Somebody new, as a wallet can be linked a few times an hour only, whose refunds go to DANA, where all is well at
-    first and at last."""
+    """A new buyer, whose refunds go to DANA; DANA has no fault before and after. A buyer can link few times an hour."""
     await system.dana.post("/reset")
     buyer = await Buyer.register(system.http, "buyer")
     await buyer.link_dana()
@@ -84,6 +83,6 @@ async def product(seller: Seller) -> str:
 
 @pytest.fixture(scope="package")
 async def recorder(system: SystemUnderTest) -> AsyncIterator[EventRecorder]:
-    """What travels on the bus; on the one in memory, somebody who once listened must go on listening."""
+    """Records all events. On the memory bus a queue, once declared, must be read until the end."""
     async with listening(system.bus("web")) as recorder:
         yield recorder

@@ -92,7 +92,7 @@ async def test_every_route_is_in_the_table(system: SystemUnderTest) -> None:
 
 @pytest.mark.parametrize(("method", "path"), REFUSED, ids=lambda value: str(value))
 async def test_who_gets_in(people: dict[str, Person], refunded: dict[str, str], method: str, path: str) -> None:
-    """What is somebody else's is not there (404), the wrong role is told so (403), all others get in."""
+    """A resource of another account answers 404, a wrong role 403, all others succeed."""
     body, refused = REFUSED[method, path]
     for name in PEOPLE:
         answer = await people[name].ask(method, path.format(**refunded), body)
@@ -107,7 +107,7 @@ async def test_who_gets_in(people: dict[str, Person], refunded: dict[str, str], 
 
 @pytest.mark.parametrize("kind", ["missing", "expired", "of another key", "unsigned", "of another issuer", "nonsense"])
 async def test_a_token_that_is_none(system: SystemUnderTest, agent: Person, kind: str) -> None:
-    """Nobody gets in anywhere without a token that accounts has signed and that is still good."""
+    """Every route refuses a token that accounts has not signed or that has expired."""
     headers = {} if kind == "missing" else {"Authorization": f"Bearer {token(system, agent, kind)}"}
     calls = [
         system.http.request(method, path.replace("{", "").replace("}", ""), headers=headers)
@@ -125,7 +125,7 @@ def token(system: SystemUnderTest, whose: Person, kind: str) -> str:
     now = int(time())
     claims = {"iss": ISSUER, "sub": whose.account_id, "role": "agent", "client_id": "app", "sid": "s", "iat": now}
     claims["exp"] = now - 60 if kind == "expired" else now + 900
-    claims["iss"] = "somebody" if kind == "of another issuer" else ISSUER
+    claims["iss"] = "another" if kind == "of another issuer" else ISSUER
     if kind == "unsigned":
         return jwt.encode(claims, "", "none")
     key: Any = Ed25519PrivateKey.generate() if kind == "of another key" else system.keys.signing_key.read_text()

@@ -42,7 +42,7 @@ async def test_one_order_for_one_key(buyer: Buyer, seller: Seller, at_once: bool
 
 
 async def test_other_request_under_the_same_key(buyer: Buyer, stranger: Buyer, product: str) -> None:
-    """A key that stands for one request is refused for another; somebody else's key is another key."""
+    """A key of one request is refused for another request; the same key of another account is another key."""
     key = token_hex(8)
     one, two = ({"lines": [{"product_id": product, "quantity": n}], "payment_method": "cod"} for n in (1, 2))
     first = await buyer.ask("POST", "/orders", one, key)

@@ -119,7 +119,7 @@ async def test_24_hours_to_the_second(system: SystemUnderTest, on_duty: Person, 
             await case.seller(seller, deed)
             await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
         await stand_still(silent.respond_by - timedelta(microseconds=1))
-        await earlier.becomes("cancelling")  # so whoever looks for what is due has looked
+        await earlier.becomes("cancelling")  # so the deadline loop has run
         assert (await silent.now())["state"] == "awaiting_seller"
         await stand_still(silent.respond_by)
         await silent.becomes("cancelling")

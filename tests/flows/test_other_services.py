@@ -88,7 +88,7 @@ async def test_too_late_for_the_seller_too(
 async def test_not_theirs_to_cancel(
     system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, product: str, who: str
 ) -> None:
-    """A request in the name of somebody whose order it is not is answered as if there were no such order."""
+    """A request in the name of an account that has no part in the order is answered as if the order did not exist."""
     order_id = await buyer.buy(product)
     by = buyer.account_id if who == "the buyer" else str(uuid4())
     await request_cancellation(system.bus("chat"), "chat", request(order_id, Channel.CHAT, by, RequesterRole.SELLER))

@@ -69,7 +69,7 @@ async def test_paying_what_is_cancelled(buyer: Buyer, product: str, method: str)
 
 
 async def test_orders_of_others_do_not_exist(stranger: Buyer, buyer: Buyer, product: str) -> None:
-    """An order of somebody else looks exactly like one that there is not, whatever one tries."""
+    """For every action, an order of another account answers exactly like one that does not exist."""
     order_id = await buyer.buy(product)
     for method, path in [("GET", ""), ("POST", "/cancel"), ("POST", "/pay")]:
         foreign = await stranger.ask(method, f"/orders/{order_id}{path}")
@@ -80,7 +80,7 @@ async def test_orders_of_others_do_not_exist(stranger: Buyer, buyer: Buyer, prod
 
 
 async def test_refunds_of_others_do_not_exist(stranger: Buyer, buyer: Buyer, product: str) -> None:
-    """A refund of somebody else looks like one that there is not, and stands in no list but its buyer's."""
+    """A refund of another account answers like one that does not exist, and only its buyer's list contains it."""
     order_id = await buyer.buy(product)
     await buyer.cancel(order_id)
     refund_id = (await buyer.refund(order_id))["refund_id"]
@@ -134,7 +134,7 @@ async def test_wrong_role(
     ],
 )
 async def test_nobody(system: SystemUnderTest, method: str, path: str) -> None:
-    """Without a token, or with one that nobody signed, there is nothing to see."""
+    """Without a token, or with one of an unknown signer, every read is refused."""
     for headers in ({}, {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}):
         answer = await system.http.request(method, path, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
@@ -142,6 +142,6 @@ async def test_nobody(system: SystemUnderTest, method: str, path: str) -> None:
 
 
 async def test_agents_do_not_register(system: SystemUnderTest) -> None:
-    """Nobody makes an agent of themselves."""
+    """Registration cannot create an agent."""
     body = {"email": "x@example.com", "password": "rahasia-sekali", "name": "X", "role": "agent"}
     assert (await system.http.post("/accounts", json=body)).status_code == 422

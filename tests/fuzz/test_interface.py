@@ -1,4 +1,4 @@
-"""Whatever is sent to a service, it answers as its OpenAPI document says, and never with an error of its own."""
+"""Every service answers every generated request as its OpenAPI document says, and never with a 500."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ bounded = settings(derandomize=True, database=None, deadline=None, suppress_heal
 
 
 async def nothing_is_needed() -> Mapping[str, bool]:
-    """Nobody asks."""
+    """No request is sent."""
     return {}
 
 

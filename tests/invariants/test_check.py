@@ -27,7 +27,7 @@ from tests.harness.system import SystemUnderTest
 pytestmark = pytest.mark.timeout(300)  # all of a system is started, once
 
 NO_TRIGGERS = "set session_replication_role = replica"
-"""As whoever goes past the guards of the ledger would."""
+"""Switches the guards of the ledger off."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ async def _live(base: SystemUnderTest) -> dict[UUID, UUID]:
 
 
 async def test_nothing_is_wrong(ran: Ran) -> None:
-    """Of a system in which all went well nothing is said, whatever evidence is brought."""
+    """A correct system violates no invariant, with every kind of evidence."""
     assert await ran.broken(Evidence(ran.accepted, injected=())) == []
 
 
@@ -245,7 +245,7 @@ BREAKS = {
         "update cancellations set at = at + interval '1 hour' where channel = 'cs'",
         "was cancelled at",
     ),
-    "a deadline that nobody looks after": (
+    "a deadline that no service fires": (
         "cs",
         "insert into deadlines values ('lost', '1', now() - interval '1 hour', 0, gen_random_uuid(), "
         "gen_random_uuid(), '')",

@@ -76,7 +76,7 @@ async def test_people_talk_under_fire(system: LabSystem) -> None:
             assert len(mine) <= MOST
             for case in mine:
                 await handle(agent, case["case_id"])
-                await asyncio.sleep(0.4)  # nobody may say more than 30 things in 10 seconds
+                await asyncio.sleep(0.4)  # the limit is 30 messages in 10 seconds
             await asyncio.sleep(0.1)
 
     async def fire() -> None:

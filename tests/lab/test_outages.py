@@ -21,13 +21,13 @@ SERVERS = {
 
 @pytest.fixture(scope="package")
 async def seller(opened: LabSystem) -> Seller:
-    """Somebody who sells."""
+    """A seller."""
     return await Seller.register(opened.base.http, "seller")
 
 
 @pytest.fixture(scope="package")
 async def buyer(opened: LabSystem) -> Buyer:
-    """Somebody whose refunds go to Lazada Credit."""
+    """A buyer whose refunds go to Lazada Credit."""
     return await Buyer.register(opened.base.http, "buyer")
 
 

@@ -1,4 +1,4 @@
-"""A new version is rolled out while people go on: with two replicas of each service, nobody notices.
+"""A rolling restart under load, with two replicas of each service, makes no request fail.
 
 ROUNDS=5 make test ARGS="tests/lab/test_rolling_restart.py -s" is the long form.
 """

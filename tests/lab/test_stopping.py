@@ -39,7 +39,7 @@ async def test_answer_that_is_under_way_arrives(system: LabSystem) -> None:
 
 @asynccontextmanager
 async def held(database_url: str, order_id: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    """Nobody else gets hold of the order inside the block."""
+    """No other transaction gets the order's lock inside the block."""
     connection = await connect(database_url)
     try:
         async with connection.transaction():
@@ -50,7 +50,7 @@ async def held(database_url: str, order_id: str) -> "AsyncIterator[asyncpg.Conne
 
 
 async def is_closed(origin: str) -> bool:
-    """Whether nobody listens there any more."""
+    """Whether the port is closed."""
     parts = urlsplit(origin)
     try:
         _, writer = await asyncio.open_connection(parts.hostname, parts.port)

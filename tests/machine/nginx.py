@@ -21,7 +21,7 @@ from runtime.settings import Environment
 
 GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway" / "nginx.conf"
 
-NOBODY = 1
+NO_PORT = 1
 """A port on which nothing listens."""
 
 TERMINATOR = """
@@ -72,7 +72,7 @@ async def terminator(behind: int, log: Path) -> AsyncIterator[tuple[int, ssl.SSL
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which nothing listens."""
     return next(port for port in PORTS[::-1] if is_free(port))
 
 

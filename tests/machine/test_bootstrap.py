@@ -33,7 +33,7 @@ def no_settings(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("no_settings")
 def test_uv_gets_the_indexes_of_pip(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who has configured pip alone has thereby configured uv."""
+    """The configuration of pip applies to uv, too."""
     pip = {"index-url": "https://one.example/simple", "extra-index-url": "file:///a\nfile:///b", "cert": "/ca.pem"}
     monkeypatch.setattr(bootstrap, "pip_settings", lambda: pip)
     environment = bootstrap.uv_environment()

@@ -41,7 +41,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def port() -> int:
-    """That nobody uses."""
+    """A free port."""
     return next(port for port in PORTS if is_free(port))
 
 
@@ -78,8 +78,8 @@ async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncCl
 
 
 async def test_the_guided_run_ends_with_the_books(folder: Path, port: int) -> None:
-    """All that it shows comes out as it must, and the last line says that every rupiah is right, whatever users have
-    left: waiting chats, agents on duty and silent, orders in all states, a clock that was moved."""
+    """The guided run succeeds and ends with correct sums after any use: waiting chats, silent agents on duty, orders in
+    all states, a clock that was moved."""
     async with up(folder, port) as http:
         await leave_much(http)
     process = await batalkan("demo", "--no-serve", "--data", str(folder), "--port", str(port))

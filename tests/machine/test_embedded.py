@@ -63,7 +63,7 @@ def postmaster(folder: Path) -> int:
 
 
 async def test_nothing_of_the_server_is_in_a_shared_folder(folder: Path, tmp_path: Path) -> None:
-    """Whatever others have put where temporary files go, the server starts, and leaves nothing there."""
+    """The server starts with any files of others in the temporary folder, and leaves nothing there."""
     (tmp_path / ".lockfile").mkdir()
     async with user(folder, TMPDIR=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path)) as (_, url):
         connection = await connect(url.replace("/one?", "/postgres?"))
@@ -119,7 +119,7 @@ async def test_a_number_that_another_process_has_now_is_no_server(folder: Path) 
 
 
 async def test_a_first_start_that_was_killed_is_begun_again() -> None:
-    """What a killed start has left behind is no obstacle, whatever it had made of the data folder."""
+    """A start that was killed at any point does not prevent the next one."""
     with TemporaryDirectory(prefix="batalkan-tests-") as name:
         folder = Path(name)
         killed = subprocess.Popen([sys.executable, "-c", USER, f"{embedded.SCHEME}{folder}"])  # noqa: S603, ASYNC220

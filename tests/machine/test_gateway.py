@@ -147,9 +147,9 @@ def _forgets(harness: OrdersHarness) -> None:
 @pytest.fixture(scope="module")
 async def origin(harness: OrdersHarness) -> AsyncIterator[str]:
     """`host:port` of the gateway in front of the service; nothing listens where `away` should be."""
-    nobody = next(port for port in PORTS if is_free(port))
+    free = next(port for port in PORTS if is_free(port))
     async with listening(harness.app) as place:
-        origins = {"shop": [f"http://{place}"], "away": [f"http://127.0.0.1:{nobody}"]}
+        origins = {"shop": [f"http://{place}"], "away": [f"http://127.0.0.1:{free}"]}
         async with gateway(origins) as front:
             yield front
 
@@ -162,7 +162,7 @@ async def http(origin: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_request_arrives_as_it_was_sent(http: httpx.AsyncClient, origin: str) -> None:
-    """Method, path, query, host, body and headers are the client's; where it is, the gateway says and nobody else."""
+    """Method, path, query, host, body and headers are the client's; only the gateway sets the client's address."""
     headers = {"X-Mine": "kopi", "X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https"}
     answer = await http.post("/shop/%65cho?a=1&a=%20", content=b"x" * 60_000, headers=headers)
     assert (answer.status_code, answer.content) == (201, b"x" * 60_000)

@@ -31,7 +31,7 @@ def test_keys_are_made_once(tmp_path: Path) -> None:
 
 
 def test_private_keys_are_private(tmp_path: Path) -> None:
-    """Nobody but their owner may read the private keys."""
+    """Only their owner may read the private keys."""
     keys = make_keys(tmp_path)
     for path in (keys.signing_key, keys.dana_private_key):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

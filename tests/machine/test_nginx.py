@@ -160,7 +160,7 @@ async def test_nothing_is_a_page_for_people(keys: Keys, tmp_path: Path) -> None:
 async def test_no_query_is_written_down(tmp_path: Path) -> None:
     """Neither the access log nor the error log names a ticket, also when the service cannot be reached."""
     log = tmp_path / "log"
-    async with nginx.gateway(nginx.NOBODY, log) as gateway, httpx.AsyncClient() as http:
+    async with nginx.gateway(nginx.NO_PORT, log) as gateway, httpx.AsyncClient() as http:
         for path in ("/chat/live", "/orders/x", "/web/x", "/nothing", "/%00", "/healthz"):
             await http.get(f"http://127.0.0.1:{gateway}{path}?ticket=SECRET")
         await http.post(f"http://127.0.0.1:{gateway}/chat/live?ticket=SECRET", content=b"x" * 100_000)
@@ -180,7 +180,7 @@ async def test_one_address_does_not_take_all(tmp_path: Path) -> None:
         writer.close()
         return said
 
-    async with nginx.gateway(nginx.NOBODY, tmp_path / "log") as gateway:
+    async with nginx.gateway(nginx.NO_PORT, tmp_path / "log") as gateway:
         said = b"".join(await asyncio.gather(*(answers(gateway) for _ in range(4))))
     assert said.count(b"HTTP/1.1 502") >= 1_500  # the service is not there
     assert said.count(b"HTTP/1.1 429") > 100

@@ -73,7 +73,7 @@ async def test_crash_is_followed_by_a_new_start(running: Processes, ends: list[s
 
 
 async def test_restart_is_no_crash(running: Processes, ends: list[str]) -> None:
-    """A restart that was asked for ends the old process, starts a new one, and alarms nobody."""
+    """A requested restart ends the old process, starts a new one, and raises no alarm."""
     first = pid(running)
     await running.restart("sample")
     assert pid(running) != first

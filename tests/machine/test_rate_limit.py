@@ -23,7 +23,7 @@ async def test_more_than_enough_is_refused_until_the_time_is_over() -> None:
 
 
 async def test_what_was_refused_or_given_back_is_not_counted() -> None:
-    """However often somebody is refused, one thing given back is one that can be done; and the count still ends."""
+    """After any number of refusals, one returned use allows one further use, and the count still expires."""
     redis = FakeAsyncRedis()
     rate_limit = RateLimit(redis, "talk", 2, 10, lambda: False)
     await rate_limit.take("Siti")

@@ -26,7 +26,7 @@ WITHIN = 5
 """Seconds from the signal to the end, on a machine that has a core for it."""
 LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 REFUSING = next(port for port in reversed(PORTS) if is_free(port))
-"""A port at which nobody answers."""
+"""A port at which nothing answers."""
 
 
 @dataclass

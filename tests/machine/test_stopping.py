@@ -1,4 +1,4 @@
-"""How the HTTP server of a service stops: with nobody's request on the floor."""
+"""The HTTP server of a service stops without losing a request."""
 
 import asyncio
 import socket

@@ -30,7 +30,7 @@ class Unreliable:
         """How many ever were."""
         self.published: list[Message] = []
         self.unheard: set[str] = set()
-        """Routing keys that no queue takes, as if somebody had deleted the bindings."""
+        """Routing keys that no queue takes, as if the bindings had been deleted."""
         self.before_acknowledging: Callable[[], Awaitable[None]] | None = None
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:

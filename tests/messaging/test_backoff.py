@@ -1,4 +1,4 @@
-"""Whatever fails again and again is tried less and less often, until that very thing succeeds."""
+"""An operation that keeps failing is tried at growing intervals, until that operation succeeds."""
 
 import logging
 import random

@@ -79,7 +79,7 @@ async def test_messages_arrive_in_the_order_of_publishing(bus: BusOf) -> None:
 
 
 async def test_every_queue_gets_a_copy(bus: BusOf) -> None:
-    """Each service that listens gets the message, whatever the others do with theirs."""
+    """Each subscribed service gets the message, independently of what the others do with theirs."""
     async with subscribed(bus) as first, subscribed(bus, "chat") as second, published(bus, 1, 2):
         assert await finish(first, 2) == [1, 2]
         assert await finish(second, 2) == [1, 2]
@@ -104,7 +104,7 @@ async def test_take_returns_no_more_than_was_asked_for(bus: BusOf) -> None:
 
 
 async def test_a_mandatory_message_without_a_queue_is_refused(bus: BusOf) -> None:
-    """Publishing what reaches nobody fails, and what is published with it still arrives."""
+    """Publishing an unroutable message fails, and what is published with it still arrives."""
     async with publishing(bus) as publisher, subscribed(bus) as subscription:
         settled: list[int] = []
         heard = [replace(message, settled=partial(settled.append, int(message.body))) for message in messages(1, 2)]
@@ -117,7 +117,7 @@ async def test_a_mandatory_message_without_a_queue_is_refused(bus: BusOf) -> Non
 
 
 async def test_an_optional_message_without_a_queue_is_dropped(bus: BusOf) -> None:
-    """What is not mandatory may reach nobody."""
+    """A message that is not mandatory may be unroutable."""
     async with publishing(bus) as publisher:
         await publisher.publish([Message("orders.Unheard", b"?", mandatory=False)])
 
@@ -170,7 +170,7 @@ async def test_a_large_body_arrives_whole(bus: BusOf) -> None:
 
 
 async def test_a_closed_subscription_says_so(bus: BusOf) -> None:
-    """Whoever waits on a subscription when it is closed, or uses it afterwards, gets a BusError."""
+    """Waiting on a subscription that is closed, or using it afterwards, raises a BusError."""
     async with subscribed(bus) as subscription, published(bus, 1):
         (delivery,) = await take(subscription, 1)
         waiting = asyncio.create_task(subscription.take(1))

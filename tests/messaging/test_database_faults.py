@@ -277,7 +277,7 @@ async def test_serving_does_not_need_the_broker(embedded_toys: Toys, keys: Keys)
 
 
 async def test_server_without_free_connections_is_waited_for(embedded_toys: Toys) -> None:
-    """A pool that the server gives no further connection waits for one of its own, and refuses nobody meanwhile."""
+    """A pool that the server gives no further connection waits for one of its own, and refuses no request meanwhile."""
     url = await embedded_toys.database("refunds")
     name = urlsplit(url).path[1:]
     role = f"few_{name}"

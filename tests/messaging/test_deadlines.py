@@ -61,7 +61,7 @@ async def test_a_deadline_is_not_acted_on_before_it_is_due(embedded_toys: Toys) 
 
 
 async def test_what_comes_due_is_found_by_the_timer(embedded_toys: Toys) -> None:
-    """Time passes and nobody says so: who looks every second acts on it all the same."""
+    """A deadline that becomes due without a notification fires, because the loop reads every second."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
     async with running(toy.deadlines.run()):
@@ -107,7 +107,7 @@ async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> No
 
 
 async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None:
-    """Everything that is due at one moment is acted on exactly once, whoever looks: 10,000 on the real server."""
+    """Deadlines that are due at one moment each fire exactly once, on one replica: 10,000 on the real server."""
     many = 2_000 if isinstance(bus("-"), MemoryBus) else 10_000
     toy = await service(toys)
     replicas = [await toys.on(toy.url, "refunds", {}, {"due": write_down}) for _ in range(2)]

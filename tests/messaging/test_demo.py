@@ -215,7 +215,7 @@ async def test_what_cannot_be_told_is_counted() -> None:
 
 
 async def test_nothing_that_was_sent_upsets_the_witness() -> None:
-    """A parked message is told of, whatever it is: also one that is nested deeper than a parser goes."""
+    """Every parked message is recorded, also one that is nested deeper than the parser reads."""
     observer = DemoObserver("orders", connect("memory://"))
     for body in (b"[" * 100_000, b"\xff", b"[]", b'{"id": 1}'):
         observer.parked(Delivery(1, "orders.Counted", body, 0), "cannot be read")

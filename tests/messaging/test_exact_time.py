@@ -1,4 +1,4 @@
-"""An hour has 3,600 seconds and a day 24 hours, wherever the database's server is and whatever its clocks do."""
+"""An hour has 3,600 seconds and a day 24 hours, in every time zone of the database's server."""
 
 import re
 from collections.abc import AsyncIterator
@@ -82,7 +82,7 @@ async def test_duration_as_a_parameter(berlin: Toy, eve: str) -> None:
 
 
 async def test_every_connection_is_in_utc(berlin: Toy) -> None:
-    """The pool, the command line and the invariants read time in UTC, whatever the database and the URL say."""
+    """The pool, the command line and the invariants use UTC, also if the database or the URL set another time zone."""
     show = "select current_setting('timezone')"
     assert await berlin.fetch(show) == ["UTC"]
     async with connected(berlin.url) as connection:

@@ -10,7 +10,7 @@ ROWS = {
     "inbox": "insert into inbox select gen_random_uuid(), now() - $2::interval from generate_series(1, $1)",
     "failures": "insert into failures select gen_random_uuid(), 1, '', now() - $2::interval "
     "from generate_series(1, $1)",
-    "idempotency": "insert into idempotency select 'somebody', n::text, '', 200, '', now() - $2::interval "
+    "idempotency": "insert into idempotency select 'account', n::text, '', 200, '', now() - $2::interval "
     "from generate_series(1, $1) n",
 }
 

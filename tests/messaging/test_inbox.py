@@ -1,4 +1,4 @@
-"""Every event has its effect once, whatever is repeated and whatever fails."""
+"""Every event has its effect once, through redeliveries and failures."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from tests.messaging.toys import Counted, Toys, becomes, message, running, write
 
 
 async def test_an_event_has_its_effect_in_another_service(toys: Toys) -> None:
-    """What one service publishes, the other acts on, in order; what nobody hears holds nothing up."""
+    """A consumer handles what another service publishes, in order; an event without a consumer holds nothing up."""
     orders, refunds = await toys.orders(), await toys.refunds()
     async with running(orders.relay.run(), refunds.consumer.run(), refunds.relay.run()):
         await orders.say(*range(10))
@@ -40,7 +40,7 @@ async def test_a_duplicate_has_no_second_effect(toys: Toys) -> None:
 
 
 async def test_two_replicas_at_the_same_message_have_one_effect(embedded_toys: Toys) -> None:
-    """Whoever enters the event into the inbox first acts on it; the other waits for that, and then does nothing."""
+    """The replica that inserts the inbox row first handles the event; the other waits for it, and then does nothing."""
     toys, apart = embedded_toys, MemoryBus()
     first = await toys.refunds()
     second = await toys.on(first.url, "refunds", {Counted: write_down})
@@ -72,7 +72,7 @@ class Other(Event, name="Other", version=1, subject="thing", published_by=("orde
 
 
 async def test_a_batch_is_prepared_before_any_of_it_is_handled(embedded_toys: Toys) -> None:
-    """Whoever locks things in one order sees all events of a kind first, also those that stand behind others."""
+    """A batch handler's `acquire_locks` gets all events of its type in the batch, before any is handled."""
     steps: list[tuple[str, int]] = []
 
     async def acquire_locks(tx: Transaction, same_type: Sequence[Envelope[Counted]]) -> None:
@@ -264,7 +264,7 @@ async def test_a_crash_between_commit_and_acknowledgement_has_no_second_effect(t
 
 
 async def test_a_subscription_that_cannot_be_closed_does_not_end_the_consumer(toys: Toys) -> None:
-    """Whatever a broken connection raises, the consumer begins anew."""
+    """The consumer starts again after every error of a broken connection."""
     refunds = await toys.refunds()
     refunds.consumer._bus = bus = Unreliable(refunds.bus, lose_acknowledgements=2, fail_closing=2)
     async with running(refunds.consumer.run()):

@@ -108,7 +108,7 @@ async def test_no_request_is_taken_before_the_database_is_prepared(embedded_toys
 
 
 async def test_a_database_that_is_away_does_not_keep_a_service_from_listening(keys: Keys) -> None:
-    """With nobody to prepare the tables for it, it answers at once, and says what is missing."""
+    """A service whose tables are not migrated serves at once, and reports what is missing."""
     built = service("postgresql://toy:toy@127.0.0.1:1/toy", MemoryBus(), keys)
     async with asyncio.timeout(1), built.app.router.lifespan_context(built.app):
         assert (await ready(built))["database"] is False
@@ -166,7 +166,7 @@ async def end() -> None:
 
 
 async def stray_cancellation() -> None:
-    """A part that a library ended by a cancellation that nobody asked for."""
+    """A task that a library cancels without a request to stop."""
     raise asyncio.CancelledError
 
 
@@ -185,7 +185,7 @@ async def test_a_part_that_stops_working_ends_the_service(embedded_toys: Toys, k
 
 
 async def test_who_waits_for_a_service_that_has_ended_hears_why(embedded_toys: Toys, keys: Keys) -> None:
-    """Nobody waits for ever for what cannot get ready any more."""
+    """Waiting for readiness ends with an error when the service can no longer become ready."""
     built = service(await embedded_toys.database("refunds"), NoBus(), keys)
     built.give_up = lambda: None
     built.background.append(fail)
@@ -217,7 +217,7 @@ serve("refunds", build)
 
 @pytest.mark.processes
 async def test_the_process_of_a_service_that_gave_up_ends_with_an_error(embedded_toys: Toys) -> None:
-    """Whoever supervises the process sees that it failed, and why."""
+    """The supervisor of the process sees that it failed, and why."""
     environment = {"DATABASE_URL": await embedded_toys.database("refunds"), "PORT": "0"}
     command = [sys.executable, "-c", PROCESS, str(MIGRATIONS)]
     ended = await asyncio.to_thread(

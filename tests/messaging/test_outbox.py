@@ -111,7 +111,7 @@ async def test_an_event_without_its_hearer_waits(toys: Toys) -> None:
 
 
 async def test_an_unroutable_event_is_an_alarm_and_no_loss(toys: Toys) -> None:
-    """An event that somebody should hear but no queue takes stays in the outbox until one does, and is counted."""
+    """An event with a consumer but without a bound queue stays in the outbox until a queue is bound, and is counted."""
     orders = await toys.orders()
     orders.relay._hearers = []
     orders.relay._bus = bus = Unreliable(orders.bus)

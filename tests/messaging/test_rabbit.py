@@ -101,7 +101,7 @@ async def test_a_service_can_neither_speak_for_another_nor_read_its_queue(server
 
 @pytest.mark.usefixtures("queue")
 async def test_a_message_beyond_the_brokers_limit_is_refused(servers: LocalServers, rabbit_bus: BusOf) -> None:
-    """A megabyte does not get into a queue, whoever sends it."""
+    """RabbitMQ accepts no message of a megabyte from any publisher."""
     publisher = await rabbit_bus("orders").publisher([])
     with pytest.raises(BusError):
         await publisher.publish([Message(KEY, b" " * 1_100_000)])
@@ -115,7 +115,7 @@ async def test_a_message_beyond_the_brokers_limit_is_refused(servers: LocalServe
 async def test_a_deleted_queue_ends_the_subscription_and_is_made_anew(
     servers: LocalServers, toys_on_rabbit: Toys
 ) -> None:
-    """Whoever waits on a queue that somebody deletes notices, declares it again and goes on hearing."""
+    """A consumer whose queue is deleted declares it again and continues to consume."""
     refunds = await toys_on_rabbit.refunds()
     subscription = await refunds.bus.subscribe("refunds", [KEY])
     taking = asyncio.create_task(subscription.take(1))
@@ -271,7 +271,7 @@ async def test_no_more_is_fetched_than_can_be_in_hand(rabbit_bus: BusOf) -> None
 async def test_what_was_deleted_is_declared_again(
     servers: LocalServers, rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    """A service whose binding, queue or exchange somebody deletes hears again soon, without being started anew."""
+    """A service whose binding, queue or exchange is deleted consumes again soon, without a restart."""
     monkeypatch.setattr(rabbitmq, "REDECLARE", 0.2)
     bus, heard = rabbit_bus("refunds"), asyncio.Event()
 
@@ -302,7 +302,7 @@ async def test_what_was_deleted_is_declared_again(
 
 @asynccontextmanager
 async def closed_at_last(one: C) -> AsyncIterator[C]:
-    """A publisher or a subscription, which is closed whatever happens."""
+    """A publisher or a subscription, which is closed in every case."""
     try:
         yield one
     finally:

@@ -37,7 +37,7 @@ class Counted(
 
 
 class Noted(Event, name="Noted", version=1, subject="thing", published_by=("refunds",)):
-    """What `Counted` is answered with. Nobody hears it."""
+    """The answer to `Counted`. It has no consumer."""
 
     thing: str
     number: int

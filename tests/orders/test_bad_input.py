@@ -110,7 +110,7 @@ async def test_a_malformed_cancellation_is_refused(harness: OrdersHarness) -> No
 
 @pytest.mark.parametrize("content", RAW, ids=lambda raw: repr(raw)[:40])
 async def test_what_is_not_json_is_refused(content: bytes, harness: OrdersHarness) -> None:
-    """Broken, deeply nested, half a character, not a number: refused, whatever breaks the reading."""
+    """A body that is broken, too deeply nested, cut inside a character or not a number is refused."""
     answer = await harness.seller().ask(
         "POST", "/orders/products", content=content, headers={"Content-Type": "application/json"}
     )
@@ -190,7 +190,7 @@ async def test_unknown_paths_and_methods_are_problems_too(harness: OrdersHarness
 
 
 async def test_head_is_get(harness: OrdersHarness) -> None:
-    """Whoever wants only the head of an answer gets the one that GET has."""
+    """HEAD returns the headers that GET returns."""
     buyer = harness.buyer()
     for path in ("/orders", "/orders/products", "/orders/health/live", f"/orders/{ID}"):
         get, head = await buyer.ask("GET", path), await buyer.ask("HEAD", path)
@@ -208,7 +208,7 @@ async def test_a_bad_token_is_no_token(token: str, harness: OrdersHarness) -> No
 
 @pytest.mark.parametrize("body", ['{"amount": 1}', "[]", "1", '"later"', "no json", '{"reason": "late"}'])
 async def test_a_body_that_would_be_dropped_is_refused(harness: OrdersHarness, body: str) -> None:
-    """Where there is nothing to say, what somebody says is not taken for done; an empty object says nothing."""
+    """A route without a body refuses every body except an empty object."""
     sale = await harness.sold("unpaid")
     assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay", content=body), 422, "invalid_request")
     assert (await sale.seen())["status"] == "unpaid"

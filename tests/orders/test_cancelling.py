@@ -50,7 +50,7 @@ async def test_cash_on_delivery_is_cancelled_without_a_refund(harness: OrdersHar
 
 
 async def test_cancelling_again_is_harmless(harness: OrdersHarness) -> None:
-    """The same order is answered, whatever reason comes with the second request, and nothing more is published."""
+    """A second request with another reason gets the same answer, and no further event is published."""
     sale = await harness.sold()
     first = await sale.buyer.post(f"{sale.path}/cancel", {"reason": "other"})
     assert await sale.buyer.post(f"{sale.path}/cancel", {"reason": "too_slow"}) == first

@@ -29,7 +29,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The deadlocks that PostgreSQL has to resolve, also where the loser tries again and nobody is told."""
+    """Records the deadlocks that PostgreSQL resolves, including those that a retry hides."""
     found: list[str] = []
     original = asyncpg.DeadlockDetectedError.__init__
 
@@ -214,7 +214,7 @@ async def test_ten_orders_of_a_buyer_wait_for_their_payment(harness: OrdersHarne
 
 async def test_paying_expiring_and_cancelling_at_once(harness: OrdersHarness, deadlocks: list[str]) -> None:
     """In the second in which their time ends orders are paid, cancelled by their buyers and sellers, or expire: each
-    ends in one way, none is paid that expired, the stock is exact, and nobody loses against another."""
+    ends in one way, none is paid that expired, the stock is exact, and no transaction fails in a deadlock."""
     seller = harness.seller()
     products = [await harness.product(seller, stock=1000) for _ in range(3)]
     sales: list[Sale] = []

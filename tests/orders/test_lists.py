@@ -41,7 +41,7 @@ async def test_orders_by_status(harness: OrdersHarness) -> None:
 
 
 async def test_others_orders_are_not_listed(harness: OrdersHarness) -> None:
-    """Who has no orders sees none, also with a cursor out of somebody's list."""
+    """An account without orders gets an empty list, even with a cursor from another account's list."""
     buyer, seller = harness.buyer(), harness.seller()
     ids = await harness.many(2, buyer, seller)
     for stranger in (harness.buyer(), harness.seller()):

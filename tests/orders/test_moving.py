@@ -75,7 +75,7 @@ async def test_two_steps_at_once_are_one(harness: OrdersHarness) -> None:
 
 
 async def test_foreign_orders_are_not_there(harness: OrdersHarness) -> None:
-    """Whoever has no part in an order gets the 404 of an order that does not exist, to the letter."""
+    """An account that has no part in an order gets exactly the 404 of an order that does not exist."""
     sale, nothing = await harness.sold("processing"), "/orders/00000000-0000-7000-8000-000000000000"
     strangers: list[tuple[Person, list[tuple[str, str]]]] = [
         (harness.buyer(), [("GET", ""), ("POST", "/pay"), ("POST", "/cancel")]),

@@ -1,4 +1,4 @@
-"""What orders says again when nobody speaks of the money."""
+"""Orders publishes OrderCancelled again when no refund event arrives."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4

@@ -64,8 +64,7 @@ async def test_a_cancelled_order_is_not_cancelled_again(harness: OrdersHarness) 
     "changes", [{}, {"channel": "cs", "role": "system", "requested_by": None}, {"channel": "kiosk"}]
 )
 async def test_a_granted_request_again_gets_the_same_answer(changes: dict[str, Any], harness: OrdersHarness) -> None:
-    """The answer may have got lost: whoever repeats the request, and by whatever way, hears it again, and nothing more
-    happens to the order, its stock or its money."""
+    """A repeated request, through any channel, is answered again; order, stock and money do not change."""
     sale = await harness.sold()
     request = await harness.request(sale)
     first = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
@@ -125,7 +124,7 @@ async def test_a_cancellation_is_of_one_order(harness: OrdersHarness) -> None:
 async def test_who_is_not_entitled_learns_nothing(
     publisher: str, changes: dict[str, Any], harness: OrdersHarness
 ) -> None:
-    """A request by somebody else, or in the name of another channel, is answered as if there were no such order."""
+    """A request by another account, or for another channel, is answered as if the order did not exist."""
     sale = await harness.sold()
     wanted = {
         "cancellation_id": uuid4(),

@@ -46,8 +46,8 @@ async def test_a_linked_wallet_is_paid(harness: RefundsHarness) -> None:
 async def test_a_fault_that_passes(
     fault: dict[str, Any], destination: str, payments: int, harness: RefundsHarness
 ) -> None:
-    """Whatever goes wrong for a while, the money arrives once, at DANA where that is possible; `payments` of the calls
-    got as far as DANA's books."""
+    """After every temporary fault the money arrives once, at DANA where that is possible; `payments` of the calls
+    reached DANA's journal."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails(**fault)
     refund, events = await buyer.refunded()
@@ -91,7 +91,7 @@ async def test_silence_that_stays(mode: str, harness: RefundsHarness) -> None:
 
 
 async def test_a_dana_that_is_down_is_waited_for(harness: RefundsHarness) -> None:
-    """While nobody knows what became of a payment, however long, nothing is sent and nothing credited."""
+    """While the result of a payment is unknown, however long, nothing is sent again and nothing credited."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails("timeout_after", seconds=0, times=1)
     order_id = await buyer.cancel()

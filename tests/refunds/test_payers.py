@@ -93,7 +93,7 @@ async def test_a_call_that_takes_too_long_is_broken_off(setup: RefundsSetup) -> 
 
 @pytest.mark.parametrize("mode", ["none", "timeout_after", "drop_before"])
 async def test_two_payers_pay_once(mode: str, setup: RefundsSetup) -> None:
-    """Two replicas on one database share the refunds, whatever happens, and each is paid once."""
+    """Two replicas on one database share the refunds through kills and restarts, and each refund is paid once."""
     async with setup.opened() as one, setup.opened() as other:
         buyer = await one.buyer(linked=True)
         setup.dana.fails(mode, seconds=0, times=6)
@@ -120,8 +120,7 @@ async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
 
 
 async def test_what_waited_too_long_is_not_sent(setup: RefundsSetup, caplog: pytest.LogCaptureFixture) -> None:
-    """A payment that was decided on and did not leave in time never leaves: DANA would take it when nobody expects it
-    any more."""
+    """A payment that did not leave in time is never sent: DANA would take it long after the decision."""
     async with setup.opened(timeout="30") as harness:
         buyer = await harness.buyer(linked=True)
         setup.dana.fails("timeout_before", seconds=60)
@@ -175,7 +174,7 @@ async def nothing_due(harness: RefundsHarness) -> bool:
 
 
 async def test_only_calls_take_places_in_the_line(setup: RefundsSetup) -> None:
-    """Whatever else follows a commit, as many payments are decided on in one transaction as there are places."""
+    """Other work after the commit takes no place in the line: one transaction decides on `IN_LINE` payments."""
     async with setup.opened() as harness:
         buyer = await harness.buyer(linked=True)
         payer = Payer(harness.service.uow, harness.service.app.state.dana)

@@ -98,8 +98,8 @@ async def test_malformed_paths_and_queries_are_refused(path: str, harness: Refun
 
 
 async def test_linking_is_limited(harness: RefundsHarness) -> None:
-    """DANA is asked for one buyer five times an hour, whatever it answers; a further try is refused with the time to
-    wait, reaches no one and counts for nothing, and others are not affected."""
+    """One buyer causes at most five account inquiries at DANA an hour, with any answers; a further try is refused with
+    the time to wait and does not count. Other buyers are not affected."""
     buyer, other = await harness.buyer(), await harness.buyer()
     await harness.dana.account("6281111111111", "closed")
 

@@ -104,7 +104,7 @@ class DanaModel:
                 self.deadline = None
 
     def start(self, call: Call) -> None:
-        """The call leaves, unless it is too late for that by now, or nobody wants the payment any more."""
+        """The call leaves, unless it is too late for that by now, or the payment is no longer wanted."""
         if self.refund != (call.sending or call.before) or self.now - call.decided_at > IN_HAND:
             self.calls.remove(call)
         elif call.sending and not self.linked:
@@ -116,7 +116,7 @@ class DanaModel:
             self.flights.append(call.flight)
 
     def write_down(self, call: Call) -> None:
-        """What was answered is written down, unless somebody else has taken the refund on."""
+        """The answer is stored, unless another replica has taken the refund on."""
         assert call.answer is not None
         self.calls.remove(call)
         if self.refund != (call.sending or call.before):
@@ -142,7 +142,7 @@ class DanaModel:
         self.refund, self.deadline = credited(self.refund), None
 
     def crash(self) -> None:
-        """Whatever was in hand is gone; what is on the network is not."""
+        """What was in hand is lost; what is on the network is not."""
         self.calls.clear()
 
     # The network and DANA.
@@ -192,7 +192,7 @@ class DanaModel:
             assert self.dana == "paid", "the money is said to be paid and is not"
         assert set(self.sends) <= {self.refund.reference}
         assert self.refund.attempts <= MAX_SENDS
-        assert (self.deadline is None) == (self.refund.state is State.ISSUED), "nobody will go on"
+        assert (self.deadline is None) == (self.refund.state is State.ISSUED), "no deadline continues the refund"
 
     def play(self, outcome: str = "paid", *, recorded: bool = True, answer: Answer | None = None) -> None:
         """Time passes to the deadline, and what is due then is done without further ado. `answer` replaces DANA's."""

@@ -35,7 +35,7 @@ cs   agent  old    yes   yes   yes   shipped shipped cancelled
 cs   system young  yes   yes   yes   shipped shipped cancelled
 cs   system old    yes   yes   yes   shipped shipped cancelled
 """
-"""The answer by channel, role and age, for each status. What does not stand here, nobody is entitled to."""
+"""The answer by channel, role and age, for each status. A combination that is not listed is refused."""
 
 WORDS = {
     "yes": "granted",
@@ -67,7 +67,7 @@ def an_order(status: Status = Status.PROCESSING, paid: int = 100) -> Order:
 def a_request(
     order: Order, channel: str, role: str, who: UUID | None, cancellation_id: UUID | None = None
 ) -> OrderCancelRequested:
-    """Somebody wants the order cancelled."""
+    """An account asks for the cancellation."""
     return OrderCancelRequested(
         cancellation_id=cancellation_id or uuid4(),
         order_id=order.order_id,

@@ -50,7 +50,7 @@ def test_the_window_is_at_most_24_hours(channel: str, now: datetime, answer: str
 @pytest.mark.parametrize("role", list(RequesterRole))
 @pytest.mark.parametrize("age", ["young", "old"])
 def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRole, age: str) -> None:
-    """Every status, channel, role and age gets the answer of the flow's table; nobody else is entitled to anything."""
+    """Every status, channel, role and age gets the answer of the flow's table; every other combination is refused."""
     now = PLACED + (HOUR if age == "young" else 25 * HOUR)
     for status in Status:
         order = an_order(status)
@@ -61,7 +61,7 @@ def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRol
 @pytest.mark.parametrize(("channel", "role"), [("app", "buyer"), ("web", "buyer"), ("chat", "seller")])
 @pytest.mark.parametrize("who", [STRANGER, None])
 def test_only_its_own_people_may_cancel(channel: str, role: str, who: None) -> None:
-    """The order of somebody else is answered as one that is not there, in every status."""
+    """In every status, the order of another account is answered like one that does not exist."""
     for status in Status:
         order = an_order(status)
         assert answer_to(order, a_request(order, channel, role, who), PLACED) == "not_found"

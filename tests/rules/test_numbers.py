@@ -39,7 +39,7 @@ def test_what_is_written_as_here_is_read(amount: int) -> None:
 
 @given(st.text(alphabet="0123456789., -+Rpe٥", max_size=12))
 def test_a_number_that_was_read_is_the_one_that_was_typed(typed: str) -> None:
-    """Whatever is accepted is exactly how the number is written, grouped or not."""
+    """An accepted amount is exactly the number as it is written, grouped or not."""
     number = price(typed)
     if number is not None:
         bare = typed.strip().lower().removeprefix("rp").removeprefix(" ")
@@ -52,7 +52,7 @@ CODES = ["0", "62", "+62", "0062", "+62 0", "+62 (0)", "62 0", "\N{FULLWIDTH PLU
 
 @given(NATIONAL, st.sampled_from(CODES), st.data())
 def test_a_pasted_phone_number_is_read(national: str, code: str, data: st.DataObject) -> None:
-    """Whatever a paste puts between the digits or around them, and however the country code is written."""
+    """A phone number is read with every separator that a paste adds, and with every way to write the country code."""
     typed = "".join(
         one + "".join(data.draw(st.lists(st.sampled_from(DRESSING + INVISIBLE), max_size=2))) for one in code + national
     )

@@ -140,5 +140,5 @@ class OrderLife(RuleBasedStateMachine):
 
 
 TestOrderLife = OrderLife.TestCase
-TestOrderLife.__doc__ = """Whatever happens to an order: its history is a path in the graph, it is cancelled once."""
+TestOrderLife.__doc__ = """Every history of an order is a path in the graph, and an order is cancelled at most once."""
 TestOrderLife.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)

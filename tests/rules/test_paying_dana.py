@@ -1,4 +1,4 @@
-"""Whatever happens between here and DANA, the money arrives once: there, or else in Lazada Credit."""
+"""Under every fault between refunds and DANA, the money arrives once: at DANA, or else in Lazada Credit."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -118,5 +118,5 @@ class PayingDana(RuleBasedStateMachine):
 
 
 TestPayingDana = PayingDana.TestCase
-TestPayingDana.__doc__ = """Whatever is lost, late, refused or dead, the money arrives exactly once."""
+TestPayingDana.__doc__ = """The money arrives exactly once with any loss, delay, refusal or crash."""
 TestPayingDana.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)

@@ -208,7 +208,7 @@ def test_unlinked_between_decision_and_payment(doubt: bool) -> None:
 
 @pytest.mark.parametrize("die", ["before the call", "after the call"])
 def test_a_worker_that_dies_is_followed_by_a_question(die: str) -> None:
-    """Whoever goes on after a death asks DANA first, half a minute later."""
+    """After a crash the next replica queries DANA first, half a minute later."""
     model = DanaModel()
     model.due()
     if die == "after the call":

@@ -14,7 +14,7 @@ AT = "2026-11-25T10:00:00Z"
 
 
 def message(text: str, **more: Any) -> dict[str, Any]:
-    """A message of somebody else."""
+    """A message from another account."""
     return {"seq": 1, "kind": "text", "sender_id": ID, "text": text, "code": None, "data": None, "at": AT, **more}
 
 
@@ -89,7 +89,7 @@ def open_market(harness: WebHarness, text: str) -> None:
 
 
 async def enter(harness: WebHarness, browser: httpx.AsyncClient, role: str) -> None:
-    """Signs in, and has the services know whoever it is."""
+    """Signs in, and makes the other services know the account."""
     await harness.sign_in(browser, role)
     meet(harness, role, browser.cookies["access"])
 

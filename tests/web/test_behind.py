@@ -39,8 +39,8 @@ async def test_the_start_page_leads_to_it(keys: Keys, harness: WebHarness) -> No
 
 
 async def test_no_other_site_can_start_stories(harness: WebHarness) -> None:
-    """What a browser says comes from another site's page is refused, and nobody is asked for anything; a client that
-    says nothing of a page is served."""
+    """A request from another site's page is refused without a call to any service; a client that sends no origin is
+    served."""
     async with harness.browser() as browser:
         for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
             for method, path in (("POST", "/web/flow/stories"), ("GET", "/web/flow/live")):
@@ -109,7 +109,7 @@ async def test_there_is_no_story_of_a_strange_name(harness: WebHarness, story: s
 
 
 async def test_what_a_service_tells_is_shown_as_text(keys: Keys) -> None:
-    """Whatever a service that was taken over says, on the page and in a waterfall no script comes of it."""
+    """Text from a compromised service never becomes a script, neither on the page nor in a waterfall."""
     settings = Settings("web", "postgresql://nowhere", "memory://", "memory://", "", 0, True, "info")
     service = build(settings, Environment({"TOKEN_KEYS": str(keys.token_keys)}), settings.database_url, MemoryBus())
     service.app.state.flow.reader.traces.add(records(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
@@ -139,7 +139,7 @@ async def test_documents_are_shown_as_text_and_a_missing_one_is_said(harness: We
         assert "&lt;script&gt;alert(1)" in one
         assert EVIL not in overview + one
         assert (await browser.get("/web/docs/refunds")).status_code == 503
-        assert (await browser.get("/web/docs/nobody")).status_code == 404
+        assert (await browser.get("/web/docs/unknown")).status_code == 404
 
 
 async def test_the_events_are_there_for_people_and_for_tools(harness: WebHarness) -> None:

@@ -42,7 +42,7 @@ def test_an_operation_says_what_it_takes_and_answers() -> None:
 
 
 def test_the_token_endpoint_takes_a_form() -> None:
-    """OAuth's form is shown as one, and nobody has to be signed in for it."""
+    """OAuth's token request is shown as a form, and needs no sign-in."""
     token = read("accounts", services.accounts.main)["POST /accounts/token"]
     assert not token.signed_in
     assert "grant_type=" in token.example

@@ -1,4 +1,4 @@
-"""What people write stands by itself: whatever turns its direction does not reach the words of ours beside it."""
+"""Text of users is isolated: characters that turn its direction do not reach the page's own words beside it."""
 
 from html.parser import HTMLParser
 

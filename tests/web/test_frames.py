@@ -34,7 +34,7 @@ def test_a_single_cancellation_is_drawn_step_by_step() -> None:
 
 
 def test_moves_are_in_the_order_in_which_they_began() -> None:
-    """Whoever tells of it first: what began earlier is drawn earlier."""
+    """What began earlier is drawn earlier, in any order of arrival."""
     told = cancellation()
     moves = frame_of(Frames(), told[::-1])["moves"]
     assert [move["stage"] for move in moves[:3]] == ["requested", "written", "sent"]

@@ -46,7 +46,7 @@ def order() -> dict[str, Any]:
 
 
 async def test_script_in_names_messages_and_notes_is_text(harness: WebHarness) -> None:
-    """Whatever people write is shown as they wrote it, and runs nowhere."""
+    """Text of users is shown exactly as it was written, and never runs as a script."""
     said = harness.services.say
     said("GET /chat/threads", items=[thread()], next=None)
     said(f"GET /chat/threads/{ID}", **thread())

@@ -88,7 +88,7 @@ async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, datab
     ids=["text", "object", "list", "stage", "time", "late", "zero", "deep"],
 )
 async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Database, records: str) -> None:
-    """Whoever has taken over a service cannot stop the page with what it tells."""
+    """Records from a compromised service cannot stop the page."""
     reader = Reader(redis, database)
     await redis.xadd("flow", {"teller": "orders 1", "passed": 0, "records": records})
     await tell(redis, cancellation(), teller="chat 1")

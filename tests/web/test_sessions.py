@@ -63,7 +63,7 @@ async def test_a_browser_that_has_signed_in_before_says_so(harness: WebHarness) 
 
 
 async def test_seats_do_not_know_of_each_other(harness: WebHarness) -> None:
-    """Whoever signs in at one seat is not signed in at another."""
+    """Signing in at one seat does not sign in at another."""
     async with harness.browser() as browser:
         await harness.sign_in(browser, "seller", seat="b")
         answer = await browser.get("/web/s/a/account")
@@ -95,7 +95,7 @@ async def test_the_channel_is_that_of_the_screen(
 
 
 async def test_ready_accounts_are_for_demonstrations(harness: WebHarness) -> None:
-    """Outside of demonstration mode nobody gets in with one click."""
+    """Outside of demonstration mode the one-click sign-in does not exist."""
     real = WebHarness(harness.keys, harness.services, demonstration=False)
     async with real.browser() as browser:
         form = {"form": await form_token(browser)}
@@ -236,7 +236,7 @@ async def test_a_token_that_a_service_does_not_take_is_renewed(harness: WebHarne
     ids=lambda cookie: ascii(cookie)[:20],
 )
 async def test_a_cookie_that_holds_no_token_is_forgotten(harness: WebHarness, cookie: str) -> None:
-    """Whatever stands in place of tokens, one is asked to sign in, the cookies go, and nothing fails or is kept."""
+    """A browser with anything but tokens in its cookies is asked to sign in, and loses the cookies."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         form = parse_qs(request.content.decode())
@@ -290,7 +290,7 @@ async def test_a_password_is_changed_in_the_profile(harness: WebHarness, status:
 
 @pytest.mark.parametrize("status", [204, 503])
 async def test_signing_out_everywhere(harness: WebHarness, status: int) -> None:
-    """All sessions end, this one at once; if accounts is away nobody is told that they have."""
+    """All sessions end, this one at once; if accounts is away the page does not claim that they have ended."""
     with_refresh_once(harness)
     harness.services.say("POST /accounts/logout-all", status, code="sessions_unavailable", detail="away")
     async with harness.browser() as browser:

@@ -25,7 +25,7 @@ def test_a_story_in_a_line() -> None:
 
 
 def test_events_are_listed_as_they_followed_from_each_other() -> None:
-    """Whatever is heard of first, and whatever the clocks of the services say, none stands before its cause."""
+    """No event stands before its cause, in any order of arrival and with any skew between the services' clocks."""
     chain = [
         ("OrderCancelRequested", "orders", 3.0),
         ("OrderCancelled", "orders", 3.0),
@@ -46,7 +46,7 @@ def test_events_are_listed_as_they_followed_from_each_other() -> None:
 
 
 def test_causes_that_go_round_in_a_circle_harm_nothing() -> None:
-    """Whoever tells nonsense about what follows from what is listed all the same."""
+    """Events that name each other as their cause are listed all the same."""
     one, other = cancellation("x")[1], cancellation("x", at=999.0)[1]
     told = [one | {"cause": other["id"]}, other | {"cause": one["id"]}]
     assert trace(told).types() == ["OrderCancelled", "OrderCancelled"]

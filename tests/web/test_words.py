@@ -92,7 +92,7 @@ def test_the_articles_terms_are_the_articles() -> None:
     ],
 )
 def test_a_span_is_its_two_largest_units(seconds: int, indonesian: str, english: str) -> None:
-    """Rounded down, so that nobody is promised more time than there is."""
+    """Spans of time are rounded down, so that the page never promises more time than is left."""
     assert (span(seconds, "id"), span(seconds, "en")) == (indonesian, english)
 
 
