@@ -21,7 +21,7 @@ from lab.bench.library import environment
 from runtime.storage import schema
 from runtime.storage.database import Database, connect
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 PAIR = ("orders", "refunds")
 """What a bare saga consists of."""
 RIVALS = ("reference", "library")
@@ -125,7 +125,7 @@ async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterat
             }
             child = Child(
                 f"{name}-{service}",
-                [python, "-m", f"bench.{name}", service],
+                [python, "-m", f"lab.bench.{name}", service],
                 reaper=reaper,
                 log=servers.folder / "logs" / f"{name}-{service}.log",
                 env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **told},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 TREE = Path(__file__).parent.parent.parent
-COPIED = ("batalkan", "bench", "contracts", "runtime", "services", "simulators", "tests")
+COPIED = ("batalkan", "contracts", "lab", "runtime", "services", "simulators", "tests")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def run(mutation: Mutation, seed: int, folder: Path) -> dict[str, Any]:
     """The report of the scenario on the mutated copy. Raises `DoesNotApply`."""
     tree, kept = folder / "tree", folder / "histories"
     copy_with(mutation, tree)
-    command = [sys.executable, "-m", "batalkan", "faults", "run", mutation.scenario, "--short", "--json"]
+    command = [sys.executable, "-m", "lab.faults", "run", mutation.scenario, "--short", "--json"]
     ran = subprocess.run(  # noqa: S603 - this very program
         [*command, "--seed", str(seed), "--keep", str(kept)],
         cwd=tree,

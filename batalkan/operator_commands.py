@@ -1,0 +1,133 @@
+"""The commands of an operator: databases, agents, the demonstration's clock, parked messages."""
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.table import Table
+
+from batalkan.cli_options import DATA, Folder, Json, console, on_databases
+from runtime.numbers import whole
+
+app = typer.Typer()
+agents = typer.Typer(no_args_is_help=True, help="Accounts of customer-service agents, who cannot register themselves.")
+clocks = typer.Typer(no_args_is_help=True, help="The demonstration's clock, which can be moved forward.")
+parked = typer.Typer(no_args_is_help=True, help="Parked messages: those that a service could not handle.")
+app.add_typer(agents, name="agent")
+app.add_typer(clocks, name="clock")
+app.add_typer(parked, name="parked")
+
+
+@app.command()
+def migrate(data: Folder = DATA) -> None:
+    """Migrate the databases. Each service also does this when it starts."""
+    from batalkan.operate import migrate_all
+
+    for name in on_databases(data, migrate_all):
+        console.print(f"{name}: up to date")
+
+
+@app.command()
+def seed(data: Folder = DATA) -> None:
+    """Add the demonstration's accounts and catalogue, if they are missing."""
+    from batalkan.operate import seed_all
+
+    on_databases(data, seed_all)
+    console.print("buyer@example.com, seller@example.com, agent@example.com (batalkan-demo), and six products")
+
+
+@agents.command("create")
+def create_agent(
+    email: Annotated[str, typer.Option(prompt=True)],
+    name: Annotated[str, typer.Option(prompt=True)],
+    password: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="AGENT_PASSWORD")
+    ],
+    data: Folder = DATA,
+) -> None:
+    """Create an agent's account. The command asks for the password, or takes it from AGENT_PASSWORD."""
+    from batalkan.operate import create_agent
+
+    account_id = on_databases(data, lambda urls: create_agent(urls, email, password, name))
+    console.print(f"{email} is agent {account_id}")
+
+
+@clocks.command("advance")
+def advance(
+    by: Annotated[str, typer.Argument(help="By how much, such as 90s, 30m, 24h or 2d.")],
+    data: Folder = DATA,
+) -> None:
+    """Move the clock of every service forward. Refused unless all run in demonstration mode."""
+    from batalkan.operate import advance_clock
+
+    far = _duration(by)
+    moved = on_databases(data, lambda urls: advance_clock(urls, far))
+    console.print(f"the clock is now {moved} ahead")
+
+
+@clocks.command("show")
+def show_clock(data: Folder = DATA) -> None:
+    """Show how far the clock of each service is ahead."""
+    from batalkan.operate import clock_shift
+
+    for name, shift in on_databases(data, clock_shift).items():
+        console.print(f"{name}: {shift}")
+
+
+@parked.command("list")
+def list_parked(data: Folder = DATA, as_json: Json = False) -> None:
+    """List the parked messages of each service, with their errors."""
+    from batalkan.operate import list_parked
+
+    found = on_databases(data, list_parked)
+    if as_json:
+        rows = [{"service": name, **asdict(one)} for name, many in found.items() for one in many]
+        console.print_json(json.dumps(rows, default=str))
+        return
+    table = Table("service", "id", "message", "since", "state", "error")
+    for name, many in found.items():
+        for one in many:
+            since = one.parked_at.isoformat(timespec="seconds")
+            table.add_row(name, str(one.parked_id), one.routing_key, since, one.state, one.error)
+    console.print(table if table.row_count else "No message is parked.")
+
+
+@parked.command("show")
+def show_parked(parked_id: UUID, data: Folder = DATA) -> None:
+    """Show one parked message with its body."""
+    from batalkan.operate import show_parked
+
+    found = on_databases(data, lambda urls: show_parked(urls, parked_id))
+    if found is None:
+        sys.exit(f"batalkan: no parked message has the id {parked_id}; list them with: batalkan parked list")
+    name, one = found
+    console.print(f"{one.routing_key}, parked by {name} at {one.parked_at} ({one.state}, {one.size} bytes)")
+    console.print(f"error: {one.error}", markup=False)
+    console.print(one.body.decode(errors="replace"), markup=False, soft_wrap=True)
+
+
+@parked.command("replay")
+def replay_parked(
+    parked_id: Annotated[UUID | None, typer.Argument(help="The message; without it, all of them.")] = None,
+    data: Folder = DATA,
+) -> None:
+    """Replay a parked message. If it fails again, the service parks it again."""
+    from batalkan.operate import replay_parked
+
+    asked = on_databases(data, lambda urls: replay_parked(urls, [parked_id] if parked_id else None))
+    console.print(f"{asked} messages will be replayed")
+    if parked_id and not asked:
+        raise typer.Exit(1)
+
+
+def _duration(text: str) -> timedelta:
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    number, unit = text[:-1], text[-1:]
+    count = whole(number)
+    if unit not in units or count is None or count > 100_000:
+        raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 30m, 24h or 2d")
+    return timedelta(**{units[unit]: count})
