@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from runtime.http.auth import Identity
@@ -54,9 +54,6 @@ class Source(Protocol):
         self, connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime
     ) -> Sequence[Change]:
         """Conversations with a message since then that are among `ids`, or that one of `people` follows."""
-
-    async def on_frame(self, person: Identity, frame: Mapping[str, Any]) -> None:
-        """Takes a frame of a type that is not known here. Raises a `Problem`, `InvalidRequest` for an unknown type."""
 
 
 class Recent:

@@ -1,15 +1,15 @@
 """Live: what happens in conversations is shown at once to whoever is connected over a WebSocket, at any replica.
 
-A service that has conversations (threads of chat, cases of customer service) builds a `Live` with its own `Source`:
+A service with conversations (threads of chat, cases of customer service) builds `LiveUpdates` with its own `Source`:
 
-    live = Live(service.work, redis, Conversations(), origins(env))      # in main.build
+    live = LiveUpdates("chat", database, redis, Threads(), origins(env))     # in main.build
     live.attach(service)
-    router.include_router(live_routes())                                 # in api.py: POST …/tickets, WS …/live
+    router.include_router(live_routes())                                     # in api.py: POST …/tickets, WS …/live
 
-and says what is to be seen inside the transaction in which it happens:
+and hands it the frames of a transaction, which are sent once that has committed:
 
-    tx.show_message(thread_id, seq, frame, to=[buyer_id, seller_id])     # a message, with its place
-    tx.show([buyer_id], frame)                                           # anything else; may get lost
+    live.send_message(tx, thread_id, seq, frame, to=[buyer_id, seller_id])   # a message, with its place
+    live.send(tx, [buyer_id], frame)                                         # anything else; may get lost
 
 `frame` is JSON, made once for all its readers. Messages of one conversation have `seq` 1, 2, 3, … without gaps, in a
 table; they are never lost: what a hint did not bring (Redis was away, a replica died) is read from PostgreSQL, at once
@@ -18,7 +18,7 @@ in order, because a socket is only ever sent the one after its last (`runtime.li
 
 What a client may send: `{"type": "resume", "after": {"<conversation>": seq, …}}`, first of all, with what it has, or
 `{}`; messages are held back for it for two seconds. Then `{"type": "ping"}`, answered by `pong`, and whatever
-`Source.on_frame` takes. What it did wrong is answered by `{"type": "error", "code": …, "detail": …}`.
+`LiveUpdates.on_frame` has a handler for. What it did wrong is answered by `{"type": "error", "code": …, "detail": …}`.
 Close codes: 4000 when the access token has run out, 4008 for a slow reader, 1009 for a frame over 16 KiB, 1012 when the
 process stops. After each of them: a new ticket, and `resume`. 4001 when the session has ended: sign in again.
 """
@@ -30,7 +30,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -43,14 +44,15 @@ from runtime.live.conversations import Change, Followed, Recent, Source
 from runtime.live.presence import Presence
 from runtime.live.sockets import OVER, Socket
 from runtime.live.tickets import Tickets, origins
-from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.telemetry import LIVE_SOCKETS
 from runtime.service import Service
 from runtime.storage.broadcast import RedisBroadcast
+from runtime.storage.database import Database
 from runtime.storage.database_errors import is_transient
 from runtime.storage.redis import writes
 
-__all__ = ["Change", "Followed", "Live", "LiveParts", "Source", "origins"]
+__all__ = ["Change", "Followed", "LiveUpdates", "LiveUpdatesDep", "Source", "origins"]
 
 SWEEP, AWAY_SWEEP = 15.0, 1.0
 """Seconds between two looks at PostgreSQL for what no hint brought: with Redis, and while it is away."""
@@ -64,20 +66,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Live:
+class LiveUpdates:
     """The sockets of one replica, and its ties to the other replicas."""
 
-    uow: UnitOfWork
+    service: str
+    database: Database
     redis: Redis
     source: Source
     allowed: frozenset[str]
+    on_frame: dict[str, Callable[[Identity, Mapping[str, Any]], Awaitable[None]]] = field(default_factory=dict)
+    """The handlers of the service's own types of frames. They raise a `Problem`."""
     on_arrival: list[Callable[[Identity], Awaitable[None]]] = field(default_factory=list)
     """Called when somebody has their first socket at this replica; failures are logged."""
     on_departure: list[Callable[[Identity], Awaitable[None]]] = field(default_factory=list)
     """Called at once when somebody has lost their last socket at this replica."""
 
     def __post_init__(self) -> None:
-        service = self.uow.service
+        service = self.service
         self.tickets = Tickets(self.redis, service, lambda: self.broadcast.away)
         self.broadcast = RedisBroadcast(self.redis, f"{service}:live", self._receive, self._miss)
         self.presence = Presence(self.redis, service, self.broadcast)
@@ -97,7 +102,6 @@ class Live:
             return not self.broadcast.away and await writes(self.redis, service.name)
 
         service.app.state.live = self
-        service.uow.audience = self
         service.background.append(self.run)
         self.revocations.attach(service.app, service.background)
         service.on_stop.append(self.redis.aclose)
@@ -112,15 +116,21 @@ class Live:
         """Which of the accounts have a socket at any replica, as far as is known."""
         return await self.presence.online(accounts)
 
-    def message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
-        """Shows message `seq` of a conversation to the accounts `to`, here and at the other replicas."""
+    def send_message(self, tx: Transaction, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
+        """Sends message `seq` of a conversation, as JSON, to the accounts `to`, once the transaction has committed."""
+        tx.after_commit(partial(self._send_message, conversation, seq, frame, to))
+
+    def send(self, tx: Transaction, to: Collection[UUID], frame: str) -> None:
+        """Sends a frame other than a message to the accounts `to`, once the transaction has committed."""
+        tx.after_commit(partial(self._send, to, frame))
+
+    def _send_message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
         self._recent.keep(conversation, seq, frame)
         self._news(conversation, seq, to)
         notice = {"conversation": str(conversation), "seq": seq, "to": [str(account) for account in to]}
         self.broadcast.publish(f"{json.dumps(notice)}\n{frame}")
 
-    def tell(self, to: Collection[UUID], frame: str) -> None:
-        """Shows a frame to the accounts `to`, here and at the other replicas, unless it gets lost."""
+    def _send(self, to: Collection[UUID], frame: str) -> None:
         self._show(to, frame)
         self.broadcast.publish(f"{json.dumps({'to': [str(account) for account in to]})}\n{frame}")
 
@@ -135,12 +145,12 @@ class Live:
         """Messages from `seq` + 1 on: from memory, or else from the database."""
         if kept := self._recent.after(conversation, seq):
             return kept
-        async with self._reading, self.uow.database.connection() as connection:
+        async with self._reading, self.database.connection() as connection:
             return await self.source.messages(connection, conversation, seq, PAGE)
 
     async def start(self, conversation: UUID, since: datetime) -> int:
         """The last message of a conversation that a client may have known when it connected."""
-        async with self._reading, self.uow.database.connection() as connection:
+        async with self._reading, self.database.connection() as connection:
             return await self.source.start(connection, conversation, since - MARGIN)
 
     async def sweep(self) -> None:
@@ -149,7 +159,7 @@ class Live:
         if not people:
             self._since = None
             return
-        async with self._reading, self.uow.database.connection() as connection:
+        async with self._reading, self.database.connection() as connection:
             now = await connection.fetchval("select clock_now()")
             changes = await self.source.changed(connection, people, list(self._readers), self._since or now - MARGIN)
         self._since = now - MARGIN
@@ -174,12 +184,12 @@ class Live:
 
     async def readable(self, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
         """Those of the conversations that somebody may read, with the last message of each."""
-        async with self._reading, self.uow.database.connection() as connection:
+        async with self._reading, self.database.connection() as connection:
             return await self.source.readable(connection, person, ids)
 
     async def load_subscriptions(self, socket: Socket) -> None:
         """Finds out which conversations somebody follows who connects, and up to where they are."""
-        async with self._reading, self.uow.database.connection() as connection:
+        async with self._reading, self.database.connection() as connection:
             socket.since = await connection.fetchval("select clock_now()")
             followed = await self.source.following(connection, socket.person)
         for one in followed:
@@ -188,13 +198,13 @@ class Live:
 
     def enter(self, socket: Socket) -> None:
         """Somebody has connected."""
-        LIVE_SOCKETS.labels(self.uow.service).inc()
+        LIVE_SOCKETS.labels(self.service).inc()
         if self.presence.enter(socket):
             self._call(self.on_arrival, socket.person)
 
     def leave(self, socket: Socket) -> None:
         """Somebody has disconnected."""
-        LIVE_SOCKETS.labels(self.uow.service).dec()
+        LIVE_SOCKETS.labels(self.service).dec()
         for conversation in socket.reads:
             self._readers[conversation].discard(socket)
             if not self._readers[conversation]:
@@ -256,10 +266,10 @@ class Live:
             self.presence.refresh()
 
 
-async def _live(request: Request) -> Live:
-    live: Live = request.app.state.live
+async def _live(request: Request) -> LiveUpdates:
+    live: LiveUpdates = request.app.state.live
     return live
 
 
-LiveParts = Annotated[Live, Depends(_live)]
+LiveUpdatesDep = Annotated[LiveUpdates, Depends(_live)]
 """The live part of the service, for a route."""

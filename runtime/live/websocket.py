@@ -14,7 +14,7 @@ from runtime.http.app import as_problem, problem_response
 from runtime.http.auth import Identity, SignedIn
 from runtime.live.sockets import RENEW, TOO_BIG, Socket
 from runtime.live.tickets import Ticket, TicketRefused, check_origin
-from runtime.live.updates import Live, LiveParts
+from runtime.live.updates import LiveUpdates, LiveUpdatesDep
 from runtime.observability.telemetry import LIVE_DROPPED
 
 MAX_FRAME = 16 * 1024
@@ -35,7 +35,7 @@ class TooManySockets(Problem):
     status, code, title = 429, "too_many_sockets", "Too many connections"
 
 
-async def serve_websocket(live: Live, websocket: WebSocket) -> None:
+async def serve_websocket(live: LiveUpdates, websocket: WebSocket) -> None:
     """Lets a client in, or says why not; then shows it what happens, and hears what it says."""
     try:
         socket = Socket(websocket, await _admitted(live, websocket), live)
@@ -57,10 +57,10 @@ async def serve_websocket(live: Live, websocket: WebSocket) -> None:
         live.leave(socket)
         await socket.finish()
         if socket.code is not None:
-            LIVE_DROPPED.labels(live.uow.service, str(socket.code)).inc()
+            LIVE_DROPPED.labels(live.service, str(socket.code)).inc()
 
 
-async def _admitted(live: Live, websocket: WebSocket) -> Identity:
+async def _admitted(live: LiveUpdates, websocket: WebSocket) -> Identity:
     check_origin(websocket.headers, live.allowed)
     person = await live.tickets.redeem(websocket.query_params.get("ticket", ""))
     if len(live.presence.here.get(person.account_id, ())) >= PER_PERSON:
@@ -70,7 +70,7 @@ async def _admitted(live: Live, websocket: WebSocket) -> Identity:
     return person
 
 
-async def _serve(live: Live, websocket: WebSocket, socket: Socket) -> None:
+async def _serve(live: LiveUpdates, websocket: WebSocket, socket: Socket) -> None:
     loop = asyncio.get_running_loop()
     answering = due = False
 
@@ -103,7 +103,7 @@ async def _serve(live: Live, websocket: WebSocket, socket: Socket) -> None:
         renew.cancel()
 
 
-async def _answer(live: Live, socket: Socket, text: str) -> None:
+async def _answer(live: LiveUpdates, socket: Socket, text: str) -> None:
     try:
         frame = json.loads(text)
     except (ValueError, RecursionError):
@@ -116,15 +116,17 @@ async def _answer(live: Live, socket: Socket, text: str) -> None:
     try:
         if frame.get("type") == "resume":
             await _resume(live, socket, _positions(frame.get("after", {})))
+        elif (on_frame := live.on_frame.get(str(frame.get("type")))) is not None:
+            await on_frame(socket.person, frame)
         else:
-            await live.source.on_frame(socket.person, frame)
+            raise InvalidRequest(f"Known types of frames: {', '.join(['ping', 'resume', *live.on_frame])}.")
     finally:
         if frame.get("type") == "resume":
             socket.release()
         await asyncio.sleep(PAUSE)
 
 
-async def _resume(live: Live, socket: Socket, after: Mapping[UUID, int]) -> None:
+async def _resume(live: LiveUpdates, socket: Socket, after: Mapping[UUID, int]) -> None:
     readable = await live.readable(socket.person, list(after)) if after else {}
     for conversation, head in readable.items():
         if conversation not in socket.cursors:
@@ -148,7 +150,7 @@ def live_routes() -> APIRouter:
     router = APIRouter()
 
     @router.post("/tickets", status_code=201)
-    async def get_ticket(person: SignedIn, live: LiveParts) -> Ticket:
+    async def get_ticket(person: SignedIn, live: LiveUpdatesDep) -> Ticket:
         """A one-use ticket for the WebSocket; valid for half a minute."""
         return await live.tickets.issue(person)
 

@@ -1,14 +1,12 @@
 """The one door through which state changes: a transaction that holds the change and the events that follow from it."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Any
 
 from runtime.messaging import outbox
 from runtime.messaging.envelope import Envelope, Event
@@ -26,27 +24,6 @@ on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0
 """
 
 
-class Audience(Protocol):
-    """Whoever is connected and wants to see at once what has happened (`runtime.live.updates`)."""
-
-    def message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
-        """Shows message `seq` of a conversation."""
-
-    def tell(self, to: Collection[UUID], frame: str) -> None:
-        """Shows something else, which may get lost."""
-
-
-class _Nobody:
-    def message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
-        return None
-
-    def tell(self, to: Collection[UUID], frame: str) -> None:
-        return None
-
-
-NO_AUDIENCE: Audience = _Nobody()
-
-
 @dataclass
 class Transaction:
     """What a route or a handler works with. It never commits; the runtime does, once, at the end."""
@@ -57,7 +34,6 @@ class Transaction:
     events: list[tuple[Event, TraceContext]] = field(default_factory=list)
     afterwards: list[Callable[[], object]] = field(default_factory=list)
     wake_deadlines: Callable[[], object] = lambda: None
-    audience: Audience = NO_AUDIENCE
 
     def publish(self, *events: Event) -> None:
         """Says what happened: the events leave if, and only if, the transaction commits."""
@@ -76,14 +52,6 @@ class Transaction:
             self.envelope = envelope
             yield
         self.envelope = None
-
-    def publish_message(self, conversation: UUID, seq: int, frame: str, to: Collection[UUID]) -> None:
-        """Sends message `seq` of a conversation, as JSON, to the accounts `to`, once the transaction has committed."""
-        self.afterwards.append(partial(self.audience.message, conversation, seq, frame, to))
-
-    def show(self, to: Collection[UUID], frame: str) -> None:
-        """Sends a frame other than a message to the accounts `to`, once the transaction has committed."""
-        self.afterwards.append(partial(self.audience.tell, to, frame))
 
     @property
     def sequence(self) -> int:
@@ -120,14 +88,13 @@ class UnitOfWork:
         self.wake_deadlines: Callable[[], object] = lambda: None
         self.held: Callable[[], int] = lambda: 0
         """How many events stand in the outbox though they are published."""
-        self.audience = NO_AUDIENCE
         self.observer = NO_OBSERVER
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         """A transaction: at the end of the block the events are written to the outbox, then all of it commits."""
         async with self.database.transaction() as connection:
-            tx = Transaction(connection, wake_deadlines=self.wake_deadlines, audience=self.audience)
+            tx = Transaction(connection, wake_deadlines=self.wake_deadlines)
             yield tx
             ids = await outbox.write(connection, self.service, tx.events)
         if tx.events:

@@ -14,12 +14,13 @@ from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http.idempotency import OncePerKey
 from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
-from runtime.live.updates import LiveParts
+from runtime.live.updates import LiveUpdatesDep
 from runtime.live.websocket import live_routes
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id, use_context
-from services.chat import asking, domain, store, talk, words
+from services.chat import asking, domain, store, words
 from services.chat.domain import Code, Kind, Thread
+from services.chat.thread_writer import NoThread, ThreadWriter
 from services.chat.views import (
     MessagePage,
     MessageView,
@@ -28,8 +29,8 @@ from services.chat.views import (
     ThreadPage,
     ThreadView,
     may_read,
+    message_view,
     other_than,
-    publish_message,
     quick_replies,
     show_thread,
 )
@@ -69,6 +70,12 @@ async def _rate_limit(request: Request) -> RateLimit:
     return rate_limit
 
 
+async def _threads(request: Request) -> ThreadWriter:
+    threads: ThreadWriter = request.app.state.threads
+    return threads
+
+
+Threads = Annotated[ThreadWriter, Depends(_threads)]
 MessageLimit = Annotated[RateLimit, Depends(_rate_limit)]
 Place = Annotated[
     str | None,
@@ -81,7 +88,7 @@ Place = Annotated[
 
 @router.post("/threads", status_code=201, responses={200: {"description": "There is one already", "model": ThreadView}})
 async def open_thread(
-    body: NewThread, buyer: Buyer, uow: UnitOfWorkDep, live: LiveParts, response: Response
+    body: NewThread, buyer: Buyer, uow: UnitOfWorkDep, threads: Threads, live: LiveUpdatesDep, response: Response
 ) -> ThreadView:
     """The thread about an order of the buyer's own; it is made once, asking again answers 200 with the same one."""
     async with uow.begin() as tx:
@@ -92,7 +99,7 @@ async def open_thread(
         thread = await store.thread_of(tx, body.order_id)
         assert thread is not None
         if made:
-            await talk.show(tx, thread.thread_id)
+            await threads.show(tx, thread.thread_id)
     response.status_code = 201 if made else 200
     return await _shown(thread, buyer, live)
 
@@ -101,7 +108,7 @@ async def open_thread(
 async def list_threads(
     person: SignedIn,
     uow: UnitOfWorkDep,
-    live: LiveParts,
+    live: LiveUpdatesDep,
     order_id: UUID | None = None,
     limit: Limit = 50,
     cursor: Place = None,
@@ -126,7 +133,7 @@ async def list_threads(
 
 
 @router.get("/threads/{thread_id}")
-async def get_thread(thread_id: UUID, person: SignedIn, uow: UnitOfWorkDep, live: LiveParts) -> ThreadView:
+async def get_thread(thread_id: UUID, person: SignedIn, uow: UnitOfWorkDep, live: LiveUpdatesDep) -> ThreadView:
     """The thread, for its two people and agents."""
     async with uow.begin() as tx:
         thread = await _readable(tx, thread_id, person)
@@ -147,7 +154,7 @@ async def list_messages(
         messages = await store.messages(tx.connection, thread_id, after, limit)
     more = bool(messages) and messages[-1].seq < thread.last_seq
     return MessagePage(
-        items=[publish_message(message) for message in messages],
+        items=[message_view(message) for message in messages],
         next=messages[-1].seq if more else None,
         quick_replies=quick_replies(thread, person.account_id),
     )
@@ -155,43 +162,47 @@ async def list_messages(
 
 @router.post("/threads/{thread_id}/messages", status_code=201, response_model=MessageView)
 async def send_message(
-    thread_id: UUID, body: NewMessage, person: BuyerOrSeller, once: OncePerKey, limit: MessageLimit
+    thread_id: UUID, body: NewMessage, person: BuyerOrSeller, once: OncePerKey, threads: Threads, limit: MessageLimit
 ) -> Response:
     """Says something to the other one. A seller who writes also answers what customer service has asked."""
 
     async def send(tx: Transaction) -> MessageView:
-        posted = await talk.say(tx, thread_id, Kind.TEXT, person.account_id, body.text)
+        posted = await threads.say(tx, thread_id, Kind.TEXT, person.account_id, body.text)
         if posted is None:
-            raise talk.NoThread
+            raise NoThread
         if posted.questioned and person.account_id == posted.seller_id:
             order_id = posted.order_id
             for case_id, context in await store.answer_questions(tx, order_id, current_context()):
                 with use_context(context):  # the case's, not that of the seller's request
                     tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
-        return publish_message(posted.message)
+        return message_view(posted.message)
 
     whose = str(person.account_id)
     return await once(whose, send, limit=limit.one(whose))
 
 
 @router.post("/threads/{thread_id}/read")
-async def mark_read(thread_id: UUID, body: Read, person: BuyerOrSeller, uow: UnitOfWorkDep) -> ReadView:
+async def mark_read(
+    thread_id: UUID, body: Read, person: BuyerOrSeller, uow: UnitOfWorkDep, threads: Threads
+) -> ReadView:
     """Says that one has seen the thread up to `seq`; what was seen stays seen."""
     async with uow.begin() as tx:
-        return await talk.mark_read(tx, thread_id, person, body.seq)
+        return await threads.mark_read(tx, thread_id, person, body.seq)
 
 
 @router.post("/threads/{thread_id}/guide", status_code=201, response_model=MessageView)
-async def send_guide(thread_id: UUID, seller: Seller, once: OncePerKey, limit: MessageLimit) -> Response:
+async def send_guide(
+    thread_id: UUID, seller: Seller, once: OncePerKey, threads: Threads, limit: MessageLimit
+) -> Response:
     """Sends the card that opens the cancel dialog of the thread's order (A), in answer to the buyer's message (M)."""
 
     async def send(tx: Transaction) -> MessageView:
         thread = await _own(tx, thread_id, seller)
         domain.check_guide(thread)
         known = {"order_id": str(thread.order_id)}
-        posted = await talk.say(tx, thread_id, Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
+        posted = await threads.say(tx, thread_id, Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
         assert posted is not None
-        return publish_message(posted.message)
+        return message_view(posted.message)
 
     whose = str(seller.account_id)
     return await once(whose, send, limit=limit.one(whose))
@@ -199,7 +210,12 @@ async def send_guide(thread_id: UUID, seller: Seller, once: OncePerKey, limit: M
 
 @router.post("/threads/{thread_id}/cancel", status_code=202)
 async def cancel(
-    thread_id: UUID, seller: Seller, uow: UnitOfWorkDep, limit: MessageLimit, body: Cancel | None = None
+    thread_id: UUID,
+    seller: Seller,
+    uow: UnitOfWorkDep,
+    threads: Threads,
+    limit: MessageLimit,
+    body: Cancel | None = None,
 ) -> Requested:
     """The seller cancels the order itself, which counts against its score (A). `orders` decides, and the thread shows
     the outcome. Asking again while it is undecided is the same request; with another reason it is refused."""
@@ -212,25 +228,25 @@ async def cancel(
             return Requested(cancellation_id=thread.pending)
         request = await asking.ask(tx, thread, new_id(), reason)
         tx.publish(request)
-        await talk.show(tx, thread_id)
+        await threads.show(tx, thread_id)
         return Requested(cancellation_id=request.cancellation_id)
 
 
 async def _own(tx: Transaction, thread_id: UUID, seller: Identity) -> Thread:
     thread = await store.thread(tx, thread_id, lock=True)
     if thread is None or thread.seller_id != seller.account_id:
-        raise talk.NoThread
+        raise NoThread
     return thread
 
 
 async def _readable(tx: Transaction, thread_id: UUID, person: Identity) -> Thread:
     thread = await store.thread(tx, thread_id)
     if thread is None or not may_read(thread, person):
-        raise talk.NoThread
+        raise NoThread
     return thread
 
 
-async def _shown(thread: Thread, person: Identity, live: LiveParts) -> ThreadView:
+async def _shown(thread: Thread, person: Identity, live: LiveUpdatesDep) -> ThreadView:
     other = other_than(thread, person.account_id)
     return show_thread(thread, person.account_id, other in await live.online([other]))
 

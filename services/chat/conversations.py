@@ -12,8 +12,9 @@ from runtime.http.auth import Identity
 from runtime.live.conversations import Change, Followed
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database import Connection
-from services.chat import store, talk
-from services.chat.views import message_frame, publish_message
+from services.chat import store
+from services.chat.thread_writer import ThreadWriter
+from services.chat.views import message_frame, message_view
 
 FOLLOWED = 500
 """Threads that somebody who connects sees live from the start; others, when something is said in them."""
@@ -29,9 +30,6 @@ class ReadFrame(BaseModel):
 class Threads:
     """The threads, as conversations."""
 
-    def __init__(self, uow: UnitOfWork) -> None:
-        self._uow = uow
-
     async def following(self, connection: Connection, person: Identity) -> Sequence[Followed]:
         """One's own threads; one is told whether the other one is there."""
         return await store.following(connection, person.account_id, FOLLOWED)
@@ -45,7 +43,7 @@ class Threads:
     ) -> Sequence[tuple[int, str]]:
         """The messages, as frames."""
         messages = await store.messages(connection, conversation, after, limit)
-        return [(message.seq, message_frame(conversation, publish_message(message))) for message in messages]
+        return [(message.seq, message_frame(conversation, message_view(message))) for message in messages]
 
     async def start(self, connection: Connection, conversation: UUID, since: datetime) -> int:
         """The last message from before."""
@@ -57,13 +55,12 @@ class Threads:
         """Threads with something new."""
         return await store.changed(connection, people, ids, since)
 
-    async def on_frame(self, person: Identity, frame: Mapping[str, Any]) -> None:
-        """`read` says up to where somebody has seen a thread."""
-        if frame.get("type") != "read":
-            raise InvalidRequest("There are the types resume, ping and read.")
-        try:
-            said = ReadFrame.model_validate(frame)
-        except ValidationError as error:
-            raise InvalidRequest('{"type": "read", "thread_id": "…", "seq": 1}') from error
-        async with self._uow.begin() as tx:
-            await talk.mark_read(tx, said.thread_id, person, said.seq)
+
+async def read_frame(threads: ThreadWriter, uow: UnitOfWork, person: Identity, frame: Mapping[str, Any]) -> None:
+    """A frame of the type `read` marks a thread as read up to `seq`. Raises `InvalidRequest` and `NoThread`."""
+    try:
+        read = ReadFrame.model_validate(frame)
+    except ValidationError as error:
+        raise InvalidRequest('{"type": "read", "thread_id": "…", "seq": 1}') from error
+    async with uow.begin() as tx:
+        await threads.mark_read(tx, read.thread_id, person, read.seq)

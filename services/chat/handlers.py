@@ -1,6 +1,7 @@
 """What `chat` does about what it hears. A thread shows what becomes of its order; where there is none, nobody asked."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from contracts.accounts import AccountRegistered
@@ -21,67 +22,77 @@ from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id
-from services.chat import asking, domain, store, talk, words
+from services.chat import asking, domain, store, words
 from services.chat.domain import Code, Status, Thread
 from services.chat.store import Refund
+from services.chat.thread_writer import ThreadWriter
+
+Handle = Callable[[ThreadWriter, Transaction, Any], Awaitable[Sequence[Event]]]
+"""Handles one event or, if its type is among `BATCHED`, all events of that type in a batch."""
 
 
-async def remember_person(tx: Transaction, registered: AccountRegistered) -> Sequence[Event]:
+async def remember_person(threads: ThreadWriter, tx: Transaction, registered: AccountRegistered) -> Sequence[Event]:
     """Somebody has an account: threads call them by their name."""
     await store.note_person(tx, registered.account_id, registered.name)
     return []
 
 
-async def remember_order(tx: Transaction, placed: OrderPlaced) -> Sequence[Event]:
+async def remember_order(threads: ThreadWriter, tx: Transaction, placed: OrderPlaced) -> Sequence[Event]:
     """There is an order that its two people can talk about; customer service may have asked about it already."""
     cash = placed.payment_method is PaymentMethod.COD
     await store.note_order(tx, placed, Status.PROCESSING if cash else Status.UNPAID)
-    await show_questions(tx, placed)
+    await show_questions(threads, tx, placed)
     return []
 
 
-async def note_paid(tx: Transaction, paid: OrderPaid) -> Sequence[Event]:
+async def note_paid(threads: ThreadWriter, tx: Transaction, paid: OrderPaid) -> Sequence[Event]:
     """The order is in process."""
-    return await note_status(tx, paid, Status.PROCESSING)
+    return await note_status(threads, tx, paid, Status.PROCESSING)
 
 
-async def note_packed(tx: Transaction, packed: OrderPacked) -> Sequence[Event]:
+async def note_packed(threads: ThreadWriter, tx: Transaction, packed: OrderPacked) -> Sequence[Event]:
     """The order is packed."""
-    return await note_status(tx, packed, Status.PACKED)
+    return await note_status(threads, tx, packed, Status.PACKED)
 
 
-async def note_shipped(tx: Transaction, shipped: OrderShipped) -> Sequence[Event]:
+async def note_shipped(threads: ThreadWriter, tx: Transaction, shipped: OrderShipped) -> Sequence[Event]:
     """The order is on its way: from now on neither guides nor cancellations make sense."""
-    return await note_status(tx, shipped, Status.SHIPPED)
+    return await note_status(threads, tx, shipped, Status.SHIPPED)
 
 
-async def note_delivered(tx: Transaction, delivered: OrderDelivered) -> Sequence[Event]:
+async def note_delivered(threads: ThreadWriter, tx: Transaction, delivered: OrderDelivered) -> Sequence[Event]:
     """The order has arrived."""
-    return await note_status(tx, delivered, Status.DELIVERED)
+    return await note_status(threads, tx, delivered, Status.DELIVERED)
 
 
 async def note_status(
-    tx: Transaction, moved: OrderPaid | OrderPacked | OrderShipped | OrderDelivered, status: Status
+    threads: ThreadWriter,
+    tx: Transaction,
+    moved: OrderPaid | OrderPacked | OrderShipped | OrderDelivered,
+    status: Status,
 ) -> Sequence[Event]:
     """Keeps the order's status, and shows it in the thread's head."""
     if await store.note_status(tx, [moved.order_id], status) and (thread := await _thread(tx, moved)):
-        await talk.show(tx, thread.thread_id)
+        await threads.show(tx, thread.thread_id)
     return []
 
 
-async def show_cancelled(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
+async def show_cancelled(
+    threads: ThreadWriter, tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]
+) -> Sequence[Event]:
     """The orders are cancelled. Most of them have no thread, nothing is shown of those."""
     news = await store.note_status(tx, [cancelled.data.order_id for cancelled in envelopes], Status.CANCELLED)
-    threads = await store.threads_of(tx, news)
+    affected = await store.threads_of(tx, news)
     for cancelled in envelopes:
-        if thread := threads.pop(cancelled.data.order_id, None):  # once, though it may be said twice
+        if thread := affected.pop(cancelled.data.order_id, None):  # once, though it may be said twice
             with tx.caused_by(cancelled):
-                await _show_cancelled(tx, thread, cancelled.data)
+                await _show_cancelled(threads, tx, thread, cancelled.data)
+    return []
 
 
-async def _show_cancelled(tx: Transaction, thread: Thread, cancelled: OrderCancelled) -> None:
+async def _show_cancelled(threads: ThreadWriter, tx: Transaction, thread: Thread, cancelled: OrderCancelled) -> None:
     """The thread says so and, where the seller helped, offers to apologise and thank (A)."""
-    await talk.announce(
+    await threads.announce(
         tx,
         thread.thread_id,
         words.cancelled(cancelled.channel, cancelled.fault),
@@ -95,16 +106,16 @@ async def _show_cancelled(tx: Transaction, thread: Thread, cancelled: OrderCance
         await asking.answered(tx, thread)
     if domain.owes_thanks(cancelled.channel, thread.guided):
         await store.owe_thanks(tx, thread.thread_id)
-    await talk.tell_refunds(tx, thread)  # `refunds` may have been heard before `orders`
-    await talk.show(tx, thread.thread_id)
+    await threads.tell_refunds(tx, thread)  # `refunds` may have been heard before `orders`
+    await threads.show(tx, thread.thread_id)
 
 
-async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Sequence[Event]:
+async def show_rejected(threads: ThreadWriter, tx: Transaction, rejected: OrderCancelRejected) -> Sequence[Event]:
     """What the seller asked for in this thread was not granted. Who asked elsewhere is told there."""
     thread = await _thread(tx, rejected)
     if thread is not None and thread.pending == rejected.cancellation_id:
         await asking.answered(tx, thread)
-        await talk.announce(
+        await threads.announce(
             tx,
             thread.thread_id,
             words.rejected(rejected.code),
@@ -113,19 +124,22 @@ async def show_rejected(tx: Transaction, rejected: OrderCancelRejected) -> Seque
             cancellation_id=str(rejected.cancellation_id),
             rejection=str(rejected.code),
         )
-        await talk.show(tx, thread.thread_id)
+        await threads.show(tx, thread.thread_id)
     return []
 
 
-async def show_refunds(tx: Transaction, envelopes: Sequence[Envelope[RefundIssued | RefundDelayed]]) -> None:
+async def show_refunds(
+    threads: ThreadWriter, tx: Transaction, envelopes: Sequence[Envelope[RefundIssued | RefundDelayed]]
+) -> Sequence[Event]:
     """The money has arrived, or is late: the threads say so, after they have said that their orders are cancelled."""
     await store.note_refunds(tx, [_refund(told.data) for told in envelopes])
-    threads = await store.threads_of(tx, [told.data.order_id for told in envelopes])
+    affected = await store.threads_of(tx, [told.data.order_id for told in envelopes])
     for told in envelopes:
-        thread = threads.get(told.data.order_id)
+        thread = affected.get(told.data.order_id)
         if thread is not None and thread.status is Status.CANCELLED:
             with tx.caused_by(told):
-                await talk.tell_refunds(tx, thread)
+                await threads.tell_refunds(tx, thread)
+    return []
 
 
 def _refund(told: RefundIssued | RefundDelayed) -> Refund:
@@ -133,18 +147,18 @@ def _refund(told: RefundIssued | RefundDelayed) -> Refund:
     return Refund(told.refund_id, told.order_id, told.destination, amount)
 
 
-async def contact_seller(tx: Transaction, contacted: SellerContacted) -> Sequence[Event]:
+async def contact_seller(threads: ThreadWriter, tx: Transaction, contacted: SellerContacted) -> Sequence[Event]:
     """Customer service asks the seller: in the order's thread, which is made for it if there is none. If it asks again
     what the seller has answered, it has not heard of that, and is told again."""
     await _thread(tx, contacted)
     if await store.note_question(tx, contacted, current_context()):
         ids = {"case_id": contacted.case_id, "order_id": contacted.order_id, "seller_id": contacted.seller_id}
         return [SellerReplied(**ids)]
-    await show_questions(tx, contacted)
+    await show_questions(threads, tx, contacted)
     return []
 
 
-async def show_questions(tx: Transaction, event: OrderPlaced | SellerContacted) -> None:
+async def show_questions(threads: ThreadWriter, tx: Transaction, event: OrderPlaced | SellerContacted) -> None:
     """Shows what customer service asks about an order, once the order is known."""
     order = await store.order(tx, event.order_id)
     questions = order is not None and order.placed and await store.has_untold_questions(tx, event.order_id)
@@ -153,11 +167,11 @@ async def show_questions(tx: Transaction, event: OrderPlaced | SellerContacted) 
     await store.make_thread(tx, new_id(), order)
     thread = await _thread(tx, event)
     assert thread is not None
-    await talk.ask(tx, thread)
-    await talk.show(tx, thread.thread_id)
+    await threads.ask(tx, thread)
+    await threads.show(tx, thread.thread_id)
 
 
-async def close_case(tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
+async def close_case(threads: ThreadWriter, tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
     """The seller owes customer service no answer any more."""
     if closed.order_id is None:
         return []
@@ -165,7 +179,7 @@ async def close_case(tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
     if await store.close_question(tx, closed.case_id, closed.order_id) and thread is not None:
         text = words.case_closed(closed.outcome)
         known = {"case_id": str(closed.case_id), "outcome": str(closed.outcome)}
-        await talk.announce(tx, thread.thread_id, text, Code.CASE_CLOSED, **known)
+        await threads.announce(tx, thread.thread_id, text, Code.CASE_CLOSED, **known)
     return []
 
 
@@ -185,28 +199,36 @@ async def _thread(tx: Transaction, event: OrderEvent) -> Thread | None:
     return await store.thread_of(tx, event.order_id, lock=True)
 
 
-def _each(handle: Callable[[Transaction, Any], Awaitable[Sequence[Event]]]) -> BatchHandler:
-    """Handles events one by one, their threads being locked with those of all others in the batch."""
-
-    async def handle_each(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
-        for told in envelopes:
-            with tx.caused_by(told):
-                tx.publish(*await handle(tx, told.data))
-
-    return BatchHandler(handle_each, lock)
-
-
-HANDLERS: Handlers = {
+HANDLERS: Mapping[type[Event], Handle] = {
     AccountRegistered: remember_person,
-    OrderPlaced: _each(remember_order),
-    OrderPaid: _each(note_paid),
-    OrderPacked: _each(note_packed),
-    OrderShipped: _each(note_shipped),
-    OrderDelivered: _each(note_delivered),
-    OrderCancelled: BatchHandler(show_cancelled, lock),
-    OrderCancelRejected: _each(show_rejected),
-    RefundIssued: BatchHandler(show_refunds, lock),
-    RefundDelayed: BatchHandler(show_refunds, lock),
-    SellerContacted: _each(contact_seller),
-    CaseClosed: _each(close_case),
+    OrderPlaced: remember_order,
+    OrderPaid: note_paid,
+    OrderPacked: note_packed,
+    OrderShipped: note_shipped,
+    OrderDelivered: note_delivered,
+    OrderCancelled: show_cancelled,
+    OrderCancelRejected: show_rejected,
+    RefundIssued: show_refunds,
+    RefundDelayed: show_refunds,
+    SellerContacted: contact_seller,
+    CaseClosed: close_case,
 }
+BATCHED = frozenset({OrderCancelled, RefundIssued, RefundDelayed})
+"""The events whose handlers take all of a batch at once."""
+
+
+def handlers(threads: ThreadWriter) -> Handlers:
+    """The handlers, which write with `threads`. Each batch first locks all its threads."""
+
+    async def handle_each(handle: Handle, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        for envelope in envelopes:
+            with tx.caused_by(envelope):
+                tx.publish(*await handle(threads, tx, envelope.data))
+
+    async def handle_all(handle: Handle, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        tx.publish(*await handle(threads, tx, envelopes))
+
+    return {
+        event: BatchHandler(partial(handle_all if event in BATCHED else handle_each, handle), lock)
+        for event, handle in HANDLERS.items()
+    }

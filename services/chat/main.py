@@ -1,11 +1,13 @@
 """Puts `chat` together."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from contracts.chat import SellerReplied
 from contracts.orders import OrderCancelRequested
 from runtime.http.rate_limit import RateLimit
-from runtime.live.updates import Live, origins
+from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
 from runtime.messaging.consumer import BATCH_INTERVAL
 from runtime.service import Service, ServiceSpec
@@ -14,8 +16,9 @@ from runtime.storage.database import Database
 from runtime.storage.redis import connect
 from services.chat import api
 from services.chat.asking import DEADLINES
-from services.chat.conversations import Threads
-from services.chat.handlers import HANDLERS
+from services.chat.conversations import Threads, read_frame
+from services.chat.handlers import handlers
+from services.chat.thread_writer import ThreadWriter
 
 MAX_MESSAGES, IN_SECONDS = 30, 10
 """How much one account may say."""
@@ -25,17 +28,20 @@ SPEC = ServiceSpec(
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=(OrderCancelRequested, SellerReplied),
-    handlers=HANDLERS,
     pace=BATCH_INTERVAL,
 )
 
 
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
     """The service, ready to run."""
-    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
-    redis = connect(settings.redis_url)
-    live = Live(service.uow, redis, Threads(service.uow), origins(env))
+    database, redis = Database(database_url), connect(settings.redis_url)
+    live = LiveUpdates("chat", database, redis, Threads(), origins(env))
+    threads = ThreadWriter(live)
+    spec = replace(SPEC, handlers=handlers(threads))
+    service = Service(settings, database, bus, Path(env.require("TOKEN_KEYS")), spec)
     live.attach(service)
+    live.on_frame["read"] = partial(read_frame, threads, service.uow)
+    service.app.state.threads = threads
     for kind, fire in DEADLINES.items():
         service.on_deadline(kind, fire)
     service.app.state.rate_limit = RateLimit(

@@ -81,7 +81,7 @@ def quick_replies(thread: Thread, account_id: UUID) -> list[QuickReply]:
     return QUICK_REPLIES if thread.thanks_due and account_id == thread.buyer_id else []
 
 
-def publish_message(message: Message) -> MessageView:
+def message_view(message: Message) -> MessageView:
     """The view of a message."""
     return MessageView(**vars(message))
 
@@ -104,7 +104,7 @@ def show_thread(thread: Thread, account_id: UUID, online: bool) -> ThreadView:
         order_status=thread.status,
         unread=thread.unread(account_id),
         last_seq=thread.last_seq,
-        last_message=publish_message(thread.last_message) if thread.last_message else None,
+        last_message=message_view(thread.last_message) if thread.last_message else None,
         active_at=thread.active_at,
         pending_cancellation=thread.pending,
         quick_replies=quick_replies(thread, account_id),

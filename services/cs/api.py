@@ -19,7 +19,7 @@ from runtime.http.idempotency import OncePerKey
 from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.live.tickets import Ticket
-from runtime.live.updates import Live
+from runtime.live.updates import LiveUpdates
 from runtime.live.websocket import serve_websocket
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id
@@ -44,7 +44,7 @@ class Dependencies:
 
     office: Office
     presence: AgentPresence
-    live: Live
+    live: LiveUpdates
     rate_limit: RateLimit
 
 

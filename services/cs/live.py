@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from runtime.errors import InvalidRequest
 from runtime.http.auth import Identity
 from runtime.live.updates import Change, Followed
 from runtime.storage.database import Connection
@@ -45,7 +43,3 @@ class Cases:
         """The cases in which something was said since then, as far as they concern these people or are among `ids`."""
         found = await store.spoken_in(connection, people, ids, since)
         return [Change(case.case_id, last_seq, frames.people(case)) for case, last_seq in found]
-
-    async def on_frame(self, person: Identity, frame: Mapping[str, Any]) -> None:
-        """Nothing else is said over a live connection: messages are posted."""
-        raise InvalidRequest("Known types of frames are ping and resume.")

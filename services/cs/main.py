@@ -8,7 +8,7 @@ from pathlib import Path
 from contracts.cs import CaseClosed, SellerContacted
 from contracts.orders import OrderCancelRequested
 from runtime.http.rate_limit import RateLimit
-from runtime.live.updates import Live, origins
+from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
 from runtime.messaging.consumer import BATCH_INTERVAL
 from runtime.service import Service, ServiceSpec
@@ -41,13 +41,13 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     """The service, ready to run."""
     settling = env.seconds("SETTLING", 2, 0, 3600)
     stability = BrokerStability(settling)
+    database, redis = Database(database_url), connect(settings.redis_url)
+    live = LiveUpdates("cs", database, redis, Cases(), origins(env))
     office = Office(
-        stability, max_cases=env.number("CASES_PER_AGENT", 3, 1, 1000), settling=timedelta(seconds=settling)
+        stability, live, max_cases=env.number("CASES_PER_AGENT", 3, 1, 1000), settling=timedelta(seconds=settling)
     )
     description = replace(SPEC, handlers=handlers(office))
-    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), description)
-    redis = connect(settings.redis_url)
-    live = Live(service.uow, redis, Cases(), origins(env))
+    service = Service(settings, database, bus, Path(env.require("TOKEN_KEYS")), description)
     live.attach(service)
     rate_limit = RateLimit(redis, "cs:messages", MAX_MESSAGES, IN_SECONDS, lambda: live.broadcast.away)
     grace = timedelta(seconds=env.seconds("AGENT_GRACE", 60, 0.01, 86400))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.cs import CaseClosed
+from runtime.live.updates import LiveUpdates
 from runtime.messaging import deadlines
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import TraceContext, current_context, use_context
@@ -29,7 +30,8 @@ class Office:
     """Where cases are kept. An agent has at most `max_cases` active cases. `settling` is the real time that is left for
     events in flight when the 24 hours are over."""
 
-    def __init__(self, stability: BrokerStability, *, max_cases: int, settling: timedelta) -> None:
+    def __init__(self, stability: BrokerStability, live: LiveUpdates, *, max_cases: int, settling: timedelta) -> None:
+        self._live = live
         self.stability = stability
         self.max_cases = max_cases
         self.settling = settling
@@ -50,8 +52,12 @@ class Office:
     async def say(self, tx: Transaction, case: Case, words: Phrase | str, sender: UUID | None = None) -> store.Message:
         """Adds a message to the case."""
         message = await store.say(tx, case.case_id, words, sender)
-        tx.publish_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
+        self._send(tx, case, message)
         return message
+
+    def _send(self, tx: Transaction, case: Case, message: store.Message) -> None:
+        frame = frames.message(case.case_id, message)
+        self._live.send_message(tx, case.case_id, message.seq, frame, frames.people(case))
 
     async def save(self, tx: Transaction, case: Case) -> None:
         """Writes the case; one that is over is told of (`CaseClosed`), one that waits for an agent is routed."""
@@ -62,7 +68,7 @@ class Office:
         if case.is_queued:
             tx.after_commit(self.came_back.set)
             tx.after_commit(self.moved.set)
-        tx.show(frames.people(case), frames.case(case))
+        self._live.send(tx, frames.people(case), frames.case(case))
 
     def tell_end(self, tx: Transaction, case: Case) -> None:
         """Says how the case ended."""
@@ -89,14 +95,14 @@ class Office:
     async def give_cases(self, tx: Transaction) -> None:
         """Gives waiting cases to agents who have room; to be called in the turn, after what changed the queue."""
         for case, message in await agents.give_cases(tx, self.max_cases):
-            tx.publish_message(case.case_id, message.seq, frames.message(case.case_id, message), frames.people(case))
-            tx.show(frames.people(case), frames.case(case))
+            self._send(tx, case, message)
+            self._live.send(tx, frames.people(case), frames.case(case))
         tx.after_commit(self.moved.set)
 
     async def send_home(self, tx: Transaction, ids: Sequence[UUID]) -> None:
         """The agents go off duty; their cases go to others. To be called in the turn that locked their cases."""
         for case in await agents.go_off_duty(tx, ids):
             await self.say(tx, case, AGENT_LEFT)
-            tx.show([*frames.people(case), *ids], frames.case(case))
-        tx.show(ids, frames.duty(on=False))
+            self._live.send(tx, [*frames.people(case), *ids], frames.case(case))
+        self._live.send(tx, ids, frames.duty(on=False))
         await self.give_cases(tx)

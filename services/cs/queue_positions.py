@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from runtime.backoff import Backoff
 from runtime.http.auth import Identity
-from runtime.live.updates import Live
+from runtime.live.updates import LiveUpdates
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.database_errors import is_transient
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class QueuePositions:
     """Who was told which place."""
 
-    def __init__(self, uow: UnitOfWork, office: Office, live: Live, redis: Redis) -> None:
+    def __init__(self, uow: UnitOfWork, office: Office, live: LiveUpdates, redis: Redis) -> None:
         self._uow = uow
         self._office = office
         self._live = live

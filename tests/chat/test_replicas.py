@@ -110,7 +110,7 @@ async def test_hints_that_come_twice_or_late_change_nothing(conversation: Conver
         written = [await conversation.write(here.same(conversation.seller), str(n)) for n in range(3)]
         await buyer.has(conversation.thread_id, 3)
         for message in reversed(written):
-            there.live.message(
+            there.live._send_message(
                 UUID(conversation.thread_id), message["seq"], '{"type": "message"}', [conversation.buyer.account_id]
             )
         await buyer.echo()

@@ -29,7 +29,7 @@ from contracts.orders import (
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel, Destination, Fault, PaymentMethod
 from runtime.live.server import WEBSOCKETS
-from runtime.live.updates import Live
+from runtime.live.updates import LiveUpdates
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
 from runtime.service import Service
@@ -259,9 +259,9 @@ class Replica:
     people: People
 
     @property
-    def live(self) -> Live:
+    def live(self) -> LiveUpdates:
         """Its live part."""
-        live: Live = self.service.app.state.live
+        live: LiveUpdates = self.service.app.state.live
         return live
 
     def same(self, person: Person) -> Person:
