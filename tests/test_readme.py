@@ -1,4 +1,4 @@
-"""What the pages say holds: the walk-through works as written, and every link leads somewhere."""
+"""The documentation holds: the walk-through works as written, and every link leads to an existing target."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 
 def walk_through() -> str:
     """The first block of shell under the heading."""
-    _, _, section = (ROOT / "README.md").read_text().partition("\n## With curl\n")
+    _, _, section = (ROOT / "docs/http.md").read_text().partition("\n## With curl\n")
     found = re.search(r"^```sh\n(.+?)^```$", section, re.DOTALL | re.MULTILINE)
     assert found
     return found[1]
 
 
 async def run(script: str, base: str) -> tuple[list[str], str]:
-    """The lines that bash prints when it is given the script, and what it complains of."""
+    """Runs the script in bash; returns the lines of its standard output, and its standard error."""
     bash = await asyncio.create_subprocess_exec(
         "bash",
         "-euo",
@@ -41,7 +41,7 @@ async def run(script: str, base: str) -> tuple[list[str], str]:
 
 @pytest.mark.processes
 async def test_the_walk_through_works_as_written(embedded_databases: Databases, tmp_path: Path) -> None:
-    """Who pastes the README's commands into a shell sees the whole price in the wallet at the end."""
+    """The commands of docs/http.md, pasted into a shell, print the whole price as the wallet's balance at the end."""
     listening = single_process.bind("127.0.0.1", 0)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     printed: list[tuple[list[str], str]] = []
@@ -57,14 +57,14 @@ async def test_the_walk_through_works_as_written(embedded_databases: Databases, 
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """A page names no file that there is not, and no heading that the other page does not have."""
+def test_every_link_has_a_target(page: Path) -> None:
+    """Every link of a page names an existing file and, with an anchor, an existing heading of it."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
-        there = (page.parent / target).resolve() if target else page
-        assert there.exists(), target
+        linked = (page.parent / target).resolve() if target else page
+        assert linked.exists(), target
         if anchor:
-            assert anchor in headings(there), f"{target}#{anchor}"
+            assert anchor in headings(linked), f"{target}#{anchor}"
 
 
 def headings(page: Path) -> set[str]:
