@@ -1,7 +1,7 @@
 # Everything that one does here; the first use sets up .venv. PYTHON=python3.12 chooses the Python that it is made from.
 .DEFAULT_GOAL := help
 export PYTHONUTF8 := 1
-.PHONY: help demo up check test test-fast faults bench screenshots lock clean servers
+.PHONY: help demo up check contracts test test-fast faults bench screenshots lock clean servers
 
 # The first of these that is 3.11 to 3.14 and has pip, or else the first that is; looked for only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -24,7 +24,10 @@ check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue 
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
-	@.venv/bin/batalkan docs --check
+	@.venv/bin/python -m tests.contracts.shapes --check
+
+contracts: .venv/dev.stamp ## write shapes, golden messages, docs/events.md and docs/asyncapi.json from contracts/
+	@.venv/bin/python -m tests.contracts.shapes
 
 test: check servers ## check, and all tests, on real servers too (installs them where it may)
 	@.venv/bin/pytest $(ARGS)

@@ -12,25 +12,25 @@ DOCS = Path(__file__).parent.parent / "docs"
 _BEGINNING = """\
 # The events
 
-Written by `batalkan docs` from `contracts/`; do not edit it by hand.
+Written by `make contracts` from `contracts/`; do not edit it by hand.
 
 Every event is a CloudEvents 1.0 message in structured JSON (`application/cloudevents+json`) on the topic exchange
 `batalkan.events`, under the routing key `<publisher>.<event>`. Around the `data` described here stand `id` (UUIDv7),
 `source` (the publisher), `type` (the event's name), `subject`, `time`, `dataschema` (name and version), and the
-extensions `correlationid` (one for the whole story of a cancellation), `causationid` (the event or request right
+extensions `correlationid` (one for the whole trace of a cancellation), `causationid` (the event or request right
 before), `sequence` (1, 2, 3, … for each subject at each publisher) and `traceparent`. Amounts are whole rupiah.
-Consumers ignore fields that they do not know, and keep words of an enumeration that they do not know; another change
-gets a new version.
+Consumers ignore fields that they do not know, and keep words of an enumeration that they do not know. Every other
+change is a new version.
 
 The same for tools, as AsyncAPI 3: [asyncapi.json](asyncapi.json).
 
-| event | published by | heard by |
+| event | published by | consumed by |
 | --- | --- | --- |
 """
 
 
 def written() -> dict[Path, str]:
-    """The files, and what has to be in them."""
+    """The files of the catalogue, with their text."""
     document = json.dumps(asyncapi.document(), indent=1, ensure_ascii=False) + "\n"
     return {DOCS / "events.md": catalogue(), DOCS / "asyncapi.json": document}
 

@@ -181,17 +181,3 @@ def doctor(data: Folder = DATA, as_json: Json = False) -> None:
         for command, missing in found.commands.items():
             console.print(f"{command}: " + (f"[red]needs {', '.join(missing)}[/red]" if missing else "can run here"))
     raise typer.Exit(found.exit_code)
-
-
-@app.command()
-def docs(
-    check: Annotated[bool, typer.Option("--check", help="Only check the files.")] = False,
-) -> None:
-    """Write the catalogue of events, docs/events.md and docs/asyncapi.json, from the contracts."""
-    from batalkan.catalogue import written
-
-    for path, text in written().items():
-        if not check:
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            sys.exit(f"batalkan: {path} does not match the contracts; run: batalkan docs")

@@ -1,4 +1,4 @@
-"""Who may do what at the servers: the users of RabbitMQ and Redis, in the servers' own formats.
+"""The permissions at the servers: users of RabbitMQ and Redis, in the servers' own formats.
 
 A service may touch its own queue, publish under its own name only, and see the Redis keys that begin with its name.
 """
@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from contracts import EVENTS
+from contracts import events_for
 from runtime.demo.recorder import STREAM
 from runtime.http.revocations import ENDED
 from runtime.messaging.bus.rabbitmq import queue_arguments
@@ -17,7 +17,7 @@ from runtime.messaging.envelope import EXCHANGE
 
 VHOST = "batalkan"
 READER = "web"
-"""Who may read what the services tell in demonstration mode."""
+"""The service that may read the stream of the demonstration."""
 
 
 def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
@@ -40,13 +40,10 @@ def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
 
 def broker_queues(services: Iterable[str]) -> dict[str, Any]:
     """Definitions for RabbitMQ: the queues of these services, as they declare them themselves when they start."""
-    hearing = {
-        service: sorted(key for event in EVENTS if service in event.consumed_by for key in event.routing_keys(service))
-        for service in services
-    }
     queues, bindings = [], []
     exchanges = [_exchange(EXCHANGE, "topic")]
-    for service, keys in hearing.items():
+    for service in services:
+        keys = sorted(key for event in events_for(service) for key in event.routing_keys(service))
         if not keys:
             continue
         dead = f"{service}.dead"
@@ -86,10 +83,10 @@ def broker_hash(password: str) -> str:
 def redis_user(name: str, password: str) -> str:
     """A line of Redis's ACL file, for a service. FLUSHALL and its like know no keys, so key patterns are not enough.
 
-    All may read which sessions `accounts` has ended, and hear of it. In demonstration mode every service writes what it
-    sees into one stream, and `web` reads it.
+    All may read which sessions `accounts` has ended, and subscribe to it. In demonstration mode every service writes
+    into one stream, and `web` reads it.
     """
     hashed = hashlib.sha256(password.encode()).hexdigest()
     keys = f"~{name}:* %R~{ENDED} %{'RW' if name == READER else 'W'}~{STREAM}"
-    rights = f"resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous"
-    return f"user {name} on #{hashed} {rights} (&{ENDED} +subscribe)"
+    rules = f"resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous"
+    return f"user {name} on #{hashed} {rules} (&{ENDED} +subscribe)"

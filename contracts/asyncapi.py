@@ -10,10 +10,10 @@ from contracts import EVENTS
 from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE, Envelope, Event
 
 _ABOUT = """\
-What the services of Batalkan tell each other. Every message is a CloudEvents 1.0 event in structured JSON, persistent,
-on one durable topic exchange, under the routing key `<publisher>.<event>`; each service that hears something has one
-quorum queue of its own, named after it. Events of one subject are handled in their order; an event may be delivered
-more than once and has its effect once. Consumers ignore fields that they do not know."""
+The events of Batalkan. Every message is a CloudEvents 1.0 event in structured JSON, persistent, on one durable topic
+exchange, under the routing key `<publisher>.<event>`. Each consumer has one quorum queue of its own, named after it.
+Events of one subject are handled in order. An event may be delivered more than once and has its effect once. Consumers
+ignore fields that they do not know."""
 
 
 def document(events: Sequence[type[Event]] = EVENTS) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _keys(event: type[Event]) -> list[str]:
 def _channel(key: str, event: type[Event]) -> dict[str, Any]:
     return {
         "address": key,
-        "summary": f"{event.wire_name}, as {key.partition('.')[0]} says it.",
+        "summary": f"{event.wire_name}, published by {key.partition('.')[0]}.",
         "messages": {event.wire_name: {"$ref": f"#/components/messages/{event.wire_name}"}},
         "bindings": {
             "amqp": {
@@ -66,13 +66,13 @@ def _channel(key: str, event: type[Event]) -> dict[str, Any]:
 
 
 def _operations(event: type[Event]) -> list[tuple[str, dict[str, Any]]]:
-    """What each service does with the event: who publishes it sends, who hears it receives."""
+    """A `send` operation for each publisher, and a `receive` operation for each consumer."""
     sends = [(f"{publisher}.{event.wire_name}", "send", publisher) for publisher in event.published_by]
     receives = [
         (key, "receive", consumer)
         for consumer in event.consumed_by
         for key in _keys(event)
-        if not key.startswith(f"{consumer}.")  # nobody hears an event of its own
+        if not key.startswith(f"{consumer}.")  # a service does not consume its own events
     ]
     return [
         (
@@ -95,7 +95,7 @@ def _message(event: type[Event]) -> dict[str, Any]:
         "summary": (inspect.getdoc(event) or "").partition("\n\n")[0].replace("\n", " "),
         "contentType": CONTENT_TYPE,
         "correlationId": {
-            "description": "One for the whole story of a cancellation.",
+            "description": "One for the whole trace of a cancellation.",
             "location": "$message.payload#/correlationid",
         },
         "payload": {"$ref": f"#/components/schemas/{_shape(event)}"},
@@ -103,7 +103,7 @@ def _message(event: type[Event]) -> dict[str, Any]:
 
 
 def _shape(event: type[Event]) -> str:
-    """The name that pydantic gives to the envelope of this event."""
+    """Pydantic's name for the envelope of this event."""
     return f"Envelope_{event.wire_name}_"
 
 

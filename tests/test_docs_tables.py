@@ -157,7 +157,7 @@ def test_every_mark_is_documented() -> None:
 
 
 def test_every_service_is_in_the_readme() -> None:
-    """README names every service and no other; `batalkan docs --check` keeps the consumers in docs/events.md."""
+    """README names every service and no other; `make contracts` writes the consumers into docs/events.md."""
     assert sorted(named(name)[0] for name, _ in table("README.md", "service", "does")) == sorted(NAMES)
 
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from contracts.accounts import AccountRegistered
+from contracts import events_from
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
@@ -21,7 +21,7 @@ SPEC = ServiceSpec(
     text="Who buys, sells and helps, and the tokens by which every service knows them.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
-    publishes=(AccountRegistered,),
+    publishes=events_from("accounts"),
 )
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from contracts.chat import SellerReplied
-from contracts.orders import OrderCancelRequested
+from contracts import events_from
 from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
@@ -27,7 +26,7 @@ SPEC = ServiceSpec(
     text="Conversations between buyers and sellers, one for each order, live and kept.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
-    publishes=(OrderCancelRequested, SellerReplied),
+    publishes=events_from("chat"),
     pace=BATCH_INTERVAL,
 )
 

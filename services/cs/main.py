@@ -5,8 +5,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from contracts.cs import CaseClosed, SellerContacted
-from contracts.orders import OrderCancelRequested
+from contracts import events_from
 from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
@@ -31,7 +30,7 @@ SPEC = ServiceSpec(
     text="Customer service: the queue, the agents, the cases, and the 24 hours that a silent seller has.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
-    publishes=(SellerContacted, CaseClosed, OrderCancelRequested),
+    publishes=events_from("cs"),
     pace=BATCH_INTERVAL,
 )
 """Its handlers come with the office in which they work."""

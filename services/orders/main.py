@@ -4,16 +4,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from contracts.orders import (
-    OrderCancelled,
-    OrderCancelRejected,
-    OrderCancelRequested,
-    OrderDelivered,
-    OrderPacked,
-    OrderPaid,
-    OrderPlaced,
-    OrderShipped,
-)
+from contracts import events_from
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, SettingInvalid, Settings
@@ -26,16 +17,7 @@ SPEC = ServiceSpec(
     text="Products and orders, and the one decision whether an order is cancelled.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
-    publishes=(
-        OrderPlaced,
-        OrderPaid,
-        OrderPacked,
-        OrderShipped,
-        OrderDelivered,
-        OrderCancelRequested,
-        OrderCancelled,
-        OrderCancelRejected,
-    ),
+    publishes=events_from("orders"),
     handlers=HANDLERS,
 )
 

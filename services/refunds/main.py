@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from contracts.refunds import RefundDelayed, RefundIssued, WalletLinked, WalletUnlinked
+from contracts import events_from
 from runtime import urls
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
@@ -23,7 +23,7 @@ SPEC = ServiceSpec(
     text="The ledger, Lazada Credit, and refunds to DANA. The only service that moves money.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
-    publishes=(RefundIssued, RefundDelayed, WalletLinked, WalletUnlinked),
+    publishes=events_from("refunds"),
     handlers=HANDLERS,
 )
 

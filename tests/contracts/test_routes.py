@@ -1,4 +1,4 @@
-"""Who publishes, and who hears: the contracts say what the services do."""
+"""Publishers and consumers: the services do what the contracts say."""
 
 from collections.abc import Collection
 from importlib import import_module
@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 import pytest
 
 import services
-from contracts import EVENTS
+from contracts import EVENTS, events_for, events_from
 from contracts.orders import OrderCancelled, OrderCancelRequested
 from contracts.refunds import WalletLinked
 from runtime.messaging.envelope import Event
@@ -26,7 +26,7 @@ def description(service: str) -> ServiceSpec:
 
 
 def handlers(service: str) -> Collection[type[Event]]:
-    """The table of a service whose handlers come with their surroundings; empty for one that hears nothing."""
+    """The table `HANDLERS` of a service whose handlers get dependencies; empty for one that consumes nothing."""
     if find_spec(f"services.{service}.handlers") is None:
         return ()
     table: Collection[type[Event]] = import_module(f"services.{service}.handlers").HANDLERS
@@ -34,16 +34,16 @@ def handlers(service: str) -> Collection[type[Event]]:
 
 
 @pytest.mark.parametrize("service", HERE)
-def test_a_service_hears_what_the_contracts_say(service: str) -> None:
+def test_a_service_consumes_what_the_contracts_say(service: str) -> None:
     """It has a handler for each event that names it, and for no other."""
-    heard = description(service).handlers or handlers(service)
-    assert set(heard) == {event for event in EVENTS if service in event.consumed_by}
+    handled = description(service).handlers or handlers(service)
+    assert set(handled) == set(events_for(service))
 
 
 @pytest.mark.parametrize("service", HERE)
 def test_a_service_publishes_what_the_contracts_say(service: str) -> None:
-    """It announces each event that it is named for, and no other."""
-    assert set(description(service).publishes) == {event for event in EVENTS if service in event.published_by}
+    """Its description names each event that names it as publisher, and no other."""
+    assert set(description(service).publishes) == set(events_from(service))
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.wire_name)
@@ -53,8 +53,8 @@ def test_only_services_are_named(event: type[Event]) -> None:
     assert set(event.consumed_by) <= set(HERE)
 
 
-def test_an_event_is_heard_under_the_key_of_each_publisher_but_oneself() -> None:
-    """The keys that a service binds its queue to are those of the others who publish the event."""
+def test_a_service_consumes_under_the_key_of_each_other_publisher() -> None:
+    """A service binds its queue to the keys of the other services that publish the event."""
     assert OrderCancelled.routing_keys("refunds") == ("orders.OrderCancelled",)
     assert OrderCancelRequested.routing_keys("orders") == ("chat.OrderCancelRequested", "cs.OrderCancelRequested")
     assert WalletLinked.routing_keys("refunds") == ()
