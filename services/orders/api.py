@@ -29,7 +29,7 @@ from runtime.http.idempotency import OncePerKey
 from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
-from services.orders import domain, store
+from services.orders import domain, products, store
 from services.orders.domain import Order, Status
 from services.orders.reasons import REASONS, Reason, ReasonLabels
 from services.orders.views import ClockView, OrderView, ProductView, ScoreView, show, show_score
@@ -45,13 +45,13 @@ REFUSALS: Mapping[str, type[Problem]] = {
 
 
 class NewProduct(Body):
-    """Something to sell; `price` in whole rupiah."""
+    """A product to sell; `price` in whole rupiah."""
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Visible]
     price: Annotated[int, Field(ge=1, le=100_000_000)]
     stock: Annotated[int, Field(ge=0, le=1_000_000)]
     listed: bool = True
-    """Whether it is in the catalogue of all sellers, or for those who are told of it."""
+    """Whether it is in the catalogue of all sellers, or only for those who have its id."""
 
 
 class NewLine(Body):
@@ -69,7 +69,7 @@ class NewOrder(Body):
 
 
 class Cancel(Body):
-    """Why, if the buyer cares to say (A: the reason may be skipped)."""
+    """Why the buyer cancels (A: the reason may be skipped)."""
 
     reason: Annotated[Reason | None, Field(strict=False)] = None
     note: Annotated[
@@ -85,10 +85,10 @@ async def _pay_within(request: Request) -> timedelta:
 PayWithin = Annotated[timedelta, Depends(_pay_within)]
 
 
-# First, because the framework tries one route after the other, and this is the one that counts.
+# First, because the framework tries one route after the other, and this one is used most.
 @router.post("/{order_id}/cancel")
 async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel | None = None) -> OrderView:
-    """Cancels the order, at once and for good. Asking again gets the same answer; 409 says why it cannot be done."""
+    """Cancels the order at once and for good. A repeated request gets the same answer; 409 says why it is refused."""
     async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
         if order.status is Status.CANCELLED:
@@ -106,10 +106,10 @@ async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel 
         tx.publish(request, answer)
         if isinstance(answer, OrderCancelled):
             return show(await store.cancel(tx, order, domain.cancellation(request, now)), now)
-        # Beyond the limits nothing is published, and nothing kept.
+        # Beyond the limits nothing is published or kept.
         await store.count_refusal(tx, order_id, domain.MAX_REFUSED_OF_ORDER)
         await store.count_refusal(tx, buyer.account_id, domain.MAX_REFUSED)
-    # The refusal is a fact of its own, and is published: so it is committed before it is answered.
+    # The refusal is published as an event of its own, so it is committed before the response.
     raise REFUSALS[answer.code](answer.detail)
 
 
@@ -117,10 +117,10 @@ async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel 
 async def list_products(
     uow: UnitOfWorkDep, seller_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ProductView]:
-    """The catalogue, with what is left of each product; with `seller_id` all that this seller offers, listed or not."""
+    """The catalogue, with the stock of each product; with `seller_id` all products of this seller, listed or not."""
     async with uow.begin() as tx:
-        products = await store.products(tx, seller_id, cursor, limit)
-    items = [ProductView(**vars(product)) for product in products]
+        found = await products.products(tx, seller_id, cursor, limit)
+    items = [ProductView(**vars(product)) for product in found]
     return Page(items=items, next=items[-1].product_id if len(items) == limit else None)
 
 
@@ -129,9 +129,9 @@ async def add_product(body: NewProduct, seller: Seller, once: OncePerKey) -> Res
     """Offers a product."""
 
     async def add(tx: Transaction) -> ProductView:
-        domain.check_products(await store.count_products(tx, seller.account_id))
-        product = store.Product(new_id(), seller.account_id, body.title, body.price, body.stock, body.listed)
-        await store.add_product(tx, product)
+        domain.check_products(await products.count_products(tx, seller.account_id))
+        product = products.Product(new_id(), seller.account_id, body.title, body.price, body.stock, body.listed)
+        await products.add_product(tx, product)
         return ProductView(**vars(product))
 
     return await once(str(seller.account_id), add)
@@ -145,7 +145,7 @@ async def cancel_reasons() -> Page[ReasonLabels]:
 
 @router.get("/clock")
 async def clock(uow: UnitOfWorkDep) -> ClockView:
-    """What time it is here; a browser's clock need not agree, nor a demonstration's that was moved."""
+    """The time by which orders are judged; a browser's clock may differ, and a demonstration can move this one."""
     async with uow.begin() as tx:
         return ClockView(now=await tx.now())
 
@@ -159,8 +159,8 @@ async def seller_score(seller_id: UUID, uow: UnitOfWorkDep) -> ScoreView:
 
 @router.post("", status_code=201, response_model=OrderView)
 async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within: PayWithin) -> Response:
-    """Places an order and reserves its stock. Cash on delivery is processed at once, the rest once it is paid, which
-    has to be in time: see `pay_by`."""
+    """Places an order and reserves its stock. Cash on delivery is processed at once, any other order once it is paid,
+    until `pay_by`."""
 
     async def place(tx: Transaction) -> OrderView:
         wanted: Counter[UUID] = Counter()
@@ -170,11 +170,13 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
             raise InvalidRequest(f"At most {domain.MAX_PIECES} pieces of one product in an order.")
         if body.payment_method is not PaymentMethod.COD:
             domain.check_unpaid(await store.count_unpaid(tx, buyer.account_id))
-        products = await store.reserve(tx, wanted)
-        if len(products) < len(wanted):
+        reserved = await products.reserve(tx, wanted)
+        if len(reserved) < len(wanted):
             raise InvalidRequest("There is no such product.")
-        if len({product.seller_id for product in products}) > 1:
-            raise InvalidRequest("An order is with one seller; these products are of several.")
+        if len({product.seller_id for product in reserved}) > 1:
+            raise InvalidRequest(
+                "An order has one seller, but these products have several. Place one order for each seller."
+            )
         lines = tuple(
             OrderLine(
                 product_id=product.product_id,
@@ -182,10 +184,10 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
                 quantity=wanted[product.product_id],
                 unit_price=product.price,
             )
-            for product in products
+            for product in reserved
         )
         now = await tx.now()
-        seller_id = products[0].seller_id
+        seller_id = reserved[0].seller_id
         order = domain.new_order(new_id(), buyer.account_id, seller_id, lines, body.payment_method, now, pay_within)
         await store.place(tx, order)
         tx.publish(
@@ -208,7 +210,7 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
 async def list_orders(
     person: BuyerOrSeller, uow: UnitOfWorkDep, status: Status | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[OrderView]:
-    """One's own orders, bought or to be delivered, newest first."""
+    """The orders of the buyer, or of the seller, newest first."""
     async with uow.begin() as tx:
         selling = person.role == "seller"
         orders, now = await store.page(
@@ -230,7 +232,7 @@ async def get_order(order_id: UUID, person: SignedIn, uow: UnitOfWorkDep) -> Ord
 
 @router.post("/{order_id}/pay")
 async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep) -> OrderView:
-    """Confirms the payment, which is simulated. Paying again is harmless, also when the order has moved on."""
+    """Confirms the payment, which is simulated. A repeated payment changes nothing, whatever the order's status."""
     async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
         if not order.paid_amount or order.status is Status.CANCELLED:
@@ -248,7 +250,7 @@ async def pack(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
 
 @router.post("/{order_id}/ship")
 async def ship(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
-    """The seller has handed it over ("Sedang dikirim"); it cannot be cancelled any more (A)."""
+    """The seller has handed it to the courier ("Sedang dikirim"); it cannot be cancelled any more (A)."""
     return await _move(uow, order_id, seller, Status.SHIPPED, OrderShipped)
 
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from runtime.messaging.unit_of_work import UnitOfWork
-from services.orders import store
+from services.orders import products
 
 SELLER = UUID("0190d3a0-0000-7000-8000-000000000002")
 STOCK = 1000
@@ -19,8 +19,8 @@ CATALOGUE = (
 
 
 async def seed(uow: UnitOfWork) -> None:
-    """Puts the catalogue up, once."""
+    """Adds the catalogue, once."""
     async with uow.begin() as tx:
         for number, (title, price) in enumerate(CATALOGUE, start=1):
             product_id = UUID(f"0190d3a0-0000-7000-8000-0000000001{number:02d}")
-            await store.add_product(tx, store.Product(product_id, SELLER, title, price, STOCK))
+            await products.add_product(tx, products.Product(product_id, SELLER, title, price, STOCK))

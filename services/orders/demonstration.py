@@ -1,11 +1,11 @@
-"""What `orders` says of itself in demonstration mode, besides what every service says."""
+"""The routes of `orders` in demonstration mode, besides those of every service."""
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from runtime.demo.routes import own_site
 from runtime.http.app import UnitOfWorkDep
-from services.orders import store
+from services.orders import refund_status
 
 router = APIRouter(prefix="/orders/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
 
@@ -19,7 +19,7 @@ class Owed(BaseModel):
 
 @router.get("/money")
 async def money(uow: UnitOfWorkDep) -> Owed:
-    """What has to come back in full."""
+    """What has to be refunded in full."""
     async with uow.begin() as tx:
-        orders, amount = await store.owed(tx)
+        orders, amount = await refund_status.owed(tx)
     return Owed(orders=orders, amount=amount)

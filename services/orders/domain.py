@@ -1,4 +1,4 @@
-"""The rules of an order's life, and above all of its end. Pure: time and ids come in as arguments."""
+"""The rules of orders and their cancellation. Pure: time and ids come in as arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,11 +28,11 @@ MAX_PIECES = 100
 MAX_PRODUCTS = 1000
 """Products of one seller (M)."""
 MAX_REFUSED_OF_ORDER, MAX_REFUSED, REFUSED_WITHIN = 20, 1000, timedelta(hours=1)
-"""Refused cancellations of one order and of one buyer, and in what time (M). What is granted is not limited."""
+"""Refused cancellations of one order and of one buyer, and in which time (M). Granted ones are not limited."""
 
 
 class Status(StrEnum):
-    """Where an order stands. A: "Sedang diproses", "Dikemas", "Sedang dikirim", "Terkirim", "Dibatalkan"."""
+    """An order's status. A: "Sedang diproses", "Dikemas", "Sedang dikirim", "Terkirim", "Dibatalkan"."""
 
     UNPAID = "unpaid"
     PROCESSING = "processing"
@@ -50,7 +50,7 @@ FOLLOWS: Mapping[Status, frozenset[Status]] = {
     Status.DELIVERED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
-"""What may come after each status. A: once it has shipped, an order cannot be cancelled."""
+"""The statuses that may follow each status. A: once it has shipped, an order cannot be cancelled."""
 
 
 class AlreadyShipped(Problem):
@@ -66,32 +66,32 @@ class WindowClosed(Problem):
 
 
 class AlreadyCancelled(Problem):
-    """There is nothing left to cancel."""
+    """The order is cancelled already."""
 
     status, code, title = 409, RejectionCode.ALREADY_CANCELLED.value, "The order is cancelled already"
 
 
 class NotPaid(Problem):
-    """M: the time for paying is over."""
+    """M: the time to pay is over."""
 
     status, code, title = 409, NOT_PAID, "The order was not paid in time"
 
 
 class TooManyUnpaid(Problem):
-    """M: the buyer has enough orders that hold stock and are not paid."""
+    """M: too many of the buyer's orders hold stock and are not paid."""
 
     status, code, title = 409, "too_many_unpaid", "Too many unpaid orders"
 
 
 class TooManyProducts(Problem):
-    """M: the seller offers enough already."""
+    """M: the seller has the maximum of products."""
 
     status, code, title = 409, "too_many_products", "Too many products"
 
 
 @dataclass(frozen=True)
 class Cancellation:
-    """How an order came to be cancelled."""
+    """How an order was cancelled."""
 
     cancellation_id: UUID
     channel: Channel | str
@@ -113,7 +113,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Refund:
-    """What `refunds` said last about the money for a cancelled order."""
+    """The latest state of a cancelled order's refund, as `refunds` published it."""
 
     refund_id: UUID
     state: str
@@ -136,7 +136,7 @@ class Order:
     placed_at: datetime
     version: int
     pay_by: datetime | None = None
-    """Until when it can be paid; None when it is paid or cancelled, or paid at the door."""
+    """Until when it can be paid; None when it is paid, cancelled, or cash on delivery."""
     cancellation: Cancellation | None = None
     history: tuple[Step, ...] = ()
     """The oldest step first; one for each version."""
@@ -173,13 +173,13 @@ def check_products(offered: int) -> None:
 
 
 def check_payment(order: Order, now: datetime) -> None:
-    """Raises `NotPaid` when the time for paying is over (M), also if the order is not cancelled yet; `WrongState` when
+    """Raises `NotPaid` when the time to pay is over (M), also if the order is not cancelled yet; `WrongState` when
     there is nothing to pay."""
     if order.payment_method is PaymentMethod.COD:
-        raise WrongState("Cash on delivery is paid at the door.")
+        raise WrongState("Cash on delivery is paid to the courier.")
     expired = order.cancellation is not None and order.cancellation.reason == NOT_PAID
     if expired or (order.pay_by is not None and now >= order.pay_by):
-        raise NotPaid("The time for paying is over, and the order is cancelled.")
+        raise NotPaid("The time to pay is over, and the order is cancelled. Place a new order.")
     check_move(order, Status.PROCESSING)
 
 
@@ -192,8 +192,8 @@ def check_move(order: Order, to: Status) -> None:
 def refusal(order: Order, channel: Channel | str, now: datetime) -> Problem | None:
     """Why the order cannot be cancelled through this channel at this time; None if it can.
 
-    A: never once it has shipped; in the app and on the website only within 24 hours of placing it. The seller (chat)
-    and customer service (cs) are not bound by the 24 hours (M).
+    A: never once it has shipped; in the app and on the website only within 24 hours of placing it. The 24 hours do
+    not bind the seller (chat) and customer service (cs) (M).
     """
     if order.status is Status.CANCELLED:
         return AlreadyCancelled()
@@ -205,7 +205,7 @@ def refusal(order: Order, channel: Channel | str, now: datetime) -> Problem | No
 
 
 def is_entitled(order: Order, request: OrderCancelRequested) -> bool:
-    """Whether who asks is somebody who may have this order cancelled through this channel."""
+    """Whether the requester may cancel this order through this channel."""
     if request.channel in (Channel.APP, Channel.WEB):
         return request.role is RequesterRole.BUYER and request.requested_by == order.buyer_id
     if request.channel is Channel.CHAT:
@@ -214,21 +214,21 @@ def is_entitled(order: Order, request: OrderCancelRequested) -> bool:
 
 
 def fault_of(request: OrderCancelRequested) -> Fault:
-    """On whose account it goes. A: a seller who cancels loses score; one who stays silent, too (M)."""
+    """Who is at fault. A: a seller who cancels loses score; one who stays silent, too (M)."""
     if request.channel in (Channel.APP, Channel.WEB):
         return Fault.BUYER
     return Fault.PLATFORM if request.role is RequesterRole.AGENT else Fault.SELLER
 
 
 def expiry(order: Order, cancellation_id: UUID, now: datetime) -> Cancellation | None:
-    """How an order ends by itself whose time for paying is over (M); None if it was paid or cancelled in time."""
+    """The automatic cancellation of an order whose time to pay is over (M); None if it is not unpaid any more."""
     if order.status is not Status.UNPAID:
         return None
     return Cancellation(cancellation_id, Channel.SYSTEM, None, RequesterRole.SYSTEM, NOT_PAID, None, Fault.NONE, now)
 
 
-def tell(order: Order, cancellation: Cancellation) -> OrderCancelled:
-    """What is said of an order's cancellation, the first time and every time that it is asked about."""
+def cancelled_event(order: Order, cancellation: Cancellation) -> OrderCancelled:
+    """The event of an order's cancellation: the same each time that it is published."""
     return OrderCancelled(
         cancellation_id=cancellation.cancellation_id,
         order_id=order.order_id,
@@ -241,13 +241,13 @@ def tell(order: Order, cancellation: Cancellation) -> OrderCancelled:
 
 
 def is_repeat(order: Order | None, request: OrderCancelRequested) -> bool:
-    """Whether this very request was granted before."""
+    """Whether this request was granted before."""
     return bool(order and order.cancellation and order.cancellation.cancellation_id == request.cancellation_id)
 
 
 def decide(order: Order | None, request: OrderCancelRequested, now: datetime) -> OrderCancelled | OrderCancelRejected:
-    """The one answer to a request, whichever of the four ways it came. One that is repeated gets the same again: what
-    was granted is told as it was, and what was refused stays refused, because nothing that refuses ever ends."""
+    """The answer to a request, in each of the four ways. A repeated request gets the same answer: what was granted is
+    published as it was, and what was rejected stays rejected, because no reason to reject ever ends."""
 
     def rejected(code: RejectionCode, detail: str) -> OrderCancelRejected:
         return OrderCancelRejected(
@@ -255,25 +255,19 @@ def decide(order: Order | None, request: OrderCancelRequested, now: datetime) ->
         )
 
     if order is not None and order.cancellation is not None and is_repeat(order, request):
-        return tell(order, order.cancellation)
+        return cancelled_event(order, order.cancellation)
     if order is None or not is_entitled(order, request):
-        return rejected(RejectionCode.NOT_FOUND, "There is no such order for who asks.")
+        return rejected(RejectionCode.NOT_FOUND, "There is no such order, or it belongs to another account.")
     if refused := refusal(order, request.channel, now):
         return rejected(RejectionCode(refused.code), refused.detail)
-    return tell(order, cancellation(request, now))
+    return cancelled_event(order, cancellation(request, now))
 
 
 def cancellation(request: OrderCancelRequested, now: datetime) -> Cancellation:
-    """How an order ends for which this request is granted."""
+    """The cancellation that granting this request makes."""
+    fault, asked = fault_of(request), request
     return Cancellation(
-        request.cancellation_id,
-        request.channel,
-        request.requested_by,
-        request.role,
-        request.reason,
-        request.note,
-        fault_of(request),
-        now,
+        asked.cancellation_id, asked.channel, asked.requested_by, asked.role, asked.reason, asked.note, fault, now
     )
 
 
@@ -299,5 +293,5 @@ class Score:
         return max(10, 50 - percents) / 10
 
     def after_cancelling(self) -> "Score":
-        """The score, if the seller cancelled one more of these orders; unchanged if there is none left to cancel."""
+        """The score if the seller cancelled one more of these orders; unchanged if none is left to cancel."""
         return replace(self, by_seller=min(self.by_seller + 1, self.orders))

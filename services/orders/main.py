@@ -1,4 +1,4 @@
-"""Puts `orders` together."""
+"""Builds the service `orders`."""
 
 from datetime import timedelta
 from functools import partial
@@ -22,15 +22,15 @@ SPEC = ServiceSpec(
 )
 
 
-PAY_WITHIN, LONGEST_PAY_WITHIN = 3600, 86400
-"""Seconds in which an order has to be paid."""
+PAY_WITHIN, MAX_PAY_WITHIN = 3600, 86400
+"""Seconds to pay an order: the default and the maximum."""
 
 
 def pay_within(env: Environment) -> timedelta:
     """The setting `PAY_WITHIN`; raises `SettingInvalid`."""
     text = env.get("PAY_WITHIN", str(PAY_WITHIN))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= LONGEST_PAY_WITHIN):
-        raise SettingInvalid("PAY_WITHIN", f"whole seconds from 1 to {LONGEST_PAY_WITHIN}, not {text!r:.50}")
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PAY_WITHIN):
+        raise SettingInvalid("PAY_WITHIN", f"whole seconds from 1 to {MAX_PAY_WITHIN}, not {text!r:.50}")
     return timedelta(seconds=int(text))
 
 

@@ -1,8 +1,7 @@
-"""Saying once more that an order is cancelled, until it is heard that its money has arrived.
+"""Publishes `OrderCancelled` again until the refund is known to have arrived.
 
-Outbox and inbox lose nothing that the broker keeps. This is for what it does not keep: a queue or a binding that
-somebody deleted, a disk that is gone. `refunds` knows the cancellation again by its id, refunds it once, and says again
-that it has.
+Outbox and inbox lose nothing that the broker keeps. This covers what the broker loses: a deleted queue or binding, a
+lost disk. `refunds` recognises the cancellation by its id, refunds it once, and publishes `RefundIssued` again.
 """
 
 import asyncio
@@ -14,21 +13,21 @@ from runtime.backoff import Backoff
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.observability.trace_context import start_context, use_context
 from runtime.storage.database_errors import is_transient
-from services.orders import store
+from services.orders.refund_status import take_outstanding
 
 AFTER = timedelta(minutes=5)
-"""Until the first reminder; each further one takes twice as long, up to 21 hours."""
+"""Until the first reminder; the wait doubles with each further one, up to 21 hours."""
 EVERY = 1 / 5
-"""The part of that after which one looks again."""
+"""The part of `AFTER` between two checks."""
 AT_ONCE = 500
-"""Cancellations that are looked at under one transaction."""
+"""Cancellations that are checked in one transaction."""
 
 log = logging.getLogger(__name__)
 
 
 async def remind(uow: UnitOfWork, after: timedelta) -> None:
-    """Runs until it is cancelled. Of several replicas each reminds, and none twice of the same."""
-    backoff = Backoff("PostgreSQL, to remind of refunds", log)
+    """Runs until it is cancelled. Replicas share the work: each reminder is sent once."""
+    backoff = Backoff("PostgreSQL, for reminders of refunds", log)
     while True:
         try:
             while await remind_once(uow, after) == AT_ONCE:
@@ -37,19 +36,18 @@ async def remind(uow: UnitOfWork, after: timedelta) -> None:
             await asyncio.sleep(EVERY * after.total_seconds())
         except Exception as error:
             if not is_transient(error):
-                log.exception("reminding failed")
+                log.exception("reminders of refunds failed")
             await backoff.wait(error)
 
 
 async def remind_once(uow: UnitOfWork, after: timedelta) -> int:
-    """Says again which paid orders are cancelled that have been waiting for too long, each in its own story; returns
-    how many cancellations were looked at."""
+    """Publishes overdue cancellations again, each with its own correlation id; returns how many were checked."""
     async with uow.begin() as tx:
-        looked, unheard = await store.look_for_money(tx, after, AT_ONCE)
-        for one in unheard:
+        checked, outstanding = await take_outstanding(tx, after, AT_ONCE)
+        for one in outstanding:
             context = start_context()
             with use_context(replace(context, correlation_id=one.correlation_id or context.correlation_id)):
                 tx.publish(one.cancelled)
-    if unheard:
-        log.warning("the refunds of %d cancelled orders are not heard to have arrived: said again", len(unheard))
-    return looked
+    if outstanding:
+        log.warning("%d refunds are not known to have arrived; OrderCancelled is published again", len(outstanding))
+    return checked

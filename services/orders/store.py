@@ -1,14 +1,15 @@
-"""The only file of `orders` with SQL. Every function works inside the transaction that it is given."""
+"""Orders and their cancellations: with `products` and `refund_status` the only SQL of `orders`. Every function takes
+the open transaction."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 from uuid import UUID
 
 import asyncpg
 
-from contracts.orders import OrderCancelled, OrderLine, RequesterRole
+from contracts.orders import OrderLine, RequesterRole
 from contracts.words import Channel, Destination, Fault, PaymentMethod, known
 from runtime.errors import Problem, RateLimited
 from runtime.messaging.unit_of_work import Transaction
@@ -24,38 +25,18 @@ select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.
 from orders o left join cancellations c using (order_id) left join order_refunds r using (order_id)
 """
 
-
 PAY_BY = "pay_by"
-"""The deadline at which an order is cancelled that has not been paid."""
-_BUYERS, _SELLERS = 0x0B0A7A4, 0x0B0A7A5
-"""The first half of the locks under which what one buyer or seller has is counted."""
-FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
-"""Before and behind every id: a condition that is always there can use the index, one that may be missing cannot."""
+"""The deadline at which an unpaid order is cancelled."""
+_BUYERS = 0x0B0A7A4
+"""The first half of the locks under which the unpaid orders of one buyer are counted."""
+LAST_ID = UUID(int=2**128 - 1)
+"""Behind every id: a condition that is always there can use the index, one that may be missing cannot."""
 
 
 class ChangedMeanwhile(Problem):
-    """Somebody else changed the order between reading and writing it."""
+    """Another transaction changed the order between reading and writing it."""
 
     status, code, title = 409, "changed_meanwhile", "The order was changed meanwhile"
-
-
-class OutOfStock(Problem):
-    """There is less left of a product than was ordered."""
-
-    status, code, title = 409, "out_of_stock", "Not enough left of a product"
-
-
-@dataclass(frozen=True)
-class Product:
-    """Something that a seller sells; `price` in whole rupiah, `stock` in pieces that nobody has ordered yet."""
-
-    product_id: UUID
-    seller_id: UUID
-    title: str
-    price: int
-    stock: int
-    listed: bool = True
-    """Whether it is in the catalogue of all sellers."""
 
 
 def _order(row: asyncpg.Record) -> Order:
@@ -100,17 +81,17 @@ async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]
 
 
 async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
-    """As `read`, and nobody else can change the order until the transaction ends."""
+    """As `read`, and no other transaction can change the order until this one ends."""
     order, now = await _one(tx, f"{_ORDER} where order_id = $1 for no key update of o", order_id)
     if order is not None and len(order.history) != order.version:
-        # Changed while this waited for the lock: PostgreSQL then looks at the order anew, but not at what is joined.
+        # Changed while this waited for the lock: PostgreSQL then reads the order anew, but not what is joined.
         return await read(tx, order_id)
     return order, now
 
 
 async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
-    """Locks many orders, and then all their products, each in the order of their ids, so that nobody who does the same
-    can wait for it while it waits for them."""
+    """Locks many orders, and then all their products, both in the order of their ids, so that two transactions which do
+    this cannot wait for each other."""
     await tx.connection.execute(
         """
         with o as materialized (
@@ -145,31 +126,9 @@ async def page(
     return [_order(row) for row in rows], rows[0]["now"] if rows else await tx.now()
 
 
-async def reserve(tx: Transaction, wanted: Mapping[UUID, int]) -> list[Product]:
-    """Takes `wanted` (product: pieces) out of the stock and returns the products, without those there are not.
-
-    Raises `OutOfStock`. Products are locked in the order of their ids, so that two orders cannot wait for each other.
-    """
-    reserved = []
-    for product_id in sorted(wanted):
-        row = await tx.connection.fetchrow(
-            "update products set stock = stock - $2 where product_id = $1 and stock >= $2 "
-            "returning product_id, seller_id, title, price, stock",
-            product_id,
-            wanted[product_id],
-        )
-        if row is not None:
-            reserved.append(Product(*row.values()))
-        elif left := await tx.connection.fetchrow(
-            "select title, stock from products where product_id = $1", product_id
-        ):
-            raise OutOfStock(f"Only {left['stock']} left of {left['title']}.", product_id=str(product_id))
-    return reserved
-
-
 async def count_unpaid(tx: Transaction, buyer_id: UUID) -> int:
-    """How many orders of the buyer wait for their payment. Nobody else can add one until the transaction ends, so this
-    comes before any stock is reserved."""
+    """How many orders of the buyer wait for their payment. No other transaction can add one until this one ends, so
+    call it before any stock is reserved."""
     await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _BUYERS, str(buyer_id))
     count: int = await tx.connection.fetchval(
         "select count(*) from orders where buyer_id = $1 and pay_by is not null", buyer_id
@@ -178,7 +137,7 @@ async def count_unpaid(tx: Transaction, buyer_id: UUID) -> int:
 
 
 async def place(tx: Transaction, order: Order) -> None:
-    """Adds a new order; if it has to be paid, its deadline, too."""
+    """Adds a new order, and if it has to be paid, its deadline."""
     if order.pay_by is not None:
         await tx.schedule(PAY_BY, str(order.order_id), order.pay_by - order.placed_at)
     await tx.connection.execute(
@@ -200,8 +159,8 @@ async def place(tx: Transaction, order: Order) -> None:
 
 
 async def adopt(tx: Transaction, pay_within: timedelta) -> int:
-    """Gives orders a time by which they are paid that have none: those that were placed by a replica of an earlier
-    version, after the tables were changed. Returns how many."""
+    """Sets `pay_by` for unpaid orders that have none: a replica of an earlier version placed them after the migration.
+    Returns how many."""
     rows = await tx.connection.fetch(
         "update orders set pay_by = clock_now() + make_interval(secs => $1) where order_id = any(array("
         "select order_id from orders where status = 'unpaid' and pay_by is null order by order_id for no key update)) "
@@ -238,8 +197,7 @@ def _next(order: Order, status: Status, at: datetime) -> Order:
 
 
 async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
-    """Writes the cancellation and gives the stock back; its deadline for paying is called off. Raises
-    `ChangedMeanwhile`."""
+    """Writes the cancellation, gives the stock back and calls off the deadline to pay. Raises `ChangedMeanwhile`."""
     at = await tx.connection.fetchval(
         """
         with o as (
@@ -290,17 +248,9 @@ async def is_used(tx: Transaction, cancellation_id: UUID) -> bool:
     return bool(used)
 
 
-async def note_said_again(tx: Transaction, cancellation_id: UUID) -> None:
-    """Counts that a cancellation was said once more, because it was asked for again."""
-    await tx.connection.execute(
-        "update cancellations set reminded = least(reminded + 1, 32767), "
-        "said_at = case when said_at is not null then clock_now() end where cancellation_id = $1",
-        cancellation_id,
-    )
-
-
-async def count_refusal(tx: Transaction, about: UUID, most: int) -> None:
-    """Counts a refused cancellation of an order or a buyer. Raises `RateLimited` when there were `most` in a while."""
+async def count_refusal(tx: Transaction, about: UUID, limit: int) -> None:
+    """Counts a refused cancellation of an order or a buyer. Raises `RateLimited` beyond `limit` per
+    `REFUSED_WITHIN`."""
     left = await tx.connection.fetchval(
         "insert into refused_cancellations as r (about, since, refused) values ($1, clock_now(), 1) "
         "on conflict (about) do update set "
@@ -309,101 +259,12 @@ async def count_refusal(tx: Transaction, about: UUID, most: int) -> None:
         "returning case when refused > $3 then extract(epoch from since + $2::interval - clock_now())::float8 end",
         about,
         domain.REFUSED_WITHIN,
-        most,
+        limit,
     )
     if left is not None:  # it is rolled back, and so not counted
-        raise RateLimited("Too many cancellations were refused. Look at the order first.", ceil(left))
-
-
-@dataclass(frozen=True)
-class Unheard:
-    """A cancellation whose money is not heard to have arrived; its story, unless it is from before that was kept."""
-
-    cancelled: OrderCancelled
-    correlation_id: UUID | None
-
-
-async def look_for_money(tx: Transaction, after: timedelta, limit: int) -> tuple[int, list[Unheard]]:
-    """How many cancellations were looked at, at most `limit`, and those that have to be said again.
-
-    Looked at are paid ones that were last said longer ago than `after`, or twice as long for each time that they were
-    said again already, up to 256 times as long. Once the money has arrived, a cancellation is not looked at any more.
-    """
-    rows = await tx.connection.fetch(
-        """
-        with due as (
-            select order_id from cancellations
-            where said_at < clock_now() - $1::interval
-              and said_at < clock_now() - $1::interval * 2 ^ least(reminded, 8)
-            order by said_at limit $2 for update skip locked
-        ), looked as materialized (
-            select order_id, not exists (
-                select from order_refunds r where r.order_id = due.order_id and r.state = 'issued'
-            ) as unheard
-            from due
+        raise RateLimited(
+            "Too many cancellations were refused. Check the order's status, and try again later.", ceil(left)
         )
-        update cancellations c
-        set said_at = case when unheard then clock_now() end, reminded = reminded + unheard::integer
-        from looked join orders o using (order_id) where c.order_id = looked.order_id
-        returning unheard, c.correlation_id, c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel,
-                  o.paid_amount, c.fault
-        """,
-        after,
-        limit,
-    )
-    return len(rows), [Unheard(OrderCancelled(**row), row["correlation_id"]) for row in rows if row["unheard"]]
-
-
-async def note_refunds(tx: Transaction, told: Sequence[tuple[UUID, Refund, int]]) -> None:
-    """Keeps what was said last about refunds: (order, refund, sequence); what is heard late, after something newer,
-    changes nothing."""
-    rows = [
-        (order_id, refund.refund_id, refund.state, refund.amount, refund.destination, sequence)
-        for order_id, refund, sequence in told
-    ]
-    await tx.connection.execute(
-        "insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence) "
-        "select distinct on (order_id) * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], "
-        "$6::integer[]) as one (order_id, refund_id, state, amount, destination, sequence) "
-        "order by order_id, sequence desc on conflict (order_id) do update set state = excluded.state, "
-        "destination = excluded.destination, sequence = excluded.sequence where r.sequence < excluded.sequence",
-        *map(list, zip(*rows, strict=True)),
-    )
-
-
-async def count_products(tx: Transaction, seller_id: UUID) -> int:
-    """How many products the seller has. Nobody else can add one until the transaction ends."""
-    await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _SELLERS, str(seller_id))
-    count: int = await tx.connection.fetchval("select count(*) from products where seller_id = $1", seller_id)
-    return count
-
-
-async def add_product(tx: Transaction, product: Product) -> bool:
-    """Adds a product; False if there is one of that id already."""
-    added = await tx.connection.fetchval(
-        "insert into products (product_id, seller_id, title, price, stock, offered, listed) "
-        "values ($1, $2, $3, $4, $5, $5, $6) "
-        "on conflict do nothing returning true",
-        product.product_id,
-        product.seller_id,
-        product.title,
-        product.price,
-        product.stock,
-        product.listed,
-    )
-    return bool(added)
-
-
-async def products(tx: Transaction, seller_id: UUID | None, after: UUID | None, limit: int) -> list[Product]:
-    """The catalogue, or all that one seller offers, listed or not; oldest product first, behind the product `after`."""
-    rows = await tx.connection.fetch(
-        "select product_id, seller_id, title, price, stock, listed from products "
-        f"where product_id > $1 {'and seller_id = $3' if seller_id else 'and listed'} order by product_id limit $2",
-        after or FIRST_ID,
-        limit,
-        *([seller_id] if seller_id else []),
-    )
-    return [Product(*row.values()) for row in rows]
 
 
 async def score(tx: Transaction, seller_id: UUID) -> Score:
@@ -415,12 +276,3 @@ async def score(tx: Transaction, seller_id: UUID) -> Score:
         seller_id,
     )
     return Score(*row.values()) if row else Score(0, 0, 0, 0)
-
-
-async def owed(tx: Transaction) -> tuple[int, int]:
-    """How many paid orders are cancelled, and how many rupiah were paid for them."""
-    row = await tx.connection.fetchrow(
-        "select count(*), coalesce(sum(paid_amount), 0)::bigint from orders where status = 'cancelled' "
-        "and paid_amount > 0"
-    )
-    return (row[0], row[1]) if row else (0, 0)

@@ -1,4 +1,4 @@
-"""How orders look from outside."""
+"""Orders as the HTTP interface shows them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -29,7 +29,7 @@ class StepView(BaseModel):
 
 
 class CancellationView(BaseModel):
-    """Whether the buyer may cancel (`allowed`; if not, `code` says why) and until when; once cancelled, how it came."""
+    """Whether the buyer may cancel (`allowed`; if not, `code` says why) and until when; once cancelled, how."""
 
     allowed: bool
     code: str | None
@@ -79,7 +79,7 @@ class ClockView(BaseModel):
 
 
 class ConsequenceView(BaseModel):
-    """What would become of a score."""
+    """The score after one more cancellation by the seller."""
 
     cancellation_rate: float
     rating: float

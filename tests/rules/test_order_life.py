@@ -17,11 +17,11 @@ from services.orders.domain import (
     Order,
     Status,
     cancellation,
+    cancelled_event,
     check_move,
     check_payment,
     decide,
     expiry,
-    tell,
 )
 from tests.rules.orders_table import (
     BUYER,
@@ -93,7 +93,7 @@ class OrderLife(RuleBasedStateMachine):
         if how is not None:
             assert (how.channel, how.role, how.requested_by) == ("system", "system", None)
             assert (how.reason, how.fault, how.at) == ("not_paid", "none", self.now)
-            answer = tell(self.order, how)
+            answer = cancelled_event(self.order, how)
             assert (answer.paid_amount, answer.channel, answer.fault) == (0, "system", "none")
             self.end(how, answer)
 
