@@ -9,7 +9,7 @@ from runtime.messaging.bus import Bus, Gauge, Message, Publisher, Subscription
 
 
 @dataclass(frozen=True)
-class Seen:
+class TappedEvent:
     """One event on its way."""
 
     source: str
@@ -22,12 +22,12 @@ class Seen:
 class BusTap:
     """Another bus, listened in on. An event that has to be published again is told of again."""
 
-    def __init__(self, bus: Bus, tell: Callable[[Seen], None]) -> None:
+    def __init__(self, bus: Bus, on_event: Callable[[TappedEvent], None]) -> None:
         self._bus = bus
-        self._tell = tell
+        self._on_event = on_event
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
-        return _TappedPublisher(await self._bus.publisher(queues), self._tell)
+        return _TappedPublisher(await self._bus.publisher(queues), self._on_event)
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         return await self._bus.subscribe(queue, routing_keys)
@@ -37,14 +37,16 @@ class BusTap:
 
 
 class _TappedPublisher:
-    def __init__(self, publisher: Publisher, tell: Callable[[Seen], None]) -> None:
+    def __init__(self, publisher: Publisher, on_event: Callable[[TappedEvent], None]) -> None:
         self._publisher = publisher
-        self._tell = tell
+        self._on_event = on_event
 
     async def publish(self, messages: Sequence[Message]) -> None:
         for message in messages:
             event = json.loads(message.body)
-            self._tell(Seen(event["source"], event["type"], event["subject"], event["correlationid"], event["data"]))
+            self._on_event(
+                TappedEvent(event["source"], event["type"], event["subject"], event["correlationid"], event["data"])
+            )
         await self._publisher.publish(messages)
 
     async def close(self) -> None:

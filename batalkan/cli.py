@@ -106,7 +106,7 @@ def load(
     """Cancel many orders concurrently on a running system, and wait for every refund."""
     from batalkan import load as loading
 
-    async def run() -> loading.Figures:
+    async def run() -> loading.LoadFigures:
         async with loading.origin(url, clients) as http:
             return await loading.load(http, orders, clients, Console(stderr=True))
 

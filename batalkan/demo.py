@@ -106,7 +106,7 @@ async def guided_in_the_chat(client: DemoClient, product: dict[str, Any], buyer:
     client.say("seller: [guide card: how to cancel this order]")
     await client.call("POST", f"/orders/{order}/cancel", buyer, 200, reason="wrong_product")
     await client.refunded(buyer, order, "lazada_credit")
-    await _told(client, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
+    await _shown(client, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
     await client.show_events(order)
 
 
@@ -123,7 +123,7 @@ async def cancelled_by_the_seller(client: DemoClient, product: dict[str, Any], b
     if after["rating"] >= before["rating"]:
         raise DemoFailed(f"the score did not fall: {before['rating']} and {after['rating']}")
     client.say(f"the seller's rating falls from {before['rating']} to {after['rating']}")
-    await _told(client, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
+    await _shown(client, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
     await _write(client, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf merepotkan, dan terima kasih, Kak.")
     await client.show_events(order)
 
@@ -192,7 +192,7 @@ async def _write(client: DemoClient, who: str, person: Person, path: str, text: 
     client.say(f"{who}: {text}")
 
 
-async def _told(client: DemoClient, path: str, person: Person, code: str) -> None:
+async def _shown(client: DemoClient, path: str, person: Person, code: str) -> None:
     """Waits until the conversation says what happened."""
     page = await client.until(
         lambda: client.call("GET", path, person, 200),

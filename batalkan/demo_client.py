@@ -11,7 +11,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from batalkan.bus_tap import Seen
+from batalkan.bus_tap import TappedEvent
 from batalkan.operate import advance_clock, create_agent
 
 T = TypeVar("T")
@@ -55,10 +55,10 @@ class DemoClient:
         self.console = console
         self._http = http
         self._hurry = hurry
-        self._seen: list[Seen] = []
+        self._seen: list[TappedEvent] = []
         self._steps = 0
 
-    def see(self, event: Seen) -> None:
+    def see(self, event: TappedEvent) -> None:
         """Takes note of an event that travels."""
         self._seen.append(event)
 
@@ -74,12 +74,12 @@ class DemoClient:
     async def show_events(self, order: str, last: str = "RefundIssued") -> None:
         """What has travelled about an order, up to the event that ends its story."""
 
-        async def events() -> list[Seen]:
+        async def events() -> list[TappedEvent]:
             return [seen for seen in self._seen if seen.subject == order]
 
         for seen in await self.until(events, lambda events: any(seen.type == last for seen in events)):
-            story = seen.correlation_id[-6:]
-            self.console.print(f"   [cyan]{seen.source:>8} → {seen.type:<21}[/cyan] [dim]story …{story}[/dim]")
+            trace = seen.correlation_id[-6:]
+            self.console.print(f"   [cyan]{seen.source:>8} → {seen.type:<21}[/cyan] [dim]story …{trace}[/dim]")
         self.console.print()
 
     async def join(self, role: str, client: str) -> Person:
@@ -147,13 +147,13 @@ class DemoClient:
         answer = await self._send(method, path, who, body)
         if answer.status_code != status:
             raise DemoFailed(f"{method} {path}: {answer.status_code}, not {status}: {answer.text}")
-        told: dict[str, Any] = answer.json()
-        return told
+        answered: dict[str, Any] = answer.json()
+        return answered
 
     async def ask(self, method: str, path: str, who: Person | None, **body: Any) -> dict[str, Any]:
         """One request, whose answer may be a problem."""
-        told: dict[str, Any] = (await self._send(method, path, who, body)).json()
-        return told
+        answered: dict[str, Any] = (await self._send(method, path, who, body)).json()
+        return answered
 
     async def _send(self, method: str, path: str, who: Person | None, body: dict[str, Any]) -> httpx.Response:
         headers = dict(who.headers) if who else {}

@@ -195,9 +195,9 @@ async def _down(service: ClientConnection, client: WebSocket) -> None:
                 said = await service.recv()
                 await (client.send_text(said) if isinstance(said, str) else client.send_bytes(said))
         except ConnectionClosed as closed:
-            heard = closed.rcvd
-            code = BAD_GATEWAY if heard is None else 1000 if heard.code in UNSENDABLE else heard.code
-            await client.close(code, heard.reason if heard else "")
+            received = closed.rcvd
+            code = BAD_GATEWAY if received is None else 1000 if received.code in UNSENDABLE else received.code
+            await client.close(code, received.reason if received else "")
 
 
 async def _either(*both: Coroutine[Any, Any, None]) -> None:

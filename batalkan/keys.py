@@ -38,8 +38,8 @@ def make_keys(folder: Path) -> Keys:
         dana_private_key=folder / "dana_private_key.pem",
         dana_partner_key=folder / "dana_partner_key.pem",
     )
-    _write(keys.token_keys, jwks(_keep(keys.signing_key, new_signing_key)), mode=0o644)
-    _write(keys.dana_partner_key, public_pem(_keep(keys.dana_private_key, new_dana_key)), mode=0o644)
+    _write(keys.token_keys, jwks(_ensure(keys.signing_key, new_signing_key)), mode=0o644)
+    _write(keys.dana_partner_key, public_pem(_ensure(keys.dana_private_key, new_dana_key)), mode=0o644)
     return keys
 
 
@@ -73,7 +73,7 @@ def _private_pem(key: Ed25519PrivateKey | RSAPrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def _keep(path: Path, make: Callable[[], str]) -> str:
+def _ensure(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         _write(path, make(), mode=0o600)
     return path.read_text()

@@ -27,7 +27,7 @@ class LoadFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Figures:
+class LoadFigures:
     """What a load measured: counts, seconds, milliseconds, whole rupiah."""
 
     orders: int
@@ -45,7 +45,7 @@ class Figures:
         return asdict(self)
 
 
-async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Console) -> Figures:
+async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Console) -> LoadFigures:
     """Runs the load against one origin with so many clients at once. Raises `LoadFailed`."""
     if not 0 < orders <= MAX_PIECES:
         raise LoadFailed(f"1 to {MAX_PIECES} orders")
@@ -80,7 +80,7 @@ async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Cons
         refunded = await _refunded(http, buyers, orders * PRICE, progress)
         settled = perf_counter() - started
     cuts = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
-    return Figures(
+    return LoadFigures(
         orders=orders,
         clients=clients,
         cancel_seconds=round(cancelled, 2),
@@ -113,14 +113,14 @@ async def _each(
     task = progress.add_task(words, total=len(waiting))
     done: list[Any] = []
 
-    async def uow() -> None:
+    async def worker() -> None:
         while waiting:
             done.append(await do(waiting.pop()))
             progress.advance(task)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
-            group.create_task(uow())
+            group.create_task(worker())
     return done
 
 

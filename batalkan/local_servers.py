@@ -14,10 +14,9 @@ import httpx
 from batalkan.keys import Keys, make_keys
 from batalkan.processes import Processes
 from batalkan.raw_http import RawHttpTransport
-from batalkan.servers import LocalServers
+from batalkan.servers import SERVICES, LocalServers
 from batalkan.servers.data_folder import PORTS, is_free
 
-SERVICES = ("accounts", "orders", "refunds", "chat", "cs", "web")
 DANA = "dana"
 
 
@@ -159,13 +158,13 @@ async def running_on(
     free = iter(free_ports(sum(counts.values())))
     ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
     origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
-    told = _settings(servers, keys, origins, dana_timeout, folder / "dana.sqlite", demonstration, allowed_hosts)
+    environments = _settings(servers, keys, origins, dana_timeout, folder / "dana.sqlite", demonstration, allowed_hosts)
     for name, variables in (extra or {}).items():
-        told[name].update(variables)
+        environments[name].update(variables)
     async with Processes(folder / "logs", say=say) as processes:
         for name, taken in ports.items():
             for number, port in enumerate(taken, start=1):
-                processes.add(name if number == 1 else f"{name}-{number}", {**told[name], "PORT": str(port)})
+                processes.add(name if number == 1 else f"{name}-{number}", {**environments[name], "PORT": str(port)})
         await processes.start()
         async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
             urls = {name: servers.postgres.url(name) for name in services}
@@ -200,9 +199,9 @@ def _settings(
         },
         "web": {f"{name.upper()}_URL": urls[0] for name, urls in origins.items() if name not in (DANA, "web")},
     }
-    told = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
-    told[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
-    return told
+    environments = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
+    environments[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
+    return environments
 
 
 def free_ports(count: int) -> list[int]:

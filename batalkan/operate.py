@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 
 from batalkan.invariants import Evidence, Snapshot, check
-from batalkan.system import NAMES
+from batalkan.servers import SERVICES
 from contracts.words import Role
 from runtime import urls
 from runtime.messaging import parked
@@ -41,15 +41,16 @@ async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping
 
     Raises `NothingRunning`, `SettingInvalid`.
     """
-    named = {name: _named(env, f"{name.upper()}_DATABASE_URL") for name in NAMES}
+    named = {name: _named(env, f"{name.upper()}_DATABASE_URL") for name in SERVICES}
     if all(named.values()):
         yield named
         return
     if not _was_started(folder):
         raise NothingRunning(
-            f"nothing runs in {folder}, and {', '.join(f'{name.upper()}_DATABASE_URL' for name in NAMES)} are not set"
+            f"no services run in {folder}; start them, or set "
+            f"{', '.join(f'{name.upper()}_DATABASE_URL' for name in SERVICES)}"
         )
-    async with embedded.running(f"{embedded.SCHEME}{folder}", list(NAMES)) as urls:
+    async with embedded.running(f"{embedded.SCHEME}{folder}", list(SERVICES)) as urls:
         yield urls
 
 

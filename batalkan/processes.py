@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from batalkan.subprocesses import Child, ChildFailed, Reaper, together
+from batalkan.subprocesses import Child, ChildFailed, Reaper, run_all
 from runtime.settings import PORTS
 
 GRACE = 10.0
@@ -75,7 +75,7 @@ class Processes:
 
     async def start(self, *names: str, timeout: float = 60) -> None:
         """Start these (or all) at once, until each is ready; raises ChildFailed with the end of the log."""
-        await together(*(self._start(self.watched[name], timeout) for name in names or self.watched))
+        await run_all(*(self._start(self.watched[name], timeout) for name in names or self.watched))
 
     async def ready(self, *names: str, timeout: float = 60) -> None:
         """Wait until these (or all) are ready, through crashes and restarts; raises TimeoutError."""
@@ -102,7 +102,7 @@ class Processes:
 
     async def stop(self, *names: str) -> None:
         """End these (or all) at once: SIGTERM, and SIGKILL for those that are still there after GRACE."""
-        await together(*(self._stop(self.watched[name]) for name in names or self.watched))
+        await run_all(*(self._stop(self.watched[name]) for name in names or self.watched))
 
     async def follow(self, levels: tuple[str, ...] = ("warning", "error", "critical", "")) -> AsyncIterator[LogLine]:
         """What the processes log at these levels, from their start on and until cancelled."""

@@ -9,7 +9,7 @@ from time import monotonic
 
 import httpx
 
-KEEP_ALIVE = 2.0
+MAX_IDLE = 2.0
 """Seconds an idle connection is kept: less than services do, so that a request is not written into one being closed."""
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -39,7 +39,7 @@ class RawHttpTransport(httpx.AsyncBaseTransport):
         if response.headers.get("connection") == "close":
             connection[1].close()
         else:
-            self._idle.setdefault(origin, []).append((monotonic() + KEEP_ALIVE, connection))
+            self._idle.setdefault(origin, []).append((monotonic() + MAX_IDLE, connection))
         return response
 
     async def _connect(self, host: str, port: int) -> Connection:

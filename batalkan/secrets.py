@@ -34,9 +34,9 @@ def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[
             write(volumes / server / file.name, file.read_text())
     for service in services:
         folder = volumes / service
-        database = keep(folder / "database_url", f"postgresql://{service}:{password()}@postgres:5432/{service}")
+        database = ensure(folder / "database_url", f"postgresql://{service}:{password()}@postgres:5432/{service}")
         write(folder / "broker_url", f"amqp://{service}:{_broker_password(folder)}@{hosts}/{VHOST}")
-        keep(folder / "redis_url", f"redis://{service}:{password()}@redis:6379/0")
+        ensure(folder / "redis_url", f"redis://{service}:{password()}@redis:6379/0")
         write(volumes / OPERATOR / f"{service}_database_url", database)
         write(volumes / "postgres" / f"{service}.scram", scram_verifier(_password_in(database)))
     write(
@@ -63,7 +63,7 @@ def entrance(env: Environment) -> str:
     )
 
 
-def keep(path: Path, new: str) -> str:
+def ensure(path: Path, new: str) -> str:
     """The secret at `path`: the one that is there already, or else `new`."""
     if not path.exists():
         write(path, new)
@@ -87,19 +87,19 @@ def password() -> str:
 
 def scram_verifier(clear: str) -> str:
     """What PostgreSQL stores instead of a password (SCRAM-SHA-256, RFC 5803)."""
-    salt, rounds = secrets.token_bytes(16), 4096
-    salted = pbkdf2_hmac("sha256", clear.encode(), salt, rounds)
+    salt, iterations = secrets.token_bytes(16), 4096
+    salted = pbkdf2_hmac("sha256", clear.encode(), salt, iterations)
     stored = sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
-    return f"SCRAM-SHA-256${rounds}:{_base64(salt)}${_base64(stored)}:{_base64(server)}"
+    return f"SCRAM-SHA-256${iterations}:{_base64(salt)}${_base64(stored)}:{_base64(server)}"
 
 
 def _keys(volumes: Path, services: list[str]) -> None:
     """Accounts alone can sign access tokens, refunds alone requests to DANA; the others get the public halves."""
-    token_keys = jwks(keep(volumes / "accounts" / "signing_key.pem", new_signing_key()))
+    token_keys = jwks(ensure(volumes / "accounts" / "signing_key.pem", new_signing_key()))
     for service in services:
         write(volumes / service / "jwks.json", token_keys)
-    partner_key = public_pem(keep(volumes / "refunds" / "dana_private_key.pem", new_dana_key()))
+    partner_key = public_pem(ensure(volumes / "refunds" / "dana_private_key.pem", new_dana_key()))
     write(volumes / "dana" / "dana_partner_key.pem", partner_key)
 
 
@@ -116,14 +116,14 @@ def _redis_users(volumes: Path, services: list[str]) -> None:
     lines = ["user default off"]
     for service in services:
         lines.append(redis_user(service, _password_in((volumes / service / "redis_url").read_text())))
-    hashed = sha256(keep(volumes / "redis" / "health", password()).encode()).hexdigest()
+    hashed = sha256(ensure(volumes / "redis" / "health", password()).encode()).hexdigest()
     lines.append(f"user health on #{hashed} +ping")
     write(volumes / "redis" / "users.acl", "\n".join(lines) + "\n")
 
 
 def share_cookie(data: Path, brokers: list[str]) -> None:
     """Nodes of one cluster know each other by Erlang's cookie, a file in the home of each: that of the first node."""
-    cookie = keep(data / brokers[0] / ".erlang.cookie", password())
+    cookie = ensure(data / brokers[0] / ".erlang.cookie", password())
     for broker in brokers[1:]:
         write(data / broker / ".erlang.cookie", cookie)
 

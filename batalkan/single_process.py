@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from batalkan import demo as steps
 from batalkan import local_servers, system
-from batalkan.bus_tap import BusTap, Seen
+from batalkan.bus_tap import BusTap, TappedEvent
 from batalkan.demo_client import DemoClient, DemoFailed, rupiah
 from batalkan.gateway import Gateway
 from batalkan.servers import FolderInUse, missing
@@ -53,17 +53,17 @@ async def serve_while(
     where: Where,
     listening: socket.socket,
     do: Callable[[System], Awaitable[bool]],
-    tell: Callable[[Seen], None] | None = None,
+    on_event: Callable[[TappedEvent], None] | None = None,
     say: Say = print,
 ) -> None:
     """Serves all services on the socket while `do` works; goes on afterwards, until a signal, if it returns true.
 
-    `tell` is told of events that travel, `say` of what is waited for.
+    `on_event` is told of events that travel, `say` of what is waited for.
     """
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    bus_tap = (lambda bus: BusTap(bus, tell)) if tell else (lambda bus: bus)
+    bus_tap = (lambda bus: BusTap(bus, on_event)) if on_event else (lambda bus: bus)
     async with system.running(where, bus_tap, say) as running:
         http = server(running.app, where.trusted_proxies)
         serving = asyncio.create_task(http.serve([listening]))
@@ -147,13 +147,13 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
     """The guided run, and then serving until Ctrl-C."""
     listening = bind(host, port)
     origin = f"http://{host}:{port}"
-    guides: list[DemoClient] = []
+    clients: list[DemoClient] = []
 
     async def walk(running: System) -> bool:
         async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
-            guides.append(DemoClient(http, running.dana, running.database_urls, console, running.hurry))
+            clients.append(DemoClient(http, running.dana, running.database_urls, console, running.hurry))
             try:
-                snapshot = await steps.run(guides[0])
+                snapshot = await steps.run(clients[0])
             except (DemoFailed, Problem, httpx.HTTPError, OSError) as error:
                 if not then_serve:
                     raise
@@ -172,12 +172,12 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         )
         return then_serve
 
-    def tell(event: Seen) -> None:
-        for guide in guides:
-            guide.see(event)
+    def on_event(event: TappedEvent) -> None:
+        for client in clients:
+            client.see(event)
 
     console.print(f"All services in one process, on {origin}, data in {where.folder.absolute()}\n", soft_wrap=True)
-    await serve_while(where, listening, walk, tell)
+    await serve_while(where, listening, walk, on_event)
 
 
 def show_urls(console: Console, origin: str, running: System, *, demonstration: bool = True) -> None:

@@ -42,7 +42,7 @@ class ChildFailed(Exception):
 class Reaper:
     """A tiny shell that outlives us just long enough to end our children, however we died."""
 
-    def __init__(self, *, keep_open: Sequence[int] = (), remove: Path | None = None) -> None:
+    def __init__(self, *, open_files: Sequence[int] = (), remove: Path | None = None) -> None:
         """What is to wait for the end of the last child: descriptors (a lock's) that stay open, a folder to remove."""
         self._shell = subprocess.Popen(
             ["/bin/sh", "-c", WARDEN, "warden", str(remove or "")],
@@ -50,15 +50,15 @@ class Reaper:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=keep_open,
+            pass_fds=open_files,
         )
         self._pipe = cast("IO[bytes]", self._shell.stdin)
 
     def watch(self, pid: int) -> None:
-        self._tell(f"+ {pid}\n")
+        self._send(f"+ {pid}\n")
 
     def forget(self, pid: int) -> None:
-        self._tell(f"- {pid}\n")
+        self._send(f"- {pid}\n")
 
     def close(self) -> None:
         """End what is still watched; returns at once when nothing is."""
@@ -66,7 +66,7 @@ class Reaper:
             self._pipe.close()
         self._shell.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         self._pipe.write(line.encode())
         self._pipe.flush()
 
@@ -182,12 +182,12 @@ class Child:
         if self._process is None or not self.running:
             return
         # The group alone is not enough: PostgreSQL gives each of its processes a group of its own.
-        for pid in [self._process.pid, *_descendants(self._process.pid)]:
+        for pid in [self._process.pid, *descendants(self._process.pid)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
 
-async def together(*steps: Coroutine[object, object, None]) -> None:
+async def run_all(*steps: Coroutine[object, object, None]) -> None:
     """All at once; the first that fails ends the others, and its error is raised as it is, in no group."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -197,10 +197,11 @@ async def together(*steps: Coroutine[object, object, None]) -> None:
         raise failures.exceptions[0] from None
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """The ids of all processes that a process has started, and those that these have started."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in path.read_text().split():
-                found += [int(child), *_descendants(int(child))]
+                found += [int(child), *descendants(int(child))]
     return found

@@ -24,6 +24,7 @@ import services.refunds.main
 import services.web.main
 import simulators.dana.app as dana
 from batalkan.keys import Keys, make_keys
+from batalkan.servers import SERVICES
 from batalkan.waiting import Say, waiting, waits_for
 from runtime import urls
 from runtime.errors import NotFound
@@ -37,7 +38,6 @@ from runtime.settings import Environment, Settings
 from runtime.storage import embedded
 from runtime.storage.database import is_transient
 
-NAMES = ("accounts", "orders", "refunds", "chat", "cs", "web")
 PARTNER = "batalkan"
 CREATING = 10.0
 """Seconds for making the databases, until it is tried again."""
@@ -224,9 +224,9 @@ async def _databases(where: Where, say: Say) -> AsyncIterator[Mapping[str, str]]
     url = where.database_url or f"{embedded.SCHEME}{where.folder.absolute()}"
     async with AsyncExitStack() as stack:
         if url.startswith(embedded.SCHEME):
-            found = await stack.enter_async_context(embedded.running(url, list(NAMES)))
+            found = await stack.enter_async_context(embedded.running(url, list(SERVICES)))
         else:
-            found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in NAMES}
+            found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in SERVICES}
 
         async def away() -> AsyncIterator[str]:
             if urls.place(url):

@@ -15,9 +15,9 @@ PROBE = 1.0
 Say = Callable[[str], object]
 
 
-async def waiting(uow: Coroutine[Any, Any, T], missing: Callable[[], AsyncIterator[str]], say: Say) -> T:
-    """What `uow` comes to; `missing` gives the lines that say what it waits for, while it does."""
-    task = asyncio.ensure_future(uow)
+async def waiting(operation: Coroutine[Any, Any, T], missing: Callable[[], AsyncIterator[str]], say: Say) -> T:
+    """What `operation` comes to; `missing` gives the lines that say what it waits for, while it does."""
+    task = asyncio.ensure_future(operation)
     pause = SOON
     try:
         while not (await asyncio.wait({task}, timeout=pause))[0]:

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from batalkan.keys import Keys
-from batalkan.system import NAMES
+from batalkan.servers import SERVICES
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.observability import telemetry
 from runtime.service import Service
@@ -53,7 +53,7 @@ def settings_read() -> Iterator[tuple[str, object]]:
                 ):
                     default = node.args[1] if len(node.args) > 1 else None
                     yield str(first.value), _value(default, module)
-    for name in NAMES:
+    for name in SERVICES:
         if name != "web":
             yield f"{name.upper()}_URL", None
 
@@ -110,14 +110,14 @@ def test_every_part_of_health_is_documented(keys: Keys) -> None:
         }
     )
     there: dict[str, tuple[set[str], set[str]]] = {}
-    for name in NAMES:
+    for name in SERVICES:
         build: Callable[..., Service] = import_module(f"services.{name}.main").build
         service = build(Settings.read(name, env), env, "postgresql://nowhere", MemoryBus())
         for parts, place in ((service.health_checks, 0), (service.optional_checks, 1)):
             for part in parts:
                 there.setdefault(part, (set(), set()))[place].add(name)
     documented = {
-        named(part)[0]: tuple(set(NAMES) if cell == "all" else set(named(cell)) for cell in (needed, shown))
+        named(part)[0]: tuple(set(SERVICES) if cell == "all" else set(named(cell)) for cell in (needed, shown))
         for part, needed, shown, _ in table("docs/operations.md", "part", "needed by", "shown by", "is there when")
     }
     assert documented == there
@@ -158,7 +158,7 @@ def test_every_mark_is_documented() -> None:
 
 def test_every_service_is_in_the_readme() -> None:
     """README names every service and no other; `make contracts` writes the consumers into docs/events.md."""
-    assert sorted(named(name)[0] for name, _ in table("README.md", "service", "does")) == sorted(NAMES)
+    assert sorted(named(name)[0] for name, _ in table("README.md", "service", "does")) == sorted(SERVICES)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,6 @@ def test_every_service_is_in_the_readme() -> None:
     [
         ("compose.yaml", r"x-services: &services (.+)"),
         ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
-        ("batalkan/local_servers.py", r"SERVICES = \((.+)\)"),
-        ("batalkan/servers/__init__.py", r"SERVICES = \((.+)\)"),
         ("deploy/gateway/nginx.conf", r"# A new service is one more name here.\n.*<service>(.+)\)\(/"),
     ],
 )
@@ -176,4 +174,4 @@ def test_every_list_of_services_has_all(page: str, pattern: str) -> None:
     found = re.search(pattern, (ROOT / page).read_text())
     assert found is not None
     listed = set(re.findall(r"\w+", found[1]))
-    assert listed | ({"web"} if page.endswith("nginx.conf") else set()) == set(NAMES)
+    assert listed | ({"web"} if page.endswith("nginx.conf") else set()) == set(SERVICES)

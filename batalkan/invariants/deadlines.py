@@ -26,7 +26,7 @@ _AT_ORDERS = "select cancellation_id, at from cancellations where channel = 'cs'
 
 
 @dataclass(frozen=True)
-class Said:
+class CaseMessage:
     """One message of a case that is about its deadline."""
 
     case_id: UUID
@@ -40,7 +40,7 @@ async def broken(stores: Stores) -> list[str]:
     if not stores.have("cs"):
         return []
     codes = ["seller_contacted", "seller_silent", *CALLED_OFF]
-    found = wrong_fires(Said(**row) for row in await stores.rows("cs", _MESSAGES, codes))
+    found = wrong_fires(CaseMessage(**row) for row in await stores.rows("cs", _MESSAGES, codes))
     if stores.have("orders"):
         cancelled = {row["cancellation_id"]: row["at"] for row in await stores.rows("orders", _AT_ORDERS)}
         for case in await stores.rows("cs", _BY_SILENCE):
@@ -50,7 +50,7 @@ async def broken(stores: Stores) -> list[str]:
     return found
 
 
-def wrong_fires(messages: Iterable[Said]) -> list[str]:
+def wrong_fires(messages: Iterable[CaseMessage]) -> list[str]:
     """What is wrong with the 24 hours of the cases; the messages come case by case, in their order."""
     found: list[str] = []
     runs: dict[UUID, datetime | None] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from batalkan.invariants.stores import Stores
 
-HEARD_BY_ALL_THREE = ("accounts", "orders", "refunds")
+CONSUMED_BY_CHAT_AND_CS = ("accounts", "orders", "refunds")
 """Publishers of whose heard events each is heard by chat and cs; those of refunds by orders, too."""
 
 # Null: the subject is older than the counting. `runtime.messaging.retention` deletes inbox rows after 30 days.
@@ -61,7 +61,7 @@ def compare(
     What chat and cs publish is for one hearer each, but its count does not tell for whom: so each hearer's number has a
     lower bound, that of refunds is exact, and so is the sum of all.
     """
-    of_all = sum(published[service] for service in HEARD_BY_ALL_THREE)
+    of_all = sum(published[service] for service in CONSUMED_BY_CHAT_AND_CS)
     least = {"orders": published["refunds"], "refunds": cancelled, "chat": of_all, "cs": of_all}
     broken, pending = [], []
     for service, due in least.items():

@@ -28,18 +28,18 @@ async def broken(stores: Stores) -> list[str]:
         stores, "chat", _ORDERS_AT_CHAT, lambda row: (row["order_id"], (RANKS[row["status_rank"]], row["buyer_id"]))
     )
     refunds = await _table(stores, "refunds", _REFUNDS, _refund)
-    told = await _table(stores, "orders", _REFUNDS_AT_ORDERS, _refund)
-    heard = await _table(stores, "chat", _REFUNDS_AT_CHAT, _refund)
-    people = await _table(stores, "accounts", "select account_id, name from accounts", _person)
+    at_orders = await _table(stores, "orders", _REFUNDS_AT_ORDERS, _refund)
+    refunds_at_chat = await _table(stores, "chat", _REFUNDS_AT_CHAT, _refund)
+    accounts = await _table(stores, "accounts", "select account_id, name from accounts", _person)
     names = await _table(stores, "chat", "select account_id, name from people", _person)
     known = await _table(stores, "cs", "select account_id, name from accounts", _person)
     return [
         *_compare("chat", "order", orders, at_chat),
         *_compare("cs", "order", orders, at_cs),
-        *_compare("orders", "the refund of order", refunds, told),
-        *_compare("chat", "the refund of order", refunds, heard),
-        *_compare("chat", "account", people, names),
-        *_compare("cs", "account", people, known),
+        *_compare("orders", "the refund of order", refunds, at_orders),
+        *_compare("chat", "the refund of order", refunds, refunds_at_chat),
+        *_compare("chat", "account", accounts, names),
+        *_compare("cs", "account", accounts, known),
     ]
 
 

@@ -75,8 +75,8 @@ async def check(
             broken += refunds.journal_matches(known, await _payments(dana))
         for topic in (orders, stock, threads, deadlines):
             broken += await topic.broken(stores)
-        pending, told = await _events(stores, evidence)
-        broken += [*told, *await _accepted_requests(stores, evidence)]
+        pending, found = await _events(stores, evidence)
+        broken += [*found, *await _accepted_requests(stores, evidence)]
         balances = await stores.rows(
             "refunds", "select account, sum(amount)::bigint as balance from ledger_entries group by account"
         )

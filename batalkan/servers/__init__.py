@@ -18,7 +18,7 @@ from batalkan.servers.packages import ServersMissing, install, missing
 from batalkan.servers.postgres import Postgres
 from batalkan.servers.rabbitmq import RabbitMQ
 from batalkan.servers.redis import Redis
-from batalkan.subprocesses import Reaper, together
+from batalkan.subprocesses import Reaper, run_all
 
 __all__ = ["SERVICES", "FolderInUse", "LocalServers", "ServersMissing", "install", "missing"]
 
@@ -41,7 +41,7 @@ class LocalServers:
         self._data_folder = DataFolder(folder)
         self.folder = self._data_folder.folder
         remove = self.folder if self._data_folder.temporary else None
-        self._reaper = Reaper(keep_open=[self._data_folder.lock], remove=remove)
+        self._reaper = Reaper(open_files=[self._data_folder.lock], remove=remove)
         self.postgres = Postgres(self._data_folder, services, self._reaper)
         self.redis = Redis(self._data_folder, services, self._reaper)
         self.rabbitmq = RabbitMQ(self._data_folder, services, self._reaper, management=management)
@@ -57,7 +57,7 @@ class LocalServers:
     async def start(self) -> None:
         """All three at once; raises ChildFailed with the end of the log of the one that did not come up."""
         try:
-            await together(self.rabbitmq.start(), self.postgres.start(), self.redis.start())
+            await run_all(self.rabbitmq.start(), self.postgres.start(), self.redis.start())
         except BaseException:
             await self.stop()
             raise

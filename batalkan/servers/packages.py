@@ -53,8 +53,8 @@ def find(name: str) -> Path | None:
             names = ("chromium", "chromium-browser", "google-chrome")
             return next((found for found in map(_on_path, names) if found), None)
         case "faketime":
-            places = ("lib/*/faketime", "lib*/faketime")
-            found = (path for place in places for path in Path("/usr").glob(f"{place}/libfaketimeMT.so.1"))
+            folders = ("lib/*/faketime", "lib*/faketime")
+            found = (path for folder in folders for path in Path("/usr").glob(f"{folder}/libfaketimeMT.so.1"))
             return next(found, None)
         case "nginx":
             return _on_path("nginx")

@@ -25,7 +25,7 @@ from rich.table import Table
 from lab.bench import meters
 from lab.bench.run import RunFailed, check_snapshot
 from lab.bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, fill, moment
-from lab.bench.stage import Variant, running, stage
+from lab.bench.variants import Variant, bench_servers, running
 from runtime.storage.database import connect
 
 TIMEOUT = 600.0
@@ -56,7 +56,7 @@ console = Console(highlight=False)
 
 async def measure(events: int) -> dict[str, Any]:
     """The figures. Raises `RunFailed`, `ServersMissing`."""
-    async with stage() as servers, running("core", servers) as variant:
+    async with bench_servers() as servers, running("core", servers) as variant:
         processes = variant.processes
         assert processes is not None
         await processes.stop("refunds")

@@ -9,13 +9,11 @@ memory of its chat processes is looked at; with `--kill chat` or `--kill redis` 
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from secrets import token_hex
 from time import monotonic
 from typing import Any, TypeVar
@@ -27,7 +25,8 @@ from rich.table import Table
 
 from batalkan import local_servers
 from contracts.words import Role
-from lab.bench.talkers import Failed, Posts, Talker, Tally
+from lab.bench import meters
+from lab.bench.chat_clients import ChatClient, Failed, Posts, Tally
 from runtime.observability.trace_context import new_id
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
@@ -137,17 +136,14 @@ async def each(items: Sequence[T] | range, do: Callable[[Any], Awaitable[Any]]) 
     return await asyncio.gather(*map(one, items))
 
 
-def memory(pids: Sequence[int]) -> int:
-    """Resident bytes of these processes."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in pids)
+def memory_of(target: Target) -> float:
+    """Megabytes that the processes of chat hold."""
+    return sum(map(meters.memory, target.pids()))
 
 
-def cpu(pids: Sequence[int]) -> float:
-    """Seconds of processor time that these processes have had."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(field[11]) + int(field[12]) for field in fields) / ticks
+def cpu_of(target: Target) -> float:
+    """Seconds of processor time that the processes of chat have used."""
+    return sum(map(meters.cpu_seconds, target.pids()))
 
 
 async def measure(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
@@ -156,49 +152,49 @@ async def measure(target: Target, options: argparse.Namespace, say: Callable[[st
     made = await threads(target, options.clients // 2)
     tally = Tally()
     posts = Posts(target.origins, tally)
-    talkers = [
-        Talker(token, thread_id, target.origins, posts, tally) for thread_id, *tokens in made for token in tokens
+    clients = [
+        ChatClient(token, thread_id, target.origins, posts, tally) for thread_id, *tokens in made for token in tokens
     ]
-    before, connecting = memory(target.pids()), monotonic()
-    listening = [asyncio.create_task(talker.listen()) for talker in talkers]
+    before, connecting = memory_of(target), monotonic()
+    listening = [asyncio.create_task(client.listen()) for client in clients]
     async with asyncio.timeout(SETTLE):
-        for talker in talkers:
-            await talker.connected.wait()
+        for client in clients:
+            await client.connected.wait()
     connected = monotonic() - connecting
     await asyncio.sleep(1)
-    grown = memory(target.pids()) - before
-    say(f"{len(talkers)} clients are connected, and write for {options.seconds:g} s …")
-    spent, began = cpu(target.pids()), monotonic()
+    grown = memory_of(target) - before
+    say(f"{len(clients)} clients are connected, and write for {options.seconds:g} s …")
+    spent, began = cpu_of(target), monotonic()
     faults = asyncio.create_task(trouble(target, options))
     async with asyncio.TaskGroup() as group:
-        for talker in talkers:
-            group.create_task(talker.write(options.every, began + options.seconds))
+        for client in clients:
+            group.create_task(client.write(options.every, began + options.seconds))
     took = monotonic() - began
-    busy = 0.0 if options.kill else cpu(target.pids()) - spent
+    busy = 0.0 if options.kill else cpu_of(target) - spent
     await faults
     totals = {thread_id: 0 for thread_id, _, _ in made}
-    for talker in talkers:
-        totals[talker.thread_id] += talker.sent
+    for client in clients:
+        totals[client.thread_id] += client.sent
     try:
         async with asyncio.timeout(SETTLE):
-            for talker in talkers:
-                await talker.has(totals[talker.thread_id])
+            for client in clients:
+                await client.has(totals[client.thread_id])
     except TimeoutError:
         say("not everything has arrived")
     for task in listening:
         task.cancel()
     await asyncio.gather(*listening, return_exceptions=True)
-    posts.close()
+    await posts.close()
     latency, answered = cuts(tally.latencies), cuts(tally.posts)
     return {
-        "clients": len(talkers),
+        "clients": len(clients),
         "threads": len(made),
         "replicas": len(target.origins),
         "seconds": round(took, 1),
         "sent": sum(totals.values()),
         "expected": 2 * sum(totals.values()),
         "delivered": len(tally.latencies),
-        "missing": sum(totals[talker.thread_id] - talker.last for talker in talkers),
+        "missing": sum(totals[client.thread_id] - client.last for client in clients),
         "gaps": tally.gaps,
         "doubles_or_disorder": tally.doubles,
         "kills": options.times if options.kill else 0,
@@ -207,7 +203,7 @@ async def measure(target: Target, options: argparse.Namespace, say: Callable[[st
         "latency_ms": latency,
         "post_ms": answered,
         "connect_seconds": round(connected, 2),
-        "kib_per_connection": round(grown / len(talkers) / 1024, 1) if target.pids() else None,
+        "kib_per_connection": round(1024 * grown / len(clients), 1) if target.pids() else None,
         "chat_cpu_percent": round(100 * busy / took) if busy else None,
     }
 

@@ -105,7 +105,7 @@ async def run(task: Task) -> Result:
     requests = [(order_id, cancel_request(order_id, token, "orders")) for order_id, token in task.orders]
     cpu, started = _cpu(), perf_counter()
     waiting = iter(enumerate(requests))
-    workers = (_uow(client, waiting, task.rate, started, result) for client in clients)
+    workers = (_work(client, waiting, task.rate, started, result) for client in clients)
     await asyncio.gather(*workers)
     result.cpu_seconds = _cpu() - cpu
     for client in clients:
@@ -113,7 +113,7 @@ async def run(task: Task) -> Result:
     return result
 
 
-async def _uow(
+async def _work(
     client: Client, waiting: Iterator[tuple[int, tuple[str, bytes]]], rate: float, started: float, result: Result
 ) -> None:
     for n, (order_id, request) in waiting:
@@ -136,8 +136,8 @@ def _cpu() -> float:
 
 def main() -> None:
     """Reads the task, does it, writes the result."""
-    told = json.loads(Path(sys.argv[1]).read_text())
-    task = Task([(host, port) for host, port in told.pop("origins")], **told)
+    fields = json.loads(Path(sys.argv[1]).read_text())
+    task = Task([(host, port) for host, port in fields.pop("origins")], **fields)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(run(task))
     Path(sys.argv[2]).write_text(json.dumps(vars(result)))

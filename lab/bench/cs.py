@@ -1,4 +1,4 @@
-"""How fast a case is routed while many wait: `python -m lab.bench.cs [--waiting 1000] [--rounds 200] [--json]`.
+"""How fast a case is routed while many wait: `python -m lab.bench.cs [--waiting 1000] [--closings 200] [--json]`.
 
 An agent closes a case, and so becomes free. Measured is the time until the answer to that, and until the next case of
 the queue is on the agent's live connection: over HTTP and a WebSocket, with all services in this process and their
@@ -59,13 +59,13 @@ async def serving(folder: Path) -> AsyncIterator[tuple[str, str]]:
             await task
 
 
-async def measure(waiting: int, rounds: int) -> dict[str, Any]:
+async def measure(waiting: int, closings: int) -> dict[str, Any]:
     """The figures; times in milliseconds."""
     closing, routed = [], []
     with tempfile.TemporaryDirectory(prefix="batalkan-bench-") as folder:
         async with serving(Path(folder)) as (origin, database_url):
             database = await connect_database(database_url)
-            await database.execute(QUEUE, waiting + rounds + 3)
+            await database.execute(QUEUE, waiting + closings + 3)
             async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as http:
                 token = (await http.post("/accounts/token", data=AGENT)).raise_for_status().json()["access_token"]
                 http.headers["Authorization"] = f"Bearer {token}"
@@ -75,7 +75,7 @@ async def measure(waiting: int, rounds: int) -> dict[str, Any]:
                     (await http.put("/cs/duty", json={"on": True})).raise_for_status()
                     while len(held) < 3:
                         held += given(json.loads(await live.recv()), held)
-                    for _ in range(rounds):
+                    for _ in range(closings):
                         started = perf_counter()
                         close = asyncio.create_task(
                             http.post(f"/cs/cases/{held.pop(0)}/close", json={"outcome": "answered"})
@@ -87,7 +87,7 @@ async def measure(waiting: int, rounds: int) -> dict[str, Any]:
                         closing.append((perf_counter() - started) * 1000)
             left = await database.fetchval("select count(*) from cases where state = 'waiting'")
             await database.close()
-    return {"waiting": left, "rounds": rounds, "routed_ms": summary(routed), "answered_ms": summary(closing)}
+    return {"waiting": left, "closings": closings, "routed_ms": summary(routed), "answered_ms": summary(closing)}
 
 
 def given(frame: dict[str, Any], held: list[str]) -> list[str]:
@@ -106,16 +106,16 @@ def main() -> None:
     """Measures, and shows it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waiting", type=int, default=1000, help="cases in the queue at the end")
-    parser.add_argument("--rounds", type=int, default=200, help="how often the agent becomes free")
+    parser.add_argument("--closings", type=int, default=200, help="number of cases that the agent closes")
     parser.add_argument("--json", action="store_true", help="for a script")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure(arguments.waiting, arguments.rounds))
+        figures = runner.run(measure(arguments.waiting, arguments.closings))
     if arguments.json:
         print(json.dumps(figures))
         return
-    table = Table(title=f"Routing with {figures['waiting']} cases waiting, {figures['rounds']} rounds (ms)")
+    table = Table(title=f"Routing with {figures['waiting']} cases waiting, {figures['closings']} closed (ms)")
     for column in ("an agent becomes free", "p50", "p99", "max"):
         table.add_column(column, justify="left" if column.startswith("an") else "right")
     for name, key in (("the next case is on the agent's socket", "routed_ms"), ("the answer is there", "answered_ms")):

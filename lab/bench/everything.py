@@ -12,7 +12,7 @@ from lab.bench import backlog, growth, idle, messages, saga, targets
 from lab.bench.run import RunFailed
 
 PARTS = "saga,growth,replicas,backlog,messages,idle"
-ORDERS, CLIENTS, ROUNDS = 1500, 64, 3
+ORDERS, CLIENTS, REPEATS = 1500, 64, 3
 SIZES = (10_000, 1_000_000)
 REPLICAS = (1, 2, 4)
 EVENTS = 100_000
@@ -37,13 +37,13 @@ def main(
 
 
 def _saga() -> dict[str, Any]:
-    figures = asyncio.run(saga.measure(saga.VARIANTS.split(","), ORDERS, CLIENTS, ROUNDS, half=True))
+    figures = asyncio.run(saga.measure(saga.VARIANTS.split(","), ORDERS, CLIENTS, REPEATS, half=True))
     saga.show(figures)
     return saga.as_dict(figures)
 
 
 def _growth() -> list[dict[str, Any]]:
-    found = asyncio.run(growth.measure(SIZES, ORDERS, CLIENTS, ROUNDS))
+    found = asyncio.run(growth.measure(SIZES, ORDERS, CLIENTS, REPEATS))
     growth.show(found)
     return found
 

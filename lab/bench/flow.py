@@ -25,7 +25,7 @@ from batalkan.gateway import Gateway
 from batalkan.local_servers import LocalDeployment
 from batalkan.servers.packages import find
 from lab.bench import meters
-from lab.bench.telling import RECORDS, Tellers
+from lab.bench.synthetic_records import RECORDS, SyntheticServices
 
 WATCH = """
 () => {
@@ -83,11 +83,11 @@ async def measure(rate: int, seconds: float) -> dict[str, Any]:
         redis = Redis.from_url(system.servers.redis.admin_url, decode_responses=True)
         before, memory, cpu = await totals(http), meters.memory(web), meters.cpu_seconds(web)
         watching = asyncio.create_task(watch(page, seconds))
-        told = await Tellers(redis).tell(rate, seconds)
+        recorded = await SyntheticServices(redis).record(rate, seconds)
         looks = await watching
         await asyncio.sleep(2)
         after = await totals(http)
-        figures = _figures(looks, told, {key: after[key] - before[key] for key in after})
+        figures = _figures(looks, recorded, {key: after[key] - before[key] for key in after})
         figures |= {
             "web_memory_mb": [round(memory, 1), round(meters.memory(web), 1)],
             "web_cpu_share": round((meters.cpu_seconds(web) - cpu) / seconds, 3),
@@ -108,19 +108,19 @@ async def one_origin(system: LocalDeployment) -> AsyncIterator[str]:
     await serving
 
 
-def _figures(looks: list[dict[str, Any]], told: int, counted: dict[str, int]) -> dict[str, Any]:
+def _figures(looks: list[dict[str, Any]], recorded: int, counted: dict[str, int]) -> dict[str, Any]:
     gaps = sorted(gap for look in looks for gap in look["gaps"])
     return {
-        "cancellations_told": told,
-        "records_told": told * RECORDS,
+        "cancellations_recorded": recorded,
+        "records_written": recorded * RECORDS,
         "counted": counted,
-        "uncounted": told * RECORDS - counted["records"] - counted["lost"],
+        "uncounted": recorded * RECORDS - counted["records"] - counted["lost"],
         "frames_per_second": round(1000 * len(gaps) / sum(gaps), 1),
         "frame_ms": {name: round(gaps[int(len(gaps) * part)], 1) for name, part in (("p50", 0.5), ("p99", 0.99))},
         "longest_frame_ms": round(gaps[-1], 1),
         "heap_mb": [round(look["heap_mb"], 1) for look in looks],
         "elements": [look["elements"] for look in looks],
-        "most_dots": max(look["dots"] for look in looks),
+        "max_dots": max(look["dots"] for look in looks),
         "page_says": looks[-1]["says"],
     }
 
@@ -131,11 +131,11 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=200, help="cancellations a second")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--json", action="store_true")
-    told = parser.parse_args()
-    figures = asyncio.run(measure(told.rate, told.seconds))
-    for name, figure in figures.items() if not told.json else ():
+    arguments = parser.parse_args()
+    figures = asyncio.run(measure(arguments.rate, arguments.seconds))
+    for name, figure in figures.items() if not arguments.json else ():
         print(f"{name:>20}  {figure}")
-    if told.json:
+    if arguments.json:
         print(json.dumps(figures, indent=1))
     sys.exit(1 if figures["uncounted"] else 0)
 

@@ -16,28 +16,28 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.bench import meters
-from lab.bench.old import seed_old
-from lab.bench.run import Figures, Run, RunFailed, check_snapshot
-from lab.bench.stage import running, stage
+from lab.bench.old_orders import seed_old
+from lab.bench.run import Run, RunFailed, RunFigures, check_snapshot
+from lab.bench.variants import bench_servers, running
 
 console = Console(highlight=False)
 
 
-async def measure(sizes: Sequence[int], orders: int, clients: int, rounds: int) -> list[dict[str, Any]]:
+async def measure(sizes: Sequence[int], orders: int, clients: int, repeats: int) -> list[dict[str, Any]]:
     """The figures for each number of old orders, with all services. Raises `RunFailed`, `ServersMissing`."""
-    figures: dict[int, list[Figures]] = {old: [] for old in sizes}
+    figures: dict[int, list[RunFigures]] = {old: [] for old in sizes}
     found: list[dict[str, Any]] = []
     async with AsyncExitStack() as stack:
         runs = {}
         for old in sizes:
-            servers = await stack.enter_async_context(stage())
+            servers = await stack.enter_async_context(bench_servers())
             variant = await stack.enter_async_context(running("all", servers))
             started = monotonic()
             await seed_old(variant.databases, old)
             console.print(f"{old:,} old orders, in {monotonic() - started:.0f} s")
             runs[old] = Run(servers, variant), variant
             await runs[old][0].warm_up(min(orders, 500), clients)
-        for _ in range(rounds):
+        for _ in range(repeats):
             for old, (run, _) in runs.items():
                 figures[old].append(one := await run.measure(orders, clients))
                 console.print(f"{old:,}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga")
@@ -80,12 +80,12 @@ def main(
     old: Annotated[str, typer.Option(help="Numbers of old orders.")] = "10000,1000000",
     orders: Annotated[int, typer.Option(min=10)] = 1500,
     clients: Annotated[int, typer.Option(min=1)] = 64,
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    repeats: Annotated[int, typer.Option(min=1)] = 3,
     as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
 ) -> None:
     """How cost grows with the number of old orders."""
     try:
-        found = asyncio.run(measure([int(one) for one in old.split(",")], orders, clients, rounds))
+        found = asyncio.run(measure([int(one) for one in old.split(",")], orders, clients, repeats))
     except RunFailed as error:
         sys.exit(f"bench: {error}")
     show(found)

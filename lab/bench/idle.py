@@ -17,11 +17,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from batalkan.local_servers import SERVICES
+from batalkan.local_servers import free_ports
 from batalkan.processes import says_ready
+from batalkan.servers import SERVICES
 from batalkan.subprocesses import Child, Reaper
 from lab.bench import meters
-from lab.bench.stage import free_ports
 
 SETTLE = 10.0
 """Seconds after the start that do not count."""

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.bench import meters
-from lab.bench.stage import ROOT, stage
+from lab.bench.variants import ROOT, bench_servers
 from runtime.messaging import consumer, outbox
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.consumer import BatchHandler, Consumer
@@ -35,14 +35,14 @@ from runtime.storage.database import Database
 SIZES = (200, 1_000, 10_000, 100_000)
 """Bytes of an event's data."""
 BATCHES = (1, 16, 64, 256)
-ROUNDS = 3
+REPEATS = 3
 EVENTS = 4000
 
 console = Console(highlight=False)
 
 
-class Said(Event, name="Said", version=1, subject="thing", published_by=("orders",), consumed_by=("refunds",)):
-    """Something of a certain size."""
+class Padded(Event, name="Padded", version=1, subject="thing", published_by=("orders",), consumed_by=("refunds",)):
+    """An event of a given size."""
 
     thing: str
     text: str
@@ -53,27 +53,27 @@ async def measure(events: int) -> list[dict[str, Any]]:
     usual = SIZES[0], consumer.BATCH
     cases = list(dict.fromkeys([(usual[0], batch) for batch in BATCHES] + [(size, usual[1]) for size in SIZES]))
     found: dict[tuple[int, int], list[dict[str, float]]] = {case: [] for case in cases}
-    async with stage() as servers:
+    async with bench_servers() as servers:
         databases = {name: Database(servers.postgres.url(name)) for name in ("orders", "refunds")}
         for name, database in databases.items():
             await database.connect()
             await schema.migrate(database, ROOT / "services" / name / "migrations")
         consumed = asyncio.Queue[int]()
-        publisher, hearer_uow = UnitOfWork("orders", databases["orders"]), UnitOfWork("refunds", databases["refunds"])
+        publisher, consumer_uow = UnitOfWork("orders", databases["orders"]), UnitOfWork("refunds", databases["refunds"])
         relay = Relay("orders", databases["orders"], RabbitBus(servers.rabbitmq.url("orders"), "bench"), ["refunds"])
         publisher.wake_relay = relay.wake
 
-        async def hear(_: Transaction, same_type: Sequence[Envelope[Said]]) -> None:
+        async def consume(_: Transaction, same_type: Sequence[Envelope[Padded]]) -> None:
             consumed.put_nowait(len(same_type))
 
         receiving = Consumer(
-            hearer_uow, RabbitBus(servers.rabbitmq.url("refunds"), "bench"), {Said: BatchHandler(hear)}
+            consumer_uow, RabbitBus(servers.rabbitmq.url("refunds"), "bench"), {Padded: BatchHandler(consume)}
         )
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(receiving.run()), group.create_task(relay.run())]
             await _send(publisher, consumed, 500, SIZES[0])
             servers_of = [child.pid or 0 for child in (servers.postgres.child, servers.rabbitmq.child)]
-            for _ in range(ROUNDS):
+            for _ in range(REPEATS):
                 for size, batch in cases:
                     consumer.BATCH = outbox.BATCH = batch
                     count = max(100, min(events, 20_000_000 // size))
@@ -102,7 +102,7 @@ async def _send(uow: UnitOfWork, consumed: "asyncio.Queue[int]", count: int, siz
     """Says so many, 16 to a transaction, and waits until they are heard."""
     for first in range(0, count, 16):
         async with uow.begin() as tx:
-            tx.publish(*(Said(thing=str(new_id()), text="x" * size) for _ in range(min(16, count - first))))
+            tx.publish(*(Padded(thing=str(new_id()), text="x" * size) for _ in range(min(16, count - first))))
     while count > 0:
         count -= await consumed.get()
 

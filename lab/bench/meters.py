@@ -6,26 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from batalkan.subprocesses import descendants
 from runtime.storage.database import connect
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MEGABYTE = 1024 * 1024
 
 
-def tree(pid: int) -> list[int]:
-    """The process and all that descend from it."""
-    found = [pid]
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in path.read_text().split():
-                found += tree(int(child))
-    return found
-
-
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process and its descendants so far, those that have ended included."""
     total = 0
-    for one in tree(pid):
+    for one in (pid, *descendants(pid)):
         with suppress(OSError):
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
             total += sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime
@@ -35,7 +26,7 @@ def cpu_seconds(pid: int) -> float:
 def memory(pid: int) -> float:
     """Megabytes of the process and its descendants now; what several share counts once (PSS)."""
     total = 0
-    for one in tree(pid):
+    for one in (pid, *descendants(pid)):
         with suppress(OSError):
             for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):

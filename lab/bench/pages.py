@@ -61,11 +61,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20, help="looks at each page")
     parser.add_argument("--json", action="store_true")
-    told: Any = parser.parse_args()
-    figures = asyncio.run(measure(told.times))
-    for path, figure in figures.items() if not told.json else ():
+    arguments: Any = parser.parse_args()
+    figures = asyncio.run(measure(arguments.times))
+    for path, figure in figures.items() if not arguments.json else ():
         print(f"{path:>20}  {figure}")
-    if told.json:
+    if arguments.json:
         print(json.dumps(figures, indent=1))
 
 

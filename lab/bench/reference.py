@@ -101,13 +101,13 @@ Handle = Callable[[Connection, list[dict[str, Any]]], Awaitable[bool]]
 """Acts on a batch of events; whether others follow."""
 
 
-class Service:
+class ReferenceService:
     """What both sides have: a pool, an outbox with its relay, a queue with its consumer."""
 
-    def __init__(self, name: str, pool: Any, heard: str, handle: Handle) -> None:
+    def __init__(self, name: str, pool: Any, consumes: str, handle: Handle) -> None:
         self.name = name
         self.pool = pool
-        self.heard, self.handle = heard, handle
+        self.consumes, self.handle = consumes, handle
         self.woken = asyncio.Event()
 
     async def say(self, connection: Connection, kind: str, events: list[tuple[str, str]]) -> None:
@@ -152,7 +152,7 @@ class Service:
         await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
         arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
         await channel.queue_declare(self.name, durable=True, arguments=arguments)
-        await channel.queue_bind(self.name, EXCHANGE, self.heard)
+        await channel.queue_bind(self.name, EXCHANGE, self.consumes)
         arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
         await channel.basic_consume(self.name, arrived.put)
         while True:
@@ -162,10 +162,10 @@ class Service:
             events = {UUID(event["id"]): event for event in (json.loads(message.body) for message in messages)}
             async with self.pool.acquire() as connection:
                 await connection.execute("begin")
-                fresh = [events[row["event_id"]] for row in await connection.fetch(INBOX, list(events))]
-                follow = await self.handle(connection, fresh)
+                new = [events[row["event_id"]] for row in await connection.fetch(INBOX, list(events))]
+                follow = await self.handle(connection, new)
                 if follow:
-                    said = [(e["subject"], json.dumps(e["follows"])) for e in fresh]
+                    said = [(e["subject"], json.dumps(e["follows"])) for e in new]
                     await self.say(connection, "RefundIssued", said)
                 await connection.execute("commit")
             await channel.basic_ack(messages[-1].delivery_tag, multiple=True)
@@ -264,8 +264,8 @@ async def main(side: str) -> None:
         os.environ["DATABASE_URL"], min_size=1, max_size=10, reset=_leave_as_it_is
     )
     other = name.replace("orders", "refunds") if side == "orders" else name.replace("refunds", "orders")
-    heard = f"{other}.RefundIssued" if side == "orders" else f"{other}.OrderCancelled"
-    service = Service(name, pool, heard, show if side == "orders" else refund)
+    consumes = f"{other}.RefundIssued" if side == "orders" else f"{other}.OrderCancelled"
+    service = ReferenceService(name, pool, consumes, show if side == "orders" else refund)
     consuming, publishing = await connect(broker_url), await connect(broker_url)
     confirming = await publishing.channel(publisher_confirms=True, on_return_raises=True, frame_buffer_size=FRAMES)
     async with asyncio.TaskGroup() as group:

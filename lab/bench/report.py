@@ -6,24 +6,24 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from lab.bench.run import Figures
-from lab.bench.stage import OURS
+from lab.bench.run import RunFigures
+from lab.bench.variants import BATALKAN
 
 
-def by_variant(rounds: Sequence[Figures]) -> dict[str, list[Figures]]:
+def by_variant(figures: Sequence[RunFigures]) -> dict[str, list[RunFigures]]:
     """The runs of each variant, in their order."""
-    found: dict[str, list[Figures]] = {}
-    for one in rounds:
+    found: dict[str, list[RunFigures]] = {}
+    for one in figures:
         found.setdefault(one.variant, []).append(one)
     return found
 
 
-def ratios(rounds: Sequence[Figures]) -> dict[str, dict[str, list[float]]]:
+def ratios(figures: Sequence[RunFigures]) -> dict[str, dict[str, list[float]]]:
     """Each way of running batalkan against each rival ("core : reference"): the ratios of the runs of one round."""
-    runs = by_variant(rounds)
+    runs = by_variant(figures)
     found = {}
-    for ours in OURS.keys() & runs:
-        for rival in runs.keys() - OURS:
+    for ours in BATALKAN.keys() & runs:
+        for rival in runs.keys() - BATALKAN:
             pairs = list(zip(runs[ours], runs[rival], strict=False))
             found[f"{ours} : {rival}"] = {
                 attribute: [round(getattr(one, attribute) / getattr(other, attribute), 2) for one, other in pairs]
@@ -32,9 +32,9 @@ def ratios(rounds: Sequence[Figures]) -> dict[str, dict[str, list[float]]]:
     return dict(sorted(found.items()))
 
 
-def show(console: Console, rounds: Sequence[Figures]) -> None:
+def show(console: Console, figures: Sequence[RunFigures]) -> None:
     """One column for each variant."""
-    runs = by_variant(rounds)
+    runs = by_variant(figures)
     table = Table("figure (median)", *runs)
 
     def row(name: str, *values: object) -> None:
@@ -59,18 +59,18 @@ def show(console: Console, rounds: Sequence[Figures]) -> None:
     each("fsyncs of PostgreSQL per saga", "fsyncs_per_saga")
     each("WAL bytes per saga", "wal_bytes_per_saga")
     console.print(table)
-    for one in rounds:
+    for one in figures:
         if one.scanned:
             console.print(f"{one.variant} read rows in sequential scans: {one.scanned}")
-    for pair, against in ratios(rounds).items():
+    for pair, against in ratios(figures).items():
         cpu, sagas = against["cpu_ms_per_saga"], against["sagas_per_second"]
         console.print(
-            f"{pair}: CPU per saga {median(cpu):.2f} × (rounds {_list(cpu)}), sagas/s {median(sagas):.2f} × "
+            f"{pair}: CPU per saga {median(cpu):.2f} × (runs {_list(cpu)}), sagas/s {median(sagas):.2f} × "
             f"({_list(sagas)})"
         )
 
 
-def show_statements(console: Console, figures: Figures) -> None:
+def show_statements(console: Console, figures: RunFigures) -> None:
     """What PostgreSQL spent its time on."""
     table = Table("calls per saga", "ms per saga", f"statement ({figures.variant})")
     for query, calls, milliseconds in figures.statements:
@@ -82,10 +82,10 @@ def _list(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-def _keys(runs: Mapping[str, Sequence[Figures]], attribute: str) -> list[str]:
+def _keys(runs: Mapping[str, Sequence[RunFigures]], attribute: str) -> list[str]:
     return list(dict.fromkeys(key for many in runs.values() for one in many for key in getattr(one, attribute)))
 
 
-def _median_of(many: Sequence[Figures], attribute: str, key: str) -> float | str:
+def _median_of(many: Sequence[RunFigures], attribute: str, key: str) -> float | str:
     values = [getattr(one, attribute)[key] for one in many if key in getattr(one, attribute)]
     return round(median(values), 3) if values else "–"

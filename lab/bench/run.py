@@ -16,9 +16,9 @@ from batalkan.subprocesses import Child, Reaper
 from contracts.words import Role
 from lab.bench import meters
 from lab.bench.clients import Task
-from lab.bench.library import environment
+from lab.bench.faststream import environment
 from lab.bench.seed import seed
-from lab.bench.stage import ROOT, Variant
+from lab.bench.variants import ROOT, Variant
 from runtime.storage.database import connect
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
@@ -27,7 +27,7 @@ TIMEOUT = 180.0
 """Seconds after the last answer that the last refund may take."""
 
 
-ORDERS_OF_ROUND = 1_000_000
+ORDERS_PER_REPEAT = 1_000_000
 
 
 class RunFailed(Exception):
@@ -35,7 +35,7 @@ class RunFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Figures:
+class RunFigures:
     """What a run measured. Milliseconds, megabytes, per saga where it says so."""
 
     variant: str
@@ -68,13 +68,13 @@ class Run:
         self._servers = servers
         self._variant = variant
         self._tokens = AccessTokens.read(variant.signing_key)
-        self._seeded = number * ORDERS_OF_ROUND
+        self._seeded = number * ORDERS_PER_REPEAT
 
     async def warm_up(self, orders: int, clients: int) -> None:
         """Fills caches, prepares statements, opens connections; nothing is measured."""
         await self._settle(await self._clients(await self._seed(orders), clients, 0.0))
 
-    async def measure(self, orders: int, clients: int, rate: float = 0.0, profile: Path | None = None) -> Figures:
+    async def measure(self, orders: int, clients: int, rate: float = 0.0, profile: Path | None = None) -> RunFigures:
         """A run of so many orders. Raises `RunFailed`."""
         seeded = await self._seed(orders)
         names = [url.rpartition("/")[2] for url in self._variant.databases.values()]
@@ -82,26 +82,26 @@ class Run:
         counted = await meters.count(self._servers.postgres.admin_url, names)
         scans = await meters.rows_scanned(self._variant.databases)
         cpu = {name: meters.cpu_seconds(pid) for name, pid in pids.items()}
-        told = await self._clients(seeded, clients, rate, profile)
-        shown = await self._settle(told)
+        result = await self._clients(seeded, clients, rate, profile)
+        shown = await self._settle(result)
         spent = {name: meters.cpu_seconds(pid) - cpu[name] for name, pid in pids.items()}
         after = (await meters.count(self._servers.postgres.admin_url, names)).since(counted)
         memory = {name: meters.memory(pid) for name, pid in pids.items()}
         scanned = await meters.rows_scanned(self._variant.databases)
-        seconds = max(shown.values()) - min(told["began"].values())
+        seconds = max(shown.values()) - min(result["began"].values())
         per_saga = {name: round(1000 * one / orders, 3) for name, one in spent.items()}
-        sagas = [1000 * (shown[order_id] - began) for order_id, began in told["began"].items()]
+        sagas = [1000 * (shown[order_id] - began) for order_id, began in result["began"].items()]
         top = sorted(after.by_statement.items(), key=lambda item: -item[1][1])[:25]
         commits = sum(calls for query, (calls, _) in after.by_statement.items() if query.lower().startswith("commit"))
-        return Figures(
+        return RunFigures(
             variant=self._variant.name,
             sagas=orders,
             rate=rate,
             sagas_per_second=round(orders / seconds, 1),
             cpu_ms_per_saga=round(sum(per_saga.values()), 3),
-            cpu_by_process={**per_saga, "generator": round(1000 * told["cpu_seconds"] / orders, 3)},
-            turned_away=told["statuses"].get("503", 0),
-            http_ms=_cuts([1000 * one for one in told["seconds"]]),
+            cpu_by_process={**per_saga, "generator": round(1000 * result["cpu_seconds"] / orders, 3)},
+            turned_away=result["statuses"].get("503", 0),
+            http_ms=_cuts([1000 * one for one in result["seconds"]]),
             saga_ms=_cuts(sagas),
             memory_mb={name: round(one, 1) for name, one in memory.items()},
             statements_per_saga=round(after.statements / orders, 2),
@@ -142,9 +142,9 @@ class Run:
             await asyncio.to_thread(environment.python)  # the first time takes longer than the clients do
         reaper = Reaper()
         with tempfile.TemporaryDirectory() as folder:
-            told, result = f"{folder}/task.json", f"{folder}/result.json"
-            await asyncio.to_thread(Path(told).write_text, json.dumps(asdict(task)))
-            argv = [sys.executable, "-m", "lab.bench.clients", told, result]
+            task_file, result_file = f"{folder}/task.json", f"{folder}/result.json"
+            await asyncio.to_thread(Path(task_file).write_text, json.dumps(asdict(task)))
+            argv = [sys.executable, "-m", "lab.bench.clients", task_file, result_file]
             child = Child("clients", argv, reaper=reaper, log=Path(folder, "log"), cwd=ROOT)
             child.spawn()
             profilers = await self._profile(profile, reaper) if profile else []
@@ -154,7 +154,7 @@ class Run:
             reaper.close()
             if code != 0:
                 raise RunFailed(child.tail())
-            found: dict[str, Any] = json.loads(await asyncio.to_thread(Path(result).read_text))
+            found: dict[str, Any] = json.loads(await asyncio.to_thread(Path(result_file).read_text))
         if not {"200"} <= set(found["statuses"]) <= {"200", "503"}:
             raise RunFailed(f"{self._variant.name} answered {found['statuses']}")
         return found
@@ -171,13 +171,13 @@ class Run:
             profilers.append(profiler)
         return profilers
 
-    async def _settle(self, told: Mapping[str, Any]) -> dict[str, float]:
+    async def _settle(self, result: Mapping[str, Any]) -> dict[str, float]:
         """Waits until every order shows its refund; returns since when (seconds since the epoch), to the commit."""
         connection = await connect(self._variant.databases["orders"])
         try:
             await connection.execute("set enable_seqscan = off")  # ours are not to be counted among theirs
             await connection.execute("create temp table awaited (order_id uuid primary key)")
-            await connection.copy_records_to_table("awaited", records=[(UUID(one),) for one in told["began"]])
+            await connection.copy_records_to_table("awaited", records=[(UUID(one),) for one in result["began"]])
             await connection.execute("analyze awaited")
             async with asyncio.timeout(TIMEOUT):
                 while await connection.fetchval(

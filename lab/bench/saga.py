@@ -14,11 +14,11 @@ from rich.console import Console
 
 from batalkan.servers import ServersMissing
 from lab.bench import report
-from lab.bench.old import seed_old
-from lab.bench.run import Figures, Run, RunFailed, check_snapshot
-from lab.bench.stage import OURS, running, stage
+from lab.bench.old_orders import seed_old
+from lab.bench.run import Run, RunFailed, RunFigures, check_snapshot
+from lab.bench.variants import BATALKAN, bench_servers, running
 
-VARIANTS = "core,all,reference,library"
+VARIANTS = "core,all,reference,faststream"
 SECONDS_AT_HALF = 20
 """So that the slowest hundredth is more than one moment in which a server tidies up."""
 
@@ -29,7 +29,7 @@ def main(
     context: typer.Context,
     orders: Annotated[int, typer.Option(min=10, help="Orders that are cancelled in a run.")] = 3000,
     clients: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 64,
-    rounds: Annotated[int, typer.Option(min=1, help="How often every variant gets its turn.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="How often every variant gets its turn.")] = 3,
     variants: Annotated[str, typer.Option(help="Which of these, and in which order.")] = VARIANTS,
     short: Annotated[bool, typer.Option(help="About a minute: one small round, without the library.")] = False,
     half: Annotated[
@@ -46,12 +46,12 @@ def main(
         return
     names = variants.split(",")
     if short:  # the library's environment takes a minute by itself
-        orders, rounds, names = min(orders, 500), 1, [name for name in names if name != "library"]
+        orders, repeats, names = min(orders, 500), 1, [name for name in names if name != "faststream"]
     if profile:
         profile.mkdir(parents=True, exist_ok=True)
     try:
         figures = asyncio.run(
-            measure(names, orders, clients, rounds, half=half, old=old, replicas=replicas, profile=profile)
+            measure(names, orders, clients, repeats, half=half, old=old, replicas=replicas, profile=profile)
         )
     except (RunFailed, ServersMissing) as error:
         sys.exit(f"bench: {error}")
@@ -60,7 +60,7 @@ def main(
         as_json.write_text(json.dumps(as_dict(figures), indent=1))
 
 
-def show(figures: Sequence[Figures], *, statements: bool = False) -> None:
+def show(figures: Sequence[RunFigures], *, statements: bool = False) -> None:
     """The tables."""
     loaded = [one for one in figures if not one.rate]
     report.show(console, loaded)
@@ -72,7 +72,7 @@ def show(figures: Sequence[Figures], *, statements: bool = False) -> None:
             report.show_statements(console, many[-1])
 
 
-def as_dict(figures: Sequence[Figures]) -> dict[str, Any]:
+def as_dict(figures: Sequence[RunFigures]) -> dict[str, Any]:
     """The figures for a file."""
     loaded = [one for one in figures if not one.rate]
     return {"ratios": report.ratios(loaded), "runs": [asdict(one) for one in figures]}
@@ -82,18 +82,18 @@ async def measure(
     names: list[str],
     orders: int,
     clients: int,
-    rounds: int,
+    repeats: int,
     *,
     half: bool = False,
     old: int = 0,
     replicas: int = 1,
     profile: Path | None = None,
-) -> list[Figures]:
+) -> list[RunFigures]:
     """All rounds, on one set of servers. Raises `RunFailed`, `ServersMissing`."""
-    found: list[Figures] = []
+    found: list[RunFigures] = []
     filled: set[str] = set()
-    async with stage() as servers:
-        for number in range(rounds):
+    async with bench_servers() as servers:
+        for number in range(repeats):
             for name in names:
                 async with running(name, servers, replicas) as variant:
                     run = Run(servers, variant, number)
@@ -102,7 +102,7 @@ async def measure(
                         filled |= set(variant.databases.values())
                     await run.warm_up(min(orders, 500), clients)
                     found.append(one := await run.measure(orders, clients, profile=profile))
-                    if half and name in OURS:
+                    if half and name in BATALKAN:
                         rate = round(one.sagas_per_second / 2)
                         found.append(await run.measure(rate * SECONDS_AT_HALF, clients, rate=rate))
                     await check_snapshot(variant)

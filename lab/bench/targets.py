@@ -23,22 +23,22 @@ def markdown(found: Found) -> str:
 
 
 def _saga(saga: Found, _: Found) -> Iterator[Line]:
-    for pair, most, least in (("core : reference", 1.6, 0.6), ("all : reference", 2.2, 0.45)):
+    for pair, maximum, minimum in (("core : reference", 1.6, 0.6), ("all : reference", 2.2, 0.45)):
         ratios = saga["ratios"][pair]
-        yield _at_most(most, f"CPU of {pair}", ratios["cpu_ms_per_saga"])
-        yield _at_least(least, f"sagas/s of {pair}", ratios["sagas_per_second"])
-    library = saga["ratios"]["core : library"]
-    yield _at_most(0.5, "CPU of core : library", library["cpu_ms_per_saga"])
-    yield _at_least(2, "sagas/s of core : library", library["sagas_per_second"])
+        yield _upper_bound(maximum, f"CPU of {pair}", ratios["cpu_ms_per_saga"])
+        yield _lower_bound(minimum, f"sagas/s of {pair}", ratios["sagas_per_second"])
+    faststream = saga["ratios"]["core : faststream"]
+    yield _upper_bound(0.5, "CPU of core : faststream", faststream["cpu_ms_per_saga"])
+    yield _lower_bound(2, "sagas/s of core : faststream", faststream["sagas_per_second"])
     for name in ("core", "all"):
         runs = [one for one in saga["runs"] if one["variant"] == name]
         half = [one for one in runs if one["rate"]]
         rate = " and ".join(f"{one['rate']:g}" for one in half)
-        yield _at_most(50, f"HTTP p99 of {name} at {rate}/s, ms", [one["http_ms"]["p99"] for one in half])
-        yield _at_most(250, f"saga p99 of {name} there, ms", [one["saga_ms"]["p99"] for one in half])
+        yield _upper_bound(50, f"HTTP p99 of {name} at {rate}/s, ms", [one["http_ms"]["p99"] for one in half])
+        yield _upper_bound(250, f"saga p99 of {name} there, ms", [one["saga_ms"]["p99"] for one in half])
         full = [one for one in runs if not one["rate"]]
-        yield _at_most(12, f"round trips of {name}", [one["statements_per_saga"] for one in full])
-        yield _at_most(2, f"commits of {name}", [one["commits_per_saga"] for one in full])
+        yield _upper_bound(12, f"round trips of {name}", [one["statements_per_saga"] for one in full])
+        yield _upper_bound(2, f"commits of {name}", [one["commits_per_saga"] for one in full])
 
 
 def _growth(growth: list[Found], _: Found) -> Iterator[Line]:
@@ -53,8 +53,8 @@ def _backlog(backlog: Found, found: Found) -> Iterator[Line]:
     drained, memory = backlog["drained_per_second"], backlog["refunds_memory_mb"]
     runs = found.get("saga", {"runs": []})["runs"]
     rate = [one["sagas_per_second"] for one in runs if one["variant"] == "core" and not one["rate"]]
-    least = round(median(rate)) if rate else 0
-    yield f"{backlog['events']:,} events drained, at least {least}/s as sagas are", f"{drained}/s", drained >= least
+    minimum = round(median(rate)) if rate else 0
+    yield f"{backlog['events']:,} events drained, at least {minimum}/s as sagas are", f"{drained}/s", drained >= minimum
     flat = max(memory[1:]) <= 1.25 * memory[1]
     yield "memory of refunds meanwhile flat", " → ".join(map(str, memory)) + " MB", flat
 
@@ -69,16 +69,16 @@ def _idle(idle: Found, _: Found) -> Iterator[Line]:
     yield "import of a service, under 1 s", f"{slowest} s at the most", slowest < 1
 
 
-def _at_most(bound: float, what: str, rounds: Sequence[float]) -> Line:
-    return f"{what}, at most {bound:g}", _rounds(rounds), median(rounds) <= bound
+def _upper_bound(bound: float, what: str, values: Sequence[float]) -> Line:
+    return f"{what}, at most {bound:g}", _values(values), median(values) <= bound
 
 
-def _at_least(bound: float, what: str, rounds: Sequence[float]) -> Line:
-    return f"{what}, at least {bound:g}", _rounds(rounds), median(rounds) >= bound
+def _lower_bound(bound: float, what: str, values: Sequence[float]) -> Line:
+    return f"{what}, at least {bound:g}", _values(values), median(values) >= bound
 
 
-def _rounds(rounds: Sequence[float]) -> str:
-    return f"{median(rounds):g} (rounds {', '.join(f'{one:g}' for one in rounds)})"
+def _values(values: Sequence[float]) -> str:
+    return f"{median(values):g} (runs {', '.join(f'{one:g}' for one in values)})"
 
 
 _JUDGES: Mapping[str, Callable[[Any, Found], Iterator[Line]]] = {

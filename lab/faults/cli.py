@@ -26,7 +26,9 @@ FAILED, LAB_FAILED, NOT_RUN = 1, 3, 4
 """Exit codes: a promise did not hold; the laboratory itself failed; this machine lacks something for a scenario."""
 
 Seed = Annotated[int | None, typer.Option(help="Repeats what was left to chance; drawn and printed if not given.")]
-Keep = Annotated[Path | None, typer.Option(help="Where histories and reports go; a temporary folder if not given.")]
+Folder = Annotated[
+    Path | None, typer.Option("--keep", help="The folder for histories and reports; by default a temporary one.")
+]
 
 
 @app.command("list")
@@ -43,9 +45,9 @@ def run_scenarios(
     seed: Seed = None,
     long: Annotated[bool, typer.Option("--long/--short", help="The full numbers, or those of `make test`.")] = False,
     numbers: Annotated[
-        list[str] | None, typer.Option("--set", help="Another number than that of the form, as stories=500.")
+        list[str] | None, typer.Option("--set", help="Another number than that of the form, such as sagas=500.")
     ] = None,
-    keep: Keep = None,
+    folder: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each run.")] = False,
 ) -> None:
     """Run scenarios on servers of their own. Exit code 1: a promise did not hold. 3: the laboratory itself failed.
@@ -53,7 +55,7 @@ def run_scenarios(
     wanted = list(scenarios.NAMES) if names == [ALL] else names
     if unknown := set(wanted) - set(scenarios.NAMES):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(scenarios.NAMES)}")
-    folder = keep or Path(tempfile.mkdtemp(prefix="batalkan-faults-"))
+    folder = folder or Path(tempfile.mkdtemp(prefix="batalkan-faults-"))
     changed = _numbers(wanted, numbers or (), long)
     reports = run_to_end(_run(wanted, seed, long, folder, as_json, changed), "faults")
     raise typer.Exit(_exit_code(reports))
@@ -63,11 +65,11 @@ def run_scenarios(
 def run_mutations(
     names: Annotated[list[str] | None, typer.Argument(help="Words out of their names; all of them, if none.")] = None,
     seed: Seed = None,
-    keep: Keep = None,
+    folder: Folder = None,
 ) -> None:
     """Take away, one by one, what the promises rest on. Exit code 1 if a scenario does not notice one of them."""
     seed = secrets.randbelow(10**6) if seed is None else seed
-    folder, missed = keep or Path(tempfile.mkdtemp(prefix="batalkan-mutations-")), 0
+    folder, missed = folder or Path(tempfile.mkdtemp(prefix="batalkan-mutations-")), 0
     for number, mutation in enumerate(mutations.MUTATIONS):
         if names and not any(word in mutation.name for word in names):
             continue

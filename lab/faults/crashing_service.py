@@ -31,7 +31,7 @@ ON_THE_WIRE = 0.003
 """Seconds after which what was sent has left, and is hardly answered."""
 
 
-class Doom:
+class CrashPoint:
     """Counts the visits of one point, and kills the process at the one that was drawn."""
 
     def __init__(self, point: str, visits: int, log: str) -> None:
@@ -64,50 +64,50 @@ class Doom:
         return result
 
 
-def wrap(doom: Doom) -> None:
+def wrap(crash_point: CrashPoint) -> None:
     """Puts the points around commits, publishing, acknowledging, and calls to DANA."""
     transaction, publish = Database.transaction, rabbitmq._RabbitPublisher.publish
     acknowledge, post = rabbitmq._RabbitSubscription.acknowledge, Dana._post
 
     @asynccontextmanager
-    async def doomed_transaction(self: Database) -> AsyncIterator[Connection]:
+    async def crashing_transaction(self: Database) -> AsyncIterator[Connection]:
         async with transaction(self) as connection:
             yield connection
             # Reading is not what a crash can hurt.
             writes = await connection.fetchval("select pg_current_xact_id_if_assigned() is not null")
             if writes:
-                doom.reached("before_commit")
+                crash_point.reached("before_commit")
         if writes:
-            doom.reached("after_commit")
+            crash_point.reached("after_commit")
 
-    async def doomed_publish(self: rabbitmq._RabbitPublisher, messages: Sequence[Message]) -> None:
+    async def crashing_publish(self: rabbitmq._RabbitPublisher, messages: Sequence[Message]) -> None:
         if messages:
-            await doom.around(PUBLISH, lambda: publish(self, messages))
+            await crash_point.around(PUBLISH, lambda: publish(self, messages))
         else:
             await publish(self, messages)
 
-    async def doomed_acknowledge(self: rabbitmq._RabbitSubscription, last: Delivery) -> None:
-        doom.reached("before_acknowledge")
+    async def crashing_acknowledge(self: rabbitmq._RabbitSubscription, last: Delivery) -> None:
+        crash_point.reached("before_acknowledge")
         await acknowledge(self, last)
-        doom.reached("after_acknowledge")
+        crash_point.reached("after_acknowledge")
 
-    async def doomed_post(self: Dana, path: str, body: dict[str, Any]) -> Any:
-        return await doom.around(DANA, lambda: post(self, path, body))
+    async def crashing_post(self: Dana, path: str, body: dict[str, Any]) -> Any:
+        return await crash_point.around(DANA, lambda: post(self, path, body))
 
-    for owner, name, doomed in (
-        (Database, "transaction", doomed_transaction),
-        (rabbitmq._RabbitPublisher, "publish", doomed_publish),
-        (rabbitmq._RabbitSubscription, "acknowledge", doomed_acknowledge),
-        (Dana, "_post", doomed_post),
+    for owner, name, crashing in (
+        (Database, "transaction", crashing_transaction),
+        (rabbitmq._RabbitPublisher, "publish", crashing_publish),
+        (rabbitmq._RabbitSubscription, "acknowledge", crashing_acknowledge),
+        (Dana, "_post", crashing_post),
     ):
-        setattr(owner, name, doomed)
+        setattr(owner, name, crashing)
 
 
 def main() -> None:
     """Draws where to die, and becomes the service that the command line names."""
     points = os.environ["CRASH_POINTS"].split(",")
     visits = random.randint(1, int(os.environ["CRASH_WITHIN"]))
-    wrap(Doom(random.choice(points), visits, os.environ["CRASH_LOG"]))
+    wrap(CrashPoint(random.choice(points), visits, os.environ["CRASH_LOG"]))
     module = sys.argv.pop(1)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -21,7 +21,7 @@ def keys_of(consumer: str) -> list[str]:
     return sorted(key for event in EVENTS if consumer in event.consumed_by for key in event.routing_keys(consumer))
 
 
-class Foreigner:
+class ForeignClient:
     """One channel, with all rights at the broker unless it is opened as somebody."""
 
     def __init__(self, lab: Lab, channel: AbstractChannel) -> None:
@@ -44,12 +44,12 @@ class Foreigner:
     @asynccontextmanager
     async def listening(self, queue: str = "foreign") -> AsyncIterator["asyncio.Queue[AbstractIncomingMessage]"]:
         """Everything that is published inside the block."""
-        heard: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        received: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         own = await self.channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
         await own.bind(EXCHANGE, "#")
-        tag = await own.consume(heard.put, no_ack=True)
+        tag = await own.consume(received.put, no_ack=True)
         try:
-            yield heard
+            yield received
         finally:
             await own.cancel(tag)
             await own.unbind(EXCHANGE, "#")
@@ -57,7 +57,7 @@ class Foreigner:
 
 
 @asynccontextmanager
-async def foreigner(lab: Lab, name: str = "admin", **options: Any) -> AsyncIterator[Foreigner]:
+async def open_foreign_client(lab: Lab, name: str = "admin", **options: Any) -> AsyncIterator[ForeignClient]:
     """A connection as this user of the broker."""
     async with await aio_pika.connect(lab.system.running.servers.rabbitmq.url(name)) as connection:
-        yield Foreigner(lab, await connection.channel(**options))
+        yield ForeignClient(lab, await connection.channel(**options))

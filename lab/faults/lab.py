@@ -52,7 +52,7 @@ class Lab:
                 await asyncio.sleep(LOOK)
         self.figures["drained_s"] = round(time.monotonic() - began, 1)
         self.history.note("at rest", after=self.figures["drained_s"])
-        snapshot = await self._books()
+        snapshot = await self._snapshot()
         if snapshot.broken or snapshot.pending:
             raise InvariantBroken([*snapshot.broken, *snapshot.pending])
         await self._until_queues_are_empty()
@@ -66,12 +66,12 @@ class Lab:
             await asyncio.sleep(LOOK)
         raise InvariantBroken([f"messages are left in the queues {left}"])
 
-    async def _books(self) -> Snapshot:
+    async def _snapshot(self) -> Snapshot:
         evidence = Evidence(self.history.accepted, self.injected)
         return await check(self.system.base.database_urls, self.system.base.dana, evidence)
 
     async def _broken(self) -> Sequence[str]:
-        return (await self._books()).broken
+        return (await self._snapshot()).broken
 
 
 class Scenario(Protocol):

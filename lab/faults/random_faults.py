@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from batalkan.local_servers import DANA, SERVICES
+from batalkan.local_servers import DANA
+from batalkan.servers import SERVICES
 from lab.faults.lab import Lab
 
-PREY = (*SERVICES, DANA)
+KILLABLE = (*SERVICES, DANA)
 START = 240.0
 """Seconds that a service may need to be ready again, on a machine that is as busy as can be."""
 DANA_FAULTS: tuple[dict[str, Any], ...] = (
@@ -25,11 +26,11 @@ DANA_FAULTS: tuple[dict[str, Any], ...] = (
 async def kill_services(lab: Lab, goes_on: Callable[[], bool], pause: tuple[float, float]) -> Counter[str]:
     """Kills a service, each once before any twice, after a pause between these seconds and once it lives
     again; how often each was hit."""
-    hit: Counter[str] = Counter(dict.fromkeys(PREY, 0))
+    hit: Counter[str] = Counter(dict.fromkeys(KILLABLE, 0))
     while goes_on():
         await asyncio.sleep(lab.chance.uniform(*pause))
         fewest = min(hit.values())
-        name = lab.chance.choice([one for one in PREY if hit[one] == fewest] if not fewest else list(PREY))
+        name = lab.chance.choice([one for one in KILLABLE if hit[one] == fewest] if not fewest else list(KILLABLE))
         # Or else, on a busy machine, a service would never live long enough to do anything.
         await lab.system.running.processes.ready(name, timeout=START)
         lab.history.note("kill", process=name)

@@ -20,7 +20,7 @@ REST = 0.5
 """Seconds that everybody rests between two things."""
 
 
-class Observations(httpx.AsyncBaseTransport):
+class ObservingTransport(httpx.AsyncBaseTransport):
     """A client that never asks again, and writes down each answer that is our fault and each connection that broke."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -52,7 +52,7 @@ class SignIn(Protocol):
         """Somebody of this role."""
 
 
-class Life:
+class BackgroundTraffic:
     """What goes on at the marketplace until it is `over`."""
 
     def __init__(self, http: httpx.AsyncClient, sign_in: SignIn, agents: int = AGENTS) -> None:
@@ -78,9 +78,9 @@ class Life:
                 group.create_task(self._again(await self._visitor(), self.over))
             served.set()
 
-    async def _again(self, deed: Callable[[], Awaitable[None]], until: asyncio.Event) -> None:
+    async def _again(self, action: Callable[[], Awaitable[None]], until: asyncio.Event) -> None:
         while not until.is_set():
-            await deed()
+            await action()
             await asyncio.sleep(REST)
 
     async def _shopper(self) -> Callable[[], Awaitable[None]]:
@@ -88,7 +88,7 @@ class Life:
         buyer, seller = await self._sign_in(Buyer, "buyer"), await self._sign_in(Seller, "seller")
         product = await seller.offer()
 
-        async def deed() -> None:
+        async def action() -> None:
             order_id = await buyer.buy(product)
             thread = await buyer.once_known("/chat/threads", order_id=order_id)
             for person in (buyer, seller):
@@ -97,13 +97,13 @@ class Life:
             cancelled = (await buyer.cancel(order_id)).raise_for_status().json()
             self.accepted[order_id] = cancelled["cancellation"]["cancellation_id"]
 
-        return deed
+        return action
 
     async def _caller(self) -> Callable[[], Awaitable[None]]:
         """Opens a case and waits until an agent has closed it."""
         buyer = await self._sign_in(Buyer, "buyer")
 
-        async def deed() -> None:
+        async def action() -> None:
             case = (await buyer.post("/cs/cases", text="Penjual tidak membalas."))["case_id"]
             self.cases += 1
 
@@ -112,31 +112,31 @@ class Life:
 
             await eventually(closed, 60, every=0.2)
 
-        return deed
+        return action
 
     async def _agent(self) -> Callable[[], Awaitable[None]]:
         """Is on duty, and answers and closes what there is."""
         agent = await self._sign_in(Person, "agent")
 
-        async def deed() -> None:
+        async def action() -> None:
             (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
             for case in (await agent.get("/cs/cases?state=active"))["items"]:
                 if case["agent_id"] == agent.account_id:
                     await says(agent, f"/cs/cases/{case['case_id']}")
                     await agent.post(f"/cs/cases/{case['case_id']}/close", outcome="answered")
 
-        return deed
+        return action
 
     async def _visitor(self) -> Callable[[], Awaitable[None]]:
         """Signs in, and looks at the catalogue and the wallet."""
         visitor = await Buyer.register(self._http, "buyer")
 
-        async def deed() -> None:
+        async def action() -> None:
             again = await Buyer.sign_in(self._http, visitor.email, visitor.password)
             await again.get("/orders/products")
             await again.get("/refunds/wallet")
 
-        return deed
+        return action
 
 
 async def says(person: Person, conversation: str) -> None:

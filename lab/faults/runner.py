@@ -78,7 +78,7 @@ async def run(
     except BaseException as error:
         if not isinstance(error, (Exception, BaseExceptionGroup)):
             raise
-        ending, sentences = _told(error)
+        ending, sentences = _outcome(error)
     history.note("end", ending=ending, figures=lab.figures, sentences=sentences)
     report = Report(name, seed, form, ending, history.seconds, str(base), lab.figures, sentences)
     (base / "report.json").write_text(json.dumps(asdict(report), indent=1, default=str))
@@ -94,7 +94,7 @@ def resized(size: Any, numbers: Mapping[str, str]) -> Any:
     return replace(size, **{name: type(known[name])(number) for name, number in numbers.items()})
 
 
-def _told(error: BaseException) -> tuple[Outcome, list[str]]:
+def _outcome(error: BaseException) -> tuple[Outcome, list[str]]:
     if why := found_in(error, CannotRun):
         return Outcome.NOT_RUN, [str(why)]
     if broken := found_in(error, InvariantBroken):

@@ -14,7 +14,8 @@ import httpx
 
 from batalkan import local_servers
 from batalkan.invariants import Evidence, Snapshot
-from batalkan.local_servers import SERVICES, LocalDeployment
+from batalkan.local_servers import LocalDeployment
+from batalkan.servers import SERVICES
 from runtime.messaging.bus import Bus
 from tests.harness.system import SystemUnderTest
 from tests.harness.waiting import eventually
@@ -30,7 +31,7 @@ class InternalError(Exception):
     """A service said that it was at fault, which no outage of anything excuses."""
 
 
-class Stubborn(httpx.AsyncBaseTransport):
+class RetryingTransport(httpx.AsyncBaseTransport):
     """A client that asks again, for a while, when nobody answers or the answer is a 5xx."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -158,9 +159,9 @@ async def open_lab_system() -> AsyncIterator[LabSystem]:
     """One process per service, brought back at once when it ends, on servers of their own."""
     with patch("batalkan.processes.BACKOFF", (0.05,)):
         async with local_servers.running(None, dana_timeout=1.0, say=lambda _: None) as running:
-            stubborn = httpx.AsyncClient(transport=Stubborn(running.transport()), base_url="http://localhost")
-            async with stubborn, running.client(timeout=5) as plain:
-                base = SystemUnderTest(stubborn, running.dana, running.database_urls, no_bus, running.keys, full=True)
+            retrying = httpx.AsyncClient(transport=RetryingTransport(running.transport()), base_url="http://localhost")
+            async with retrying, running.client(timeout=5) as plain:
+                base = SystemUnderTest(retrying, running.dana, running.database_urls, no_bus, running.keys, full=True)
                 yield LabSystem(running, base, plain)
 
 
@@ -168,13 +169,13 @@ async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]], at_once
     """Does it for each, `at_once` at a time; the first failure ends it all."""
     waiting = iter(items)
 
-    async def uow() -> None:
+    async def worker() -> None:
         for item in waiting:
             await do(item)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
-            group.create_task(uow())
+            group.create_task(worker())
 
 
 def no_bus(service: str) -> Bus:

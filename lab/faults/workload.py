@@ -28,7 +28,7 @@ TIMEOUT = 240.0
 
 @dataclass
 class Workload:
-    """Buyers, half of them with DANA, and a seller. `story(number)` is one order from its beginning to its end."""
+    """Buyers, half of them with DANA, and a seller. `saga(number)` is one order from its beginning to its end."""
 
     lab: Lab
     seller: Seller
@@ -38,7 +38,7 @@ class Workload:
     """Whether some go to the chat or to customer service, which then have to hear of their orders."""
     clock: float | None = None
     """The services' time, if it is not ours."""
-    told: int = 0
+    accepted: int = 0
     """How many cancellations were accepted."""
     orders: dict[int, str] = field(default_factory=dict)
     """The order of each story."""
@@ -49,10 +49,10 @@ class Workload:
         http, keys = lab.system.base.http, lab.system.base.keys
         seller = Seller.signed(http, keys, "seller", lasts=LASTS)
         products = [await seller.offer(price=PRICE + number) for number in range(20)]
-        people = [Buyer.signed(http, keys, "buyer", lasts=LASTS) for _ in range(buyers)]
-        for number, buyer in enumerate(people[::2]):
+        signed = [Buyer.signed(http, keys, "buyer", lasts=LASTS) for _ in range(buyers)]
+        for number, buyer in enumerate(signed[::2]):
             await buyer.link_dana(f"0812{lab.chance.randrange(10**4):04d}{number:04d}")
-        return cls(lab, seller, people, products, talks)
+        return cls(lab, seller, signed, products, talks)
 
     def at(self, clock: float) -> None:
         """Everybody gets a token that is good by this time, which is the services'."""
@@ -64,18 +64,18 @@ class Workload:
         self.clock = clock
         self.buyers, self.seller = [again(buyer) for buyer in self.buyers], again(self.seller)
 
-    async def stories(self, count: int, at_once: int = AT_ONCE) -> None:
+    async def sagas(self, count: int, at_once: int = AT_ONCE) -> None:
         """So many of them, some at a time."""
-        await each(range(count), self.story, at_once)
+        await each(range(count), self.saga, at_once)
 
-    async def live(self, least: int, faults: Coroutine[Any, Any, None]) -> None:
+    async def run_while(self, least: int, faults: Coroutine[Any, Any, None]) -> None:
         """So many stories, and more for as long as the faults go on: none of them strikes when nobody is there."""
         async with asyncio.TaskGroup() as group:
             striking = group.create_task(faults)
             numbers = itertools.takewhile(lambda number: number < least or not striking.done(), itertools.count())
-            group.create_task(each(numbers, self.story, AT_ONCE))
+            group.create_task(each(numbers, self.saga, AT_ONCE))
 
-    async def story(self, number: int) -> None:
+    async def saga(self, number: int) -> None:
         """Most orders are paid and cancelled; some are cancelled otherwise, or twice, or not at all."""
         buyer, kind = self.buyers[number % len(self.buyers)], number % 20
         if not self.talks and kind in (11, 17):
@@ -123,7 +123,7 @@ class Workload:
         """Asks until there is an answer, which is a success, and keeps it."""
         answer = (await buyer.cancel(order_id)).raise_for_status().json()
         self.lab.history.accept(order_id, answer["cancellation"]["cancellation_id"])
-        self.told += 1
+        self.accepted += 1
 
     async def _ship(self, order_id: str) -> None:
         """The seller packs and ships; what was done and not answered is asked for again, and is then refused."""
@@ -132,7 +132,7 @@ class Workload:
             status = (await self.seller.order(order_id))["status"]
             self.lab.hold(status == after, f"order {order_id} is {status} after {step}: {answer.text[:200]}")
 
-    async def _heard(self, service: str, order_id: str, look: Callable[[], Awaitable[T | None]]) -> T:
+    async def _once_consumed(self, service: str, order_id: str, look: Callable[[], Awaitable[T | None]]) -> T:
         """What the service answers, once it has heard of the order."""
         try:
             return await eventually(look, TIMEOUT, every=0.2)
@@ -149,7 +149,7 @@ class Workload:
             answer = await buyer.ask("POST", "/chat/threads", {"order_id": order_id})
             return str(answer.json()["thread_id"]) if answer.is_success else None
 
-        thread_id = await self._heard("chat", order_id, thread)
+        thread_id = await self._once_consumed("chat", order_id, thread)
         answer = await self.seller.ask("POST", f"/chat/threads/{thread_id}/cancel")
         done = answer.is_success or answer.json().get("code") == "already_cancelled"  # the first answer was lost
         self.lab.hold(done, f"the seller cannot cancel order {order_id}: {answer.text[:200]}")
@@ -163,11 +163,11 @@ class Workload:
             handed = await buyer.ask("POST", f"/cs/cases/{case_id}/order", {"order_id": order_id})
             return handed.is_success
 
-        await self._heard("cs", order_id, known)
+        await self._once_consumed("cs", order_id, known)
         await self.cancel(buyer, order_id)
 
 
-async def somebody_signs_in(system: LabSystem) -> Person:
+async def register_and_sign_in(system: LabSystem) -> Person:
     """An account, a password, a session: what needs accounts and Redis.
 
     Registering is no request that may be sent again, so that who was not answered may find the account there.

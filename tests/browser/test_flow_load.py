@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from lab.bench.flow import LOOK, WATCH, totals
-from lab.bench.telling import RECORDS, Tellers
+from lab.bench.synthetic_records import RECORDS, SyntheticServices
 from tests.browser.site import Site
 from tests.browser.users import BrowserUsers
 from tests.messaging.toys import becomes
@@ -33,7 +33,7 @@ async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(u
         before: dict[str, int] = {}
         while before != (before := await totals(http)):
             await asyncio.sleep(1)  # what the start of the services told arrives as well
-        told = await Tellers(redis).tell(RATE, SECONDS)
+        told = await SyntheticServices(redis).record(RATE, SECONDS)
 
         async def counted() -> int:
             now = await totals(http)

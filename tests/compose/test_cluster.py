@@ -18,7 +18,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from lab.faults.system import Stubborn
+from lab.faults.system import RetryingTransport
 from tests.compose.cluster import FILES, NODES, QUEUES, Cluster
 from tests.compose.conftest import why_not
 from tests.compose.stack import OURS, Stack
@@ -61,8 +61,8 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     faults = ["kill"] * KILLS + ["cut"] * CUTS
     chance.shuffle(faults)
     before = ask_tap(stack, "open")
-    stubborn = Stubborn(httpx.AsyncHTTPTransport())
-    async with httpx.AsyncClient(transport=stubborn, base_url=stack.url, timeout=30) as http:
+    retrying = RetryingTransport(httpx.AsyncHTTPTransport())
+    async with httpx.AsyncClient(transport=retrying, base_url=stack.url, timeout=30) as http:
         workload = Workload(http)
         async with workload.at_work():
             for number, fault in enumerate(faults, start=1):
@@ -85,7 +85,7 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     accepted = workload.accepted
     await eventually(lambda: drained(stack, len(accepted)), 180, every=1)
     log.say(f"drained {monotonic() - over:.1f} s after the last")
-    log.say(f"{stubborn.again} requests sent again; slowest cancellation {workload.slowest:.2f} s")
+    log.say(f"{retrying.again} requests sent again; slowest cancellation {workload.slowest:.2f} s")
     stored = dict(
         line.split("|") for line in stack.sql("orders", "select order_id, cancellation_id from cancellations")
     )

@@ -12,7 +12,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from lab.faults.rolling_restart import Life, Observations, P
+from lab.faults.rolling_restart import BackgroundTraffic, ObservingTransport, P
 from services.accounts.demonstration import PASSWORD
 from tests.compose.stack import Stack, docker
 from tests.harness.waiting import eventually
@@ -35,7 +35,7 @@ def doubled(stack: Stack) -> Iterator[Stack]:
 async def test_containers_are_restarted_in_turn(doubled: Stack) -> None:
     """No client sees a 5xx or a broken connection, each container ends within 10 seconds with code 0, and afterwards
     the books are right."""
-    seen = Observations(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=50)))
+    seen = ObservingTransport(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=50)))
     async with httpx.AsyncClient(transport=seen, base_url=doubled.url, timeout=30) as http:
 
         async def sign_in(kind: type[P], role: str) -> P:
@@ -43,7 +43,7 @@ async def test_containers_are_restarted_in_turn(doubled: Stack) -> None:
                 return await kind.sign_in(http, "agent@example.com", PASSWORD)
             return await kind.register(http, role)
 
-        life = Life(http, sign_in, agents=1)
+        life = BackgroundTraffic(http, sign_in, agents=1)
         async with asyncio.TaskGroup() as group:
             group.create_task(life.run())
             await eventually(lambda: asyncio.sleep(0, life.accepted), 120)

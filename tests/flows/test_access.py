@@ -9,7 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from batalkan.system import NAMES
+from batalkan.servers import SERVICES
 from runtime.http.auth import ALGORITHM, ISSUER
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.system import SystemUnderTest, gathered
@@ -78,7 +78,7 @@ async def closed_routes(system: SystemUnderTest) -> set[Route]:
     """All that the services publish of themselves, without what anybody may call, and without what is there for
     everybody in a demonstration (`runtime.demo`)."""
     found: set[Route] = set()
-    for service in NAMES:
+    for service in SERVICES:
         paths = (await system.http.get(f"/{service}/openapi.json")).raise_for_status().json()["paths"]
         found |= {(method.upper(), path) for path, methods in paths.items() for method in methods}
     anybodys = ("/health/", "/metrics", "/demonstration/")

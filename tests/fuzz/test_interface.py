@@ -16,7 +16,7 @@ import services.chat.main
 import services.cs.main
 import services.orders.main
 import services.refunds.main
-from batalkan.system import NAMES
+from batalkan.servers import SERVICES
 from runtime.http.app import create_app
 from runtime.service import ServiceSpec
 
@@ -120,7 +120,7 @@ def test_cs(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
 
 def test_every_service_is_tried_here() -> None:
     """A new service must be entered above; the pages, which are no interface for programs, are tried in tests/web."""
-    assert {schema.raw_schema["info"]["title"].split()[-1] for schema in TRIED} == set(NAMES) - {"web"}
+    assert {schema.raw_schema["info"]["title"].split()[-1] for schema in TRIED} == set(SERVICES) - {"web"}
 
 
 @pytest.mark.parametrize("schema", TRIED, ids=lambda schema: schema.raw_schema["info"]["title"].split()[-1])

@@ -15,7 +15,7 @@ async def test_every_saga_of_a_short_run_ends_with_its_refund(tmp_path_factory: 
     """A short run of a saga's services, of all services and of the bare reference ends with every refund shown and the
     books balanced."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
-    figures = await measure(["core", "all", "reference"], orders=300, clients=32, rounds=1)
+    figures = await measure(["core", "all", "reference"], orders=300, clients=32, repeats=1)
     assert [one.sagas for one in figures] == [300, 300, 300]
     assert all(one.cpu_ms_per_saga > 0 and one.statements_per_saga > 0 for one in figures)
     assert set(ratios(figures)) == {"core : reference", "all : reference"}

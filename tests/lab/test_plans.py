@@ -10,10 +10,10 @@ import pytest
 from batalkan.servers import install
 from contracts.words import Role
 from lab.bench import meters
-from lab.bench.old import seed_old
+from lab.bench.old_orders import seed_old
 from lab.bench.run import Run
 from lab.bench.seed import seed
-from lab.bench.stage import running, stage
+from lab.bench.variants import bench_servers, running
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
 
@@ -25,7 +25,7 @@ OLD = 40_000
 async def test_neither_the_saga_nor_a_page_reads_a_whole_table(tmp_path_factory: pytest.TempPathFactory) -> None:
     """With many old orders, cancellations and every list, queue and thread that is asked for use indexes only."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
-    async with stage() as servers, running("all", servers) as variant:
+    async with bench_servers() as servers, running("all", servers) as variant:
         await seed_old(variant.databases, OLD)
         ((order_id, buyer_id),) = await seed(variant.databases, 0, 1)
         before = await meters.rows_scanned(variant.databases)

@@ -1,6 +1,6 @@
 """A rolling restart under load, with two replicas of each service, makes no request fail.
 
-ROUNDS=5 make test ARGS="tests/lab/test_rolling_restart.py -s" is the long form.
+REPEATS=5 make test ARGS="tests/lab/test_rolling_restart.py -s" is the long form.
 """
 
 import asyncio
@@ -11,24 +11,23 @@ import httpx
 import pytest
 
 from batalkan import local_servers
-from batalkan.local_servers import SERVICES
-from batalkan.servers import install
-from lab.faults.rolling_restart import Life, Observations, P, restart_in_turn
+from batalkan.servers import SERVICES, install
+from lab.faults.rolling_restart import BackgroundTraffic, ObservingTransport, P, restart_in_turn
 from lab.faults.system import LabSystem, no_bus
 from tests.harness.system import SystemUnderTest
 
-ROUNDS = int(os.environ.get("ROUNDS", "1"))
+REPEATS = int(os.environ.get("REPEATS", "1"))
 MAX_SECONDS = 10
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180 + 180 * ROUNDS)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180 + 180 * REPEATS)]
 
 
 @pytest.fixture
-async def observations(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[LabSystem, Observations]]:
+async def observations(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[LabSystem, ObservingTransport]]:
     """Two processes of each service, and who sees all answers."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     async with local_servers.running(None, replicas=dict.fromkeys(SERVICES, 2), dana_timeout=1.0, say=print) as running:
-        observations = Observations(running.transport())
+        observations = ObservingTransport(running.transport())
         async with (
             httpx.AsyncClient(transport=observations, base_url="http://localhost", timeout=30) as http,
             running.client(timeout=5) as plain,
@@ -37,7 +36,7 @@ async def observations(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
             yield LabSystem(running, base, plain), observations
 
 
-async def test_restarted_in_turn_under_load(observations: tuple[LabSystem, Observations]) -> None:
+async def test_restarted_in_turn_under_load(observations: tuple[LabSystem, ObservingTransport]) -> None:
     """While each of two replicas is restarted in turn, no client sees a 5xx or a broken connection, each process ends
     within 10 seconds with code 0, and afterwards every rupiah and every message is where it belongs."""
     system, seen = observations
@@ -45,11 +44,11 @@ async def test_restarted_in_turn_under_load(observations: tuple[LabSystem, Obser
     async def sign_in(kind: type[P], role: str) -> P:
         return kind.signed(system.base.http, system.running.keys, role)
 
-    life = Life(system.base.http, sign_in)
+    life = BackgroundTraffic(system.base.http, sign_in)
     ended: list[tuple[str, float, int | None]] = []
     async with asyncio.TaskGroup() as group:
         group.create_task(life.run())
-        for _ in range(ROUNDS):
+        for _ in range(REPEATS):
             ended += await restart_in_turn(system.running, print)
         life.over.set()
     print(f"{dict(seen.answers)} answers, {len(life.accepted)} cancellations, {life.cases} cases")  # noqa: T201

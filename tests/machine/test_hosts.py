@@ -16,7 +16,8 @@ from websockets.exceptions import InvalidStatus
 from batalkan import system
 from batalkan.gateway import Gateway
 from batalkan.keys import Keys
-from batalkan.system import NAMES, OneOrigin, Where
+from batalkan.servers import SERVICES
+from batalkan.system import OneOrigin, Where
 from runtime.http.app import create_app
 from runtime.settings import Environment, SettingInvalid, Settings
 from simulators.dana import app as dana
@@ -158,9 +159,9 @@ async def real(
 
 
 DEMONSTRATION = [
-    *(("GET", f"/{name}/demonstration/state") for name in NAMES),
-    *(("PUT", f"/{name}/demonstration/switches") for name in NAMES),
-    *(("POST", f"/{name}/demonstration/{what}") for name in NAMES for what in ("clock", "poison")),
+    *(("GET", f"/{name}/demonstration/state") for name in SERVICES),
+    *(("PUT", f"/{name}/demonstration/switches") for name in SERVICES),
+    *(("POST", f"/{name}/demonstration/{what}") for name in SERVICES for what in ("clock", "poison")),
     *(("GET", f"/{name}/demonstration/money") for name in ("orders", "refunds")),
     *((method, "/refunds/demonstration/dana") for method in ("GET", "PUT")),
     *(("GET", f"/web/flow{more}") for more in ("", "/live", "/stories/x")),

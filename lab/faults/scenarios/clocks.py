@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from time import time
 
-from batalkan.local_servers import SERVICES
+from batalkan.servers import SERVICES
 from batalkan.servers.packages import PACKAGES, find
 from lab.faults.lab import Lab
 from lab.faults.outcomes import CannotRun
@@ -20,7 +20,7 @@ WINDOW = timedelta(hours=24)
 class Size:
     """Stories for each wrong time."""
 
-    stories: int
+    sagas: int
 
 
 SHORT = Size(20)
@@ -34,10 +34,10 @@ async def run(lab: Lab, size: Size) -> None:
         workload = await Workload.gather(lab)  # while DANA still believes what the service signs
         lab.history.note("clocks", off=off)
         for name in SERVICES:
-            told = {"LD_PRELOAD": str(library), "FAKETIME": f"{off:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-            await lab.system.rearm(name, told)
+            environment = {"LD_PRELOAD": str(library), "FAKETIME": f"{off:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            await lab.system.rearm(name, environment)
         workload.at(time() + off)
-        await workload.stories(size.stories)
+        await workload.sagas(size.sagas)
         await the_window(lab, workload)
         await lab.system.disarm()  # DANA believes nobody whose clock is off, not even who only asks
         await lab.at_rest()

@@ -14,7 +14,7 @@ from lab.faults.system import each
 from lab.faults.workload import Workload
 
 EVERYWHERE = (*COMMIT, *PUBLISH, *ACKNOWLEDGE)
-DOOMED = {"orders": EVERYWHERE, "refunds": DANA, "chat": EVERYWHERE, "cs": EVERYWHERE}
+ARMED = {"orders": EVERYWHERE, "refunds": DANA, "chat": EVERYWHERE, "cs": EVERYWHERE}
 """At refunds the points around DANA are what only it has; the others take turns with them."""
 DANA_SLOW = {"mode": "slow", "seconds": 0.02}
 AT_ONCE = 12
@@ -36,12 +36,12 @@ async def run(lab: Lab, size: Size) -> None:
     """Lets the crowd live until every point has killed often enough; then all is as it should be."""
     log = lab.history.folder / "crashes.log"
     workload, enough = await Workload.gather(lab), asyncio.Event()
-    for name, points in DOOMED.items():
+    for name, points in ARMED.items():
         await arm(lab, name, points, size, log)
     async with asyncio.TaskGroup() as group:
         group.create_task(watch(lab, size, log, enough))
         group.create_task(trouble(lab, enough))
-        await each(itertools.takewhile(lambda _: not enough.is_set(), itertools.count()), workload.story, AT_ONCE)
+        await each(itertools.takewhile(lambda _: not enough.is_set(), itertools.count()), workload.saga, AT_ONCE)
     await lab.system.disarm()
     await lab.system.base.dana.post("/reset")
     deaths = died(log)
@@ -51,18 +51,18 @@ async def run(lab: Lab, size: Size) -> None:
 
 async def arm(lab: Lab, name: str, points: tuple[str, ...], size: Size, log: Path) -> None:
     """Starts the service as a test build that dies at one of the points."""
-    told = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(size.within), "CRASH_LOG": str(log)}
-    await lab.system.rearm(name, told, module="lab.faults.crashing_service")
+    environment = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(size.within), "CRASH_LOG": str(log)}
+    await lab.system.rearm(name, environment, module="lab.faults.crashing_service")
 
 
 async def watch(lab: Lab, size: Size, log: Path, enough: asyncio.Event) -> None:
     """Until each point has killed so often: what has is taken out of the draw."""
-    armed = dict(DOOMED)
+    armed = dict(ARMED)
     while not enough.is_set():
         await asyncio.sleep(0.2)
         deaths = died(log)
         wanted = [point for point in POINTS if deaths[point] < size.times]
-        for name, points in DOOMED.items():
+        for name, points in ARMED.items():
             mine = points if name != "refunds" else POINTS
             left = tuple(point for point in mine if point in wanted) or mine
             if left != armed[name]:

@@ -19,7 +19,7 @@ class Size:
 
     times: int
     pause: tuple[float, float]
-    stories: int
+    sagas: int
 
 
 SHORT = Size(2, (1.0, 2.0), 120)
@@ -29,7 +29,7 @@ LONG = Size(20, (3.0, 8.0), 4_000)
 async def run(lab: Lab, size: Size) -> None:
     """Restarts PostgreSQL while the crowd lives."""
     workload, back = await Workload.gather(lab), list[float]()
-    await workload.live(size.stories, strike(lab, size, back))
+    await workload.run_while(size.sagas, strike(lab, size, back))
     lab.figures |= {"cancels": len(lab.history.accepted), "restarts": size.times, "slowest_back_s": max(back)}
     lab.hold(max(back) < POOLS_BACK, f"a service had no connection {max(back):.1f} s after PostgreSQL was back")
     await lab.at_rest()

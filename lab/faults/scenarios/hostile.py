@@ -16,7 +16,7 @@ import aio_pika
 from aio_pika.exceptions import AMQPException
 
 from lab.bench.meters import memory
-from lab.faults.foreign_client import CONSUMERS, foreigner, keys_of
+from lab.faults.foreign_client import CONSUMERS, keys_of, open_foreign_client
 from lab.faults.lab import Lab
 from lab.faults.workload import Workload
 from runtime.messaging.envelope import EXCHANGE, MAX_BODY
@@ -49,11 +49,11 @@ LONG = Size(5_000, 200)
 async def run(lab: Lab, size: Size) -> None:
     """Times cancellations alone, then among the messages; counts what was parked."""
     workload = await Workload.gather(lab)
-    async with foreigner(lab) as foreign, foreign.listening() as heard:
+    async with open_foreign_client(lab) as foreign, foreign.listening() as received:
         calm = await timed(lab, workload, size)
         ((buyer, order_id),) = await workload.paid(1)
         await workload.cancel_in_the_thread(buyer, order_id)  # so that OrderCancelRequested is among the samples
-        samples = {str(one.routing_key): json.loads(one.body) async for one in emptied(heard)}
+        samples = {str(one.routing_key): json.loads(one.body) async for one in emptied(received)}
     lab.hold("chat.OrderCancelRequested" in samples, f"nothing asked for a cancellation, only {sorted(samples)}")
     before, grown = await lab.at_rest(), megabytes(lab)
     async with asyncio.TaskGroup() as group:
@@ -123,7 +123,7 @@ async def emptied(queue: "asyncio.Queue[T]") -> AsyncIterator[T]:
 async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str]:
     """Sends the messages, made of real events by their keys, straight into the queue of one hearer each; the kinds."""
     kinds = set()
-    async with foreigner(lab) as foreign:
+    async with open_foreign_client(lab) as foreign:
         for number in range(size.messages):
             consumer = CONSUMERS[number % len(CONSUMERS)]
             exchange = await detour(foreign.channel, consumer)
@@ -149,7 +149,7 @@ async def speak_for_others(lab: Lab) -> int:
     refused = 0
     for consumer in CONSUMERS:
         other = "orders" if consumer != "orders" else "refunds"
-        async with foreigner(lab, consumer, publisher_confirms=True) as foreign:
+        async with open_foreign_client(lab, consumer, publisher_confirms=True) as foreign:
             try:
                 exchange = await foreign.channel.get_exchange(EXCHANGE, ensure=False)
                 await exchange.publish(aio_pika.Message(b"{}"), f"{other}.OrderCancelled", timeout=5)
@@ -158,34 +158,34 @@ async def speak_for_others(lab: Lab) -> int:
     return refused
 
 
-def fresh(sample: Event, **changed: Any) -> Event:
+def with_new_id(sample: Event, **changed: Any) -> Event:
     """The event under an id of its own, and with what was changed."""
     return sample | {"id": str(uuid4())} | changed
 
 
 def wrong_shape(chance: Random, sample: Event) -> bytes:
     """An event whose data are those of no event."""
-    return json.dumps(fresh(sample, data={"paid_amount": -chance.randrange(1, 10**9)})).encode()
+    return json.dumps(with_new_id(sample, data={"paid_amount": -chance.randrange(1, 10**9)})).encode()
 
 
 def forged(_: Random, sample: Event) -> bytes:
     """Says that it comes from somebody else than the key says; all else is right."""
-    return json.dumps(fresh(sample, source="accounts")).encode()
+    return json.dumps(with_new_id(sample, source="accounts")).encode()
 
 
 def misnamed(_: Random, sample: Event) -> bytes:
     """Is about something else than its data are."""
-    return json.dumps(fresh(sample, subject=str(uuid4()))).encode()
+    return json.dumps(with_new_id(sample, subject=str(uuid4()))).encode()
 
 
 def from_the_future(_: Random, sample: Event) -> bytes:
     """In a version that nobody knows."""
-    return json.dumps(fresh(sample, dataschema=f"urn:batalkan:event:{sample['type']}:99")).encode()
+    return json.dumps(with_new_id(sample, dataschema=f"urn:batalkan:event:{sample['type']}:99")).encode()
 
 
 def unknown(_: Random, sample: Event) -> bytes:
     """A type that nobody hears."""
-    return json.dumps(fresh(sample, type="OrderStolen")).encode()
+    return json.dumps(with_new_id(sample, type="OrderStolen")).encode()
 
 
 def broken_json(chance: Random, sample: Event) -> bytes:
@@ -206,7 +206,7 @@ def deep(chance: Random, _: Event) -> bytes:
 
 def oversize(chance: Random, sample: Event) -> bytes:
     """More than anybody reads; all else is right."""
-    return json.dumps(fresh(sample, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
+    return json.dumps(with_new_id(sample, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
 
 
 KINDS: tuple[Callable[[Random, Event], bytes], ...] = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lab.faults.lab import Lab
 from lab.faults.random_faults import calm_dana, kill_services
-from lab.faults.workload import Workload, somebody_signs_in
+from lab.faults.workload import Workload, register_and_sign_in
 
 SERVERS = ((0.15, "redis"), (0.3, "rabbitmq"), (0.6, "postgres"))
 """After which part of the stories which server dies."""
@@ -19,7 +19,7 @@ SIGN_IN_EVERY = 5.0
 class Size:
     """How many stories, the seconds between two deaths, and those in which all has to be at rest after the last."""
 
-    stories: int
+    sagas: int
     pause: tuple[float, float]
     drained_within: float = 60.0
 
@@ -33,9 +33,9 @@ async def run(lab: Lab, size: Size) -> None:
     workload, over = await Workload.gather(lab), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
-        group.create_task(kill_servers(lab, lambda: 1.0 if over.is_set() else workload.told / size.stories))
+        group.create_task(kill_servers(lab, lambda: 1.0 if over.is_set() else workload.accepted / size.sagas))
         group.create_task(come_back(lab, over))
-        await workload.stories(size.stories)
+        await workload.sagas(size.sagas)
         over.set()
     await calm_dana(lab)
     lab.figures |= {
@@ -61,5 +61,5 @@ async def kill_servers(lab: Lab, progress: Callable[[], float]) -> None:
 async def come_back(lab: Lab, over: asyncio.Event) -> None:
     """Every now and then somebody registers and signs in."""
     while not over.is_set():
-        await somebody_signs_in(lab.system)
+        await register_and_sign_in(lab.system)
         await asyncio.sleep(SIGN_IN_EVERY)

@@ -20,11 +20,11 @@ class Size:
     delay: float
     slow: float
     half_open: float
-    stories: int
+    sagas: int
 
 
-SHORT = Size(cuts=6, delay=0.02, slow=2, half_open=2, stories=80)
-LONG = Size(cuts=100, delay=0.1, slow=30, half_open=30, stories=2_000)
+SHORT = Size(cuts=6, delay=0.02, slow=2, half_open=2, sagas=80)
+LONG = Size(cuts=100, delay=0.1, slow=30, half_open=30, sagas=2_000)
 
 
 async def run(lab: Lab, size: Size) -> None:
@@ -34,10 +34,10 @@ async def run(lab: Lab, size: Size) -> None:
         broker = await stack.enter_async_context(proxied(servers.rabbitmq.port))
         database = await stack.enter_async_context(proxied(servers.postgres.port))
         for name in THROUGH:
-            told = servers.environment(name)
-            urls = {"BROKER_URL": broker.through(told["BROKER_URL"])}
-            await lab.system.rearm(name, {**urls, "DATABASE_URL": database.through(told["DATABASE_URL"])})
-        await workload.live(size.stories, strike(lab, size, {"broker": broker, "database": database}))
+            environment = servers.environment(name)
+            urls = {"BROKER_URL": broker.through(environment["BROKER_URL"])}
+            await lab.system.rearm(name, {**urls, "DATABASE_URL": database.through(environment["DATABASE_URL"])})
+        await workload.run_while(size.sagas, strike(lab, size, {"broker": broker, "database": database}))
         lab.figures |= {"cancels": len(lab.history.accepted), "cuts": 2 * size.cuts}
         await lab.at_rest()
         await lab.system.disarm()

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from batalkan.local_servers import SERVICES
 from batalkan.operate import connected
+from batalkan.servers import SERVICES
 from lab.faults.lab import Lab
 from lab.faults.workload import Workload
 from tests.harness.waiting import eventually
@@ -23,7 +23,7 @@ class Size:
 
     times: int
     seconds: float
-    stories: int
+    sagas: int
 
 
 SHORT = Size(1, 2.0, 60)
@@ -33,7 +33,7 @@ LONG = Size(20, 5.0, 4_000)
 async def run(lab: Lab, size: Size) -> None:
     """Turns PostgreSQL read-only while the crowd lives."""
     workload, back = await Workload.gather(lab), list[float]()
-    await workload.live(size.stories, strike(lab, workload, size, back))
+    await workload.run_while(size.sagas, strike(lab, workload, size, back))
     lab.figures |= {"cancels": len(lab.history.accepted), "times": size.times, "slowest_back_s": max(back)}
     lab.hold(max(back) < BACK, f"a service was not ready {max(back):.1f} s after PostgreSQL took what was written")
     await lab.at_rest()
@@ -69,8 +69,8 @@ async def what_is_said(lab: Lab, workload: Workload) -> None:
     wanted = {"lines": [{"product_id": workload.products[0], "quantity": 1}], "payment_method": "bank_transfer"}
     headers = {"Authorization": f"Bearer {workload.buyers[0].token}"}
     refused = await lab.system.plain.post("/orders", json=wanted, headers=headers)
-    told = (refused.status_code, refused.json()["code"], "retry-after" in refused.headers)
-    lab.hold(told == (503, "database_unavailable", True), f"ordering was answered {told}")
+    answer = (refused.status_code, refused.json()["code"], "retry-after" in refused.headers)
+    lab.hold(answer == (503, "database_unavailable", True), f"ordering was answered {answer}")
     read = await lab.system.plain.get("/orders/products")
     lab.hold(read.is_success, f"the catalogue was answered {read.status_code}")
 

@@ -11,10 +11,11 @@ from aio_pika import DeliveryMode, ExchangeType
 from aio_pika.abc import AbstractIncomingMessage
 
 from batalkan.invariants.stores import Stores, opened
-from lab.faults.foreign_client import CONSUMERS, Foreigner, foreigner, keys_of
+from lab.faults.foreign_client import CONSUMERS, ForeignClient, keys_of, open_foreign_client
 from lab.faults.lab import Lab
 from lab.faults.workload import Workload
 
+Messages = asyncio.Queue[AbstractIncomingMessage]
 DETOUR = "foreign.events"
 """Where the queues hear while the foreigner stands between them and the exchange."""
 TIMES = 5
@@ -54,10 +55,10 @@ async def run(lab: Lab, size: Size) -> None:
     """The same stories twice: undisturbed, then repeated and shuffled; compares what is left of each."""
     clean = await live(lab, size)
     await lab.at_rest()
-    async with foreigner(lab) as foreign, between(foreign) as heard, asyncio.TaskGroup() as group:
-        shuffling = group.create_task(shuffle(lab, foreign, heard, size))
+    async with open_foreign_client(lab) as foreign, between(foreign) as received, asyncio.TaskGroup() as group:
+        shuffling = group.create_task(shuffle(lab, foreign, received, size))
         shuffled = await live(lab, size)
-        await heard.join()
+        await received.join()
         shuffling.cancel()
     await lab.at_rest()
     async with opened(lab.system.base.database_urls) as stores:
@@ -71,7 +72,7 @@ async def run(lab: Lab, size: Size) -> None:
 async def live(lab: Lab, size: Size) -> dict[int, str]:
     """The stories of a crowd; the order of each."""
     workload = await Workload.gather(lab)
-    await workload.stories(size.orders)
+    await workload.sagas(size.orders)
     return workload.orders
 
 
@@ -86,49 +87,49 @@ async def picture(stores: Stores, orders: dict[int, str]) -> dict[int, list[str]
 
 
 @asynccontextmanager
-async def between(foreign: Foreigner) -> AsyncIterator["asyncio.Queue[AbstractIncomingMessage]"]:
+async def between(foreign: ForeignClient) -> AsyncIterator[Messages]:
     """What is published reaches the foreigner, and the services only through its detour."""
-    async with foreign.listening() as heard:
+    async with foreign.listening() as received:
         await foreign.channel.declare_exchange(DETOUR, ExchangeType.TOPIC, durable=True)
         for consumer in CONSUMERS:
             await foreign.bind(consumer, keys_of(consumer), exchange=DETOUR)
         await unbind_all(foreign)
         try:
-            yield heard
+            yield received
         finally:
             for consumer in CONSUMERS:
                 await foreign.bind(consumer, keys_of(consumer))
-        await repeat(foreign, drained(heard))
+        await repeat(foreign, drained(received))
         await foreign.channel.exchange_delete(DETOUR)
 
 
-async def shuffle(lab: Lab, foreign: Foreigner, heard: "asyncio.Queue[AbstractIncomingMessage]", size: Size) -> None:
+async def shuffle(lab: Lab, foreign: ForeignClient, received: Messages, size: Size) -> None:
     """Collects for a while, repeats, shuffles, delivers; until it is cancelled."""
     lab.figures["deliveries"] = 0
     while True:
         await asyncio.sleep(size.collect)
         await unbind_all(foreign)  # the services bind their queues again and again
-        held = drained(heard)
+        held = drained(received)
         many = held * TIMES
         lab.chance.shuffle(many)
         await repeat(foreign, many)
         lab.figures["deliveries"] += len(many)
         for _ in held:
-            heard.task_done()
+            received.task_done()
 
 
-async def unbind_all(foreign: Foreigner) -> None:
+async def unbind_all(foreign: ForeignClient) -> None:
     """No service hears what is published but through the detour."""
     for consumer in CONSUMERS:
         await foreign.bind(consumer, keys_of(consumer), undo=True)
 
 
-def drained(heard: "asyncio.Queue[AbstractIncomingMessage]") -> list[AbstractIncomingMessage]:
+def drained(received: Messages) -> list[AbstractIncomingMessage]:
     """All that has arrived."""
-    return [heard.get_nowait() for _ in range(heard.qsize())]
+    return [received.get_nowait() for _ in range(received.qsize())]
 
 
-async def repeat(foreign: Foreigner, messages: list[AbstractIncomingMessage]) -> None:
+async def repeat(foreign: ForeignClient, messages: list[AbstractIncomingMessage]) -> None:
     """Delivers them in this order; holds each to being written to disk, whatever the queue."""
     for message in messages:
         persistent = message.delivery_mode == DeliveryMode.PERSISTENT

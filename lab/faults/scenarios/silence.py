@@ -19,7 +19,7 @@ from tests.harness.waiting import eventually
 
 T = TypeVar("T")
 
-DEEDS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
+ACTIONS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
 """What sellers do in the 23rd hour, in turn, and what the case says then."""
 
 
@@ -47,17 +47,17 @@ async def run(lab: Lab, size: Size) -> None:
             await buyer.link_dana(f"0813{lab.chance.randrange(10**4):04d}{number:04d}")
         order_id = await buyer.buy(await seller.offer())
         case = await kept(contacted(buyer, [agent], seller, order_id), f"no agent could write about order {order_id}")
-        cases.append((list(DEEDS)[number % len(DEEDS)], seller, case))
+        cases.append((list(ACTIONS)[number % len(ACTIONS)], seller, case))
 
     async def act(one: tuple[str, Seller, Asked]) -> None:
-        deed, seller, case = one
-        if deed == "reply":
-            await case.seller(seller, deed)
-        elif deed:
-            await seller.move(case.order_id, deed)  # asked for again, if the answer was lost, it is refused
-        if deed:
-            heard = told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed])
-            await kept(heard, f"case {case.case_id} does not say {DEEDS[deed]}")
+        action, seller, case = one
+        if action == "reply":
+            await case.seller(seller, action)
+        elif action:
+            await seller.move(case.order_id, action)  # asked for again, if the answer was lost, it is refused
+        if action:
+            shown = told(case.buyer, f"/cs/cases/{case.case_id}", ACTIONS[action])
+            await kept(shown, f"case {case.case_id} does not say {ACTIONS[action]}")
 
     async with on_duty(lab) as agent, asyncio.TaskGroup() as group:
         await answer_who_waits(agent)
@@ -69,17 +69,17 @@ async def run(lab: Lab, size: Size) -> None:
         await each(cases, act, 6)
         lab.history.note("the 24 hours are over")
         await lab.system.base.advance(timedelta(hours=2))
-        for deed, _, case in cases:
-            if not deed:
+        for action, _, case in cases:
+            if not action:
                 await kept(case.becomes("resolved"), f"case {case.case_id} is not resolved after 25 hours of silence")
         over.set()
     await calm_dana(lab)
     snapshot = await lab.at_rest()
-    for deed, _, case in cases:
+    for action, _, case in cases:
         order = await case.buyer.order(case.order_id)
-        expected = {"": "cancelled", "reply": "processing", "pack": "packed"}[deed]
-        lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {deed or 'silence'}")
-    silent = sum(not deed for deed, _, _ in cases)
+        expected = {"": "cancelled", "reply": "processing", "pack": "packed"}[action]
+        lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {action or 'silence'}")
+    silent = sum(not action for action, _, _ in cases)
     lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": snapshot.refunded}
 
 
@@ -94,14 +94,14 @@ async def kept(promise: Awaitable[T], sentence: str) -> T:
 async def answer_who_waits(agent: Person) -> None:
     """Ends the cases that other scenarios have left: they come first."""
 
-    async def nobody_waits() -> bool:
+    async def no_case_waits() -> bool:
         for case in (await agent.get("/cs/cases?state=active&limit=100"))["items"]:
             if case["agent_id"] == agent.account_id:
                 await agent.ask("POST", f"/cs/cases/{case['case_id']}/close", {"outcome": "answered"})
         duty = await agent.get("/cs/duty")
         return bool(duty["on"] and not duty["waiting"] and not duty["load"])
 
-    await eventually(nobody_waits, every=0.05)
+    await eventually(no_case_waits, every=0.05)
 
 
 @asynccontextmanager

@@ -5,7 +5,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from batalkan.local_servers import DANA, SERVICES
+from batalkan.local_servers import DANA
+from batalkan.servers import SERVICES
 from lab.faults.lab import Lab
 from lab.faults.workload import Workload
 
@@ -16,9 +17,9 @@ MAX_SECONDS = 10.0
 class Size:
     """Rounds through all services, seconds frozen, and stories."""
 
-    rounds: int
+    cycles: int
     frozen: float
-    stories: int
+    sagas: int
 
 
 SHORT = Size(1, 1.0, 100)
@@ -28,14 +29,14 @@ LONG = Size(10, 30.0, 4_000)
 async def run(lab: Lab, size: Size) -> None:
     """Freezes and stops each in turn while the crowd lives."""
     workload, took = await Workload.gather(lab), list[float]()
-    await workload.live(size.stories, strike(lab, size, took))
+    await workload.run_while(size.sagas, strike(lab, size, took))
     lab.figures |= {"cancels": len(lab.history.accepted), "slowest_stop_s": round(max(took), 1)}
     await lab.at_rest()
 
 
 async def strike(lab: Lab, size: Size, took: list[float]) -> None:
     """All of them, in another order each round; adds the seconds that each took to stop."""
-    for _ in range(size.rounds):
+    for _ in range(size.cycles):
         for name in lab.chance.sample([*SERVICES, DANA], len(SERVICES) + 1):
             await freeze(lab, name, size.frozen)
             took.append(await stop(lab, name))

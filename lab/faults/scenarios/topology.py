@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from batalkan.invariants import Evidence, check
-from lab.faults.foreign_client import Foreigner, foreigner, keys_of
+from lab.faults.foreign_client import ForeignClient, keys_of, open_foreign_client
 from lab.faults.lab import LOOK, Lab
 from lab.faults.outcomes import InvariantBroken
 from lab.faults.system import LabSystem, open_lab_system
 from lab.faults.workload import Workload
 from runtime.messaging.envelope import EXCHANGE
 
-VICTIM = "refunds"
+TARGET = "refunds"
 REMIND_AFTER = 2.0
 """Seconds of silence after which orders reminds of a refund."""
 WITHIN = 90.0
@@ -25,9 +25,9 @@ WITHIN = 90.0
 class Size:
     """Rounds through all of it, seconds between two blows, and stories."""
 
-    rounds: int
+    cycles: int
     pause: float
-    stories: int
+    sagas: int
 
 
 SHORT = Size(1, 1.5, 100)
@@ -40,46 +40,46 @@ async def run(lab: Lab, size: Size) -> None:
         own = Lab(system, lab.history, lab.seed)
         await system.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
         workload = await Workload.gather(own, talks=False)  # chat and customer service may never hear of an order
-        await workload.live(size.stories, strike(own, size))
+        await workload.run_while(size.sagas, strike(own, size))
         lab.figures |= {"cancels": len(lab.history.accepted), "healed_s": await healed(lab, system)}
 
 
 async def strike(lab: Lab, size: Size) -> None:
     """All blows, one after the other."""
-    for _ in range(size.rounds):
+    for _ in range(size.cycles):
         for blow in (unbind, delete_exchange, delete_queue, declare_otherwise):
             await asyncio.sleep(size.pause)
             lab.history.note(blow.__name__)
             await struck(lab, blow)
 
 
-async def struck(lab: Lab, blow: Callable[[Foreigner], Awaitable[None]]) -> None:
+async def struck(lab: Lab, blow: Callable[[ForeignClient], Awaitable[None]]) -> None:
     """Each blow on a channel of its own."""
-    async with foreigner(lab) as foreign:
+    async with open_foreign_client(lab) as foreign:
         await blow(foreign)
 
 
-async def unbind(foreign: Foreigner) -> None:
+async def unbind(foreign: ForeignClient) -> None:
     """The victim hears nothing any more, and does not notice."""
-    await foreign.bind(VICTIM, keys_of(VICTIM), undo=True)
+    await foreign.bind(TARGET, keys_of(TARGET), undo=True)
 
 
-async def delete_exchange(foreign: Foreigner) -> None:
+async def delete_exchange(foreign: ForeignClient) -> None:
     """And with it all bindings of everybody."""
     await foreign.channel.exchange_delete(EXCHANGE)
 
 
-async def delete_queue(foreign: Foreigner) -> None:
+async def delete_queue(foreign: ForeignClient) -> None:
     """With all that is in it."""
-    await foreign.channel.queue_delete(VICTIM)
+    await foreign.channel.queue_delete(TARGET)
 
 
-async def declare_otherwise(foreign: Foreigner) -> None:
+async def declare_otherwise(foreign: ForeignClient) -> None:
     """The victim cannot consume from what is no quorum queue, until somebody deletes that."""
-    await foreign.channel.queue_delete(VICTIM)
-    await foreign.channel.declare_queue(VICTIM, durable=True, arguments={"x-queue-type": "classic"})
+    await foreign.channel.queue_delete(TARGET)
+    await foreign.channel.declare_queue(TARGET, durable=True, arguments={"x-queue-type": "classic"})
     await asyncio.sleep(1.0)
-    await foreign.channel.queue_delete(VICTIM)
+    await foreign.channel.queue_delete(TARGET)
 
 
 async def healed(lab: Lab, system: LabSystem) -> float:

@@ -24,7 +24,7 @@ outbox = OutboxBroker(engine, outbox_table=outbox_table, logger=None)
 exchange = RabbitExchange("batalkan.events", type=ExchangeType.TOPIC, durable=True)
 
 
-class Event(BaseModel):
+class SagaEvent(BaseModel):
     """What travels."""
 
     event_id: str
@@ -44,7 +44,7 @@ def relay(routing_key: str) -> None:
         max_fetch_interval=1.0,
         terminal_flush_batch_size=50,
     )
-    async def publish(body: Event) -> Event:
+    async def publish(body: SagaEvent) -> SagaEvent:
         return body
 
 
@@ -53,7 +53,7 @@ def queue(routing_key: str) -> RabbitQueue:
     return RabbitQueue(NAME, queue_type=QueueType.QUORUM, durable=True, routing_key=routing_key)
 
 
-async def is_new(session: AsyncSession, event: Event) -> bool:
+async def is_new(session: AsyncSession, event: SagaEvent) -> bool:
     """Enters the event into the inbox."""
     statement = "insert into inbox (event_id) values (:id) on conflict do nothing returning event_id"
     return (await session.execute(text(statement), {"id": event.event_id})).first() is not None

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from faststream.rabbit import Channel
 from sqlalchemy import text
 
-from lab.bench.library.shared import (
+from lab.bench.faststream.shared import (
     NAME,
     OTHER,
-    Event,
+    SagaEvent,
     exchange,
     is_new,
     outbox,
@@ -51,7 +51,7 @@ relay(ISSUED)
 
 
 @rabbit.subscriber(queue(f"{OTHER}.OrderCancelled"), exchange, channel=Channel(prefetch_count=100))
-async def refund(event: Event) -> None:
+async def refund(event: SagaEvent) -> None:
     """The order is cancelled: what was paid comes back."""
     async with session_factory() as session, session.begin():
         if not await is_new(session, event):
@@ -63,5 +63,5 @@ async def refund(event: Event) -> None:
         money = {"buyer_id": event.data["buyer_id"], "amount": event.data["paid_amount"]}
         await session.execute(ENTRIES, {"id": transaction_id, **money})
         data = {"refund_id": str(refund_id), "amount": event.data["paid_amount"], "destination": "lazada_credit"}
-        issued = Event(event_id=str(uuid4()), order_id=event.order_id, data=data)
+        issued = SagaEvent(event_id=str(uuid4()), order_id=event.order_id, data=data)
         await outbox.publish(issued, queue=ISSUED, session=session)

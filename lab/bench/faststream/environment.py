@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-VENV = FOLDER.parent.parent.parent / ".batalkan" / "bench-library"
+VENV = FOLDER.parent.parent.parent / ".batalkan" / "bench-faststream"
 
 
 def python() -> Path:

@@ -10,10 +10,10 @@ from faststream.rabbit import Channel
 from pydantic import BaseModel
 from sqlalchemy import text
 
-from lab.bench.library.shared import (
+from lab.bench.faststream.shared import (
     NAME,
     OTHER,
-    Event,
+    SagaEvent,
     exchange,
     is_new,
     outbox,
@@ -72,20 +72,20 @@ async def cancel(order_id: UUID, body: Cancel) -> dict[str, Any]:
         await session.execute(HISTORY, {"id": order_id, "version": order["version"] + 1})
         for line in order["lines"]:
             await session.execute(STOCK, {"id": line["product_id"], "pieces": line["quantity"]})
-        told = {"seller_id": order["seller_id"], "buyer_id": order["buyer_id"], "reason": body.reason}
-        await session.execute(CANCELLATION, {"id": order_id, "cancellation_id": cancellation_id, **told})
+        values = {"seller_id": order["seller_id"], "buyer_id": order["buyer_id"], "reason": body.reason}
+        await session.execute(CANCELLATION, {"id": order_id, "cancellation_id": cancellation_id, **values})
         data = {
             "cancellation_id": str(cancellation_id),
             "buyer_id": str(order["buyer_id"]),
             "paid_amount": order["paid_amount"],
         }
-        event = Event(event_id=str(uuid4()), order_id=str(order_id), data=data)
+        event = SagaEvent(event_id=str(uuid4()), order_id=str(order_id), data=data)
         await outbox.publish(event, queue=CANCELLED, session=session)
     return {**order, "status": "cancelled", "cancellation_id": cancellation_id}
 
 
 @rabbit.subscriber(queue(f"{OTHER}.RefundIssued"), exchange, channel=Channel(prefetch_count=100))
-async def show_refund(event: Event) -> None:
+async def show_refund(event: SagaEvent) -> None:
     """The money has arrived: the order says so."""
     async with session_factory() as session, session.begin():
         if await is_new(session, event):

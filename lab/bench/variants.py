@@ -1,7 +1,6 @@
 """The servers, once for all runs, and on them one after the other the ways of writing the saga."""
 
 import asyncio
-import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,17 +14,16 @@ from batalkan import local_servers
 from batalkan.keys import make_keys
 from batalkan.processes import Processes
 from batalkan.servers import SERVICES, LocalServers
-from batalkan.servers.data_folder import PORTS, is_free
-from batalkan.subprocesses import Child, Reaper, together
-from lab.bench.library import environment
+from batalkan.subprocesses import Child, Reaper, run_all
+from lab.bench.faststream import environment
 from runtime.storage import schema
 from runtime.storage.database import Database, connect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAIR = ("orders", "refunds")
+SAGA_SERVICES = ("orders", "refunds")
 """What a bare saga consists of."""
-RIVALS = ("reference", "library")
-OURS: Mapping[str, Sequence[str]] = {"core": ("accounts", *PAIR), "all": local_servers.SERVICES}
+BASELINES = ("reference", "faststream")
+BATALKAN: Mapping[str, Sequence[str]] = {"core": ("accounts", *SAGA_SERVICES), "all": SERVICES}
 """Which services are running: those that a saga needs, or all of them, with those that only look on."""
 OBSERVED = {"shared_preload_libraries": "pg_stat_statements", "track_commit_timestamp": "on"}
 """For counting statements, and for knowing when a row became visible without looking all the time."""
@@ -47,9 +45,9 @@ class Variant:
 
 
 @asynccontextmanager
-async def stage(folder: Path | None = None) -> AsyncIterator[LocalServers]:
+async def bench_servers(folder: Path | None = None) -> AsyncIterator[LocalServers]:
     """The servers, with databases and users for everybody."""
-    rivals = [f"{name}_{service}" for name in RIVALS for service in PAIR]
+    rivals = [f"{name}_{service}" for name in BASELINES for service in SAGA_SERVICES]
     async with LocalServers(folder, services=(*SERVICES, *rivals)) as servers:
         admin = await connect(servers.postgres.admin_url)
         for name, value in OBSERVED.items():
@@ -67,16 +65,16 @@ async def stage(folder: Path | None = None) -> AsyncIterator[LocalServers]:
 
 @asynccontextmanager
 async def running(name: str, servers: LocalServers, replicas: int = 1) -> AsyncIterator[Variant]:
-    """Starts the processes of one variant (`core`, `all`, `reference`, `library`) and stops them at the end."""
-    start = _ours if name in OURS else _rival
+    """Starts the processes of one variant (`core`, `all`, `reference`, `faststream`) and stops them at the end."""
+    start = _batalkan if name in BATALKAN else _baseline
     async with start(name, servers, replicas) as variant:
         yield variant
 
 
 @asynccontextmanager
-async def _ours(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
-    services, folder = OURS[name], servers.folder
-    await _leave_out(set(local_servers.SERVICES) - set(services), servers)
+async def _batalkan(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
+    services, folder = BATALKAN[name], servers.folder
+    await _leave_out(set(SERVICES) - set(services), servers)
     counts = dict.fromkeys(services, replicas)
     async with local_servers.running_on(
         servers, folder, services=services, demonstration=False, replicas=counts
@@ -103,22 +101,22 @@ async def _leave_out(services: Collection[str], servers: LocalServers) -> None:
 
 
 @asynccontextmanager
-async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
+async def _baseline(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
     """The same tables, queues of the same kind, users with the same rights."""
-    urls = {service: servers.postgres.url(f"{name}_{service}") for service in PAIR}
+    urls = {service: servers.postgres.url(f"{name}_{service}") for service in SAGA_SERVICES}
     for service, url in urls.items():
         database = Database(url, pool_size=2)
         await database.connect()
         await schema.migrate(database, ROOT / "services" / service / "migrations")
         await database.close()
     python = Path(sys.executable) if name == "reference" else await asyncio.to_thread(environment.python)
-    ports = free_ports(len(PAIR))
+    ports = local_servers.free_ports(len(SAGA_SERVICES))
     reaper = Reaper()
     children: dict[str, Child] = {}
     steps = []
     try:
-        for service, port in zip(PAIR, ports, strict=True):
-            told = {
+        for service, port in zip(SAGA_SERVICES, ports, strict=True):
+            settings = {
                 "DATABASE_URL": urls[service],
                 "BROKER_URL": servers.rabbitmq.url(f"{name}_{service}"),
                 "PORT": str(port),
@@ -128,12 +126,12 @@ async def _rival(name: str, servers: LocalServers, replicas: int) -> AsyncIterat
                 [python, "-m", f"lab.bench.{name}", service],
                 reaper=reaper,
                 log=servers.folder / "logs" / f"{name}-{service}.log",
-                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **told},
+                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **settings},
             )
             children[service] = child
             child.spawn()
             steps.append(child.until(_listening(port), timeout=60))
-        await together(*steps)
+        await run_all(*steps)
         databases = {service: as_admin(servers, url) for service, url in urls.items()}
         pids = {service: _pid(child) for service, child in children.items()}
         keys = make_keys(servers.folder / "keys")
@@ -170,9 +168,3 @@ def _listening(port: int) -> Callable[[], Awaitable[bool]]:
         return True
 
     return connects
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    found = [port for port in random.sample(PORTS, 200) if is_free(port)]
-    return found[:count]
