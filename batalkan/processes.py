@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
+import httpx
+
+from batalkan.raw_http import RawHttpTransport
 from batalkan.subprocesses import Child, ChildFailed, Reaper, run_all
 from runtime.settings import PORTS
 
@@ -81,7 +83,7 @@ class Processes:
         """Wait until these (or all) are ready, through crashes and restarts; raises TimeoutError."""
         async with asyncio.timeout(timeout):
             for name in names or self.watched:
-                while not await says_ready(self.watched[name].ready_url):
+                while not await is_ready(self.watched[name].ready_url):
                     await asyncio.sleep(0.05)
 
     async def kill(self, name: str) -> None:
@@ -120,7 +122,7 @@ class Processes:
 
     async def _start(self, watched: Watched, timeout: float) -> None:
         watched.child.spawn()
-        await watched.child.until(lambda: says_ready(watched.ready_url), timeout)
+        await watched.child.until(lambda: is_ready(watched.ready_url), timeout)
         watched.watcher = asyncio.create_task(self._watch(watched))
 
     async def _stop(self, watched: Watched) -> None:
@@ -155,19 +157,16 @@ class Processes:
         self._reaper.close()
 
 
-async def says_ready(url: str) -> bool:
-    """One GET by hand: a whole HTTP client for every look would cost more than the service's answer."""
-    parts = urlsplit(url)
+async def is_ready(url: str) -> bool:
+    """Whether one GET, on a connection of its own, is answered with 200 within 2 seconds."""
+    http = RawHttpTransport()
     try:
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            try:
-                writer.write(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
-                return (await reader.readline()).split()[1:2] == [b"200"]
-            finally:
-                writer.close()
-    except OSError:  # a TimeoutError is one, too
+        request = httpx.Request("GET", url, extensions={"timeout": {"read": 2.0}})
+        return (await http.handle_async_request(request)).status_code == 200
+    except httpx.TransportError:
         return False
+    finally:
+        await http.aclose()
 
 
 def _read_from(path: Path, offset: int) -> bytes:

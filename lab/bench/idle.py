@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from batalkan.local_servers import free_ports
-from batalkan.processes import says_ready
+from batalkan.processes import is_ready
 from batalkan.servers import SERVICES
 from batalkan.subprocesses import Child, Reaper
 from lab.bench import meters
@@ -67,7 +67,7 @@ async def doing_nothing(folder: Path, seconds: float) -> dict[str, float]:
     child = Child("batalkan", argv, reaper=reaper, log=folder / "up.log")
     try:
         child.spawn()
-        await child.until(lambda: says_ready(f"http://127.0.0.1:{port}/cs/health/ready"), 60)
+        await child.until(lambda: is_ready(f"http://127.0.0.1:{port}/cs/health/ready"), 60)
         await asyncio.sleep(SETTLE)
         assert child.pid
         pids = [child.pid, _postgres(folder)]
