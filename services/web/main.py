@@ -1,4 +1,4 @@
-"""Puts `web` together."""
+"""Builds the service `web`."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ SPEC = ServiceSpec(
 
 
 class Unchanging(StaticFiles):
-    """Files under an address that names what they hold, so that browsers need not ask again."""
+    """Files whose address names their content, so that browsers cache them for ever."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file."""
@@ -87,15 +87,15 @@ def build(
 
 
 def show_flow(service: Service, reader: Reader, rehearsal: Rehearsal) -> None:
-    """Shows the events on their way."""
+    """Adds the flow page."""
     service.app.state.flow = flow.FlowDependencies(reader, rehearsal)
     service.app.include_router(flow.router)
     service.on_start.append(reader.load)
-    service.background += [reader.hear, reader.keep]
+    service.background += [reader.consume, reader.save]
 
 
 async def show_problem(request: Request, error: Exception) -> Response:
-    """A page that says what is wrong; problem details for whoever did not ask for a page."""
+    """Answers a problem: with a page if the client asked for one, else with problem details."""
     problem = as_problem(error)
     if not wants_page(request.scope):
         return problem_response(problem)
@@ -108,7 +108,7 @@ async def show_problem(request: Request, error: Exception) -> Response:
 
 
 async def send_to_sign_in(request: Request, error: Exception) -> Response:
-    """Whoever is not signed in is asked to; what was wanted comes afterwards."""
+    """Redirects to signing in, and from there back to the wanted page."""
     assert isinstance(error, SignInFirst)
     if not wants_page(request.scope):
         return Response(status_code=401)

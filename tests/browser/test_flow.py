@@ -88,7 +88,7 @@ async def test_a_cancellation_is_a_story_with_all_its_stages(flow: Flow) -> None
     await flow.cancel()
     await expect(flow.part(".dot").first).to_be_attached(timeout=SOON)
     await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)
-    listed = flow.page.locator("[data-story-list] li").filter(has_text="Uang kembali").first
+    listed = flow.page.locator("[data-trace-list] li").filter(has_text="Uang kembali").first
     await expect(listed).to_be_visible(timeout=SOON)
     await listed.locator("a").click()
     table = flow.part(".waterfall")
@@ -106,11 +106,11 @@ async def test_stories_survive_reload_and_restart(flow: Flow, site: Site) -> Non
     """After a reload, and after the whole system was started again, the last stories are there."""
     await flow.cancel()
     await flow.all_is_right()
-    listed = flow.page.locator("[data-story-list] li").filter(has_text="Uang kembali").first
+    listed = flow.page.locator("[data-trace-list] li").filter(has_text="Uang kembali").first
     await expect(listed).to_be_visible(timeout=SOON)
-    story = await listed.locator("a").get_attribute("data-story-id")
+    story = await listed.locator("a").get_attribute("data-trace-id")
     await flow.page.reload()
-    await expect(flow.part(f"[data-story-id='{story}']")).to_be_visible()
+    await expect(flow.part(f"[data-trace-id='{story}']")).to_be_visible()
 
     async def kept() -> bool:
         database = site.system.services["web"].uow.database
@@ -122,7 +122,7 @@ async def test_stories_survive_reload_and_restart(flow: Flow, site: Site) -> Non
     await site.stop()
     await site.start()
     await flow.page.reload()
-    await expect(flow.part(f"[data-story-id='{story}']")).to_be_visible(timeout=SOON)
+    await expect(flow.part(f"[data-trace-id='{story}']")).to_be_visible(timeout=SOON)
     await flow.page.goto(f"{site.url}/web/flow/stories/{story}")
     await expect(flow.part(".waterfall")).to_contain_text("RefundIssued")
 
@@ -183,7 +183,7 @@ async def test_dana_down_and_back(flow: Flow) -> None:
     await expect(flow.part("[data-amount='dana']")).to_have_text("Rp145.000", timeout=SOON)
     await flow.turn("[data-dana='down']", on=True)
     await flow.cancel("dana")
-    listed = flow.page.locator("[data-story-list] li").filter(has_text="Uang tertunda")
+    listed = flow.page.locator("[data-trace-list] li").filter(has_text="Uang tertunda")
     await expect(listed.first).to_be_visible(timeout=SOON)
     await flow.something_is_missing()
     await flow.turn("[data-dana='well']", on=True)

@@ -11,7 +11,7 @@ import pytest
 from batalkan.keys import Keys
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.settings import Environment, Settings
-from services.web.flow import audience
+from services.web.flow import browsers
 from services.web.main import build
 from services.web.upstream import SERVICES
 from tests.harness.flow_records import cancellation, records
@@ -54,7 +54,7 @@ async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
     harness: WebHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of many who ask at once no more are let in than there are places; who leaves makes room."""
-    monkeypatch.setattr(audience, "MAX_BROWSERS", 2)
+    monkeypatch.setattr(browsers, "MAX_BROWSERS", 2)
     app = harness.app()
     scope: dict[str, Any] = {
         "type": "http",
@@ -98,7 +98,7 @@ async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
         assert [status for status, _ in again] == [200, 200]
         for _, leave in again:
             await leave()
-    assert len(app.state.flow.reader.audience) == 0
+    assert len(app.state.flow.reader.browsers) == 0
 
 
 @pytest.mark.parametrize("story", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])

@@ -36,7 +36,7 @@ PAGES = {
 }
 OURS_ALONE = {"/wallet", "/help", "/score", "/nowhere"}
 """Pages on which is nothing that people wrote."""
-ELSEWHERE = {"flow.html", "flow_part.html", "flow_story.html", "docs.html", "docs_events.html", "docs_service.html"}
+ELSEWHERE = {"flow.html", "flow_part.html", "flow_trace.html", "docs.html", "docs_events.html", "docs_service.html"}
 ELSEWHERE |= {"docs_parts.html"}
 """Templates of what services say of themselves."""
 

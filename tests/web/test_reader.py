@@ -16,7 +16,7 @@ from runtime.storage.clock import advance, allow
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
 from services.web.flow import store
-from services.web.flow.audience import MAX_BROWSERS, MAX_WAITING, Audience, TooManyBrowsers
+from services.web.flow.browsers import MAX_BROWSERS, MAX_WAITING, Browsers, TooManyBrowsers
 from services.web.flow.reader import Reader
 from tests.conftest import Databases
 from tests.harness.flow_records import cancellation, tell
@@ -45,12 +45,12 @@ async def test_what_is_told_becomes_frames_and_stories(redis: Redis, database: D
     """All records of an entry are heard, and belong to the story that they name."""
     reader = Reader(redis, database)
     await tell(redis, cancellation("one"))
-    assert await reader.hear_some() == 7
+    assert await reader.consume_some() == 7
     assert json.loads(reader.frames.take())["totals"]["records"] == 7
     trace = await reader.find("one")
     assert trace is not None
     assert trace.outcome == "cancelled"
-    assert await reader.hear_some() == 0
+    assert await reader.consume_some() == 0
 
 
 async def test_what_was_lost_is_counted(redis: Redis, database: Database) -> None:
@@ -60,7 +60,7 @@ async def test_what_was_lost_is_counted(redis: Redis, database: Database) -> Non
     await tell(redis, cancellation(), passed=1_007)
     await tell(redis, cancellation(), passed=1_020)
     await tell(redis, cancellation(), passed=3, teller="refunds 1")
-    await reader.hear_some()
+    await reader.consume_some()
     assert (reader.frames.records, reader.frames.lost) == (28, 6)
 
 
@@ -69,7 +69,7 @@ async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, datab
     reader = Reader(redis, database)
     await asyncio.sleep(0.002)
     await tell(redis, cancellation(), passed=3, teller=f"refunds {new_id().hex}")
-    await reader.hear_some()
+    await reader.consume_some()
     assert reader.frames.lost == 3
 
 
@@ -92,9 +92,9 @@ async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Dat
     reader = Reader(redis, database)
     await redis.xadd("flow", {"teller": "orders 1", "passed": 0, "records": records})
     await tell(redis, cancellation(), teller="chat 1")
-    assert await reader.hear_some() == 7
+    assert await reader.consume_some() == 7
     assert reader.frames.lost == 1
-    await reader.keep_some()
+    await reader.save_some()
 
 
 async def test_stories_survive_a_restart(redis: Redis, database: Database) -> None:
@@ -102,12 +102,12 @@ async def test_stories_survive_a_restart(redis: Redis, database: Database) -> No
     before = Reader(redis, database)
     await tell(redis, cancellation("one"))
     await tell(redis, cancellation("two", at=2_000.0))
-    await before.hear_some()
-    await before.keep_some()
+    await before.consume_some()
+    await before.save_some()
     after = Reader(redis, database)
     await after.load()
     assert [trace.story for trace in after.traces.latest(10)] == ["two", "one"]
-    await after.hear_some()
+    await after.consume_some()
     assert [len(trace.records) for trace in after.traces.latest(10)] == [7, 7]
     await redis.flushall()
     third = Reader(redis, database)
@@ -124,11 +124,11 @@ async def test_a_story_that_goes_on_after_it_was_forgotten_keeps_its_beginning(
     told = cancellation("one")
     first, second = Reader(redis, database), Reader(connect(f"memory://{new_id().hex}"), database)
     await tell(redis, told[:4])
-    await first.hear_some()
-    await first.keep_some()
+    await first.consume_some()
+    await first.save_some()
     await tell(second._redis, told[4:])
-    await second.hear_some()
-    await second.keep_some()
+    await second.consume_some()
+    await second.save_some()
     async with database.connection() as connection:
         (kept,) = await store.load(connection, ["one"])
     assert len(kept.records) == 7
@@ -141,10 +141,10 @@ async def test_a_bounded_number_of_stories_is_kept(redis: Redis, database: Datab
     for number in range(store.KEPT + 30):
         await tell(redis, cancellation(str(number), at=1_000.0 + number), teller=str(number))
         if number % 50 == 0:
-            await reader.hear_some()
-            await reader.keep_some()
-    await reader.hear_some()
-    await reader.keep_some()
+            await reader.consume_some()
+            await reader.save_some()
+    await reader.consume_some()
+    await reader.save_some()
     async with database.connection() as connection:
         kept = [trace.story for trace in await store.load(connection)]
     assert kept == [str(number) for number in range(30, store.KEPT + 30)]
@@ -152,26 +152,26 @@ async def test_a_bounded_number_of_stories_is_kept(redis: Redis, database: Datab
 
 async def test_a_slow_browser_misses_frames_and_holds_nobody_up() -> None:
     """The latest frames wait for it, and no more than that; their numbers show what it missed."""
-    audience = Audience()
-    with audience.place() as frames:
+    browsers = Browsers()
+    with browsers.subscribe() as frames:
         for number in range(100):
-            audience.show(str(number))
+            browsers.send(str(number))
         waiting = [await anext(frames) for _ in range(MAX_WAITING)]
         assert waiting == [str(number) for number in range(100 - MAX_WAITING, 100)]
-    assert len(audience) == 0
+    assert len(browsers) == 0
 
 
 async def test_only_so_many_browsers_can_look_on() -> None:
     """One more is told to come back; a place is taken at once, and free when it is left."""
-    audience = Audience()
+    browsers = Browsers()
     with ExitStack() as looking:
-        places = [looking.enter_context(audience.place()) for _ in range(MAX_BROWSERS)]
-        with pytest.raises(TooManyBrowsers), audience.place():
+        places = [looking.enter_context(browsers.subscribe()) for _ in range(MAX_BROWSERS)]
+        with pytest.raises(TooManyBrowsers), browsers.subscribe():
             pass
-        audience.show("frame")
+        browsers.send("frame")
         assert [await anext(frames) for frames in places] == ["frame"] * MAX_BROWSERS
-    with audience.place():
-        assert len(audience) == 1
+    with browsers.subscribe():
+        assert len(browsers) == 1
 
 
 async def test_frames_tell_the_time_that_the_pages_show(redis: Redis, database: Database) -> None:
@@ -180,8 +180,8 @@ async def test_frames_tell_the_time_that_the_pages_show(redis: Redis, database: 
     async with database.connection() as connection:
         await allow(connection, demonstration=True)
         await advance(connection, timedelta(hours=24))
-    await reader.look_at_clock()
+    await reader.read_clock()
     assert json.loads(reader.frames.take())["clock"] == pytest.approx(86_400, abs=5)
     await database.close()
-    await reader.look_at_clock()
+    await reader.read_clock()
     assert json.loads(reader.frames.take())["clock"] == pytest.approx(86_400, abs=5)

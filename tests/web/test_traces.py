@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from services.web.flow.traces import MAX_RECORDS, MAX_TALES, Trace, Traces
+from services.web.flow.traces import MAX_HELD, MAX_RECORDS, Trace, Traces
 from services.web.flow.waterfall import rows
 from tests.harness.flow_records import cancellation, records
 
@@ -113,10 +113,10 @@ def test_what_is_told_twice_is_one() -> None:
 def test_memory_is_bounded() -> None:
     """The oldest stories are forgotten, and of an endless one only the beginning is held."""
     traces = Traces()
-    for _ in range(MAX_TALES + 50):
+    for _ in range(MAX_HELD + 50):
         traces.add(records(cancellation()))
-    assert len(traces.all) == MAX_TALES
+    assert len(traces.all) == MAX_HELD
     endless = cancellation("endless")[1:2]
     traces.add(records([endless[0] | {"at": 1_000.0 + number} for number in range(MAX_RECORDS * 2)]))
     assert len(traces.all["endless"].records) == MAX_RECORDS
-    assert len(traces.latest(1_000)) == MAX_TALES
+    assert len(traces.latest(1_000)) == MAX_HELD

@@ -1,1 +1,1 @@
-"""The events on their way: what the services tell is heard here, drawn in the browser, and the last stories kept."""
+"""Events on their way: reads the records of the services, sends them to browsers, and keeps the last traces."""

@@ -1,6 +1,6 @@
-"""What is sent to browsers: a frame some times a second, with everything that happened since the last one.
+"""Frames for the browsers: several a second, each with everything that happened since the last one.
 
-What happens more than once in a frame is drawn once, with its number; what there is no room for is counted.
+Records of one kind are drawn as one, with their number; what does not fit is counted.
 """
 
 import json
@@ -12,24 +12,24 @@ from services.web.flow.records import Record
 from services.web.flow.traces import Trace, consumers
 
 MAX_ALONE = 3
-"""So many of one kind in one frame are drawn each by itself; more become one, with their number."""
+"""Up to so many of one kind in one frame are drawn separately; more become one, with their number."""
 MAX_MOVES = 40
-"""Things that are drawn of one frame."""
+"""Moves that are drawn of one frame."""
 MAX_TRACES = 8
-"""Stories that a frame can say something new of."""
+"""Traces that a frame can update."""
 DRAWN = frozenset({"requested", "written", "sent", "handled", "failed", "repeated", "parked", "fired", "called"})
-"""All but `confirmed`, which belongs to the story but moves nothing."""
+"""All but `confirmed`, which belongs to the trace but moves nothing."""
 
 
 class Frames:
-    """Gathers records and makes frames of them. What it holds is bounded, however much happens."""
+    """Makes frames of records. Its size is bounded, however many records arrive."""
 
     def __init__(self) -> None:
         self.records = 0
-        """All that were heard of."""
+        """All that were read."""
         self.lost = 0
-        """Those that were told, or dropped by their teller, and never heard of here."""
-        self.together = 0
+        """Those that a service wrote or dropped, and that were never read here."""
+        self.grouped = 0
         """Those that were drawn as one of several."""
         self.undrawn = 0
         """Those that were not drawn at all."""
@@ -43,19 +43,19 @@ class Frames:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has happened since the last frame."""
+        """Whether there is nothing new since the last frame."""
         return not self._counts and not self._traces
 
     def add(self, records: Sequence[Record], traces: Iterable[Trace]) -> None:
-        """What has happened, and of which stories."""
+        """Adds new records, and the traces that they changed."""
         self.records += len(records)
         for record in records:
             if record.stage in DRAWN:
                 key = (record.stage, record.service, record.name)
                 self._counts[key] += 1
-                alike = self._moves.setdefault(key, [])
-                if len(alike) < MAX_ALONE:
-                    alike.append(record)
+                group = self._moves.setdefault(key, [])
+                if len(group) < MAX_ALONE:
+                    group.append(record)
         for trace in traces:
             if trace.story in self._traces or len(self._traces) < MAX_TRACES or (trace.outcome and self._make_room()):
                 self._traces[trace.story] = trace
@@ -64,7 +64,7 @@ class Frames:
                 self._more_traces.add(trace.story)
 
     def _make_room(self) -> bool:
-        """Leaves out a story that is no cancellation, for one that is; False if there is none."""
+        """Drops a trace that is no cancellation; False if there is none."""
         other = next((trace for trace in self._traces.values() if not trace.outcome), None)
         if other is None:
             return False
@@ -75,14 +75,14 @@ class Frames:
     def take(self) -> str:
         """The frame, as JSON; then begins a new one."""
         moves: list[dict[str, Any]] = []
-        for key, alike in self._moves.items():
+        for key, group in self._moves.items():
             count = self._counts[key]
-            alike = sorted(alike, key=lambda record: record.start)
-            wanted = [_move(alike[0], count)] if count > MAX_ALONE else [_move(record, 1) for record in alike]
+            group = sorted(group, key=lambda record: record.start)
+            wanted = [_move(group[0], count)] if count > MAX_ALONE else [_move(record, 1) for record in group]
             if len(moves) + len(wanted) > MAX_MOVES:
                 self.undrawn += count
                 continue
-            self.together += count if count > MAX_ALONE else 0
+            self.grouped += count if count > MAX_ALONE else 0
             moves += wanted
         moves.sort(key=lambda move: move.pop("began"))
         self._number += 1
@@ -98,8 +98,8 @@ class Frames:
         return json.dumps(frame)
 
     def totals(self) -> dict[str, int]:
-        """Everything is in one of these."""
-        return {"records": self.records, "lost": self.lost, "together": self.together, "undrawn": self.undrawn}
+        """Every record is counted in one of these."""
+        return {"records": self.records, "lost": self.lost, "together": self.grouped, "undrawn": self.undrawn}
 
 
 def _move(record: Record, count: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the services tell, read with care: whoever takes over one of them must not break the page."""
+"""The records of the services, validated: a service that an attacker controls must not break the page."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Seconds = Annotated[float, Field(ge=0, le=4e9, allow_inf_nan=False)]
 
 
 class Record(BaseModel):
-    """One thing that a service saw. Times are seconds since 1970, `took` is in seconds."""
+    """One step that a service recorded. Times are seconds since 1970, `took` is in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -29,7 +29,7 @@ class Record(BaseModel):
     type: Text = ""
     subject: Text = ""
     cause: Text = ""
-    """The event or the story that this follows from."""
+    """The id of the event or request that this follows from."""
     request: Text = ""
     status: int = 0
     took: Seconds = 0.0
@@ -37,7 +37,7 @@ class Record(BaseModel):
     began: Seconds = 0.0
     ended: Seconds = 0.0
     broken: bool = False
-    """Whether the event lacks what belongs into it: it was sent as a bad one, and says nothing of what happened."""
+    """Whether the event was published without required fields, as a poison message."""
     error: Text = ""
     key: Text = ""
     kind: Text = ""
@@ -47,21 +47,21 @@ class Record(BaseModel):
 
     @property
     def start(self) -> float:
-        """When it began."""
+        """When the step began."""
         return self.at - self.took
 
     @property
     def name(self) -> str:
-        """What travels, in a word or two."""
+        """A short name for the page."""
         return self.type or self.request or self.key or self.kind or f"{self.whom} {self.what}".strip()
 
     @property
     def mark(self) -> tuple[str, str, str, float]:
-        """By which a record that comes twice is recognised."""
+        """By which a repeated record is recognised."""
         return (self.stage, self.service, self.id or self.name, self.at)
 
     def kept(self) -> dict[str, Any]:
-        """For the database: what is said, and nothing more."""
+        """For the database: only the fields that are set."""
         return self.model_dump(exclude_defaults=True)
 
 
@@ -70,36 +70,36 @@ _EACH = TypeAdapter(Record)
 
 
 class Entry(BaseModel):
-    """One entry of the stream. `passed` is how many records its teller had told or dropped before."""
+    """One entry of the stream. `passed` is how many records its source had written or dropped before."""
 
-    teller: Text
+    source: Text
     passed: Annotated[int, Field(ge=0)]
     records: list[Record]
     unreadable: int = 0
 
 
 def read_entry(fields: Mapping[str, str]) -> Entry | None:
-    """The entry, with the records in it that can be understood; None if it is none."""
+    """The entry, with those of its records that are valid; None if it is not an entry."""
     try:
-        told = json.loads(fields["records"])
-        entry = Entry(teller=fields["teller"], passed=int(fields["passed"]), records=[])
+        found = json.loads(fields["records"])
+        entry = Entry(source=fields["teller"], passed=int(fields["passed"]), records=[])
     except (ValueError, KeyError, RecursionError):
         return None
-    if not isinstance(told, list):
+    if not isinstance(found, list):
         return None
-    entry.records, entry.unreadable = read_records(told)
+    entry.records, entry.unreadable = read_records(found)
     return entry
 
 
-def read_records(told: list[Any]) -> tuple[list[Record], int]:
-    """The records, and how many could not be understood."""
+def read_records(found: list[Any]) -> tuple[list[Record], int]:
+    """The valid records, and how many are invalid."""
     try:
-        return _RECORDS.validate_python(told), 0
+        return _RECORDS.validate_python(found), 0
     except ValidationError:
         good = []
-        for one in told:
+        for one in found:
             try:
                 good.append(_EACH.validate_python(one))
             except ValidationError:
                 continue
-        return good, len(told) - len(good)
+        return good, len(found) - len(good)

@@ -1,4 +1,4 @@
-"""Something to look at: demonstration buyers who order, pay and cancel, through the public interface as everybody."""
+"""Demonstration buyers who order, pay and cancel through the public interface."""
 
 import asyncio
 from typing import Any
@@ -8,13 +8,13 @@ from services.web.upstream import Upstream, granted
 
 AT_ONCE = 4
 """Cancellations under way at a time."""
-PASSWORD = "batalkan-demo"  # noqa: S105 - of buyers made for this, who own nothing else
+PASSWORD = "batalkan-demo"  # noqa: S105 - of buyers made for this
 TITLE = "Kopi Gayo 1 kg"
 PRICE = 145_000
 
 
 class Rehearsal:
-    """Buyers that are made when they are first needed: one for Lazada Credit, one with DANA linked."""
+    """Two buyers, registered at the first use: one for Lazada Credit, one with DANA linked."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -26,7 +26,7 @@ class Rehearsal:
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def cancel(self, count: int, *, dana: bool) -> None:
-        """Has so many orders placed, paid and cancelled. Raises `ServiceAway`, `Refused`."""
+        """Places, pays and cancels `count` orders. Raises `ServiceAway`, `Refused`."""
         async with self._preparing:
             token = await self._prepare(dana=dana)
         try:
@@ -37,7 +37,7 @@ class Rehearsal:
             raise several.exceptions[0] from None
 
     async def _prepare(self, *, dana: bool) -> str:
-        """Both buyers, so that a wallet is linked already when DANA is taken away. Returns the one that is wanted."""
+        """Prepares both buyers, so that a wallet is linked before DANA is made to fail. Returns the chosen one."""
         await self._sign_in("seller", "seller")
         if not self._product:
             offered = await self._post("/orders/products", "seller", {"title": TITLE, "price": PRICE, "stock": 999_999})
@@ -53,7 +53,7 @@ class Rehearsal:
         return "dana" if dana else "credit"
 
     async def _sign_in(self, who: str, role: str) -> None:
-        """Makes an account and signs in; signs in anew when the last token no longer counts."""
+        """Registers at the first use, and signs in unless the last token is still valid."""
         if who in self._tokens and (await self._ask("GET", "/accounts/me", who)).is_success:
             return
         if who not in self._emails:

@@ -1,4 +1,4 @@
-"""The last stories in the database. The only SQL of `web`."""
+"""The last traces in the database. The only SQL of `web`, whose table keeps its name, `stories`."""
 
 import json
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from services.web.flow.records import read_records
 from services.web.flow.traces import Trace
 
 KEPT = 200
-"""Stories that are kept; older ones are deleted."""
+"""Traces that are kept; older ones are deleted."""
 
 
 async def load(connection: Connection, stories: Sequence[str] | None = None) -> list[Trace]:
-    """These stories, or all that are kept, the oldest first."""
+    """These traces, or all that are kept, the oldest first."""
     rows = await connection.fetch(
         "select story, records from stories where $1::text[] is null or story = any($1) order by last", stories
     )
@@ -25,20 +25,20 @@ async def now(connection: Connection) -> float:
     return moment
 
 
-def _trace(story: str, told: object) -> Trace:
+def _trace(story: str, records: object) -> Trace:
     trace = Trace(story, merged=True)
-    trace.add(read_records(told)[0] if isinstance(told, list) else [])
-    trace.unkept = False
+    trace.add(read_records(records)[0] if isinstance(records, list) else [])
+    trace.unsaved = False
     return trace
 
 
-async def keep(connection: Connection, traces: Sequence[Trace]) -> None:
-    """Writes the stories down, and deletes the oldest beyond `KEPT`."""
+async def save(connection: Connection, traces: Sequence[Trace]) -> None:
+    """Saves the traces, and deletes the oldest beyond `KEPT`."""
     ordered = sorted(traces, key=lambda trace: trace.story)  # so that two replicas do not wait for each other
     await connection.execute(
         "insert into stories (story, last, records) "
         "select story, to_timestamp(last), records::jsonb "
-        "from unnest($1::text[], $2::float8[], $3::text[]) as told (story, last, records) "
+        "from unnest($1::text[], $2::float8[], $3::text[]) as new (story, last, records) "
         "on conflict (story) do update set last = excluded.last, records = excluded.records "
         "where jsonb_array_length(stories.records) <= jsonb_array_length(excluded.records)",
         [trace.story for trace in ordered],

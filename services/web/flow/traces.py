@@ -1,4 +1,4 @@
-"""Stories as they are told: all records of one correlation id, and what can be said of them in a line."""
+"""Traces: all records of one correlation id, and a summary of them."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -9,10 +9,10 @@ from typing import Any
 from contracts import EVENTS
 from services.web.flow.records import Record
 
-MAX_TALES = 300
-"""Stories that are held in memory."""
+MAX_HELD = 300
+"""Traces that are held in memory."""
 MAX_RECORDS = 120
-"""Records of one story; a cancellation has about twenty."""
+"""Records of one trace; a cancellation has about twenty."""
 
 CONSUMERS = {event.wire_name: event.consumed_by for event in EVENTS}
 _OUTCOMES = {
@@ -22,25 +22,25 @@ _OUTCOMES = {
     "OrderCancelled": "cancelled",
     "OrderCancelRequested": "asked",
 }
-"""What has become of a cancellation, by the first of these events that was written."""
+"""The outcome of a cancellation, by the first of these events that was written."""
 
 
 def consumers(record: Record) -> list[str]:
-    """Into whose queues the event goes."""
+    """The services whose queues get the event."""
     return [name for name in CONSUMERS.get(record.type, ()) if name != record.service]
 
 
 @dataclass
 class Trace:
-    """One story, `began` and `last` in seconds since 1970."""
+    """One trace; `story` is its correlation id, `began` and `last` in seconds since 1970."""
 
     story: str
     records: list[Record] = field(default_factory=list)
     marks: set[tuple[str, str, str, float]] = field(default_factory=set)
-    unkept: bool = True
-    """Whether it has changed since it was last written to the database."""
+    unsaved: bool = True
+    """Whether it has changed since it was last saved."""
     merged: bool = False
-    """Whether what the database may have of it is in it."""
+    """Whether it has what the database may have of it."""
     began: float = 0.0
     last: float = 0.0
 
@@ -51,22 +51,21 @@ class Trace:
                 continue
             self.marks.add(record.mark)
             self.records.append(record)
-            self.unkept = True
+            self.unsaved = True
             self.began = min(self.began or record.start, record.start)
             self.last = max(self.last, record.at)
 
     def written(self) -> list[Record]:
-        """Its events, as they were written, none before the one that it follows from. They are told in another order,
-        since each service tells by itself; and each has a clock of its own."""
+        """Its events, each after its cause. Records arrive in another order, and each service has its own clock."""
         events = {record.id: record for record in self.records if record.stage == "written"}
 
-        def place(record: Record) -> tuple[float, int]:
+        def position(record: Record) -> tuple[float, int]:
             line = {record.id: record}
             while (cause := events.get(record.cause)) is not None and cause.id not in line:
                 line[cause.id] = record = cause
             return max(one.at for one in line.values()), len(line)
 
-        return sorted((record for record in self.records if record.stage == "written"), key=place)
+        return sorted((record for record in self.records if record.stage == "written"), key=position)
 
     def types(self) -> list[str]:
         """The names of its events, in the order in which they followed from each other."""
@@ -74,8 +73,8 @@ class Trace:
 
     @property
     def outcome(self) -> str:
-        """A word for what it came to; empty for what is no cancellation. An event that is broken, or was set aside and
-        had its effect nowhere, is none of what happened."""
+        """The outcome of a cancellation, or empty. A poison message does not count, nor an event that was parked and
+        handled nowhere."""
         aside = {one.id for one in self.records if one.stage == "parked"}
         aside -= {one.id for one in self.records if one.stage in ("handled", "repeated")}
         types = {one.type for one in self.records if one.stage == "written" and not one.broken and one.id not in aside}
@@ -96,7 +95,7 @@ class Trace:
         return "done"
 
     def summary(self) -> dict[str, Any]:
-        """The story in a line."""
+        """The trace in a line of the list."""
         request = next((one.request for one in self.records if one.request), "")
         types = self.types()
         return {
@@ -113,33 +112,33 @@ class Trace:
 
 
 class Traces:
-    """The latest stories, the oldest of which are forgotten."""
+    """The latest traces; the oldest are dropped."""
 
     def __init__(self) -> None:
         self.all: OrderedDict[str, Trace] = OrderedDict()
 
     def add(self, records: Sequence[Record]) -> dict[str, Trace]:
-        """Adds records to the stories that they belong to; returns those that they are told of."""
+        """Adds records to their traces; returns the changed traces that have events."""
         touched: dict[str, Trace] = {}
-        by_story: dict[str, list[Record]] = {}
+        by_trace: dict[str, list[Record]] = {}
         for record in records:
             if record.story:
-                by_story.setdefault(record.story, []).append(record)
-        for story, new in by_story.items():
+                by_trace.setdefault(record.story, []).append(record)
+        for story, new in by_trace.items():
             trace = self.all.setdefault(story, Trace(story))
             trace.add(new)
             self.all.move_to_end(story)
             if trace.types():
                 touched[story] = trace
-        while len(self.all) > MAX_TALES:
+        while len(self.all) > MAX_HELD:
             self.all.popitem(last=False)
         return touched
 
-    def latest(self, most: int) -> list[Trace]:
-        """The newest stories first; a request that published nothing is none."""
-        return list(islice((trace for trace in reversed(self.all.values()) if trace.types()), most))
+    def latest(self, limit: int) -> list[Trace]:
+        """The newest traces first, without requests that published nothing."""
+        return list(islice((trace for trace in reversed(self.all.values()) if trace.types()), limit))
 
-    def unkept(self, most: int) -> list[Trace]:
-        """Those of the newest that have changed; of some only the end may be known here."""
-        newest = islice(reversed(self.all.values()), most)
-        return [trace for trace in newest if trace.unkept and (trace.types() or not trace.merged)]
+    def unsaved(self, limit: int) -> list[Trace]:
+        """Those of the newest that have changed; of some only the end may be in memory."""
+        newest = islice(reversed(self.all.values()), limit)
+        return [trace for trace in newest if trace.unsaved and (trace.types() or not trace.merged)]

@@ -1,4 +1,4 @@
-"""A story as a waterfall: what happened one after the other and side by side, with times."""
+"""A trace as a waterfall: its steps in sequence and in parallel, with times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from services.web.flow.traces import Trace, consumers
 
 @dataclass(frozen=True)
 class Bar:
-    """Something that took a while. `kind` is a stage, `start` and `took` are seconds from the story's beginning."""
+    """One step. `kind` is its stage, `start` is in seconds from the beginning of the trace, `took` in seconds."""
 
     kind: str
     start: float
@@ -23,9 +23,9 @@ class Row:
     service: str
     name: str
     event: str
-    """The id of the event that it is about, if it is about one."""
+    """The id of its event, or empty."""
     level: int
-    """0 for what begins something, 1 for what follows from the line above."""
+    """0 for a cause, 1 for what follows from the line above."""
     bars: tuple[Bar, ...]
     note: str = ""
     """A key of `words`, or empty."""
@@ -49,11 +49,11 @@ class _Event:
     sent: list[Record] = field(default_factory=list)
     confirmed: list[Record] = field(default_factory=list)
     elsewhere: list[Record] = field(default_factory=list)
-    """At those who hear it."""
+    """At its consumers."""
 
 
 def rows(trace: Trace) -> list[Row]:
-    """The lines, in the order in which things began; what hearers did stands below the event."""
+    """The lines, in the order of their beginning; those of consumers stand below the event."""
     events = _events(trace)
     found: list[Row] = []
     for record in _in_order(trace):
@@ -62,12 +62,12 @@ def rows(trace: Trace) -> list[Row]:
         elif record.stage in ("requested", "called", "fired"):
             found.append(_row(record, trace.began))
         elif record.stage in ("parked", "failed") and not record.id:
-            found.append(_hearer(record, None, trace.began))
+            found.append(_consumer_row(record, None, trace.began))
     return found
 
 
 def _in_order(trace: Trace) -> Iterator[Record]:
-    """All records as they began, but no event before the one that it follows from."""
+    """All records by their beginning, but no event before its cause."""
     others = sorted((record for record in trace.records if record.stage != "written"), key=lambda record: record.start)
     for event in trace.written():
         while others and others[0].start <= event.at:
@@ -101,7 +101,7 @@ def _row(record: Record, began: float) -> Row:
 
 
 def _event_rows(event: _Event, began: float) -> Iterator[Row]:
-    """The event's way to the exchange, and then a line for each who hears it."""
+    """The event's way to the exchange, and then a line for each consumer."""
     written = event.written
     sent = max((record.at for record in event.sent), default=None)
     confirmed = max((record.at for record in event.confirmed), default=None)
@@ -111,14 +111,14 @@ def _event_rows(event: _Event, began: float) -> Iterator[Row]:
     waits = "" if confirmed else "flow.note.unpublished"
     yield Row(written.service, written.type, written.id, 0, tuple(bars), note=waits)
     for record in sorted(event.elsewhere, key=lambda record: record.at):
-        yield _hearer(record, sent, began)
+        yield _consumer_row(record, sent, began)
     arrived = {record.service for record in event.elsewhere}
     for name in consumers(written) if sent is not None else ():
         if name not in arrived:
             yield Row(name, written.type, written.id, 1, (Bar("queue", (sent or 0) - began, 0.0),), "flow.note.waiting")
 
 
-def _hearer(record: Record, sent: float | None, began: float) -> Row:
+def _consumer_row(record: Record, sent: float | None, began: float) -> Row:
     bars: list[Bar] = []
     if record.stage == "handled":
         if record.taken is not None and sent is not None:

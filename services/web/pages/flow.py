@@ -1,4 +1,4 @@
-"""The events on their way, live, and the last stories. In demonstration mode only."""
+"""Events on their way, live, and the last traces. In demonstration mode only."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from services.web.visits import Anybody
 router = APIRouter(prefix="/web/flow", include_in_schema=False)
 
 SHOWN = 40
-"""Stories that a page shows when it is loaded."""
+"""Traces that a page shows when it is loaded."""
 DRAWN = 1000
 """Units that the timeline of a waterfall is wide."""
 THINNEST = 4
@@ -27,7 +27,7 @@ THINNEST = 4
 
 @dataclass(frozen=True)
 class FlowDependencies:
-    """What these pages need besides what all do."""
+    """What these pages need besides `WebDependencies`."""
 
     reader: Reader
     rehearsal: Rehearsal
@@ -46,41 +46,43 @@ async def _own_site(request: Request) -> None:
 Flow = Annotated[FlowDependencies, Depends(_dependencies)]
 
 
-async def _place(flow: Flow, _: Annotated[None, Depends(_own_site)]) -> AsyncIterator[AsyncIterator[str]]:
-    with flow.reader.audience.place() as frames:
+async def _subscription(flow: Flow, _: Annotated[None, Depends(_own_site)]) -> AsyncIterator[AsyncIterator[str]]:
+    with flow.reader.browsers.subscribe() as frames:
         yield frames
 
 
 @router.get("")
 async def page(visit: Anybody, flow: Flow) -> Response:
-    """The picture, the switches, the money, and the last stories."""
-    stories = [trace.summary() for trace in flow.reader.traces.latest(SHOWN)]
-    return visit.page("flow.html", stories=stories, services=SERVICES, totals=flow.reader.frames.totals())
+    """The picture, the switches, the money, and the last traces."""
+    traces = [trace.summary() for trace in flow.reader.traces.latest(SHOWN)]
+    return visit.page("flow.html", traces=traces, services=SERVICES, totals=flow.reader.frames.totals())
 
 
 @router.get("/live", response_class=EventSourceResponse)
-async def live(flow: Flow, frames: Annotated[AsyncIterator[str], Depends(_place)]) -> AsyncIterator[ServerSentEvent]:
-    """All that happens from now on, a frame at a time."""
+async def live(
+    flow: Flow, frames: Annotated[AsyncIterator[str], Depends(_subscription)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Everything from now on, a frame at a time."""
     yield ServerSentEvent(event="totals", data=flow.reader.frames.totals(), retry=1000)
     async for frame in frames:
         yield ServerSentEvent(event="frame", raw_data=frame)
 
 
-@router.get("/stories/{story}")
-async def story(
-    visit: Anybody, flow: Flow, story: Annotated[str, Path(pattern="^[!-~]{1,40}$")], part: bool = False
+@router.get("/stories/{correlation_id}")
+async def show_trace(
+    visit: Anybody, flow: Flow, correlation_id: Annotated[str, Path(pattern="^[!-~]{1,40}$")], part: bool = False
 ) -> Response:
-    """One story as a waterfall; only the waterfall itself for a page that has the rest."""
-    trace = await flow.reader.find(story)
+    """One trace as a waterfall; with `part` only the waterfall, for a page that has the rest."""
+    trace = await flow.reader.find(correlation_id)
     found = {} if trace is None else _drawn(trace)
     return visit.page(
-        "flow_part.html" if part else "flow_story.html", 404 if trace is None else 200, trace=trace, **found
+        "flow_part.html" if part else "flow_trace.html", 404 if trace is None else 200, trace=trace, **found
     )
 
 
 @router.post("/stories", dependencies=[Depends(_own_site)])
 async def start(flow: Flow, count: int = 1, dana: bool = False) -> Response:
-    """Has demonstration buyers cancel orders."""
+    """Lets demonstration buyers cancel orders."""
     await flow.rehearsal.cancel(max(1, min(count, 20)), dana=dana)
     return JSONResponse({"count": count}, 202)
 

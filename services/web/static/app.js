@@ -7,8 +7,8 @@ import "./regions.js";
 // The sign-in forms say how wide the screen is: a phone signs in as the app, anything else as the website.
 const phone = matchMedia("(max-width: 640px)");
 for (const field of document.querySelectorAll("[data-client]")) {
-  const tell = () => (field.value = phone.matches ? "app" : "web");
-  field.form.addEventListener("submit", tell);
+  const setClient = () => (field.value = phone.matches ? "app" : "web");
+  field.form.addEventListener("submit", setClient);
 }
 
 // Of two roles side by side, each is signed in at once.

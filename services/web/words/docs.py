@@ -45,11 +45,11 @@ WORDS = {
     ),
     "events.asyncapi": ("Dokumen AsyncAPI 3", "AsyncAPI 3 document"),
     "events.published": ("Diterbitkan oleh", "Published by"),
-    "events.heard": ("Dikonsumsi oleh", "Consumed by"),
+    "events.consumed": ("Dikonsumsi oleh", "Consumed by"),
     "events.keys": ("Routing key", "Routing keys"),
     "events.subject": ("Tentang", "Subject"),
     "events.schema": ("Skema", "Schema"),
-    "events.nobody": ("belum ada", "none yet"),
+    "events.none": ("belum ada", "none yet"),
     "behind.title": ("Di balik layar", "Behind the scenes"),
     "behind.flow": (
         "Peristiwa yang sedang berjalan, langsung; coba rusakkan sesuatu.",

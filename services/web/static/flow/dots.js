@@ -2,7 +2,7 @@
 // an event waits until the last one has been drawn.
 import { blink, dots, draw, map } from "./picture.js";
 
-const MOST = 44; // dots at a time; what there is no room for is counted
+const MAX = 44; // dots at a time; what does not fit is counted
 const LATEST = 2500; // ms by which the drawing may lag behind
 const STEP = { requested: 650, written: 300, out: 450, in: 450, handled: 350, called: 900 };
 const APART = 130; // ms between two dots on one way
@@ -47,7 +47,7 @@ function path(move) {
 }
 
 function launch(points, begin, took, move, colour, named = 0) {
-  if (moving.size >= MOST) {
+  if (moving.size >= MAX) {
     drawn.undrawn += move.count;
     return;
   }
@@ -127,8 +127,8 @@ function send(move, colour) {
   const begin = turn(`out ${move.service}`, `${move.id}@${move.service}`);
   if (begin === null) return void (drawn.undrawn += move.count);
   launch([outboxes[move.service], places.exchange], begin, STEP.out, move, colour);
-  for (const hearer of move.to) {
-    if (queues[hearer]) launch([places.exchange, queues[hearer]], begin + STEP.out, STEP.in, move, colour, APART_FROM);
-    if (move.id) note(`${move.id}@${hearer}`, begin + STEP.out + STEP.in);
+  for (const consumer of move.to) {
+    if (queues[consumer]) launch([places.exchange, queues[consumer]], begin + STEP.out, STEP.in, move, colour, APART_FROM);
+    if (move.id) note(`${move.id}@${consumer}`, begin + STEP.out + STEP.in);
   }
 }

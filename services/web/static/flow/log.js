@@ -1,7 +1,7 @@
 // The same as the picture, in words: the newest line on top, by the time that the pages show.
 import { element, root, say } from "./words.js";
 
-const MOST = 80;
+const MAX = 80;
 const list = root.querySelector("[data-log]");
 const hold = root.querySelector("[data-hold]");
 let waiting = [];
@@ -13,7 +13,7 @@ const WIB = 7 * 3600; // seconds
 // `clock`: seconds by which the pages' time is ahead of that of the moves.
 export function add(moves, clock) {
   waiting.push(...moves.map((move) => ({ ...move, at: move.at + clock })));
-  waiting = waiting.sort(byTime).slice(-MOST);
+  waiting = waiting.sort(byTime).slice(-MAX);
 }
 
 function byTime(one, other) {
@@ -39,7 +39,7 @@ function line(move) {
   );
 }
 
-// What is told late goes to its place.
+// A late move is inserted by its time.
 function insert(move) {
   let below = list.firstElementChild;
   while (below && Number(below.dataset.at) > move.at) below = below.nextElementSibling;
@@ -51,5 +51,5 @@ setInterval(() => {
   if (!waiting.length || hold.getAttribute("aria-pressed") === "true" || document.hidden) return;
   waiting.forEach(insert);
   waiting = [];
-  while (list.children.length > MOST) list.lastChild.remove();
+  while (list.children.length > MAX) list.lastChild.remove();
 }, 500);

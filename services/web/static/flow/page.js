@@ -1,9 +1,9 @@
-// The flow page: what the services tell arrives a few times a second and goes to picture, log and stories.
+// The flow page: frames arrive a few times a second and update picture, log and traces.
 import { drawn, show } from "./dots.js";
 import { add } from "./log.js";
 import { paint } from "./picture.js";
 import { follow } from "./state.js";
-import { hear } from "./stories.js";
+import { update } from "./traces.js";
 import { root, say } from "./words.js";
 
 const AGAIN = 2_000; // milliseconds
@@ -29,22 +29,22 @@ function listen() {
   });
   source.addEventListener("error", () => {
     offline.hidden = false;
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN); // who is refused does not try again by itself
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN); // after a refusal EventSource does not try again
   });
   source.addEventListener("totals", (event) => (totals = JSON.parse(event.data)));
-  source.addEventListener("frame", heard);
+  source.addEventListener("frame", onFrame);
 }
 
-function heard(event) {
-  const told = JSON.parse(event.data);
-  if (frame && told.frame > frame + 1) missed += told.frame - frame - 1;
-  frame = told.frame;
-  totals = told.totals;
+function onFrame(event) {
+  const data = JSON.parse(event.data);
+  if (frame && data.frame > frame + 1) missed += data.frame - frame - 1;
+  frame = data.frame;
+  totals = data.totals;
   recent.push([performance.now(), totals.records]);
-  add(told.moves, told.clock);
-  hear(told.stories, told.more_stories);
-  if (document.hidden) drawn.undrawn += told.moves.reduce((sum, move) => sum + move.count, 0);
-  else told.moves.forEach(show);
+  add(data.moves, data.clock);
+  update(data.stories, data.more_stories);
+  if (document.hidden) drawn.undrawn += data.moves.reduce((sum, move) => sum + move.count, 0);
+  else data.moves.forEach(show);
 }
 
 setInterval(() => {

@@ -1,5 +1,5 @@
 // The picture: services around the exchange, with their outboxes and queues.
-import { layout, SERVICES } from "./places.js";
+import { layout, SERVICES } from "./layout.js";
 import { root, say } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -65,13 +65,13 @@ export function paint() {
   exchange.append(draw("path", { d: "M-58 0-29-42H29L58 0 29 42H-29z" }), draw("text", { y: 5, class: "name" }, say("exchange")));
   const people = narrow.matches ? 196 : 150;
   const words = narrow.matches ? [say("people")] : say("people").split(", ");
-  const crowd = round("people", "", people);
+  const actors = round("people", "", people);
   if (words.length > 1) {
-    crowd.firstChild.setAttribute("y", -42);
-    crowd.firstChild.setAttribute("height", 84);
+    actors.firstChild.setAttribute("y", -42);
+    actors.firstChild.setAttribute("height", 84);
   }
-  words.forEach((word, index) => crowd.append(draw("text", { y: 5 + (index - (words.length - 1) / 2) * 20, class: "name small" }, word)));
-  svg.replaceChildren(edges, crowd, round("dana", "DANA", 92), exchange, ...SERVICES.map(service), stores, dots);
+  words.forEach((word, index) => actors.append(draw("text", { y: 5 + (index - (words.length - 1) / 2) * 20, class: "name small" }, word)));
+  svg.replaceChildren(edges, actors, round("dana", "DANA", 92), exchange, ...SERVICES.map(service), stores, dots);
   marked.forEach((state, name) => mark(name, state));
 }
 

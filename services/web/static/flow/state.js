@@ -1,7 +1,7 @@
-// How the services and the money are, asked every second while somebody looks; and the switches.
-import { SERVICES } from "./places.js";
+// The state of services and money, read every second while the page is visible; and the switches.
+import { SERVICES } from "./layout.js";
 import { mark } from "./picture.js";
-import { ask, element, root, rupiah, say, tell, when } from "./words.js";
+import { announce, ask, element, root, rupiah, say, when } from "./words.js";
 
 const EVERY = 1000;
 const states = {};
@@ -43,7 +43,7 @@ function showParked() {
   const aside = SERVICES.flatMap((name) => (states[name]?.parked ?? []).map((one) => ({ ...one, service: name })));
   const away = SERVICES.filter((name) => !states[name]).join(", ");
   const marks = `${away} ${aside.map((one) => `${one.parked_id} ${one.state} ${one.error}`).join()}`;
-  if (list.dataset.shown === marks) return; // or else a focused button would be lost each second
+  if (list.dataset.shown === marks) return; // or else a focused button would lose the focus each second
   list.dataset.shown = marks;
   const total = SERVICES.reduce((sum, name) => sum + (states[name]?.parked_in_all ?? 0), 0);
   const items = aside.slice(0, 30).map(parked);
@@ -57,7 +57,7 @@ function parked(one) {
   const button = element("button", { type: "button", class: "small", "aria-label": say("of", { what: say("replay"), service: `${one.service}, ${one.routing_key}` }) }, say("replay"));
   when(button, async () => {
     await ask("POST", `/${one.service}/demonstration/parked/${one.parked_id}/replay`);
-    tell(say("replay.asked"));
+    announce(say("replay.asked"));
   });
   const head = element("span", {}, element("b", {}, one.routing_key), " → ", one.service);
   return element("li", { class: "between" }, element("div", {}, head, element("p", { class: "small-text bad-text" }, one.error)), button);
@@ -66,7 +66,7 @@ function parked(one) {
 // The figures that can be read now; what cannot be read is missing, and never what it was before.
 async function readMoney() {
   const known = (asked) => asked.then((found) => found ?? undefined, () => undefined);
-  // The refunds first: what is refunded then was owed when it is looked up.
+  // The refunds first: what is refunded then is owed when that is read.
   const [money, dana] = await Promise.all([
     known(ask("GET", "/refunds/demonstration/money")),
     known(ask("GET", "/refunds/demonstration/dana")),
@@ -142,7 +142,7 @@ for (const button of all("[data-advance]")) {
 for (const button of all("[data-start]")) {
   when(button, async () => {
     const count = Number(button.dataset.start);
-    tell(say("started", { count }));
+    announce(say("started", { count }));
     await ask("POST", `/web/flow/stories?count=${count}&dana=${button.dataset.through === "dana"}`);
   });
 }

@@ -1,6 +1,6 @@
-// The page's words, in its language, and small things that several parts need.
+// The page's words, in its language, and small functions that several parts need.
 export const root = document.getElementById("flow");
-const PATIENCE = 5_000; // milliseconds: what is shown must not grow old because nothing answers
+const TIMEOUT = 5_000; // milliseconds: old figures must not stay because a service does not answer
 const words = JSON.parse(root.dataset.words);
 
 export function say(key, facts = {}) {
@@ -22,8 +22,8 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// What was done, or why not: read out politely.
-export function tell(text, bad = false) {
+// What was done, or why not: in a live region.
+export function announce(text, bad = false) {
   const said = root.querySelector("[data-said]");
   said.textContent = text;
   said.classList.toggle("bad-text", bad);
@@ -31,14 +31,14 @@ export function tell(text, bad = false) {
 
 export async function ask(method, path, body) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  const signal = method === "GET" ? AbortSignal.timeout(PATIENCE) : undefined;
+  const signal = method === "GET" ? AbortSignal.timeout(TIMEOUT) : undefined;
   const answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   const found = await answer.json().catch(() => null);
   if (!answer.ok) throw new Error(found?.title ?? String(answer.status));
   return found;
 }
 
-// Does something when a button is pressed, once at a time; says so when it fails.
+// Acts when a button is pressed, once at a time; announces a failure.
 export function when(button, act) {
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-busy") === "true") return;
@@ -46,7 +46,7 @@ export function when(button, act) {
     try {
       await act(button);
     } catch (error) {
-      tell(say("failed", { why: error.message }), true);
+      announce(say("failed", { why: error.message }), true);
     } finally {
       button.removeAttribute("aria-busy");
     }

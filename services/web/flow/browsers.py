@@ -1,4 +1,4 @@
-"""Browsers that look on. Who is too slow misses frames, and sees from their numbers how many."""
+"""The browsers that show the flow page. A slow browser misses frames; their numbers tell it how many."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -13,15 +13,15 @@ MAX_WAITING = 20
 
 
 class TooManyBrowsers(Problem):
-    """Nobody else can look on now."""
+    """The maximum of browsers is connected."""
 
     status: ClassVar[int] = 503
     code: ClassVar[str] = "too_many_browsers"
-    title: ClassVar[str] = "Too many browsers look on"
+    title: ClassVar[str] = "Too many browsers show the flow page"
 
 
-class Audience:
-    """Everybody who looks on."""
+class Browsers:
+    """The connected browsers."""
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[str]] = set()
@@ -29,17 +29,16 @@ class Audience:
     def __len__(self) -> int:
         return len(self._queues)
 
-    def show(self, frame: str) -> None:
-        """Shows the frame to everybody, without waiting for anybody."""
+    def send(self, frame: str) -> None:
+        """Sends the frame to all browsers without waiting for any."""
         for queue in self._queues:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(frame)
 
     @contextmanager
-    def place(self) -> Iterator[AsyncIterator[str]]:
-        """A place, taken at once; in it all frames from now on are seen, or the latest of them. Raises
-        `TooManyBrowsers`."""
+    def subscribe(self) -> Iterator[AsyncIterator[str]]:
+        """All frames from now on, or the latest of them. Raises `TooManyBrowsers` at once."""
         if len(self._queues) >= MAX_BROWSERS:
             raise TooManyBrowsers
         queue: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
