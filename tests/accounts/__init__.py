@@ -1,1 +1,1 @@
-"""Accounts: who gets in, and who does not."""
+"""Accounts: registration, signing in, sessions and tokens."""

@@ -19,7 +19,7 @@ async def database_url(embedded_databases: Databases) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[AccountsHarness]:
-    """A service that tests share; each comes with people and addresses of its own."""
+    """A service that tests share; each test makes its own accounts and addresses."""
     url = await embedded_databases.fresh("accounts", MIGRATIONS)
     async with open_harness(url, keys, REGISTRATIONS_PER_HOUR="1000") as harness:
         yield harness

@@ -24,7 +24,7 @@ from tests.harness.accounts import QUICK, open_harness
 
 @pytest.fixture
 async def uow(database_url: str) -> AsyncIterator[UnitOfWork]:
-    """What a command line has at hand: the database."""
+    """The database, as a command opens it."""
     database = Database(database_url, pool_size=4)
     await database.connect()
     yield UnitOfWork("accounts", database)
@@ -32,7 +32,7 @@ async def uow(database_url: str) -> AsyncIterator[UnitOfWork]:
 
 
 async def test_an_administrator_makes_agents(uow: UnitOfWork, keys: Keys) -> None:
-    """An agent can sign in, and the service that runs on the database tells the others of it."""
+    """An added agent can sign in, and the running service publishes AccountRegistered."""
     agent = await create_account(uow, "Dewi@example.com", "rahasia-sekali", "Dewi")
     assert (agent.email, agent.role) == ("dewi@example.com", Role.AGENT)
     bus = MemoryBus()
@@ -47,7 +47,7 @@ async def test_an_administrator_makes_agents(uow: UnitOfWork, keys: Keys) -> Non
         assert (await visitor.me(tokens["access_token"])).json()["role"] == "agent"
 
 
-async def test_an_administrator_is_told_what_is_wrong(uow: UnitOfWork) -> None:
+async def test_a_refusal_names_what_is_wrong(uow: UnitOfWork) -> None:
     """A command refuses what registration refuses."""
     create = partial(create_account, uow, passwords=Passwords(QUICK))
     with pytest.raises(InvalidRequest, match="email"):
@@ -60,7 +60,7 @@ async def test_an_administrator_is_told_what_is_wrong(uow: UnitOfWork) -> None:
         await create("DEWI@example.com", "rahasia-sekali", "Dewi")
 
 
-async def test_the_demonstration_has_three_people(database_url: str, keys: Keys) -> None:
+async def test_the_demonstration_has_three_accounts(database_url: str, keys: Keys) -> None:
     """They are made once, under ids that the other services count on, and can sign in, also after a restart."""
     for _ in range(2):
         async with open_harness(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
@@ -101,14 +101,14 @@ async def test_replicas_may_seed_in_the_same_moment(uow: UnitOfWork) -> None:
     """The second caller is told that the address is taken, also if the fixed id conflicts first."""
     agent = Account(UUID(int=1), "agent@example.com", "Layanan Pelanggan", Role.AGENT)
 
-    async def add(together: asyncio.Barrier) -> None:
+    async def add(barrier: asyncio.Barrier) -> None:
         async with uow.begin() as tx:
-            await together.wait()
+            await barrier.wait()
             await store.add(tx, agent, "hash")
 
     for _ in range(300):
-        together = asyncio.Barrier(4)
-        made = await asyncio.gather(*(add(together) for _ in range(4)), return_exceptions=True)
+        barrier = asyncio.Barrier(4)
+        made = await asyncio.gather(*(add(barrier) for _ in range(4)), return_exceptions=True)
         assert sorted(type(one).__name__ for one in made) == ["EmailTaken"] * 3 + ["NoneType"]
         async with uow.begin() as tx:
             await store.remove(tx, [agent.account_id])

@@ -55,7 +55,7 @@ async def send(visitor: Visitor, body: bytes | str, kind: str = "application/x-w
     ids=lambda value: ascii(value)[:60],
 )
 async def test_each_fault_has_its_code(visitor: Visitor, body: bytes | str, code: str) -> None:
-    """What is wrong is said with OAuth 2's word for it, always as a 400."""
+    """Each error has OAuth 2's code for it, always as a 400."""
     problem = await send(visitor, body)
     assert (problem["code"], problem["status"]) == (code, 400)
 

@@ -145,7 +145,7 @@ async def test_counts_are_bounded_in_number(redis: Redis, monkeypatch: pytest.Mo
 
 
 async def test_what_is_slowed_down_goes_on_slower(redis: Redis) -> None:
-    """Beyond the number one try goes through after 1, 2 and then 4 seconds; of many at once, one."""
+    """Beyond the limit one try is let through after 1, 2 and then 4 seconds, and one of many concurrent tries."""
     limits = counting(redis)
     count = limits.count(SLOWED, "siti")
 

@@ -56,7 +56,7 @@ async def check_away(harness: AccountsHarness, visitor: Visitor, access_token: s
 
 
 async def test_without_redis_who_is_in_stays_in(database_url: str, keys: Keys, broken_redis_url: str) -> None:
-    """Signing in, on and out get a 503 within a second; tokens that are out there are good; nothing hangs."""
+    """Signing in, on and out get a 503 within a second; issued access tokens stay valid; nothing hangs."""
     async with open_harness(database_url, keys) as harness, harness.visitor() as visitor:
         tokens = await visitor.signed_in()
     async with (

@@ -75,7 +75,7 @@ async def test_an_account_that_is_gone_gets_no_further(visitor: Visitor, harness
 
 
 async def test_logging_out_ends_the_session(visitor: Visitor) -> None:
-    """After logging out the refresh token is worth nothing; doing it twice is harmless; other sessions go on."""
+    """After logging out the refresh token is invalid; a second logout succeeds; other sessions continue."""
     tokens = await visitor.signed_in()
     other = (await visitor.sign_in()).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
@@ -87,7 +87,7 @@ async def test_logging_out_ends_the_session(visitor: Visitor) -> None:
 
 
 async def test_logging_out_takes_a_token(visitor: Visitor) -> None:
-    """Who is not signed in cannot end anything."""
+    """Without a sign-in no session can be ended."""
     answer = await visitor.http.post("/accounts/logout")
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -158,7 +158,7 @@ async def test_of_two_changes_at_once_one_wins(visitor: Visitor) -> None:
 async def test_a_session_that_begins_while_the_password_changes_does_not_last(
     visitor: Visitor, harness: AccountsHarness
 ) -> None:
-    """Who signs in with the old password in the very moment in which it is changed is out as well."""
+    """A sign-in with the old password at the moment of the change is ended as well."""
     tokens, sessions, whole = await visitor.signed_in(), harness.dependencies.sessions, harness.dependencies
 
     class Slow(Sessions):

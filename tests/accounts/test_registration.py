@@ -21,7 +21,7 @@ from tests.harness.accounts import PASSWORD, QUICK, AccountsHarness, Visitor, op
 
 
 async def test_the_answer_shows_the_account(visitor: Visitor) -> None:
-    """Who registers gets the account back, without the password, and can sign in with it."""
+    """Registration returns the account without the password, and the account can sign in."""
     answer = await visitor.register(name="  Siti Nur Halimah ", role="seller")
     assert answer.status_code == 201
     account = answer.json()
@@ -71,7 +71,7 @@ async def test_strangers_may_have_the_same_key(harness: AccountsHarness) -> None
 
 
 async def test_the_database_has_nothing_to_guess_passwords_with(database_url: str, keys: Keys) -> None:
-    """Apart from the argon2id hash, nothing that is kept follows from the password alone."""
+    """Nothing stored depends on the password alone, except the argon2id hash."""
     async with open_harness(database_url, keys) as harness, harness.visitor() as visitor:
         await visitor.register({"Idempotency-Key": "k"})
         request = {"email": visitor.email, "password": PASSWORD, "name": "Siti", "role": "buyer"}
@@ -94,7 +94,7 @@ async def fetch(url: str, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
-async def test_everybody_hears_of_it_once(database_url: str, keys: Keys) -> None:
+async def test_it_is_published_once(database_url: str, keys: Keys) -> None:
     """Of each account that was made one AccountRegistered is published; of refused registrations none."""
     bus = MemoryBus()
     listening = await bus.subscribe("witness", ["accounts.AccountRegistered"])
@@ -104,16 +104,16 @@ async def test_everybody_hears_of_it_once(database_url: str, keys: Keys) -> None
         await asyncio.gather(*(visitor.register(headers) for _ in range(3)), visitor.register())
         visitor.email = "last@example.com"
         last = (await visitor.register()).json()
-        heard: list[AccountRegistered] = []
-        while len(heard) < 2 or heard[-1].account_id.hex != last["account_id"].replace("-", ""):
+        events: list[AccountRegistered] = []
+        while len(events) < 2 or events[-1].account_id.hex != last["account_id"].replace("-", ""):
             for delivery in await listening.take(10):
                 envelope = EventReader({"AccountRegistered": AccountRegistered}).read(
                     delivery.body, delivery.routing_key
                 )
-                heard.append(envelope.data)
+                events.append(envelope.data)
                 await listening.acknowledge(delivery)
-    assert [str(event.account_id) for event in heard] == [made["account_id"], last["account_id"]]
-    assert (heard[0].role, heard[0].name) == ("buyer", "Siti")
+    assert [str(event.account_id) for event in events] == [made["account_id"], last["account_id"]]
+    assert (events[0].role, events[0].name) == ("buyer", "Siti")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_everybody_hears_of_it_once(database_url: str, keys: Keys) -> None
     ids=ascii,
 )
 async def test_what_cannot_be_is_refused(visitor: Visitor, fields: dict[str, Any]) -> None:
-    """Fields that are malformed, too long, unprintable, unknown, or ask for more than one may have, get a 422."""
+    """Fields that are malformed, too long, unprintable, unknown, or ask for a role that is not allowed, get a 422."""
     answer = await visitor.register(**fields)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -219,7 +219,7 @@ def test_everything_else_is_a_password(password: str) -> None:
     check_password(password, "siti.nur@example.com", "Siti Nur Halimah")
 
 
-async def test_weak_passwords_are_refused_at_the_door(visitor: Visitor, harness: AccountsHarness) -> None:
+async def test_weak_passwords_are_refused_at_registration(visitor: Visitor, harness: AccountsHarness) -> None:
     """A registration with it is refused, and does not count as a registration."""
     redis = harness.dependencies.limits._redis
     before = await redis.dbsize()
@@ -250,14 +250,14 @@ async def test_broken_bodies_are_refused(visitor: Visitor, body: bytes, status: 
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_names_are_written_as_people_write_them(visitor: Visitor) -> None:
+async def test_names_are_stored_as_they_were_written(visitor: Visitor) -> None:
     """Letters of any script are fine, with the invisible joiners that some need."""
     for number, name in enumerate(("Ñusta O'Brien-Ōta", "ကျော်", "نی\u200cلوفر", "Keluarga 👨\u200d👩\u200d👧")):
         assert (await visitor.register(email=f"{number}{visitor.email}", name=name)).json()["name"] == name
 
 
 async def test_an_address_registers_so_often_in_an_hour(database_url: str, keys: Keys) -> None:
-    """Beyond REGISTRATIONS_PER_HOUR an address is told to come back later; others are not."""
+    """Beyond REGISTRATIONS_PER_HOUR an address is refused with a time to wait; other addresses are not."""
     async with open_harness(database_url, keys, REGISTRATIONS_PER_HOUR="3") as harness:
         async with harness.visitor() as greedy:
             answers = await asyncio.gather(*(greedy.register(email=f"{n}@example.com") for n in range(5)))
@@ -281,7 +281,7 @@ async def test_a_registration_that_is_sent_again_under_its_key_counts_once(datab
 
 
 async def test_the_password_is_hashed_before_the_transaction(harness: AccountsHarness, visitor: Visitor) -> None:
-    """While a password is hashed, the database waits for nothing."""
+    """While a password is hashed, no database connection is held."""
     seen = []
 
     class Watching(type(harness.dependencies.passwords)):  # type: ignore[misc]

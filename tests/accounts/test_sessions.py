@@ -19,7 +19,7 @@ WHO = uuid4()
 
 
 async def renew(sessions: Sessions, token: str, client: Client = Client.APP) -> Session:
-    """What the token endpoint does, without looking for the account."""
+    """The refresh of the token endpoint, without reading the account."""
     return await sessions.renew(await sessions.find(token, client))
 
 
@@ -34,7 +34,7 @@ async def test_each_token_makes_the_next_one(redis: Redis) -> None:
 
 
 async def test_a_token_used_twice_ends_its_family(redis: Redis) -> None:
-    """When a token comes a second time, the one that followed from it is worth nothing either."""
+    """A refresh token that is used a second time makes its successor invalid, too."""
     sessions = Sessions(redis)
     first = await sessions.start(WHO, Client.APP)
     second = await renew(sessions, first.refresh_token)
@@ -59,7 +59,7 @@ async def test_of_two_who_refresh_at_once_one_wins_and_the_family_ends(redis: Re
             await renew(sessions, won[0].refresh_token)
 
 
-async def test_of_many_who_refresh_at_once_at_most_one_wins(redis: Redis) -> None:
+async def test_of_many_concurrent_refreshes_at_most_one_wins(redis: Redis) -> None:
     """In every interleaving of thirty refreshes at most one succeeds, and the token family is deleted."""
     sessions = Sessions(redis)
     token = (await sessions.start(WHO, Client.APP)).refresh_token
@@ -70,7 +70,7 @@ async def test_of_many_who_refresh_at_once_at_most_one_wins(redis: Redis) -> Non
 
 
 async def test_a_token_is_for_its_client_only(redis: Redis) -> None:
-    """The app's refresh token is refused to the website, and goes on being good for the app."""
+    """The app's refresh token is refused to the website, and stays valid for the app."""
     sessions = Sessions(redis)
     token = (await sessions.start(WHO, Client.APP)).refresh_token
     with pytest.raises(SessionOver):
@@ -89,7 +89,7 @@ async def test_an_ended_session_is_over(redis: Redis) -> None:
 
 
 async def test_renewing_does_not_bring_back_what_ended_meanwhile(redis: Redis) -> None:
-    """Who logs out between the two steps of a refresh stays logged out."""
+    """A logout between the two steps of a refresh ends the session."""
     sessions = Sessions(redis)
     session = await sessions.start(WHO, Client.APP)
     found = await sessions.find(session.refresh_token, Client.APP)
@@ -134,25 +134,25 @@ async def test_all_sessions_end_but_one(redis: Redis) -> None:
 async def test_every_end_is_said(redis: Redis) -> None:
     """However a session ends, the other services learn of it, for longer than its last access token lives."""
     sessions = Sessions(redis)
-    heard = redis.pubsub()
-    await heard.subscribe(ENDED)
-    left, replayed, *crowd = [await sessions.start(WHO, Client.APP) for _ in range(MOST)]
+    subscriber = redis.pubsub()
+    await subscriber.subscribe(ENDED)
+    left, replayed, *others = [await sessions.start(WHO, Client.APP) for _ in range(MOST)]
     await sessions.end(WHO, left.session_id)
     await renew(sessions, replayed.refresh_token)
     with pytest.raises(SessionOver):
         await renew(sessions, replayed.refresh_token)
     for _ in range(3):
         await sessions.start(WHO, Client.APP)
-    ended = [f"{WHO} {one.session_id}" for one in (left, replayed, crowd[0])]
+    ended = [f"{WHO} {one.session_id}" for one in (left, replayed, others[0])]
     said: list[str] = []
     while len(said) < 3:
-        if (message := await heard.get_message(True, 5)) is not None:
+        if (message := await subscriber.get_message(True, 5)) is not None:
             said.append(message["data"].partition("\n")[2])
     assert said == ended
     assert sorted(await redis.zrange(ENDED, 0, -1)) == sorted(ended)
     entries: Any = await redis.zrange(ENDED, 0, -1, withscores=True)
     assert min(until for _, until in entries) > time() + TOKEN_EXPIRES_IN + LEEWAY
-    await heard.aclose()  # type: ignore[no-untyped-call]
+    await subscriber.aclose()  # type: ignore[no-untyped-call]
 
 
 async def test_what_is_said_of_ends_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ async def test_thirty_days_begin_anew_with_each_use(redis: Redis) -> None:
 
 
 async def test_redis_knows_no_tokens(redis: Redis) -> None:
-    """What can be read in Redis cannot be used to refresh."""
+    """The values stored in Redis cannot be used as refresh tokens."""
     session = await Sessions(redis).start(WHO, Client.APP)
     kept = str(await redis.get(f"accounts:family:{session.session_id}"))
     assert session.refresh_token.partition(".")[2] not in kept

@@ -35,7 +35,7 @@ def watched(harness: AccountsHarness) -> Iterator[Watched]:
     harness.use(before)
 
 
-async def test_signing_in_gives_tokens_and_nobody_stores_them(visitor: Visitor) -> None:
+async def test_signing_in_gives_tokens_that_are_not_stored(visitor: Visitor) -> None:
     """The answer is OAuth 2's, for a quarter of an hour, and must not be cached on its way."""
     await visitor.register()
     answer = await visitor.sign_in("web")
@@ -47,7 +47,7 @@ async def test_signing_in_gives_tokens_and_nobody_stores_them(visitor: Visitor) 
     assert (await visitor.me(tokens["access_token"])).json()["email"] == visitor.email
 
 
-async def test_nothing_tells_who_has_an_account(visitor: Visitor, watched: Watched) -> None:
+async def test_answers_do_not_reveal_which_accounts_exist(visitor: Visitor, watched: Watched) -> None:
     """A wrong password and an unknown e-mail get the same answer, for the same work."""
     await visitor.register()
     wrong = await visitor.sign_in(password="not the password")
@@ -55,9 +55,9 @@ async def test_nothing_tells_who_has_an_account(visitor: Visitor, watched: Watch
     assert wrong.status_code == unknown.status_code == 400
     assert wrong.json() == unknown.json()
     assert wrong.json()["code"] == "invalid_grant"
-    of_somebody, of_nobody = watched.checked
-    assert of_somebody != of_nobody
-    assert of_somebody.split("$")[:4] == of_nobody.split("$")[:4]  # algorithm, version, parameters
+    real, dummy = watched.checked
+    assert real != dummy
+    assert real.split("$")[:4] == dummy.split("$")[:4]  # algorithm, version, parameters
 
 
 async def test_passwords_are_the_same_on_every_keyboard(visitor: Visitor) -> None:
@@ -81,7 +81,7 @@ async def test_guesses_made_at_once_are_limited(visitor: Visitor, watched: Watch
 
 
 async def test_an_address_is_limited_over_all_emails(visitor: Visitor, harness: AccountsHarness) -> None:
-    """Who tries one password on many accounts is stopped after a hundred."""
+    """An address that tries one password on many accounts is refused after a hundred."""
     assert (FAILURES_FROM_ADDRESS.limit, FAILURES_FROM_ADDRESS.seconds) == (100, 15 * 60)
     answers = [await visitor.sign_in(username=f"{n}@example.com") for n in range(101)]
     assert [answer.status_code for answer in answers] == [400] * 100 + [429]
@@ -112,7 +112,7 @@ async def test_a_stranger_does_not_lock_an_account(visitor: Visitor, harness: Ac
 
 
 async def test_a_device_token_is_no_way_around_the_limits(visitor: Visitor, harness: AccountsHarness) -> None:
-    """With a device token ten guesses are looked at, of its own account alone; a made-up one changes nothing."""
+    """With a device token ten guesses are checked, for its own account alone; an invalid one changes nothing."""
     token = (await visitor.signed_in())["device_token"]
     answers = [await visitor.sign_in(password=f"guess {n}", device_token=token) for n in range(11)]
     assert [answer.status_code for answer in answers] == [400] * 10 + [429]
@@ -126,7 +126,7 @@ async def test_a_device_token_is_no_way_around_the_limits(visitor: Visitor, harn
 
 
 async def test_sign_ins_that_succeed_are_limited(visitor: Visitor) -> None:
-    """An account signs in so often in a quarter of an hour, and is then told to wait."""
+    """Sign-ins of an account are limited in a quarter of an hour; further ones are refused with a time to wait."""
     await visitor.register()
     answers = [await visitor.sign_in() for _ in range(SIGN_INS.limit + 1)]
     assert [answer.status_code for answer in answers] == [200] * SIGN_INS.limit + [429]
@@ -155,7 +155,7 @@ async def test_the_parameters_are_those_of_the_rfc() -> None:
 
 
 async def test_hashing_leaves_the_event_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a password is checked, the process goes on with everything else."""
+    """While a password is checked, the process serves other requests."""
     passwords, hashing, go_on = Passwords(QUICK), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -172,7 +172,7 @@ async def test_hashing_leaves_the_event_loop_alone(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_fault_of_ours_is_no_failure_of_theirs(visitor: Visitor, harness: AccountsHarness) -> None:
-    """When sessions cannot be kept for a moment, trying on does not lock anybody out."""
+    """Tries while sessions cannot be stored do not count as failures."""
     await visitor.register()
     whole = harness.dependencies
 

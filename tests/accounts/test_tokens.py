@@ -35,7 +35,7 @@ def key(keys: Keys) -> Ed25519PrivateKey:
 
 
 def test_a_token_says_who_and_through_what(key: Ed25519PrivateKey, keys: Keys) -> None:
-    """Everybody who has the published keys learns the account, its role, the client and the session."""
+    """With the published keys a token verifies to the account, its role, the client and the session."""
     identity = TokenVerifier(keys.token_keys).verify(AccessTokens(key).issue(SITI, Client.WEB, "session"))
     assert (identity.account_id, identity.role) == (SITI.account_id, "buyer")
     assert (identity.client, identity.session) == ("web", "session")
@@ -60,7 +60,7 @@ def test_a_key_is_named_as_the_rfc_says() -> None:
 
 
 def part(text: str) -> bytes:
-    """What a part of a token stands for."""
+    """The content of a part of a token."""
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
@@ -80,7 +80,7 @@ def signed(key: Any, algorithm: str = "EdDSA", *, kid: str, **fields: Any) -> st
 
 
 def confused(key: Ed25519PrivateKey, encoding: Encoding, shape: PublicFormat) -> str:
-    """A token whose HMAC secret is the public key, which everybody has."""
+    """A token whose HMAC secret is the public key."""
     content = signed("x" * 40, "HS256", kid=AccessTokens(key).key_id).rpartition(".")[0]
     mac = hmac.digest(key.public_key().public_bytes(encoding, shape), content.encode(), "sha256")
     return f"{content}.{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
@@ -125,7 +125,7 @@ def test_what_the_forgers_begin_with_is_believed(key: Ed25519PrivateKey, keys: K
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 async def test_forged_tokens_are_refused(forgery: str, key: Ed25519PrivateKey, keys: Keys, visitor: Visitor) -> None:
-    """What was not signed with our key, for now, as it is, is refused by every service with a 401."""
+    """Every service refuses with 401 what is not signed with our key, not valid now, or changed."""
     token = FORGERIES[forgery](key, AccessTokens(key).issue(SITI, Client.APP, "session"))
     with pytest.raises(Unauthenticated):
         TokenVerifier(keys.token_keys).verify(token)
@@ -146,7 +146,7 @@ async def test_a_remembered_token_expires_all_the_same(
 
 
 async def test_the_public_keys_are_published(visitor: Visitor) -> None:
-    """Anybody can fetch the keys, keep them for five minutes, and check a token with them."""
+    """The keys are public, may be cached for five minutes, and verify a token."""
     tokens = await visitor.signed_in()
     answer = await visitor.http.get("/accounts/jwks.json")
     assert answer.headers["cache-control"] == "public, max-age=300"
@@ -166,8 +166,8 @@ async def test_private_keys_are_never_published(database_url: str, keys: Keys, t
     assert [set(key) for key in shown] == [{"kty", "crv", "x", "kid", "alg", "use"}]
 
 
-async def test_a_service_whose_key_nobody_knows_is_not_ready(database_url: str, keys: Keys, tmp_path: Path) -> None:
-    """As long as the signing key is not among the published ones, the service says that it is not ready."""
+async def test_a_service_whose_key_is_not_published_is_not_ready(database_url: str, keys: Keys, tmp_path: Path) -> None:
+    """As long as the signing key is not among the published ones, the service is not ready."""
     file = tmp_path / "jwks.json"
     async with (
         open_harness(database_url, keys, TOKEN_KEYS=str(file), wait=False) as harness,

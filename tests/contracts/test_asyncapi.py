@@ -1,4 +1,4 @@
-"""The AsyncAPI document is one, and says what the contracts say.
+"""The AsyncAPI document is valid, and agrees with the contracts.
 
 `asyncapi/3.0.0.json` is the official JSON schema (npm: @asyncapi/specs 6.11.1, Apache-2.0), without its white space.
 """

@@ -1,4 +1,4 @@
-"""Publishers and consumers: the services do what the contracts say."""
+"""Publishers and consumers: the services agree with the contracts."""
 
 from collections.abc import Collection
 from importlib import import_module
@@ -15,12 +15,12 @@ from runtime.messaging.envelope import Event
 from runtime.service import ServiceSpec
 from runtime.settings import PORTS
 
-HERE = sorted(module.name for module in iter_modules(services.__path__) if module.ispkg)
+SERVICES = sorted(module.name for module in iter_modules(services.__path__) if module.ispkg)
 """The services that there are."""
 
 
 def description(service: str) -> ServiceSpec:
-    """What the service is made of."""
+    """The `ServiceSpec` of a service."""
     described: ServiceSpec = import_module(f"services.{service}.main").SPEC
     return described
 
@@ -33,14 +33,14 @@ def handlers(service: str) -> Collection[type[Event]]:
     return table
 
 
-@pytest.mark.parametrize("service", HERE)
+@pytest.mark.parametrize("service", SERVICES)
 def test_a_service_consumes_what_the_contracts_say(service: str) -> None:
     """It has a handler for each event that names it, and for no other."""
     handled = description(service).handlers or handlers(service)
     assert set(handled) == set(events_for(service))
 
 
-@pytest.mark.parametrize("service", HERE)
+@pytest.mark.parametrize("service", SERVICES)
 def test_a_service_publishes_what_the_contracts_say(service: str) -> None:
     """Its description names each event that names it as publisher, and no other."""
     assert set(description(service).publishes) == set(events_from(service))
@@ -50,7 +50,7 @@ def test_a_service_publishes_what_the_contracts_say(service: str) -> None:
 def test_only_services_are_named(event: type[Event]) -> None:
     """Every publisher and consumer in the contracts is a service that exists: the relay waits for its queue."""
     assert set(event.published_by) <= PORTS.keys() - {"dana", "web"}
-    assert set(event.consumed_by) <= set(HERE)
+    assert set(event.consumed_by) <= set(SERVICES)
 
 
 def test_a_service_consumes_under_the_key_of_each_other_publisher() -> None:

@@ -1,4 +1,4 @@
-"""Text that people enter: what is refused everywhere, and what nothing can be seen of."""
+"""Text of users: what every service refuses, and what counts as invisible."""
 
 import unicodedata
 from typing import Annotated
@@ -57,7 +57,7 @@ def test_what_nothing_can_be_seen_of_is_no_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", SEEN.values(), ids=SEEN)
 def test_what_can_be_seen_is_taken_as_it_is(text: str) -> None:
-    """Joiners, selectors, marks and directions belong to what people write."""
+    """Joiners, selectors, marks and directions are accepted."""
     assert TEXT.validate_python(f" {text}\u200b ") == f"{text}\u200b"
     assert OPTIONAL.validate_python(text) == text
 

@@ -81,7 +81,7 @@ def test_what_is_added_later_is_ignored(event: type[Event]) -> None:
 
 @each_event
 def test_a_word_that_an_enumeration_gets_later_is_kept(event: type[Event]) -> None:
-    """A word that is not known here is read and written as it is; what is no word that can be kept is refused."""
+    """An unknown word of an enumeration is read and written as it is; what cannot be stored is refused."""
     schema = event.model_json_schema()
     assert "enum" not in json.dumps(schema), "a closed enumeration: one more word would have to be parked"
     for member, field in schema["properties"].items():
@@ -100,7 +100,7 @@ def test_a_word_that_an_enumeration_gets_later_is_kept(event: type[Event]) -> No
 
 @each_event
 def test_a_message_without_one_of_its_members_is_refused(event: type[Event]) -> None:
-    """Nothing that is needed is guessed."""
+    """A missing required field is refused."""
     for member in event.model_json_schema().get("required", []):
         envelope = golden(event)
         del envelope["data"][member]

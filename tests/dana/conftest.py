@@ -65,22 +65,22 @@ class Control:
 
 @pytest.fixture(scope="session")
 async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """For hand-made requests to the simulator."""
+    """A client for hand-made requests to the simulator."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
         yield http
 
 
 @pytest.fixture(scope="session")
-async def patient(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
-    """What `dana` is, for all tests."""
+async def slow_client(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
+    """The client of `dana`, for all tests."""
     client = Dana(url, "batalkan", key)
     yield client
     await client.close()
 
 
 @pytest.fixture(scope="session")
-async def impatient(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
-    """What `hasty` is, for all tests."""
+async def quick_client(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
+    """The client of `hasty`, for all tests."""
     client = Dana(url, "batalkan", key, timeout=0.25)
     yield client
     await client.close()
@@ -88,7 +88,7 @@ async def impatient(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
 
 @pytest.fixture
 async def control(http: httpx.AsyncClient) -> AsyncIterator[Control]:
-    """The control interface of a simulator in good order, and again so at the end."""
+    """The control interface of a simulator without faults, before and after the test."""
     control = Control(http)
     await control.post("reset")
     yield control
@@ -96,12 +96,12 @@ async def control(http: httpx.AsyncClient) -> AsyncIterator[Control]:
 
 
 @pytest.fixture
-def dana(patient: Dana, control: Control) -> Dana:
-    """The client, with the patience that it has in earnest."""
-    return patient
+def dana(slow_client: Dana, control: Control) -> Dana:
+    """The client with its normal timeout."""
+    return slow_client
 
 
 @pytest.fixture
-def hasty(impatient: Dana, control: Control) -> Dana:
-    """The client with little patience, for calls that are meant to time out."""
-    return impatient
+def hasty(quick_client: Dana, control: Control) -> Dana:
+    """The client with a short timeout, for calls that are meant to time out."""
+    return quick_client

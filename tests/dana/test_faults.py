@@ -1,4 +1,4 @@
-"""Every way in which DANA can answer or not, over a real connection, and what the client makes of it."""
+"""The client's result for every way in which DANA can answer or not, over a real connection."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from .partner import NUMBER, PHONE, eventually, new_reference, public_pem, settl
 
 
 async def test_a_top_up_is_paid(dana: Dana, control: Control) -> None:
-    """A payment that DANA confirms is PAID, is in its journal with a masked number, and an inquiry says the same."""
+    """A payment that DANA confirms is PAID, is in its journal with a masked number, and an inquiry returns the same."""
     reference = new_reference()
     answer = await dana.top_up(reference, PHONE, 150_000)
     assert (answer.outcome, answer.code) == (Outcome.PAID, "2003800")
@@ -30,13 +30,13 @@ async def test_a_top_up_is_paid(dana: Dana, control: Control) -> None:
 
 
 async def test_an_unknown_reference_is_not_found(dana: Dana) -> None:
-    """An inquiry about a reference that DANA has never seen says NOT_FOUND."""
+    """An inquiry about a reference that DANA has never seen returns NOT_FOUND."""
     answer = await dana.status(new_reference())
     assert (answer.outcome, answer.code) == (Outcome.NOT_FOUND, "4043901")
 
 
 async def test_a_failure_is_definite_and_stays(dana: Dana, control: Control) -> None:
-    """5003800 is FAILED, so says the inquiry, and the same reference fails again although all is well with DANA."""
+    """5003800 is FAILED, the inquiry agrees, and the same reference fails again after DANA has recovered."""
     await control.fault("fail", times=1)
     reference = new_reference()
     answer = await dana.top_up(reference, PHONE, 1)
@@ -97,7 +97,7 @@ async def test_throttled_is_not_sent(dana: Dana, control: Control) -> None:
 
 
 async def test_a_dana_that_is_down_leaves_everything_unknown(dana: Dana, control: Control) -> None:
-    """503 from a gateway says nothing about the money, and nothing about an account."""
+    """503 from a gateway is UNKNOWN, for a payment and for an account."""
     await control.fault("down")
     assert (await dana.top_up(new_reference(), PHONE, 7)).outcome is Outcome.UNKNOWN
     assert (await dana.status(new_reference())).outcome is Outcome.UNKNOWN
@@ -149,7 +149,7 @@ async def test_faults_of_everything_strike_inquiries(hasty: Dana, dana: Dana, co
 
 
 async def test_faults_count_down(dana: Dana, control: Control) -> None:
-    """A fault strikes as many top-ups as it was told, leaves inquiries alone, and is then over."""
+    """A fault affects the given number of top-ups, no inquiry, and then ends."""
     await control.fault("throttle", times=2)
     assert (await dana.account_inquiry(PHONE)).active
     outcomes = [(await dana.top_up(new_reference(), PHONE, 7)).outcome for _ in range(3)]
@@ -157,8 +157,8 @@ async def test_faults_count_down(dana: Dana, control: Control) -> None:
     assert (await control.current())["mode"] == "none"
 
 
-async def test_nobody_listening_is_not_sent(key: RSAPrivateKey) -> None:
-    """A refused connection is NOT_SENT for a payment, UNKNOWN for an inquiry, and tells nothing about an account."""
+async def test_a_refused_connection_is_not_sent(key: RSAPrivateKey) -> None:
+    """A refused connection is NOT_SENT for a payment, and UNKNOWN for an inquiry and for an account."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     dana = Dana(f"http://127.0.0.1:{port}", "batalkan", key)
@@ -202,7 +202,7 @@ async def test_too_much_money_is_refused(dana: Dana) -> None:
 
 
 async def test_a_hang_does_not_hold_up_the_end(key: RSAPrivateKey, tmp_path: Path) -> None:
-    """A simulator that is told to stop while a call hangs stops at once, and the call ends."""
+    """A simulator that gets SIGTERM while a call hangs stops at once, and the call ends."""
     app = build(Settings("batalkan", public_pem(key), tmp_path / "journal.sqlite"))
     async with asyncio.timeout(10):
         async with running(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
@@ -215,7 +215,7 @@ async def test_a_hang_does_not_hold_up_the_end(key: RSAPrivateKey, tmp_path: Pat
 
 
 async def test_linking_does_not_starve_paying(url: str, key: RSAPrivateKey, control: Control) -> None:
-    """While 300 people have a slow DANA asked about their numbers at once, payments go through as ever."""
+    """While a slow DANA serves 300 account inquiries at once, payments are made without delay."""
     await control.fault("slow", seconds=0.2, applies_to="all")
     dana = Dana(url, "batalkan", key, timeout=3)
     inquiries = [asyncio.ensure_future(dana.account_inquiry(PHONE)) for _ in range(300)]

@@ -72,7 +72,7 @@ async def process(journal: Path, key: RSAPrivateKey) -> AsyncIterator[tuple[str,
 
 
 async def paid(url: str) -> list[str]:
-    """The references that the journal says are paid."""
+    """The references that are paid in the journal."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http:
         return [item["reference"] for item in (await http.get("/control/journal")).json()["items"]]
 
@@ -135,7 +135,7 @@ async def test_what_was_answered_survives_a_kill_under_load(tmp_path: Path, key:
 
 @pytest.mark.processes
 async def test_a_missing_setting_gets_one_line(tmp_path: Path, key: RSAPrivateKey) -> None:
-    """Started without its journal, the process says so in one line and ends."""
+    """Started without its journal, the process ends with an error of one line."""
     pem = tmp_path / "key.pem"
     pem.write_bytes(public_pem(key))
     env = {**os.environ, "DANA_PARTNER_KEY": str(pem), "DANA_JOURNAL": ""}

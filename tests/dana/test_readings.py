@@ -75,7 +75,7 @@ def reply(code: str, *, http: int = 0, **fields: Any) -> httpx.Response:
     ],
 )
 def test_answers_to_a_top_up(response: httpx.Response, outcome: Outcome) -> None:
-    """Only what DANA says clearly about this payment is PAID or FAILED; everything doubtful is UNKNOWN."""
+    """Only a clear answer about this payment is PAID or FAILED; everything doubtful is UNKNOWN."""
     assert read_top_up(response, "r", money(7)).outcome is outcome
 
 
@@ -97,7 +97,7 @@ def test_answers_to_a_top_up(response: httpx.Response, outcome: Outcome) -> None
     ],
 )
 def test_transaction_statuses(status: Any, outcome: Outcome) -> None:
-    """Each transaction status has its meaning, and an unknown one none; about another reference it says nothing."""
+    """Each transaction status has its meaning, and an unknown one none; another reference's is ignored."""
     fields = {"originalPartnerReferenceNo": "r", "latestTransactionStatus": status}
     assert read_status(reply("2003900", **fields), "r").outcome is outcome
     assert read_status(reply("2003900", **fields), "other").outcome is Outcome.UNKNOWN
@@ -111,12 +111,12 @@ def test_a_failed_inquiry_is_not_a_failed_payment(code: str) -> None:
 
 @pytest.mark.parametrize("code", ["5003700", "4013700", "4003701", "4033702", "4093700", "4293700", "2023700"])
 def test_other_inquiry_answers_say_nothing(code: str) -> None:
-    """Only an answer about the account tells anything about it."""
+    """Only an answer about the account decides about it."""
     assert read_inquiry(reply(code)) is None
 
 
 def test_messages_are_made_safe() -> None:
-    """DANA's text is shortened, and loses what a database or a terminal chokes on."""
+    """DANA's text is shortened, and stripped of characters that a database or a terminal does not accept."""
     answer = read_top_up(reply("4033805", responseMessage="a\x00b\ud800c\n" + "d" * 200), "r", money(7))
     assert answer.message == "abc" + "d" * 147
 
@@ -169,11 +169,11 @@ async def test_the_signature_is_over_what_is_sent(key: RSAPrivateKey) -> None:
     is minified; every call has an X-EXTERNAL-ID of its own."""
     seen: list[httpx.Request] = []
 
-    async def keep(request: httpx.Request) -> httpx.Response:
+    async def record(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         return httpx.Response(500)
 
-    dana = client(key, keep)
+    dana = client(key, record)
     await dana.top_up("r", PHONE, 150_000)
     await dana.top_up("r", PHONE, 150_000)
     await dana.close()

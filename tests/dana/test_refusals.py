@@ -1,4 +1,4 @@
-"""What DANA does not accept, and that nothing is paid then."""
+"""DANA refuses invalid requests, and pays nothing for them."""
 
 from datetime import timedelta
 from typing import Any

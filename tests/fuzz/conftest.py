@@ -1,4 +1,4 @@
-"""The system, people of every role, and things of theirs whose ids are worth guessing."""
+"""The system, accounts of every role, and their orders, cases and threads, whose ids requests use."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -63,7 +63,7 @@ def tokens(origin: str) -> dict[str, str]:
 
 @pytest.fixture(scope="package")
 def strangers(origin: str) -> dict[str, str]:
-    """Access tokens of people whom nothing else needs: their sessions are ended, and their passwords changed."""
+    """Access tokens of further accounts: their sessions are ended, and their passwords changed."""
     found = {}
     with httpx.Client(base_url=origin) as http:
         for role in ("buyer", "seller"):

@@ -36,7 +36,7 @@ async def nothing_is_needed() -> Mapping[str, bool]:
 
 
 def schema_of(service: str, description: ServiceSpec) -> OpenApiSchema:
-    """What the service says of itself, to be tried with so many examples, always the same ones."""
+    """The service's OpenAPI document, with a number of examples that are the same in each run."""
     app = create_app(service, description.text, nothing_is_needed)
     app.include_router(description.router)
     schema = schemathesis.openapi.from_dict(app.openapi())
@@ -54,7 +54,7 @@ TRIED = [accounts, orders, refunds, chat, cs]
 
 
 def refusals_are_problems(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
-    """What is refused is refused with problem details that say the same as the status."""
+    """A refusal has problem details with the status of the answer."""
     if response.status_code < 400 or "/health/" in case.path:
         return
     assert response.headers["content-type"] == ["application/problem+json"]
@@ -73,7 +73,7 @@ def what_is_valid_is_taken(ctx: CheckContext, response: Response, case: Case[Any
 
 
 def ask(case: Case[Any], origin: str, tokens: Mapping[str, str]) -> None:
-    """Sends what was thought up in the name of every role, and holds the answers against the document."""
+    """Sends each generated request in the name of every role, and checks the answers against the document."""
     for token in tokens.values():
         case.call_and_validate(
             origin,
@@ -107,7 +107,7 @@ def test_refunds(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
 @bounded
 @chat.parametrize()
 def test_chat(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
-    """Threads, and what is said in them."""
+    """Threads and their messages."""
     ask(case, origin, tokens)
 
 

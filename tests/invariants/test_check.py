@@ -1,4 +1,4 @@
-"""Each invariant, broken by hand in the stores of a system that ran: the checker says so, and only so."""
+"""Each invariant, broken by hand in the stores of a system that ran: the checker names it, and nothing else."""
 
 import asyncio
 import hashlib
@@ -32,13 +32,13 @@ NO_TRIGGERS = "set session_replication_role = replica"
 
 @dataclass(frozen=True)
 class Ran:
-    """A system in which something has happened, at rest, and the cancellations that the buyers were told of."""
+    """A system in which something has happened, at rest, and the cancellations whose acceptance the buyers received."""
 
     system: System
     accepted: dict[UUID, UUID]
 
     async def broken(self, evidence: Evidence | None = None) -> list[str]:
-        """What the checker says."""
+        """The violations that the checker finds."""
         snapshot = await check(self.system.database_urls, self.system.dana, evidence)
         return [*snapshot.broken, *snapshot.pending]
 
@@ -257,7 +257,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("what", BREAKS)
 async def test_broken_by_hand(ran: Ran, what: str) -> None:
-    """The checker says what is wrong, and nothing any more once it is mended."""
+    """The checker names what is wrong, and nothing after the repair."""
     service, wrong, mend, words = BREAKS[what]
     await ran.run(service, *wrong.split("; "))
     try:
@@ -269,7 +269,7 @@ async def test_broken_by_hand(ran: Ran, what: str) -> None:
 
 
 async def test_forgotten_cancellation(ran: Ran) -> None:
-    """A cancellation that a client was told of and that is not in the store is named."""
+    """A cancellation that a client got an answer for and that is not in the store is named."""
     order_id = uuid4()
     (said,) = await ran.broken(Evidence({**ran.accepted, order_id: uuid4()}))
     assert str(order_id) in said
@@ -292,7 +292,7 @@ async def test_parked_by_itself(ran: Ran) -> None:
 
 
 async def test_command(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`batalkan check` says so with its exit code and in JSON, also of a client's log."""
+    """`batalkan check` reports it with its exit code and in JSON, also for a client's log."""
     for name, url in ran.system.database_urls.items():
         monkeypatch.setenv(f"{name.upper()}_DATABASE_URL", url)
     log = tmp_path / "accepted.jsonl"

@@ -1,4 +1,4 @@
-"""What no client should send, and some do: each gets a problem with a code, and changes nothing."""
+"""Invalid requests: each is answered with a problem that has a code, and changes nothing."""
 
 import json
 from collections.abc import AsyncIterator
@@ -138,7 +138,7 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("path", ["/orders/products", "/orders", f"/orders/{ID}/cancel"])
 async def test_more_than_64_kib_is_refused(path: str, harness: OrdersHarness) -> None:
-    """A body that is too large is refused with 413, whether it says its length or not."""
+    """A body that is too large is refused with 413, with a Content-Length header or without."""
     person = harness.seller() if path.endswith("products") else harness.buyer()
     headers = {"Content-Type": "application/json"}
     told = await person.ask("POST", path, content=b'{"title": "' + b"x" * 65_536 + b'"}', headers=headers)
@@ -178,7 +178,7 @@ async def test_malformed_paths_and_queries_are_refused(path: str, harness: Order
 
 
 async def test_unknown_paths_and_methods_are_problems_too(harness: OrdersHarness) -> None:
-    """Where there is nothing, or nothing to be done in this way, the answer is a problem as well."""
+    """An unknown path (404) and a wrong method (405) are answered with a problem as well."""
     buyer = harness.buyer()
     assert_problem(await buyer.ask("GET", f"/orders/{ID}/pay"), 405)
     wrong = await buyer.ask("DELETE", "/orders")
@@ -199,7 +199,7 @@ async def test_head_is_get(harness: OrdersHarness) -> None:
 
 @pytest.mark.parametrize("token", ["", "x", "x.y.z", "\xff", "a" * 5_000])
 async def test_a_bad_token_is_no_token(token: str, harness: OrdersHarness) -> None:
-    """What is not a token is 401, and says how to sign in."""
+    """An invalid token is answered with 401 and a WWW-Authenticate header."""
     headers = [(b"Authorization", b"Bearer " + token.encode("latin-1"))]
     answer = await harness.people.passer_by().http.get("/orders", headers=headers)
     assert_problem(answer, 401, "unauthenticated")

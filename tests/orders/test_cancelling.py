@@ -42,7 +42,7 @@ async def test_no_reason_is_needed(harness: OrdersHarness) -> None:
 
 
 async def test_cash_on_delivery_is_cancelled_without_a_refund(harness: OrdersHarness) -> None:
-    """Nothing was paid, so nothing is to come back."""
+    """Cancelling an unpaid order refunds nothing."""
     buyer = harness.buyer()
     order = await harness.order(buyer, await harness.product(harness.seller()), method="cod")
     await buyer.post(f"/orders/{order['order_id']}/cancel")
@@ -110,7 +110,7 @@ async def test_cancel_and_ship_never_both_win(harness: OrdersHarness) -> None:
 
 @pytest.mark.parametrize("status", ["shipped", "delivered"])
 async def test_a_shipped_order_cannot_be_cancelled(status: str, harness: OrdersHarness) -> None:
-    """What is on its way is not cancelled; the order says so before, and the refusal is published."""
+    """A shipped order is not cancelled; the order shows that it cannot be, and the refusal is published."""
     sale = await harness.sold(status)
     shown = (await sale.seen())["cancellation"]
     assert (shown["allowed"], shown["code"]) == (False, "already_shipped")
@@ -140,7 +140,7 @@ async def test_the_window_closes_after_24_hours(harness: OrdersHarness) -> None:
 
 
 async def test_the_story_is_one(harness: OrdersHarness) -> None:
-    """A request and its answer are told under one correlation, which the HTTP answer names."""
+    """A request and its answer are published with one correlation id, which the HTTP answer names."""
     sale = await harness.sold()
     answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
     cancelled = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")

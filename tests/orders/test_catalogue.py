@@ -8,7 +8,7 @@ from tests.harness.orders_actors import Json, assert_problem
 
 
 async def test_a_product_is_offered_to_everybody(harness: OrdersHarness) -> None:
-    """A seller's product stands in the catalogue, with its stock, for people who are not signed in."""
+    """The catalogue shows a seller's product with its stock, also without a sign-in."""
     seller = harness.seller()
     body = {"title": "  Kemeja batik\u00a0✓ ", "price": 189_000, "stock": 3}
     product = await seller.post("/orders/products", body, 201)
@@ -43,7 +43,7 @@ async def test_the_products_of_one_seller_can_be_asked_for(harness: OrdersHarnes
 
 
 async def test_everybody_can_ask_what_time_it_is(harness: OrdersHarness) -> None:
-    """The clock that is told is the database's, also when that was moved: the one by which orders are judged."""
+    """`/orders/clock` returns the database's time, also when it was moved: orders are decided by it."""
     told = datetime.fromisoformat((await harness.people.passer_by().get("/orders/clock"))["now"])
     (row,) = await harness.fetch("select clock_now() as now")
     assert timedelta(0) <= row["now"] - told < timedelta(minutes=1)
@@ -58,7 +58,7 @@ async def test_only_sellers_sell(harness: OrdersHarness) -> None:
 
 
 async def test_the_reasons_are_in_two_languages(harness: OrdersHarness) -> None:
-    """Everybody may read the reasons, each with words in Indonesian and English."""
+    """The reasons are public, each with its text in Indonesian and English."""
     reasons = (await harness.people.passer_by().get("/orders/cancel-reasons"))["items"]
     assert {"changed_mind", "other"} <= {reason["code"] for reason in reasons}
     assert all(reason["id"] and reason["en"] and reason["id"] != reason["en"] for reason in reasons)
@@ -70,7 +70,7 @@ async def test_the_demonstration_has_a_catalogue(harness: OrdersHarness) -> None
     assert len(rows) >= 5
 
 
-async def test_an_unlisted_product_is_for_those_who_are_told_of_it(harness: OrdersHarness) -> None:
+async def test_an_unlisted_product_is_found_by_its_id_only(harness: OrdersHarness) -> None:
     """It is not in the catalogue, but among all that its seller offers, and can be ordered."""
     seller = harness.seller()
     body = {"title": "Kopi Gayo", "price": 1000, "stock": 5, "listed": False}

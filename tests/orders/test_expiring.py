@@ -1,4 +1,4 @@
-"""Unpaid orders end by themselves, so that nothing holds stock for ever."""
+"""Unpaid orders are cancelled automatically, so that they do not hold stock for ever."""
 
 import asyncio
 import random
@@ -108,7 +108,7 @@ async def test_paying_late_is_refused_though_nobody_has_cancelled_yet(harness: O
 
 
 async def test_an_order_without_a_time_gets_one(harness: OrdersHarness) -> None:
-    """What a replica of an earlier version placed expires as well, from when the next one starts."""
+    """An order that a replica of an earlier version placed expires as well, once a new replica starts."""
     sale = await harness.sold("unpaid")
     await harness.fetch("delete from deadlines where subject = $1", sale.order_id)
     await harness.fetch("update orders set pay_by = null where order_id = $1", UUID(sale.order_id))
@@ -124,7 +124,7 @@ async def test_an_order_without_a_time_gets_one(harness: OrdersHarness) -> None:
 async def test_an_order_expires_though_the_service_was_down(
     harness: OrdersHarness, embedded_databases: Databases, keys: Keys
 ) -> None:
-    """What fell due while nothing ran is cancelled when the service is back, by the database's clock, which was moved
+    """What expires while the service is down is cancelled at its next start, by the database's clock, which was moved
     meanwhile; how long there is to pay is a setting."""
     url = await embedded_databases.fresh("orders", SPEC.migrations)
     env = Environment({"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", "PAY_WITHIN": "86400"})
@@ -297,7 +297,7 @@ async def test_a_seller_offers_a_bounded_number_of_products(harness: OrdersHarne
 
 
 async def test_lines_of_one_product_are_added_up(harness: OrdersHarness) -> None:
-    """What is too much in one line is too much in two."""
+    """The limit of an order counts all its lines."""
     product = await harness.product(harness.seller(), stock=1000)
     for pieces, status in (((60, 41), 422), ((60, 40), 201), ((100,), 201)):
         lines = [{"product_id": product, "quantity": count} for count in pieces]
@@ -307,7 +307,7 @@ async def test_lines_of_one_product_are_added_up(harness: OrdersHarness) -> None
 
 
 class TestRefusedCancellations:
-    """Asking for what is refused leaves events; beyond a limit it leaves nothing."""
+    """Refused requests are published up to a limit; beyond it they leave no state."""
 
     async def ask(self, person: Person, path: str, count: int) -> list[int]:
         return [(await person.ask("POST", f"{path}/cancel")).status_code for _ in range(count)]

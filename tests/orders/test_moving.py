@@ -90,7 +90,7 @@ async def test_foreign_orders_are_not_there(harness: OrdersHarness) -> None:
 
 
 async def test_the_wrong_role_is_refused(harness: OrdersHarness) -> None:
-    """Steps of the seller are not for the buyer, and the other way round; agents only look."""
+    """The seller's steps are refused to the buyer, and the other way round; agents can only read."""
     sale, agent = await harness.sold("processing"), harness.people.person("agent")
     for person, steps in ((sale.buyer, STEPS[1:]), (sale.seller, ("pay", "cancel")), (agent, (*STEPS, "cancel"))):
         for step in steps:

@@ -38,7 +38,7 @@ async def test_cash_on_delivery_is_in_process_at_once(harness: OrdersHarness) ->
 
 
 async def test_the_stock_is_never_oversold(harness: OrdersHarness) -> None:
-    """Of 60 buyers at once for 20 pieces, 20 get one, the others are told that there is none left, and none stays."""
+    """Of 60 buyers at once for 20 pieces, 20 get one, the others are refused, and the stock is 0."""
     product = await harness.product(harness.seller(), stock=20)
     body = an_order(product)
     answers = await asyncio.gather(*(harness.buyer().ask("POST", "/orders", json=body) for _ in range(60)))
@@ -74,7 +74,7 @@ async def test_too_much_of_one_line_reserves_nothing(harness: OrdersHarness) -> 
 
 
 async def test_an_order_is_with_one_seller(harness: OrdersHarness) -> None:
-    """Products of two sellers do not go into one order, and nothing is reserved."""
+    """An order with products of two sellers is refused, and reserves nothing."""
     one, other = await harness.product(harness.seller()), await harness.product(harness.seller())
     assert_problem(await harness.buyer().ask("POST", "/orders", json=an_order(one, other)), 422)
     assert (await harness.stock(one), await harness.stock(other)) == (10, 10)
@@ -130,7 +130,7 @@ class TestIdempotencyKey:
         assert await harness.stock(product) == 8
 
     async def test_a_refusal_is_not_kept(self, harness: OrdersHarness) -> None:
-        """What was refused may be tried again under its key, once there is something left."""
+        """A refused order succeeds under the same key once there is stock."""
         seller, buyer = harness.seller(), harness.buyer()
         product = await harness.product(seller, stock=1)
         other = harness.buyer()

@@ -1,4 +1,4 @@
-"""What orders hears of a refund is shown with the order."""
+"""Orders shows the state of a refund with the order."""
 
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from tests.harness.orders import OrdersHarness, Sale
 
 
 async def cancelled(harness: OrdersHarness) -> tuple[Sale, RefundDelayed, RefundIssued]:
-    """A cancelled order, and what refunds may say about it."""
+    """A cancelled order, and the events that refunds may publish about it."""
     sale = await harness.sold()
     order = await sale.buyer.post(f"{sale.path}/cancel")
     ids = {"refund_id": uuid4(), "order_id": UUID(sale.order_id), "buyer_id": sale.buyer.account_id}
@@ -26,7 +26,7 @@ async def cancelled(harness: OrdersHarness) -> tuple[Sale, RefundDelayed, Refund
 
 
 async def test_an_issued_refund_is_shown(harness: OrdersHarness) -> None:
-    """The order says that the money has arrived, how much, and where."""
+    """After RefundIssued the order shows amount and destination."""
     sale, _, issued = await cancelled(harness)
     assert (await sale.seen())["refund"] is None
     await publish_as(harness.recorder.bus, "refunds", issued)
@@ -39,7 +39,7 @@ async def test_an_issued_refund_is_shown(harness: OrdersHarness) -> None:
 
 
 async def test_a_delayed_refund_is_not_said_to_have_arrived(harness: OrdersHarness) -> None:
-    """While the money is late the order says so; when it has arrived, elsewhere perhaps, it says that."""
+    """After RefundDelayed the order shows the delay; after RefundIssued the arrival, also at another destination."""
     sale, delayed, issued = await cancelled(harness)
     await publish_as(harness.recorder.bus, "refunds", delayed)
     refund = (await sale.seen())["refund"]
@@ -50,7 +50,7 @@ async def test_a_delayed_refund_is_not_said_to_have_arrived(harness: OrdersHarne
 
 
 async def test_a_destination_that_was_added_later_is_shown_as_it_is(harness: OrdersHarness) -> None:
-    """Where the money is said to be is kept as it was said; the order can still be read."""
+    """An unknown destination is stored as it was received, and the order can still be read."""
     sale, _, issued = await cancelled(harness)
     await publish_as(harness.recorder.bus, "refunds", issued.model_copy(update={"destination": "gopay"}))
     assert (await sale.seen())["refund"]["destination"] == "gopay"
@@ -58,7 +58,7 @@ async def test_a_destination_that_was_added_later_is_shown_as_it_is(harness: Ord
 
 
 async def test_old_news_changes_nothing(harness: OrdersHarness) -> None:
-    """A delay that is heard of after the arrival, late or twice, is past."""
+    """A RefundDelayed that is consumed after RefundIssued, late or twice, changes nothing."""
     sale, delayed, issued = await cancelled(harness)
     await publish_as(harness.recorder.bus, "refunds", issued, sequence=3)
     shown = await sale.seen()
@@ -67,7 +67,7 @@ async def test_old_news_changes_nothing(harness: OrdersHarness) -> None:
 
 
 async def test_news_of_an_unknown_order_harms_nobody(harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refund for an order that is not there does not keep the news behind it from being heard."""
+    """An event about an unknown order does not block the events behind it."""
     monkeypatch.setattr(consumer, "MAX_FAILURES", 1)
     sale, delayed, issued = await cancelled(harness)
     nothing = {"order_id": uuid4(), "refund_id": uuid4()}

@@ -20,7 +20,7 @@ async def cancelled(harness: OrdersHarness) -> tuple[Sale, UUID]:
 
 
 async def said(harness: OrdersHarness, sale: Sale) -> list[EventJson]:
-    """Each time that it was said that the order is cancelled, after a look for what has to be said again."""
+    """All OrderCancelled events of the order, after the reminders that are due were sent."""
     await remind_once(harness.service.uow, AFTER)
     rows = await harness.fetch(
         "select 1 + reminded as times from cancellations where order_id = $1", UUID(sale.order_id)
@@ -30,7 +30,7 @@ async def said(harness: OrdersHarness, sale: Sale) -> list[EventJson]:
 
 
 async def test_silence_is_broken(harness: OrdersHarness) -> None:
-    """A cancellation of whose refund nothing is heard is said again, under its own id and in its own story."""
+    """A cancellation without a refund event is published again, under its own id and with its own correlation id."""
     sale, cancellation_id = await cancelled(harness)
     assert len(await said(harness, sale)) == 1
     await harness.later(minutes=8)
@@ -41,7 +41,7 @@ async def test_silence_is_broken(harness: OrdersHarness) -> None:
 
 
 async def test_silence_about_a_sellers_cancellation_is_broken(harness: OrdersHarness) -> None:
-    """What chat or customer service asked for goes on in the story in which they asked."""
+    """A repeated event keeps the correlation id of the request from chat or customer service."""
     sale = await harness.sold()
     await harness.request(sale)
     await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
@@ -65,7 +65,7 @@ async def test_silence_is_broken_ever_more_rarely(harness: OrdersHarness) -> Non
 
 
 async def test_news_is_believed(harness: OrdersHarness) -> None:
-    """Once a refund is heard to have arrived, nothing is said again; nor is it of an order that was not paid."""
+    """After RefundIssued nothing is published again, and never for an order that was not paid."""
     sale, cancellation_id = await cancelled(harness)
     ids = {"refund_id": uuid4(), "order_id": UUID(sale.order_id), "buyer_id": sale.buyer.account_id}
     money = {"cancellation_id": cancellation_id, "amount": 50_000, "destination": Destination.LAZADA_CREDIT}
@@ -79,7 +79,7 @@ async def test_news_is_believed(harness: OrdersHarness) -> None:
 
 
 async def test_a_delay_is_no_end(harness: OrdersHarness) -> None:
-    """A refund of which it was only heard that it is late is reminded of: that it has arrived may have got lost."""
+    """After RefundDelayed alone the cancellation is published again, since RefundIssued may have got lost."""
     sale, _ = await cancelled(harness)
     late = RefundDelayed(
         refund_id=uuid4(),

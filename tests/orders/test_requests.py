@@ -42,7 +42,7 @@ async def test_the_24_hours_do_not_bind_them(channel: str, harness: OrdersHarnes
 
 @pytest.mark.parametrize("status", ["shipped", "delivered"])
 async def test_a_shipped_order_is_not_given_up(status: str, harness: OrdersHarness) -> None:
-    """What is on its way is not cancelled for anybody."""
+    """A shipped order is not cancelled through any channel."""
     sale = await harness.sold(status)
     await harness.request(sale)
     assert (await harness.recorder.wait_for(sale.order_id, "OrderCancelRejected"))["data"]["code"] == "already_shipped"
@@ -50,7 +50,7 @@ async def test_a_shipped_order_is_not_given_up(status: str, harness: OrdersHarne
 
 
 async def test_a_cancelled_order_is_not_cancelled_again(harness: OrdersHarness) -> None:
-    """A second cancellation, with an id of its own, is told that there is nothing left to cancel."""
+    """A second cancellation, with an id of its own, is refused as already cancelled."""
     sale = await harness.sold()
     first = await sale.buyer.post(f"{sale.path}/cancel")
     request = await harness.request(sale)
@@ -148,7 +148,7 @@ async def test_an_unknown_order_is_answered(harness: OrdersHarness) -> None:
     assert (await harness.recorder.wait_for(str(unknown), "OrderCancelRejected"))["data"]["code"] == "not_found"
 
 
-async def test_the_answer_belongs_to_the_story_of_the_request(harness: OrdersHarness) -> None:
+async def test_the_answer_has_the_correlation_id_of_the_request(harness: OrdersHarness) -> None:
     """The answer is caused by the event that asked, under its correlation."""
     sale, event_id = await harness.sold(), uuid4()
     await publish_as(harness.recorder.bus, "cs", a_request(sale), event_ids=[event_id])
@@ -185,7 +185,7 @@ def a_request(sale: Sale) -> OrderCancelRequested:
 
 
 async def test_all_ways_at_once_are_one_cancellation(harness: OrdersHarness) -> None:
-    """Buyer, seller and customer service at the same moment: one is granted, the others hear that it is done."""
+    """Buyer, seller and customer service at the same moment: one is granted, the others get `already_cancelled`."""
     buyer, seller = harness.buyer(), harness.seller()
     sale = await harness.sold()
     ids = await harness.many(30, buyer, seller)

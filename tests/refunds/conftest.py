@@ -1,4 +1,4 @@
-"""The refunds service for all tests, on a PostgreSQL of its own, with a DANA in the same process."""
+"""The refunds service for all tests, on a database of its own, with a DANA in the same process."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -15,17 +15,17 @@ from tests.harness.refunds import Dana, RefundsHarness, RefundsSetup, listening
 
 @contextmanager
 def simulated(journal: Path, keys: Keys) -> Iterator[Dana]:
-    """A DANA in good order."""
+    """A DANA without faults."""
     app = build(Settings("batalkan", keys.dana_partner_key.read_bytes(), journal))
     yield Dana(app)
     app.state.journal.close()
 
 
 @pytest.fixture(scope="session")
-async def one_bank(
+async def shared_harness(
     embedded_databases: Databases, keys: Keys, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RefundsHarness]:
-    """The service at work. Each test brings its own buyers."""
+    """The running service. Each test makes its own buyers."""
     journal = tmp_path_factory.mktemp("dana") / "journal.sqlite"
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("refunds", SPEC.migrations)
@@ -35,16 +35,16 @@ async def one_bank(
 
 
 @pytest.fixture
-async def harness(one_bank: RefundsHarness) -> AsyncIterator[RefundsHarness]:
-    """The same, with a DANA in good order; at the end all refunds are issued, and ledger and journal agree."""
-    one_bank.dana.fails()
-    yield one_bank
-    await one_bank.agrees()
+async def harness(shared_harness: RefundsHarness) -> AsyncIterator[RefundsHarness]:
+    """The same, with a DANA without faults; at the end all refunds are issued, and ledger and journal agree."""
+    shared_harness.dana.fails()
+    yield shared_harness
+    await shared_harness.agrees()
 
 
 @pytest.fixture
 async def setup(embedded_databases: Databases, keys: Keys, tmp_path: Path) -> AsyncIterator[RefundsSetup]:
-    """A place with a database and a DANA of its own, for banks that are closed and opened again."""
+    """A database and a DANA of its own, for a service that is stopped and started again."""
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("refunds", SPEC.migrations)
         with simulated(tmp_path / "journal.sqlite", keys) as dana:

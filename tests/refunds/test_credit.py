@@ -13,7 +13,7 @@ from tests.harness.refunds import RefundsHarness
 
 
 async def test_what_was_paid_is_credited_in_full(harness: RefundsHarness) -> None:
-    """Without a linked wallet the money is in Lazada Credit as soon as the cancellation is heard of."""
+    """Without a linked wallet the money is in Lazada Credit as soon as OrderCancelled is consumed."""
     buyer = await harness.buyer()
     assert (await buyer.wallet())["credit_balance"] == 0
     order_id = await buyer.cancel(189_000)
@@ -38,7 +38,7 @@ async def test_nothing_paid_is_nothing_refunded(harness: RefundsHarness) -> None
 
 
 async def test_a_repeated_event_refunds_once(harness: RefundsHarness) -> None:
-    """The same event five times is one refund, said once."""
+    """The same event five times makes one refund and one RefundIssued."""
     buyer, event_id = await harness.buyer(), uuid4()
     event = buyer.cancelled()
     await publish_as(harness.recorder.bus, "orders", *[event] * 5, event_ids=[event_id] * 5)
@@ -50,7 +50,7 @@ async def test_a_repeated_event_refunds_once(harness: RefundsHarness) -> None:
 
 
 async def test_a_reminder_is_answered(harness: RefundsHarness) -> None:
-    """A cancellation that is said again under another event id moves no money; the refund's arrival is said again."""
+    """A cancellation that is published again under another event id moves no money; RefundIssued is published again."""
     buyer, reminder_id = await harness.buyer(), uuid4()
     event = buyer.cancelled()
     await publish_as(harness.recorder.bus, "orders", event)
@@ -63,8 +63,8 @@ async def test_a_reminder_is_answered(harness: RefundsHarness) -> None:
     assert (await buyer.wallet())["credit_balance"] == 150_000
 
 
-async def test_the_refund_belongs_to_the_story_of_the_cancellation(harness: RefundsHarness) -> None:
-    """What refunds says is caused by what it heard."""
+async def test_the_refund_has_the_correlation_id_of_the_cancellation(harness: RefundsHarness) -> None:
+    """Events of refunds have the correlation id of the event that caused them."""
     buyer, event_id = await harness.buyer(), uuid4()
     event = buyer.cancelled()
     await publish_as(harness.recorder.bus, "orders", event, event_ids=[event_id])
@@ -76,7 +76,7 @@ async def test_the_refund_belongs_to_the_story_of_the_cancellation(harness: Refu
     "change", ["update {} set transaction_id = transaction_id", "delete from {}", "truncate {} cascade"]
 )
 async def test_the_ledger_is_only_added_to(table: str, change: str, harness: RefundsHarness) -> None:
-    """The database itself refuses to change or remove what is in the ledger."""
+    """The database refuses to change or delete ledger rows."""
     await (await harness.buyer()).cancel()
     with pytest.raises(asyncpg.RestrictViolationError):
         await harness.fetch(change.format(table))
@@ -135,7 +135,7 @@ async def test_refunds_are_private(harness: RefundsHarness) -> None:
 
 
 async def test_refunds_come_in_parts(harness: RefundsHarness) -> None:
-    """`next` leads through one's refunds, newest first, and through everybody's for an agent."""
+    """`next` leads through a buyer's refunds, newest first, and through all refunds for an agent."""
     buyer = await harness.buyer()
     orders = [await buyer.cancel(amount) for amount in range(1, 6)]
     for person in (buyer.person, harness.people.person("agent")):

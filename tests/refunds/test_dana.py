@@ -134,7 +134,7 @@ async def test_a_reminder_of_money_on_its_way(harness: RefundsHarness) -> None:
 
 @pytest.mark.parametrize("end", ["paid", "failed"])
 async def test_unlinked_while_pending(end: str, harness: RefundsHarness) -> None:
-    """What DANA is at work on is not taken elsewhere because the wallet was unlinked meanwhile; if it fails, it is."""
+    """A payment that DANA is processing stays there after the wallet is unlinked; if it fails, it goes to credit."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails("pending")
     order_id = await buyer.cancel()

@@ -11,7 +11,7 @@ from tests.harness.refunds import RefundsHarness
 
 
 async def test_a_wallet_is_linked_and_unlinked(harness: RefundsHarness) -> None:
-    """A number is linked once DANA has confirmed it, shown masked, told to the others masked, and unlinked again."""
+    """A number is linked once DANA has confirmed it, shown and published masked, and can be unlinked."""
     buyer = await harness.buyer()
     assert (await buyer.wallet())["dana"] == {"linked": False, "phone": None}
     for form in (f"+{buyer.phone}", f"\u202a+62 (0){buyer.phone[2:5]}\u00a0{buyer.phone[5:]}\u202c", buyer.phone):
@@ -35,7 +35,7 @@ async def test_another_number_takes_the_place_of_the_first(harness: RefundsHarne
 
 @pytest.mark.parametrize("state", ["frozen", "closed"])
 async def test_a_wallet_that_cannot_receive_is_not_linked(state: str, harness: RefundsHarness) -> None:
-    """DANA is asked first: what it does not know, or has frozen, is refused, and the link is as it was."""
+    """A number that DANA does not know or has frozen is refused, and the link stays as it was."""
     buyer = await harness.buyer()
     await harness.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
     answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": buyer.phone})
@@ -45,7 +45,7 @@ async def test_a_wallet_that_cannot_receive_is_not_linked(state: str, harness: R
 
 @pytest.mark.parametrize("mode", ["down", "drop_before", "timeout_before", "throttle"])
 async def test_without_dana_nothing_is_linked(mode: str, harness: RefundsHarness) -> None:
-    """When DANA does not answer, the buyer is told to try again, and unlinking and looking work all the same."""
+    """When DANA does not answer, linking is refused for now; unlinking and reading work."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails(mode, applies_to="all", seconds=0)
     answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": "081234567890"})

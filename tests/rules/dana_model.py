@@ -77,14 +77,14 @@ class DanaModel:
     sends: list[str] = field(default_factory=list)
     """The references of all payments that were sent."""
     unclear: bool = False
-    """Whether the worker must take it that a payment may have been made: it has not been told otherwise."""
+    """Whether the worker must assume that a payment may have been made."""
     waits: list[timedelta] = field(default_factory=list)
     """How long was waited after each answer."""
 
     # The worker.
 
     def due(self) -> None:
-        """The deadline fires: what is about to happen is written down."""
+        """The deadline fires: the next step is stored."""
         match next_step(self.refund, self.linked, self.now):
             case Step.SEND:
                 assert not self.unclear, "a payment is sent while another may have been made"
@@ -164,11 +164,11 @@ class DanaModel:
         return {"paid": PAID, "pending": PENDING, "failed": FAILED}[self.dana]
 
     def status(self) -> Answer:
-        """What DANA says of the reference right now."""
+        """DANA's present answer to a query for the reference."""
         return {None: NOT_FOUND, "paid": PAID, "pending": PENDING, "failed": FAILED}[self.dana]
 
     def answer(self, call: Call, outcome: str = "paid", *, recorded: bool = True) -> Answer:
-        """What the caller hears, if it hears anything: nothing of a payment that went its own way."""
+        """The answer that the caller gets; a timeout for a payment that is still in flight."""
         if call.sending is None:
             return self.status()
         return self.deliver(call.flight, outcome, recorded=recorded) if call.flight in self.flights else TIMEOUT

@@ -1,4 +1,4 @@
-"""Who may cancel which order, and until when."""
+"""The rules of cancelling: which account may cancel which order, and until when."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -60,7 +60,7 @@ def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRol
 
 @pytest.mark.parametrize(("channel", "role"), [("app", "buyer"), ("web", "buyer"), ("chat", "seller")])
 @pytest.mark.parametrize("who", [STRANGER, None])
-def test_only_its_own_people_may_cancel(channel: str, role: str, who: None) -> None:
+def test_only_its_buyer_and_seller_may_cancel(channel: str, role: str, who: None) -> None:
     """In every status, the order of another account is answered like one that does not exist."""
     for status in Status:
         order = an_order(status)
@@ -85,7 +85,7 @@ def test_an_unknown_order_is_not_found() -> None:
     [("app", "buyer", "buyer"), ("web", "buyer", "buyer"), ("chat", "seller", "seller"), ("cs", "system", "seller")],
 )
 def test_the_fault_is_whose_doing_it_is(channel: str, role: str, fault: str) -> None:
-    """A cancellation goes on the account of who performs it; that of a silent seller on the seller's."""
+    """The fault of a cancellation is the canceller's; that of a silent seller is the seller's."""
     order = an_order()
     granted = decide(order, a_request(order, channel, role, PEOPLE[role]), PLACED)
     assert isinstance(granted, OrderCancelled)
@@ -94,7 +94,7 @@ def test_the_fault_is_whose_doing_it_is(channel: str, role: str, fault: str) -> 
 
 @pytest.mark.parametrize("paid", [0, 1, 999_999_999])
 def test_what_was_paid_comes_back_in_full(paid: int) -> None:
-    """A granted cancellation names exactly what was paid, and the people of the order."""
+    """A granted cancellation names exactly what was paid, and the order's buyer and seller."""
     order = replace(an_order(), paid_amount=paid)
     granted = decide(order, a_request(order, "web", "buyer", BUYER), PLACED)
     assert isinstance(granted, OrderCancelled)

@@ -1,4 +1,4 @@
-"""Numbers that people type: read as they are written, or refused; never cleaned into something else."""
+"""Typed numbers are read as they are written, or refused; never cleaned into another number."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ def test_what_is_no_number_is_refused(typed: str) -> None:
 
 
 @given(st.integers(0, 10**15 - 1))
-def test_what_is_written_as_here_is_read(amount: int) -> None:
+def test_indonesian_notation_is_read(amount: int) -> None:
     """Plain, grouped as the pages group, with `Rp` for a price, and with space around it."""
     assert whole(str(amount)) == amount
     shown = rupiah(amount)

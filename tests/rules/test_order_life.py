@@ -40,7 +40,7 @@ TIMES = st.sampled_from([timedelta(seconds=1), timedelta(hours=8), timedelta(hou
 
 
 class OrderLife(RuleBasedStateMachine):
-    """Time passes, people do what they like with one order, and requests come twice."""
+    """Time passes, accounts do anything with one order, and requests come twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class OrderLife(RuleBasedStateMachine):
         self.now += by
 
     @rule(to=st.sampled_from([status for status in Status if status is not Status.CANCELLED]))
-    def somebody_moves_it(self, to: Status) -> None:
+    def it_is_moved(self, to: Status) -> None:
         try:
             check_move(self.order, to)
         except WrongState:
@@ -77,7 +77,7 @@ class OrderLife(RuleBasedStateMachine):
         role=st.sampled_from(sorted(PEOPLE)),
         stranger=st.sampled_from([False, False, False, True]),
     )
-    def somebody_asks(self, channel: str, role: str, stranger: bool) -> None:
+    def a_cancellation_is_requested(self, channel: str, role: str, stranger: bool) -> None:
         who = STRANGER if stranger and role in ("buyer", "seller") else PEOPLE[role]
         request = a_request(self.order, channel, role, who)
         self.requests.append(request)
@@ -135,7 +135,7 @@ class OrderLife(RuleBasedStateMachine):
         assert (self.order.cancellation is not None) == (self.order.status is Status.CANCELLED)
 
     @invariant()
-    def the_people_stay(self) -> None:
+    def the_buyer_stays(self) -> None:
         assert self.order.buyer_id == BUYER
 
 

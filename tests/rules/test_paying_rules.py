@@ -68,7 +68,7 @@ def test_an_unknown_outcome_is_asked_about_first(arrived: bool) -> None:
 
 
 def test_a_question_without_an_answer_is_asked_again() -> None:
-    """As long as DANA says nothing, it is asked, at the pauses, and nothing is sent and nothing is credited."""
+    """As long as DANA does not answer, it is queried at growing intervals; nothing is sent and nothing is credited."""
     model = DanaModel()
     call_that_is_lost_sight_of(model)
     model.waits.clear()
@@ -80,7 +80,7 @@ def test_a_question_without_an_answer_is_asked_again() -> None:
 
 @pytest.mark.parametrize("end", ["paid", "failed"])
 def test_a_pending_payment_is_waited_for(end: str) -> None:
-    """While DANA is at work on it nothing is sent; how that ends decides."""
+    """While a payment is pending at DANA nothing is sent; its result decides."""
     model = DanaModel()
     model.play("pending")
     for _ in range(4):
@@ -119,7 +119,7 @@ def test_credit_waits_until_no_payment_can_arrive(step: str) -> None:
 
 
 def test_an_answer_is_as_old_as_its_question() -> None:
-    """That DANA did not know a payment that could still arrive settles nothing, however late it is written down."""
+    """NOT_FOUND for a payment that could still arrive decides nothing, however late it is stored."""
     model = DanaModel(skew=TOLERANCE)
     call = call_that_is_lost_sight_of(model)
     model.linked = False
@@ -166,7 +166,7 @@ def test_a_pending_payment_found_late_is_not_sent_again() -> None:
 
 
 def test_a_closed_wallet_goes_to_credit_at_once() -> None:
-    """Where DANA says that the wallet cannot receive money, and nothing is on its way, credit is given at once."""
+    """If DANA refuses the wallet and no payment is in flight, the money goes to credit at once."""
     model = DanaModel(wallet_open=False)
     model.play()
     assert model.is_credited
@@ -174,7 +174,7 @@ def test_a_closed_wallet_goes_to_credit_at_once() -> None:
 
 
 def test_an_unlinked_wallet_goes_to_credit_without_a_payment() -> None:
-    """Unlinked before anything was sent: nothing is sent any more."""
+    """After unlinking before the first payment, nothing is sent."""
     model = DanaModel(linked=False)
     model.play()
     assert model.is_credited

@@ -1,4 +1,4 @@
-"""What cancellations do to a seller's score."""
+"""The effect of cancellations on a seller's score."""
 
 import pytest
 from hypothesis import given, settings
