@@ -1,4 +1,4 @@
-"""What `accounts` tells the others."""
+"""The events that `accounts` publishes."""
 
 from uuid import UUID
 
@@ -14,7 +14,7 @@ class AccountRegistered(
     published_by=("accounts",),
     consumed_by=("chat", "cs"),
 ):
-    """Somebody has an account now."""
+    """An account was registered."""
 
     account_id: UUID
     role: Open[Role]

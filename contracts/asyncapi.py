@@ -31,7 +31,7 @@ def document(events: Sequence[type[Event]] = EVENTS) -> dict[str, Any]:
                 "pathname": "/batalkan",
                 "protocol": "amqp",
                 "protocolVersion": "0.9.1",
-                "description": "Every service has a user of its own, which can publish under its own name only.",
+                "description": "Every service has its own user, which can publish under its own name only.",
             }
         },
         "channels": {key: _channel(key, event) for event in events for key in _keys(event)},

@@ -1,4 +1,4 @@
-"""What `chat` tells the others."""
+"""The events that `chat` publishes."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from runtime.messaging.envelope import Event
 class SellerReplied(
     Event, name="SellerReplied", version=1, subject="order_id", published_by=("chat",), consumed_by=("cs",)
 ):
-    """The seller has answered what customer service asked about an order; nothing is cancelled for silence now."""
+    """The seller has answered customer service about the order, which is no longer cancelled for lack of an answer."""
 
     case_id: UUID
     order_id: UUID

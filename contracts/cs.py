@@ -1,4 +1,4 @@
-"""What `cs` (customer service) tells the others."""
+"""The events that `cs` (customer service) publishes."""
 
 from datetime import datetime
 from enum import StrEnum

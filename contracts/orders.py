@@ -1,4 +1,4 @@
-"""What `orders` tells the others, and what it is asked for."""
+"""The events that `orders` publishes, and the request that it answers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -77,7 +77,7 @@ class OrderDelivered(
 
 
 class RequesterRole(StrEnum):
-    """As whom a cancellation is asked for; `system`: customer service acting on silence, or orders itself."""
+    """The role in which a cancellation is requested; `system`: a deadline of customer service or of orders."""
 
     BUYER = "buyer"
     SELLER = "seller"
@@ -93,13 +93,13 @@ class OrderCancelRequested(
     published_by=("orders", "chat", "cs"),
     consumed_by=("orders",),
 ):
-    """Somebody wants the order cancelled. Every one of the four ways comes to this; `orders` decides."""
+    """A request to cancel the order. All four ways lead to this event; `orders` decides."""
 
     cancellation_id: UUID
     order_id: UUID
     channel: Open[Channel]
     requested_by: UUID | None
-    """The account that asks; null when customer service acts by itself."""
+    """The account that asks; null when a deadline of customer service does."""
     role: Open[RequesterRole]
     reason: Note | None = None
     note: Note | None = None
@@ -113,7 +113,7 @@ class OrderCancelled(
     published_by=("orders",),
     consumed_by=("refunds", "chat", "cs"),
 ):
-    """The order is cancelled, for good. What was paid for it has to come back in full (A)."""
+    """The order is cancelled, for good. The whole amount paid has to come back (A)."""
 
     cancellation_id: UUID
     order_id: UUID
@@ -141,7 +141,7 @@ class OrderCancelRejected(
     published_by=("orders",),
     consumed_by=("chat", "cs"),
 ):
-    """The order is not cancelled for this request; nothing has changed."""
+    """The request is refused; nothing has changed."""
 
     cancellation_id: UUID
     order_id: UUID

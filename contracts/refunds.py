@@ -1,4 +1,4 @@
-"""What `refunds` tells the others."""
+"""The events that `refunds` publishes."""
 
 from datetime import datetime
 from typing import Annotated
@@ -36,7 +36,7 @@ class RefundDelayed(
     published_by=("refunds",),
     consumed_by=("orders", "chat", "cs"),
 ):
-    """The money is not there yet: `attempts` so far, the next not before `next_attempt_at`."""
+    """The money has not arrived after `attempts` attempts; the next one follows at `next_attempt_at` or later."""
 
     refund_id: UUID
     order_id: UUID

@@ -1,4 +1,4 @@
-"""The words that several events share."""
+"""The types that several events share."""
 
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -13,7 +13,7 @@ W = TypeVar("W", bound=StrEnum)
 
 
 class _Described:
-    """Describes an open enumeration to readers of the schema: a string, and the words that are known today."""
+    """Describes an open enumeration in the schema: a string, with the words that are known today."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         known, _ = handler(schema)["anyOf"]
@@ -28,8 +28,8 @@ Open = Annotated[
     Field(union_mode="left_to_right"),
     _Described(),
 ]
-"""A word of an enumeration, in an event. A publisher may add words: one that is not known here is kept as it is, as a
-string. Otherwise a new word would have its messages parked until all consumers have been renewed."""
+"""A word of an enumeration, in an event. A publisher may add words: an unknown word is kept as a string. Without this,
+messages with a new word would be parked until all consumers are updated."""
 
 
 def known(words: type[W], word: str) -> W | str:
@@ -41,7 +41,7 @@ def known(words: type[W], word: str) -> W | str:
 
 
 class Role(StrEnum):
-    """Whose account it is."""
+    """The role of an account."""
 
     BUYER = "buyer"
     SELLER = "seller"
@@ -49,7 +49,7 @@ class Role(StrEnum):
 
 
 class Channel(StrEnum):
-    """The four ways in which a cancellation comes (A), and `system`: orders itself, when an order was not paid (M)."""
+    """The four ways to cancel (A), and `system`: a deadline of orders, when an order was not paid (M)."""
 
     APP = "app"
     WEB = "web"
@@ -59,7 +59,7 @@ class Channel(StrEnum):
 
 
 class Fault(StrEnum):
-    """On whose account a cancellation goes; `none`: on nobody's, it counts in no score."""
+    """Who caused a cancellation. With `none` it counts in no score."""
 
     BUYER = "buyer"
     SELLER = "seller"

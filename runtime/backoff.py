@@ -1,4 +1,4 @@
-"""Waiting for something that is away: longer each time, with jitter, and saying so without flooding the log."""
+"""Backoff: growing pauses with jitter between tries, logged without flooding the log."""
 
 import asyncio
 import logging
@@ -9,8 +9,8 @@ SHORTEST, LONGEST = 0.1, 5.0
 
 
 class Backoff:
-    """Counts the tries to do one thing. `wait` after each failure, `reset` once that very thing was done: to be
-    connected is no success where something is to be done on the connection."""
+    """Counts the failures of one operation. Call `wait` after each failure, and `reset` once the operation itself has
+    succeeded: a connection alone is no success."""
 
     def __init__(self, thing: str, log: logging.Logger) -> None:
         self._thing = thing
@@ -28,8 +28,8 @@ class Backoff:
         await asyncio.sleep(self.pause(error))
 
     def pause(self, error: BaseException) -> float:
-        """Counts a failure. Returns the seconds until the next try: 0.1 s doubled with every one, at most 5 s, half of
-        it random."""
+        """Counts a failure. Returns the seconds until the next try: 0.1 s, doubled with every failure, at most 5 s,
+        half of it random."""
         # The exponent is bounded, since after a thousand tries (an hour) no float holds the power.
         longest: float = min(SHORTEST * 2 ** min(self._tries, 16), LONGEST)
         if self._tries in {0, 3} or self._tries % 10 == 9:
@@ -38,7 +38,7 @@ class Backoff:
         return longest * random.uniform(0.5, 1)  # noqa: S311 (jitter is no secret)
 
     def reset(self) -> None:
-        """It was done: starts counting anew."""
+        """The operation has succeeded: starts again at zero."""
         if self._tries:
             self._log.warning("%s is back after %d tries", self._thing, self._tries)
         self._tries = 0

@@ -1,8 +1,8 @@
-"""The consuming side: every event has its effect once, whatever the broker repeats and whatever fails.
+"""The consumer: every event has its effect once, also when the broker delivers it again or a handler fails.
 
-What has arrived goes into one transaction: the inbox rows, the handlers' changes, the events that follow; commit; then
-acknowledge. If that fails, each message gets a transaction of its own, so that a bad one harms itself only, and after
-five failures is parked.
+The messages that have arrived share one transaction: inbox rows, the handlers' changes, the events that follow. After
+the commit they are acknowledged. If the batch fails, each message gets its own transaction, so that a bad message
+affects no other; after five failures it is parked.
 """
 
 import asyncio
@@ -26,28 +26,28 @@ from runtime.observability.telemetry import EVENTS_DUPLICATE, EVENTS_HANDLED, EV
 from runtime.storage.database_errors import Retry, is_transient, retry_of
 
 BATCH = 256
-"""Messages that share one transaction at the most: all that the broker hands out at once. Under full load a transaction
-waits as long for its connection as the requests do, so it has to be worth it."""
+"""Messages in one transaction, at most: all that the broker delivers at once. Under full load a transaction waits as
+long for a connection as requests do, so it should carry many."""
 MAX_FAILURES = 5
 """Failures of a handler, counted in the database, after which its event is parked."""
 MAX_CRASHES = 5
-"""Times that the service may go down over one message, counted in the database, before that is parked untried."""
+"""Crashes of the service while it handles one message, counted in the database; then the message is parked untried."""
 RETRY_AFTER = 0.05
 """Seconds until the second attempt, doubled for each further one."""
 BATCH_INTERVAL = 0.05
-"""Seconds between the beginnings of two batches, for a service that nobody waits for: of a stream of events more then
-share a transaction. What comes alone does not wait."""
+"""Seconds between the starts of two batches, for a service whose answers no user waits for: more events of a stream
+then share a transaction. A single event does not wait."""
 STOPPING = 3.0
-"""Seconds that what is in hand may take when the service stops; after that it is rolled back and delivered again."""
+"""Seconds that the current batch may take when the service stops; then it is rolled back, and delivered again later."""
 
 Handler = Callable[[Transaction, Any], Awaitable[Sequence[Event]]]
-"""Acts on one event and returns the events that follow; raising means that nothing happened."""
+"""Handles one event and returns the events that follow. When it raises, nothing has happened."""
 
 
 @dataclass(frozen=True)
 class BatchHandler:
-    """A handler of all the events of its kind that stand one after the other in a batch, for what comes often: it needs
-    as many statements for all of them as for one. What follows from each it says within `tx.caused_by(envelope)`.
+    """A handler of all consecutive events of its type in a batch, for frequent events: it needs as many statements for
+    all of them as for one. It publishes what follows from each event within `tx.caused_by(envelope)`.
 
     The consumer calls `acquire_locks` before it handles any event of a batch, with all events of the types that share
     it: a batch locks in one order, in whichever order its events arrive.
@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Parsed:
-    """A delivery and what was found in it: an envelope, or the reason why there is none."""
+    """A delivery with its envelope, or the reason why it has none."""
 
     delivery: Delivery
     envelope: Envelope[Any] | None
@@ -74,10 +74,10 @@ class Parsed:
 
 
 class Consumer:
-    """Takes a service's messages off its queue and through its handlers."""
+    """Takes messages from the queue of a service and runs its handlers."""
 
     def __init__(self, uow: UnitOfWork, bus: Bus, handlers: Handlers, pace: float = 0.0) -> None:
-        """`pace`: seconds from the beginning of a batch to that of the next (see `BATCH_INTERVAL`)."""
+        """`pace`: seconds between the starts of two batches (see `BATCH_INTERVAL`)."""
         self._uow = uow
         self._bus = bus
         self._handlers = handlers
@@ -86,7 +86,7 @@ class Consumer:
         self.connected = False
 
     async def run(self) -> None:
-        """Consumes until it is cancelled; what is in hand then is finished."""
+        """Consumes until it is cancelled, and finishes the current batch then."""
         bus, recovery = Backoff("RabbitMQ, to consume", log), Backoff("the consumer to recover", log)
         while True:
             try:
@@ -109,17 +109,17 @@ class Consumer:
                 began = monotonic()
                 await _finished(self._finish(subscription, deliveries, suspect))
                 suspect = False
-                bus.reset()  # not before: a queue that can be subscribed to may still give or take nothing
+                bus.reset()  # only now: after a subscription, deliveries and acknowledgements can still fail
                 recovery.reset()
         finally:
             self.connected = False
             await subscription.close()
 
     async def _finish(self, subscription: Subscription, deliveries: Sequence[Delivery], suspect: bool) -> None:
-        """Handles and acknowledges, what comes again one by one.
+        """Handles and acknowledges the deliveries; redelivered ones one by one.
 
-        By that the first delivery of a subscription is the one that was in hand when the service last went down: a
-        suspect, and the only one. The broker's count does not tell it from those that were only held at the time.
+        Therefore the first delivery of a subscription is the one that was being handled when the service last crashed,
+        and the only crash suspect. The broker's count also rises for messages that were only prefetched then.
         """
         for group in _groups(deliveries):
             if suspect and group[0].earlier:
@@ -130,8 +130,8 @@ class Consumer:
             suspect = False
 
     async def _handle_suspect(self, delivery: Delivery) -> None:
-        """Handles a suspect. That it is being tried is written down before, and struck out after: what is found
-        written down is how often the service went down over it."""
+        """Handles a crash suspect. Each try is counted in the database before it and deleted after it: the count is the
+        number of crashes."""
         mark = UUID(bytes=hashlib.sha256(delivery.body).digest()[:16])
         tried = await self._insist(lambda tx: parked.count_failure(tx.connection, mark, "being tried"))
         if tried > MAX_CRASHES:
@@ -142,7 +142,7 @@ class Consumer:
         await self._insist(lambda tx: parked.forget_failures(tx.connection, mark))
 
     async def _handle(self, messages: Sequence[Parsed]) -> None:
-        """Returns once every message has had its effect or is parked, for good; waits out passing faults."""
+        """Returns once every message has had its effect or is parked; waits while an error is transient."""
         started = perf_counter()
         try:
             if len(messages) > 1:
@@ -178,7 +178,7 @@ class Consumer:
                 await self.act(tx, list(same_type))
 
     async def acquire_locks(self, tx: Transaction, batch: Sequence[Envelope[Any]]) -> None:
-        """Has the handlers lock what they need for these events, before `act`."""
+        """Calls the `acquire_locks` of the handlers of these events, before `act`."""
         handlers = [(kind, one) for kind, one in self._handlers.items() if isinstance(one, BatchHandler)]
         for acquire_locks in dict.fromkeys(handler.acquire_locks for _, handler in handlers):
             kinds = tuple(kind for kind, handler in handlers if handler.acquire_locks == acquire_locks)
@@ -187,7 +187,7 @@ class Consumer:
                 await acquire_locks(tx, same_type)
 
     async def new_ids(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
-        """Enters the ids into the inbox; returns those that were not there. Waits for whoever is entering one now."""
+        """Inserts the ids into the inbox; returns those that were new. Waits for a transaction that inserts one now."""
         if not ids:
             return set()
         rows = await tx.connection.fetch(
@@ -198,7 +198,7 @@ class Consumer:
         return {row["event_id"] for row in rows}
 
     async def act(self, tx: Transaction, same_type: Sequence[Envelope[Any]]) -> None:
-        """Runs the handler of some events of one kind, each inside the story that it belongs to."""
+        """Runs the handler of some events of one type, each within its own trace."""
         handler = self._handlers[type(same_type[0].data)]
         if isinstance(handler, BatchHandler):
             await handler.handle(tx, same_type)
@@ -220,7 +220,7 @@ class Consumer:
                     await backoff.wait(error)
                     continue
                 if message.envelope is None:
-                    raise  # it cannot even be parked; the queue's delivery limit is what is left
+                    raise  # it cannot be parked either; the queue's delivery limit ends this
                 level = logging.WARNING if retry is Retry.TRANSIENT else logging.ERROR
                 log.log(level, "handling %s failed: %r", message.delivery.routing_key, error, exc_info=error)
                 failures = await self._count_failure(message, message.envelope.id, error)
@@ -229,9 +229,9 @@ class Consumer:
                 await asyncio.sleep(RETRY_AFTER * 2**failures)
 
     async def _count_failure(self, message: Parsed, event_id: UUID, failure: Exception) -> int:
-        """Writes the failure down, and with the last one, or one that no try can mend, parks the message.
+        """Counts the failure; parks the message after the last failure, or one that another try cannot cure.
 
-        It does not go into the inbox: what stands there has had its effect, and what is parked has not.
+        A parked message is not in the inbox, which has only events that have had their effect.
         """
 
         hopeless = retry_of(failure) is Retry.NEVER
@@ -248,7 +248,7 @@ class Consumer:
         return await self._insist(count)
 
     async def _insist(self, do: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Does it in a transaction of its own, and waits out passing faults."""
+        """Runs `do` in its own transaction, again while an error is transient."""
         backoff = Backoff("the database, to count failures", log)
         while True:
             try:
@@ -268,7 +268,7 @@ class Consumer:
 
 
 def _groups(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
-    """The deliveries in their order: what comes for the first time together, what comes again each by itself."""
+    """The deliveries in their order: first deliveries together, each redelivered one by itself."""
     groups: list[list[Delivery]] = []
     for delivery in deliveries:
         if groups and not delivery.earlier and not groups[-1][-1].earlier:
@@ -278,9 +278,9 @@ def _groups(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     return groups
 
 
-async def _finished(uow: Coroutine[Any, Any, None]) -> None:
-    """Does the work to its end, also when the caller is cancelled meanwhile; then for `STOPPING` seconds at most."""
-    task = asyncio.create_task(uow)
+async def _finished(batch: Coroutine[Any, Any, None]) -> None:
+    """Finishes the batch, also when the caller is cancelled meanwhile; then within `STOPPING` seconds."""
+    task = asyncio.create_task(batch)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:

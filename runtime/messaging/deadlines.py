@@ -1,10 +1,10 @@
-"""Deadlines: something that is to happen at a time, unless it is called off before.
+"""Deadlines: actions at a given time, unless they are called off before.
 
-A row each, claimed with `for update skip locked` and deleted in the transaction that acts on it: whatever number of
-replicas look, it fires once; whatever dies, it fires; and never early by the database's clock.
+A deadline is a row. The transaction that acts on it claims it with `for update skip locked` and deletes it: it fires
+once for any number of replicas, it fires also after a crash, and never early by the database's clock.
 
-The deadline is the last in the order of locks: routes and handlers lock what it is about, and then set it or call it
-off. A handler that locks the same rows is registered as `Locking`, so that they are locked before the deadline is.
+The deadline is the last in the order of locks: routes and handlers lock its subject first, then set it or call it off.
+A deadline handler that locks the same rows is registered as `Locking`: then they are locked before the deadline.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from runtime.storage.database_errors import is_away, is_transient
 
 BATCH = 100
 POLL = 1.0
-"""Seconds between two looks at the most: other replicas set deadlines, and a demonstration's clock is moved."""
+"""Seconds between two queries, at most: other replicas set deadlines, and a demonstration moves the clock."""
 
 SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=1)
 
@@ -36,8 +36,8 @@ DeadlineHandler = Callable[[Transaction, str], Awaitable[Sequence[Event]]]
 
 @dataclass(frozen=True)
 class Locking:
-    """A handler with what it locks. `lock` is called before any deadline of a batch is claimed, once for all kinds that
-    share it, with the subjects of all that are due: it locks them in the order in which everything else does."""
+    """A handler with its locks. `lock` is called before any deadline of a batch is claimed, once for all kinds that
+    share it, with the subjects of all that are due: it locks them in the service's one order of locks."""
 
     act: DeadlineHandler
     lock: Callable[[Transaction, Sequence[str]], Awaitable[None]]
@@ -59,7 +59,7 @@ returning kind, subject, due_at, correlation_id, causation_id, traceparent
 """
 
 _LEFT = "select extract(epoch from min(due_at) - clock_now())::float8 from deadlines where kind = any($1)"
-"""Asked without a transaction, because nearly always nothing is due."""
+"""Runs without a transaction, because nothing is due nearly always."""
 
 _POSTPONE = """
 update deadlines set failures = failures + 1,
@@ -70,12 +70,12 @@ returning failures
 
 
 def pause(waited: timedelta) -> timedelta:
-    """Until what has waited for its answer for so long is asked again: as long once more, half a minute to an hour."""
+    """The pause until a request that has waited for so long is sent again: as long once more, 30 seconds to an hour."""
     return min(max(waited, SHORTEST), LONGEST)
 
 
 class Deadlines:
-    """Fires what is due. One runs in every replica of a service that has deadlines."""
+    """Fires the deadlines that are due. One runs in every replica of a service that has deadlines."""
 
     def __init__(self, uow: UnitOfWork, handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
         self._uow = uow
@@ -84,7 +84,7 @@ class Deadlines:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Says that a deadline was set, perhaps for this very moment."""
+        """Wakes `run`: a deadline was set that may be due now."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -102,7 +102,7 @@ class Deadlines:
                 await backoff.wait(error)
                 continue
             if fired:
-                continue  # what is due next may be due at once
+                continue  # the next one may be due, too
             try:
                 async with asyncio.timeout(left if 0 < left < POLL else POLL):
                     await self._woken.wait()
@@ -110,13 +110,13 @@ class Deadlines:
                 continue
 
     async def _seconds_left(self) -> float:
-        """Until the next deadline is due; infinite if there is none."""
+        """Seconds until the next deadline is due; infinite if there is none."""
         async with self._uow.database.connection() as connection:
             left: float | None = await connection.fetchval(_LEFT, list(self._handlers))
         return inf if left is None else left
 
     async def fire_due(self) -> int:
-        """Fires what is due now, up to a batch: together, or where one fails, each by itself."""
+        """Fires what is due now, up to a batch: in one transaction or, if one fails, in one transaction each."""
         try:
             return await self._fire(BATCH)
         except Exception as error:
@@ -142,7 +142,7 @@ class Deadlines:
         for lock in dict.fromkeys(self._locks.values()):
             if subjects := [row["subject"] for row in due if self._locks.get(row["kind"]) == lock]:
                 await lock(tx, subjects)
-        # Some of them were called off, moved or fired by another replica until they could be locked.
+        # Other transactions may have called off, moved or fired some of them before the locks were acquired.
         due_kinds, subjects = [row["kind"] for row in due], [row["subject"] for row in due]
         return await tx.connection.fetch(_CLAIM, kinds, limit, due_kinds, subjects) if due else []
 

@@ -1,4 +1,4 @@
-"""What an event is, on the inside (`Event`) and on the wire (`Envelope`, CloudEvents 1.0 in structured JSON)."""
+"""Events in the code (`Event`) and on the wire (`Envelope`, CloudEvents 1.0 in structured JSON)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ MAX_BODY = 256 * 1024
 
 
 class Event(BaseModel):
-    """A fact, or a request, that one service tells the others. Subclasses pin their wire name:
+    """A fact, or a request, that a service publishes. A subclass declares its wire name:
 
     `class OrderCancelled(Event, name="OrderCancelled", version=1, subject="order_id", published_by=("orders",), ...)`
     """
@@ -46,11 +46,11 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        """The keywords of the class statement are taken already."""
+        """Ignores the keywords of the class statement, which `__init_subclass__` has read."""
 
     @property
     def subject(self) -> str:
-        """The id of what the event is about; events of one subject are handled in their order."""
+        """The id of the event's subject; events of one subject are handled in their order."""
         return str(getattr(self, self.subject_field))
 
     @classmethod
@@ -60,7 +60,7 @@ class Event(BaseModel):
 
     @classmethod
     def routing_keys(cls, consumer: str) -> tuple[str, ...]:
-        """The keys under which `consumer` gets this event: one for each publisher but itself."""
+        """The keys under which `consumer` receives this event: one for each publisher except itself."""
         return tuple(f"{publisher}.{cls.wire_name}" for publisher in cls.published_by if publisher != consumer)
 
 
@@ -69,7 +69,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class Envelope(BaseModel, Generic[E]):
-    """One event as it travels. `sequence` counts the events of one subject at one publisher: 1, 2, 3, …"""
+    """One event on the wire. `sequence` counts the events of one subject at one publisher: 1, 2, 3, …"""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -93,12 +93,12 @@ class Envelope(BaseModel, Generic[E]):
 
     @property
     def context(self) -> TraceContext:
-        """What the events that follow from this one say of where they came from."""
+        """The trace context of the events that follow from this one."""
         return TraceContext(self.correlationid, self.causationid, self.traceparent).caused_by(self.id)
 
 
 class UnreadableEvent(Exception):
-    """The message cannot be understood, or must not be believed; the text says why."""
+    """The message cannot be read, or must not be trusted; the text says why."""
 
     def __init__(self, why: str, event_id: UUID | None = None) -> None:
         super().__init__(why)
@@ -106,7 +106,7 @@ class UnreadableEvent(Exception):
 
 
 class EventReader:
-    """Reads messages into envelopes of the event classes that a service hears, by their wire names."""
+    """Reads messages into envelopes of the event classes that a service consumes, by their wire names."""
 
     def __init__(self, known: Mapping[str, type[Event]]) -> None:
         self._known = {name: (event, Envelope[event]) for name, event in known.items()}  # type: ignore[valid-type]

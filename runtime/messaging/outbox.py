@@ -1,4 +1,4 @@
-"""The outbox: events written in the transaction that they tell of, and the relay that publishes them afterwards."""
+"""The outbox: events are written in the transaction of their change, and the relay publishes them afterwards."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BATCH = 256
 """Events that the relay takes at once."""
 POLL = 1.0
-"""Seconds after which the relay looks, woken or not."""
+"""Seconds between two queries of the relay, at most."""
 LEADER_LOCK = 0x0B0A7A1
 LEASE = {
     "idle_session_timeout": "20s",
@@ -33,18 +33,18 @@ LEASE = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-"""By these the server takes the lock from a leader whose process stands still or whose machine is gone."""
+"""With these settings the server takes the lock from a leader whose process or machine has stopped."""
 PLANS = {"enable_seqscan": "off", "enable_nestloop": "off"}
-"""What was published leaves the table empty but, until it is vacuumed, as large as it was: never read all of it. And
-what stands behind events that no queue takes is found by one look for all, not by one for each row."""
+"""Published rows are deleted, but the table keeps its size until it is vacuumed: never scan all of it. And the rows
+behind unroutable events are found by one lookup for all, not by one for each row."""
 CHANNEL = "outbox"
 MAX_DATA = MAX_BODY - 4096
 """Bytes: leaves room for the envelope."""
 
 log = logging.getLogger(__name__)
 
-# Counting first locks the subject's row until commit, so that the events of one subject get their sequence and their
-# place in the outbox in one order, whoever writes them.
+# Counting first locks the subject's row until the commit: the events of one subject get their sequence and their place
+# in the outbox in the same order, also from concurrent transactions.
 _WRITE = """
 with counted as (
     insert into event_sequence as s (subject, last, heard)
@@ -75,15 +75,15 @@ from outbox o where seq <> all($2::bigint[]) {} order by seq limit $1
 _WITHOUT = """
 and not exists (select from outbox w where w.subject = o.subject and w.seq <= o.seq and w.routing_key = any($3::text[]))
 """
-"""Leaves out what no queue takes, and what stands behind that among the events of its subject."""
+"""Leaves out unroutable events, and the later events of their subjects."""
 
 
 _WRITES = "delete from outbox where false"
-"""Is refused where nothing can be written, as after a failover: what was published could not be deleted there."""
+"""Fails on a read-only server, as after a failover: there, published rows could not be deleted."""
 
 
 class EventTooLarge(Exception):
-    """The event is larger than any service would read, so it is refused where it arises."""
+    """The event is larger than consumers read, so its publisher refuses it."""
 
     def __init__(self, event: Event, size: int) -> None:
         super().__init__(f"{event.wire_name} of {event.subject} is {size} bytes large, at most {MAX_DATA} are sent")
@@ -104,7 +104,7 @@ async def write(connection: Connection, service: str, events: Sequence[tuple[Eve
             event.subject,
             event.dataschema(),
             f"{service}.{event.wire_name}",
-            bool(set(event.consumed_by) - {service}),  # nobody hears an event of its own
+            bool(set(event.consumed_by) - {service}),  # no service consumes its own events
             context.correlation_id,
             context.causation_id,
             context.traceparent,
@@ -124,7 +124,7 @@ def _data(event: Event) -> str:
 
 
 def _message(service: str, row: asyncpg.Record, settled: Callable[[], object] = lambda: None) -> Message:
-    # Put together by hand, because `data` is JSON already; the contract tests read it back through `Envelope`.
+    # By hand, because `data` is JSON already; the contract tests read it back through `Envelope`.
     body = (
         f'{{"specversion":"1.0","id":"{row["event_id"]}","source":"{service}","type":"{row["type"]}",'
         f'"subject":"{row["subject"]}","time":"{row["time"]}","datacontenttype":"application/json",'
@@ -136,20 +136,20 @@ def _message(service: str, row: asyncpg.Record, settled: Callable[[], object] = 
 
 
 class Relay:
-    """Publishes a service's outbox. Of all the relays on a database one at a time works; the others stand by.
+    """Publishes a service's outbox. One relay on a database is active at a time; the others stand by.
 
-    A row is deleted once the bus has settled its message: what was not is still there. It may then go out a second
-    time, which the inbox of every consumer expects.
+    A row is deleted once the bus has settled its message. After a crash before that the message is published a second
+    time, which the inbox of every consumer detects.
 
-    An event that no queue takes holds up the later events of its own subject, and nothing else. Whether there is a
-    queue depends on the routing key, so one event of a key is tried now and then on behalf of all.
+    An unroutable event delays the later events of its own subject, and no others. Whether there is a queue depends on
+    the routing key, so from time to time the relay tries one event of each such key.
     """
 
     def __init__(self, service: str, database: Database, bus: Bus, consumers: Sequence[str]) -> None:
         self._service = service
         self._database = database
         self._bus = bus
-        self._hearers = consumers
+        self._consumers = consumers
         self._woken = asyncio.Event()
         self._leads = self._stands_by = False
         self._publisher: Publisher | None = None
@@ -168,17 +168,17 @@ class Relay:
 
     @property
     def held(self) -> int:
-        """How many rows of the outbox are published already."""
+        """The number of rows in the outbox that are published already."""
         return len(self._held)
 
     def wake(self) -> None:
-        """Says that there is something to publish: here, or, with a hint that may be lost, at the relay that leads."""
+        """Wakes the relay: this one, and the active one with a hint that may get lost."""
         self._woken.set()
         if not self._leads and (self._hint is None or self._hint.done()):
             self._hint = asyncio.create_task(self._notify())
 
     async def run(self) -> None:
-        """Publishes until it is cancelled; outages of the database and the bus are waited out."""
+        """Publishes until it is cancelled; waits while the database or the bus is away."""
         bus, database = Backoff("RabbitMQ, to publish", log), Backoff("PostgreSQL, to publish", log)
         while True:
             try:
@@ -204,23 +204,23 @@ class Relay:
             await connection.execute(_WRITES)
             self._leads, self._stands_by = True, False
             await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
-            self._publisher = await self._bus.publisher(self._hearers)
+            self._publisher = await self._bus.publisher(self._consumers)
             while True:
                 self._woken.clear()
                 taken = await self._publish_batch(connection, self._publisher)
-                bus.reset()  # not before: what can be connected to may still fail at every batch
+                bus.reset()  # only now: after a connection, every batch can still fail
                 database.reset()
                 if taken < BATCH:
                     await self._pause(connection, self._publisher)
         finally:
             self._leads = self._stands_by = False
-            connection.terminate()  # first, and at once: it gives the lock back
+            connection.terminate()  # first, and at once: this releases the lock
             publisher, self._publisher = self._publisher, None
             if publisher is not None:
                 await publisher.close()
 
     async def _publish_batch(self, connection: "Session", publisher: Publisher) -> int:
-        """Publishes what comes next; returns how many rows that were, the unroutable ones among them."""
+        """Publishes the next batch; returns its number of rows, unroutable ones included."""
         await self._delete(connection)
         rows = await self._take(connection)
         lines: dict[str, list[asyncpg.Record]] = {}
@@ -245,8 +245,8 @@ class Relay:
         return await connection.fetch(_TAKE.format(""), BATCH, list(self._held))
 
     def _wave(self, lines: Collection[list[asyncpg.Record]]) -> list[asyncpg.Record]:
-        """What can be published at once: of each subject the first events under one key, because what is behind them
-        may only follow once there was a queue for them; of a key for which there was none, one event in all."""
+        """What can be published at once: of each subject the first events with one key, because later events may only
+        follow once these have reached a queue; of an unroutable key one event in all."""
         wave: list[asyncpg.Record] = []
         tried: set[str] = set()
         for line in lines:
@@ -261,7 +261,7 @@ class Relay:
     async def _send(
         self, connection: "Session", publisher: Publisher, wave: Sequence[asyncpg.Record]
     ) -> Collection[str]:
-        """Publishes these at once, and deletes those that are settled; returns the keys for which there is no queue."""
+        """Publishes these at once, and deletes the settled ones; returns the keys that no queue takes."""
         refused: set[str] = set()
         messages = [_message(self._service, row, partial(self._settle, row["seq"])) for row in wave]
         try:
@@ -273,7 +273,7 @@ class Relay:
                 backoff, _ = self._unroutable.get(key, (Backoff(f"a queue for {key}", log), 0.0))
                 self._unroutable[key] = backoff, monotonic() + backoff.pause(error)
         except BusError:
-            await self._delete(connection)  # those that were confirmed before it broke
+            await self._delete(connection)  # those confirmed before the failure
             raise
         for key in self._unroutable.keys() & {row["routing_key"] for row in wave} - refused:
             self._unroutable.pop(key)[0].reset()
@@ -283,7 +283,7 @@ class Relay:
 
     def _settle(self, seq: int) -> None:
         self._settled.append(seq)
-        if seq in self._held:  # published long ago; else it is deleted in a moment anyway
+        if seq in self._held:  # published long ago; a new one is deleted soon anyway
             self._woken.set()
 
     async def _delete(self, connection: "Session") -> None:
@@ -296,12 +296,12 @@ class Relay:
         OUTBOX_PUBLISHED.labels(self._service).inc(len(settled))
 
     async def _pause(self, connection: "Session", publisher: Publisher) -> None:
-        """Until somebody says that there is something to do, or it is time to look."""
+        """Waits until the relay is woken, or until `POLL` has passed."""
         try:
             async with asyncio.timeout(POLL):
                 await self._woken.wait()
         except TimeoutError:
-            await publisher.publish([])  # which tells whether the connection is still there
+            await publisher.publish([])  # checks the connection
             await connection.execute(_WRITES)
 
     async def _notify(self) -> None:
@@ -309,11 +309,11 @@ class Relay:
             async with self._database.connection() as connection:
                 await connection.execute(f"notify {CHANNEL}")
         except Exception as error:
-            log.debug("the hint was lost, the timer will do: %r", error)
+            log.debug("the hint was lost, the poll will find the events: %r", error)
 
 
 async def count(connection: Connection, service: str, held: int = 0) -> int:
-    """How many events wait in the outbox, without the `held` ones that are published already."""
+    """The number of events that wait in the outbox, without the `held` ones that are published already."""
     rows: int = await connection.fetchval("select count(*) from outbox")
     waiting = max(rows - held, 0)
     OUTBOX_UNPUBLISHED.labels(service).set(waiting)

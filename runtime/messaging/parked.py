@@ -1,4 +1,4 @@
-"""Messages that were set aside because they could not be understood or handled: to be looked at, mended, replayed."""
+"""Parked messages: those that could not be read or handled. Operators list, show and replay them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from runtime.storage.database import Connection
 
 @dataclass(frozen=True)
 class Parked:
-    """One message set aside. Of a body larger than is ever read, `body` holds the beginning; `size` is in bytes."""
+    """One parked message. `body` holds at most the first `MAX_BODY` bytes; `size` is that of the whole body, in
+    bytes."""
 
     parked_id: UUID
     event_id: UUID | None
@@ -28,7 +29,7 @@ class Parked:
 
 
 async def park(connection: Connection, event_id: UUID | None, delivery: Delivery, why: str) -> None:
-    """Sets the message aside. A body that cannot be told apart from one that lies there already is not kept twice."""
+    """Parks the message. The same body under the same key is kept once, and counted."""
     await connection.execute(
         "insert into parked (parked_id, event_id, routing_key, body, size, digest, error) "
         "values ($1, $2, $3, $4, $5, $6, $7) on conflict (digest, routing_key) where state <> 'replayed' "
@@ -44,7 +45,7 @@ async def park(connection: Connection, event_id: UUID | None, delivery: Delivery
 
 
 async def count_failure(connection: Connection, key: UUID, error: str) -> int:
-    """Counts one more failure of what `key` stands for; returns how many that makes."""
+    """Counts one more failure under `key`; returns the new number."""
     failures: int = await connection.fetchval(
         "insert into failures as f (event_id, error) values ($1, $2) on conflict (event_id) do update "
         "set failures = f.failures + 1, error = excluded.error returning failures",
@@ -55,17 +56,17 @@ async def count_failure(connection: Connection, key: UUID, error: str) -> int:
 
 
 async def forget_failures(connection: Connection, key: UUID) -> None:
-    """Starts counting anew."""
+    """Deletes the count."""
     await connection.execute("delete from failures where event_id = $1", key)
 
 
 def printable(text: str) -> str:
-    """The text as the database takes it, and no longer than anybody reads."""
+    """The text without NUL characters, which the database refuses, and at most 2,000 characters long."""
     return text[:2000].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 async def listing(connection: Connection) -> list[Parked]:
-    """What is set aside, oldest first, without the bodies."""
+    """All parked messages, oldest first, without their bodies."""
     rows = await connection.fetch(
         "select parked_id, event_id, routing_key, error, size, parked_at, state from parked order by parked_at"
     )
@@ -73,7 +74,7 @@ async def listing(connection: Connection) -> list[Parked]:
 
 
 async def show(connection: Connection, parked_id: UUID) -> Parked | None:
-    """One of them, with its body."""
+    """One parked message, with its body."""
     row = await connection.fetchrow(
         "select parked_id, event_id, routing_key, error, size, parked_at, state, body from parked where parked_id = $1",
         parked_id,
@@ -82,7 +83,7 @@ async def show(connection: Connection, parked_id: UUID) -> Parked | None:
 
 
 async def ask_for_replay(connection: Connection, ids: Sequence[UUID] | None) -> int:
-    """Has the service handle the messages again (all of them, for None); returns how many."""
+    """Requests a replay of these messages (of all, for None); returns their number."""
     rows = await connection.fetch(
         "update parked set state = 'replay' where state = 'parked' and ($1::uuid[] is null or parked_id = any($1)) "
         "returning parked_id",

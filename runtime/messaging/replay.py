@@ -1,4 +1,4 @@
-"""Replaying: a parked message goes through its handler again when an operator asks for that."""
+"""Replay: the handlers run again on a parked message when an operator asks for it."""
 
 import asyncio
 import logging
@@ -26,14 +26,14 @@ returning parked_id, routing_key, body, size
 
 
 class Replays:
-    """Handles parked messages again when that was asked for."""
+    """Replays the parked messages for which a replay was requested."""
 
     def __init__(self, uow: UnitOfWork, consumer: Consumer) -> None:
         self._uow = uow
         self._consumer = consumer
 
     async def run(self) -> None:
-        """Looks for replays until it is cancelled."""
+        """Polls for replays until it is cancelled."""
         backoff = Backoff("PostgreSQL, for replays", log)
         while True:
             try:
@@ -46,9 +46,9 @@ class Replays:
                 await backoff.wait(error)
 
     async def replay_one(self, backoff: Backoff) -> bool:
-        """Takes one message through its handler; a failure puts it back with the new error. False if none is asked.
+        """Replays one message; after a failure it stays parked with the new error. Returns False if there is none.
 
-        It counts as parked again before it is tried, so that one that brings the process down does so once.
+        It is marked as parked before the try, so that a message that crashes the process does so once.
         """
         async with self._uow.database.connection() as connection:
             row = await connection.fetchrow(_NEXT_REPLAY)
@@ -73,7 +73,7 @@ class Replays:
             raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
         envelope = self._consumer.reader.read(row["body"], row["routing_key"])
         async with self._uow.begin() as tx:
-            if await self._consumer.new_ids(tx, [envelope.id]):  # or else a copy that came later has had its effect
+            if await self._consumer.new_ids(tx, [envelope.id]):  # else a later copy has had its effect
                 await self._consumer.acquire_locks(tx, [envelope])
                 await self._consumer.act(tx, [envelope])
             await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])

@@ -1,4 +1,4 @@
-"""Forgetting what is no longer needed, and counting what waits."""
+"""Retention: deletes rows that are no longer needed. Also counts the outbox."""
 
 import asyncio
 import logging
@@ -9,36 +9,36 @@ from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database_errors import is_transient
 
 EVERY = 30.0
-"""Seconds between two rounds."""
+"""Seconds between two runs."""
 BATCH = 5_000
-"""Rows that one statement deletes at the most: after a long outage, or where nothing was deleted before, all of them
-together would take longer than a statement may."""
-REMEMBERED = ("inbox", "30 days"), ("failures", "30 days"), ("idempotency", "7 days")
-"""How long the ids of handled and failed events and the answers to keyed requests are kept: far longer than any of
-them comes again."""
+"""Rows that one statement deletes. After a long outage, all rows in one statement would exceed the statement
+timeout."""
+KEPT = ("inbox", "30 days"), ("failures", "30 days"), ("idempotency", "7 days")
+"""How long the ids of handled and failed events and the answers to keyed requests are kept: much longer than a repeat
+can take."""
 
 log = logging.getLogger(__name__)
 
 
 async def run_retention(uow: UnitOfWork) -> None:
     """Runs until it is cancelled."""
-    backoff = Backoff("PostgreSQL, to keep house", log)
+    backoff = Backoff("PostgreSQL, for retention", log)
     while True:
         try:
             async with uow.database.connection() as connection:
                 await outbox.count(connection, uow.service, uow.held())
-            for table, age in REMEMBERED:
-                await forget(uow, table, age)
+            for table, age in KEPT:
+                await delete_old(uow, table, age)
             backoff.reset()
             await asyncio.sleep(EVERY)
         except Exception as error:
             if not is_transient(error):
-                log.exception("housekeeping failed")
+                log.exception("retention failed")
             await backoff.wait(error)
 
 
-async def forget(uow: UnitOfWork, table: str, age: str) -> None:
-    """Deletes what is older than `age`, a batch in each transaction."""
+async def delete_old(uow: UnitOfWork, table: str, age: str) -> None:
+    """Deletes the rows older than `age`, in batches of one transaction each."""
     old = f"select ctid from {table} where at < now() - interval '{age}' limit {BATCH}"  # noqa: S608
     deleted = BATCH
     while deleted == BATCH:

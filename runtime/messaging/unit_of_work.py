@@ -1,4 +1,4 @@
-"""The one door through which state changes: a transaction that holds the change and the events that follow from it."""
+"""The unit of work: one transaction that holds a change and the events that follow from it."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,7 +26,7 @@ on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0
 
 @dataclass
 class Transaction:
-    """What a route or a handler works with. It never commits; the runtime does, once, at the end."""
+    """The open transaction that a route or a handler works with. The runtime commits it once, at the end."""
 
     connection: Connection
     envelope: Envelope[Any] | None = None
@@ -36,18 +36,18 @@ class Transaction:
     wake_deadlines: Callable[[], object] = lambda: None
 
     def publish(self, *events: Event) -> None:
-        """Says what happened: the events leave if, and only if, the transaction commits."""
+        """Adds events, which are published if, and only if, the transaction commits."""
         context = current_context()
         self.events.extend((event, context) for event in events)
 
     def after_commit(self, call: Callable[[], object]) -> None:
-        """Runs `call`, in this story, once the transaction has committed: for work outside, which may get lost."""
+        """Runs `call`, in this trace, after the commit: for work outside, which may get lost."""
         context = copy_context()
         self.afterwards.append(lambda: context.run(call))
 
     @contextmanager
     def caused_by(self, envelope: Envelope[Any]) -> Iterator[None]:
-        """What is done inside the block follows from this event."""
+        """Has all that happens inside the block follow from this event."""
         with use_context(envelope.context):
             self.envelope = envelope
             yield
@@ -74,7 +74,7 @@ class Transaction:
         )
 
     async def call_off(self, kind: str, subject: str) -> None:
-        """Takes the deadline back, if it has not fired."""
+        """Removes the deadline, if it has not fired."""
         await self.connection.execute("delete from deadlines where kind = $1 and subject = $2", kind, subject)
 
 
@@ -87,12 +87,12 @@ class UnitOfWork:
         self.wake_relay: Callable[[], object] = lambda: None
         self.wake_deadlines: Callable[[], object] = lambda: None
         self.held: Callable[[], int] = lambda: 0
-        """How many events stand in the outbox though they are published."""
+        """How many events in the outbox are already published."""
         self.observer = NO_OBSERVER
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
-        """A transaction: at the end of the block the events are written to the outbox, then all of it commits."""
+        """Opens a transaction. At the end of the block it writes the events to the outbox, and commits."""
         async with self.database.transaction() as connection:
             tx = Transaction(connection, wake_deadlines=self.wake_deadlines)
             yield tx
@@ -103,5 +103,5 @@ class UnitOfWork:
         for call in tx.afterwards:
             try:
                 call()
-            except Exception:  # it is committed, and nobody must take it for undone
-                log.exception("what was to follow a commit failed")
+            except Exception:  # the transaction has committed: the caller must not get an error
+                log.exception("a call after the commit failed")

@@ -1,4 +1,4 @@
-"""What an operator sees: logs as JSON lines, and metrics in the Prometheus text format."""
+"""Telemetry: logs as JSON lines, and metrics in the Prometheus text format."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ REQUESTS = Histogram("batalkan_http_seconds", "HTTP requests by outcome", ["serv
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with the story that the line belongs to."""
+    """Formats a record as one line of JSON, with the correlation id of its trace."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(service: str, level: str) -> None:
-    """Sends the process's log to standard error; libraries are heard from warnings on."""
+    """Sends the process's log to standard error; that of libraries from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for library in ("httpx", "httpcore", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    # The client library reports each connection that breaks, with a traceback; whoever holds it says so already.
+    # The client library logs each broken connection with a traceback; the owner of the connection logs it, too.
     for library in ("aio_pika", "aiormq"):
         logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""The thread that runs through everything one request sets off.
+"""Trace context: the ids shared by all that follows from one request.
 
-A story is carried along: an HTTP request opens one, every event it publishes names it (`correlationid`), and every
-handler, deadline and worker that acts on such an event goes on under the same id.
+An HTTP request starts a trace. Every event that it publishes carries its id (`correlationid`), and every handler,
+deadline and worker that acts on such an event continues under the same id.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import uuid_utils.compat
 
 
 def new_id() -> UUID:
-    """A fresh UUIDv7: unique, and sorting by the time it was made."""
+    """A new UUIDv7: unique, sorted by creation time."""
     return uuid_utils.compat.uuid7()
 
 
@@ -26,9 +26,9 @@ def new_traceparent() -> str:
 
 @dataclass(frozen=True)
 class TraceContext:
-    """What an event says of where it came from.
+    """The origin of an event.
 
-    `correlation_id` is one for the whole story; `causation_id` names the event or request that came right before.
+    `correlation_id` is the same in the whole trace; `causation_id` is that of the event or request directly before.
     """
 
     correlation_id: UUID
@@ -36,34 +36,34 @@ class TraceContext:
     traceparent: str
 
     def caused_by(self, event_id: UUID) -> "TraceContext":
-        """The same story, one step on: what follows is caused by `event_id`."""
+        """The same trace, one step later: what follows is caused by `event_id`."""
         version, trace, _, flags = self.traceparent.split("-")
         return replace(self, causation_id=event_id, traceparent=f"{version}-{trace}-{token_hex(8)}-{flags}")
 
 
-_current: ContextVar[TraceContext | None] = ContextVar("story", default=None)
+_current: ContextVar[TraceContext | None] = ContextVar("trace_context", default=None)
 
 
 def start_context(traceparent: str | None = None) -> TraceContext:
-    """A new story, with the caller's trace if there is one."""
-    beginning = new_id()
-    return TraceContext(beginning, beginning, traceparent or new_traceparent())
+    """A new trace, or the caller's W3C trace if there is one."""
+    request_id = new_id()
+    return TraceContext(request_id, request_id, traceparent or new_traceparent())
 
 
 def current_context() -> TraceContext:
-    """The story that is being told; a new one where none is (a command, a test)."""
+    """The current trace context; a new one where there is none (in a command, in a test)."""
     return _current.get() or start_context()
 
 
 def current_correlation_id() -> UUID | None:
-    """The id of the story that is being told, if one is."""
+    """The id of the current trace, if there is one."""
     context = _current.get()
     return context.correlation_id if context else None
 
 
 @contextmanager
 def use_context(context: TraceContext) -> Iterator[TraceContext]:
-    """Everything inside the block, tasks started there included, belongs to `context`."""
+    """Makes `context` the current one inside the block, and in the tasks started there."""
     token = _current.set(context)
     try:
         yield context

@@ -1,8 +1,8 @@
-"""Time, as the database has it.
+"""The database's clock.
 
-Every decision that depends on time takes it from `clock_now()` in the statement that decides, so that a process with
-a wrong clock can neither open nor close a window. A demonstration may move that time forward by one offset; the
-function adds it only where the database was last opened by a process that was started for demonstration.
+Every decision that depends on time takes it from `clock_now()` in the deciding statement: a process with a wrong clock
+can neither open nor close a window. A demonstration may move that time forward by one offset; the function adds it only
+if the process that last opened the database runs in demonstration mode.
 """
 
 from datetime import timedelta
@@ -18,7 +18,7 @@ class ClockFixed(Exception):
 
 
 async def allow(connection: Connection, demonstration: bool) -> None:
-    """Says whether this database's time may be moved; takes any offset back if not."""
+    """Sets whether this database's time may be moved; if not, removes the offset."""
     await connection.execute(
         "update clock set demonstration = $1, shift = case when $1 then shift else interval '0' end "
         "where demonstration is distinct from $1",
@@ -27,7 +27,7 @@ async def allow(connection: Connection, demonstration: bool) -> None:
 
 
 async def shift(connection: Connection) -> timedelta:
-    """How far time is moved."""
+    """The current offset."""
     moved: timedelta = await connection.fetchval("select shift from clock")
     return moved
 

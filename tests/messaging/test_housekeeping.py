@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.messaging import retention
-from runtime.messaging.retention import BATCH, REMEMBERED, run_retention
+from runtime.messaging.retention import BATCH, KEPT, run_retention
 from tests.messaging.toys import Toys, becomes, running
 
 ROWS = {
@@ -15,7 +15,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize(("table", "age"), REMEMBERED)
+@pytest.mark.parametrize(("table", "age"), KEPT)
 async def test_many_old_rows(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch, table: str, age: str) -> None:
     """No statement deletes more than a batch, however many rows are old; in the end these are gone, and no others."""
     monkeypatch.setattr(retention, "EVERY", 0.05)

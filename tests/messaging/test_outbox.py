@@ -113,7 +113,7 @@ async def test_an_event_without_its_hearer_waits(toys: Toys) -> None:
 async def test_an_unroutable_event_is_an_alarm_and_no_loss(toys: Toys) -> None:
     """An event with a consumer but without a bound queue stays in the outbox until a queue is bound, and is counted."""
     orders = await toys.orders()
-    orders.relay._hearers = []
+    orders.relay._consumers = []
     orders.relay._bus = bus = Unreliable(orders.bus)
     await orders.say(1)
     counted = OUTBOX_UNROUTABLE.labels("orders")

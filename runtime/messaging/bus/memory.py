@@ -1,8 +1,8 @@
 """The bus inside one process.
 
-It behaves as RabbitMQ does, with one difference that makes up for having no disk: a message is settled only once every
-queue that got a copy has acknowledged it. Until then it stands in its publisher's outbox, so that a process that dies
-loses nothing. Nothing waits for that: neither its publisher nor what is published after it.
+It behaves as RabbitMQ does, with one difference, because it has no disk: a message is settled only once every queue
+that received a copy has acknowledged it. Until then it stays in its publisher's outbox, so that a crash loses nothing.
+Neither the publisher nor later messages wait for that.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ DELIVERY_LIMIT = 1000
 
 @dataclass
 class _Copies:
-    """Those of one message that are still in queues, or in the hands of a service."""
+    """The copies of one message that are not acknowledged yet."""
 
     message: Message
     left: int
@@ -42,7 +42,7 @@ class _Queue:
     dead: list[Message] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     subscriptions: list["_MemorySubscription"] = field(default_factory=list)
-    """The first of them gets the messages, the others stand by."""
+    """The first one gets the messages, the others stand by."""
 
     def put_back(self, copies: Sequence[_Copy]) -> None:
         for copy in reversed(copies):

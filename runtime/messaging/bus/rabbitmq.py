@@ -1,11 +1,10 @@
 """The bus over RabbitMQ: quorum queues, persistent messages, publisher confirms.
 
-Connections are plain ones, not self-healing: when one breaks, everything on it is given up and its owner (the relay,
-the consumer) opens a new one, because only they know what was in flight.
+Connections do not recover by themselves: after a failure the owner (relay, consumer) opens a new one, because only the
+owner knows what was in flight.
 
-The broker may be a cluster: whoever opens a connection tries its nodes, in random order, until one takes it.
-
-This uses aiormq, the lower layer of aio-pika, which takes less time for each message.
+The broker may be a cluster: a connection tries its nodes in random order until one accepts it.
+This uses aiormq, the layer below aio-pika, which needs less time for each message.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ from runtime.observability.trace_context import new_id
 
 HEARTBEAT = 10
 CONNECT_TIMEOUT = 10.0
-"""Seconds for all nodes together: one that is frozen takes the connection and says nothing."""
+"""Seconds for all nodes together: a frozen node accepts a connection and does not answer."""
 CLOSE_TIMEOUT = 2.0
 PUBLISH_TIMEOUT = 15.0
 """Seconds. A publish that timed out may have arrived."""
@@ -36,20 +35,20 @@ PREFETCH = 256
 FRAMES = 1024
 PERSISTENT = 2
 REDECLARE = 10.0
-"""Seconds between two declarations of a queue and its bindings: whoever deletes them, and whatever does so with them,
-cuts a service off for so long and not until it is started again."""
+"""Seconds between two declarations of a queue and its bindings. If they are deleted, the service is cut off for this
+time, and not until its restart."""
 DELIVERY_LIMIT = 1000
-"""High, because the broker counts for all that a service holds when it goes down, and the guilty one is parked long
-before (see `runtime.messaging.consumer`): a service that dies over every message goes down `PREFETCH` times before the
-last one's turn."""
+"""High, because a crash counts for all prefetched messages, and the message that causes crashes is parked long before
+(see `runtime.messaging.consumer`). A service that crashes on every message crashes `PREFETCH` times before the last
+one's turn."""
 
 
 @contextmanager
 def _bus_errors(doing: str) -> Iterator[None]:
-    """Makes a `BusError` of whatever the client library raises: the connection is then given up, whatever it was.
+    """Turns every exception of the client library into a `BusError`; then the connection is closed.
 
-    To those who wait on a connection that breaks the library hands many kinds of exceptions, `CancelledError` among
-    them; a cancellation is meant for us only when our own task is being cancelled.
+    When a connection breaks, the library raises many types of exceptions in those that wait on it, `CancelledError`
+    among them. A cancellation is real only if the current task is being cancelled.
     """
     try:
         yield
@@ -65,11 +64,11 @@ def _bus_errors(doing: str) -> Iterator[None]:
 
 
 class _Connection(aiormq.Connection):
-    # With the library's own ten, each ten messages wait for their turn in the event loop: two seconds for a batch of
-    # the relay while many requests come in.
+    # With the library's ten, each ten messages wait for a turn of the event loop: two seconds for a batch of the relay
+    # under many requests.
     FRAME_BUFFER_SIZE = FRAMES
-    # Two missed heartbeats, as AMQP has it and the broker does; with the library's three, whoever was connected to a
-    # node that was cut off would wait for 33 s before it turns to another.
+    # Two missed heartbeats, as in AMQP and the broker. With the library's three, a client of a node that was cut off
+    # would wait for 33 s.
     HEARTBEAT_GRACE_MULTIPLIER = 2
 
 
@@ -78,16 +77,16 @@ async def _open(connection: _Connection, **options: bool) -> Channel:
 
 
 async def _close(connection: _Connection) -> None:
-    """Never raises, and never waits long for a broker that does not answer."""
+    """Closes the connection; never raises, and waits at most `CLOSE_TIMEOUT` for the broker."""
     with suppress(BusError), _bus_errors("closing"):
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await connection.close()
 
 
 def nodes(url: str) -> list[URL]:
-    """A URL for each node of a cluster, out of one that names them all: `amqp://user:password@one:5672,two:5672/vhost`.
+    """A URL for each node of a cluster, from one that names all: `amqp://user:password@one:5672,two:5672/vhost`.
 
-    So written by PostgreSQL and others; the AMQP URI specification knows one host only.
+    PostgreSQL has this syntax; the AMQP URI specification allows one host only.
     """
     whole = urlsplit(url)
     who, at, hosts = whole.netloc.rpartition("@")
@@ -105,7 +104,7 @@ class RabbitBus:
         connection = await self._connect("publishes")
         try:
             with _bus_errors("cannot publish yet"):
-                # The dead-letter queue is what a subscriber declares last: if it is there, the bindings are there too.
+                # A subscriber declares the dead-letter queue last: if it exists, the bindings exist too.
                 for name in queues:
                     channel = await _open(connection)
                     await channel.queue_declare(f"{name}.dead", passive=True)
@@ -125,9 +124,9 @@ class RabbitBus:
             raise
 
     async def gauge(self, queue: str) -> Gauge:
-        connection = await self._connect("looks")
+        connection = await self._connect("measures")
         try:
-            with _bus_errors("cannot look yet"):
+            with _bus_errors("cannot measure yet"):
                 return _RabbitGauge(connection, await _open(connection), queue)
         except BaseException:
             await _close(connection)
@@ -144,7 +143,7 @@ class RabbitBus:
 
     async def _connect_to(self, node: URL, does: str) -> _Connection:
         name: FieldTable = {"connection_name": f"{self._client} {does}"}
-        connection = _Connection(node.update_query(heartbeat=HEARTBEAT))  # the one place it is taken from
+        connection = _Connection(node.update_query(heartbeat=HEARTBEAT))  # the library reads it from here only
         try:
             with _bus_errors(f"no connection to RabbitMQ at {node.host}"):
                 async with asyncio.timeout(CONNECT_TIMEOUT / len(self._nodes)):
@@ -190,10 +189,10 @@ class _RabbitPublisher:
             properties=Basic.Properties(
                 content_type=CONTENT_TYPE,
                 delivery_mode=PERSISTENT,
-                # Fresh for each attempt: the client matches returned messages by it. The event's id is in the body.
+                # New for each attempt: the client matches returned messages by it. The event's id is in the body.
                 message_id=new_id().hex,
             ),
-            wait=False,  # for the socket; the confirm comes after that anyway
+            wait=False,  # for the socket; the confirm comes later anyway
         )
         message.settled()
 
@@ -202,10 +201,10 @@ class _RabbitPublisher:
 
 
 def queue_arguments(service: str) -> FieldTable:
-    """With what the queue of a service is declared; RabbitMQ refuses whoever declares it otherwise."""
+    """The arguments of a service's queue; RabbitMQ refuses a declaration with others."""
     return {
         "x-queue-type": "quorum",
-        # One replica at a time, or else two events of one subject could be handled side by side.
+        # One replica at a time: else two events of one subject could be handled concurrently.
         "x-single-active-consumer": True,
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": f"{service}.dead",
@@ -215,7 +214,7 @@ def queue_arguments(service: str) -> FieldTable:
 
 
 async def _declare(channel: Channel, service: str, routing_keys: Sequence[str]) -> None:
-    """The queue of a service, bound to what it hears, and where its dead letters go."""
+    """Declares the queue of a service with its bindings, and its dead-letter queue."""
     dead = f"{service}.dead"
     await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
     await channel.exchange_declare(dead, exchange_type="fanout", durable=True)
@@ -231,24 +230,24 @@ class _RabbitSubscription:
         self._connection = connection
         self._channel = channel
         self._arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
-        self._keeper: asyncio.Task[None] | None = None
+        self._redeclaring: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, connection: _Connection, service: str, routing_keys: Sequence[str]) -> "_RabbitSubscription":
         channel = await _open(connection)
         subscription = cls(connection, channel)
-        # As much as one subscription may leave behind: with less, what is returned to the queue would change places.
+        # All that a subscription may hold: with less, messages returned to the queue would change their order.
         await channel.basic_qos(prefetch_count=PREFETCH)
         await _declare(channel, service, routing_keys)
         connection.closing.add_done_callback(subscription._wake)
         channel.closing.add_done_callback(subscription._wake)
-        # The broker cancels a consumer whose queue was deleted: end the subscription, so that it is declared anew.
+        # The broker cancels a consumer whose queue was deleted: the subscription ends, and the next one declares it.
         channel.on_consumer_cancel_callbacks.add(subscription._wake)
         await channel.basic_consume(service, subscription._arrived.put)
-        subscription._keeper = asyncio.create_task(subscription._keep_declared(service, routing_keys))
+        subscription._redeclaring = asyncio.create_task(subscription._redeclare(service, routing_keys))
         return subscription
 
-    async def _keep_declared(self, service: str, routing_keys: Sequence[str]) -> None:
+    async def _redeclare(self, service: str, routing_keys: Sequence[str]) -> None:
         with suppress(BusError), _bus_errors("declaring again"):
             while True:
                 await asyncio.sleep(REDECLARE)
@@ -271,8 +270,8 @@ class _RabbitSubscription:
             await self._channel.basic_ack(last.tag, multiple=True)
 
     async def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
+        if self._redeclaring is not None:
+            self._redeclaring.cancel()
         await _close(self._connection)
 
 
@@ -283,7 +282,7 @@ class _RabbitGauge:
         self._queue = queue
 
     async def waiting(self) -> int:
-        with _bus_errors("looking"):
+        with _bus_errors("measuring"):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 return (await self._channel.queue_declare(self._queue, passive=True)).message_count or 0
 
