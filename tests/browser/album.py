@@ -29,7 +29,7 @@ class Sight:
         return f"/web/s/{SEATS[self.role]}{self.path}" if self.role else self.path
 
 
-class TraceContext:
+class DemoOrders:
     """What the three users of the demonstration have done before the pages are visited."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
@@ -64,36 +64,36 @@ class TraceContext:
     async def talk(self, order_id: str) -> str:
         """A conversation with a guide in it."""
         thread = (await self.ask("buyer", "POST", "/chat/threads", order_id=order_id))["thread_id"]
-        here = f"/chat/threads/{thread}"
-        await self.ask("buyer", "POST", f"{here}/messages", text="Halo Kak, saya salah pilih warna. Bisa dibatalkan?")
-        await self.ask("seller", "POST", f"{here}/messages", text="Bisa, Kak. Pesanannya belum kami kirim.")
-        await self.ask("buyer", "POST", f"{here}/messages", text="Bagaimana caranya ya?")
-        await self.ask("seller", "POST", f"{here}/guide")
+        path = f"/chat/threads/{thread}"
+        await self.ask("buyer", "POST", f"{path}/messages", text="Halo Kak, saya salah pilih warna. Bisa dibatalkan?")
+        await self.ask("seller", "POST", f"{path}/messages", text="Bisa, Kak. Pesanannya belum kami kirim.")
+        await self.ask("buyer", "POST", f"{path}/messages", text="Bagaimana caranya ya?")
+        await self.ask("seller", "POST", f"{path}/guide")
         return str(thread)
 
     async def case(self, order_id: str) -> str:
         """A case with an agent who is on duty, and with the order handed over."""
         await self.ask("agent", "PUT", "/cs/duty", on=True)
         case = (await self.ask("buyer", "POST", "/cs/cases", text="Penjual tidak menjawab sejak kemarin."))["case_id"]
-        here = f"/cs/cases/{case}"
-        await self.ask("agent", "POST", f"{here}/messages", text="Baik, Kak. Boleh minta data pesanannya?")
-        await self.ask("buyer", "POST", f"{here}/order", order_id=order_id)
+        path = f"/cs/cases/{case}"
+        await self.ask("agent", "POST", f"{path}/messages", text="Baik, Kak. Boleh minta data pesanannya?")
+        await self.ask("buyer", "POST", f"{path}/order", order_id=order_id)
         return str(case)
 
 
 async def prepare(http: httpx.AsyncClient) -> list[Sight]:
     """Lets things happen, and names every page."""
-    story = TraceContext(http)
-    await story.order(3, "pay", "pack", "ship", "deliver")
-    shipped = await story.order(1, "pay", "pack", "ship")
-    cancelled = await story.order(2, "pay", "cancel")
-    await story.order(5)
-    open_order = await story.order(0, "pay")
-    packed = await story.order(4, "pay", "pack", quantity=2)
-    thread = await story.talk(open_order)
-    old = await story.case(packed)
-    await story.ask("agent", "POST", f"/cs/cases/{old}/close", outcome="answered")
-    case = await story.case(packed)
+    demo = DemoOrders(http)
+    await demo.order(3, "pay", "pack", "ship", "deliver")
+    shipped = await demo.order(1, "pay", "pack", "ship")
+    cancelled = await demo.order(2, "pay", "cancel")
+    await demo.order(5)
+    open_order = await demo.order(0, "pay")
+    packed = await demo.order(4, "pay", "pack", quantity=2)
+    thread = await demo.talk(open_order)
+    old = await demo.case(packed)
+    await demo.ask("agent", "POST", f"/cs/cases/{old}/close", outcome="answered")
+    case = await demo.case(packed)
     return [
         Sight("start", "/web/"),
         Sight("two", "/web/two"),

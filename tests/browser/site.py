@@ -18,7 +18,7 @@ from batalkan.system import System, Where
 from runtime.live.server import WEBSOCKETS
 
 
-class Place(ABC):
+class BrowserTarget(ABC):
     """What the browsers look at, wherever it runs."""
 
     url: str
@@ -41,7 +41,7 @@ class Place(ABC):
             (await http.put("/refunds/demonstration/dana", json={"weather": weather})).raise_for_status()
 
 
-class Site(Place):
+class Site(BrowserTarget):
     """All services in this process."""
 
     def __init__(self, folder: Path) -> None:

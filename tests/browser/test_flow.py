@@ -83,7 +83,7 @@ async def opened(users: BrowserUsers, **options: Any) -> Flow:
     return Flow(person.page)
 
 
-async def test_a_cancellation_is_a_story_with_all_its_stages(flow: Flow) -> None:
+async def test_a_cancellation_is_a_trace_with_all_its_stages(flow: Flow) -> None:
     """It is seen moving, it is in the log and in the list, and its waterfall leads from the request to the commits."""
     await flow.cancel()
     await expect(flow.part(".dot").first).to_be_attached(timeout=SOON)
@@ -102,28 +102,28 @@ async def test_a_cancellation_is_a_story_with_all_its_stages(flow: Flow) -> None
     await flow.all_is_right()
 
 
-async def test_stories_survive_reload_and_restart(flow: Flow, site: Site) -> None:
+async def test_traces_survive_reload_and_restart(flow: Flow, site: Site) -> None:
     """After a reload, and after the whole system was started again, the last stories are there."""
     await flow.cancel()
     await flow.all_is_right()
     listed = flow.page.locator("[data-trace-list] li").filter(has_text="Uang kembali").first
     await expect(listed).to_be_visible(timeout=SOON)
-    story = await listed.locator("a").get_attribute("data-trace-id")
+    trace_id = await listed.locator("a").get_attribute("data-trace-id")
     await flow.page.reload()
-    await expect(flow.part(f"[data-trace-id='{story}']")).to_be_visible()
+    await expect(flow.part(f"[data-trace-id='{trace_id}']")).to_be_visible()
 
     async def kept() -> bool:
         database = site.system.services["web"].uow.database
         async with database.connection() as connection:
-            return bool(await connection.fetchval("select true from stories where story = $1", story))
+            return bool(await connection.fetchval("select true from stories where story = $1", trace_id))
 
     while not await kept():
         await asyncio.sleep(0.05)
     await site.stop()
     await site.start()
     await flow.page.reload()
-    await expect(flow.part(f"[data-trace-id='{story}']")).to_be_visible(timeout=SOON)
-    await flow.page.goto(f"{site.url}/web/flow/stories/{story}")
+    await expect(flow.part(f"[data-trace-id='{trace_id}']")).to_be_visible(timeout=SOON)
+    await flow.page.goto(f"{site.url}/web/flow/stories/{trace_id}")
     await expect(flow.part(".waterfall")).to_contain_text("RefundIssued")
 
 
@@ -247,15 +247,15 @@ async def test_what_a_silent_service_has_parked_is_not_known(users: BrowserUsers
     await expect(flow.part("[data-parked]")).not_to_contain_text("Tidak ada.")
 
 
-async def test_the_log_is_sorted_and_tells_the_time_of_the_pages(users: BrowserUsers) -> None:
+async def test_the_log_is_sorted_and_shows_the_time_of_the_pages(users: BrowserUsers) -> None:
     """A late record is inserted in order; the times are the database's, moved by the demonstration, in WIB."""
     person = await users.visitor("Penonton", timezone_id="America/New_York")
 
     def frame(number: int, clock: int, *at: float) -> str:
         moves = [{"stage": "written", "service": "orders", "name": f"Event{n}", "at": n, "count": 1} for n in at]
         totals = {"records": 1, "lost": 0, "together": 0, "undrawn": 0}
-        told = {"frame": number, "clock": clock, "moves": moves, "stories": [], "more_stories": 0, "totals": totals}
-        return f"event: frame\ndata: {json.dumps(told)}\n\n"
+        data = {"frame": number, "clock": clock, "moves": moves, "stories": [], "more_stories": 0, "totals": totals}
+        return f"event: frame\ndata: {json.dumps(data)}\n\n"
 
     body = frame(1, 86_400, 3, 1) + frame(2, 86_400, 2.25) + frame(3, 172_800, 0.5)
     await person.page.route(

@@ -19,7 +19,7 @@ MAX_DOTS = 44
 """As in `dots.js`."""
 
 
-async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(users: BrowserUsers, site: Site) -> None:
+async def test_the_page_merges_what_it_cannot_draw_and_counts_the_rest(users: BrowserUsers, site: Site) -> None:
     """At 200 cancellations a second every record is drawn, drawn together, or counted; what the page holds is bounded.
 
     `python -m lab.bench.flow` does so for a minute, and measures how smooth it is.
@@ -33,17 +33,17 @@ async def test_the_page_draws_together_what_it_cannot_draw_and_counts_the_rest(u
         before: dict[str, int] = {}
         while before != (before := await totals(http)):
             await asyncio.sleep(1)  # what the start of the services told arrives as well
-        told = await SyntheticServices(redis).record(RATE, SECONDS)
+        recorded = await SyntheticServices(redis).record(RATE, SECONDS)
 
         async def counted() -> int:
             now = await totals(http)
             return now["records"] + now["lost"] - before["records"] - before["lost"]
 
-        await becomes(counted, told * RECORDS)
+        await becomes(counted, recorded * RECORDS)
         after = await totals(http)
-    heard = {key: after[key] - before[key] for key in after}
+    counted_totals = {key: after[key] - before[key] for key in after}
     await expect(person.page.locator("[data-counted]")).to_contain_text("digambar bersama")
-    assert heard["together"] > 0
+    assert counted_totals["together"] > 0
     look = await person.page.evaluate(LOOK)
     assert look["dots"] <= MAX_DOTS
     assert look["elements"] < 2_500

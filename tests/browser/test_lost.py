@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Locator, Route, expect
 
 from tests.browser import ways
-from tests.browser.site import Place
+from tests.browser.site import BrowserTarget
 from tests.browser.users import PHONE, BrowserUsers, Person
 
 pytestmark = pytest.mark.browser
@@ -29,7 +29,7 @@ async def test_a_page_is_loaded_anew_in_mid_chat(users: BrowserUsers) -> None:
     assert numbers == [1, 2, 3, 4]
 
 
-async def test_the_server_is_restarted_in_mid_chat(users: BrowserUsers, site: Place) -> None:
+async def test_the_server_is_restarted_in_mid_chat(users: BrowserUsers, site: BrowserTarget) -> None:
     """While it is away the page says so and keeps what could not be sent; then both go on without a reload."""
     title = ways.something()
     seller = await users.seller(title)
@@ -126,7 +126,7 @@ async def _talking(users: BrowserUsers) -> tuple[Person, Locator]:
     return buyer, buyer.page.get_by_label("Tulis pesan")
 
 
-async def test_dana_is_down_and_comes_back(users: BrowserUsers, site: Place) -> None:
+async def test_dana_is_down_and_comes_back(users: BrowserUsers, site: BrowserTarget) -> None:
     """While DANA is down the order says truthfully that the money has not arrived; when it is back, that it has."""
     title = ways.something()
     await users.seller(title)

@@ -6,13 +6,13 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser import ways
-from tests.browser.site import Place
+from tests.browser.site import BrowserTarget
 from tests.browser.users import PHONE, BrowserUsers
 
 pytestmark = pytest.mark.browser
 
 
-async def test_too_late(users: BrowserUsers, site: Place) -> None:
+async def test_too_late(users: BrowserUsers, site: BrowserTarget) -> None:
     """After 24 hours a dialog that was left open is refused, with the reason and the ways that are left."""
     title = ways.something()
     await users.seller(title)

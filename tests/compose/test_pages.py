@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser import ways
 from tests.browser.conftest import users as users
-from tests.browser.site import Place
+from tests.browser.site import BrowserTarget
 from tests.browser.test_lost import test_a_page_is_loaded_anew_in_mid_chat as test_a_page_is_loaded_anew_in_mid_chat
 from tests.browser.test_lost import test_dana_is_down_and_comes_back as test_dana_is_down_and_comes_back
 from tests.browser.test_lost import test_the_server_is_restarted_in_mid_chat as test_the_server_is_restarted_in_mid_chat
@@ -21,7 +21,7 @@ from tests.compose.stack import Stack
 pytestmark = [pytest.mark.compose, pytest.mark.browser, pytest.mark.timeout(400)]
 
 
-class Composed(Place):
+class Composed(BrowserTarget):
     """A container for each service."""
 
     def __init__(self, stack: Stack) -> None:
@@ -40,12 +40,12 @@ class Composed(Place):
 
 
 @pytest.fixture
-def site(stack: Stack) -> Place:
+def site(stack: Stack) -> BrowserTarget:
     """Where the tests of tests/browser take place here."""
     return Composed(stack)
 
 
-async def test_the_four_ways_in_browsers(users: BrowserUsers, site: Place) -> None:
+async def test_the_four_ways_in_browsers(users: BrowserUsers, site: BrowserTarget) -> None:
     """Behind nginx, with a container for each service, people cancel in all four ways and see the money back."""
     await ways.by_app(users)
     await ways.by_website(users)

@@ -32,9 +32,9 @@ def test_every_reference_leads_somewhere() -> None:
     """Channels, messages and schemas that are referred to are in the document."""
     written = document()
     for reference in set(_references(written)):
-        place: Any = written
+        node: Any = written
         for step in reference.removeprefix("#/").split("/"):
-            place = place[step]
+            node = node[step]
 
 
 def _references(part: Any) -> Iterator[str]:

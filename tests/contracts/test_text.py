@@ -78,10 +78,10 @@ def test_line_breaks_of_forms_are_line_breaks() -> None:
 @pytest.mark.parametrize("between", ["", "\u200d", "\u034f"])
 def test_marks_do_not_pile_up(between: str) -> None:
     """A few combining marks on one character are a script, dozens cover the lines around."""
-    most = MAX_MARKS if between != "\u034f" else MAX_MARKS // 2
-    assert TEXT.validate_python("e" + f"\u0301{between}" * most)
+    max_marks = MAX_MARKS if between != "\u034f" else MAX_MARKS // 2
+    assert TEXT.validate_python("e" + f"\u0301{between}" * max_marks)
     with pytest.raises(ValidationError, match="marks"):
-        TEXT.validate_python("e" + f"\u0301{between}" * (most + 1))
+        TEXT.validate_python("e" + f"\u0301{between}" * (max_marks + 1))
 
 
 @pytest.mark.parametrize(

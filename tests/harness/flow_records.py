@@ -16,7 +16,7 @@ def cancellation(story: str = "", at: float = 1_000.0, **changes: Any) -> list[d
     """All that is told of a cancellation of which `refunds` has heard, and chat and cs as well."""
     story = story or str(new_id())
     event: dict[str, Any] = {"story": story, "id": str(new_id()), "type": "OrderCancelled", "subject": "order-1"}
-    told: list[dict[str, Any]] = [
+    records: list[dict[str, Any]] = [
         {
             "stage": "requested",
             "at": at + 0.02,
@@ -32,18 +32,18 @@ def cancellation(story: str = "", at: float = 1_000.0, **changes: Any) -> list[d
     ]
     for name in CONSUMERS:
         times = {"taken": at + 0.03, "began": at + 0.031, "ended": at + 0.033}
-        told.append({"stage": "handled", "at": at + 0.035, "service": name, **event, **times})
-    return [record | changes for record in told]
+        records.append({"stage": "handled", "at": at + 0.035, "service": name, **event, **times})
+    return [record | changes for record in records]
 
 
-def records(told: list[dict[str, Any]]) -> list[Record]:
+def parsed(records: list[dict[str, Any]]) -> list[Record]:
     """As they are read."""
-    found, unreadable = read_records(told)
+    found, unreadable = read_records(records)
     assert unreadable == 0
     return found
 
 
-async def tell(redis: Redis, told: list[Any], passed: int = 0, teller: str = "orders 1") -> None:
+async def add_entry(redis: Redis, records: list[Any], passed: int = 0, teller: str = "orders 1") -> None:
     """Adds an entry to the stream."""
-    fields: dict[Any, Any] = {"teller": teller, "passed": passed, "records": json.dumps(told)}
+    fields: dict[Any, Any] = {"teller": teller, "passed": passed, "records": json.dumps(records)}
     await redis.xadd(STREAM, fields)

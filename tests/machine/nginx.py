@@ -57,7 +57,7 @@ async def gateway(service: int, log: Path, **settings: str) -> AsyncIterator[int
     writes."""
     with TemporaryDirectory(prefix="batalkan-nginx-") as folder:
         port = free_port()
-        async with _running(Path(folder), _here(Path(folder), port, service, Environment(settings)), port, log):
+        async with _running(Path(folder), _local_config(Path(folder), port, service, Environment(settings)), port, log):
             yield port
 
 
@@ -65,9 +65,9 @@ async def gateway(service: int, log: Path, **settings: str) -> AsyncIterator[int
 async def terminator(behind: int, log: Path) -> AsyncIterator[tuple[int, ssl.SSLContext]]:
     """The port that speaks TLS for the port `behind`, and what trusts its certificate."""
     with TemporaryDirectory(prefix="batalkan-nginx-") as folder:
-        port, place = free_port(), Path(folder)
-        _self_signed(place)
-        async with _running(place, TERMINATOR.format(folder=folder, port=port, behind=behind), port, log):
+        port, folder_path = free_port(), Path(folder)
+        _self_signed(folder_path)
+        async with _running(folder_path, TERMINATOR.format(folder=folder, port=port, behind=behind), port, log):
             yield port, ssl.create_default_context(cafile=f"{folder}/cert.pem")
 
 
@@ -76,7 +76,7 @@ def free_port() -> int:
     return next(port for port in PORTS[::-1] if is_free(port))
 
 
-def _here(folder: Path, port: int, service: int, settings: Environment) -> str:
+def _local_config(folder: Path, port: int, service: int, settings: Environment) -> str:
     """The gateway's configuration with this machine's ports and folders."""
     (folder / "entrance.conf").write_text(entrance(settings))
     text = GATEWAY.read_text().replace("/tmp/", f"{folder}/").replace("/run/config/", f"{folder}/")  # noqa: S108

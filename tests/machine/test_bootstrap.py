@@ -60,7 +60,7 @@ def test_settings_of_pip_are_read(bootstrap: ModuleType, monkeypatch: pytest.Mon
     assert bootstrap.pip_settings() == {"index-url": "https://env.example/simple"}
 
 
-def test_old_python_is_told_so(
+def test_an_old_python_is_refused(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A Python that is too old gets one line that says what is needed."""
@@ -72,7 +72,7 @@ def test_old_python_is_told_so(
     assert said.err.count("\n") == 1
 
 
-def test_missing_pip_is_told_so(
+def test_a_missing_pip_is_reported(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A Python without pip gets one line that says how to get it."""

@@ -77,7 +77,7 @@ async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncCl
     assert more or monotonic() - asked < STOPPING
 
 
-async def test_the_guided_run_ends_with_the_books(folder: Path, port: int) -> None:
+async def test_the_guided_run_ends_with_correct_sums(folder: Path, port: int) -> None:
     """The guided run succeeds and ends with correct sums after any use: waiting chats, silent agents on duty, orders in
     all states, a clock that was moved."""
     async with up(folder, port) as http:

@@ -30,9 +30,9 @@ async def _app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-async def answer(place: str, *pieces: bytes) -> tuple[int, dict[str, Any]]:
+async def answer(address: str, *pieces: bytes) -> tuple[int, dict[str, Any]]:
     """The status and the problem of what the server says to these bytes before it hangs up."""
-    host, _, port = place.partition(":")
+    host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         for piece in pieces:
@@ -47,12 +47,12 @@ async def answer(place: str, *pieces: bytes) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.fixture
-async def place(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+async def address(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """Where a server listens that waits for a shorter time than usual."""
     monkeypatch.setattr(connections, "HEAD_WITHIN", 0.2)
     monkeypatch.setattr(connections, "BODY_WITHIN", 0.2)
-    async with listening(_app) as place:
-        yield place
+    async with listening(_app) as address:
+        yield address
 
 
 CLOSE = b"Connection: close\r\n\r\n"
@@ -66,9 +66,9 @@ LARGE = [
 
 
 @pytest.mark.parametrize("pieces", LARGE, ids=["address", "header", "endless header", "many headers", "empty lines"])
-async def test_the_head_of_a_request_has_a_bound(place: str, pieces: list[bytes]) -> None:
+async def test_the_head_of_a_request_has_a_bound(address: str, pieces: list[bytes]) -> None:
     """Beyond 64 KiB of address and headers the server hangs up with 431, and has kept no more than that."""
-    status, problem = await answer(place, *pieces)
+    status, problem = await answer(address, *pieces)
     assert (status, problem["code"]) == (431, "head_too_large")
 
 
@@ -83,10 +83,10 @@ SLOW = {
 
 
 @pytest.mark.parametrize("kind", SLOW)
-async def test_a_request_has_to_arrive_in_time(place: str, kind: str) -> None:
+async def test_a_request_has_to_arrive_in_time(address: str, kind: str) -> None:
     """Who connects and sends too slowly, or nothing, is not waited for: 408 where something was asked."""
     sent, expected = SLOW[kind]
-    host, _, port = place.partition(":")
+    host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(sent)
     async with asyncio.timeout(10):
@@ -105,8 +105,8 @@ async def test_a_body_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch)
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    async with listening(quick) as place:
-        host, _, port = place.partition(":")
+    async with listening(quick) as address:
+        host, _, port = address.partition(":")
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ")
 
@@ -120,9 +120,9 @@ async def test_a_body_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch)
         writer.close()
 
 
-async def test_a_large_request_within_the_bounds_is_served(place: str) -> None:
+async def test_a_large_request_within_the_bounds_is_served(address: str) -> None:
     """What is allowed is served, in one piece or in many, and so is the next request on the same connection."""
-    host, _, port = place.partition(":")
+    host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     request = (
         b"POST / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 60_000 + b"\r\nContent-Length: 60000\r\n\r\n" + b"b" * 60_000
@@ -152,9 +152,9 @@ NO_HTTP = [
 
 
 @pytest.mark.parametrize("raw", NO_HTTP)
-async def test_what_is_no_http_is_refused_as_a_problem(place: str, raw: bytes) -> None:
+async def test_what_is_no_http_is_refused_as_a_problem(address: str, raw: bytes) -> None:
     """Bytes that mean nothing, or two things, are answered with 400 and a problem."""
-    status, problem = await answer(place, raw)
+    status, problem = await answer(address, raw)
     assert (status, problem["code"]) == (400, "malformed_request")
 
 
@@ -173,8 +173,8 @@ async def test_strange_bytes_are_no_fault_of_ours(kind: str) -> None:
     """No door answers with an error of its own; bytes of headers arrive behind the gateway as they were sent."""
     request, told = STRANGE[kind]
     harness = OrdersHarness()
-    async with listening(harness.app) as place:
-        made = Gateway({"shop": [f"http://{place}"]})
+    async with listening(harness.app) as address:
+        made = Gateway({"shop": [f"http://{address}"]})
         async with (
             listening(made) as gateway,
             listening(OneOrigin({"shop": harness.app})) as origin,

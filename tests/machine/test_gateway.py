@@ -127,8 +127,8 @@ async def listening(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> AsyncI
 async def gateway(origins: Mapping[str, Sequence[str]]) -> AsyncIterator[str]:
     """Where the gateway listens."""
     made = Gateway(origins)
-    async with listening(made) as place:
-        yield place
+    async with listening(made) as address:
+        yield address
     await made.close()
 
 
@@ -148,8 +148,8 @@ def _forgets(harness: OrdersHarness) -> None:
 async def origin(harness: OrdersHarness) -> AsyncIterator[str]:
     """`host:port` of the gateway in front of the service; nothing listens where `away` should be."""
     free = next(port for port in PORTS if is_free(port))
-    async with listening(harness.app) as place:
-        origins = {"shop": [f"http://{place}"], "away": [f"http://127.0.0.1:{free}"]}
+    async with listening(harness.app) as address:
+        origins = {"shop": [f"http://{address}"], "away": [f"http://127.0.0.1:{free}"]}
         async with gateway(origins) as front:
             yield front
 
@@ -176,7 +176,7 @@ async def test_a_request_arrives_as_it_was_sent(http: httpx.AsyncClient, origin:
     }
 
 
-async def test_nobody_gets_the_cookies_of_another(http: httpx.AsyncClient, origin: str) -> None:
+async def test_cookies_reach_only_their_own_client(http: httpx.AsyncClient, origin: str) -> None:
     """Cookies reach who they were given to, each of them, and are not kept on the way."""
     answer = await http.get("/shop/cookie")
     assert [one.split("=")[0] for one in answer.headers.get_list("set-cookie")] == ["session", "theme"]

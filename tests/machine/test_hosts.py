@@ -46,7 +46,7 @@ async def _nothing() -> Mapping[str, bool]:
 
 
 def entrances(keys: Keys, folder: Path) -> dict[str, tuple[ASGIApp, str]]:
-    """Each kind of door, and a path behind it."""
+    """Each kind of server, and a path of it."""
     names = frozenset({"shop.example", "orders"})
     partner = dana.Settings("batalkan", keys.dana_partner_key.read_bytes(), folder / "dana", allowed_hosts=names)
     return {
@@ -57,10 +57,10 @@ def entrances(keys: Keys, folder: Path) -> dict[str, tuple[ASGIApp, str]]:
     }
 
 
-@pytest.mark.parametrize("door", ["service", "one origin", "local gateway", "dana"])
-async def test_every_door_knows_its_names(door: str, keys: Keys, tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", ["service", "one origin", "local gateway", "dana"])
+async def test_every_server_checks_its_host_names(server: str, keys: Keys, tmp_path: Path) -> None:
     """A request for another host, as from a page whose name was rebound, gets 421 and a problem; sockets as well."""
-    app, path = entrances(keys, tmp_path)[door]
+    app, path = entrances(keys, tmp_path)[server]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         for host in OURS:
             assert (await http.get(path, headers={"Host": host})).status_code != 421, host
@@ -72,9 +72,9 @@ async def test_every_door_knows_its_names(door: str, keys: Keys, tmp_path: Path)
                 assert (await http.get(where, headers={"Host": host})).status_code != 421
         twice = await http.get(path, headers=[("Host", "localhost"), ("Host", "evil.example")])
         assert twice.status_code == 421
-    async with listening(app) as place:
+    async with listening(app) as address:
         with pytest.raises(InvalidStatus) as refused:
-            await connect(f"ws://evil.example:{place.partition(':')[2]}{path}", host="127.0.0.1", proxy=None)
+            await connect(f"ws://evil.example:{address.partition(':')[2]}{path}", host="127.0.0.1", proxy=None)
         assert refused.value.response.status_code == 421
 
 
@@ -152,8 +152,8 @@ async def real(
             await accounts(scope, receive, send)
 
         apps["accounts"] = noting
-        async with listening(running.app, where.trusted_proxies) as place:
-            yield place
+        async with listening(running.app, where.trusted_proxies) as address:
+            yield address
     for url in running.database_urls.values():
         await embedded_databases.admin(f'drop database "{urlsplit(url).path[1:]}" with (force)')
 

@@ -67,8 +67,8 @@ async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors
     log = folder / "log"
     settings = {"TRUSTED_PROXIES": "127.0.0.9/32", "ALLOWED_HOSTS": "shop.example"}
     async with (
-        listening(service(), ["127.0.0.1/32"]) as place,
-        nginx.gateway(int(place.partition(":")[2]), log, **settings) as gateway,
+        listening(service(), ["127.0.0.1/32"]) as address,
+        nginx.gateway(int(address.partition(":")[2]), log, **settings) as gateway,
         nginx.terminator(gateway, log) as (tls, trust),
     ):
         yield Doors(gateway, tls, trust, log)
@@ -95,7 +95,7 @@ async def test_address_and_scheme_come_through_tls_and_the_gateway(doors: Doors)
         assert await socket.recv() == '["127.0.0.1","wss"]'
 
 
-async def test_clients_of_a_trusted_proxy_are_told_apart(doors: Doors) -> None:
+async def test_clients_of_a_trusted_proxy_are_distinguished(doors: Doors) -> None:
     """Addresses are read from the right, past proxies that are trusted, up to the first that is not."""
     transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
     async with httpx.AsyncClient(transport=transport) as proxy:
@@ -112,8 +112,8 @@ async def test_clients_of_a_trusted_proxy_are_told_apart(doors: Doors) -> None:
 
 async def test_the_local_gateway_stands_behind_tls_as_well(doors: Doors, tmp_path: Path) -> None:
     """`up --servers local` takes the same from TRUSTED_PROXIES, and tells its services."""
-    async with listening(service(), ["127.0.0.1/32"]) as place:
-        made = Gateway({"web": [f"http://{place}"], "chat": [f"http://{place}"]})
+    async with listening(service(), ["127.0.0.1/32"]) as address:
+        made = Gateway({"web": [f"http://{address}"], "chat": [f"http://{address}"]})
         async with (
             listening(made, ["127.0.0.9/32"]) as front,
             nginx.terminator(int(front.partition(":")[2]), tmp_path / "log") as (tls, trust),
@@ -142,7 +142,7 @@ async def test_the_gateway_knows_its_names(doors: Doors) -> None:
     assert refused.value.response.status_code == 421
 
 
-async def test_nothing_is_a_page_for_people(keys: Keys, tmp_path: Path) -> None:
+async def test_an_unknown_address_is_a_page_for_browsers(keys: Keys, tmp_path: Path) -> None:
     """What is at no address is said in a page to a browser, and in problem details to anything else."""
     async with (
         listening(WebHarness(keys, Services()).app()) as web,

@@ -39,7 +39,7 @@ async def test_what_was_refused_or_given_back_is_not_counted() -> None:
     assert await redis.ttl("talk:Siti") == await redis.ttl("talk:Budi") == 10
 
 
-async def test_a_count_has_an_end_also_when_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_count_expires_without_further_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """When Redis counts and answers too late, the count still ends in time; what came late is let through."""
     ask = Shared.ask
 

@@ -123,7 +123,7 @@ async def test_ended_sessions_are_written_by_accounts_alone(servers: LocalServer
     await chat.aclose()
 
 
-async def test_what_services_tell_is_read_by_web_alone(servers: LocalServers) -> None:
+async def test_only_web_reads_the_records_of_services(servers: LocalServers) -> None:
     """Every service may write into the demonstration's stream; only `web` may read it."""
     orders, web = (redis.asyncio.Redis.from_url(servers.redis.url(name)) for name in ("orders", "web"))
     assert await orders.xadd(STREAM, {"records": "[]"}, maxlen=KEPT, approximate=True)

@@ -71,7 +71,7 @@ async def connected(server: Server) -> AsyncIterator[Client]:
     await writer.wait_closed()
 
 
-async def test_a_connection_that_was_just_used_is_heard_out(server: Server) -> None:
+async def test_a_kept_connection_is_served_to_the_end(server: Server) -> None:
     """What comes over a kept connection while the server stops is answered, and told that the connection ends."""
     async with connected(server) as client:
         assert b"connection: close" not in await client.ask()
@@ -82,7 +82,7 @@ async def test_a_connection_that_was_just_used_is_heard_out(server: Server) -> N
         await stop
 
 
-async def test_a_connection_that_has_not_asked_yet_is_heard_out(server: Server) -> None:
+async def test_a_new_connection_is_served_to_the_end(server: Server) -> None:
     """Who is connected and about to ask when the server begins to stop gets an answer."""
     async with connected(server) as client:
         while not server.server_state.connections:
@@ -95,8 +95,8 @@ async def test_a_connection_that_has_not_asked_yet_is_heard_out(server: Server) 
 
 async def test_who_has_knocked_is_let_in(server: Server) -> None:
     """Connections that the kernel has made and that the server has not seen yet are served, too."""
-    place = "127.0.0.1", port_of(server)
-    knocked = [socket.create_connection(place) for _ in range(5)]  # nothing runs in between: none is accepted yet
+    address = "127.0.0.1", port_of(server)
+    knocked = [socket.create_connection(address) for _ in range(5)]  # nothing runs in between: none is accepted yet
     for one in knocked:
         one.sendall(REQUEST)
     await server.shutdown()
@@ -105,12 +105,12 @@ async def test_who_has_knocked_is_let_in(server: Server) -> None:
             assert one.recv(1000).startswith(b"HTTP/1.1 200")
 
 
-async def test_nobody_else_is_let_in(server: Server) -> None:
+async def test_a_stopping_server_accepts_no_new_connection(server: Server) -> None:
     """Who comes later is refused at once, and can go to another replica."""
-    place = "127.0.0.1", port_of(server)
+    address = "127.0.0.1", port_of(server)
     await server.shutdown()
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection(*place)
+        await asyncio.open_connection(*address)
 
 
 async def test_an_idle_connection_does_not_hold_the_server_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,11 +25,11 @@ class Unreliable:
         self.fail_closing = fail_closing
         self.publishers = 0
         """How many connections for publishing are open."""
-        self.most_publishers = 0
+        self.max_publishers = 0
         self.opened = 0
         """How many ever were."""
         self.published: list[Message] = []
-        self.unheard: set[str] = set()
+        self.unrouted: set[str] = set()
         """Routing keys that no queue takes, as if the bindings had been deleted."""
         self.before_acknowledging: Callable[[], Awaitable[None]] | None = None
 
@@ -38,7 +38,7 @@ class Unreliable:
         publisher = _Publisher(self, await self.bus.publisher(queues))
         self.publishers += 1
         self.opened += 1
-        self.most_publishers = max(self.most_publishers, self.publishers)
+        self.max_publishers = max(self.max_publishers, self.publishers)
         return publisher
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
@@ -72,10 +72,10 @@ class _Publisher:
         if messages and self._faults.happens("lose_confirms"):
             await self._publisher.publish([replace(message, settled=lambda: None) for message in messages])
             raise BusError("the confirms were lost")
-        heard = [message for message in messages if message.routing_key not in self._faults.unheard]
-        await self._publisher.publish(heard)
-        if len(heard) < len(messages):
-            raise Unroutable([message for message in messages if message not in heard])
+        routed = [message for message in messages if message.routing_key not in self._faults.unrouted]
+        await self._publisher.publish(routed)
+        if len(routed) < len(messages):
+            raise Unroutable([message for message in messages if message not in routed])
 
     async def close(self) -> None:
         self._faults.publishers -= 1

@@ -40,7 +40,7 @@ class DemoHarness:
         async with self.refunds.uow.database.connection() as connection:
             return [row[0] for row in await connection.fetch("select number from effects order by place")]
 
-    async def told(self) -> list[dict[str, Any]]:
+    async def records(self) -> list[dict[str, Any]]:
         """All records so far."""
         redis = connect(self.redis_url)
         entries: Any = await redis.xrange(STREAM)
@@ -49,7 +49,7 @@ class DemoHarness:
 
     async def stages(self, kind: str = "Counted") -> set[tuple[str, str]]:
         """Which service has told of which stage of the events of this kind."""
-        return {(one["service"], one["stage"]) for one in await self.told() if one.get("type") == kind}
+        return {(one["service"], one["stage"]) for one in await self.records() if one.get("type") == kind}
 
     async def state(self, service: str) -> dict[str, Any]:
         """How the service says that it is doing."""
@@ -84,7 +84,7 @@ class PrefixRouter(httpx.AsyncBaseTransport):
 
 
 @asynccontextmanager
-async def on_stage(
+async def in_demonstration(
     toys: Toys, keys: Keys, handler: Callable[[Transaction, Counted], Awaitable[Sequence[Event]]] = write_down
 ) -> AsyncIterator[DemoHarness]:
     """Runs both services."""

@@ -88,9 +88,7 @@ async def test_a_consumer_that_cannot_acknowledge_tries_less_and_less_often(toys
         assert pauses == LONGER
 
 
-async def test_what_hears_of_other_replicas_and_breaks_off_tries_less_and_less_often(
-    pauses: Pauses, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_broken_broadcast_subscription_backs_off(pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
     """To have subscribed at Redis is no success, where the first hint breaks it off each time."""
     monkeypatch.setattr(broadcast, "RETRY", 60)
     name = new_id().hex
@@ -103,14 +101,14 @@ async def test_what_hears_of_other_replicas_and_breaks_off_tries_less_and_less_o
         if asked <= 6:
             raise ZeroDivisionError
 
-    heard = RedisBroadcast(redis, "toys", break_off, lambda: None)
+    subscriber = RedisBroadcast(redis, "toys", break_off, lambda: None)
 
-    async def heard_seven() -> bool:
+    async def consumed_seven() -> bool:
         await other.publish("toys", "another\nhint")
         return asked >= 7
 
-    async with running(heard.run()):
-        await becomes(heard_seven, True)
+    async with running(subscriber.run()):
+        await becomes(consumed_seven, True)
     assert pauses == LONGER
 
 

@@ -107,11 +107,11 @@ async def test_a_mandatory_message_without_a_queue_is_refused(bus: BusOf) -> Non
     """Publishing an unroutable message fails, and what is published with it still arrives."""
     async with publishing(bus) as publisher, subscribed(bus) as subscription:
         settled: list[int] = []
-        heard = [replace(message, settled=partial(settled.append, int(message.body))) for message in messages(1, 2)]
-        unheard = Message("orders.Unheard", b"?", settled=lambda: settled.append(0))
+        routed = [replace(message, settled=partial(settled.append, int(message.body))) for message in messages(1, 2)]
+        unrouted = Message("orders.Unheard", b"?", settled=lambda: settled.append(0))
         with pytest.raises(Unroutable, match=r"no queue takes orders\.Unheard") as refusal:
-            await publisher.publish([unheard, *heard])
-        assert refusal.value.messages == [unheard]
+            await publisher.publish([unrouted, *routed])
+        assert refusal.value.messages == [unrouted]
         assert await finish(subscription, 2) == [1, 2]
         assert sorted(settled) == [1, 2]
 
@@ -122,7 +122,7 @@ async def test_an_optional_message_without_a_queue_is_dropped(bus: BusOf) -> Non
         await publisher.publish([Message("orders.Unheard", b"?", mandatory=False)])
 
 
-async def test_a_publisher_waits_for_the_queues_of_those_who_hear(bus: BusOf) -> None:
+async def test_a_publisher_waits_for_the_queues_of_its_consumers(bus: BusOf) -> None:
     """No connection for publishing is had before every hearer's queue is there and bound."""
     with pytest.raises(BusError):
         await bus("orders").publisher(["refunds"])

@@ -130,11 +130,11 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
     refunds = await embedded_toys.refunds()
     tries: list[BaseException] = []
 
-    def told(error: BaseException) -> Retry:
+    def records(error: BaseException) -> Retry:
         tries.append(error)
         return database_errors.retry_of(error)
 
-    monkeypatch.setattr(consumer, "retry_of", told)
+    monkeypatch.setattr(consumer, "retry_of", records)
     async with running(refunds.consumer.run()):
         async with AsyncExitStack() as held:
             for _ in range(databases.POOL_SIZE):
@@ -163,7 +163,7 @@ def test_docs_show_the_table() -> None:
     assert shown == {state: retry.value for state, retry in RETRIES.items()}
 
 
-class Shop:
+class ToyService:
     """A service that writes one row for each request, on a server that can be made read-only."""
 
     def __init__(self, toys: Toys, url: str, keys: Keys) -> None:
@@ -204,9 +204,9 @@ class Shop:
         return {path: (await self.http.get(f"/refunds/health/{path}")).status_code for path in paths}
 
 
-async def to_standby(shop: Shop) -> None:
+async def to_standby(toy_service: ToyService) -> None:
     """Every connection that is there leads to a read-only server, as after a failover behind one address."""
-    pool: Any = shop.service.uow.database._pool
+    pool: Any = toy_service.service.uow.database._pool
     for holder in pool._holders:
         while holder.is_connected():
             try:
@@ -219,25 +219,25 @@ async def to_standby(shop: Shop) -> None:
 async def test_failover_to_another_server(embedded_toys: Toys, keys: Keys) -> None:
     """When the connections at hand lead to a server that is read-only by now, one request at the most is told to come
     again, and the next ones are served, over new connections, as is an event."""
-    shop = Shop(embedded_toys, await embedded_toys.database("refunds"), keys)
-    async with shop.service.running(), shop.http:
-        await shop.service.until_ready()
-        await asyncio.gather(*(shop.http.post("/refunds/things") for _ in range(8)))
-        await to_standby(shop)
-        first = await shop.http.post("/refunds/things")  # unless something else has met the server before
+    toy_service = ToyService(embedded_toys, await embedded_toys.database("refunds"), keys)
+    async with toy_service.service.running(), toy_service.http:
+        await toy_service.service.until_ready()
+        await asyncio.gather(*(toy_service.http.post("/refunds/things") for _ in range(8)))
+        await to_standby(toy_service)
+        first = await toy_service.http.post("/refunds/things")  # unless something else has met the server before
         assert first.status_code == 200 or (first.status_code, first.json()["code"]) == (503, "database_unavailable")
         assert first.status_code == 200 or int(first.headers["retry-after"]) > 0
-        answers = await asyncio.gather(*(shop.http.post("/refunds/things") for _ in range(8)))
+        answers = await asyncio.gather(*(toy_service.http.post("/refunds/things") for _ in range(8)))
         assert [answer.status_code for answer in answers] == [200] * 8
-        await to_standby(shop)
+        await to_standby(toy_service)
         await embedded_toys.send(message(1))
-        await becomes(lambda: count(shop, "effects"), 8 + (first.status_code == 200) + 8 + 1)
-        assert await count(shop, "failures") == 0
+        await becomes(lambda: count(toy_service, "effects"), 8 + (first.status_code == 200) + 8 + 1)
+        assert await count(toy_service, "failures") == 0
 
 
-async def count(shop: Shop, table: str) -> int:
+async def count(toy_service: ToyService, table: str) -> int:
     """How many rows there are."""
-    async with shop.service.uow.database.connection() as connection:
+    async with toy_service.service.uow.database.connection() as connection:
         rows: int = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608
     return rows
 
@@ -247,33 +247,33 @@ async def test_read_only_database(embedded_toys: Toys, keys: Keys, monkeypatch: 
     then it goes on by itself, and has lost nothing."""
     monkeypatch.setattr(databases, "WRITES_FOR", 0.0)
     monkeypatch.setattr(databases, "BETWEEN_SERVERS", 0.05)
-    shop = Shop(embedded_toys, await embedded_toys.database("refunds"), keys)
-    async with shop.service.running(), shop.http:
-        await shop.service.until_ready()
-        assert await shop.health() == {"ready": 200, "serving": 200, "live": 200}
-        await shop.turn("on")
-        await shop.cut()
-        assert await shop.health() == {"ready": 503, "serving": 503, "live": 200}
+    toy_service = ToyService(embedded_toys, await embedded_toys.database("refunds"), keys)
+    async with toy_service.service.running(), toy_service.http:
+        await toy_service.service.until_ready()
+        assert await toy_service.health() == {"ready": 200, "serving": 200, "live": 200}
+        await toy_service.turn("on")
+        await toy_service.cut()
+        assert await toy_service.health() == {"ready": 503, "serving": 503, "live": 200}
         await embedded_toys.send(message(1))
         for _ in range(5):
-            assert (await shop.http.post("/refunds/things")).status_code == 503
-            assert (await shop.http.get("/refunds/things")).json() == {"things": 0}
-        await shop.turn("off")
-        await becomes(shop.health, {"ready": 200, "serving": 200, "live": 200})
-        await becomes(lambda: count(shop, "effects"), 1)
-        assert (await shop.http.post("/refunds/things")).status_code == 200
-        await becomes(lambda: count(shop, "outbox"), 0)
-        assert await count(shop, "failures") == await count(shop, "parked") == 0
+            assert (await toy_service.http.post("/refunds/things")).status_code == 503
+            assert (await toy_service.http.get("/refunds/things")).json() == {"things": 0}
+        await toy_service.turn("off")
+        await becomes(toy_service.health, {"ready": 200, "serving": 200, "live": 200})
+        await becomes(lambda: count(toy_service, "effects"), 1)
+        assert (await toy_service.http.post("/refunds/things")).status_code == 200
+        await becomes(lambda: count(toy_service, "outbox"), 0)
+        assert await count(toy_service, "failures") == await count(toy_service, "parked") == 0
 
 
 async def test_serving_does_not_need_the_broker(embedded_toys: Toys, keys: Keys) -> None:
     """Without the broker a service is not ready, and serves."""
-    shop = Shop(embedded_toys, await embedded_toys.database("refunds"), keys)
-    async with shop.service.running(), shop.http:
-        await shop.service.until_ready()
-        shop.service._relay._publisher, publisher = None, shop.service._relay._publisher
-        assert await shop.health() == {"ready": 503, "serving": 200, "live": 200}
-        shop.service._relay._publisher = publisher
+    toy_service = ToyService(embedded_toys, await embedded_toys.database("refunds"), keys)
+    async with toy_service.service.running(), toy_service.http:
+        await toy_service.service.until_ready()
+        toy_service.service._relay._publisher, publisher = None, toy_service.service._relay._publisher
+        assert await toy_service.health() == {"ready": 503, "serving": 200, "live": 200}
+        toy_service.service._relay._publisher = publisher
 
 
 async def test_server_without_free_connections_is_waited_for(embedded_toys: Toys) -> None:

@@ -97,13 +97,13 @@ async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> No
     """Setting it again replaces it: it is acted on once, at the new time, as part of the newer story."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
-    with trace_context.use_context(trace_context.start_context()) as told:
+    with trace_context.use_context(trace_context.start_context()) as records:
         await schedule(toy, 2 * HOUR, 1)
     await pass_time(toy, HOUR)
     assert await toy.deadlines.fire_due() == 0
     await pass_time(toy, HOUR)
     assert await toy.deadlines.fire_due() == 1
-    assert await toy.fetch("select correlation_id from outbox") == [told.correlation_id]
+    assert await toy.fetch("select correlation_id from outbox") == [records.correlation_id]
 
 
 async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None:
@@ -133,7 +133,7 @@ async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None
     assert await toy.outbox() == many
 
 
-async def test_nobody_waits_for_who_is_acting(embedded_toys: Toys) -> None:
+async def test_replicas_do_not_wait_for_a_claimed_deadline(embedded_toys: Toys) -> None:
     """While one replica acts on what it has claimed, another acts on the rest."""
     claimed, go_on = asyncio.Event(), asyncio.Event()
 

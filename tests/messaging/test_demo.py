@@ -19,7 +19,7 @@ from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
-from tests.messaging.demo_harness import DemoHarness, on_stage
+from tests.messaging.demo_harness import DemoHarness, in_demonstration
 from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, becomes, running
 
 
@@ -33,28 +33,28 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def harness(toys: Toys, keys: Keys) -> AsyncIterator[DemoHarness]:
     """Two services on show."""
-    async with on_stage(toys, keys) as harness:
+    async with in_demonstration(toys, keys) as harness:
         yield harness
 
 
-async def test_every_stage_of_an_event_is_told_in_order(harness: DemoHarness) -> None:
+async def test_every_stage_of_an_event_is_recorded_in_order(harness: DemoHarness) -> None:
     """Written, sent, confirmed, handled: each with the event, its story, its times; and so for what follows from it."""
     await harness.say(1)
     expected = {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), ("refunds", "handled")}
     await becomes(harness.stages, expected)
-    told = [one for one in await harness.told() if one.get("type") == "Counted"]
-    assert len({one["id"] for one in told}) == len({one["story"] for one in told}) == 1
-    at = {one["stage"]: one["at"] for one in told}
+    records = [one for one in await harness.records() if one.get("type") == "Counted"]
+    assert len({one["id"] for one in records}) == len({one["story"] for one in records}) == 1
+    at = {one["stage"]: one["at"] for one in records}
     assert at["written"] <= at["sent"] <= at["confirmed"]
-    handled = next(one for one in told if one["stage"] == "handled")
+    handled = next(one for one in records if one["stage"] == "handled")
     assert at["sent"] <= handled["taken"] <= handled["began"] <= handled["ended"] <= handled["at"]
 
     async def follows() -> set[str]:
         return {
-            one["cause"] for one in await harness.told() if one.get("type") == "Noted" and one["stage"] == "written"
+            one["cause"] for one in await harness.records() if one.get("type") == "Noted" and one["stage"] == "written"
         }
 
-    await becomes(follows, {told[0]["id"]})
+    await becomes(follows, {records[0]["id"]})
 
 
 async def test_without_a_broker_events_wait_in_the_outbox(harness: DemoHarness) -> None:
@@ -90,7 +90,7 @@ async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: D
     parked = (await harness.state("refunds"))["parked"][0]
     assert "switched off" in parked["error"]
     await becomes(harness.stages, {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), *FAILED})
-    assert sum(one["stage"] == "failed" for one in await harness.told()) == 5
+    assert sum(one["stage"] == "failed" for one in await harness.records()) == 5
     await harness.turn("refunds")
     replay = f"/refunds/demonstration/parked/{parked['parked_id']}/replay"
     assert (await harness.http.post(replay)).status_code == 202
@@ -111,11 +111,11 @@ async def test_a_poison_message_ends_parked_and_harms_nothing_else(harness: Demo
     await becomes(harness.of("refunds", "parked_in_all"), 1)
     assert "number: Field required" in (await harness.state("refunds"))["parked"][0]["error"]
 
-    async def told() -> list[bool]:
-        written = [one for one in await harness.told() if one.get("type") == "Counted" and one["stage"] == "written"]
+    async def records() -> list[bool]:
+        written = [one for one in await harness.records() if one.get("type") == "Counted" and one["stage"] == "written"]
         return [one.get("broken", False) for one in written]
 
-    await becomes(told, [True, False])
+    await becomes(records, [True, False])
 
 
 async def test_the_switches_reach_every_replica(harness: DemoHarness, toys: Toys, keys: Keys) -> None:
@@ -195,7 +195,7 @@ async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toy
             assert answer.status_code == 404, path
 
 
-async def test_what_cannot_be_told_is_counted() -> None:
+async def test_records_that_are_dropped_are_counted() -> None:
     """More than may wait is dropped; the last entry says how many records have passed, told or not."""
     redis_url = f"memory://{start_context().correlation_id}"
     observer = DemoObserver("orders", connect(redis_url))
@@ -214,7 +214,7 @@ async def test_what_cannot_be_told_is_counted() -> None:
     await redis.aclose()
 
 
-async def test_nothing_that_was_sent_upsets_the_witness() -> None:
+async def test_no_message_breaks_the_recorder() -> None:
     """Every parked message is recorded, also one that is nested deeper than the parser reads."""
     observer = DemoObserver("orders", connect("memory://"))
     for body in (b"[" * 100_000, b"\xff", b"[]", b'{"id": 1}'):
@@ -232,7 +232,7 @@ async def test_what_was_dropped_while_redis_was_away_is_said_afterwards() -> Non
     async def waiting() -> int:
         return len(observer._waiting)
 
-    async def told() -> list[tuple[str, str]]:
+    async def records() -> list[tuple[str, str]]:
         entries: Any = await redis.xrange(STREAM)
         return [(entry["passed"], entry["records"]) for _, entry in entries]
 
@@ -240,7 +240,7 @@ async def test_what_was_dropped_while_redis_was_away_is_said_afterwards() -> Non
         observer.fired("x", start_context())
         await becomes(waiting, 0)
         server.connected = True
-        await becomes(told, [("1", "[]")])
+        await becomes(records, [("1", "[]")])
     await redis.aclose()
 
 
@@ -253,11 +253,11 @@ async def test_the_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(1_000):
         observer.fired("x" * 10, start_context())
 
-    async def all_told() -> bool:
+    async def all_recorded() -> bool:
         entries: Any = await redis.xrevrange(STREAM, count=1)
         return bool(entries) and entries[0][1]["passed"] == "999"
 
     async with running(observer.run()):
-        await becomes(all_told, True)
+        await becomes(all_recorded, True)
     assert 100 <= await redis.xlen(STREAM) < 250
     await redis.aclose()

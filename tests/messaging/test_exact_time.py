@@ -89,11 +89,11 @@ async def test_every_connection_is_in_utc(berlin: Toy) -> None:
         assert await connection.fetchval(show) == "UTC"
     async with opened({"refunds": berlin.url}) as stores:
         assert await stores.value("refunds", show) == "UTC"
-    told = f"{berlin.url}{'&' if '?' in berlin.url else '?'}TimeZone=Asia/Jakarta"
-    connection = await connect(told, server_settings={"enable_seqscan": "off"})
+    records = f"{berlin.url}{'&' if '?' in berlin.url else '?'}TimeZone=Asia/Jakarta"
+    connection = await connect(records, server_settings={"enable_seqscan": "off"})
     assert await connection.fetchval(show) == "UTC"
     await connection.close()
-    database = Database(told, pool_size=1)
+    database = Database(records, pool_size=1)
     await database.connect()
     async with database.connection() as pooled:
         assert await pooled.fetchval(show) == "UTC"

@@ -81,12 +81,12 @@ async def test_a_batch_is_prepared_before_any_of_it_is_handled(embedded_toys: To
     async def handle(tx: Transaction, same_type: Sequence[Envelope[Counted]]) -> None:
         steps.extend(("handled", envelope.data.number) for envelope in same_type)
 
-    async def hear(tx: Transaction, other: Other) -> Sequence[Event]:
+    async def consume(tx: Transaction, other: Other) -> Sequence[Event]:
         steps.append(("other", other.number))
         return []
 
     url = await embedded_toys.database("refunds")
-    refunds = await embedded_toys.on(url, "refunds", {Counted: BatchHandler(handle, acquire_locks), Other: hear})
+    refunds = await embedded_toys.on(url, "refunds", {Counted: BatchHandler(handle, acquire_locks), Other: consume})
     other = message(2, type="Other", dataschema=Other.dataschema())
     async with running(refunds.consumer.run()):
         await embedded_toys.send(message(1), Message("orders.Other", other.body), message(3))
@@ -154,7 +154,7 @@ async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("fault", [DatabaseUnavailable(), asyncpg.ReadOnlySQLTransactionError(""), OSError("gone")])
-async def test_a_passing_fault_burns_nothing(toys: Toys, fault: Exception) -> None:
+async def test_a_transient_error_counts_no_attempt(toys: Toys, fault: Exception) -> None:
     """As long as the database is what fails, the consumer waits: no failure is counted and nothing is parked."""
     attempts = 0
 
@@ -364,11 +364,11 @@ async def test_what_comes_again_is_handled_one_by_one(toys: Toys) -> None:
     assert len(await refunds.fetch("select distinct xmin::text from effects")) == 6
 
 
-async def test_events_that_follow_tell_where_they_came_from(toys: Toys) -> None:
+async def test_events_that_follow_carry_their_cause(toys: Toys) -> None:
     """An answer carries the story of what it answers: the same correlation and trace, caused by that event."""
     orders, refunds = await toys.orders(), await toys.refunds()
-    told = trace_context.start_context()
-    with trace_context.use_context(told):
+    records = trace_context.start_context()
+    with trace_context.use_context(records):
         await orders.say(1)
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.outbox, 1)
@@ -376,6 +376,6 @@ async def test_events_that_follow_tell_where_they_came_from(toys: Toys) -> None:
     async with refunds.database.connection() as connection:
         row = await connection.fetchrow("select correlation_id, causation_id, traceparent from outbox")
     assert row is not None
-    assert row["correlation_id"] == told.correlation_id
+    assert row["correlation_id"] == records.correlation_id
     assert row["causation_id"] == cause
-    assert row["traceparent"].split("-")[1] == told.traceparent.split("-")[1]
+    assert row["traceparent"].split("-")[1] == records.traceparent.split("-")[1]

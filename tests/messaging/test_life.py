@@ -107,7 +107,7 @@ async def test_no_request_is_taken_before_the_database_is_prepared(embedded_toys
         assert (await ready(built))["database"] is True
 
 
-async def test_a_database_that_is_away_does_not_keep_a_service_from_listening(keys: Keys) -> None:
+async def test_a_service_serves_http_without_its_database(keys: Keys) -> None:
     """A service whose tables are not migrated serves at once, and reports what is missing."""
     built = service("postgresql://toy:toy@127.0.0.1:1/toy", MemoryBus(), keys)
     async with asyncio.timeout(1), built.app.router.lifespan_context(built.app):
@@ -126,11 +126,11 @@ async def test_a_service_stops_at_once_when_its_database_was_never_reached(embed
         silent.close()
 
 
-@pytest.mark.parametrize("heard", [{}, {Counted: write_down}])
-async def test_a_service_without_its_broker_is_not_ready(embedded_toys: Toys, keys: Keys, heard: Handlers) -> None:
+@pytest.mark.parametrize("handlers", [{}, {Counted: write_down}])
+async def test_a_service_without_its_broker_is_not_ready(embedded_toys: Toys, keys: Keys, handlers: Handlers) -> None:
     """It says so as long as that lasts, whether it hears events or only publishes them; then it gets ready."""
     bus = NoBus()
-    built = service(await embedded_toys.database("refunds"), bus, keys, heard)
+    built = service(await embedded_toys.database("refunds"), bus, keys, handlers)
     async with built.running():
         for _ in range(20):
             assert (await ready(built))["broker"] is False
@@ -184,7 +184,7 @@ async def test_a_part_that_stops_working_ends_the_service(embedded_toys: Toys, k
     assert caught.group_contains(expected)
 
 
-async def test_who_waits_for_a_service_that_has_ended_hears_why(embedded_toys: Toys, keys: Keys) -> None:
+async def test_waiting_for_a_service_that_has_ended_raises_its_error(embedded_toys: Toys, keys: Keys) -> None:
     """Waiting for readiness ends with an error when the service can no longer become ready."""
     built = service(await embedded_toys.database("refunds"), NoBus(), keys)
     built.give_up = lambda: None

@@ -20,7 +20,7 @@ def test_one_url_names_all_nodes() -> None:
     assert nodes("amqp://guest:guest@127.0.0.1:5672/") == [URL("amqp://guest:guest@127.0.0.1:5672/")]
 
 
-async def test_who_cannot_reach_any_node_is_told_of_each() -> None:
+async def test_an_error_names_each_node_that_cannot_be_reached() -> None:
     """The error names every node, since each may be away for a reason of its own."""
     with pytest.raises(BusError, match=r"(one.invalid.*two.invalid)|(two.invalid.*one.invalid)"):
         await RabbitBus("amqp://siti:secret@one.invalid:1,two.invalid:1/", "orders").publisher([])

@@ -48,7 +48,7 @@ async def test_order_is_kept_under_concurrent_writers(toys: Toys) -> None:
     }
 
 
-async def test_two_replicas_that_hear_keep_the_order(toys: Toys) -> None:
+async def test_two_consuming_replicas_keep_the_order(toys: Toys) -> None:
     """With two replicas at one queue, events of one subject are still handled one after the other, in order."""
 
     async def the_first_takes_its_time(tx: Transaction, event: Counted) -> Sequence[Event]:

@@ -98,7 +98,7 @@ async def test_a_relay_whose_connection_cannot_be_closed_leads_again(toys: Toys)
         await becomes(refunds.effects, [1])
 
 
-async def test_an_event_without_its_hearer_waits(toys: Toys) -> None:
+async def test_an_event_without_its_consumer_waits(toys: Toys) -> None:
     """Until the queue of a service that hears the event is there, the event stays, and the service is not ready."""
     orders = await toys.orders()
     await orders.say(1)
@@ -184,18 +184,18 @@ async def test_a_key_that_loses_its_queue_delays_what_it_has_to(toys: Toys) -> N
         async with orders.uow.begin() as tx:
             tx.publish(Unheard(thing="a"), Counted(thing="a", number=1))
         await becomes(refunds.effects, [1])
-        bus.unheard = {"orders.Unheard"}
+        bus.unrouted = {"orders.Unheard"}
         async with orders.uow.begin() as tx:
             tx.publish(
                 Unheard(thing="a"), Counted(thing="a", number=2), Unheard(thing="a"), Counted(thing="b", number=3)
             )
         await becomes(refunds.effects, [1, 3])
-        bus.unheard = set()
+        bus.unrouted = set()
         await becomes(refunds.effects, [1, 3, 2])
         await becomes(orders.outbox, 0)
 
 
-async def test_a_paused_service_holds_up_nobody_else(toys: Toys) -> None:
+async def test_a_paused_service_delays_no_other_service(toys: Toys) -> None:
     """What one service does not take off its queue delays neither other events nor other services; the embedded
     outbox keeps it, published though it is, until it is handled."""
     orders, refunds = await toys.orders(), await toys.refunds()
@@ -250,7 +250,7 @@ async def test_an_event_of_its_own_holds_nothing_up(toys: Toys) -> None:
         await becomes(refunds.effects, [1])
 
 
-async def test_an_event_that_nobody_would_read_is_refused(toys: Toys) -> None:
+async def test_an_event_that_no_consumer_could_read_is_refused(toys: Toys) -> None:
     """An event near the size above which bodies are not read fails its own transaction."""
     orders = await toys.orders()
     with pytest.raises(outbox.EventTooLarge):
@@ -270,7 +270,7 @@ async def test_one_of_two_relays_publishes_and_the_other_takes_over(toys: Toys) 
             await (first if number % 2 else second).say(number, number + 1, number + 2)
             if number in {90, 180}:
                 await becomes(refunds.effects, list(range(number + 3)))
-                assert bus.most_publishers <= number // 90  # who lost the lock needs a moment to notice
+                assert bus.max_publishers <= number // 90  # who lost the lock needs a moment to notice
                 assert await _end_the_leader(first) == [True]
         await becomes(refunds.effects, list(range(300)))
 
@@ -293,7 +293,7 @@ async def test_a_leader_that_stands_still_is_replaced(toys: Toys, monkeypatch: p
             await becomes(refunds.effects, [1])
 
 
-async def test_the_leader_hears_of_what_another_replica_wrote(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_leader_is_notified_of_another_replicas_events(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event written by a replica that does not lead leaves at once, long before the leader's timer."""
     first, refunds = await toys.orders(), await toys.refunds()
     second = await toys.on(first.url, "orders", {})
@@ -307,7 +307,7 @@ async def test_the_leader_hears_of_what_another_replica_wrote(toys: Toys, monkey
                 await becomes(refunds.effects, [1])
 
 
-async def test_what_nobody_told_the_relay_of_leaves_by_the_timer(toys: Toys) -> None:
+async def test_events_without_a_hint_are_published_by_the_timer(toys: Toys) -> None:
     """Hints may be lost: the relay looks by itself."""
     orders, refunds = await toys.orders(), await toys.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):

@@ -62,11 +62,11 @@ async def test_a_replay_locks_first_what_a_batch_locks_first(embedded_toys: Toys
     """The order of locks holds for what is handled again, too: it is prepared before it is handled."""
     handler, prepared = Mendable(), list[int]()
 
-    async def acquire_locks(tx: Transaction, heard: Sequence[Envelope[Counted]]) -> None:
-        prepared.extend(one.data.number for one in heard if handler.mended)
+    async def acquire_locks(tx: Transaction, envelopes: Sequence[Envelope[Counted]]) -> None:
+        prepared.extend(one.data.number for one in envelopes if handler.mended)
 
-    async def handle(tx: Transaction, heard: Sequence[Envelope[Counted]]) -> None:
-        for one in heard:
+    async def handle(tx: Transaction, envelopes: Sequence[Envelope[Counted]]) -> None:
+        for one in envelopes:
             await handler(tx, one.data)
 
     url = await embedded_toys.database("refunds")

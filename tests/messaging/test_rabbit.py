@@ -273,17 +273,17 @@ async def test_what_was_deleted_is_declared_again(
 ) -> None:
     """A service whose binding, queue or exchange is deleted consumes again soon, without a restart."""
     monkeypatch.setattr(rabbitmq, "REDECLARE", 0.2)
-    bus, heard = rabbit_bus("refunds"), asyncio.Event()
+    bus, consumed = rabbit_bus("refunds"), asyncio.Event()
 
-    async def hear() -> None:
+    async def consume() -> None:
         while True:
             with suppress(BusError):
                 async with closed_at_last(await bus.subscribe("refunds", [KEY])) as subscription:
                     await subscription.take(1)
-                    heard.set()
+                    consumed.set()
                     return
 
-    listening = asyncio.create_task(hear())
+    listening = asyncio.create_task(consume())
     async with channel_of(servers.rabbitmq.admin_url) as channel:
         await becomes(lambda: _consumers(channel), 1)
         if lost == "binding":
@@ -292,7 +292,7 @@ async def test_what_was_deleted_is_declared_again(
             await channel.exchange_delete(EXCHANGE)
         else:
             await channel.queue_delete("refunds")
-    while not heard.is_set():
+    while not consumed.is_set():
         with suppress(BusError):
             async with closed_at_last(await rabbit_bus("orders").publisher(["refunds"])) as publisher:
                 await publisher.publish([Message(KEY, b"{}")])

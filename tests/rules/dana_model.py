@@ -39,7 +39,7 @@ NOT_FOUND = Answer(Outcome.NOT_FOUND, "07")
 
 
 @dataclass(eq=False)
-class Flight:
+class Transfer:
     """A payment on the network. DANA may get it until it is lost, or too old."""
 
     stamp: datetime
@@ -52,7 +52,7 @@ class Call:
     before: Refund
     sending: Refund | None
     decided_at: datetime
-    flight: Flight | None = None
+    transfer: Transfer | None = None
     answer: Answer | None = None
 
 
@@ -73,7 +73,7 @@ class DanaModel:
     )
     deadline: datetime | None = START
     calls: list[Call] = field(default_factory=list)
-    flights: list[Flight] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
     sends: list[str] = field(default_factory=list)
     """The references of all payments that were sent."""
     unclear: bool = False
@@ -112,8 +112,8 @@ class DanaModel:
         elif call.sending:
             assert call.sending.attempts <= MAX_SENDS
             self.sends.append(call.sending.reference)
-            call.flight = Flight(self.now + self.skew)
-            self.flights.append(call.flight)
+            call.transfer = Transfer(self.now + self.skew)
+            self.transfers.append(call.transfer)
 
     def write_down(self, call: Call) -> None:
         """The answer is stored, unless another replica has taken the refund on."""
@@ -147,11 +147,11 @@ class DanaModel:
 
     # The network and DANA.
 
-    def deliver(self, flight: Flight | None, outcome: str = "paid", *, recorded: bool = True) -> Answer:
+    def deliver(self, transfer: Transfer | None, outcome: str = "paid", *, recorded: bool = True) -> Answer:
         """DANA gets a payment. `outcome` is what it makes of it, if the reference is new to it."""
-        assert flight is not None
-        self.flights.remove(flight)
-        if abs(self.now - flight.stamp) > TOLERANCE:
+        assert transfer is not None
+        self.transfers.remove(transfer)
+        if abs(self.now - transfer.stamp) > TOLERANCE:
             return Answer(Outcome.NOT_SENT, "4013800")
         if self.dana is None:
             if not self.wallet_open:
@@ -171,12 +171,12 @@ class DanaModel:
         """The answer that the caller gets; a timeout for a payment that is still in flight."""
         if call.sending is None:
             return self.status()
-        return self.deliver(call.flight, outcome, recorded=recorded) if call.flight in self.flights else TIMEOUT
+        return self.deliver(call.transfer, outcome, recorded=recorded) if call.transfer in self.transfers else TIMEOUT
 
     def lose(self, call: Call) -> None:
         """The request never arrives, and times out."""
-        if call.flight in self.flights:
-            self.flights.remove(call.flight)
+        if call.transfer in self.transfers:
+            self.transfers.remove(call.transfer)
         call.answer = TIMEOUT
 
     # What is seen from outside.
@@ -200,7 +200,7 @@ class DanaModel:
         self.now = max(self.now, self.deadline)
         self.due()
         for call in list(self.calls):
-            if call.flight is None and call.answer is None:
+            if call.transfer is None and call.answer is None:
                 self.start(call)
         for call in list(self.calls):
             if call.answer is None:
@@ -217,6 +217,6 @@ class DanaModel:
                 self.dana = "paid"
             self.play()
         assert self.refund.state is State.ISSUED, "the money arrives nowhere"
-        for flight in list(self.flights):
-            self.deliver(flight)
+        for transfer in list(self.transfers):
+            self.deliver(transfer)
         self.check()

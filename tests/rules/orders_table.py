@@ -43,7 +43,7 @@ WORDS = {
     "shipped": "already_shipped",
     "cancelled": "already_cancelled",
 }
-PEOPLE = {"buyer": BUYER, "seller": SELLER, "agent": AGENT, "system": None}
+ACTORS = {"buyer": BUYER, "seller": SELLER, "agent": AGENT, "system": None}
 
 
 def expected(channel: str, role: str, age: str, status: str) -> str:

@@ -11,10 +11,10 @@ from contracts.words import Channel, PaymentMethod
 from runtime.errors import WrongState
 from services.orders.domain import NotPaid, Status, check_move, check_payment, decide, expiry, new_order, refusal
 from tests.rules.orders_table import (
+    ACTORS,
     BUYER,
     GRAPH,
     HOUR,
-    PEOPLE,
     PLACED,
     SELLER,
     STRANGER,
@@ -54,7 +54,7 @@ def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRol
     now = PLACED + (HOUR if age == "young" else 25 * HOUR)
     for status in Status:
         order = an_order(status)
-        request = a_request(order, channel, role, PEOPLE[role])
+        request = a_request(order, channel, role, ACTORS[role])
         assert answer_to(order, request, now) == expected(channel, role, age, status), status
 
 
@@ -87,7 +87,7 @@ def test_an_unknown_order_is_not_found() -> None:
 def test_the_fault_is_whose_doing_it_is(channel: str, role: str, fault: str) -> None:
     """The fault of a cancellation is the canceller's; that of a silent seller is the seller's."""
     order = an_order()
-    granted = decide(order, a_request(order, channel, role, PEOPLE[role]), PLACED)
+    granted = decide(order, a_request(order, channel, role, ACTORS[role]), PLACED)
     assert isinstance(granted, OrderCancelled)
     assert granted.fault == fault
 

@@ -24,10 +24,10 @@ from services.orders.domain import (
     expiry,
 )
 from tests.rules.orders_table import (
+    ACTORS,
     BUYER,
     GRAPH,
     HOUR,
-    PEOPLE,
     PLACED,
     STRANGER,
     a_request,
@@ -74,11 +74,11 @@ class OrderLife(RuleBasedStateMachine):
 
     @rule(
         channel=st.sampled_from(["app", "web", "chat", "cs"]),
-        role=st.sampled_from(sorted(PEOPLE)),
+        role=st.sampled_from(sorted(ACTORS)),
         stranger=st.sampled_from([False, False, False, True]),
     )
     def a_cancellation_is_requested(self, channel: str, role: str, stranger: bool) -> None:
-        who = STRANGER if stranger and role in ("buyer", "seller") else PEOPLE[role]
+        who = STRANGER if stranger and role in ("buyer", "seller") else ACTORS[role]
         request = a_request(self.order, channel, role, who)
         self.requests.append(request)
         age = "young" if self.now - PLACED <= timedelta(hours=24) else "old"

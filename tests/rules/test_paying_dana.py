@@ -33,14 +33,14 @@ class PayingDana(RuleBasedStateMachine):
         if attempts:
             self.model.refund = replace(self.model.refund, attempts=attempts, state=State.SENDING)
 
-    @rule(to=st.sampled_from(["a second", "soon", "end of the doubt", "end of a flight"]), sooner=st.booleans())
+    @rule(to=st.sampled_from(["a second", "soon", "end of the doubt", "end of a transfer"]), sooner=st.booleans())
     def time_passes(self, to: str, sooner: bool) -> None:
         model = self.model
         then = model.now + (SOON if to == "soon" else SECOND)
         if to == "end of the doubt" and model.refund.doubtful_until:
             then = model.refund.doubtful_until - (SECOND if sooner else timedelta(0))
-        if to == "end of a flight" and model.flights:
-            then = model.flights[0].stamp + TOLERANCE - (SECOND if sooner else timedelta(0))
+        if to == "end of a transfer" and model.transfers:
+            then = model.transfers[0].stamp + TOLERANCE - (SECOND if sooner else timedelta(0))
         model.now = max(model.now, then)
 
     @precondition(lambda self: self.model.deadline is not None)
@@ -56,35 +56,35 @@ class PayingDana(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way())
     @rule(data=st.data())
     def a_call_leaves(self, data: Any) -> None:
-        calls = [call for call in self.under_way() if call.flight is None]
+        calls = [call for call in self.under_way() if call.transfer is None]
         if calls:
             self.model.start(data.draw(st.sampled_from(calls)))
 
-    @precondition(lambda self: any(call.flight or not call.sending for call in self.under_way()))
+    @precondition(lambda self: any(call.transfer or not call.sending for call in self.under_way()))
     @rule(
         data=st.data(),
         outcome=st.sampled_from(["paid", "pending", "failed", "throttled", "lost", "late", "late"]),
         recorded=st.booleans(),
-        heard=st.sampled_from([True, True, False]),
+        arrives=st.sampled_from([True, True, False]),
         at_once=st.booleans(),
     )
-    def a_call_ends(self, data: Any, outcome: str, recorded: bool, heard: bool, at_once: bool) -> None:
+    def a_call_ends(self, data: Any, outcome: str, recorded: bool, arrives: bool, at_once: bool) -> None:
         model = self.model
-        call = data.draw(st.sampled_from([call for call in self.under_way() if call.flight or not call.sending]))
+        call = data.draw(st.sampled_from([call for call in self.under_way() if call.transfer or not call.sending]))
         if outcome == "lost":
             model.lose(call)
         elif outcome == "late":
             call.answer = TIMEOUT
         else:
             said = model.answer(call, outcome, recorded=recorded)
-            call.answer = said if heard else TIMEOUT
+            call.answer = said if arrives else TIMEOUT
         if at_once:
             model.write_down(call)
 
-    @precondition(lambda self: self.model.flights)
+    @precondition(lambda self: self.model.transfers)
     @rule(data=st.data(), outcome=st.sampled_from(["paid", "pending", "failed"]), recorded=st.booleans())
     def a_payment_arrives_late(self, data: Any, outcome: str, recorded: bool) -> None:
-        self.model.deliver(data.draw(st.sampled_from(self.model.flights)), outcome, recorded=recorded)
+        self.model.deliver(data.draw(st.sampled_from(self.model.transfers)), outcome, recorded=recorded)
 
     @precondition(lambda self: self.answered())
     @rule(data=st.data())

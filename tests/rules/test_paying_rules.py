@@ -62,7 +62,7 @@ def test_an_unknown_outcome_is_asked_about_first(arrived: bool) -> None:
     call = call_that_is_lost_sight_of(model)
     assert next_step(model.refund, linked=True, now=model.now) is Step.ASK
     if arrived:
-        model.deliver(call.flight)
+        model.deliver(call.transfer)
     model.finish()
     assert (model.dana, len(model.sends)) == ("paid", 1 if arrived else 2)
 
@@ -113,7 +113,7 @@ def test_credit_waits_until_no_payment_can_arrive(step: str) -> None:
         model.play(answer=None if model.refund.uncertain else CLOSED)
     assert not model.is_credited
     model.now = max(model.now, last)
-    model.deliver(call.flight)
+    model.deliver(call.transfer)
     model.finish()
     assert model.dana == "paid"
 
@@ -128,7 +128,7 @@ def test_an_answer_is_as_old_as_its_question() -> None:
     [question] = model.calls
     question.answer = model.status()
     assert question.answer == NOT_FOUND
-    model.deliver(call.flight)
+    model.deliver(call.transfer)
     model.now += DOUBT
     model.write_down(question)
     model.check()
@@ -146,7 +146,7 @@ def test_a_failure_says_nothing_about_the_call_before() -> None:
     model.linked = False
     model.play()
     assert not model.is_credited
-    model.deliver(first.flight)
+    model.deliver(first.transfer)
     model.finish()
     assert model.dana == "paid"
 
@@ -157,7 +157,7 @@ def test_a_pending_payment_found_late_is_not_sent_again() -> None:
     call = call_that_is_lost_sight_of(model)
     model.linked = False
     model.play()
-    model.deliver(call.flight, "pending")
+    model.deliver(call.transfer, "pending")
     model.play()
     model.play()
     model.linked = True
@@ -201,7 +201,7 @@ def test_unlinked_between_decision_and_payment(doubt: bool) -> None:
     assert model.refund.attempts == before.attempts
     assert model.is_credited is not doubt
     if doubt:
-        model.deliver(model.flights[0])
+        model.deliver(model.transfers[0])
     model.finish()
     assert model.is_credited is not doubt
 
@@ -213,7 +213,7 @@ def test_a_worker_that_dies_is_followed_by_a_question(die: str) -> None:
     model.due()
     if die == "after the call":
         model.start(model.calls[0])
-        model.deliver(model.flights[0])
+        model.deliver(model.transfers[0])
     model.crash()
     assert model.deadline == model.now + IN_HAND
     assert next_step(model.refund, linked=True, now=model.now) is Step.ASK
@@ -229,11 +229,11 @@ def test_who_is_overtaken_has_no_say(arrives: str) -> None:
     [slow] = model.calls
     model.start(slow)
     if arrives == "before the question":
-        model.deliver(slow.flight)
+        model.deliver(slow.transfer)
     model.calls.remove(slow)
     model.play()
     if arrives == "after the question":
-        model.deliver(slow.flight)
+        model.deliver(slow.transfer)
     model.calls.append(slow)
     slow.answer = Answer(Outcome.FAILED, "5003800")
     before = model.refund

@@ -14,7 +14,7 @@ from runtime.settings import Environment, Settings
 from services.web.flow import browsers
 from services.web.main import build
 from services.web.upstream import SERVICES
-from tests.harness.flow_records import cancellation, records
+from tests.harness.flow_records import cancellation, parsed
 from tests.harness.web import HTML, ORIGIN, WebHarness
 
 EVIL = "<script>alert(1)</script>"
@@ -38,7 +38,7 @@ async def test_the_start_page_leads_to_it(keys: Keys, harness: WebHarness) -> No
         assert 'href="/web/events"' in start
 
 
-async def test_no_other_site_can_start_stories(harness: WebHarness) -> None:
+async def test_no_other_site_can_start_an_order(harness: WebHarness) -> None:
     """A request from another site's page is refused without a call to any service; a client that sends no origin is
     served."""
     async with harness.browser() as browser:
@@ -50,9 +50,7 @@ async def test_no_other_site_can_start_stories(harness: WebHarness) -> None:
         assert (await browser.post("/web/flow/stories", headers={"Accept": "*/*"})).status_code != 403
 
 
-async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
-    harness: WebHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_number_of_live_streams_is_bounded(harness: WebHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many who ask at once no more are let in than there are places; who leaves makes room."""
     monkeypatch.setattr(browsers, "MAX_BROWSERS", 2)
     app = harness.app()
@@ -69,13 +67,13 @@ async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
 
     async def look() -> tuple[int, Callable[[], Awaitable[object]]]:
         status, left = asyncio.get_running_loop().create_future(), asyncio.Event()
-        told = list(asked)
+        frames = list(asked)
 
         async def receive() -> dict[str, Any]:
-            if not told:
+            if not frames:
                 await left.wait()
                 return {"type": "http.disconnect"}
-            return told.pop()
+            return frames.pop()
 
         async def send(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -101,18 +99,18 @@ async def test_places_at_the_live_stream_are_taken_when_they_are_asked_for(
     assert len(app.state.flow.reader.browsers) == 0
 
 
-@pytest.mark.parametrize("story", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])
-async def test_there_is_no_story_of_a_strange_name(harness: WebHarness, story: str) -> None:
+@pytest.mark.parametrize("trace_id", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])
+async def test_an_invalid_trace_id_is_not_found(harness: WebHarness, trace_id: str) -> None:
     """What the database could not even be asked for is not found."""
     async with harness.browser() as browser:
-        assert (await browser.get(f"/web/flow/stories/{story}")).status_code == 404
+        assert (await browser.get(f"/web/flow/stories/{trace_id}")).status_code == 404
 
 
-async def test_what_a_service_tells_is_shown_as_text(keys: Keys) -> None:
+async def test_records_are_shown_as_text(keys: Keys) -> None:
     """Text from a compromised service never becomes a script, neither on the page nor in a waterfall."""
     settings = Settings("web", "postgresql://nowhere", "memory://", "memory://", "", 0, True, "info")
     service = build(settings, Environment({"TOKEN_KEYS": str(keys.token_keys)}), settings.database_url, MemoryBus())
-    service.app.state.flow.reader.traces.add(records(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
+    service.app.state.flow.reader.traces.add(parsed(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
     transport = httpx.ASGITransport(service.app)
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=HTML) as browser:
         for path in ("/web/flow", "/web/flow/stories/one", "/web/flow/stories/one?part=true"):
@@ -142,7 +140,7 @@ async def test_documents_are_shown_as_text_and_a_missing_one_is_said(harness: We
         assert (await browser.get("/web/docs/unknown")).status_code == 404
 
 
-async def test_the_events_are_there_for_people_and_for_tools(harness: WebHarness) -> None:
+async def test_the_events_are_served_as_a_page_and_as_json(harness: WebHarness) -> None:
     """The catalogue names every event, and the AsyncAPI document is served beside it; no service is needed for it."""
     async with harness.browser() as browser:
         page = (await browser.get("/web/events")).text

@@ -19,7 +19,7 @@ async def test_an_open_case_stays_on_the_desk_however_many_came_since(harness: W
         for number in range(150)
     ]
 
-    def told(request: httpx.Request) -> httpx.Response:
+    def cases_page(request: httpx.Request) -> httpx.Response:
         asked = request.url.params
         if asked.get("state") != "awaiting_seller":
             return httpx.Response(200, json={"items": [], "next": None})
@@ -27,7 +27,7 @@ async def test_an_open_case_stays_on_the_desk_however_many_came_since(harness: W
         more = str(first + most) if first + most < len(cases) else None
         return httpx.Response(200, json={"items": cases[first : first + most], "next": more})
 
-    harness.services.answers["GET /cs/cases"] = told
+    harness.services.answers["GET /cs/cases"] = cases_page
     harness.services.say("GET /orders/clock", now="2026-11-25T10:00:00Z")
     harness.services.say("GET /cs/duty", on=True, load=0, most=3, waiting=0, agents_on_duty=1)
     async with harness.browser() as browser:

@@ -152,7 +152,7 @@ async def test_a_form_of_ours_is_taken(harness: WebHarness) -> None:
         ),
     ],
 )
-async def test_nobody_is_sent_to_another_site(harness: WebHarness, back: str) -> None:
+async def test_redirects_stay_on_the_site(harness: WebHarness, back: str) -> None:
     """Where a form says to go on is followed only to pages of ours."""
     async with harness.browser() as browser:
         form = {"form": await form_token(browser), "back": back}

@@ -6,12 +6,12 @@ from typing import Any
 from services.web.flow.frames import MAX_ALONE, MAX_MOVES, MAX_TRACES, Frames
 from services.web.flow.records import Record
 from services.web.flow.traces import Traces
-from tests.harness.flow_records import cancellation, records
+from tests.harness.flow_records import cancellation, parsed
 
 
-def frame_of(frames: Frames, told: list[dict[str, Any]]) -> dict[str, Any]:
+def frame_of(frames: Frames, records: list[dict[str, Any]]) -> dict[str, Any]:
     """The frame in which all of it happens."""
-    read = records(told)
+    read = parsed(records)
     frames.add(read, Traces().add(read).values())
     found: dict[str, Any] = json.loads(frames.take())
     return found
@@ -35,8 +35,8 @@ def test_a_single_cancellation_is_drawn_step_by_step() -> None:
 
 def test_moves_are_in_the_order_in_which_they_began() -> None:
     """What began earlier is drawn earlier, in any order of arrival."""
-    told = cancellation()
-    moves = frame_of(Frames(), told[::-1])["moves"]
+    records = cancellation()
+    moves = frame_of(Frames(), records[::-1])["moves"]
     assert [move["stage"] for move in moves[:3]] == ["requested", "written", "sent"]
     assert {move["stage"] for move in moves[3:]} == {"handled"}
 
@@ -66,15 +66,15 @@ def test_a_few_of_a_kind_are_drawn_each() -> None:
     assert [move["count"] for move in frame["moves"]] == [1] * MAX_ALONE
 
 
-def test_cancellations_are_told_of_before_other_stories() -> None:
+def test_cancellations_are_drawn_before_other_traces() -> None:
     """Accounts that are registered in the same moment do not push a cancellation off the page; all are counted."""
     names = ["AccountRegistered"] * (MAX_TRACES + 2) + ["OrderCancelRequested"]
-    records = [
+    parsed = [
         Record(stage="written", at=1.0, service="orders", story=f"story {number}", id=f"event {number}", type=name)
         for number, name in enumerate(names)
     ]
     frames, traces = Frames(), Traces()
-    for record in records:
+    for record in parsed:
         frames.add([record], traces.add([record]).values())
     frame = json.loads(frames.take())
     assert len(frame["stories"]) == MAX_TRACES

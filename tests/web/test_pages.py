@@ -110,7 +110,7 @@ async def test_an_unpaid_order_says_until_when_it_is_paid(harness: WebHarness) -
         assert ("Bayar dalam 1 jam" in orders.text) == (known is unpaid)
 
 
-async def test_the_shop_comes_in_parts(harness: WebHarness) -> None:
+async def test_the_catalogue_is_paged(harness: WebHarness) -> None:
     """A part at a time is asked for and shown, with the way to the next one; the last has none."""
     product = {"product_id": ID, "seller_id": ID, "title": "Kopi", "price": 1, "stock": 1}
 
@@ -204,7 +204,7 @@ async def test_a_service_that_is_away_is_said_to_be(harness: WebHarness) -> None
     assert data.json()["code"] == "service_away"
 
 
-async def test_what_nobody_foresaw_is_a_page_too(harness: WebHarness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unexpected_error_is_a_page_too(harness: WebHarness, caplog: pytest.LogCaptureFixture) -> None:
     """With the headers of a page and the number of its story, under which the log has what went wrong."""
     caplog.handler.setFormatter(JsonLines("web"))
     harness.services.say("GET /orders/products", items=[{"title": "without a price"}], next=None)
@@ -214,7 +214,7 @@ async def test_what_nobody_foresaw_is_a_page_too(harness: WebHarness, caplog: py
     assert page.status_code == 500
     assert "Ini kesalahan kami" in page.text
     assert page.headers["content-security-policy"]
-    told = [json.loads(line) for line in caplog.text.splitlines() if '"level": "error"' in line]
-    assert [(line["message"], line["correlation_id"]) for line in told] == [
+    entries = [json.loads(line) for line in caplog.text.splitlines() if '"level": "error"' in line]
+    assert [(line["message"], line["correlation_id"]) for line in entries] == [
         ("a request failed", page.headers["x-correlation-id"])
     ]

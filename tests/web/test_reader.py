@@ -19,7 +19,7 @@ from services.web.flow import store
 from services.web.flow.browsers import MAX_BROWSERS, MAX_WAITING, Browsers, TooManyBrowsers
 from services.web.flow.reader import Reader
 from tests.conftest import Databases
-from tests.harness.flow_records import cancellation, tell
+from tests.harness.flow_records import add_entry, cancellation
 
 MIGRATIONS = Path(services.web.main.__file__).parent / "migrations"
 
@@ -41,10 +41,10 @@ async def database(embedded_databases: Databases) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_what_is_told_becomes_frames_and_stories(redis: Redis, database: Database) -> None:
+async def test_records_become_frames_and_traces(redis: Redis, database: Database) -> None:
     """All records of an entry are heard, and belong to the story that they name."""
     reader = Reader(redis, database)
-    await tell(redis, cancellation("one"))
+    await add_entry(redis, cancellation("one"))
     assert await reader.consume_some() == 7
     assert json.loads(reader.frames.take())["totals"]["records"] == 7
     trace = await reader.find("one")
@@ -56,10 +56,10 @@ async def test_what_is_told_becomes_frames_and_stories(redis: Redis, database: D
 async def test_what_was_lost_is_counted(redis: Redis, database: Database) -> None:
     """A teller's numbers show what it dropped, and what the stream forgot before it was read."""
     reader = Reader(redis, database)
-    await tell(redis, cancellation(), passed=1_000)
-    await tell(redis, cancellation(), passed=1_007)
-    await tell(redis, cancellation(), passed=1_020)
-    await tell(redis, cancellation(), passed=3, teller="refunds 1")
+    await add_entry(redis, cancellation(), passed=1_000)
+    await add_entry(redis, cancellation(), passed=1_007)
+    await add_entry(redis, cancellation(), passed=1_020)
+    await add_entry(redis, cancellation(), passed=3, teller="refunds 1")
     await reader.consume_some()
     assert (reader.frames.records, reader.frames.lost) == (28, 6)
 
@@ -68,7 +68,7 @@ async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, datab
     """Of a service that started after the page was there, everything should have been heard."""
     reader = Reader(redis, database)
     await asyncio.sleep(0.002)
-    await tell(redis, cancellation(), passed=3, teller=f"refunds {new_id().hex}")
+    await add_entry(redis, cancellation(), passed=3, teller=f"refunds {new_id().hex}")
     await reader.consume_some()
     assert reader.frames.lost == 3
 
@@ -91,17 +91,17 @@ async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Dat
     """Records from a compromised service cannot stop the page."""
     reader = Reader(redis, database)
     await redis.xadd("flow", {"teller": "orders 1", "passed": 0, "records": records})
-    await tell(redis, cancellation(), teller="chat 1")
+    await add_entry(redis, cancellation(), teller="chat 1")
     assert await reader.consume_some() == 7
     assert reader.frames.lost == 1
     await reader.save_some()
 
 
-async def test_stories_survive_a_restart(redis: Redis, database: Database) -> None:
+async def test_traces_survive_a_restart(redis: Redis, database: Database) -> None:
     """What was kept is there again, also when the stream is gone; what is heard again is not told twice."""
     before = Reader(redis, database)
-    await tell(redis, cancellation("one"))
-    await tell(redis, cancellation("two", at=2_000.0))
+    await add_entry(redis, cancellation("one"))
+    await add_entry(redis, cancellation("two", at=2_000.0))
     await before.consume_some()
     await before.save_some()
     after = Reader(redis, database)
@@ -117,16 +117,16 @@ async def test_stories_survive_a_restart(redis: Redis, database: Database) -> No
     ]
 
 
-async def test_a_story_that_goes_on_after_it_was_forgotten_keeps_its_beginning(
+async def test_a_trace_that_continues_after_it_was_evicted_keeps_its_beginning(
     redis: Redis, database: Database
 ) -> None:
     """What the database has of it and what is heard now become one again."""
-    told = cancellation("one")
+    records = cancellation("one")
     first, second = Reader(redis, database), Reader(connect(f"memory://{new_id().hex}"), database)
-    await tell(redis, told[:4])
+    await add_entry(redis, records[:4])
     await first.consume_some()
     await first.save_some()
-    await tell(second._redis, told[4:])
+    await add_entry(second._redis, records[4:])
     await second.consume_some()
     await second.save_some()
     async with database.connection() as connection:
@@ -135,11 +135,11 @@ async def test_a_story_that_goes_on_after_it_was_forgotten_keeps_its_beginning(
     await second._redis.aclose()
 
 
-async def test_a_bounded_number_of_stories_is_kept(redis: Redis, database: Database) -> None:
+async def test_a_bounded_number_of_traces_is_stored(redis: Redis, database: Database) -> None:
     """Of more than that the oldest are deleted."""
     reader = Reader(redis, database)
     for number in range(store.KEPT + 30):
-        await tell(redis, cancellation(str(number), at=1_000.0 + number), teller=str(number))
+        await add_entry(redis, cancellation(str(number), at=1_000.0 + number), teller=str(number))
         if number % 50 == 0:
             await reader.consume_some()
             await reader.save_some()
@@ -150,7 +150,7 @@ async def test_a_bounded_number_of_stories_is_kept(redis: Redis, database: Datab
     assert kept == [str(number) for number in range(30, store.KEPT + 30)]
 
 
-async def test_a_slow_browser_misses_frames_and_holds_nobody_up() -> None:
+async def test_a_slow_browser_misses_frames_and_delays_no_other() -> None:
     """The latest frames wait for it, and no more than that; their numbers show what it missed."""
     browsers = Browsers()
     with browsers.subscribe() as frames:
@@ -174,7 +174,7 @@ async def test_only_so_many_browsers_can_look_on() -> None:
         assert len(browsers) == 1
 
 
-async def test_frames_tell_the_time_that_the_pages_show(redis: Redis, database: Database) -> None:
+async def test_frames_carry_the_time_that_the_pages_show(redis: Redis, database: Database) -> None:
     """It is the database's, moved as far as the demonstration has moved it; a database that is away changes nothing."""
     reader = Reader(redis, database)
     async with database.connection() as connection:

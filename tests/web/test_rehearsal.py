@@ -14,8 +14,8 @@ async def test_a_service_that_is_away_is_said_to_be() -> None:
     """Of several cancellations that fail together one speaks for all, as the page can say it."""
 
     def answer(request: httpx.Request) -> httpx.Response:
-        told: dict[str, Any] = {"access_token": "t", "product_id": "p"}
-        return httpx.Response(503 if request.url.path == "/orders" else 200, json=told)
+        answer: dict[str, Any] = {"access_token": "t", "product_id": "p"}
+        return httpx.Response(503 if request.url.path == "/orders" else 200, json=answer)
 
     rehearsal = Rehearsal(Upstream.read(Environment({}), httpx.MockTransport(answer)))
     with pytest.raises(ServiceAway):

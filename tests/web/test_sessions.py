@@ -147,7 +147,7 @@ async def test_a_session_that_is_over_asks_to_sign_in(harness: WebHarness) -> No
     assert crumbs(answer)["refresh"]["max-age"] == "0"
 
 
-async def test_nobody_is_signed_out_because_accounts_is_away(harness: WebHarness) -> None:
+async def test_sessions_survive_an_outage_of_accounts(harness: WebHarness) -> None:
     """While accounts does not answer the page says so, and the cookies stay for when it is back."""
     harness.services.say("POST /accounts/token", 503, code="sessions_unavailable", detail="away")
     async with harness.browser() as browser:

@@ -61,7 +61,7 @@ async def test_a_new_conversation_says_what_to_do(harness: WebHarness, role: str
 
 
 @pytest.mark.parametrize("part", ["", "/messages"])
-async def test_a_guide_leads_to_what_can_be_done(harness: WebHarness, part: str) -> None:
+async def test_a_guide_links_to_the_cancellation(harness: WebHarness, part: str) -> None:
     """The card's button is there as long as the buyer may cancel, and not once the order is cancelled, has shipped or
     is too old."""
     open_market(harness, "text")

@@ -6,17 +6,17 @@ import pytest
 
 from services.web.flow.traces import MAX_HELD, MAX_RECORDS, Trace, Traces
 from services.web.flow.waterfall import rows
-from tests.harness.flow_records import cancellation, records
+from tests.harness.flow_records import cancellation, parsed
 
 
-def trace(told: list[dict[str, object]]) -> Trace:
+def trace(records: list[dict[str, object]]) -> Trace:
     """The one story that is told."""
     traces = Traces()
-    traces.add(records(told))
+    traces.add(parsed(records))
     return next(iter(traces.all.values()))
 
 
-def test_a_story_in_a_line() -> None:
+def test_a_trace_in_a_line() -> None:
     """It says what it began with, what came of it, whether it is over, and how long it took."""
     said = trace(cancellation()).summary()
     assert said["request"] == "POST /orders/{order_id}/cancel"
@@ -31,15 +31,15 @@ def test_events_are_listed_as_they_followed_from_each_other() -> None:
         ("OrderCancelled", "orders", 3.0),
         ("RefundIssued", "refunds", 2.9),
     ]
-    told: list[dict[str, object]] = []
+    records: list[dict[str, object]] = []
     for number, (name, service, at) in enumerate(chain):
         cause = f"event-{number - 1}" if number else "story"
-        told.append({"stage": "written", "at": at, "service": service, "type": name, "id": f"event-{number}"})
-        told[-1] |= {"story": "story", "cause": cause}
-    told.append(
+        records.append({"stage": "written", "at": at, "service": service, "type": name, "id": f"event-{number}"})
+        records[-1] |= {"story": "story", "cause": cause}
+    records.append(
         {"stage": "requested", "at": 3.1, "took": 1.0, "service": "orders", "story": "story", "request": "POST /"}
     )
-    for order in permutations(told):
+    for order in permutations(records):
         said = trace(list(order))
         assert said.summary()["types"] == [name for name, _, _ in chain]
         assert [row.name for row in rows(said) if row.level == 0] == ["POST /", *(name for name, _, _ in chain)]
@@ -48,8 +48,8 @@ def test_events_are_listed_as_they_followed_from_each_other() -> None:
 def test_causes_that_go_round_in_a_circle_harm_nothing() -> None:
     """Events that name each other as their cause are listed all the same."""
     one, other = cancellation("x")[1], cancellation("x", at=999.0)[1]
-    told = [one | {"cause": other["id"]}, other | {"cause": one["id"]}]
-    assert trace(told).types() == ["OrderCancelled", "OrderCancelled"]
+    records = [one | {"cause": other["id"]}, other | {"cause": one["id"]}]
+    assert trace(records).types() == ["OrderCancelled", "OrderCancelled"]
 
 
 @pytest.mark.parametrize("name", ["RefundIssued", "OrderCancelled", "OrderCancelRequested", "RefundDelayed"])
@@ -66,15 +66,15 @@ def test_a_bad_event_is_no_outcome(name: str) -> None:
     assert trace([written, *parked, handled]).outcome != ""
 
 
-def test_a_story_goes_on_until_everybody_has_heard() -> None:
+def test_a_trace_is_under_way_until_every_consumer_has_handled_it() -> None:
     """Without one of the hearers it is under way; with the event set aside there, it says so; replayed, it is over."""
-    told = [one for one in cancellation() if one["service"] != "refunds"]
-    assert trace(told).state == "under_way"
-    event = {key: told[1][key] for key in ("story", "id", "type", "subject")}
+    records = [one for one in cancellation() if one["service"] != "refunds"]
+    assert trace(records).state == "under_way"
+    event = {key: records[1][key] for key in ("story", "id", "type", "subject")}
     parked = {"stage": "parked", "at": 1_001.0, "service": "refunds", "error": "why", **event}
-    assert trace([*told, parked]).state == "parked"
+    assert trace([*records, parked]).state == "parked"
     replayed = {"stage": "handled", "at": 1_002.0, "service": "refunds", "began": 1_001.9, "ended": 1_001.95, **event}
-    assert trace([*told, parked, replayed]).state == "done"
+    assert trace([*records, parked, replayed]).state == "done"
 
 
 def test_the_waterfall_has_every_stage_in_its_order() -> None:
@@ -98,25 +98,25 @@ def test_the_waterfall_has_every_stage_in_its_order() -> None:
 
 def test_the_waterfall_shows_what_has_not_arrived() -> None:
     """An event in the outbox waits there; one that is sent waits in the queues of those who have not heard it."""
-    told = cancellation()
-    assert [row.note for row in rows(trace(told[:2]))] == ["", "flow.note.unpublished"]
-    waiting = [(row.service, row.note) for row in rows(trace(told[:4]))[2:]]
+    records = cancellation()
+    assert [row.note for row in rows(trace(records[:2]))] == ["", "flow.note.unpublished"]
+    waiting = [(row.service, row.note) for row in rows(trace(records[:4]))[2:]]
     assert waiting == [(name, "flow.note.waiting") for name in ("refunds", "chat", "cs")]
 
 
-def test_what_is_told_twice_is_one() -> None:
+def test_repeated_records_count_once() -> None:
     """A record that comes again, after a restart, changes nothing."""
-    told = cancellation()
-    assert len(trace([*told, *told]).records) == len(told)
+    records = cancellation()
+    assert len(trace([*records, *records]).records) == len(records)
 
 
 def test_memory_is_bounded() -> None:
     """The oldest stories are forgotten, and of an endless one only the beginning is held."""
     traces = Traces()
     for _ in range(MAX_HELD + 50):
-        traces.add(records(cancellation()))
+        traces.add(parsed(cancellation()))
     assert len(traces.all) == MAX_HELD
     endless = cancellation("endless")[1:2]
-    traces.add(records([endless[0] | {"at": 1_000.0 + number} for number in range(MAX_RECORDS * 2)]))
+    traces.add(parsed([endless[0] | {"at": 1_000.0 + number} for number in range(MAX_RECORDS * 2)]))
     assert len(traces.all["endless"].records) == MAX_RECORDS
     assert len(traces.latest(1_000)) == MAX_HELD

@@ -26,8 +26,8 @@ async def post(harness: WebHarness, browser: httpx.AsyncClient, path: str, **for
 
 def asked(harness: WebHarness, request: str) -> list[Any]:
     """The bodies that a service got."""
-    told = [one for one in harness.services.asked if f"{one.method} {one.url.path}" == request]
-    return [json.loads(one.content) for one in told]
+    requests = [one for one in harness.services.asked if f"{one.method} {one.url.path}" == request]
+    return [json.loads(one.content) for one in requests]
 
 
 def field(page: httpx.Response, name: str) -> str:

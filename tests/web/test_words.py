@@ -96,7 +96,7 @@ def test_a_span_is_its_two_largest_units(seconds: int, indonesian: str, english:
     assert (span(seconds, "id"), span(seconds, "en")) == (indonesian, english)
 
 
-def test_amounts_and_times_are_written_as_people_here_do() -> None:
+def test_amounts_and_times_have_indonesian_notation() -> None:
     """Rupiah with points; times in Western Indonesian Time, the date in words."""
     assert rupiah(145_000) == "Rp145.000"
     assert moment("2026-11-25T22:10:00Z", "id") == "26 November 2026 pukul 05.10 WIB"
@@ -110,8 +110,8 @@ def test_the_system_speaks_the_readers_language() -> None:
     silent = {"code": "order_cancelled", "data": {"channel": "cs", "fault": "seller"}, "text": "…"}
     assert said("id", silent, "chat").startswith("Pesanan dibatalkan otomatis")
     unpaid = {"code": "order_cancelled", "data": {"channel": "system", "fault": "none"}, "text": "…"}
-    for place in ("chat", "cs"):
-        assert said("en", unpaid, place) == "The order was cancelled automatically, because it was not paid in time."
+    for page in ("chat", "cs"):
+        assert said("en", unpaid, page) == "The order was cancelled automatically, because it was not paid in time."
     assert said("en", {"code": "new", "data": None, "text": "Halo"}, "cs") == "<bdi>Halo</bdi>"
     assert said("en", {"code": "refund_issued", "data": {}, "text": "Halo"}, "cs") == "<bdi>Halo</bdi>"
     newer = {"code": "refund_issued", "data": {"amount": 1, "destination": "moon"}, "text": "Halo"}
