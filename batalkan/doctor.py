@@ -9,12 +9,12 @@ import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
+import services
+import simulators
 from batalkan.servers.data_folder import is_free
 from batalkan.servers.packages import PACKAGES, find
-from runtime.settings import PORTS
 
 DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"
 BY_HAND = "python -m services.…"
@@ -109,8 +109,8 @@ def _for_tests() -> list[Finding]:
 
 def _ports() -> list[Finding]:
     gateway = int(os.environ.get("PORT", "8080"))
-    services = [PORTS[name] for name in PORTS if find_spec(f"services.{name}") or find_spec(f"simulators.{name}")]
-    wanted = {gateway: (DEMO, LOCAL, COMPOSE), **dict.fromkeys(services, (BY_HAND,))}
+    processes = [*services.PORTS.values(), *simulators.PORTS.values()]
+    wanted = {gateway: (DEMO, LOCAL, COMPOSE), **dict.fromkeys(processes, (BY_HAND,))}
     return [
         Finding(f"port {port}", free, "free" if free else "something listens there", commands)
         for port, commands in wanted.items()

@@ -14,8 +14,9 @@ import httpx
 from batalkan.keys import Keys, make_keys
 from batalkan.processes import Processes
 from batalkan.raw_http import RawHttpTransport
-from batalkan.servers import SERVICES, LocalServers
+from batalkan.servers import LocalServers
 from batalkan.servers.data_folder import PORTS, is_free
+from services import SERVICES
 
 DANA = "dana"
 

@@ -12,7 +12,6 @@ import asyncpg
 import httpx
 
 from batalkan.invariants import Evidence, Snapshot, check
-from batalkan.servers import SERVICES
 from contracts.words import Role
 from runtime import urls
 from runtime.messaging import parked
@@ -21,6 +20,7 @@ from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.settings import Environment
 from runtime.storage import clock, embedded, schema
 from runtime.storage.database import Database, connect
+from services import SERVICES
 from services.accounts import demonstration
 from services.accounts.admin import create_account
 from services.accounts.passwords import Passwords
@@ -50,7 +50,7 @@ async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping
             f"no services run in {folder}; start them, or set "
             f"{', '.join(f'{name.upper()}_DATABASE_URL' for name in SERVICES)}"
         )
-    async with embedded.running(f"{embedded.SCHEME}{folder}", list(SERVICES)) as urls:
+    async with embedded.running(f"{embedded.SCHEME}{folder}", SERVICES) as urls:
         yield urls
 
 

@@ -12,9 +12,10 @@ from typing import Self
 
 import httpx
 
+import services
+import simulators
 from batalkan.raw_http import RawHttpTransport
 from batalkan.subprocesses import Child, ChildFailed, Reaper, run_all
-from runtime.settings import PORTS
 
 GRACE = 10.0
 """Seconds between the polite and the forced end."""
@@ -62,7 +63,8 @@ class Processes:
         simulator = service == "dana"
         module = module or (f"simulators.{service}" if simulator else f"services.{service}")
         path = "/health/live" if simulator else f"/{service}/health/ready"
-        host, port = environment.get("HOST", "127.0.0.1"), environment.get("PORT", PORTS.get(service))
+        host = environment.get("HOST", "127.0.0.1")
+        port = environment.get("PORT", (services.PORTS | simulators.PORTS).get(service))
         inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
         log = self._logs / f"{name}.log"
         log.unlink(missing_ok=True)

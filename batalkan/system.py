@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -16,15 +16,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-import services.accounts.main
-import services.chat.main
-import services.cs.main
-import services.orders.main
-import services.refunds.main
-import services.web.main
 import simulators.dana.app as dana
 from batalkan.keys import Keys, make_keys
-from batalkan.servers import SERVICES
 from batalkan.waiting import Say, waiting, waits_for
 from runtime import urls
 from runtime.errors import NotFound
@@ -37,6 +30,7 @@ from runtime.service import Service
 from runtime.settings import Environment, Settings
 from runtime.storage import embedded
 from runtime.storage.database import is_transient
+from services import SERVICES
 
 PARTNER = "batalkan"
 CREATING = 10.0
@@ -166,15 +160,16 @@ async def _run(
             allowed_hosts=where.allowed_hosts,
         )
 
-    builds: dict[str, Callable[[Settings, Environment, str, Bus], Service]] = {
-        "accounts": services.accounts.main.build,
-        "orders": services.orders.main.build,
-        "refunds": partial(services.refunds.main.build, dana_transport=to_dana),
-        "chat": services.chat.main.build,
-        "cs": services.cs.main.build,
-        "web": partial(services.web.main.build, transport=httpx.ASGITransport(from_within)),
+    transports: dict[str, Any] = {
+        "refunds": {"dana_transport": to_dana},
+        "web": {"transport": httpx.ASGITransport(from_within)},
     }
-    built = {name: build(settings(name), env, database_urls[name], bus_tap(shared)) for name, build in builds.items()}
+    built: dict[str, Service] = {
+        name: import_module(f"services.{name}.main").build(
+            settings(name), env, database_urls[name], bus_tap(shared), **transports.get(name, {})
+        )
+        for name in SERVICES
+    }
     apps |= {name: service.app for name, service in built.items()}
     await stack.enter_async_context(simulator.router.lifespan_context(simulator))
     control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")
@@ -224,7 +219,7 @@ async def _databases(where: Where, say: Say) -> AsyncIterator[Mapping[str, str]]
     url = where.database_url or f"{embedded.SCHEME}{where.folder.absolute()}"
     async with AsyncExitStack() as stack:
         if url.startswith(embedded.SCHEME):
-            found = await stack.enter_async_context(embedded.running(url, list(SERVICES)))
+            found = await stack.enter_async_context(embedded.running(url, SERVICES))
         else:
             found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in SERVICES}
 

@@ -55,11 +55,11 @@ class Built(Protocol):
         """Has it not wait for the database before it takes requests."""
 
 
-def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built]) -> None:
+def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built], port: int = 0) -> None:
     """Reads the environment, connects, builds, serves until SIGTERM or SIGINT; what is in hand is finished first."""
     env = Environment.of_process()
     try:
-        settings = Settings.read(service, env)
+        settings = Settings.read(service, env, port)
     except SettingInvalid as invalid:
         refuse(service, invalid)
     log_to_stderr(service, settings.log_level)

@@ -10,10 +10,6 @@ from pathlib import Path
 from runtime import urls
 from runtime.numbers import whole
 
-PORTS = {"accounts": 8001, "orders": 8002, "refunds": 8003, "chat": 8004, "cs": 8005, "web": 8006, "dana": 8090}
-"""Where the services listen when nothing else is said."""
-
-
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
@@ -147,8 +143,8 @@ class Settings:
     allowed_hosts: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, service: str, env: Environment) -> "Settings":
-        """The settings of `service` out of the environment. Raises `SettingInvalid`."""
+    def read(cls, service: str, env: Environment, port: int = 0) -> "Settings":
+        """The settings of `service` out of the environment; `port` when PORT is not set. Raises `SettingInvalid`."""
         host = env.get("HOST", "127.0.0.1")
         return cls(
             service=service,
@@ -156,7 +152,7 @@ class Settings:
             broker_url=env.url("BROKER_URL", "memory://", urls.BROKER),
             redis_url=env.url("REDIS_URL", "memory://", urls.REDIS),
             host=host,
-            port=env.number("PORT", PORTS[service], 0, 65535),
+            port=env.number("PORT", port, 0, 65535),
             demonstration=env.flag("DEMONSTRATION"),
             log_level=env.one_of("LOG_LEVEL", "info", *LOG_LEVELS),
             trusted_proxies=env.trusted_proxies(),

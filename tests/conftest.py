@@ -14,13 +14,14 @@ import pytest
 import uvloop
 
 from batalkan.keys import Keys, make_keys
-from batalkan.servers import SERVICES, LocalServers, install
+from batalkan.servers import LocalServers, install
 from runtime.messaging.bus import Bus
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.envelope import EXCHANGE
 from runtime.storage import embedded, schema
 from runtime.storage.database import Database, connect
+from services import SERVICES
 
 BusOf = Callable[[str], Bus]
 """The bus as the service of that name reaches it."""

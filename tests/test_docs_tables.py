@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-import pytest
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from batalkan.keys import Keys
-from batalkan.servers import SERVICES
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.observability import telemetry
 from runtime.service import Service
-from runtime.settings import PORTS, Environment, Settings
+from runtime.settings import Environment, Settings
+from services import PORTS, SERVICES
+from simulators import PORTS as SIMULATORS
 
 ROOT = Path(__file__).parent.parent
 READING = {"get", "require", "flag", "url", "number", "seconds", "one_of", "_list"}
@@ -85,7 +85,7 @@ def test_every_setting_is_documented() -> None:
     assert compared >= 10
     assert all(
         f"{'the DANA simulator' if name == 'dana' else name} {port}" in documented["PORT"]
-        for name, port in PORTS.items()
+        for name, port in (PORTS | SIMULATORS).items()
     )
 
 
@@ -159,19 +159,3 @@ def test_every_mark_is_documented() -> None:
 def test_every_service_is_in_the_readme() -> None:
     """README names every service and no other; `make contracts` writes the consumers into docs/events.md."""
     assert sorted(named(name)[0] for name, _ in table("README.md", "service", "does")) == sorted(SERVICES)
-
-
-@pytest.mark.parametrize(
-    ("page", "pattern"),
-    [
-        ("compose.yaml", r"x-services: &services (.+)"),
-        ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
-        ("deploy/gateway/nginx.conf", r"# A new service is one more name here.\n.*<service>(.+)\)\(/"),
-    ],
-)
-def test_every_list_of_services_has_all(page: str, pattern: str) -> None:
-    """Where services are listed by hand, none is missing; the gateway serves web by a rule of its own."""
-    found = re.search(pattern, (ROOT / page).read_text())
-    assert found is not None
-    listed = set(re.findall(r"\w+", found[1]))
-    assert listed | ({"web"} if page.endswith("nginx.conf") else set()) == set(SERVICES)

@@ -19,10 +19,9 @@ from batalkan.servers.postgres import Postgres
 from batalkan.servers.rabbitmq import RabbitMQ
 from batalkan.servers.redis import Redis
 from batalkan.subprocesses import Reaper, run_all
+from services import SERVICES
 
-__all__ = ["SERVICES", "FolderInUse", "LocalServers", "ServersMissing", "install", "missing"]
-
-SERVICES = ("accounts", "orders", "refunds", "chat", "cs", "web")
+__all__ = ["FolderInUse", "LocalServers", "ServersMissing", "install", "missing"]
 
 
 class LocalServers:

@@ -19,9 +19,9 @@ from rich.table import Table
 
 from batalkan.local_servers import free_ports
 from batalkan.processes import is_ready
-from batalkan.servers import SERVICES
 from batalkan.subprocesses import Child, Reaper
 from lab.bench import meters
+from services import SERVICES
 
 SETTLE = 10.0
 """Seconds after the start that do not count."""

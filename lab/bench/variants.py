@@ -13,11 +13,12 @@ import aiormq
 from batalkan import local_servers
 from batalkan.keys import make_keys
 from batalkan.processes import Processes
-from batalkan.servers import SERVICES, LocalServers
+from batalkan.servers import LocalServers
 from batalkan.subprocesses import Child, Reaper, run_all
 from lab.bench.faststream import environment
 from runtime.storage import schema
 from runtime.storage.database import Database, connect
+from services import SERVICES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAGA_SERVICES = ("orders", "refunds")

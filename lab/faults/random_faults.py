@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from batalkan.local_servers import DANA
-from batalkan.servers import SERVICES
 from lab.faults.lab import Lab
+from services import SERVICES
 
 KILLABLE = (*SERVICES, DANA)
 START = 240.0

@@ -15,8 +15,8 @@ import httpx
 from batalkan import local_servers
 from batalkan.invariants import Evidence, Snapshot
 from batalkan.local_servers import LocalDeployment
-from batalkan.servers import SERVICES
 from runtime.messaging.bus import Bus
+from services import SERVICES
 from tests.harness.system import SystemUnderTest
 from tests.harness.waiting import eventually
 

@@ -6,6 +6,7 @@ if __name__ == "__main__":
     exit_on_signal("chat")  # before the rest is imported, which takes a second
 
     from runtime.serve import serve
+    from services import PORTS
     from services.chat.main import build
 
-    serve("chat", build)
+    serve("chat", build, PORTS["chat"])

@@ -6,6 +6,7 @@ if __name__ == "__main__":
     exit_on_signal("web")  # before the rest is imported, which takes a second
 
     from runtime.serve import serve
+    from services import PORTS
     from services.web.main import build
 
-    serve("web", build)
+    serve("web", build, PORTS["web"])

@@ -9,9 +9,10 @@ import httpx
 from runtime import urls
 from runtime.errors import Problem
 from runtime.observability import trace_context
-from runtime.settings import PORTS, Environment
+from runtime.settings import Environment
+from services import PORTS
 
-SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
+SERVICES = tuple(name for name in PORTS if name != "web")
 TIMEOUT = 10.0
 """Seconds: DANA may take eight to confirm a number."""
 IDLE = 2.0

@@ -10,9 +10,10 @@ from runtime.shutdown.early import exit_on_signal
 def main() -> None:
     exit_on_signal("dana")  # before the rest is imported, which takes a second
     from runtime.observability.telemetry import log_to_stderr
-    from runtime.settings import LOG_LEVELS, PORTS, Environment, SettingInvalid, SettingMissing
+    from runtime.settings import LOG_LEVELS, Environment, SettingInvalid, SettingMissing
     from runtime.shutdown.server import until_told_to_stop
     from runtime.shutdown.signals import run_to_end
+    from simulators import PORTS
     from simulators.dana.app import Settings, build
     from simulators.dana.server import Server
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[2]
-OURS = ("accounts", "orders", "refunds", "chat", "cs", "web")
-"""The services of ours that speak HTTP through the gateway."""
-
 T = TypeVar("T")
 
 

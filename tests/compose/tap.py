@@ -24,11 +24,11 @@ from contracts import EVENTS
 from runtime.messaging.bus.rabbitmq import nodes
 from runtime.messaging.envelope import EXCHANGE
 from runtime.storage.database import connect
+from services.web.upstream import SERVICES
 
 QUEUE = "tap"
 QUORUM: FieldTable = {"x-queue-type": "quorum"}
 CONSUMERS = {event.wire_name: set(event.consumed_by) for event in EVENTS}
-SERVICES = ("accounts", "orders", "refunds", "chat", "cs")
 
 
 def secret(path: str) -> str:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.stack import OURS, Stack, service_of
+from services import SERVICES
+from tests.compose.stack import Stack, service_of
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
@@ -13,7 +14,7 @@ SECRETS = {"broker_url", "database_url", "jwks.json", "redis_url"}
 TRESPASS = (Path(__file__).parent / "trespass.py").read_text()
 
 
-@pytest.mark.parametrize("service", OURS)
+@pytest.mark.parametrize("service", SERVICES)
 def test_a_service_has_its_own_secrets_only(stack: Stack, service: str) -> None:
     """Private keys are with the one service that signs with them, and every URL names the service that holds it."""
     own = {"accounts": {"signing_key.pem"}, "refunds": {"dana_private_key.pem"}}.get(service, set())
@@ -25,7 +26,7 @@ def test_a_service_has_its_own_secrets_only(stack: Stack, service: str) -> None:
 def test_passwords_are_random_and_nowhere_else(stack: Stack) -> None:
     """No two passwords are the same, and the servers' volumes hold hashes of them only."""
     urls = [
-        stack.run_in(service, "cat", f"/run/secrets/{kind}_url") for service in OURS for kind in ("broker", "redis")
+        stack.run_in(service, "cat", f"/run/secrets/{kind}_url") for service in SERVICES for kind in ("broker", "redis")
     ]
     passwords = {url.split(":")[2].split("@")[0] for url in urls}
     assert len(passwords) == len(urls)

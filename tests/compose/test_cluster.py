@@ -19,9 +19,10 @@ import httpx
 import pytest
 
 from lab.faults.system import RetryingTransport
+from services import SERVICES
 from tests.compose.cluster import FILES, NODES, QUEUES, Cluster
 from tests.compose.conftest import why_not
-from tests.compose.stack import OURS, Stack
+from tests.compose.stack import Stack
 from tests.compose.workload import Workload
 from tests.harness.waiting import eventually
 
@@ -126,7 +127,7 @@ async def drained(stack: Stack, cancellations: int) -> bool:
     """Whether nothing waits any more, and every cancellation has its refund."""
 
     def look() -> bool:
-        waiting = sum(int(stack.sql(service, "select count(*) from outbox")[0]) for service in OURS)
+        waiting = sum(int(stack.sql(service, "select count(*) from outbox")[0]) for service in SERVICES)
         refunds = stack.sql("refunds", "select count(*) filter (where state = 'issued') from refunds")
         known = stack.sql("orders", "select count(*) from order_refunds where state = 'issued'")
         return (waiting, int(refunds[0]), int(known[0])) == (0, cancellations, cancellations)

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.compose.stack import OURS
+from services import SERVICES
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
@@ -54,5 +54,5 @@ def test_every_answer_has_a_name_and_guards(http: httpx.Client) -> None:
 
 def test_every_service_is_ready(http: httpx.Client) -> None:
     """The services' health can be seen from outside."""
-    for service in OURS:
+    for service in SERVICES:
         assert http.get(f"/{service}/health/ready").raise_for_status().json()["status"] == "ready"

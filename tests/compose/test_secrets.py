@@ -9,15 +9,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from batalkan.secrets import OPERATOR, SERVERS, fill, share_cookie
-from tests.compose.stack import OURS, ROOT
+from services import SERVICES
+from tests.compose.stack import ROOT
 
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> Path:
     """The volumes after the first `up`."""
-    for name in (*OURS, *SERVERS, OPERATOR, "dana", "later"):
+    for name in (*SERVICES, *SERVERS, OPERATOR, "dana", "later"):
         (tmp_path / name).mkdir()
-    fill(tmp_path, ROOT / "deploy", list(OURS), ["rabbitmq"])
+    fill(tmp_path, ROOT / "deploy", list(SERVICES), ["rabbitmq"])
     return tmp_path
 
 
@@ -28,15 +29,15 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_a_second_run_keeps_every_secret(volumes: Path) -> None:
     """Stopping and starting again changes no password and no key."""
-    folders = [volumes / name for name in (*OURS, OPERATOR, "dana")]
+    folders = [volumes / name for name in (*SERVICES, OPERATOR, "dana")]
     before = [contents(folder) for folder in folders]
-    fill(volumes, ROOT / "deploy", list(OURS), ["rabbitmq"])
+    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq"])
     assert [contents(folder) for folder in folders] == before
 
 
 def test_a_service_can_be_added_later(volumes: Path) -> None:
     """A service that is new in the list gets secrets of its own, and the servers get to know it."""
-    fill(volumes, ROOT / "deploy", [*OURS, "later"], ["rabbitmq"])
+    fill(volumes, ROOT / "deploy", [*SERVICES, "later"], ["rabbitmq"])
     assert contents(volumes / "later").keys() == {"broker_url", "database_url", "redis_url", "jwks.json"}
     assert (volumes / "postgres" / "later.scram").exists()
     assert "user later on #" in (volumes / "redis" / "users.acl").read_text()
@@ -47,7 +48,7 @@ def test_being_killed_half_way_does_no_harm(volumes: Path) -> None:
     (volumes / "orders" / "broker_url").unlink()
     (volumes / "orders" / ".broker_url.new").write_text("amqp://ord")
     (volumes / "orders" / ".broker_url.new").chmod(0o400)
-    fill(volumes, ROOT / "deploy", list(OURS), ["rabbitmq"])
+    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq"])
     assert (volumes / "orders" / "broker_url").read_text().startswith("amqp://orders:")
     assert not (volumes / "orders" / ".broker_url.new").exists()
 
@@ -55,7 +56,7 @@ def test_being_killed_half_way_does_no_harm(volumes: Path) -> None:
 def test_a_broker_can_become_a_cluster_later(volumes: Path) -> None:
     """With more nodes in the list, every URL names them all, and no password changes."""
     before = urlsplit((volumes / "orders" / "broker_url").read_text()).password
-    fill(volumes, ROOT / "deploy", list(OURS), ["rabbitmq", "rabbitmq-2"])
+    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq", "rabbitmq-2"])
     url = (volumes / "orders" / "broker_url").read_text()
     assert url == f"amqp://orders:{before}@rabbitmq:5672,rabbitmq-2:5672/batalkan"
 
@@ -83,10 +84,10 @@ def test_services_speak_under_their_own_name_only(volumes: Path) -> None:
     """A service may publish `<its name>.*` and touch its own queue and dead letters, nothing else."""
     definitions = json.loads((volumes / "rabbitmq" / "definitions.json").read_text())
     assert {topic["user"]: topic["write"] for topic in definitions["topic_permissions"]} == {
-        service: rf"^{service}\." for service in OURS
+        service: rf"^{service}\." for service in SERVICES
     }
-    own = {one["user"]: one["configure"] for one in definitions["permissions"] if one["user"] in OURS}
-    assert own == {service: rf"^(batalkan\.events|{service}(\.dead)?)$" for service in OURS}
+    own = {one["user"]: one["configure"] for one in definitions["permissions"] if one["user"] in SERVICES}
+    assert own == {service: rf"^(batalkan\.events|{service}(\.dead)?)$" for service in SERVICES}
 
 
 def test_private_keys_are_with_one_service_each(volumes: Path) -> None:

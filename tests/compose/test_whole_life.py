@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from services import SERVICES
 from tests.compose.shopping import Shopper, sign_in
-from tests.compose.stack import OURS, Stack, wait_for
+from tests.compose.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
@@ -18,7 +19,7 @@ ERROR = re.compile(r"error|fatal|panic|critical|traceback|\[(emerg|alert|crit)\]
 def test_the_first_start_has_no_errors(stack: Stack) -> None:
     """Everything waits for what it needs, so that not one container complains."""
     lines = [line.partition("| ")[2] for line in stack.first_logs.splitlines()]
-    assert len(lines) > len(OURS)
+    assert len(lines) > len(SERVICES)
     assert [line for line in lines if is_error(line)] == []
 
 

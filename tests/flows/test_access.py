@@ -9,8 +9,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from batalkan.servers import SERVICES
 from runtime.http.auth import ALGORITHM, ISSUER
+from services import SERVICES
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.system import SystemUnderTest, gathered
 

@@ -16,9 +16,9 @@ import services.chat.main
 import services.cs.main
 import services.orders.main
 import services.refunds.main
-from batalkan.servers import SERVICES
 from runtime.http.app import create_app
 from runtime.service import ServiceSpec
+from services import SERVICES
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(120)]
 

@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from batalkan import local_servers
-from batalkan.servers import SERVICES, install
+from batalkan.servers import install
 from lab.faults.rolling_restart import BackgroundTraffic, ObservingTransport, P, restart_in_turn
 from lab.faults.system import LabSystem, no_bus
+from services import SERVICES
 from tests.harness.system import SystemUnderTest
 
 REPEATS = int(os.environ.get("REPEATS", "1"))

@@ -16,10 +16,10 @@ from websockets.exceptions import InvalidStatus
 from batalkan import system
 from batalkan.gateway import Gateway
 from batalkan.keys import Keys
-from batalkan.servers import SERVICES
 from batalkan.system import OneOrigin, Where
 from runtime.http.app import create_app
 from runtime.settings import Environment, SettingInvalid, Settings
+from services import SERVICES
 from simulators.dana import app as dana
 from tests.conftest import Databases
 from tests.machine.test_gateway import listening

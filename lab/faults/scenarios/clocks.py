@@ -6,11 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from time import time
 
-from batalkan.servers import SERVICES
 from batalkan.servers.packages import PACKAGES, find
 from lab.faults.lab import Lab
 from lab.faults.outcomes import CannotRun
 from lab.faults.workload import Workload
+from services import SERVICES
 
 OFF = 25 * 3600
 WINDOW = timedelta(hours=24)

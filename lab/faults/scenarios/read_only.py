@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from batalkan.operate import connected
-from batalkan.servers import SERVICES
 from lab.faults.lab import Lab
 from lab.faults.workload import Workload
+from services import SERVICES
 from tests.harness.waiting import eventually
 
 BACK = 10.0

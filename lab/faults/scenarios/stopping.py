@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 
 from batalkan.local_servers import DANA
-from batalkan.servers import SERVICES
 from lab.faults.lab import Lab
 from lab.faults.workload import Workload
+from services import SERVICES
 
 MAX_SECONDS = 10.0
 

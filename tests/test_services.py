@@ -1,0 +1,40 @@
+"""Every list of services in a file that cannot derive it is the list of `services/__init__.py`."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services import PORTS, SERVICES
+from simulators import PORTS as SIMULATORS
+
+ROOT = Path(__file__).parent.parent
+LISTS = [
+    ("compose.yaml", r"x-services: &services (.+)"),
+    ("compose.yaml", r"- (\w+)-secrets:/secrets/\1"),
+    ("compose.yaml", r"^  (\w+)-secrets:$"),
+    ("compose.yaml", r"^      (\w+): \{condition: service_healthy\}"),
+    ("compose.yaml", r"command: \[python, -m, services\.(\w+)\]"),
+    ("compose.yaml", r'volumes: \["(\w+)-secrets:/run/secrets:ro"\]'),
+    ("compose.yaml", r"healthy\.py, /(\w+)/health/ready\]"),
+    ("compose.yaml", r"^      (\w+)_URL: http://\w+:8000$"),
+    ("compose.yaml", r"(\w+)_DATABASE_URL_FILE: /run/secrets/\w+_database_url"),
+    ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
+    ("deploy/gateway/nginx.conf", r"# A new service is one more name here.\n.*<service>(.+)\)\(/"),
+]
+OTHERS = {*SIMULATORS, "operator", "postgres", "rabbitmq", "redis"}
+"""What the patterns find beside services."""
+
+
+@pytest.mark.parametrize(("page", "pattern"), LISTS)
+def test_a_list_of_services_has_all(page: str, pattern: str) -> None:
+    """A list names each service and no other; `web` may be missing where it has a rule of its own."""
+    found = re.findall(pattern, (ROOT / page).read_text(), re.MULTILINE)
+    listed = {name.lower() for names in found for name in re.findall(r"\w+", names)} - OTHERS
+    assert listed | {"web"} == set(SERVICES)
+
+
+def test_every_package_is_listed() -> None:
+    """The packages in services/ are the services, and every process has a port of its own."""
+    assert {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")} == set(SERVICES)
+    assert len({*PORTS.values(), *SIMULATORS.values()}) == len(PORTS) + len(SIMULATORS)
