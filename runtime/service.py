@@ -19,7 +19,7 @@ from runtime.messaging.bus import Bus
 from runtime.messaging.consumer import Consumer, Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
-from runtime.messaging.outbox import Relay
+from runtime.messaging.relay import Relay
 from runtime.messaging.replay import Replays
 from runtime.messaging.retention import run_retention
 from runtime.messaging.unit_of_work import UnitOfWork

@@ -22,11 +22,11 @@ from rich.table import Table
 
 from lab.bench import meters
 from lab.bench.variants import ROOT, bench_servers
-from runtime.messaging import consumer, outbox
+from runtime.messaging import consumer, relay
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.consumer import BatchHandler, Consumer
 from runtime.messaging.envelope import Envelope, Event
-from runtime.messaging.outbox import Relay
+from runtime.messaging.relay import Relay
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import new_id
 from runtime.storage import schema
@@ -60,8 +60,8 @@ async def measure(events: int) -> list[dict[str, Any]]:
             await schema.migrate(database, ROOT / "services" / name / "migrations")
         consumed = asyncio.Queue[int]()
         publisher, consumer_uow = UnitOfWork("orders", databases["orders"]), UnitOfWork("refunds", databases["refunds"])
-        relay = Relay("orders", databases["orders"], RabbitBus(servers.rabbitmq.url("orders"), "bench"), ["refunds"])
-        publisher.wake_relay = relay.wake
+        relaying = Relay("orders", databases["orders"], RabbitBus(servers.rabbitmq.url("orders"), "bench"), ["refunds"])
+        publisher.wake_relay = relaying.wake
 
         async def consume(_: Transaction, same_type: Sequence[Envelope[Padded]]) -> None:
             consumed.put_nowait(len(same_type))
@@ -70,12 +70,12 @@ async def measure(events: int) -> list[dict[str, Any]]:
             consumer_uow, RabbitBus(servers.rabbitmq.url("refunds"), "bench"), {Padded: BatchHandler(consume)}
         )
         async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(receiving.run()), group.create_task(relay.run())]
+            loops = [group.create_task(receiving.run()), group.create_task(relaying.run())]
             await _send(publisher, consumed, 500, SIZES[0])
             servers_of = [child.pid or 0 for child in (servers.postgres.child, servers.rabbitmq.child)]
             for _ in range(REPEATS):
                 for size, batch in cases:
-                    consumer.BATCH = outbox.BATCH = batch
+                    consumer.BATCH = relay.BATCH = batch
                     count = max(100, min(events, 20_000_000 // size))
                     started, ours, theirs = monotonic(), process_time(), sum(map(meters.cpu_seconds, servers_of))
                     await _send(publisher, consumed, count, size)

@@ -46,7 +46,7 @@ MUTATIONS = (
     Mutation(
         "the relay goes by the highest id that it has seen",
         "repeats",
-        "runtime/messaging/outbox.py",
+        "runtime/messaging/relay.py",
         (
             ("seq <> all($2::bigint[])", "seq > (select coalesce(max(s), 0) from unnest($2::bigint[]) s)"),
             ("list(self._held))\n", "[self._seen])\n"),

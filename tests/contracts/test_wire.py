@@ -11,7 +11,7 @@ import pytest
 import contracts
 from contracts import EVENTS
 from runtime.messaging.envelope import MAX_BODY, Envelope, Event, EventReader, UnreadableEvent
-from runtime.messaging.outbox import _message
+from runtime.messaging.relay import _message
 from tests.contracts.examples import example
 from tests.contracts.shapes import GOLDEN, SCHEMAS, breaking_changes, files, golden_path, shape
 

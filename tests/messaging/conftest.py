@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runtime import backoff
-from runtime.messaging import consumer, deadlines, outbox, replay
+from runtime.messaging import consumer, deadlines, relay, replay
 from runtime.messaging.bus.memory import MemoryBus
 from tests.conftest import BusOf, Databases
 from tests.messaging.toys import Shelf, Toys
@@ -17,7 +17,7 @@ def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "SHORTEST", 0.01)
     monkeypatch.setattr(backoff, "LONGEST", 0.05)
     monkeypatch.setattr(consumer, "RETRY_AFTER", 0.001)
-    for module in (outbox, deadlines, replay):
+    for module in (relay, deadlines, replay):
         monkeypatch.setattr(module, "POLL", 0.02)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from runtime.messaging import outbox
+from runtime.messaging import outbox, relay
 from runtime.messaging.bus import Message
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
-from runtime.messaging.outbox import Relay
+from runtime.messaging.relay import Relay
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.telemetry import OUTBOX_UNROUTABLE
 from runtime.observability.trace_context import current_context, start_context
@@ -134,7 +134,7 @@ async def test_an_unroutable_event_is_an_alarm_and_no_loss(toys: Toys) -> None:
 async def test_an_unroutable_event_delays_its_own_subject_only(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many events no queue takes: all others are published once, on one connection, but for those behind
     them, which follow in their order when a queue is there."""
-    monkeypatch.setattr(outbox, "BATCH", 4)
+    monkeypatch.setattr(relay, "BATCH", 4)
     orders, refunds = await toys.orders(), await toys.refunds()
     orders.relay._bus = bus = Unreliable(orders.bus)
     await orders.say(0, thing="b")
@@ -282,7 +282,7 @@ async def test_a_leader_that_stands_still_is_replaced(toys: Toys, monkeypatch: p
         if messages:
             await asyncio.Event().wait()
 
-    monkeypatch.setitem(outbox.LEASE, "idle_session_timeout", "300ms")
+    monkeypatch.setitem(relay.LEASE, "idle_session_timeout", "300ms")
     first, refunds = await toys.orders(), await toys.refunds()
     second = await toys.on(first.url, "orders", {})
     async with running(refunds.consumer.run(), first.relay.run()):
@@ -297,7 +297,7 @@ async def test_the_leader_is_notified_of_another_replicas_events(toys: Toys, mon
     """An event written by a replica that does not lead leaves at once, long before the leader's timer."""
     first, refunds = await toys.orders(), await toys.refunds()
     second = await toys.on(first.url, "orders", {})
-    monkeypatch.setattr(outbox, "POLL", 60)
+    monkeypatch.setattr(relay, "POLL", 60)
     async with running(refunds.consumer.run()):
         await becomes(refunds.is_consuming, True)
         async with running(first.relay.run()):

@@ -13,8 +13,8 @@ from runtime.messaging.bus import Bus, BusError, Message, Publisher
 from runtime.messaging.consumer import Consumer, Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
-from runtime.messaging.outbox import Relay
 from runtime.messaging.parked import Parked, listing
+from runtime.messaging.relay import Relay
 from runtime.messaging.replay import Replays
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import new_id, new_traceparent
