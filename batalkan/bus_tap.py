@@ -1,4 +1,4 @@
-"""Seeing what travels: a bus that tells of every message that goes out on it."""
+"""The bus tap: a bus that reports every published event to a callback."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from runtime.messaging.bus import Bus, Gauge, Message, Publisher, Subscription
 
 @dataclass(frozen=True)
 class TappedEvent:
-    """One event on its way."""
+    """One published event."""
 
     source: str
     type: str
@@ -20,7 +20,7 @@ class TappedEvent:
 
 
 class BusTap:
-    """Another bus, listened in on. An event that has to be published again is told of again."""
+    """Wraps a bus. An event that is published again is reported again."""
 
     def __init__(self, bus: Bus, on_event: Callable[[TappedEvent], None]) -> None:
         self._bus = bus

@@ -1,4 +1,4 @@
-"""The catalogue of events, written from the contracts."""
+"""Writes the catalogue of events from the contracts."""
 
 import inspect
 import json
@@ -66,7 +66,7 @@ def _section(event: type[Event]) -> str:
 
 
 def _type(field: dict[str, object], schema: dict[str, object]) -> str:
-    """A field's type in a few words."""
+    """A short description of a field's type."""
     if isinstance(ref := field.get("$ref"), str):
         definitions = schema["$defs"]
         assert isinstance(definitions, dict)

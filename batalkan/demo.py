@@ -1,4 +1,4 @@
-"""The guided run: all four ways of cancelling, what is refused, and what goes wrong on the way and ends well."""
+"""The guided run: the four ways to cancel, the refusals, and a failure of DANA that is corrected."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from batalkan.invariants import Snapshot, check
 
 
 async def run(client: DemoClient) -> Snapshot:
-    """All steps; raises `DemoFailed` when one does not come out as it must."""
+    """Runs all steps. Raises `DemoFailed` when a result is not the expected one."""
     seller = await client.join("seller", "web")
     product = await client.call(
         *("POST", "/orders/products", seller, 201), title="Kopi Gayo 1 kg", price=145_000, stock=99, listed=False
@@ -111,7 +111,7 @@ async def guided_in_the_chat(client: DemoClient, product: dict[str, Any], buyer:
 
 
 async def cancelled_by_the_seller(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
-    """A: the seller may cancel it itself, and pays for it with its score."""
+    """A: the seller may cancel the order; its score falls."""
     client.step("Way 3, chat: the seller cancels, and the score falls")
     order = await client.ordered(buyer, product, 1)
     before = await client.call("GET", f"/orders/sellers/{seller.account_id}/score", None, 200)
@@ -129,14 +129,14 @@ async def cancelled_by_the_seller(client: DemoClient, product: dict[str, Any], b
 
 
 async def on_duty(client: DemoClient) -> Person:
-    """An agent comes to work, for the cases of this run alone: others may wait already."""
+    """Puts an agent on duty for the cases of this run only: other cases may be waiting."""
     agent = await client.employ()
     await client.call("PUT", "/cs/duty", agent, 200, on=True, reserved=True)
     return agent
 
 
 async def silent_seller(client: DemoClient, product: dict[str, Any], buyer: Person, agent: Person) -> None:
-    """A: within 24 hours the seller has neither processed the order nor answered, so it is cancelled automatically."""
+    """A: the seller has neither processed the order nor answered within 24 hours, so it is cancelled automatically."""
     client.step("Way 4, customer service: the seller is silent for 24 hours")
     order = await client.ordered(buyer, product, 2)
     case = await _contacted(client, buyer, agent, order)
@@ -155,7 +155,7 @@ async def silent_seller(client: DemoClient, product: dict[str, Any], buyer: Pers
 async def seller_answers_in_time(
     client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person, agent: Person
 ) -> None:
-    """A: the seller answers in time, so nothing is cancelled."""
+    """A: the seller answers in time, so the order is not cancelled."""
     client.step("Way 4, customer service: the seller answers in the 23rd hour")
     order = await client.ordered(buyer, product, 1)
     case = await _contacted(client, buyer, agent, order)
@@ -179,7 +179,7 @@ async def seller_answers_in_time(
 
 
 async def _thread(client: DemoClient, buyer: Person, order: str) -> str:
-    """The order's conversation; chat hears of the order a moment after it was placed."""
+    """The order's thread; chat consumes the order's event a moment after it was placed."""
 
     async def opened() -> dict[str, Any]:
         return await client.ask("POST", "/chat/threads", buyer, order_id=order)
@@ -193,7 +193,7 @@ async def _write(client: DemoClient, who: str, person: Person, path: str, text: 
 
 
 async def _shown(client: DemoClient, path: str, person: Person, code: str) -> None:
-    """Waits until the conversation says what happened."""
+    """Waits until the conversation shows the message with this code."""
     page = await client.until(
         lambda: client.call("GET", path, person, 200),
         lambda page: any(message["code"] == code for message in page["items"]),
@@ -204,7 +204,7 @@ async def _shown(client: DemoClient, path: str, person: Person, code: str) -> No
 
 
 async def _contacted(client: DemoClient, buyer: Person, agent: Person, order: str) -> str:
-    """The buyer turns to customer service, hands over the order, and the agent writes to the seller."""
+    """The buyer opens a case and shares the order; the agent contacts the seller."""
     text = "Penjual tidak membalas. Tolong batalkan pesanan saya."
     case = await client.call("POST", "/cs/cases", buyer, 201, text=text, agent_id=agent.account_id)
     path = f"/cs/cases/{case['case_id']}"
@@ -214,12 +214,12 @@ async def _contacted(client: DemoClient, buyer: Person, agent: Person, order: st
         lambda: client.ask("POST", f"{path}/order", buyer, order_id=order), lambda view: "case_id" in view
     )
     contacted = await client.call("POST", f"{path}/contact-seller", agent, 200)
-    client.say(f"the agent writes to the seller, who has until {contacted['respond_by']}")
+    client.say(f"the agent contacts the seller, who has until {contacted['respond_by']}")
     return str(case["case_id"])
 
 
 async def settle(client: DemoClient) -> Snapshot:
-    """The ledger at the end, and whether it is right."""
+    """Shows the ledger and checks the invariants. Raises `DemoFailed`."""
 
     async def snapshot() -> Snapshot:
         return await check(client.database_urls, client.dana)
@@ -235,5 +235,5 @@ async def settle(client: DemoClient) -> Snapshot:
     for sentence in found.broken:
         client.console.print(f"[red]BROKEN[/red] {escape(sentence)}")
     if found.broken or found.ledger_sum:
-        raise DemoFailed("the books are not right")
+        raise DemoFailed("an invariant is broken; see the sentences above")
     return found

@@ -1,4 +1,4 @@
-"""What the guided run is made of: people who call the public interface, and looking for what follows."""
+"""The client of the guided run: calls the public interface, and waits for the results."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,29 +17,29 @@ from batalkan.operate import advance_clock, create_agent
 T = TypeVar("T")
 
 TIMEOUT = 20.0
-"""Seconds within which something that was set off must have happened."""
+"""Seconds to wait for a result."""
 PASSWORD = "batalkan-demo"  # noqa: S105 (the demonstration's, and published)
 
 
 class DemoFailed(Exception):
-    """Something did not come out as it must."""
+    """A result of the guided run is not the expected one."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody signed in."""
+    """A signed-in account."""
 
     account_id: str
     headers: Mapping[str, str]
 
 
 def rupiah(amount: int) -> str:
-    """As Indonesia writes it: Rp189.000"""
+    """An amount in Indonesian notation: Rp189.000"""
     return f"Rp{amount:,}".replace(",", ".")
 
 
 class DemoClient:
-    """Takes people by the hand: calls the HTTP interface as the app and the website would, and tells what comes."""
+    """Calls the HTTP interface as the app and the website do, and prints the results."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class DemoClient:
         console: Console,
         hurry: Callable[[], object] = lambda: None,
     ) -> None:
-        """`hurry` has the services look for deadlines that time has moved past; they do so by themselves, but later."""
+        """`hurry` wakes the services' deadlines at once; the services also poll them, a little later."""
         self.dana = dana
         self.database_urls = database_urls
         self.console = console
@@ -59,43 +59,43 @@ class DemoClient:
         self._steps = 0
 
     def see(self, event: TappedEvent) -> None:
-        """Takes note of an event that travels."""
+        """Records a published event."""
         self._seen.append(event)
 
     def step(self, title: str) -> None:
-        """Announces the next step."""
+        """Prints the title of the next step."""
         self._steps += 1
         self.console.print(f"[bold]{self._steps}. {escape(title)}[/bold]")
 
     def say(self, line: str) -> None:
-        """One line of what happened."""
+        """Prints one line."""
         self.console.print(f"   {escape(line)}", soft_wrap=True)
 
     async def show_events(self, order: str, last: str = "RefundIssued") -> None:
-        """What has travelled about an order, up to the event that ends its story."""
+        """Prints the events of an order, up to the last one of its trace."""
 
         async def events() -> list[TappedEvent]:
             return [seen for seen in self._seen if seen.subject == order]
 
         for seen in await self.until(events, lambda events: any(seen.type == last for seen in events)):
             trace = seen.correlation_id[-6:]
-            self.console.print(f"   [cyan]{seen.source:>8} → {seen.type:<21}[/cyan] [dim]story …{trace}[/dim]")
+            self.console.print(f"   [cyan]{seen.source:>8} → {seen.type:<21}[/cyan] [dim]trace …{trace}[/dim]")
         self.console.print()
 
     async def join(self, role: str, client: str) -> Person:
-        """Registers somebody new and signs in."""
+        """Registers a new account and signs in."""
         email = f"{role}-{token_hex(4)}@example.com"
         await self.call("POST", "/accounts", None, 201, email=email, password=PASSWORD, name=role.title(), role=role)
         return await self.sign_in(email, client)
 
     async def employ(self) -> Person:
-        """Makes an agent's account, as an administrator does, and signs in."""
+        """Creates an agent's account, as an administrator does, and signs in."""
         email = f"agent-{token_hex(4)}@example.com"
         await create_agent(self.database_urls, email, PASSWORD, "Agent")
         return await self.sign_in(email, "web")
 
     async def sign_in(self, email: str, client: str) -> Person:
-        """Signs in with the demonstration's password, at the app or the website."""
+        """Signs in with the demonstration's password, in the app or on the website."""
         form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": client}
         answer = await self._http.post("/accounts/token", data=form)
         if answer.status_code != 200:
@@ -118,7 +118,7 @@ class DemoClient:
         self.say(f"DANA linked: {wallet['dana']['phone']}")
 
     async def refunded(self, buyer: Person, order: str, destination: str) -> None:
-        """Waits until the money is there: all of it, where it belongs."""
+        """Waits until the full amount is refunded to the right destination."""
         view = await self.until(
             lambda: self.call("GET", f"/orders/{order}", buyer, 200),
             lambda view: view["refund"] is not None and view["refund"]["state"] == "issued",
@@ -130,20 +130,20 @@ class DemoClient:
         self.say(f"refunded in full: {rupiah(refund['amount'])} to {where}")
 
     async def refused(self, buyer: Person, order: str, code: str) -> None:
-        """Tries to cancel, which must be refused."""
+        """Tries to cancel; the service must refuse with this code."""
         problem = await self.call("POST", f"/orders/{order}/cancel", buyer, 409)
         if problem["code"] != code:
             raise DemoFailed(f"refused with {problem['code']}, not {code}")
         self.say(f"409 {problem['code']}: {problem['detail']}")
 
     async def advance(self, by: timedelta) -> None:
-        """Moves the clock of all services."""
+        """Moves the clock of all services forward."""
         await advance_clock(self.database_urls, by)
         self._hurry()
         self.say(f"(the clock moves on by {by})")
 
     async def call(self, method: str, path: str, who: Person | None, status: int, **body: Any) -> dict[str, Any]:
-        """One request, which must be answered with `status`."""
+        """Sends a request; the answer must have this status."""
         answer = await self._send(method, path, who, body)
         if answer.status_code != status:
             raise DemoFailed(f"{method} {path}: {answer.status_code}, not {status}: {answer.text}")
@@ -151,7 +151,7 @@ class DemoClient:
         return answered
 
     async def ask(self, method: str, path: str, who: Person | None, **body: Any) -> dict[str, Any]:
-        """One request, whose answer may be a problem."""
+        """Sends a request; the answer may be a problem."""
         answered: dict[str, Any] = (await self._send(method, path, who, body)).json()
         return answered
 
@@ -160,7 +160,7 @@ class DemoClient:
         return await self._http.request(method, path, headers=headers, json=body or None)
 
     async def until(self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, fail: bool = True) -> T:
-        """Looks again and again until it is enough; after `TIMEOUT` fails, or returns what there is."""
+        """Polls `look` until `enough` accepts the result. After `TIMEOUT` it fails, or returns the last result."""
         loop = asyncio.get_running_loop()
         end = loop.time() + TIMEOUT
         while not enough(found := await look()):

@@ -1,6 +1,6 @@
-"""What this machine has, and for which command something is missing or in the way."""
+"""Reports what this machine has, and what each command still needs."""
 
-# ruff: noqa: S603 - it asks programs for their version
+# ruff: noqa: S603 - it runs programs to read their versions
 
 import os
 import platform
@@ -22,7 +22,7 @@ BY_HAND = "python -m services.…"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: `detail` is its version, or what is wrong with it and what helps."""
+    """One checked part; `detail` is its version, or the problem and its solution."""
 
     name: str
     ok: bool
@@ -36,7 +36,7 @@ class Diagnosis:
 
     @property
     def commands(self) -> dict[str, list[str]]:
-        """For each command, the names of what keeps it from running; an empty list is a healthy command."""
+        """For each command, the parts that it needs and lacks."""
         return {
             command: [finding.name for finding in self.findings if command in finding.needed_for and not finding.ok]
             for command in (DEMO, LOCAL, COMPOSE, BY_HAND, TEST)
@@ -44,7 +44,7 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """0 when the demonstration can run here, which needs the least; or else 1."""
+        """0 if the demonstration, which needs least, can run on this machine; otherwise 1."""
         return 1 if self.commands[DEMO] else 0
 
     def as_json(self) -> dict[str, object]:
@@ -53,7 +53,7 @@ class Diagnosis:
 
 
 def diagnose(folder: Path = Path(".batalkan")) -> Diagnosis:
-    """Look around; `folder` is where the data would go. Takes about a second, most of it waiting for Docker."""
+    """Checks all parts; `folder` is the data folder. Takes about a second, most of it for Docker."""
     return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *_docker(), *_for_tests(), *_ports()])
 
 
@@ -71,7 +71,7 @@ def _embedded() -> Finding:
 def _folder(folder: Path) -> Finding:
     nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-    detail = str(folder.absolute()) if ok else f"{nearest} is not a folder that we may write to"
+    detail = str(folder.absolute()) if ok else f"{nearest} is not a writable folder"
     return Finding("data folder", ok, detail, (DEMO, LOCAL, TEST))
 
 
@@ -82,15 +82,15 @@ def _servers() -> list[Finding]:
         if (program := find(key)) is None:
             findings.append(Finding(name, False, f"apt-get install {PACKAGES[key]}", (LOCAL, TEST)))
         else:
-            # RabbitMQ takes a second to say its version, but carries it in the name of its folder.
-            said = str(program.resolve()) if key == "rabbitmq" else _say(program, "--version") or ""
-            findings.append(Finding(name, True, _number(said), (LOCAL, TEST)))
+            # RabbitMQ takes a second to print its version; the name of its folder contains it too.
+            output = str(program.resolve()) if key == "rabbitmq" else _first_line(program, "--version") or ""
+            findings.append(Finding(name, True, _number(output), (LOCAL, TEST)))
     return findings
 
 
 def _docker() -> list[Finding]:
-    engine = _say("docker", "version", "--format", "{{.Server.Version}}")
-    compose = _say("docker", "compose", "version", "--short")
+    engine = _first_line("docker", "version", "--format", "{{.Server.Version}}")
+    compose = _first_line("docker", "compose", "version", "--short")
     return [
         Finding("Docker engine", engine is not None, engine or "no engine answers", (COMPOSE,)),
         Finding("Docker Compose", compose is not None, compose or "not installed", (COMPOSE,)),
@@ -99,10 +99,10 @@ def _docker() -> list[Finding]:
 
 def _for_tests() -> list[Finding]:
     chromium, faketime = find("chromium"), find("faketime")
-    said = _say(chromium, "--version") if chromium else None
+    output = _first_line(chromium, "--version") if chromium else None
     lacks = f"apt-get install {PACKAGES['chromium']}", f"apt-get install {PACKAGES['faketime']}"
     return [
-        Finding("Chromium", said is not None, _number(said) if said else lacks[0], (TEST,)),
+        Finding("Chromium", output is not None, _number(output) if output else lacks[0], (TEST,)),
         Finding("libfaketime", faketime is not None, str(faketime) if faketime else lacks[1], (TEST,)),
     ]
 
@@ -112,14 +112,14 @@ def _ports() -> list[Finding]:
     processes = [*services.PORTS.values(), *simulators.PORTS.values()]
     wanted = {gateway: (DEMO, LOCAL, COMPOSE), **dict.fromkeys(processes, (BY_HAND,))}
     return [
-        Finding(f"port {port}", free, "free" if free else "something listens there", commands)
+        Finding(f"port {port}", free, "free" if free else "in use by another program", commands)
         for port, commands in wanted.items()
         for free in [is_free(port)]
     ]
 
 
-def _say(program: str | Path, *arguments: str) -> str | None:
-    """The first line that the program prints, or None when it is not there, fails, or keeps silent for 10 s."""
+def _first_line(program: str | Path, *arguments: str) -> str | None:
+    """The first line of the program's output; None if it is missing, fails, or takes longer than 10 s."""
     path = shutil.which(program)
     if path is None:
         return None

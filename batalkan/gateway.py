@@ -1,6 +1,6 @@
-"""One origin in front of services in processes of their own, where no nginx is: for `batalkan up --servers local`.
+"""A reverse proxy for `batalkan up --servers local`: one origin for services in separate processes, without nginx.
 
-Bodies go through as they come, in both directions, and so do WebSockets: nothing is collected here.
+It streams bodies and WebSocket messages in both directions and never collects a whole body.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from runtime.http.hosts import CheckHost
 HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
 TIMEOUT = 30.0
-"""Seconds within which a service must begin to answer; how long it then goes on is its own affair."""
+"""Seconds within which a service must begin to answer; the rest of the answer has no limit."""
 IDLE = 2.0
-"""Seconds for which an unused connection to a service is kept: less than the services keep it."""
+"""Seconds for which an idle connection to a service is kept: less than the services keep it."""
 BAD_GATEWAY = 1014
-"""Close code: the service is gone without a word."""
+"""Close code: the service closed the connection without a close frame."""
 UNSENDABLE = {1005, 1006, 1015}
-"""Close codes that stand for a missing one."""
+"""Close codes that mean "no close code" and must not be sent."""
 
 
 class ServiceAway(Problem):
@@ -40,11 +40,11 @@ class ServiceAway(Problem):
 
 
 class Gateway:
-    """Passes each request, and each WebSocket, on to the service that the first segment of its path names."""
+    """Forwards each request and each WebSocket to the service that the first segment of its path names."""
 
     def __init__(self, origins: Mapping[str, Sequence[str]], allowed_hosts: Collection[str] = ()) -> None:
-        """`origins`: `http://host:port` of each replica of each service; `allowed_hosts`: further names of this one."""
-        # The bare transport: a client would keep one person's cookies, and send them along with another's requests.
+        """`origins`: `http://host:port` of each replica of each service; `allowed_hosts`: more names of the gateway."""
+        # The bare transport: an httpx client would store one user's cookies and send them with another's requests.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=IDLE)
         self._http = httpx.AsyncHTTPTransport(limits=limits)
         self._services = RoundRobin(origins)
@@ -59,18 +59,18 @@ class Gateway:
             return
         origins = self._services.origins(scope["path"])
         if not origins and wants_page(scope):
-            origins = self._services.origins("/web")  # which says that there is no such page
+            origins = self._services.origins("/web")  # its answer is the "not found" page
         if not origins:
-            nothing = NotFound(f"There is no service here; there are {', '.join(self._services.names)}.")
+            nothing = NotFound(f"No service has this path; the services are {', '.join(self._services.names)}.")
             await _refuse(nothing, scope, receive, send)
             return
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        there = [origin.copy_with(raw_path=scope["raw_path"] + query) for origin in origins]
+        targets = [origin.copy_with(raw_path=scope["raw_path"] + query) for origin in origins]
         try:
             if scope["type"] == "websocket":
-                await self._pass_socket(there, scope, receive, send)
+                await self._pass_socket(targets, scope, receive, send)
             else:
-                await self._pass_request(there, scope, receive, send)
+                await self._pass_request(targets, scope, receive, send)
         except ServiceAway as away:
             await _refuse(away, scope, receive, send)
 
@@ -78,25 +78,27 @@ class Gateway:
         """Closes the connections to the services."""
         await self._http.aclose()
 
-    async def _pass_request(self, there: Sequence[httpx.URL], scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass_request(self, targets: Sequence[httpx.URL], scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             async with asyncio.timeout(TIMEOUT):
-                answer = await self._ask(there, request)
+                answer = await self._ask(targets, request)
         except (httpx.HTTPError, TimeoutError) as error:
             raise ServiceAway(f"{scope['path']}: {type(error).__name__}") from error
         except ClientDisconnect:
-            return  # before its body was whole
+            return  # before its body was complete
         try:
             await _pass_answer(answer, receive, send)
         finally:
             await answer.aclose()
 
-    async def _ask(self, there: Sequence[httpx.URL], request: Request) -> httpx.Response:
-        """The answer of the first replica that takes a connection: nothing was sent to those before."""
+    async def _ask(self, targets: Sequence[httpx.URL], request: Request) -> httpx.Response:
+        """The answer of the first replica that accepts a connection: the earlier ones were sent nothing."""
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
         body = request.stream() if has_body else None
-        *others, last = [httpx.Request(request.method, url, headers=_passed_on(request), content=body) for url in there]
+        *others, last = [
+            httpx.Request(request.method, url, headers=_passed_on(request), content=body) for url in targets
+        ]
         for passed in others:
             with suppress(httpx.ConnectError):
                 return await self._http.handle_async_request(passed)
@@ -104,12 +106,12 @@ class Gateway:
 
     async def _pass_socket(self, origins: Sequence[httpx.URL], scope: Scope, receive: Receive, send: Send) -> None:
         client = WebSocket(scope, receive, send)
-        there = origins[0]  # who is turned away comes again, and that is another one's turn
-        named = there.copy_with(scheme="ws", netloc=client.headers["host"].encode())
+        target = origins[0]  # a refused client connects again, to the next one
+        named = target.copy_with(scheme="ws", netloc=client.headers["host"].encode())
         opening = connect(
             str(named),
-            host=there.host,
-            port=there.port,
+            host=target.host,
+            port=target.port,
             additional_headers=[
                 (name.decode(), value.decode("latin-1"))
                 for name, value in _passed_on(client)
@@ -128,7 +130,7 @@ class Gateway:
             headers = {name: value for name, value in answer.headers.raw_items() if name.lower() not in HOP_BY_HOP}
             await client.send_denial_response(Response(bytes(answer.body or b""), answer.status_code, headers))
             return
-        except (OSError, InvalidHandshake) as error:  # a TimeoutError is an OSError, too
+        except (OSError, InvalidHandshake) as error:  # TimeoutError is an OSError
             raise ServiceAway(f"{scope['path']}: {type(error).__name__}") from error
         async with service:
             await client.accept(service.subprotocol)
@@ -144,7 +146,7 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) 
 
 
 def _passed_on(request: Request | WebSocket) -> list[tuple[bytes, bytes]]:
-    """The headers that a service gets: the client's own, byte for byte, and where it is."""
+    """The headers for the service: the client's own, unchanged, and the client's address and scheme."""
     dropped = HOP_BY_HOP | FORWARDED
     headers = [
         (name, value)
@@ -159,13 +161,13 @@ def _passed_on(request: Request | WebSocket) -> list[tuple[bytes, bytes]]:
 
 
 async def _pass_answer(answer: httpx.Response, receive: Receive, send: Send) -> None:
-    """Sends each piece when it comes, until there are no more or the client has gone."""
+    """Sends each chunk as it arrives, until the last one or until the client disconnects."""
     headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower().decode() not in HOP_BY_HOP]
     await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
 
     async def pieces() -> None:
         assert isinstance(answer.stream, httpx.AsyncByteStream)
-        with suppress(httpx.HTTPError):  # cut off: then ours is cut off, too, instead of looking whole
+        with suppress(httpx.HTTPError):  # cut off: then cut off our answer too, so that it does not look complete
             async for piece in answer.stream:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
@@ -178,22 +180,22 @@ async def _pass_answer(answer: httpx.Response, receive: Receive, send: Send) -> 
 
 
 async def _up(client: WebSocket, service: ClientConnection) -> None:
-    """What the client sends."""
+    """Forwards the client's messages."""
     while (message := await client.receive())["type"] != "websocket.disconnect":
-        said = message.get("text")
+        text = message.get("text")
         with suppress(ConnectionClosed):
-            await service.send(message["bytes"] if said is None else said)
+            await service.send(message["bytes"] if text is None else text)
     code = message.get("code", 1005)
     await service.close(1000 if code in UNSENDABLE else code, message.get("reason") or "")
 
 
 async def _down(service: ClientConnection, client: WebSocket) -> None:
-    """What the service sends."""
+    """Forwards the service's messages."""
     with suppress(WebSocketDisconnect):
         try:
             while True:
-                said = await service.recv()
-                await (client.send_text(said) if isinstance(said, str) else client.send_bytes(said))
+                data = await service.recv()
+                await (client.send_text(data) if isinstance(data, str) else client.send_bytes(data))
         except ConnectionClosed as closed:
             received = closed.rcvd
             code = BAD_GATEWAY if received is None else 1000 if received.code in UNSENDABLE else received.code
@@ -201,7 +203,7 @@ async def _down(service: ClientConnection, client: WebSocket) -> None:
 
 
 async def _either(*both: Coroutine[Any, Any, None]) -> None:
-    """Until one of them ends; the other is cancelled."""
+    """Runs both until one ends; cancels the other."""
     tasks = [asyncio.create_task(one) for one in both]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

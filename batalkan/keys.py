@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 @dataclass(frozen=True)
 class Keys:
-    """Where the keys are; the names are those of the settings."""
+    """Paths of the keys; the names are those of the settings."""
 
     signing_key: Path
     token_keys: Path
@@ -30,7 +30,7 @@ class Keys:
 
 
 def make_keys(folder: Path) -> Keys:
-    """The keys in `folder`: private ones that are there stay, and what is missing is made."""
+    """The keys in `folder`. Existing private keys stay; missing ones are created."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = Keys(
         signing_key=folder / "signing_key.pem",
@@ -57,7 +57,7 @@ def jwks(signing_key: str) -> str:
     """The public half of an Ed25519 private key as a JSON Web Key Set; `kid` is the key's thumbprint (RFC 7638)."""
     private = load_pem_private_key(signing_key.encode(), None)
     raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    members = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}  # RFC 7638: these alone, in this order
+    members = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}  # RFC 7638: these members only, in this order
     canonical = json.dumps(members, separators=(",", ":"), sort_keys=True)
     kid = _base64url(hashlib.sha256(canonical.encode()).digest())
     return json.dumps({"keys": [{**members, "kid": kid, "alg": "EdDSA", "use": "sig"}]})
@@ -80,7 +80,7 @@ def _ensure(path: Path, make: Callable[[], str]) -> str:
 
 
 def _write(path: Path, text: str, *, mode: int) -> None:
-    """Whole or not at all, and never readable by others for a moment."""
+    """Writes the file completely or not at all; it is never readable by others, not even for a moment."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:

@@ -1,4 +1,4 @@
-"""A simple load: many orders are placed, paid and cancelled, until every refund has arrived."""
+"""A simple load test: places, pays and cancels many orders, and waits for every refund."""
 
 import asyncio
 import statistics
@@ -16,25 +16,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 PASSWORD = token_hex(16)
 PRICE = 50_000
 PRODUCTS = 50
-"""Enough for the orders not to queue for the stock of one."""
+"""Enough products that orders do not wait for the lock of one product's stock."""
 TIMEOUT = 120.0
-"""Seconds that the refunds may take after the last cancellation was answered."""
+"""Seconds for the refunds after the last cancellation."""
 MAX_PIECES = 1_000_000
 
 
 class LoadFailed(Exception):
-    """The system did not do what it was asked."""
+    """A request failed, or the refunds are not the paid amount."""
 
 
 @dataclass(frozen=True)
 class LoadFigures:
-    """What a load measured: counts, seconds, milliseconds, whole rupiah."""
+    """The results of a load test: counts, seconds, milliseconds, whole rupiah."""
 
     orders: int
     clients: int
     cancel_seconds: float
     settled_seconds: float
-    """From the first cancellation until the last refund had arrived."""
+    """From the first cancellation to the last refund."""
     sagas_per_second: float
     cancel_p50_ms: float
     cancel_p99_ms: float
@@ -46,12 +46,12 @@ class LoadFigures:
 
 
 async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Console) -> LoadFigures:
-    """Runs the load against one origin with so many clients at once. Raises `LoadFailed`."""
+    """Runs the load against one origin with `clients` concurrent clients. Raises `LoadFailed`."""
     if not 0 < orders <= MAX_PIECES:
         raise LoadFailed(f"1 to {MAX_PIECES} orders")
     run = token_hex(4)
     seller = await _join(http, f"load-seller-{run}@example.com", "seller")
-    # Of one buyer only a few orders may wait for their payment at a time.
+    # One buyer may have only a few unpaid orders at a time.
     buyers = [await _join(http, f"load-buyer-{run}-{n}@example.com", "buyer") for n in range(clients // 4 + 1)]
     products = [
         await _call(http, "POST", "/orders/products", seller, title=f"Load {n}", price=PRICE, stock=orders)
@@ -94,7 +94,7 @@ async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Cons
 
 @asynccontextmanager
 async def origin(url: str, clients: int) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for one origin that keeps a connection for each of the load's clients."""
+    """An HTTP client for one origin with a connection for each client of the load."""
     limits = httpx.Limits(max_connections=clients + 1, max_keepalive_connections=clients + 1)
     async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits, trust_env=False) as http:
         yield http
@@ -108,7 +108,7 @@ def _progress(console: Console) -> Progress:
 async def _each(
     progress: Progress, words: str, items: Any, clients: int, do: Callable[[Any], Awaitable[Any]]
 ) -> list[Any]:
-    """Does `do` for each item, by so many workers at once."""
+    """Runs `do` for each item with `clients` concurrent workers."""
     waiting = list(items)
     task = progress.add_task(words, total=len(waiting))
     done: list[Any] = []
@@ -134,7 +134,7 @@ async def _refunded(http: httpx.AsyncClient, buyers: list[dict[str, str]], due: 
         if arrived == due:
             return arrived
         if arrived > due or perf_counter() > end:
-            raise LoadFailed(f"{arrived} rupiah have come back, and {due} were paid")
+            raise LoadFailed(f"{arrived} rupiah were refunded, but {due} were paid")
         await asyncio.sleep(0.05)
 
 

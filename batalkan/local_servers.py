@@ -1,4 +1,4 @@
-"""One process per service on private RabbitMQ, PostgreSQL and Redis: what `docker compose up` runs, without Docker."""
+"""One process per service on private RabbitMQ, PostgreSQL and Redis: as `docker compose up`, without Docker."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ DANA = "dana"
 
 
 SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
-"""What may be sent again although it may have been carried out (RFC 9110, 9.2.2)."""
+"""Idempotent methods: a request may be sent again although it may have been executed (RFC 9110, 9.2.2)."""
 
 
 def first_segment(path: str) -> str:
@@ -31,25 +31,25 @@ def first_segment(path: str) -> str:
 
 
 class RoundRobin:
-    """Where the services are: each replica of one in its turn."""
+    """The origins of the services, rotating over the replicas of each."""
 
     def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
         self.names = sorted(origins)
         self._replicas = {name: deque(httpx.URL(url) for url in urls) for name, urls in origins.items()}
 
     def origins(self, path: str) -> tuple[httpx.URL, ...]:
-        """Of the service that the path names first: the replica whose turn it is, then the others. Empty if there is no
-        such service."""
+        """The replicas of the service that the path names, beginning with the next in turn. Empty for an unknown
+        service."""
         replicas = self._replicas.get(first_segment(path), deque())
         replicas.rotate(-1)
         return tuple(replicas)
 
 
 class PrefixRouter(httpx.AsyncBaseTransport):
-    """Sends each request to the service that its path names first, to the service's replicas in turn.
+    """Sends each request to the service that its path names, to the replicas in turn.
 
-    As nginx does in compose: when a replica takes no connection the next one is asked, and when it breaks off, too,
-    if the request is safe to send again.
+    It retries as nginx does in compose: another replica gets the request if the first accepts no connection, and, for
+    an idempotent method, if the first breaks off.
     """
 
     def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
@@ -76,7 +76,7 @@ class PrefixRouter(httpx.AsyncBaseTransport):
 
 @dataclass(frozen=True)
 class LocalDeployment:
-    """The servers and the processes, running. `database_urls` are for looking behind the scenes."""
+    """The running servers and processes. `database_urls` give access to the databases."""
 
     servers: LocalServers
     processes: Processes
@@ -88,20 +88,20 @@ class LocalDeployment:
     """The control interface of the DANA simulator."""
 
     def origin(self, service: str) -> str:
-        """Where the first replica of the service listens."""
+        """The origin of the service's first replica."""
         return self.origins[service][0]
 
     def client(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
-        """A client that sees one origin, as behind the gateway; `timeout` in seconds."""
+        """A client for all services as one origin, as behind the gateway; `timeout` in seconds."""
         return httpx.AsyncClient(transport=self.transport(), base_url="http://localhost", timeout=timeout)
 
     @property
     def public(self) -> Mapping[str, Sequence[str]]:
-        """The origins of what can be called from outside: the services, and not the simulator."""
+        """The origins that are reachable from outside: the services, without the simulator."""
         return {name: urls for name, urls in self.origins.items() if name != DANA}
 
     def transport(self) -> PrefixRouter:
-        """The way to the services, by the first segment of the path."""
+        """A transport that routes by the first segment of the path."""
         return PrefixRouter(self.public)
 
 
@@ -118,10 +118,10 @@ async def running(
 ) -> AsyncIterator[LocalDeployment]:
     """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
 
-    Data and logs are in `folder`, or in a temporary one for None. `replicas` says of which service there are several;
-    `allowed_hosts` by which names they may be called besides this machine's; `dana_timeout` how many seconds refunds
-    waits for DANA; `extra` what else a service is to find in its environment; `say` is told of processes that end
-    unasked and are started again. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
+    Data and logs are in `folder`, or in a temporary one for None. `replicas`: processes for each service;
+    `allowed_hosts`: host names besides this machine's; `dana_timeout`: seconds that refunds waits for DANA; `extra`:
+    further environment variables for each service; `say` receives a line when a process crashes and is restarted.
+    Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
     """
     async with (
         LocalServers(folder / "servers" if folder else None) as servers,
@@ -152,7 +152,7 @@ async def running_on(
     extra: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = print,
 ) -> AsyncIterator[LocalDeployment]:
-    """As `running`, on servers that run already, and perhaps with some of the services only; keys and logs are in
+    """As `running`, but on servers that already run, and with the given services only. Keys and logs are in
     `folder`."""
     keys = await asyncio.to_thread(make_keys, folder / "keys")
     counts = {name: (replicas or {}).get(name, 1) for name in services} | {DANA: 1}
@@ -181,12 +181,12 @@ def _settings(
     demonstration: bool,
     allowed_hosts: Collection[str],
 ) -> dict[str, dict[str, str]]:
-    """What each process is told, and no more: a private key reaches the one service that signs with it."""
+    """The environment of each process. A private key is given only to the service that signs with it."""
     common = {
         "HOST": "127.0.0.1",
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info"),
         "DEMONSTRATION": "1" if demonstration else "0",
-        "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web, which say whom they ask for
+        "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web forward the client's address
         "ALLOWED_HOSTS": ",".join(allowed_hosts),
     }
     shared = {**common, "TOKEN_KEYS": str(keys.token_keys)}
@@ -206,7 +206,7 @@ def _settings(
 
 
 def free_ports(count: int) -> list[int]:
-    """Below the range of outgoing connections, so that a process that was killed finds its port free again."""
+    """Free ports below the range of outgoing connections, so that a killed process finds its port free again."""
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
         if len(found) == count:

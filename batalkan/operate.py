@@ -1,4 +1,4 @@
-"""What an operator does to running services: moving the demonstration's clock, looking after parked messages."""
+"""Operations on running services: databases, the demonstration's clock, agents, parked messages, invariants."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from services.orders import catalogue
 
 
 class NothingRunning(Exception):
-    """No database of a service can be found or reached."""
+    """A service's database is not configured or not reachable."""
 
 
 class UnreadableLog(Exception):
@@ -37,7 +37,7 @@ class UnreadableLog(Exception):
 
 @asynccontextmanager
 async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping[str, str]]:
-    """Where the services' databases are: named by ORDERS_DATABASE_URL and its like, or embedded in `folder`.
+    """The URLs of the services' databases: from ORDERS_DATABASE_URL and the like, or the embedded ones in `folder`.
 
     Raises `NothingRunning`, `SettingInvalid`.
     """
@@ -64,11 +64,11 @@ def _was_started(folder: Path) -> bool:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Any]:
-    """A connection to one database for a moment. Raises `NothingRunning`."""
+    """A short-lived connection to one database. Raises `NothingRunning`."""
     try:
         connection = await connect(url, timeout=5)
     except (OSError, asyncpg.PostgresError) as error:
-        raise NothingRunning(f"the database is away: {error}") from error
+        raise NothingRunning(f"the database is not reachable; is the server running? {error}") from error
     try:
         yield connection
     finally:
@@ -76,7 +76,7 @@ async def connected(url: str) -> AsyncIterator[Any]:
 
 
 async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
-    """Moves the time of all services together. Raises `ClockFixed` if one of them does not run for demonstration."""
+    """Moves the clock of all services forward. Raises `ClockFixed` if one does not run in demonstration mode."""
     for url in urls.values():
         async with connected(url) as connection:
             if not await connection.fetchval("select demonstration from clock"):
@@ -89,15 +89,15 @@ async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
 
 
 async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -> Snapshot:
-    """Holds the stores against each other, against DANA's journal at the origin `dana` if one is given, and against a
-    client's log: a line of JSON with `order_id` and `cancellation_id` for each cancellation that was accepted.
+    """Checks the invariants of the stores, of DANA's journal at the origin `dana`, if given, and of a client's log:
+    a JSON line with `order_id` and `cancellation_id` for each accepted cancellation.
 
     Raises `NothingRunning`, `UnreadableLog`.
     """
     evidence = Evidence(accepted=_accepted(accepted) if accepted else None)
     for url in urls.values():
         async with connected(url):
-            """It can be reached."""
+            pass  # only to check that it is reachable
     if not dana:
         return await check(urls, evidence=evidence)
     async with httpx.AsyncClient(base_url=f"{dana}/control", trust_env=False) as control:
@@ -113,7 +113,7 @@ def _accepted(log: Path) -> Mapping[UUID, UUID]:
 
 
 async def clock_shift(urls: Mapping[str, str]) -> Mapping[str, timedelta]:
-    """How far the time of each service is moved."""
+    """By how much the clock of each service is ahead."""
     shifts = {}
     for name, url in urls.items():
         async with connected(url) as connection:
@@ -123,7 +123,7 @@ async def clock_shift(urls: Mapping[str, str]) -> Mapping[str, timedelta]:
 
 @asynccontextmanager
 async def working(name: str, urls: Mapping[str, str]) -> AsyncIterator[UnitOfWork]:
-    """The door to one service's database, for a moment."""
+    """A unit of work on one service's database, inside the block."""
     database = Database(urls[name], pool_size=1)
     async with connected(urls[name]):
         await database.connect()
@@ -134,7 +134,7 @@ async def working(name: str, urls: Mapping[str, str]) -> AsyncIterator[UnitOfWor
 
 
 async def migrate_all(urls: Mapping[str, str]) -> Sequence[str]:
-    """Brings every service's database up to date and returns their names."""
+    """Migrates every service's database; returns the names of the services."""
     for name, url in urls.items():
         database = Database(url, pool_size=2)
         await database.connect()
@@ -152,13 +152,13 @@ async def seed_all(urls: Mapping[str, str]) -> None:
 
 
 async def create_agent(urls: Mapping[str, str], email: str, password: str, name: str) -> UUID:
-    """Makes an agent's account; the running service tells the others. Raises `Problem`."""
+    """Creates an agent's account; the running service publishes the event. Raises `Problem`."""
     async with working("accounts", urls) as uow:
         return (await create_account(uow, email, password, name, Role.AGENT)).account_id
 
 
 async def list_parked(urls: Mapping[str, str]) -> Mapping[str, Sequence[Parked]]:
-    """The messages that each service has set aside."""
+    """The parked messages of each service."""
     found = {}
     for name, url in urls.items():
         async with connected(url) as connection:
@@ -167,7 +167,7 @@ async def list_parked(urls: Mapping[str, str]) -> Mapping[str, Sequence[Parked]]
 
 
 async def show_parked(urls: Mapping[str, str], parked_id: UUID) -> tuple[str, Parked] | None:
-    """One message set aside, and by which service."""
+    """One parked message and the name of its service."""
     for name, url in urls.items():
         async with connected(url) as connection:
             if found := await parked.show(connection, parked_id):
@@ -176,7 +176,7 @@ async def show_parked(urls: Mapping[str, str], parked_id: UUID) -> tuple[str, Pa
 
 
 async def replay_parked(urls: Mapping[str, str], ids: Sequence[UUID] | None) -> int:
-    """Asks the services to handle these messages again (None: all that are set aside); returns how many there are."""
+    """Requests the replay of these parked messages (None: of all); returns their number."""
     asked = 0
     for url in urls.values():
         async with connected(url) as connection:

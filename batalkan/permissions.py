@@ -21,7 +21,7 @@ READER = "web"
 
 
 def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
-    """Definitions for RabbitMQ: the virtual host, and a user for each name in `passwords`; `admin` may do all."""
+    """Definitions for RabbitMQ: the virtual host, and a user for each of `passwords`; `admin` has all permissions."""
     users, permissions, topics = [], [], []
     for name, password in passwords.items():
         own = ".*" if name == admin else rf"^(batalkan\.events|{name}(\.dead)?)$"
@@ -39,7 +39,7 @@ def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
 
 
 def broker_queues(services: Iterable[str]) -> dict[str, Any]:
-    """Definitions for RabbitMQ: the queues of these services, as they declare them themselves when they start."""
+    """Definitions for RabbitMQ: the queues of these services, exactly as the services declare them."""
     queues, bindings = [], []
     exchanges = [_exchange(EXCHANGE, "topic")]
     for service in services:
@@ -75,7 +75,7 @@ def _binding(exchange: str, queue: str, key: str) -> dict[str, Any]:
 
 
 def broker_hash(password: str) -> str:
-    """What RabbitMQ stores instead of a password (`rabbit_password_hashing_sha256`)."""
+    """The hash that RabbitMQ stores for a password (`rabbit_password_hashing_sha256`)."""
     salt = secrets.token_bytes(4)
     return b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 

@@ -1,4 +1,4 @@
-"""One process per service, watched: started, waited for, killed, frozen, and brought back when it crashes."""
+"""A process supervisor: starts one process per service, waits until it is ready, and restarts it after a crash."""
 
 import asyncio
 import json
@@ -18,16 +18,16 @@ from batalkan.raw_http import RawHttpTransport
 from batalkan.subprocesses import Child, ChildFailed, Reaper, run_all
 
 GRACE = 10.0
-"""Seconds between the polite and the forced end."""
+"""Seconds between SIGTERM and SIGKILL."""
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds before a process that crashed is started again; one that had lived for LONG_LIFE begins at the first."""
+"""Seconds before a crashed process is restarted; after LONG_LIFE seconds of life it begins again with the first."""
 LONG_LIFE = 30.0
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH")
 
 
 @dataclass
 class Watched:
-    """One process, and whether we mean it to run."""
+    """One process, with the task that restarts it; no task: it is meant to be stopped."""
 
     child: Child
     ready_url: str
@@ -37,7 +37,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class LogLine:
-    """A line of a process's log; `level` is empty for what was not logged but printed, as a crash's traceback is."""
+    """A line of a process's log; `level` is empty for printed text, such as a traceback."""
 
     process: str
     time: str
@@ -46,18 +46,18 @@ class LogLine:
 
 
 class Processes:
-    """Runs a process for each name, with its log in `logs`/NAME.log. None outlives us, however we end."""
+    """Runs a process for each name, with its log in `logs`/NAME.log. No process outlives this one, however it ends."""
 
     def __init__(self, logs: Path, *, restart: bool = True, say: Callable[[str], None] = print) -> None:
-        """`restart`: bring back what ends unasked. `say` is told of such ends."""
+        """`restart`: restart crashed processes. `say` receives a line for each crash."""
         self._logs, self._restart, self._say = logs, restart, say
         self._reaper = Reaper()
         self.watched: dict[str, Watched] = {}
 
     def add(self, name: str, environment: Mapping[str, str], *, module: str | None = None) -> None:
-        """Name a process: a service, `dana`, or a replica such as `orders-2`, with a PORT of its own.
+        """Adds a process: a service, `dana`, or a replica such as `orders-2`, with its own PORT.
 
-        `environment` is all that it is told: none of our own settings reach it.
+        The process gets `environment` only: it inherits no setting from this process.
         """
         service = name.partition("-")[0]
         simulator = service == "dana"
@@ -78,43 +78,43 @@ class Processes:
         self.watched[name] = Watched(child, f"http://{host}:{port}{path}")
 
     async def start(self, *names: str, timeout: float = 60) -> None:
-        """Start these (or all) at once, until each is ready; raises ChildFailed with the end of the log."""
+        """Starts these processes (or all) concurrently and waits until they are ready. Raises ChildFailed."""
         await run_all(*(self._start(self.watched[name], timeout) for name in names or self.watched))
 
     async def ready(self, *names: str, timeout: float = 60) -> None:
-        """Wait until these (or all) are ready, through crashes and restarts; raises TimeoutError."""
+        """Waits until these processes (or all) are ready, through crashes and restarts. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             for name in names or self.watched:
                 while not await is_ready(self.watched[name].ready_url):
                     await asyncio.sleep(0.05)
 
     async def kill(self, name: str) -> None:
-        """SIGKILL, as in a crash: it is brought back when `restart` is on."""
+        """SIGKILL, as in a crash: the process is restarted if `restart` is on."""
         await self.watched[name].child.kill()
 
     def pause(self, name: str) -> None:
-        """Freeze it: its connections stay open, and nothing answers."""
+        """Freezes the process: its connections stay open, and nothing answers."""
         self.watched[name].child.pause()
 
     def resume(self, name: str) -> None:
         self.watched[name].child.resume()
 
     async def restart(self, name: str) -> None:
-        """End it politely and start it again, until it is ready."""
+        """Stops the process, starts it, and waits until it is ready."""
         await self.stop(name)
         await self.start(name)
 
     async def stop(self, *names: str) -> None:
-        """End these (or all) at once: SIGTERM, and SIGKILL for those that are still there after GRACE."""
+        """Stops these processes (or all) concurrently: SIGTERM, and after GRACE SIGKILL."""
         await run_all(*(self._stop(self.watched[name]) for name in names or self.watched))
 
     async def follow(self, levels: tuple[str, ...] = ("warning", "error", "critical", "")) -> AsyncIterator[LogLine]:
-        """What the processes log at these levels, from their start on and until cancelled."""
+        """The log lines of all processes at these levels, from their start until cancelled."""
         offsets: dict[str, int] = {}
         while True:
             for name, watched in list(self.watched.items()):
                 new = _read_from(watched.child.log, offsets.get(name, 0))
-                whole = new[: new.rfind(b"\n") + 1]  # half a line: the rest comes with the next look
+                whole = new[: new.rfind(b"\n") + 1]  # an incomplete line is read again with its rest
                 offsets[name] = offsets.get(name, 0) + len(whole)
                 for raw in whole.splitlines():
                     line = _parse(name, raw.decode(errors="replace").rstrip())
@@ -134,7 +134,7 @@ class Processes:
         await watched.child.stop(GRACE)
 
     async def _watch(self, watched: Watched) -> None:
-        """Until cancelled: whatever ends while this runs was not asked to."""
+        """Runs while the process is meant to run: an end is a crash."""
         crashes, loop = 0, asyncio.get_running_loop()
         while True:
             began = loop.time()

@@ -1,7 +1,7 @@
-"""HTTP/1.1 with nothing to spare, for sending thousands of requests from the machine that has to answer them.
+"""A minimal HTTP/1.1 transport for httpx, for thousands of requests from the machine that also answers them.
 
-httpx's own pool looks through all its connections for every request. With 50 requests at a time it took 2 ms of
-processor time for each, this takes 0.2, and the service that answers less than either.
+httpx's own pool searches all connections for every request. With 50 concurrent requests that took 2 ms of processor
+time for each; this transport takes 0.2 ms.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ from time import monotonic
 import httpx
 
 MAX_IDLE = 2.0
-"""Seconds an idle connection is kept: less than services do, so that a request is not written into one being closed."""
+"""Seconds for which an idle connection is kept: less than services keep it, so that none is closed under a request."""
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class RawHttpTransport(httpx.AsyncBaseTransport):
-    """Keeps connections and uses them again; knows only answers with a `Content-Length`, which all of ours have."""
+    """Reuses connections. It reads only answers with a `Content-Length`, which all services send."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], list[tuple[float, Connection]]] = {}
@@ -26,7 +26,7 @@ class RawHttpTransport(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(timeout):
                 connection = await self._connect(*origin)
-        except OSError as error:  # a TimeoutError is one, too
+        except OSError as error:  # TimeoutError is an OSError
             raise httpx.ConnectError(str(error)) from error
         try:
             async with asyncio.timeout(timeout):
