@@ -1,7 +1,7 @@
-"""The first step of `docker compose up`: random secrets, each in the volume of the one container that needs it.
+"""The first step of `docker compose up`: creates random secrets, each in the volume of the container that needs it.
 
-A service's volume holds its own passwords and keys; a server's volume holds its configuration and, of the passwords,
-hashes only. Run again, this keeps every secret that is there and adds what is missing: a service can be added later.
+A service's volume holds its own passwords and keys; a server's volume holds its configuration and the hashes of the
+passwords. A second run keeps all existing secrets and adds the missing ones: a service can be added later.
 """
 
 import hmac
@@ -24,9 +24,9 @@ OPERATOR = "operator"
 
 
 def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[str]) -> None:
-    """Fill the folders in `volumes`, one per container; `configuration` holds a folder of files for each server.
+    """Fills the folders in `volumes`, one per container; `configuration` holds a folder of files for each server.
 
-    `brokers` are RabbitMQ's nodes. There may be more of them than there were: passwords stay, URLs name them all.
+    `brokers` are RabbitMQ's nodes. Nodes can be added later: passwords stay, and the URLs name all nodes.
     """
     hosts = ",".join(f"{broker}:5672" for broker in brokers)
     for server in SERVERS:
@@ -48,7 +48,7 @@ def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[
 
 
 def entrance(env: Environment) -> str:
-    """What nginx is to know of TRUSTED_PROXIES and ALLOWED_HOSTS; raises `SettingInvalid`."""
+    """TRUSTED_PROXIES and ALLOWED_HOSTS as nginx configuration. Raises `SettingInvalid`."""
     proxies = [network for network in env.trusted_proxies() if not network.startswith("::ffff:")]
     known = LOOPBACK | env.allowed_hosts("")
     return "".join(
@@ -64,29 +64,29 @@ def entrance(env: Environment) -> str:
 
 
 def ensure(path: Path, new: str) -> str:
-    """The secret at `path`: the one that is there already, or else `new`."""
+    """The existing secret at `path`; if there is none, writes and returns `new`."""
     if not path.exists():
         write(path, new)
     return path.read_text()
 
 
 def write(path: Path, text: str) -> None:
-    """Put `text` there whole or not at all, so that being killed leaves no half secret."""
+    """Writes `text` completely or not at all, so that a kill leaves no incomplete secret."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     new.write_text(text)
-    # PostgreSQL's container runs as a user of its image, not as ours; each volume is mounted by its own container only.
+    # PostgreSQL's container runs as a user of its image; each volume is mounted by its own container only.
     new.chmod(0o444 if path.parent.name == "postgres" else 0o400)
     new.replace(path)
 
 
 def password() -> str:
-    """32 random characters that need no quoting in a URL."""
+    """32 random characters that need no escaping in a URL."""
     return secrets.token_urlsafe(24)
 
 
 def scram_verifier(clear: str) -> str:
-    """What PostgreSQL stores instead of a password (SCRAM-SHA-256, RFC 5803)."""
+    """The verifier that PostgreSQL stores for a password (SCRAM-SHA-256, RFC 5803)."""
     salt, iterations = secrets.token_bytes(16), 4096
     salted = pbkdf2_hmac("sha256", clear.encode(), salt, iterations)
     stored = sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
@@ -95,7 +95,7 @@ def scram_verifier(clear: str) -> str:
 
 
 def _keys(volumes: Path, services: list[str]) -> None:
-    """Accounts alone can sign access tokens, refunds alone requests to DANA; the others get the public halves."""
+    """Only accounts can sign access tokens, and only refunds requests to DANA; the others get the public keys."""
     token_keys = jwks(ensure(volumes / "accounts" / "signing_key.pem", new_signing_key()))
     for service in services:
         write(volumes / service / "jwks.json", token_keys)
@@ -104,7 +104,7 @@ def _keys(volumes: Path, services: list[str]) -> None:
 
 
 def _broker(volumes: Path, services: list[str]) -> None:
-    """The virtual host with its users; and its queues, so that on the first start nobody has to wait for another's."""
+    """The virtual host with its users and queues, so that on the first start no publisher waits for a consumer."""
     names = [*services, OPERATOR]
     passwords = {name: _password_in((volumes / name / "broker_url").read_text()) for name in names}
     definitions = broker_users(passwords, admin=OPERATOR) | broker_queues(services)
@@ -112,7 +112,7 @@ def _broker(volumes: Path, services: list[str]) -> None:
 
 
 def _redis_users(volumes: Path, services: list[str]) -> None:
-    """The services' users, and one that may only ask whether Redis lives. The default user is off."""
+    """The services' users, and one for the health check, which may only PING. The default user is off."""
     lines = ["user default off"]
     for service in services:
         lines.append(redis_user(service, _password_in((volumes / service / "redis_url").read_text())))
@@ -122,7 +122,7 @@ def _redis_users(volumes: Path, services: list[str]) -> None:
 
 
 def share_cookie(data: Path, brokers: list[str]) -> None:
-    """Nodes of one cluster know each other by Erlang's cookie, a file in the home of each: that of the first node."""
+    """Copies the first node's Erlang cookie to the others: the nodes of a cluster authenticate with it."""
     cookie = ensure(data / brokers[0] / ".erlang.cookie", password())
     for broker in brokers[1:]:
         write(data / broker / ".erlang.cookie", cookie)

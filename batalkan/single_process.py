@@ -29,15 +29,15 @@ from runtime.shutdown.signals import run_to_end
 from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
 
 STOPPING = 3
-"""Seconds that requests under way may take when the process is told to stop."""
+"""Seconds that open requests get when the process stops."""
 
 
 class CannotStart(Exception):
-    """Something on this machine is in the way; the text says what, and what helps."""
+    """The services cannot start on this machine; the text says why, and what to do."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The listening socket; raises `CannotStart` if the port is taken."""
+    """The listening socket. Raises `CannotStart` if the port is in use."""
     listening = socket.socket(socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -56,9 +56,9 @@ async def serve_while(
     on_event: Callable[[TappedEvent], None] | None = None,
     say: Say = print,
 ) -> None:
-    """Serves all services on the socket while `do` works; goes on afterwards, until a signal, if it returns true.
+    """Serves all services on the socket while `do` runs; if it returns true, continues until a signal.
 
-    `on_event` is told of events that travel, `say` of what is waited for.
+    `on_event` receives each published event, `say` a line for each server that is not ready.
     """
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     for library in ("aio_pika", "aiormq"):
@@ -75,7 +75,7 @@ async def serve_while(
         except asyncio.CancelledError:
             if not _went_on(doing):
                 raise
-            cast("asyncio.Task[None]", asyncio.current_task()).uncancel()  # served until it was told to stop
+            cast("asyncio.Task[None]", asyncio.current_task()).uncancel()  # a signal has ended it: no error
         finally:
             http.should_exit = True
             doing.cancel()
@@ -87,7 +87,7 @@ def _went_on(doing: "asyncio.Future[bool]") -> bool:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs `main`; what is in the way becomes one line and exit code 1."""
+    """Runs `main`. An expected error becomes one line and exit code 1."""
     try:
         run_to_end(main, "batalkan")
     except (CannotStart, ChildFailed, DataFolderUnusable, DemoFailed, FolderInUse, PostgresFailed) as error:
@@ -108,7 +108,7 @@ async def up(where: Where, host: str, port: int, console: Console) -> None:
 async def up_on_servers(where: Where, host: str, port: int, console: Console) -> None:
     """Serves until Ctrl-C, with a process for each service on private RabbitMQ, Redis and PostgreSQL."""
     if lacking := missing():
-        raise CannotStart(f"not on this machine: {', '.join(lacking)}; `make servers` installs them where it may")
+        raise CannotStart(f"not installed: {', '.join(lacking)}; install them with: make servers")
     listening = bind(host, port)
     console.print("Starting RabbitMQ, PostgreSQL and Redis, then the services …")
     folder = where.folder / "local"
@@ -127,7 +127,7 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
 
 
 def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> Listener:
-    """The HTTP server; address and scheme of a client are taken from `trusted_proxies` (networks)."""
+    """The HTTP server; it takes a client's address and scheme from the headers of `trusted_proxies` (networks)."""
     return Listener(
         uvicorn.Config(
             app,
@@ -144,7 +144,7 @@ def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> Listener:
 
 
 async def demo(where: Where, host: str, port: int, console: Console, *, then_serve: bool) -> None:
-    """The guided run, and then serving until Ctrl-C."""
+    """Runs the guided run; then serves until Ctrl-C if `then_serve` is true."""
     listening = bind(host, port)
     origin = f"http://{host}:{port}"
     clients: list[DemoClient] = []
@@ -158,7 +158,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
                 if not then_serve:
                     raise
                 show_urls(console, origin, running, demonstration=where.demonstration)
-                console.print(f"The guided run did not end well: {error!r}", style="red", markup=False, soft_wrap=True)
+                console.print(f"The guided run failed: {error!r}", style="red", markup=False, soft_wrap=True)
                 return True
         if then_serve:
             show_urls(console, origin, running)
@@ -167,7 +167,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         console.print(
             f"[green]The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancelled, paid orders has "
             f"exactly one refund of its full amount: {rupiah(snapshot.refunded)} in all"
-            f"{f', {snapshot.open_refunds} of them on their way' if snapshot.open_refunds else ''}.[/green]",
+            f"{f', {snapshot.open_refunds} of them in flight' if snapshot.open_refunds else ''}.[/green]",
             soft_wrap=True,
         )
         return then_serve
@@ -181,15 +181,15 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
 
 
 def show_urls(console: Console, origin: str, running: System, *, demonstration: bool = True) -> None:
-    """What can be called, and as whom."""
+    """Prints the URLs and the demonstration's accounts."""
     console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
     for name in running.services:
-        console.print(f"  {origin}/{name}/openapi.json  [dim]what {name} offers[/dim]", soft_wrap=True)
+        console.print(f"  {origin}/{name}/openapi.json  [dim]the interface of {name}[/dim]", soft_wrap=True)
         console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)
     if not demonstration:
         return
-    console.print(f"  {origin}/dana/control/journal  [dim]what DANA paid[/dim]", soft_wrap=True)
-    console.print(f"  {origin}/dana/control/faults  [dim]what DANA is to do wrong (PUT)[/dim]", soft_wrap=True)
+    console.print(f"  {origin}/dana/control/journal  [dim]DANA's payments[/dim]", soft_wrap=True)
+    console.print(f"  {origin}/dana/control/faults  [dim]faults for DANA to simulate (PUT)[/dim]", soft_wrap=True)
     console.print(
         "  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n",
         soft_wrap=True,

@@ -1,6 +1,6 @@
-"""Child processes that never outlive us: each leads a group of its own, and a warden ends them when we die."""
+"""Child processes that never outlive this one: each has its own process group, and a shell kills the groups."""
 
-# ruff: noqa: S603 - starting programs is what this file is for
+# ruff: noqa: S603 - this module starts programs
 
 import asyncio
 import os
@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
 
-# Reads "+ PID" and "- PID" on its standard input. When that closes, because we closed it or because we were killed,
-# it ends the groups that are left: politely, and after three seconds by force. Then it removes the folder it was given.
+# Reads "+ PID" and "- PID" on its standard input. When that closes, because this process closed it or was killed, it
+# sends SIGTERM to the groups that are left, after three seconds SIGKILL. Then it removes the folder it was given.
 WARDEN = """
 trap '' INT TERM HUP TSTP
 alive=' '
@@ -36,14 +36,14 @@ if [ -n "$1" ]; then rm -rf "$1"; fi
 
 
 class ChildFailed(Exception):
-    """A child process ended or stayed silent when it was wanted; the message ends with the tail of its log."""
+    """A child process ended, or was not ready in time; the message ends with the last lines of its log."""
 
 
 class Reaper:
-    """A tiny shell that outlives us just long enough to end our children, however we died."""
+    """A small shell that outlives this process just long enough to end its children."""
 
     def __init__(self, *, open_files: Sequence[int] = (), remove: Path | None = None) -> None:
-        """What is to wait for the end of the last child: descriptors (a lock's) that stay open, a folder to remove."""
+        """Until the last child ends, the file descriptors `open_files` (a lock) stay open; then `remove` is deleted."""
         self._shell = subprocess.Popen(
             ["/bin/sh", "-c", WARDEN, "warden", str(remove or "")],
             stdin=subprocess.PIPE,
@@ -61,7 +61,7 @@ class Reaper:
         self._send(f"- {pid}\n")
 
     def close(self) -> None:
-        """End what is still watched; returns at once when nothing is."""
+        """Ends the children that are still watched; returns at once if there are none."""
         with suppress(BrokenPipeError):
             self._pipe.close()
         self._shell.wait()
@@ -72,7 +72,7 @@ class Reaper:
 
 
 class Child:
-    """One program: started, stopped, killed, paused, resumed and started again, with its output in one log file."""
+    """One program that can be started, stopped, killed, paused, resumed and restarted, with one log file."""
 
     def __init__(
         self,
@@ -99,13 +99,13 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs or was never started; negative for a signal."""
+        """None while it runs or before its start; negative for a signal."""
         return self._process.poll() if self._process else None
 
     def spawn(self) -> None:
-        """Start the program; what it has logged before is kept."""
+        """Starts the program; its earlier log is kept."""
         if self.running:
-            raise ChildFailed(f"{self.name} already runs")
+            raise ChildFailed(f"{self.name} already runs; stop it first")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -123,7 +123,7 @@ class Child:
         self._reaper.watch(self._process.pid)
 
     def send(self, number: signal.Signals) -> None:
-        """Send to the program alone; nothing happens when it has ended."""
+        """Sends a signal to the program only; does nothing if it has ended."""
         if self._process is not None and self.running:
             self._process.send_signal(number)
 
@@ -133,14 +133,14 @@ class Child:
         await self.wait(10)
 
     def pause(self) -> None:
-        """Freeze it and all that it started: connections stay open and nothing answers."""
+        """Freezes the program and its descendants: connections stay open and nothing answers."""
         self._send_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._send_all(signal.SIGCONT)
 
     async def stop(self, timeout: float, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end, and force it after `timeout` seconds."""
+        """Sends the signal, and SIGKILL after `timeout` seconds."""
         self.resume()
         self.send(number)
         try:
@@ -149,7 +149,7 @@ class Child:
             await self.kill()
 
     async def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for its end and return the exit code; raises TimeoutError."""
+        """Waits for the end; returns the exit code. Raises TimeoutError."""
         process = self._process
         if process is None:
             return None
@@ -160,7 +160,7 @@ class Child:
         return process.returncode
 
     async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:
-        """Ask `ready` (False or OSError: not yet) until it says yes; raises ChildFailed if the program ends first."""
+        """Polls `ready` (False or OSError: not yet) until it is true. Raises ChildFailed if the program ends first."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
@@ -174,21 +174,21 @@ class Child:
             await asyncio.sleep(0.05)
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of the log, under its name."""
+        """The last lines of the log, after its path."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return f"--- {self.log}\n" + "\n".join(text.splitlines()[-lines:])
 
     def _send_all(self, number: signal.Signals) -> None:
         if self._process is None or not self.running:
             return
-        # The group alone is not enough: PostgreSQL gives each of its processes a group of its own.
+        # Not only the group: PostgreSQL gives each of its processes its own group.
         for pid in [self._process.pid, *descendants(self._process.pid)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
 
 async def run_all(*steps: Coroutine[object, object, None]) -> None:
-    """All at once; the first that fails ends the others, and its error is raised as it is, in no group."""
+    """Runs all concurrently. The first failure cancels the others and is raised itself, not in a group."""
     try:
         async with asyncio.TaskGroup() as group:
             for step in steps:

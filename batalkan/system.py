@@ -1,4 +1,4 @@
-"""All services in one process, on one port: for trying things out, for demonstrations and for tests."""
+"""All services in one process, on one port: for demonstrations and for tests."""
 
 import asyncio
 import fcntl
@@ -34,28 +34,29 @@ from services import SERVICES
 
 PARTNER = "batalkan"
 CREATING = 10.0
-"""Seconds for making the databases, until it is tried again."""
+"""Seconds for one attempt to create the databases."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where the parts are: a folder for the data, and the URLs that choose them."""
+    """Where the parts are: the data folder, and the URLs that choose the servers."""
 
     folder: Path
     database_url: str = ""
-    """`embedded://…` (by default in `folder`), or `postgresql://…` of a server on which databases may be made."""
+    """`embedded://…` (by default in `folder`), or `postgresql://…` of a server on which databases can be created."""
     broker_url: str = "memory://"
     redis_url: str = "memory://"
     demonstration: bool = True
     dana_timeout: float = 8.0
     settling: float = 2.0
+    """Real seconds after the 24 hours in which customer service waits for events that are still in flight."""
     allowed_hosts: frozenset[str] = frozenset()
     trusted_proxies: tuple[str, ...] = ()
-    """Real seconds that customer service waits, when the 24 hours are over, for events that are still on their way."""
+    """Networks; see TRUSTED_PROXIES."""
 
 
 class OneOrigin:
-    """Sends each prefix to its service, as the gateway does."""
+    """Routes each path to its service by its prefix, as the gateway does."""
 
     def __init__(self, apps: Mapping[str, ASGIApp], allowed_hosts: Collection[str] = ()) -> None:
         self._apps = apps
@@ -66,15 +67,16 @@ class OneOrigin:
 
     async def _choose(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            raise RuntimeError("the services are started by whoever opens them")
+            raise RuntimeError("start the services with `system.running`; this app has no lifespan")
         prefix = scope["path"].partition("/")[2].partition("/")[0]  # empty for `*`
         app: ASGIApp | None = self._apps.get(prefix)
         if app is None and wants_page(scope):
-            app = self._apps.get("web")  # which says that there is no such page
+            app = self._apps.get("web")  # its answer is the "not found" page
         if scope["path"] == "/":
             app = RedirectResponse("/web/", 302)
         elif app is None:
-            app = problem_response(NotFound(f"There is no service here; there are {', '.join(sorted(self._apps))}."))
+            names = ", ".join(sorted(self._apps))
+            app = problem_response(NotFound(f"No service has this path; the services are {names}."))
         elif prefix == "dana":
             scope = {**scope, "path": scope["path"].removeprefix("/dana")}
         await app(scope, receive, send)
@@ -82,7 +84,7 @@ class OneOrigin:
 
 @dataclass(frozen=True)
 class System:
-    """The services, running. `app` serves them all; `database_urls` are for looking behind the scenes."""
+    """The running services. `app` serves all of them; `database_urls` give access to the databases."""
 
     app: OneOrigin
     services: Mapping[str, Service]
@@ -92,7 +94,7 @@ class System:
     """The control interface of the DANA simulator."""
 
     def hurry(self) -> None:
-        """Has deadlines that time has moved past fire now; by themselves the services look every second."""
+        """Fires due deadlines now; the services also poll them every second."""
         for service in self.services.values():
             service.uow.wake_deadlines()
 
@@ -103,7 +105,7 @@ async def running(
 ) -> AsyncIterator[System]:
     """Starts all services in this process and waits until they are ready; stops them at the end of the block.
 
-    `bus_tap` may wrap the bus, to see what travels on it; `say` is told what is waited for. Raises
+    `bus_tap` may wrap the bus, to see its events; `say` gets a line for each server that is not ready. Raises
     `runtime.storage.embedded.DataFolderUnusable` and `PostgresFailed`.
     """
     async with AsyncExitStack() as stack:
@@ -115,7 +117,7 @@ async def running(
 async def _run(
     where: Where, bus_tap: Callable[[Bus], Bus], say: Say, database_urls: Mapping[str, str], stack: AsyncExitStack
 ) -> System:
-    """The services, built on these databases, started and ready; `stack` stops them."""
+    """Builds and starts the services on these databases and waits until they are ready; `stack` stops them."""
     keys = await asyncio.to_thread(make_keys, where.folder / "keys")
     simulator = dana.build(
         dana.Settings(
@@ -142,9 +144,9 @@ async def _run(
     apps: dict[str, ASGIApp] = {"dana": simulator} if where.demonstration else {}
     origin = OneOrigin(apps, where.allowed_hosts)
     from_within: Any = ProxyHeadersMiddleware(cast(Any, origin), "127.0.0.1")
-    """As `web` calls the others: for the address that it says."""
+    """For the requests of `web`, which forwards the client's address."""
 
-    # One Redis for all, as the others have; nobody else knows its name.
+    # One Redis for all services of this process, under a random name.
     redis_url = f"memory://{new_id().hex}" if where.redis_url == "memory://" else where.redis_url
 
     def settings(name: str) -> Settings:
@@ -185,7 +187,7 @@ async def _all_ready(built: Collection[Service]) -> None:
 
 
 async def _missing(where: Where, built: Collection[Service]) -> AsyncIterator[str]:
-    """What the services wait for outside of this process."""
+    """A line for each server that the services wait for."""
     found = {part for service in built for part in await service.missing()}
     for part, thing, url in (
         ("database", "PostgreSQL", where.database_url),
@@ -197,7 +199,7 @@ async def _missing(where: Where, built: Collection[Service]) -> AsyncIterator[st
 
 
 def _claim(folder: Path) -> IO[str]:
-    """Keeps the folder for this process, as long as the file is open. Raises `DataFolderUnusable`."""
+    """Locks the folder for this process while the file is open. Raises `DataFolderUnusable`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         claim = (folder / "in-use").open("w")
@@ -215,7 +217,7 @@ def _claim(folder: Path) -> IO[str]:
 
 @asynccontextmanager
 async def _databases(where: Where, say: Say) -> AsyncIterator[Mapping[str, str]]:
-    """The URL of each service's database; the embedded server runs meanwhile, unless there is another."""
+    """The URL of each service's database; without another server, the embedded one runs inside the block."""
     url = where.database_url or f"{embedded.SCHEME}{where.folder.absolute()}"
     async with AsyncExitStack() as stack:
         if url.startswith(embedded.SCHEME):
@@ -223,16 +225,16 @@ async def _databases(where: Where, say: Say) -> AsyncIterator[Mapping[str, str]]
         else:
             found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in SERVICES}
 
-        async def away() -> AsyncIterator[str]:
+        async def unreachable() -> AsyncIterator[str]:
             if urls.place(url):
                 yield await waits_for("PostgreSQL", url)
 
-        await waiting(_create_missing(found, url), away, say)
+        await waiting(_create_missing(found, url), unreachable, say)
         yield found
 
 
 async def _create_missing(found: dict[str, str], url: str) -> None:
-    """Makes the databases as soon as the server is there."""
+    """Creates the missing databases, as soon as the server accepts connections."""
     while True:
         try:
             async with asyncio.timeout(CREATING):
@@ -240,5 +242,5 @@ async def _create_missing(found: dict[str, str], url: str) -> None:
         except Exception as error:
             if not is_transient(error):
                 where = urls.place(url) or "the embedded one"
-                raise embedded.PostgresFailed(f"PostgreSQL ({where}) does not let us in: {error}") from error
+                raise embedded.PostgresFailed(f"PostgreSQL ({where}) refuses the connection: {error}") from error
         await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Saying what is waited for: soon, and then every few seconds."""
+"""Reports which servers an operation waits for: soon, and then every few seconds."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -9,14 +9,14 @@ from runtime import urls
 T = TypeVar("T")
 
 SOON, EVERY = 0.5, 4.0
-"""Seconds until the first line, and from one to the next."""
+"""Seconds before the first line, and between two lines."""
 PROBE = 1.0
 
 Say = Callable[[str], object]
 
 
 async def waiting(operation: Coroutine[Any, Any, T], missing: Callable[[], AsyncIterator[str]], say: Say) -> T:
-    """What `operation` comes to; `missing` gives the lines that say what it waits for, while it does."""
+    """The result of `operation`; meanwhile `say` receives the lines of `missing`, at intervals."""
     task = asyncio.ensure_future(operation)
     pause = SOON
     try:
@@ -31,11 +31,11 @@ async def waiting(operation: Coroutine[Any, Any, T], missing: Callable[[], Async
 
 
 async def waits_for(thing: str, url: str) -> str:
-    """One line: which thing, at which host and port, and how it looks from here."""
-    return f"Waiting for {thing} at {urls.place(url)} ({await _looks(url)}) …"
+    """One line: the server, its host and port, and the result of a connection attempt."""
+    return f"Waiting for {thing} at {urls.place(url)} ({await _probe(url)}) …"
 
 
-async def _looks(url: str) -> str:
+async def _probe(url: str) -> str:
     found = "no answer"
     for host, port in urls.addresses(url):
         try:
@@ -47,5 +47,5 @@ async def _looks(url: str) -> str:
             found = (error.strerror or str(error)).lower()
         else:
             writer.close()
-            return "it takes connections, but is not ready or refuses us"
+            return "it accepts connections, but is not ready or refuses this user"
     return found

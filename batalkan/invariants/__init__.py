@@ -1,6 +1,6 @@
-"""What must be true of a system in which nothing moves any more, looked up in the stores of all services.
+"""The invariants: what must be true in the stores of all services when nothing is in flight.
 
-One file for each topic; every one of them answers with a sentence for each thing that is wrong.
+One module per topic; each returns a sentence for every violation.
 """
 
 from batalkan.invariants.snapshot import Evidence, Snapshot, check

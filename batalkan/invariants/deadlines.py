@@ -1,7 +1,7 @@
-"""The deadlines: each fires once at the most, never early, and never after it was called off.
+"""The deadlines: each fires at most once, never early, and never after it was called off.
 
-A deadline that has fired is gone from its table; what it did is what tells. The seller's 24 hours stand in the messages
-of the case, and in the cancellation that customer service asked for; a payment to DANA in DANA's journal.
+A fired deadline is deleted from its table, so its effects are checked: for the seller's 24 hours the messages of the
+case and the cancellation that customer service requested, for a payment to DANA the journal of DANA.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from uuid import UUID
 from batalkan.invariants.stores import Stores
 
 CALLED_OFF = frozenset({"seller_replied", "order_packed", "order_shipped", "order_cancelled", "case_closed"})
-"""What ends the seller's 24 hours otherwise."""
+"""The messages that end the seller's 24 hours early."""
 
 _MESSAGES = """
 select case_id, code, at, (data ->> 'respond_by')::timestamptz as respond_by from messages
@@ -27,7 +27,7 @@ _AT_ORDERS = "select cancellation_id, at from cancellations where channel = 'cs'
 
 @dataclass(frozen=True)
 class CaseMessage:
-    """One message of a case that is about its deadline."""
+    """A message of a case about its deadline."""
 
     case_id: UUID
     code: str
@@ -36,7 +36,7 @@ class CaseMessage:
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Sellers found silent early, twice, or after they had answered; orders cancelled for it before the time."""
+    """Sellers that count as silent too early, twice, or after an answer; orders cancelled before the deadline."""
     if not stores.have("cs"):
         return []
     codes = ["seller_contacted", "seller_silent", *CALLED_OFF]
@@ -51,7 +51,7 @@ async def broken(stores: Stores) -> list[str]:
 
 
 def wrong_fires(messages: Iterable[CaseMessage]) -> list[str]:
-    """What is wrong with the 24 hours of the cases; the messages come case by case, in their order."""
+    """Violations in the 24 hours of the cases. The messages are sorted by case and number."""
     found: list[str] = []
     runs: dict[UUID, datetime | None] = {}
     for said in messages:
@@ -62,18 +62,19 @@ def wrong_fires(messages: Iterable[CaseMessage]) -> list[str]:
         else:
             due = runs.get(said.case_id)
             if due is None:
-                found.append(f"case {said.case_id} found its seller silent again, or after it was called off")
+                found.append(f"case {said.case_id} counts its seller as silent twice, or after the call-off")
             elif said.at < due:
-                found.append(f"case {said.case_id} found its seller silent at {said.at}, due {due}")
+                found.append(f"case {said.case_id} counts its seller as silent at {said.at}, due {due}")
             runs[said.case_id] = None
     return found
 
 
 async def unasked_calls(stores: Stores, payments: Iterable[Mapping[str, Any]]) -> list[str]:
-    """DANA was called more often than a deadline of the refund had fired for it."""
+    """Payments for which DANA received more calls than the refund decided on."""
     attempts = {row["refund_id"].hex: row["attempts"] for row in await stores.rows("refunds", _ATTEMPTS)}
     return [
-        f"DANA was sent {one['reference']} {one['calls']} times, {attempts.get(one['reference'], 0)} were decided on"
+        f"DANA was sent {one['reference']} {one['calls']} times, "
+        f"but the refund decided on {attempts.get(one['reference'], 0)}"
         for one in payments
         if one["calls"] > attempts.get(one["reference"], 0)
     ]

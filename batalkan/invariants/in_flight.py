@@ -1,4 +1,4 @@
-"""What is still on its way. Nothing of it is wrong, unless nothing moves any more."""
+"""What is still in flight. It is a violation only when the system should be at rest."""
 
 from batalkan.invariants import events
 from batalkan.invariants.stores import Stores
@@ -12,13 +12,13 @@ _OVERDUE = "select count(*) from deadlines where due_at < clock_now() - interval
 
 
 async def pending(stores: Stores) -> list[str]:
-    """A sentence for each kind of thing that waits for something."""
+    """A sentence for each kind of unfinished work."""
     waits = [(service, _OUTBOX, "events in the outbox") for service in stores.names]
     waits += [(service, _REPLAYS, "messages to replay") for service in stores.names]
-    waits += [(service, _OVERDUE, "deadlines that are long due") for service in stores.names]
+    waits += [(service, _OVERDUE, "deadlines that are overdue") for service in stores.names]
     waits += [
-        ("refunds", _REFUNDS, "refunds on their way"),
-        ("chat", _ASKED, "cancellations that the seller asked for and nobody has answered"),
+        ("refunds", _REFUNDS, "refunds in flight"),
+        ("chat", _ASKED, "cancellations that the seller requested and that have no answer"),
         ("cs", _CANCELLING, "cases that wait for a cancellation"),
     ]
     found = []
@@ -29,5 +29,5 @@ async def pending(stores: Stores) -> list[str]:
 
 
 async def on_the_way(stores: Stores) -> list[str]:
-    """As `pending`, with the events that no store has any more and that had no effect yet."""
+    """As `pending`, with the events that are between outbox and inbox."""
     return [*await pending(stores), *(await events.look(stores)).pending]

@@ -1,4 +1,4 @@
-"""The ledger: every transaction sums to zero, nothing is ever taken back, and nobody owes what they were given."""
+"""The ledger: every transaction sums to zero, entries are never changed, and no balance is negative."""
 
 from batalkan.invariants.stores import Stores
 
@@ -30,11 +30,11 @@ GUARDED = {
     ("ledger_append_only", "ledger_entries"),
     ("ledger_append_only", "ledger_transactions"),
 }
-"""What the database itself holds: that a transaction sums to zero, and that the ledger is only ever added to."""
+"""The triggers by which the database guarantees that transactions sum to zero and that the ledger is append-only."""
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Unbalanced transactions, balances below zero, money that went no way that money goes, guards that are off."""
+    """Unbalanced transactions, negative balances, impossible movements, disabled triggers."""
     unbalanced = await stores.rows("refunds", _UNBALANCED)
     overdrawn = await stores.rows("refunds", _OVERDRAWN)
     ways = await stores.rows("refunds", _WAYS)
@@ -45,8 +45,8 @@ async def broken(stores: Stores) -> list[str]:
             f"the ledger transaction {one['transaction_id']} has {one['entries']} entries, which sum to {one['sum']}"
             for one in unbalanced
         ),
-        *(f"the account {one['account']} of buyer {one['buyer_id']} is at {one['balance']}" for one in overdrawn),
-        *(f"the money of refund {one['refund_id']} moved by {one['kinds']}" for one in ways),
-        *(f"the ledger moved another amount than that of refund {one['refund_id']}" for one in amounts),
+        *(f"account {one['account']} of buyer {one['buyer_id']} has the balance {one['balance']}" for one in overdrawn),
+        *(f"refund {one['refund_id']} has the transactions {one['kinds']}" for one in ways),
+        *(f"the ledger moved another amount than refund {one['refund_id']} has" for one in amounts),
         *(f"the guard {name} of {table} is off" for name, table in sorted(GUARDED - guards)),
     ]

@@ -1,4 +1,4 @@
-"""The orders: what each went through is a way that an order can go, and what it says of itself fits that."""
+"""The orders: each history is a possible path through the statuses, and the order agrees with its history."""
 
 from batalkan.invariants.stores import Stores
 
@@ -39,15 +39,15 @@ select order_id from orders where status = 'unpaid' and not exists (
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Histories that no order can have, orders both cancelled and shipped, cancellations of what is not cancelled;
-    orders that expired and are paid, or that are unpaid and do not expire."""
+    """Impossible histories; orders both cancelled and shipped, or cancelled without a cancellation; orders that expired
+    although paid, or are unpaid and never expire."""
     wrong = await stores.rows("orders", _WRONG_HISTORIES)
     both = await stores.rows("orders", _CANCELLED_AND_SHIPPED)
     unlike = await stores.rows("orders", _NOT_AS_CANCELLED)
     expired = await stores.rows("orders", _PAID_AND_EXPIRED)
     endless = await stores.rows("orders", _NEVER_EXPIRES)
     return [
-        *(f"the history of order {one['order_id']} is no path that an order can take" for one in wrong),
+        *(f"the history of order {one['order_id']} is impossible" for one in wrong),
         *(f"order {one['order_id']} is cancelled, and has shipped" for one in both),
         *(f"order {one['order_id']} is cancelled without a cancellation, or the other way round" for one in unlike),
         *(f"order {one['order_id']} was cancelled because it was not paid, and is paid" for one in expired),

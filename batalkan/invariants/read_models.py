@@ -1,4 +1,4 @@
-"""What the services know of each other: at rest, everybody has drawn the same picture from the events."""
+"""The read models: at rest, each service's copy agrees with the service that owns the data."""
 
 from collections.abc import Callable, Hashable, Mapping
 from uuid import UUID
@@ -19,7 +19,7 @@ Key = Callable[[asyncpg.Record], tuple[UUID, Hashable]]
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Where one service's picture is not that of the service whose business it is."""
+    """Differences between a read model and the owner's data."""
     if not stores.have("accounts", "orders", "refunds", "chat", "cs"):
         return []
     orders = await _table(stores, "orders", _ORDERS, lambda row: (row["order_id"], (row["status"], row["buyer_id"])))
@@ -57,7 +57,7 @@ async def _table(stores: Stores, service: str, query: str, key: Key) -> dict[UUI
 
 def _compare(who: str, what: str, real: Mapping[UUID, Hashable], known: Mapping[UUID, Hashable]) -> list[str]:
     return [f"{who} does not know {what} {one}" for one in real.keys() - known.keys()] + [
-        f"{who} has {what} {one} as {has}, and it is {real.get(one)}"
+        f"{who} has {what} {one} as {has}, but it is {real.get(one)}"
         for one, has in known.items()
         if real.get(one, has) != has
     ]

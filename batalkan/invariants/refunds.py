@@ -1,4 +1,4 @@
-"""The refunds: one for each cancelled order that was paid, of all that was paid, and where it is said to have gone."""
+"""The refunds: one for each cancelled paid order, of the full amount, and at its destination."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ Rows = Sequence[asyncpg.Record]
 
 
 async def paid_and_cancelled(stores: Stores) -> Rows:
-    """The orders for which money has to come back."""
+    """The cancelled paid orders, which need a refund."""
     return await stores.rows("orders", _PAID)
 
 
 async def opened(stores: Stores) -> Rows:
-    """The refunds that there are."""
+    """All refunds."""
     return await stores.rows("refunds", "select * from refunds")
 
 
 async def broken(stores: Stores, paid: Rows, refunds: Rows) -> list[str]:
-    """Refunds that are missing, double, unfounded or of another amount; and where the ledger says something else."""
+    """Refunds that are missing, double, unfounded, of another amount, or different in the ledger."""
     return _refunds_match(paid, refunds) + _movements_match(refunds, await stores.rows("refunds", _MOVEMENTS))
 
 
@@ -53,7 +53,7 @@ def _refunds_match(paid: Rows, refunds: Rows) -> list[str]:
 
 
 def _movements_match(refunds: Rows, movements: Rows) -> list[str]:
-    """Issued: exactly the amount went to exactly the destination; otherwise nothing has arrived anywhere."""
+    """Issued: exactly the amount arrived at the destination; otherwise nothing arrived anywhere."""
     arrived: dict[Any, dict[str, int]] = {}
     for movement in movements:
         arrived.setdefault(movement["refund_id"], {})[movement["account"]] = movement["amount"]
@@ -61,7 +61,7 @@ def _movements_match(refunds: Rows, movements: Rows) -> list[str]:
     for refund in refunds:
         due = {refund["destination"]: refund["amount"]} if refund["state"] == "issued" else {}
         if arrived.get(refund["refund_id"], {}) != due:
-            broken.append(f"refund {refund['refund_id']} is {refund['state']}, and the ledger does not say the same")
+            broken.append(f"refund {refund['refund_id']} is {refund['state']}, but the ledger disagrees")
     return broken
 
 
@@ -76,6 +76,6 @@ def journal_matches(refunds: Rows, payments: Sequence[Mapping[str, Any]]) -> lis
     made = Counter(
         (payment["reference"], int(payment["amount"])) for payment in payments if payment["reference"] not in on_the_way
     )
-    return [f"DANA did not pay {reference} ({amount}), and was to" for reference, amount in (due - made)] + [
-        f"DANA paid {reference} ({amount}), and was not to" for reference, amount in (made - due)
+    return [f"DANA did not pay {reference} ({amount}), but should have" for reference, amount in (due - made)] + [
+        f"DANA paid {reference} ({amount}), but should not have" for reference, amount in (made - due)
     ]

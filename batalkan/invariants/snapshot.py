@@ -1,4 +1,4 @@
-"""Everything held against everything: `check`."""
+"""`check`: all invariants, and the figures that belong to them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from batalkan.invariants.stores import Stores, opened
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known from outside the stores."""
+    """Evidence from outside the stores."""
 
     accepted: Mapping[UUID, UUID] | None = None
-    """The cancellations that clients were told of (order: cancellation), to be found in the store."""
+    """The cancellations that clients saw accepted (order: cancellation); the store must have them."""
     injected: Collection[bytes] | None = None
-    """The SHA-256 of each bad message that was put on the bus; what else is parked is wrong. None: nobody knows."""
+    """The SHA-256 of each injected bad message; other parked messages are violations. None: unknown."""
     outsiders: bool = False
-    """Whether others than the services have published events that are to be acted on; then events cannot be counted."""
+    """Whether other clients have published valid events; then events cannot be counted."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The figures that the invariants speak of, in whole rupiah."""
+    """The result of a check; amounts in whole rupiah."""
 
     accounts: Mapping[str, int]
     """The balance of each account of the ledger."""
@@ -45,33 +45,33 @@ class Snapshot:
     refunded: int
     open_refunds: int
     parked: int
-    """Messages that are set aside."""
+    """The number of parked messages."""
     pending: Sequence[str]
-    """One sentence for every kind of thing that is on its way: none when nothing moves any more."""
+    """A sentence for each kind of unfinished work; empty when the system is at rest."""
     broken: Sequence[str]
-    """One sentence for every invariant that does not hold."""
+    """A sentence for each violation."""
 
     @property
     def ledger_sum(self) -> int:
-        """Zero, or money came from nowhere."""
+        """Zero in a balanced ledger."""
         return sum(self.accounts.values())
 
 
 async def check(
     database_urls: Mapping[str, str], dana: httpx.AsyncClient | None = None, evidence: Evidence | None = None
 ) -> Snapshot:
-    """Holds the services' stores, DANA's journal if its control interface is given, and the evidence against each
-    other. Needs the stores of orders and refunds; with those of all services it sees everything.
+    """Compares the services' stores, DANA's journal (if its control interface is given) and the evidence. Needs the
+    stores of orders and refunds; with the stores of all services it checks everything.
 
-    What is on its way is no fault, but `pending`. The stores are read one after the other: ask when nothing moves.
+    Unfinished work is `pending`, not a violation. The stores are read one after the other: check a system at rest.
     """
     evidence = evidence or Evidence()
-    calls = await _payments(dana)  # first, so that what DANA was sent has been decided on in the stores
+    calls = await _payments(dana)  # first: the stores already contain the decisions for these calls
     async with opened(database_urls) as stores:
         paid, known = await refunds.paid_and_cancelled(stores), await refunds.opened(stores)
         broken = [*await ledger.broken(stores), *await refunds.broken(stores, paid, known)]
         broken += await deadlines.unasked_calls(stores, calls)
-        if dana is not None:  # last, so that what the refunds say is paid is in it
+        if dana is not None:  # last: the journal contains every payment of these refunds
             broken += refunds.journal_matches(known, await _payments(dana))
         for topic in (orders, stock, threads, deadlines):
             broken += await topic.broken(stores)
@@ -100,7 +100,7 @@ async def _payments(dana: httpx.AsyncClient | None) -> list[dict[str, Any]]:
 
 
 async def _events(stores: Stores, evidence: Evidence) -> tuple[list[str], list[str]]:
-    """What is on its way, and what is wrong; what services know of each other can be told when nothing is."""
+    """Unfinished work and violations. Read models are compared only when nothing is pending."""
     pending = await in_flight.pending(stores)
     if evidence.outsiders:
         return pending, []

@@ -1,8 +1,8 @@
-"""The stock: what is left of a product, and what stands in orders that are not cancelled, is what was offered."""
+"""The stock: the remaining pieces and the pieces in live orders are together the offered pieces."""
 
 from batalkan.invariants.stores import Stores
 
-# A product from before `offered` was kept has null there, and nothing can be said of it.
+# A product that is older than the column `offered` has null there, and is not checked.
 _WRONG_STOCK = """
 select product_id, offered, stock, coalesce(live.pieces, 0) as ordered from products left join (
     select product_id, sum(quantity)::bigint as pieces
@@ -14,7 +14,7 @@ where offered <> stock + coalesce(live.pieces, 0)
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Products of which pieces have come or gone."""
+    """Products with too many or too few pieces."""
     return [
         f"of product {one['product_id']} {one['offered']} were offered, {one['stock']} are left, "
         f"{one['ordered']} are ordered"

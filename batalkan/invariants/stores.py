@@ -1,4 +1,4 @@
-"""The services' stores as the invariants read them: each as of one moment."""
+"""The services' stores as the invariants read them: each in one snapshot."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,32 +10,32 @@ from runtime.storage.database import connect
 
 
 class Stores:
-    """The stores that were named. A topic that needs one which was not named has nothing to say."""
+    """The given stores. A topic that needs another store checks nothing."""
 
     def __init__(self, connections: Mapping[str, "asyncpg.Connection[asyncpg.Record]"]) -> None:
         self._connections = connections
 
     @property
     def names(self) -> list[str]:
-        """The services whose stores there are."""
+        """The services whose stores are given."""
         return list(self._connections)
 
     def have(self, *services: str) -> bool:
-        """Whether the stores of all these services are there."""
+        """Whether the stores of all these services are given."""
         return all(service in self._connections for service in services)
 
     async def rows(self, service: str, query: str, *arguments: object) -> list[asyncpg.Record]:
-        """What the query finds at the service."""
+        """The rows of a query on the service's store."""
         return list(await self._connections[service].fetch(query, *arguments))
 
     async def value(self, service: str, query: str) -> Any:
-        """The one value that the query finds at the service."""
+        """The single value of a query on the service's store."""
         return await self._connections[service].fetchval(query)
 
 
 @asynccontextmanager
 async def opened(urls: Mapping[str, str]) -> AsyncIterator[Stores]:
-    """The stores at these URLs. All of them are read as they are when the block begins, one right after the other."""
+    """Opens the stores at these URLs. Their snapshots are taken at the beginning, one directly after the other."""
     connections = {}
     async with AsyncExitStack() as stack:
         for service, url in urls.items():
@@ -44,5 +44,5 @@ async def opened(urls: Mapping[str, str]) -> AsyncIterator[Stores]:
             connections[service] = connection
         for connection in connections.values():
             await stack.enter_async_context(connection.transaction(isolation="repeatable_read", readonly=True))
-            await connection.fetchval("select true")  # it is the first statement that fixes the moment
+            await connection.fetchval("select true")  # the first statement takes the snapshot
         yield Stores(connections)

@@ -1,4 +1,4 @@
-"""The conversations: messages are numbered 1 to n, and what the system says of one thing it says once."""
+"""The conversations: messages are numbered 1 to n, and no system message appears twice."""
 
 from batalkan.invariants.stores import Stores
 
@@ -7,7 +7,7 @@ select {id} as id, c.last_seq, count(m.seq) as messages from {conversations} c l
 group by {id}, c.last_seq
 having count(m.seq) <> c.last_seq or coalesce(min(m.seq), 1) <> 1 or coalesce(max(m.seq), 0) <> c.last_seq
 """
-# A case may be about several orders, one after the other, and speak of each.
+# A case may be about several orders, one after the other.
 _TWICE = """
 select {id} as id, code, count(*) as times from messages where code in ('order_cancelled', 'refund_issued')
 group by {id}, code, coalesce(data ->> 'refund_id', data ->> 'cancellation_id') having count(*) > 1
@@ -16,14 +16,14 @@ KEPT = {"chat": ("thread", "threads"), "cs": ("case", "cases")}
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Conversations with gaps, and news that was told twice."""
+    """Conversations with gaps, and duplicate system messages."""
     found = []
     for service, (word, table) in KEPT.items():
         if not stores.have(service):
             continue
         names = {"id": f"{word}_id", "conversations": table}
         for one in await stores.rows(service, _GAPS.format(**names)):
-            found.append(f"{word} {one['id']} has {one['messages']} messages, and the last is number {one['last_seq']}")
+            found.append(f"{word} {one['id']} has {one['messages']} messages, but its last number is {one['last_seq']}")
         for one in await stores.rows(service, _TWICE.format(**names)):
-            found.append(f"{word} {one['id']} says {one['code']} {one['times']} times of one thing")
+            found.append(f"{word} {one['id']} has {one['code']} {one['times']} times for one event")
     return found

@@ -1,8 +1,8 @@
 """Private RabbitMQ, Redis and PostgreSQL from the machine's own packages, on random loopback ports, without Docker.
 
-install(Path("install.log"))                       # once: apt-get what is missing
+install(Path("install.log"))                       # once: installs what is missing, with apt-get
 async with LocalServers(Path(".batalkan/servers")) as servers:
-    servers.environment("orders")                  # DATABASE_URL, BROKER_URL and REDIS_URL of one service
+    servers.environment("orders")                  # DATABASE_URL, BROKER_URL and REDIS_URL of a service
     await servers.rabbitmq.kill()                  # a fault ...
     await servers.rabbitmq.start()                 # ... and its end: same port, same data
 """
@@ -28,15 +28,15 @@ class LocalServers:
     """The three servers, with a database, a broker user and a Redis user for every service.
 
     Each of `postgres`, `rabbitmq` and `redis` has `start`, `stop`, `kill`, `pause`, `resume`, `url(service)`,
-    `admin_url` and `port`. Nothing outlives this process, even when it is killed.
+    `admin_url` and `port`. No server outlives this process, even if it is killed.
     """
 
     def __init__(
         self, folder: Path | None = None, *, services: Sequence[str] = SERVICES, management: bool = False
     ) -> None:
-        """Without a folder the data go to a temporary one, removed at the end. Raises ServersMissing, FolderInUse."""
+        """Without a folder, the data are in a temporary one, removed at the end. Raises ServersMissing, FolderInUse."""
         if absent := missing():
-            raise ServersMissing(f"not on this machine: {', '.join(absent)}")
+            raise ServersMissing(f"not installed: {', '.join(absent)}; install them with: make servers")
         self._data_folder = DataFolder(folder)
         self.folder = self._data_folder.folder
         remove = self.folder if self._data_folder.temporary else None
@@ -46,7 +46,7 @@ class LocalServers:
         self.rabbitmq = RabbitMQ(self._data_folder, services, self._reaper, management=management)
 
     def environment(self, service: str) -> dict[str, str]:
-        """The settings by which a service finds its parts."""
+        """The settings with a service's URLs."""
         return {
             "DATABASE_URL": self.postgres.url(service),
             "BROKER_URL": self.rabbitmq.url(service),
@@ -54,7 +54,7 @@ class LocalServers:
         }
 
     async def start(self) -> None:
-        """All three at once; raises ChildFailed with the end of the log of the one that did not come up."""
+        """Starts all three concurrently. Raises ChildFailed with the log of the server that did not start."""
         try:
             await run_all(self.rabbitmq.start(), self.postgres.start(), self.redis.start())
         except BaseException:
@@ -62,7 +62,7 @@ class LocalServers:
             raise
 
     async def stop(self) -> None:
-        """Shut down cleanly; the data stay, unless the folder was a temporary one."""
+        """Stops all three cleanly; the data stay, unless the folder is a temporary one."""
         await asyncio.gather(self.rabbitmq.stop(), self.postgres.stop(), self.redis.stop())
         self._reaper.close()
         self._data_folder.leave()

@@ -1,4 +1,4 @@
-"""`python -m batalkan.servers`: install the real servers that this machine lacks, and what tests need beside them."""
+"""`python -m batalkan.servers`: installs the missing servers, and the programs that tests need."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Which of the three servers this machine has, and how to get the others from the distribution's packages. The same for
-what tests need beside them: a browser, nginx, and the library that shifts a process's clock."""
+"""Finds the three servers, and installs missing ones from the distribution's packages. The same for the programs that
+tests need: a browser, nginx, and the library that shifts a process's clock."""
 
 # ruff: noqa: S603 - fixed commands of the package installer
 
@@ -24,11 +24,11 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 class ServersMissing(Exception):
-    """Programs are not on this machine and could not be installed; the message says what to do."""
+    """Programs are missing and cannot be installed; the message says what to do."""
 
 
 def missing(names: Sequence[str] = SERVERS) -> list[str]:
-    """Those of the names (keys of PACKAGES) that this machine does not have."""
+    """The names (keys of PACKAGES) of programs that this machine does not have."""
     return [name for name in names if find(name) is None]
 
 
@@ -36,17 +36,17 @@ def need(name: str) -> Path:
     """The program; raises ServersMissing."""
     if program := find(name):
         return program
-    raise ServersMissing(f"{PACKAGES[name]} is not installed on this machine")
+    raise ServersMissing(f"{PACKAGES[name]} is not installed; install it with: make servers")
 
 
 def find(name: str) -> Path | None:
-    """The program, wherever this distribution keeps it."""
+    """The path of the program, or None."""
     match name:
-        case "postgres":  # Debian keeps every major version apart, others put one on PATH
+        case "postgres":  # Debian installs each major version in its own folder
             versions = list(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
             newest = max(versions, key=lambda path: float(path.parts[4]), default=None)
             return newest or _on_path("postgres")
-        case "rabbitmq":  # the script itself: the distribution's wrapper on PATH insists on its own user and folders
+        case "rabbitmq":  # the distribution's wrapper on PATH requires its own user and folders
             script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
             return script if script.exists() else _on_path("rabbitmq-server")
         case "chromium":
@@ -63,14 +63,14 @@ def find(name: str) -> Path | None:
 
 
 def _on_path(program: str) -> Path | None:
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")  # which not everybody has on PATH
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")  # not on every user's PATH
     return Path(found) if found else None
 
 
 def install(log: Path, say: Callable[[str], None] = print, names: Sequence[str] = SERVERS) -> None:
-    """Install those of `names` that are missing with apt-get, leaving no daemon of the distribution started by it.
+    """Installs the missing ones of `names` with apt-get, and starts no daemon of the distribution.
 
-    Raises ServersMissing when this user or machine cannot, or when the installation fails.
+    Raises ServersMissing if this user or machine cannot install, or if the installation fails.
     """
     packages = [PACKAGES[name] for name in missing(names)]
     if not packages:
@@ -78,7 +78,7 @@ def install(log: Path, say: Callable[[str], None] = print, names: Sequence[str] 
     by_hand = f"install these packages and try again: {' '.join(packages)}"
     root = _become_root()
     if shutil.which("apt-get") is None or root is None:
-        raise ServersMissing(f"not everything is on this machine; {by_hand}")
+        raise ServersMissing(f"programs are missing; {by_hand}")
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"Installing {', '.join(packages)} from the distribution's packages (log: {log})")
     with log.open("w") as out, daemons_stay_off(root):
@@ -86,14 +86,14 @@ def install(log: Path, say: Callable[[str], None] = print, names: Sequence[str] 
             command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
             command += ["-o", "DPkg::Lock::Timeout=120", *arguments]
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, check=False)
-    # What counts is what is there now: apt-get also fails over packages that are none of ours.
+    # Check the programs, not the exit code: apt-get also fails because of unrelated packages.
     if still := missing(names):
-        raise ServersMissing(f"apt-get did not bring {', '.join(still)} (see {log}); {by_hand}")
+        raise ServersMissing(f"apt-get did not install {', '.join(still)} (see {log}); {by_hand}")
     say("Installed.")
 
 
 def _become_root() -> list[str] | None:
-    """What to put before a command that needs root: nothing, `sudo`, or None when neither works unasked."""
+    """The prefix of a command that needs root: nothing, `sudo`, or None if neither works without a password."""
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")
@@ -104,9 +104,9 @@ def _become_root() -> list[str] | None:
 
 @contextmanager
 def daemons_stay_off(root: list[str]) -> Iterator[None]:
-    """Tell the package scripts not to start what they install; a policy that the machine already has stays as it is.
+    """Tells the package scripts not to start what they install; an existing policy of the machine stays.
 
-    The policy holds only while this process lives, so that being killed here leaves no lasting trace.
+    The policy is valid only while this process lives, so that a kill leaves no permanent change.
     """
     if POLICY.exists():
         yield

@@ -13,7 +13,7 @@ from runtime.storage.database import connect
 
 USER = "postgres"
 MEMORY_IN_USE = "pre-existing shared memory block"
-"""What it says, and ends, while a session of one that was killed has not quite ended."""
+"""PostgreSQL's error at start while a session of the killed server has not ended."""
 TRIES = 20
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -28,7 +28,7 @@ class Postgres:
         self._data_folder, self._services, self._reaper = data_folder, services, reaper
         self.port = data_folder.port("postgres")
         self._folder = data_folder.make("postgres", user=USER)
-        program = need("postgres").resolve()  # initdb stands beside the real one
+        program = need("postgres").resolve()  # initdb is in the same folder
         self._initdb = program.with_name("initdb")
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         self.child = self._child("PostgreSQL", program, "-D", "data", f"--port={self.port}", *settings)
@@ -41,7 +41,7 @@ class Postgres:
         return self._url(service)
 
     async def start(self) -> None:
-        """Ready when every service can log in to its database."""
+        """Starts it; ready when every service can connect to its database."""
         if not (self._folder / "data").exists():
             await self._make_cluster()
         for tries_left in reversed(range(TRIES)):
@@ -56,7 +56,7 @@ class Postgres:
         await self._make_databases()
 
     async def stop(self) -> None:
-        await self.child.stop(20, signal.SIGINT)  # PostgreSQL's "fast": ends the sessions, then shuts down cleanly
+        await self.child.stop(20, signal.SIGINT)  # PostgreSQL's "fast" shutdown: ends sessions, then stops
 
     async def kill(self) -> None:
         await self.child.kill()
@@ -82,7 +82,7 @@ class Postgres:
         )
 
     async def _make_cluster(self) -> None:
-        """Made beside and renamed at the end: a cluster that exists is whole."""
+        """Created under another name and renamed at the end: an existing cluster is complete."""
         password = self._folder / "password"
         self._data_folder.write(password, self._data_folder.secret("postgres", "postgres"), user=USER)
         options = ["--username=postgres", "--encoding=UTF8", "--no-locale", "--auth=scram-sha-256", "--no-instructions"]
@@ -105,7 +105,7 @@ class Postgres:
         admin = await connect(self.admin_url)
 
         async def run(template: str, *names: str) -> None:
-            """PostgreSQL itself quotes the names (%I) and the literals (%L)."""
+            """PostgreSQL quotes the names (%I) and the literals (%L)."""
             arguments = ", ".join(f"${n}::text" for n in range(1, len(names) + 1))
             await admin.execute(await admin.fetchval(f"select format('{template}', {arguments})", *names))
 

@@ -1,6 +1,6 @@
-"""A private RabbitMQ node: its own ports, epmd and folders, and one broker user per service with least rights.
+"""A private RabbitMQ node: its own ports, epmd and folders, and one broker user per service with minimal permissions.
 
-The users come from a definitions file that the node loads at every boot: no `rabbitmqctl`, which takes a second a call.
+The users come from a definitions file that the node loads at every boot: a call of `rabbitmqctl` takes a second.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class RabbitMQ:
         self._folder = data_folder.make("rabbitmq", user=USER)
         environment = self._environment()
         log, user = data_folder.folder / "rabbitmq.log", data_folder.user(USER)
-        # RabbitMQ would start an epmd that stays for ever; this one is ours to end.
+        # RabbitMQ would start an epmd that never ends; this one is a child of ours.
         epmd = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
         self._epmd = Child("epmd", epmd, reaper=reaper, log=log, env=environment, user=user, cwd=self._folder)
         node = [need("rabbitmq")]
@@ -39,14 +39,14 @@ class RabbitMQ:
 
     @property
     def management_url(self) -> str:
-        """The page and HTTP interface, when asked for; the user is `admin`."""
+        """The management page and interface, if enabled; the user is `admin`."""
         return f"http://admin:{self._data_folder.secret('rabbitmq', 'admin')}@127.0.0.1:{self.management_port}"
 
     def url(self, service: str) -> str:
         return f"amqp://{service}:{self._data_folder.secret('rabbitmq', service)}@127.0.0.1:{self.port}/{VHOST}"
 
     async def start(self) -> None:
-        """Ready when it greets on its port, which it opens last, after the users and queues are there."""
+        """Starts it; ready when it answers on its port, which it opens last, after users and queues exist."""
         plugins = "[rabbitmq_management]." if self._management else "[]."
         self._data_folder.write(self._folder / "enabled_plugins", plugins, user=USER)
         self._data_folder.write(self._folder / "rabbitmq.conf", self._configuration(), user=USER)
@@ -61,7 +61,7 @@ class RabbitMQ:
         await self._epmd.stop(5)
 
     async def kill(self) -> None:
-        """As a power cut. RabbitMQ notes new queues a second late: one declared since then comes back broken."""
+        """Like a power cut. RabbitMQ stores new queues a second late: one declared since then is broken afterwards."""
         await self.child.kill()
 
     def pause(self) -> None:
@@ -73,7 +73,7 @@ class RabbitMQ:
     async def control(self, *arguments: str) -> None:
         """Runs `rabbitmqctl`, which takes a second or two. Raises ChildFailed."""
         tool = need("rabbitmq").with_name("rabbitmqctl")
-        asking = Child(
+        process = Child(
             "rabbitmqctl",
             [tool, *arguments],
             reaper=self._reaper,
@@ -82,15 +82,15 @@ class RabbitMQ:
             user=self._data_folder.user(USER),
             cwd=self._folder,
         )
-        asking.spawn()
-        if await asking.wait(60) != 0:
-            raise ChildFailed(f"rabbitmqctl {' '.join(arguments)} failed:\n{asking.tail()}")
+        process.spawn()
+        if await process.wait(60) != 0:
+            raise ChildFailed(f"rabbitmqctl {' '.join(arguments)} failed:\n{process.tail()}")
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder
         return {
             "PATH": os.environ["PATH"],
-            "HOME": str(folder),  # the Erlang cookie is made there
+            "HOME": str(folder),  # the Erlang cookie is created there
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "ERL_EPMD_PORT": str(self._epmd_port),
@@ -99,14 +99,14 @@ class RabbitMQ:
             "RABBITMQ_NODENAME": "batalkan@localhost",
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            "RABBITMQ_CONF_ENV_FILE": "/dev/null",  # or else the distribution's own settings would be read
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",  # do not read the distribution's settings
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder),
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_PID_FILE": str(folder / "pid"),
-            "RUNNING_UNDER_SYSTEMD": "true",  # the start script then becomes the node instead of waiting beside it
+            "RUNNING_UNDER_SYSTEMD": "true",  # the start script execs the node
         }
 
     def _configuration(self) -> str:
@@ -115,7 +115,7 @@ class RabbitMQ:
             "load_definitions": self._folder / "definitions.json",
             "max_message_size": 1_048_576,
             "vm_memory_high_watermark.absolute": "1GiB",
-            "raft.wal_max_size_bytes": 67_108_864,  # the default, 512 MiB, is held in memory as well
+            "raft.wal_max_size_bytes": 67_108_864,  # the default, 512 MiB, is also held in memory
             "loopback_users.guest": "true",
             "log.console.level": "info",
         }

@@ -1,4 +1,4 @@
-"""A private Redis with one ACL user per service, for its own keys and channels."""
+"""A private Redis with one ACL user per service, restricted to its own keys and channels."""
 
 import hashlib
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Redis:
         return f"redis://{service}:{self._data_folder.secret('redis', service)}@127.0.0.1:{self.port}/0"
 
     async def start(self) -> None:
-        """Ready when it answers a PING."""
+        """Starts it; ready when it answers PING."""
         self._data_folder.write(self._folder / "redis.conf", self._configuration(), user=USER)
         self._data_folder.write(self._folder / "users.acl", self._users(), user=USER)
         self.child.spawn()

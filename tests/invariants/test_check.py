@@ -129,7 +129,7 @@ BREAKS = {
         "refunds",
         "update refunds set state = 'sending' where destination = 'dana'",
         "update refunds set state = 'issued' where destination = 'dana'",
-        "is sending, and the ledger does not say the same",
+        "is sending, but the ledger disagrees",
     ),
     "another payment at DANA": (
         "refunds",
@@ -137,13 +137,13 @@ BREAKS = {
         "where destination = 'dana'",
         "update refunds r set refund_id = t.refund_id from ledger_transactions t "
         "where r.destination = 'dana' and t.kind = 'settle'",
-        "and was not to",
+        "but should not have",
     ),
     "DANA was called more often than decided": (
         "refunds",
         "update refunds set attempts = 0 where destination = 'dana'",
         "update refunds set attempts = 1 where destination = 'dana'",
-        "1 times, 0 were decided on",
+        "1 times, but the refund decided on 0",
     ),
     "shipped and cancelled": (
         "orders",
@@ -156,7 +156,7 @@ BREAKS = {
         "orders",
         "update orders set version = version + 1 where status = 'delivered'",
         "update orders set version = version - 1 where status = 'delivered'",
-        "is no path that an order can take",
+        "is impossible",
     ),
     "a cancelled order without a cancellation": (
         "orders",
@@ -186,7 +186,7 @@ BREAKS = {
         "chat",
         "update messages set seq = seq + 10",
         "update messages set seq = seq - 10",
-        "messages, and the last is number",
+        "messages, but its last number is",
     ),
     "news told twice": (
         "cs",
@@ -194,20 +194,20 @@ BREAKS = {
         "where code in ('agent_joined', 'order_handed_over')",
         "update messages set code = case text when 'Pembeli menyerahkan data pesanan.' then 'order_handed_over' "
         "else 'agent_joined' end where data ->> 'refund_id' = 'x'",
-        "says refund_issued 2 times of one thing",
+        "has refund_issued 2 times for one event",
     ),
     "an event that had no effect": (
         "refunds",
         "create table kept as select * from inbox limit 1; delete from inbox using kept "
         "where inbox.event_id = kept.event_id",
         "insert into inbox table kept; drop table kept",
-        "refunds has still to hear 1 of at least 3 events",
+        "refunds still has to consume 1 of at least 3 events",
     ),
     "an event that had two effects": (
         "refunds",
         "insert into inbox values ('ffffffff-ffff-4fff-bfff-ffffffffffff')",
         "delete from inbox where event_id = 'ffffffff-ffff-4fff-bfff-ffffffffffff'",
-        "refunds acted on 4 events, and 3 say that an order is cancelled",
+        "refunds consumed 4 events, but only 3 cancel an order",
     ),
     "an order that chat has missed": (
         "chat",
@@ -231,7 +231,7 @@ BREAKS = {
         "cs",
         "update messages set at = at - interval '1 hour' where code = 'seller_silent'",
         "update messages set at = at + interval '1 hour' where code = 'seller_silent'",
-        "found its seller silent at",
+        "counts its seller as silent at",
     ),
     "a deadline that fired after it was called off": (
         "cs",
@@ -250,7 +250,7 @@ BREAKS = {
         "insert into deadlines values ('lost', '1', now() - interval '1 hour', 0, gen_random_uuid(), "
         "gen_random_uuid(), '')",
         "delete from deadlines where kind = 'lost'",
-        "deadlines that are long due",
+        "deadlines that are overdue",
     ),
 }
 
