@@ -1,1 +1,1 @@
-"""Who buys, sells and helps: registration, signing in, and the tokens by which every service knows its callers."""
+"""Buyers, sellers and agents: registration, signing in, and the tokens by which every service knows its callers."""

@@ -1,4 +1,4 @@
-"""What an administrator does: making the accounts that nobody can register."""
+"""What an administrator does: creating accounts that cannot be registered."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ async def create_account(
     account_id: UUID | None = None,
     passwords: Passwords | None = None,
 ) -> Account:
-    """A new account. It takes the database alone: a service that runs on it tells the others.
+    """A new account. It needs only the database: the running service publishes the event.
 
     Raises `InvalidRequest`, `WeakPassword`, `EmailTaken`.
     """

@@ -20,7 +20,7 @@ from runtime.http.rate_limit import Allowance
 from runtime.http.text import Printable
 from runtime.messaging.unit_of_work import Transaction
 from services.accounts import oauth, store
-from services.accounts.limits import Limit, Limits, line
+from services.accounts.limits import Limit, Limits, network_of
 from services.accounts.oauth import PasswordGrant
 from services.accounts.passwords import Passwords
 from services.accounts.registration import Password, Registration, register
@@ -50,7 +50,7 @@ async def _dependencies(request: Request) -> Dependencies:
     return dependencies
 
 
-Desk = Annotated[Dependencies, Depends(_dependencies)]
+Deps = Annotated[Dependencies, Depends(_dependencies)]
 
 
 async def _host(request: Request) -> str:
@@ -58,17 +58,17 @@ async def _host(request: Request) -> str:
 
 
 Host = Annotated[str, Depends(_host)]
-"""The address that the request comes from; behind the gateway the HTTP server has put in what the gateway says."""
+"""The client's address; behind the gateway the HTTP server takes it from the gateway's header."""
 
 
-async def _once(request: Request, uow: UnitOfWorkDep, desk: Desk, key: Key = None) -> Once:
-    # The request holds a password: a plain digest of it, kept in the database, could be guessed at a million times
-    # faster than the password's own hash. This one says nothing without a secret that is not in the database.
-    return Once(uow, key, hmac.digest(desk.fingerprint_secret, await request.body(), "sha256"))
+async def _once(request: Request, uow: UnitOfWorkDep, dependencies: Deps, key: Key = None) -> Once:
+    # The request holds a password: a plain digest of it in the database could be guessed a million times faster than
+    # the password's own hash. This digest is useless without a secret that is not in the database.
+    return Once(uow, key, hmac.digest(dependencies.fingerprint_secret, await request.body(), "sha256"))
 
 
 class NewPassword(Body):
-    """Another password, and the one until now."""
+    """The current password, and a new one."""
 
     current_password: Annotated[str, StringConstraints(min_length=1, max_length=128), Printable, Field(repr=False)]
     new_password: Password
@@ -84,78 +84,78 @@ class AccountView(BaseModel):
 
 
 @router.post("", status_code=201, response_model=AccountView)
-async def create(body: Registration, desk: Desk, host: Host, once: Annotated[Once, Depends(_once)]) -> Response:
+async def create(body: Registration, dependencies: Deps, host: Host, once: Annotated[Once, Depends(_once)]) -> Response:
     """Registers a buyer or a seller."""
     check_password(body.password, body.email, body.name)
-    count, password_hash = desk.limits.count(desk.registrations, line(host)), ""
+    count, password_hash = dependencies.limits.count(dependencies.registrations, network_of(host)), ""
 
     async def take() -> None:
         nonlocal password_hash
-        await desk.limits.take(count)
-        password_hash = await desk.passwords.hash(body.password)  # the work that the limit is there for
+        await dependencies.limits.take(count)
+        password_hash = await dependencies.passwords.hash(body.password)  # the expensive work that the limit protects
 
     async def add(tx: Transaction) -> AccountView:
         return AccountView(**vars(await register(tx, body, Role(body.role), password_hash)))
 
-    # The key is of whoever has that address: strangers may have chosen the same one.
-    return await once(body.email, add, limit=Allowance(take, partial(desk.limits.give_back, count)))
+    # The key belongs to this e-mail address: strangers may choose the same one.
+    return await once(body.email, add, limit=Allowance(take, partial(dependencies.limits.give_back, count)))
 
 
 @router.post("/token", response_model=TokenAnswer, **oauth.DOCUMENTED)
-async def token(request: Request, desk: Desk, host: Host) -> Response:
-    """OAuth 2: signs in with a password, or goes on with a refresh token, which is good for one time.
+async def token(request: Request, dependencies: Deps, host: Host) -> Response:
+    """OAuth 2: signs in with a password, or continues with a refresh token, which is valid once.
 
-    A refresh token that is used again ends the session that it belongs to.
+    A refresh token that is used again ends its session.
     """
     try:
         grant = await oauth.read_grant(request)
         if isinstance(grant, PasswordGrant):
-            answer = await desk.sign_in.with_password(grant, host)
+            answer = await dependencies.sign_in.with_password(grant, host)
         else:
-            answer = await desk.sign_in.with_refresh_token(grant)
+            answer = await dependencies.sign_in.with_refresh_token(grant)
     except Exception as error:
         return oauth.refuse(as_problem(error))
     return JSONResponse(answer.model_dump(exclude_none=True), headers=oauth.NO_STORE)
 
 
 @router.post("/logout", status_code=204)
-async def logout(person: SignedIn, desk: Desk) -> None:
-    """Ends the session: its refresh token is worth nothing from now on, and its sockets are closed."""
-    await desk.sessions.end(person.account_id, person.session)
+async def logout(person: SignedIn, dependencies: Deps) -> None:
+    """Ends the session: its refresh token becomes invalid, and its sockets are closed."""
+    await dependencies.sessions.end(person.account_id, person.session)
 
 
 @router.post("/logout-all", status_code=204)
-async def logout_all(person: SignedIn, desk: Desk) -> None:
+async def logout_all(person: SignedIn, dependencies: Deps) -> None:
     """Ends all sessions of the account, this one too."""
-    await _check_alive(person, desk)
-    await desk.sessions.end_all(person.account_id)
+    await _check_alive(person, dependencies)
+    await dependencies.sessions.end_all(person.account_id)
 
 
 @router.post("/password", status_code=204)
-async def change_password(body: NewPassword, person: SignedIn, desk: Desk, host: Host) -> None:
-    """Changes the password, and ends all other sessions. Wrong current passwords count as tries to sign in."""
-    await _check_alive(person, desk)
-    await desk.sign_in.change_password(person, body.current_password, body.new_password, host)
+async def change_password(body: NewPassword, person: SignedIn, dependencies: Deps, host: Host) -> None:
+    """Changes the password, and ends all other sessions. Wrong current passwords count as failed sign-ins."""
+    await _check_alive(person, dependencies)
+    await dependencies.sign_in.change_password(person, body.current_password, body.new_password, host)
 
 
-async def _check_alive(person: Identity, desk: Dependencies) -> None:
-    # Who was signed out everywhere must not be able to sign the others out with a token that has not run out.
-    if not await desk.sessions.is_alive(person.session):
-        raise Unauthenticated("The session is over.")
+async def _check_alive(person: Identity, dependencies: Dependencies) -> None:
+    # After signing out everywhere, an access token that has not expired must not end other sessions.
+    if not await dependencies.sessions.is_alive(person.session):
+        raise Unauthenticated("The session is over. Sign in again.")
 
 
 @router.get("/me")
 async def me(person: SignedIn, uow: UnitOfWorkDep) -> AccountView:
-    """Who am I?"""
+    """The account of the caller."""
     async with uow.begin() as tx:
         found = await store.by_id(tx, person.account_id)
     if found is None:
-        raise Unauthenticated("The account is no more.")
+        raise Unauthenticated("The account does not exist any more.")
     return AccountView(**vars(found.account))
 
 
 @router.get("/jwks.json")
-async def public_keys(response: Response, desk: Desk) -> KeySet:
+async def public_keys(response: Response, dependencies: Deps) -> KeySet:
     """The keys that access tokens can be checked with."""
     response.headers["Cache-Control"] = "public, max-age=300"
-    return KeySet.read(desk.public_keys)
+    return KeySet.read(dependencies.public_keys)

@@ -1,4 +1,4 @@
-"""The accounts that exist in demonstration mode, and in no other: everybody knows their password."""
+"""The accounts that exist in demonstration mode only: their password is public."""
 
 import contextlib
 from uuid import UUID
@@ -19,7 +19,7 @@ ACCOUNTS = (
 
 
 async def seed(uow: UnitOfWork, passwords: Passwords) -> None:
-    """Makes the accounts that are not there yet."""
+    """Creates those of the accounts that do not exist yet."""
     for account_id, email, name, role in ACCOUNTS:
         async with uow.begin() as tx:
             found = await store.by_email(tx, email)
@@ -29,6 +29,6 @@ async def seed(uow: UnitOfWork, passwords: Passwords) -> None:
 
 
 async def remove(uow: UnitOfWork) -> None:
-    """Takes them out of a database that was once used for a demonstration."""
+    """Removes them from a database that was once used for a demonstration."""
     async with uow.begin() as tx:
         await store.remove(tx, [account_id for account_id, *_ in ACCOUNTS])

@@ -1,15 +1,15 @@
 """Devices that have signed in before. A stranger's failures do not slow them down (OWASP: device cookies).
 
-A device token is proof of an earlier sign-in with this e-mail address, and opens nothing by itself. It is not kept
-here: it follows from the address, a number and a secret. There are few numbers, so that also with all the tokens that
-an account was ever given, only so many guesses can be made.
+A device token proves an earlier sign-in with this e-mail address, and grants no access. It is not stored: it is
+computed from the address, a number and a secret. There are few numbers, so that all tokens of an account together allow
+only a bounded number of guesses.
 """
 
 import hmac
 import secrets
 
 NUMBERS = 16
-"""Devices of one account that are told apart."""
+"""Devices of one account that are distinguished."""
 
 
 class Devices:

@@ -1,4 +1,4 @@
-"""What an account is, and the ways in which somebody does not get one, or does not get in."""
+"""Accounts, and the refusals of registering and signing in."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from runtime.errors import InvalidRequest, Problem
 
 
 class Client(StrEnum):
-    """The OAuth clients. Which one a token was given to is the channel of what is done with it (A: app, website)."""
+    """The OAuth clients. A token's client is the channel of each request with it (A: app, website)."""
 
     APP = "app"
     WEB = "web"
@@ -17,7 +17,7 @@ class Client(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """A person in one role. `email` is in lower case, and nobody else's."""
+    """A person in one role. `email` is in lower case and unique."""
 
     account_id: UUID
     email: str
@@ -32,24 +32,24 @@ class EmailTaken(Problem):
 
 
 class WrongPassword(Problem):
-    """Not the password, or there is no such account: which of them is not said."""
+    """The password is wrong, or the account does not exist; the answer does not tell which."""
 
     status, code, title = 400, "invalid_grant", "The e-mail address or the password is wrong"
 
 
 class NotThePassword(WrongPassword):
-    """Somebody who is signed in does not know the password of their account."""
+    """The current password is wrong, when changing it."""
 
     status, code, title = 403, "wrong_password", "The current password is wrong"
 
 
 class WeakPassword(InvalidRequest):
-    """A password that would be guessed soon."""
+    """A password that is easy to guess."""
 
     status, code, title = 422, "weak_password", "The password is too weak"
 
 
 class SessionOver(Problem):
-    """A refresh token that is not valid, or not any more: why is not said."""
+    """The refresh token is not valid; the answer does not tell why."""
 
     status, code, title = 400, "invalid_grant", "The session is over, sign in again"

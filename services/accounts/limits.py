@@ -1,4 +1,4 @@
-"""Limits on tries. They are counted before what they count is done, so that guesses made at once count as well."""
+"""Limits on attempts. An attempt is counted before it is made, so that concurrent guesses count as well."""
 
 import hmac
 from collections.abc import AsyncIterator
@@ -13,14 +13,14 @@ from runtime.storage.redis import reached
 from services.accounts.domain import WrongPassword
 
 BUCKETS = 2**16
-"""Counts of one kind in Redis at the most, whoever tries from wherever. All failures that two cores can check within a
-quarter of an hour come to less than one in each: people who share a bucket do not fill it."""
+"""The maximum of counters of one kind in Redis. All failures that two cores can check within a quarter of an hour are
+less than one for each: people who share a bucket do not fill it."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `limit` in `seconds`, counted from the first. With `spacing` further tries are not refused but slowed
-    down: one goes through after 1, 2, 4, … seconds, at most `spacing`."""
+    """At most `limit` in `seconds`, counted from the first. With `spacing` further attempts are not refused but
+    slowed down: one is let through after 1, 2, 4, … seconds, at most `spacing`."""
 
     name: str
     limit: int
@@ -30,14 +30,14 @@ class Limit:
 
 @dataclass(frozen=True)
 class Count:
-    """Where something is counted, and how far."""
+    """A counter in Redis, and its limit."""
 
     key: str
     limit: Limit
 
     @property
     def pause(self) -> str:
-        """What is there for as long as the next try has to wait."""
+        """The key that exists for as long as the next attempt has to wait."""
         return f"{self.key}:pause"
 
 
@@ -54,7 +54,7 @@ class Limits:
         return Count(f"accounts:tries:{limit.name}:{int.from_bytes(digest) % BUCKETS:x}", limit)
 
     async def check(self, *counts: Count) -> None:
-        """Raises `RateLimited` when one of them is full. Writes nothing, so that those who are refused fill nothing."""
+        """Raises `RateLimited` when one of them is full. Writes nothing, so that refused attempts use no memory."""
         async with reached(), self._redis.pipeline(transaction=False) as pipeline:
             for count in counts:
                 pipeline.get(count.key)
@@ -69,9 +69,9 @@ class Limits:
             raise _refusal(max(waits))
 
     async def take(self, *counts: Count) -> None:
-        """Counts one try in each; raises `RateLimited`, and counts it nowhere, when one of them is full.
+        """Counts one attempt in each; raises `RateLimited`, and counts it nowhere, when one of them is full.
 
-        One after the other: when many come at once, those whom the first count refuses leave nothing in the others.
+        One after the other: of concurrent attempts, those that the first count refuses leave nothing in the others.
         """
         await self.check(*counts)
         for number, count in enumerate(counts):
@@ -80,7 +80,7 @@ class Limits:
                 raise _refusal(wait)
 
     async def _add(self, count: Count) -> int:
-        """Counts one; how many seconds to wait if that was too many, and then it does not count."""
+        """Counts one attempt; beyond the limit it does not count, and the result is the seconds to wait."""
         limit = count.limit
         async with reached(), self._redis.pipeline(transaction=True) as pipeline:
             pipeline.incr(count.key)
@@ -98,7 +98,7 @@ class Limits:
         return max(1, int(wait))
 
     async def give_back(self, *counts: Count) -> None:
-        """Takes one try back from each."""
+        """Uncounts one attempt in each."""
         async with reached(), self._redis.pipeline(transaction=True) as pipeline:
             for count in counts:
                 pipeline.decr(count.key)
@@ -107,7 +107,7 @@ class Limits:
 
     @asynccontextmanager
     async def guess(self, *counts: Count) -> AsyncIterator[None]:
-        """Around a try to get in: it stays counted if it ends in `WrongPassword`, not if it succeeds or we fail."""
+        """Around an attempt to sign in: it stays counted only if it ends in `WrongPassword`."""
         await self.take(*counts)
         try:
             yield
@@ -120,11 +120,11 @@ class Limits:
 
 
 def _refusal(wait: int) -> RateLimited:
-    return RateLimited(f"Too many tries. Try again in {wait} seconds.", wait)
+    return RateLimited(f"Too many attempts. Try again in {wait} seconds.", wait)
 
 
-def line(host: str) -> str:
-    """Whose line an address is on: with IPv6 everybody has 2⁶⁴ of them, so that its network is counted."""
+def network_of(host: str) -> str:
+    """What to count for an address: with IPv6 its network, because each customer has 2⁶⁴ addresses."""
     with suppress(ValueError):
         address = ip_address(host)
         if isinstance(address, IPv6Address) and address.ipv4_mapped is None:

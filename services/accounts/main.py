@@ -1,4 +1,4 @@
-"""Puts `accounts` together."""
+"""Builds the service `accounts`."""
 
 import logging
 from pathlib import Path
@@ -18,7 +18,7 @@ from services.accounts.signin import SignIn
 from services.accounts.tokens import AccessTokens, KeySet
 
 SPEC = ServiceSpec(
-    text="Who buys, sells and helps, and the tokens by which every service knows them.",
+    text="Buyers, sellers and agents, and the tokens by which every service knows them.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("accounts"),
@@ -32,7 +32,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     public_keys = Path(env.require("TOKEN_KEYS"))
     tokens = AccessTokens.read(Path(env.require("SIGNING_KEY")))
     service = Service(settings, Database(database_url), bus, public_keys, SPEC)
-    registrations = 100_000 if settings.demonstration else 60  # an audience may sit behind one address
+    registrations = 100_000 if settings.demonstration else 60  # many visitors may share one address
     redis = connect(settings.redis_url)
     passwords, sessions, limits = Passwords(), Sessions(redis), Limits(redis, tokens.secret("limits"))
     devices = Devices(tokens.secret("devices"))
@@ -58,7 +58,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
 
     async def prepare() -> None:
         if not await key_is_published():
-            log.error("nobody would believe a token signed here: %s has no key %s", public_keys, tokens.key_id)
+            log.error("no service can verify a token signed here: add key %s to %s", tokens.key_id, public_keys)
         if settings.demonstration:
             await demonstration.seed(service.uow, passwords)
         else:

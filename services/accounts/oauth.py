@@ -1,4 +1,4 @@
-"""The form of the token endpoint, OAuth 2's (RFC 6749), and its refusals, which are problem details at once."""
+"""The form of the token endpoint (OAuth 2, RFC 6749), and its refusals, which are problem details, too."""
 
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
@@ -20,7 +20,7 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 class _Grant(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    # Spelled out, because the OpenAPI document takes this schema in as a part.
+    # Spelled out, because the OpenAPI document includes this schema.
     client_id: Annotated[Client, WithJsonSchema({"enum": [client.value for client in Client], "type": "string"})]
 
 
@@ -30,11 +30,11 @@ class PasswordGrant(_Grant):
     grant_type: Literal["password"]
     username: Annotated[str, StringConstraints(min_length=1, max_length=254), Printable]
     password: Annotated[str, StringConstraints(min_length=1, max_length=128), Printable]
-    device_token: str = Field("", description="what an earlier sign-in answered, if this device has one")
+    device_token: str = Field("", description="the device token of an earlier sign-in on this device, if any")
 
 
 class RefreshGrant(_Grant):
-    """Goes on with a session. Each refresh token is good for one time."""
+    """Continues a session. Each refresh token is valid once."""
 
     grant_type: Literal["refresh_token"]
     refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=200), Printable]
@@ -47,7 +47,7 @@ GRANTS: dict[str, type[PasswordGrant] | type[RefreshGrant]] = {
 
 
 class OAuthProblem(ProblemDetails):
-    """A problem that an OAuth 2 client understands, too; `error` is the `code`."""
+    """A problem for OAuth 2 clients; `error` is the `code`."""
 
     error: str
     error_description: str
@@ -60,13 +60,13 @@ class InvalidForm(Problem):
 
 
 class InvalidClient(Problem):
-    """Clients have no secret to prove themselves with, so there is nothing to ask for with a 401."""
+    """Unknown client: 400, because clients have no secret that a 401 could ask for."""
 
     status, code, title = 400, "invalid_client", "There is no such client"
 
 
 class UnsupportedGrantType(Problem):
-    """There are two ways in."""
+    """Unknown grant type."""
 
     status, code, title = 400, "unsupported_grant_type", "Not a way to sign in"
 
@@ -88,11 +88,11 @@ DOCUMENTED: dict[str, Any] = {
         503: describe_problem("`sessions_unavailable` or `database_unavailable`", OAuthProblem),
     },
 }
-"""What OpenAPI says of the token endpoint."""
+"""The token endpoint in the OpenAPI document."""
 
 
 async def read_grant(request: Request) -> PasswordGrant | RefreshGrant:
-    """The form; fields that are not known are ignored, and empty ones count as left out (RFC 6749, 3.2).
+    """The form; unknown fields are ignored, and empty ones count as missing (RFC 6749, 3.2).
 
     Raises `InvalidForm`, `InvalidClient`, `UnsupportedGrantType`.
     """
@@ -104,14 +104,14 @@ async def read_grant(request: Request) -> PasswordGrant | RefreshGrant:
         raise InvalidForm("The form cannot be read.") from error
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise InvalidForm("A field is there twice.")
+        raise InvalidForm("A field is there twice. Send each field once.")
     for name in ("grant_type", "client_id"):
         if name not in fields:
             raise InvalidForm(f"{name} is missing.")
     if fields["grant_type"] not in GRANTS:
-        raise UnsupportedGrantType("grant_type is password or refresh_token.")
+        raise UnsupportedGrantType("grant_type must be password or refresh_token.")
     if fields["client_id"] not in list(Client):
-        raise InvalidClient("client_id is app or web.")
+        raise InvalidClient("client_id must be app or web.")
     try:
         return GRANTS[fields["grant_type"]].model_validate(fields)
     except ValidationError as error:
@@ -120,6 +120,6 @@ async def read_grant(request: Request) -> PasswordGrant | RefreshGrant:
 
 
 def refuse(problem: Problem) -> Response:
-    """The answer that carries the problem both ways."""
+    """The response in both forms: problem details and OAuth 2."""
     body = {**problem.body(), "error": problem.code, "error_description": problem.detail}
     return JSONResponse(body, problem.status, headers={**problem.headers, **NO_STORE}, media_type=MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""Passwords, as argon2id hashes: slow on purpose, so always beside the event loop and never inside a transaction."""
+"""Passwords, as argon2id hashes: slow on purpose, so always in a thread and never inside a transaction."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
-        self._nobodys = self._hasher.hash(secrets.token_urlsafe())
+        self._dummy_hash = self._hasher.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
         """What to keep in place of the password."""
@@ -23,12 +23,12 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, _typed(password))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether it is the password. For nobody's (None) the same work is done, and the answer is no."""
+        """Whether it is the password. Without a hash (None) the same work is done, and the answer is no."""
         async with self._cores:
-            return await asyncio.to_thread(self._verify, password_hash or self._nobodys, _typed(password))
+            return await asyncio.to_thread(self._verify, password_hash or self._dummy_hash, _typed(password))
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than those of today."""
+        """Whether the hash has other parameters than today's."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def _verify(self, password_hash: str, password: str) -> bool:

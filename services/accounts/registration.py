@@ -1,4 +1,4 @@
-"""What somebody says to get an account, and how it comes to be."""
+"""Registration: its form, and the new account."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -34,14 +34,14 @@ Password = Annotated[
     StringConstraints(max_length=128),
     Printable,
     Field(
-        repr=False, json_schema_extra={"minLength": SHORTEST}, description="at least 8 characters, and not guessed soon"
+        repr=False, json_schema_extra={"minLength": SHORTEST}, description="at least 8 characters, and hard to guess"
     ),
 ]
-"""A new password; `check_password` says whether it is taken."""
+"""A new password; `check_password` refuses weak ones."""
 
 
 class Person(Body):
-    """Who wants an account. The address is kept in lower case: `Siti@…` and `siti@…` are one."""
+    """The form of a new account. The address is kept in lower case: `Siti@…` and `siti@…` are one."""
 
     email: Annotated[str, StringConstraints(max_length=254, pattern=EMAIL_PATTERN), AfterValidator(str.lower)]
     password: Password
@@ -54,7 +54,7 @@ class Person(Body):
 
 
 class Registration(Person):
-    """Buyers and sellers register themselves; an agent is made by an administrator."""
+    """Buyers and sellers register themselves; an administrator creates agents."""
 
     role: Literal["buyer", "seller"]
 
@@ -62,7 +62,7 @@ class Registration(Person):
 async def register(
     tx: Transaction, person: Person, role: Role, password_hash: str, account_id: UUID | None = None
 ) -> Account:
-    """A new account, and the event that tells of it; raises `EmailTaken`."""
+    """A new account, and its event; raises `EmailTaken`."""
     account = Account(account_id or new_id(), person.email, person.name, role)
     await store.add(tx, account, password_hash)
     tx.publish(AccountRegistered(account_id=account.account_id, role=account.role, name=account.name))

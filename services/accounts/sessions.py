@@ -1,9 +1,9 @@
 """Sessions: families of refresh tokens, in Redis.
 
-Of a family one token is valid, and using it makes the next. A token that is used a second time was in two hands, and
-nobody can tell whose is the right one: so the family ends, and its person signs in again (RFC 9700, 4.14.2).
+One token of a family is valid, and its use makes the next. A token that is used a second time may be stolen, and the
+rightful holder is unknown: so the family ends, and its person signs in again (RFC 9700, 4.14.2).
 
-Every end is said to the other services, which close what is open in the session (`runtime.http.revocations`).
+Every end is published to the other services, which close the session's sockets (`runtime.http.revocations`).
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from services.accounts.domain import Client, SessionOver
 
 EXPIRES_IN = 30 * 24 * 3600
 """Seconds for which a session that is not used goes on."""
-MOST = 10
-"""Sessions of one account. The next one ends that which was not used for longest."""
+MAX_SESSIONS = 10
+"""Sessions of one account. A further one ends the session that was not used for longest."""
 
 
 class _Family(BaseModel):
@@ -37,7 +37,7 @@ class _Family(BaseModel):
 
 @dataclass(frozen=True)
 class Session:
-    """A session in which `refresh_token` was valid when it was looked at, or is the one to use next."""
+    """A session; `refresh_token` was valid when it was read, or is the next one to use."""
 
     session_id: str
     account_id: UUID
@@ -51,14 +51,14 @@ class Sessions:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def start(self, account_id: UUID, client: Client, most: int = MOST) -> Session:
-        """A new session; of more than `most` of the account the one ends that was not used for longest."""
+    async def start(self, account_id: UUID, client: Client, limit: int = MAX_SESSIONS) -> Session:
+        """A new session; beyond `limit`, the account's session that was not used for longest ends."""
         session_id = secrets.token_urlsafe(16)
         session = Session(session_id, account_id, client, _new_token(session_id))
         async with reached(), self._redis.pipeline(transaction=False) as pipeline:
             self._list(pipeline, session)
             pipeline.set(_key(session_id), _value(session), ex=EXPIRES_IN)
-            pipeline.zrange(_list_key(account_id), 0, -most - 1)
+            pipeline.zrange(_list_key(account_id), 0, -limit - 1)
             *_, surplus = await pipeline.execute()
         await self.end(account_id, *surplus)
         return session
@@ -89,15 +89,15 @@ class Sessions:
         return Session(session_id, family.account_id, client, refresh_token)
 
     async def renew(self, session: Session) -> Session:
-        """The same session with its next token; of those who come at once with the same one, only the first has it.
+        """The same session with its next token; of concurrent uses of one token, only the first gets it.
 
         Raises `SessionOver`.
         """
         renewed = Session(session.session_id, session.account_id, session.client, _new_token(session.session_id))
         async with reached(), self._redis.pipeline(transaction=False) as pipeline:
             self._list(pipeline, renewed)
-            # One command writes the next and returns the one before. Whoever gets back another than expected has
-            # put a token there that nobody holds, and then ends the family: cut off in between, it is as good as over.
+            # One command writes the next token and returns the one before. If that is not the expected one, nobody
+            # holds the token just written: the family ends here, or after a crash has no usable token.
             pipeline.set(_key(session.session_id), _value(renewed), ex=EXPIRES_IN, xx=True, get=True)
             *_, before = await pipeline.execute()
         if not before or _Family.model_validate_json(str(before)).digest != _digest(session.refresh_token):
@@ -106,7 +106,7 @@ class Sessions:
         return renewed
 
     async def end(self, account_id: UUID, *session_ids: str) -> None:
-        """Ends sessions of the account, as far as there are such."""
+        """Ends sessions of the account, if they exist."""
         if not session_ids:
             return
         async with reached(), self._redis.pipeline(transaction=True) as pipeline:

@@ -1,4 +1,4 @@
-"""Getting in: with a password, or on with a refresh token."""
+"""Signing in with a password, or continuing with a refresh token."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from runtime.storage.redis import SessionsUnavailable
 from services.accounts import store, tokens
 from services.accounts.devices import Devices
 from services.accounts.domain import Account, NotThePassword, SessionOver, WrongPassword
-from services.accounts.limits import Count, Limit, Limits, line
+from services.accounts.limits import Count, Limit, Limits, network_of
 from services.accounts.oauth import PasswordGrant, RefreshGrant
 from services.accounts.passwords import Passwords
-from services.accounts.sessions import MOST, Session, Sessions
+from services.accounts.sessions import MAX_SESSIONS, Session, Sessions
 from services.accounts.store import Found
 from services.accounts.strength import check_password
 from services.accounts.tokens import AccessTokens
@@ -22,32 +22,32 @@ from services.accounts.tokens import AccessTokens
 QUARTER = 15 * 60
 FAILURES_FROM_ADDRESS = Limit("address", 100, QUARTER)
 FAILURES_OF_PAIR = Limit("pair", 10, QUARTER)
-"""Of one e-mail from one address: who locks it there is still let in from elsewhere."""
+"""Of one e-mail from one address: locked there, it can still sign in from elsewhere."""
 FAILURES_OF_EMAIL = Limit("email", 20, QUARTER, spacing=16)
-"""From everywhere. A stranger can bring this about, so it slows down and does not lock."""
+"""From everywhere. A stranger can cause this, so it slows down and does not lock."""
 FAILURES_OF_DEVICE = Limit("device", 10, QUARTER)
-"""Of a device that has signed in before, to which the others do not apply."""
+"""Of a device that has signed in before; the other limits do not apply to it."""
 SIGN_INS = Limit("sign-ins", 60, QUARTER)
-SIGN_INS_OF_CROWD = Limit("sign-ins", 1000, QUARTER)
-"""Of one account, that succeed; and of one that is shared."""
-MAX_OF_CROWD = 100
-"""Sessions of an account that is shared."""
+SIGN_INS_OF_SHARED = Limit("sign-ins", 1000, QUARTER)
+"""Successful ones of one account, and of a shared account."""
+MAX_SESSIONS_OF_SHARED = 100
+"""Sessions of a shared account."""
 
 
 class TokenAnswer(BaseModel):
-    """What a client gets (RFC 6749, 5.1); `expires_in` is in seconds."""
+    """The token response (RFC 6749, 5.1); `expires_in` is in seconds."""
 
     access_token: str
     refresh_token: str
     token_type: str = "Bearer"  # noqa: S105 (a kind, not a token)
     expires_in: int = tokens.EXPIRES_IN
     device_token: str | None = None
-    """With a password only: shown at the next sign-in, it keeps a stranger's failures from slowing this device down."""
+    """With a password only: sent with the next sign-in, it exempts this device from a stranger's failures."""
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """The two ways in. Nothing about either tells which accounts there are."""
+    """The two ways to sign in. Neither reveals which accounts exist."""
 
     uow: UnitOfWork
     passwords: Passwords
@@ -56,26 +56,26 @@ class SignIn:
     devices: Devices
     tokens: AccessTokens
     shared: frozenset[str] = frozenset()
-    """E-mail addresses of accounts that an audience shares: those of the demonstration."""
+    """E-mail addresses of accounts that many visitors share: those of the demonstration."""
 
     async def with_password(self, grant: PasswordGrant, host: str) -> TokenAnswer:
         """Starts a session; raises `WrongPassword`, `RateLimited`."""
         email = grant.username.lower()
         device = self.devices.recognise(email, grant.device_token)
-        sign_ins = self.limits.count(SIGN_INS_OF_CROWD if email in self.shared else SIGN_INS, email)
+        sign_ins = self.limits.count(SIGN_INS_OF_SHARED if email in self.shared else SIGN_INS, email)
         await self.limits.check(sign_ins)
         async with self.limits.guess(*self._failures(email, host, device)):
             proven = await self._prove(email, grant.password)
             account = proven.account
             await self.limits.take(sign_ins)
-            most = MAX_OF_CROWD if email in self.shared else MOST
-            session = await self.sessions.start(account.account_id, grant.client_id, most)
+            limit = MAX_SESSIONS_OF_SHARED if email in self.shared else MAX_SESSIONS
+            session = await self.sessions.start(account.account_id, grant.client_id, limit)
             await self._check_unchanged(proven, session, grant.password)
         device_token = self.devices.issue(email) if device is None else grant.device_token
         return self._answer(account, session, device_token)
 
     async def with_refresh_token(self, grant: RefreshGrant) -> TokenAnswer:
-        """Goes on with a session, if the account is still there; raises `SessionOver`."""
+        """Continues a session, if the account still exists; raises `SessionOver`."""
         session = await self.sessions.find(grant.refresh_token, grant.client_id)
         async with self.uow.begin() as tx:
             found = await store.by_id(tx, session.account_id)
@@ -85,14 +85,14 @@ class SignIn:
         return self._answer(found.account, await self.sessions.renew(session))
 
     async def change_password(self, person: Identity, current: str, new: str, host: str) -> None:
-        """Gives the account another password, and ends its other sessions.
+        """Changes the account's password, and ends its other sessions.
 
         Raises `WeakPassword`, `NotThePassword`, `RateLimited`, and `Unauthenticated` when there is no such account.
         """
         async with self.uow.begin() as tx:
             found = await store.by_id(tx, person.account_id)
         if found is None:
-            raise Unauthenticated("The account is no more.")
+            raise Unauthenticated("The account does not exist any more.")
         account = found.account
         check_password(new, account.email, account.name)
         async with self.limits.guess(*self._failures(account.email, host, None)):
@@ -101,7 +101,7 @@ class SignIn:
         password_hash = await self.passwords.hash(new)
         async with self.uow.begin() as tx:
             if not await store.replace_hash(tx, found, password_hash):
-                raise NotThePassword("The password was changed just now.")
+                raise NotThePassword("The password was changed just now. Use the new one.")
         try:
             await self.sessions.end_all(account.account_id, besides=person.session)
         except SessionsUnavailable as error:
@@ -110,8 +110,8 @@ class SignIn:
             ) from error
 
     async def _check_unchanged(self, proven: Found, session: Session, password: str) -> None:
-        """Ends the session again if the password was changed while it began, and whoever ended all sessions then may
-        have missed this one. Raises `WrongPassword`."""
+        """Ends the new session if the password was changed meanwhile: ending all sessions may have missed this one.
+        Raises `WrongPassword`."""
         async with self.uow.begin() as tx:
             found = await store.by_id(tx, session.account_id)
         if found is not None and found.password_hash == proven.password_hash:
@@ -123,7 +123,7 @@ class SignIn:
     def _failures(self, email: str, host: str, device: int | None) -> list[Count]:
         if device is not None:
             return [self.limits.count(FAILURES_OF_DEVICE, f"{device} {email}")]
-        network = line(host)
+        network = network_of(host)
         return [
             self.limits.count(FAILURES_FROM_ADDRESS, network),
             self.limits.count(FAILURES_OF_PAIR, f"{network} {email}"),

@@ -1,4 +1,4 @@
-"""The only file of `accounts` with SQL. Every function works inside the transaction that it is given."""
+"""The only file of `accounts` with SQL. Every function takes the open transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _COLUMNS = "account_id, email, name, role, password_hash"
 
 @dataclass(frozen=True)
 class Found:
-    """An account, with what its password is checked against."""
+    """An account with its password hash."""
 
     account: Account
     password_hash: str
@@ -28,10 +28,9 @@ def _found(row: asyncpg.Record | None) -> Found | None:
 
 
 async def add(tx: Transaction, account: Account, password_hash: str) -> None:
-    """Keeps a new account; raises `EmailTaken`, also when somebody is taking the address right now.
+    """Adds a new account; raises `EmailTaken`, also for a concurrent registration.
 
-    The id may be taken in the same moment: replicas that start together make the demonstration's accounts, whose ids
-    are fixed, and the one that loses may meet the id before the address.
+    The id may conflict as well: replicas that start at once create the demonstration's accounts, whose ids are fixed.
     """
     if not await tx.connection.fetchval(
         "insert into accounts (account_id, email, name, role, password_hash) values ($1, $2, $3, $4, $5) "
@@ -56,7 +55,7 @@ async def by_id(tx: Transaction, account_id: UUID) -> Found | None:
 
 
 async def replace_hash(tx: Transaction, found: Found, password_hash: str) -> bool:
-    """Keeps another hash; whether the old one was still there, and nothing else had been kept meanwhile."""
+    """Replaces the hash; False if it was changed or removed meanwhile."""
     return bool(
         await tx.connection.fetchval(
             "update accounts set password_hash = $3 where account_id = $1 and password_hash = $2 returning true",
@@ -68,5 +67,5 @@ async def replace_hash(tx: Transaction, found: Found, password_hash: str) -> boo
 
 
 async def remove(tx: Transaction, ids: Sequence[UUID]) -> None:
-    """Forgets the accounts that have one of these ids."""
+    """Deletes the accounts with these ids."""
     await tx.connection.execute("delete from accounts where account_id = any($1)", ids)

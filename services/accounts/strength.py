@@ -1,5 +1,5 @@
-"""Which passwords are taken: not those that are guessed first (NIST SP 800-63B, 3.1.1.2). There are no rules of
-composition; a long phrase is always fine."""
+"""Refuses passwords that are guessed first (NIST SP 800-63B, 3.1.1.2). There are no rules of composition; a long phrase
+is always accepted."""
 
 import re
 import unicodedata
@@ -8,9 +8,9 @@ from runtime.http.text import is_blank
 from services.accounts.domain import WeakPassword
 
 SHORTEST = 8
-"""Characters, without those of which nothing is seen or heard of on a keyboard."""
+"""Characters, without invisible ones."""
 FEWEST = 4
-"""Different characters that can be seen."""
+"""Different visible characters."""
 
 _COMMON = """
 password passwort passphrase letmein letmeinnow welcome welcomeback iloveyou ilovegod loveyou trustno sunshine princess
@@ -31,7 +31,7 @@ _RUNS = [
     for run in ("01234567890123456789", "abcdefghijklmnopqrstuvwxyz" * 2, "qwertyuiopasdfghjklzxcvbnm", "qwertzuiop")
     for step in (1, -1)
 ]
-_LOOK_ALIKE = str.maketrans("013457@$!", "oleastasi")
+_SUBSTITUTES = str.maketrans("013457@$!", "oleastasi")
 
 
 def check_password(password: str, email: str, name: str) -> None:
@@ -39,17 +39,17 @@ def check_password(password: str, email: str, name: str) -> None:
     typed = sum(map(_is_typed, unicodedata.normalize("NFC", password)))
     seen = _seen(password)
     if typed < SHORTEST:
-        raise WeakPassword(f"A password has at least {SHORTEST} characters.")
+        raise WeakPassword(f"A password needs at least {SHORTEST} characters.")
     if len(set(seen)) < FEWEST:
-        raise WeakPassword("The password has too few different characters.")
+        raise WeakPassword("The password has too few different characters. Choose a longer one.")
     core = _period(seen)
     if (core != seen and len(core) < SHORTEST) or any(core in run for run in _RUNS):
-        raise WeakPassword("The password is a pattern that is easily guessed.")
-    words = {seen, core, _bare(core), _bare(core.translate(_LOOK_ALIKE)), _bare(seen.translate(_LOOK_ALIKE))}
+        raise WeakPassword("The password is a pattern that is easy to guess. Choose another one.")
+    words = {seen, core, _bare(core), _bare(core.translate(_SUBSTITUTES)), _bare(seen.translate(_SUBSTITUTES))}
     if words & COMMON:
-        raise WeakPassword("The password is among those that are tried first.")
+        raise WeakPassword("The password is too common. Choose another one.")
     if words & _own(email, name):
-        raise WeakPassword("The password is your own e-mail address or name.")
+        raise WeakPassword("The password is your own e-mail address or name. Choose another one.")
 
 
 def _is_typed(character: str) -> bool:
@@ -57,13 +57,13 @@ def _is_typed(character: str) -> bool:
 
 
 def _seen(text: str) -> str:
-    """What can be seen of it, in small letters."""
+    """Its visible characters, in small letters."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(character for character in folded if _is_typed(character) and not character.isspace())
 
 
 def _period(text: str) -> str:
-    """The shortest text that gives this one when it is repeated, and perhaps cut off."""
+    """The shortest text whose repetition begins with this one."""
     return next(text[:size] for size in range(1, len(text) + 1) if (text[:size] * len(text)).startswith(text))
 
 

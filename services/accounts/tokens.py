@@ -1,4 +1,4 @@
-"""Access tokens: who somebody is, signed, for a quarter of an hour. Every service checks them by itself."""
+"""Access tokens: an identity, signed, valid for a quarter of an hour. Every service verifies them itself."""
 
 import hashlib
 import hmac
@@ -19,11 +19,11 @@ from runtime.http.auth import ALGORITHM, ISSUER
 from services.accounts.domain import Account, Client
 
 EXPIRES_IN = 15 * 60
-"""Seconds. Ending a session keeps new tokens from being made; those that are out there run on until then."""
+"""Seconds. Ending a session stops new tokens; those already issued stay valid until then."""
 
 
 class Key(BaseModel):
-    """A public key (RFC 8037); what else stands in the file, a private part above all, is not shown."""
+    """A public key (RFC 8037); other content of the file, above all a private part, is not shown."""
 
     kty: Literal["OKP"]
     crv: Literal["Ed25519"]
@@ -48,7 +48,7 @@ class KeySet(BaseModel):
 
 
 def thumbprint(key: Ed25519PublicKey) -> str:
-    """The name of a key that follows from the key (RFC 7638)."""
+    """The id of a key, computed from the key (RFC 7638)."""
     members = json.dumps(OKPAlgorithm.to_jwk(key, as_dict=True), separators=(",", ":"), sort_keys=True)
     return urlsafe_b64encode(hashlib.sha256(members.encode()).digest()).rstrip(b"=").decode()
 
@@ -69,7 +69,7 @@ class AccessTokens:
         return cls(key)
 
     def issue(self, account: Account, client: Client, session: str) -> str:
-        """A token for the account. Its times are the machine's: moving a demonstration's clock must not end it."""
+        """A token for the account. Its times are the machine's: advancing the demonstration's clock must not end it."""
         now = int(time())
         claims = {
             "iss": ISSUER,
@@ -84,5 +84,5 @@ class AccessTokens:
         return jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self.key_id, "typ": "at+jwt"})
 
     def secret(self, purpose: str) -> bytes:
-        """A secret for something else, which follows from the key and tells nothing of it."""
+        """A secret for another purpose, derived from the key without revealing it."""
         return hmac.digest(self._key.private_bytes_raw(), purpose.encode(), "sha256")

@@ -1,4 +1,4 @@
-"""What DANA can have said about one payment. The domain decides on these; only `snap.py` knows how they travel."""
+"""What DANA can answer about one payment. The domain decides by these; only `snap.py` knows their wire form."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +11,7 @@ class Outcome(Enum):
     """The money has arrived in the wallet."""
 
     PENDING = "pending"
-    """DANA has it and is still at work: ask again later."""
+    """DANA is still working on it: ask again later."""
 
     FAILED = "failed"
     """DANA has refused, or has tried and failed: this call has moved nothing and will move nothing."""
@@ -20,22 +20,22 @@ class Outcome(Enum):
     """DANA knows no such reference at this moment. A call that timed out may still be on its way to DANA."""
 
     NOT_SENT = "not_sent"
-    """This call never reached DANA, or DANA turned it away at the door (throttled, not authorised)."""
+    """This call never reached DANA, or DANA refused it unread (throttled, not authorised)."""
 
     WITHDRAWN = "withdrawn"
-    """Nothing was sent: the wallet was unlinked while the call waited for its turn."""
+    """Nothing was sent: the wallet was unlinked while the call was queued."""
 
     UNKNOWN = "unknown"
-    """The money may have moved or not: ask about the same reference before anything is sent again."""
+    """The money may have moved or not: ask about the same reference before sending again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer, or the lack of one, to a top-up or to a status inquiry.
 
-    It speaks of that call alone: FAILED or NOT_SENT after an earlier UNKNOWN says nothing about the earlier call.
+    It is about that call only: FAILED or NOT_SENT after an earlier UNKNOWN tells nothing about the earlier call.
     `code` is what decided: DANA's seven-digit response code; in an inquiry the two-digit transaction status; or, when
-    DANA said nothing, a word of ours: `not_connected`, `throttled`, `timeout`, `dropped`, `unreadable`.
+    DANA did not answer, a word of ours: `not_connected`, `throttled`, `timeout`, `dropped`, `unreadable`.
     `message` is for people.
     """
 
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class AccountInquiry:
-    """What DANA says about a phone number. Only an active account can be linked; only an existing one can be active."""
+    """DANA's answer about a phone number. Only an active account can be linked; only an existing one can be active."""
 
     exists: bool
     active: bool

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=RetryOnConfl
 
 ENTRIES_SHOWN = 100
 MAX_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
-"""How often one buyer has DANA asked about a number."""
+"""How many account inquiries one buyer may cause, and in which time."""
 
 
 class NoSuchWallet(Problem):
@@ -91,7 +91,7 @@ async def _dana(request: Request) -> Dana:
 async def list_refunds(
     person: BuyerOrAgent, uow: UnitOfWorkDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[RefundView]:
-    """One's own refunds, for agents everybody's, newest first."""
+    """The buyer's refunds, or for agents all refunds, newest first."""
     async with uow.begin() as tx:
         buyer_id = None if person.role == "agent" else person.account_id
         items = [_view(refund) for refund in await store.page(tx, buyer_id, cursor, limit)]
@@ -100,7 +100,7 @@ async def list_refunds(
 
 @router.get("/wallet")
 async def wallet(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
-    """What the buyer has in Lazada Credit, and whether DANA is linked."""
+    """The buyer's Lazada Credit, and whether DANA is linked."""
     async with uow.begin() as tx:
         return await _wallet(tx, buyer.account_id)
 
@@ -109,11 +109,11 @@ async def wallet(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
 async def link_dana(
     body: LinkDana, buyer: Buyer, uow: UnitOfWorkDep, dana: Annotated[Dana, Depends(_dana)]
 ) -> WalletView:
-    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five tries an hour."""
+    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five attempts an hour."""
     phone = body.phone
     async with uow.begin() as tx:
         if wait := await store.take_inquiry(tx, buyer.account_id, MAX_LINKS, LINKS_WITHIN):
-            raise RateLimited(f"DANA is asked about a number {MAX_LINKS} times an hour.", wait)
+            raise RateLimited(f"A buyer can try to link DANA {MAX_LINKS} times an hour. Try again later.", wait)
     inquiry = await dana.account_inquiry(phone)
     if not inquiry.active:
         raise NoSuchWallet
@@ -126,7 +126,7 @@ async def link_dana(
 
 @router.delete("/wallet/dana")
 async def unlink_dana(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
-    """Unlinks DANA; refunds go to Lazada Credit from now on, also those that DANA has not been sent yet."""
+    """Unlinks DANA; refunds go to Lazada Credit from now on, also those not sent to DANA yet."""
     async with uow.begin() as tx:
         if phone := await store.unlink(tx, buyer.account_id):
             tx.publish(WalletUnlinked(buyer_id=buyer.account_id, phone=_masked(phone)))

@@ -1,6 +1,6 @@
-"""What `refunds` says of itself in demonstration mode, besides what every service says; and DANA's faults.
+"""The routes of `refunds` in demonstration mode, besides those of every service; and DANA's faults.
 
-Nobody but `refunds` reaches the DANA simulator, so whoever wants DANA to fail says it here.
+Only `refunds` reaches the DANA simulator, so its faults are switched here.
 """
 
 from typing import Any, Literal
@@ -24,8 +24,8 @@ _WEATHER: dict[str, Weather] = {
     "timeout_after": "timing_out",
     "down": "down",
 }
-_PART_OF_PATIENCE = {"slow": 0.5, "timing_out": 1.5}
-"""How long DANA takes, in parts of the time that `refunds` waits for it."""
+_PART_OF_TIMEOUT = {"slow": 0.5, "timing_out": 1.5}
+"""How long DANA takes, as a part of the timeout of `refunds`."""
 
 
 class Refunds(BaseModel):
@@ -36,16 +36,16 @@ class Refunds(BaseModel):
 
 
 class Money(BaseModel):
-    """The books, in whole rupiah."""
+    """Ledger and refunds, in whole rupiah."""
 
     ledger: int
-    """The sum of all entries: zero, or money came from nowhere."""
+    """The sum of all entries: always zero."""
     accounts: dict[str, int]
     refunds: dict[str, Refunds]
 
 
 class DanaState(BaseModel):
-    """How DANA is, and what it has paid, in whole rupiah."""
+    """DANA's fault mode, and what it has paid, in whole rupiah."""
 
     weather: Weather | None
     """Null for a fault that was set in another way."""
@@ -54,13 +54,13 @@ class DanaState(BaseModel):
 
 
 class Change(Body):
-    """How DANA is to be."""
+    """The fault mode to set."""
 
     weather: Weather
 
 
 def control_of(base_url: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    """A client of the DANA simulator's control."""
+    """A client of the DANA simulator's control interface."""
     return httpx.AsyncClient(base_url=f"{base_url}/control", transport=transport, timeout=2, trust_env=False)
 
 
@@ -85,15 +85,15 @@ def routes(control: httpx.AsyncClient, timeout: float) -> APIRouter:
 
     @router.get("/dana")
     async def dana() -> DanaState:
-        """What DANA does wrong, and what it has paid."""
+        """DANA's fault mode, and what it has paid."""
         fault, journal = await ask("GET", "/faults"), await ask("GET", "/journal")
         weather = _WEATHER.get(fault["mode"])
         return DanaState(weather=weather, payments=journal["count"], amount=journal["total"])
 
     @router.put("/dana")
     async def change(wanted: Change) -> DanaState:
-        """Has DANA be slow, refuse payments, pay and then not answer, be away, or be well again."""
-        part = _PART_OF_PATIENCE.get(wanted.weather)
+        """Makes DANA slow, refuse payments, pay without answering, be down, or work normally."""
+        part = _PART_OF_TIMEOUT.get(wanted.weather)
         seconds = None if part is None else min(part * timeout, 60)
         await ask("PUT", "/faults", {"mode": _MODES[wanted.weather], "seconds": seconds})
         return await dana()

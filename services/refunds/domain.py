@@ -1,4 +1,4 @@
-"""How a refund gets to where it belongs: the rules of paying through DANA, pure."""
+"""The rules of paying a refund through DANA. Pure."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,19 +11,19 @@ from contracts.words import Destination
 from services.refunds.answers import Answer, Outcome
 
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 10, 20, 40, 60))
-"""Between one try and the next; after as many retries a payment that keeps failing is given up."""
+"""Between two attempts; after as many retries a payment that keeps failing is given up."""
 IN_HAND = timedelta(seconds=30)
-"""A call is given up for lost after this: more than DANA's 8 seconds, so that it only happens when a process dies. One
-that has not begun by then never does."""
+"""After this a call counts as lost: more than DANA's 8 seconds, so only when a process dies. A call that has not begun
+by then never begins."""
 DOUBT = timedelta(minutes=11)
-"""For so long, a call whose outcome is unknown may still reach DANA: it begins within `IN_HAND`, by a clock that may be
-5 minutes ahead of DANA's, and DANA takes its timestamp for 5 minutes more."""
+"""For so long a call with unknown outcome may still reach DANA: it begins within `IN_HAND`, by a clock that may be 5
+minutes ahead of DANA's, and DANA accepts its timestamp for 5 minutes more."""
 CLOSED_WALLET = frozenset({"4033805", "4033809", "4033818", "4043811"})
-"""DANA's words for a wallet that cannot receive money: refused, abnormal, inactive, unknown. Retries are in vain."""
+"""DANA's codes for a wallet that cannot receive money: refused, abnormal, inactive, unknown. Retrying cannot help."""
 
 
 class State(StrEnum):
-    """Where a refund stands. Only an issued one has arrived."""
+    """A refund's state. Only an issued one has arrived."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 class Step(Enum):
-    """What is to be done next about a refund to DANA."""
+    """The next step of a refund to DANA."""
 
     SEND = "send"
     ASK = "ask"
@@ -44,8 +44,8 @@ class Step(Enum):
 class Refund:
     """The money for one cancellation, in whole rupiah.
 
-    `attempts` counts the payments that were sent to DANA, `inquiries` the questions since the last of them. While
-    `uncertain`, one of them may have paid; until `doubtful_until`, one whose outcome was never learnt may yet arrive.
+    `attempts` counts the payments sent to DANA, `inquiries` the status inquiries since the last of them. While
+    `uncertain`, one of them may have paid; until `doubtful_until`, one with unknown outcome may still arrive.
     """
 
     refund_id: UUID
@@ -64,19 +64,19 @@ class Refund:
 
     @property
     def reference(self) -> str:
-        """DANA's idempotency key: the same for every try."""
+        """DANA's idempotency key: the same for every attempt."""
         return self.refund_id.hex
 
 
-_ALIKE = {"\N{MINUS SIGN}": "-", "\N{FULLWIDTH PLUS SIGN}": "+"}
+_EQUIVALENT = {"\N{MINUS SIGN}": "-", "\N{FULLWIDTH PLUS SIGN}": "+"}
 
 
 def phone_number(typed: str) -> str | None:
-    """An Indonesian mobile number in the form 628…, whatever a paste brings with it: direction marks and other
+    """An Indonesian mobile number in the form 628…. Ignores what pasting adds: direction marks and other
     invisible characters, any kind of space or hyphen, dots, brackets, a country code before the zero (`+62 (0)812…`).
-    None for what is no such number.
+    None for any other text.
     """
-    dialled = "".join(_dialled(_ALIKE.get(one, one)) for one in typed.strip())
+    dialled = "".join(_dialled(_EQUIVALENT.get(one, one)) for one in typed.strip())
     found = re.fullmatch(r"(?:(?:\+|00)?620?|0)(8[1-9][0-9]{7,10})", dialled)
     return f"62{found[1]}" if found else None
 
@@ -88,8 +88,8 @@ def _dialled(one: str) -> str:
 def next_step(refund: Refund, linked: bool, now: datetime) -> Step:
     """What to do next. `linked`: the wallet that the refund was meant for is still linked.
 
-    An unknown outcome is asked about before anything is sent again; a refund goes to Lazada Credit instead only when
-    no payment can be under way any more.
+    An unknown outcome is inquired before anything is sent again; a refund goes to Lazada Credit instead only when no
+    payment can be under way any more.
     """
     if refund.state is State.ISSUED:
         return Step.NOTHING
@@ -111,7 +111,7 @@ def pause(refund: Refund, step: Step, now: datetime) -> timedelta:
 
 
 def sent(refund: Refund, now: datetime) -> Refund:
-    """As it is from the moment on at which a payment may be on its way."""
+    """The refund from the moment on at which a payment may be on its way."""
     return replace(
         refund,
         state=State.SENDING,
@@ -123,7 +123,7 @@ def sent(refund: Refund, now: datetime) -> Refund:
 
 
 def answered(before: Refund, refund: Refund, answer: Answer) -> Refund:
-    """After DANA's answer to a payment; `before` is the refund as it was when nothing had been sent yet."""
+    """The refund after DANA's answer to a payment; `before` is the refund before anything was sent."""
     match answer.outcome:
         case Outcome.PAID:
             return replace(refund, state=State.ISSUED, uncertain=False)
@@ -141,10 +141,10 @@ def answered(before: Refund, refund: Refund, answer: Answer) -> Refund:
 
 
 def inquired(refund: Refund, answer: Answer, asked_at: datetime) -> Refund:
-    """After DANA's answer to the question what became of a payment.
+    """The refund after DANA's answer to a status inquiry.
 
-    "Not found" is the end of the matter only if it was asked for, and not merely heard, when nothing could arrive any
-    more. A failure is: DANA keeps it under the reference, so that a payment that arrives later fails with it.
+    "Not found" is final only if it was asked, not merely received, when no payment could arrive any more. A failure is
+    final: DANA keeps it under the reference, so a payment that arrives later fails with it.
     """
     match answer.outcome:
         case Outcome.PAID:
@@ -161,5 +161,5 @@ def inquired(refund: Refund, answer: Answer, asked_at: datetime) -> Refund:
 
 
 def credited(refund: Refund) -> Refund:
-    """Given to Lazada Credit instead, and said so."""
+    """The refund, credited to Lazada Credit instead."""
     return replace(refund, state=State.ISSUED, destination=Destination.LAZADA_CREDIT)

@@ -1,4 +1,4 @@
-"""What `refunds` does about what it hears."""
+"""What `refunds` does about each event that it consumes."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -16,14 +16,14 @@ from services.refunds.domain import Refund, State
 from services.refunds.store import Movement
 
 PAY_DANA = "pay_dana"
-"""The deadline at which something is to be done about a refund to DANA."""
+"""The deadline of the next step of a refund to DANA."""
 
 
 async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
     """The orders are cancelled: what was paid comes back in full (A), to DANA if it is linked, else to Lazada Credit.
 
-    Lazada Credit is credited here and now. For DANA only the intent is recorded; a worker pays. A cancellation that is
-    said again is one whose refund `orders` has not heard of: if the money has arrived, that is said again, too.
+    Lazada Credit is credited at once. For DANA only the intent is recorded; a worker pays. When `orders` publishes a
+    cancellation again, it has not consumed the refund's event: if the money has arrived, that is published again.
     """
     paid = [cancelled for cancelled in envelopes if cancelled.data.paid_amount]
     phones = await store.phones_of(tx, [cancelled.data.buyer_id for cancelled in paid])
@@ -60,7 +60,7 @@ def _due(refund_id: UUID, cancelled: OrderCancelled, phones: Mapping[UUID, str])
 
 
 def issued(money: Refund) -> RefundIssued:
-    """Says that the money has arrived, and where."""
+    """The event that the money has arrived."""
     return RefundIssued(
         refund_id=money.refund_id,
         cancellation_id=money.cancellation_id,

@@ -1,4 +1,4 @@
-"""Puts `refunds` together."""
+"""Builds the service `refunds`."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from services.refunds.payer import Payer
 from services.refunds.snap import TIMEOUT, Dana, private_key
 
 STOPPING = 1.0
-"""Seconds more that calls under way may take when the service stops, after up to eight for requests and events. What is
-broken off is asked about when the service is up again."""
+"""Seconds that calls under way may take when the service stops, after up to eight for requests and events. After the
+restart a cancelled call is inquired."""
 
 SPEC = ServiceSpec(
     text="The ledger, Lazada Credit, and refunds to DANA. The only service that moves money.",
@@ -35,7 +35,7 @@ def build(
     bus: Bus,
     dana_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Service:
-    """The service, ready to run. `dana_transport` leads to a DANA inside this process."""
+    """The service, ready to run. `dana_transport` leads to a DANA in this process."""
     url, timeout = env.url("DANA_URL", "", urls.HTTP), env.seconds("DANA_TIMEOUT", TIMEOUT, 0.01, 300)
     dana = Dana(
         url,

@@ -1,9 +1,8 @@
 """The worker that pays refunds to DANA.
 
-A refund to DANA has a deadline at which something is to be done about it. When it fires, what is about to happen is
-written down and committed; then DANA is called, outside of any transaction; then the answer is written down. Whatever
-dies in between leaves an uncertain refund and a deadline, and the next thing done about it is to ask DANA. A payment
-that waits for its turn is not made if the wallet is unlinked meanwhile: nothing was sent.
+A refund to DANA has a deadline. When it fires, the worker saves its intent and commits; then it calls DANA, outside of
+any transaction; then it saves the answer. A crash in between leaves an uncertain refund and a deadline, and the next
+step is to ask DANA. A queued payment is not sent if the wallet is unlinked meanwhile.
 """
 
 import asyncio
@@ -25,21 +24,21 @@ from services.refunds.handlers import PAY_DANA, issued
 from services.refunds.snap import Dana
 
 AT_ONCE = 12
-"""Calls to DANA under way at the same time: fewer than it has connections, so that none fails for want of one."""
-IN_LINE = 3 * AT_ONCE
-"""Calls that are under way or decided on: no more than can begin within `IN_HAND` when each takes all of 8 seconds."""
-TURNS = 200
-"""So many a second are told to come back when the line is full: what waits must not keep the database busy."""
+"""Calls to DANA under way at the same time: fewer than connections, so that none fails for want of one."""
+MAX_QUEUED = 3 * AT_ONCE
+"""Calls under way or decided on: no more than can begin within `IN_HAND` when each takes all of 8 seconds."""
+RETURNS_PER_SECOND = 200
+"""How many deferred refunds come back per second when the queue is full, so that waiting does not load the database."""
 
 log = logging.getLogger(__name__)
 
 
 class Overtaken(Exception):
-    """Somebody else has taken the refund on meanwhile, because a call took so long: what they learn counts."""
+    """A call took so long that another worker took the refund: only that worker's answer counts."""
 
 
 class Payer:
-    """Does what is due about refunds to DANA."""
+    """Takes the next step of each refund to DANA that is due."""
 
     def __init__(self, uow: UnitOfWork, dana: Dana) -> None:
         self._uow = uow
@@ -51,11 +50,11 @@ class Payer:
         self._next_turn = 0.0
 
     async def due(self, tx: Transaction, subject: str) -> Sequence[Event]:
-        """The deadline of one refund: send the money, or ask what became of it, or give it to Lazada Credit."""
+        """The deadline of one refund: sends the money, asks for its status, or credits Lazada Credit."""
         if tx is not self._deciding:
             self._deciding, self._decided = tx, 0
-        if len(self._calls) + self._decided >= IN_LINE:
-            await tx.schedule(PAY_DANA, subject, self._turn())
+        if len(self._calls) + self._decided >= MAX_QUEUED:
+            await tx.schedule(PAY_DANA, subject, self._next_return())
             return []
         refund, linked, now = await store.lock(tx, UUID(subject))
         if refund is None:
@@ -76,21 +75,21 @@ class Payer:
         return []
 
     async def finish(self, within: float) -> None:
-        """Waits for the calls that are under way, for so many seconds, and breaks off the rest."""
+        """Waits up to `within` seconds for the calls under way, and cancels the rest."""
         if self._calls:
             _, late = await asyncio.wait(self._calls, timeout=within)
             for call in late:
                 call.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _turn(self) -> timedelta:
-        """When to come back to a line that is full: one after the other, and not all at once."""
+    def _next_return(self) -> timedelta:
+        """When to come back to a full queue: spread over time, not all at once."""
         now = asyncio.get_running_loop().time()
-        self._next_turn = max(self._next_turn, now) + 1 / TURNS
+        self._next_turn = max(self._next_turn, now) + 1 / RETURNS_PER_SECOND
         return timedelta(seconds=self._next_turn - now)
 
     def _start_after(self, tx: Transaction, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Has the call begin once this is committed. Until then it takes its place in the line as one decided on."""
+        """Starts the call after the commit. Until then it counts as decided on."""
         self._decided += 1
         tx.after_commit(lambda: self._start(call()))
 
@@ -137,7 +136,7 @@ class Payer:
     ) -> None:
         try:
             async with self._free:
-                is_current, linked = await self._look(before, decided_at)
+                is_current, linked = await self._read_current(before, decided_at)
                 if not is_current:
                     return
                 if withdrawn_if_unlinked and not linked:
@@ -147,33 +146,33 @@ class Payer:
                     answer = await call()
                     self._uow.observer.called("dana", what, answer.outcome.value, perf_counter() - began)
             async with self._uow.begin() as tx:
-                # The deadline first and then the refund, as when it fires: or else the two could wait for each other.
+                # The deadline first and then the refund, as when it fires: or else the two could deadlock.
                 await tx.schedule(PAY_DANA, str(before.refund_id), domain.IN_HAND)
                 refund, linked, now = await store.lock(tx, before.refund_id)
                 if refund != before:
                     raise Overtaken
                 tx.publish(*await _go_on(tx, learn(refund, answer), linked, now))
         except Overtaken:
-            log.info("the answer about refund %s came too late to count", before.refund_id)
+            log.info("the answer about refund %s came too late and is ignored", before.refund_id)
         except Exception as error:
-            # The deadline is still set: the refund is asked about when it fires.
+            # The deadline is still set: the status is inquired when it fires.
             log.log(
                 logging.WARNING if is_transient(error) else logging.ERROR,
-                "the answer about refund %s was not written down: %r",
+                "the answer about refund %s was not saved; DANA is asked again: %r",
                 before.refund_id,
                 error,
             )
 
-    async def _look(self, before: Refund, decided_at: datetime) -> tuple[bool, bool]:
-        """Whether it is still time for a call (not, say, when the process was suspended since it was decided on), and
-        whether the wallet is still linked."""
+    async def _read_current(self, before: Refund, decided_at: datetime) -> tuple[bool, bool]:
+        """Whether the call is still in time (the process may have been suspended since it was decided on), and whether
+        the wallet is still linked."""
         async with self._uow.begin() as tx:
-            refund, linked, now = await store.look(tx, before.refund_id)
+            refund, linked, now = await store.read(tx, before.refund_id)
             return refund == before and now - decided_at <= domain.IN_HAND, linked
 
 
 async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -> Sequence[Event]:
-    """Writes down what was learnt of a refund and sets the time for what comes next."""
+    """Saves what was learnt of a refund and schedules its next step."""
     await store.save(tx, refund)
     if refund.state is State.ISSUED:
         await store.post(tx, [refund], store.Movement.SETTLE)
@@ -197,7 +196,7 @@ async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -
 
 
 async def _credit(tx: Transaction, refund: Refund) -> Sequence[Event]:
-    """Gives up on DANA: the money goes to Lazada Credit."""
+    """Gives up on DANA: credits Lazada Credit instead."""
     given = domain.credited(refund)
     await store.save(tx, given)
     await store.post(tx, [given], store.Movement.RETURN)

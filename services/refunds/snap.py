@@ -39,8 +39,7 @@ with every further connection: on two cores, a hundred payments at a time went a
 and at 140 through 100."""
 
 INQUIRY_CONNECTIONS: Final = 8
-"""Account inquiries under way at once, over connections of their own: however many people link a wallet, payments do
-not wait for them."""
+"""Account inquiries under way at once, over connections of their own, so that payments never wait for them."""
 
 JAKARTA: Final = timezone(timedelta(hours=7))
 
@@ -51,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class DanaUnreachable(Problem):
-    """DANA gave no usable answer about an account; nothing is known about it."""
+    """DANA gave no usable answer about an account."""
 
     status: ClassVar[int] = 503
     code: ClassVar[str] = "dana_unreachable"
@@ -59,7 +58,7 @@ class DanaUnreachable(Problem):
 
 
 class Dana:
-    """DANA as the refund worker sees it. One instance serves the whole process; `close()` it at the end."""
+    """The client. One instance serves the whole process; `close()` it at the end."""
 
     def __init__(
         self,
@@ -73,12 +72,12 @@ class Dana:
     ) -> None:
         """Takes seconds as `timeout`, and another `transport` to reach a DANA in this process. Raises ValueError."""
         if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"the URL of DANA is not one of http or https: {base_url!r}")
+            raise ValueError(f"DANA_URL must be an http or https URL, not {base_url!r}")
         self._partner_id = partner_id
         self._private_key = private_key
         self._channel_id = channel_id
         self._timeout = timeout
-        # Connecting gets half of the time, so that a host that never accepts is told apart from one that never answers.
+        # Connecting gets half of the time, to distinguish a host that never accepts from one that never answers.
         verify = httpx.create_ssl_context(trust_env=False)
         self._payments, self._inquiries = (
             httpx.AsyncClient(
@@ -112,7 +111,7 @@ class Dana:
         return inquiry
 
     async def top_up(self, reference: str, phone: str, amount: int) -> Answer:
-        """Pays `amount` rupiah into the wallet of `phone`; never raises for what happens on the way, never NOT_FOUND.
+        """Pays `amount` rupiah into the wallet of `phone`. Never raises for network errors, never answers NOT_FOUND.
 
         `reference` is DANA's idempotency key: the same one with the same phone and amount is paid once at most.
         """
@@ -133,9 +132,9 @@ class Dana:
         return answer
 
     async def status(self, reference: str) -> Answer:
-        """Asks what became of `reference`: PAID, PENDING, FAILED, NOT_FOUND, or UNKNOWN when the asking itself failed.
+        """Asks for the status of `reference`: PAID, PENDING, FAILED, NOT_FOUND, or UNKNOWN when the inquiry failed.
 
-        Never NOT_SENT, which would look as if the payment, and not the question, had not been sent. Never raises.
+        Never NOT_SENT, which would mean that the payment, not the inquiry, was not sent. Never raises.
         """
         body = {"originalPartnerReferenceNo": reference, "serviceCode": TOP_UP_CODE}
         try:
@@ -193,7 +192,7 @@ def money(amount: int) -> dict[str, str]:
 
 
 def masked(phone: str) -> str:
-    """A phone number that may stand in a log."""
+    """A phone number, masked for logs."""
     return f"{phone[:4]}****{phone[-3:]}" if len(phone) >= 10 else "****"
 
 

@@ -13,15 +13,15 @@ STATUS_CODE: Final = "39"
 
 
 def read_top_up(response: httpx.Response, reference: str, amount: dict[str, str]) -> Answer:
-    """What an HTTP answer to a top-up means. In doubt UNKNOWN: asking costs little, paying twice costs money."""
+    """What an HTTP answer to a top-up means. In doubt UNKNOWN: an inquiry costs little, paying twice costs money."""
     if response.status_code == 429:
         return Answer(Outcome.NOT_SENT, "throttled", "Too many requests")
-    said = _snap(response, TOP_UP_CODE)
-    if said is None:
+    body = _snap(response, TOP_UP_CODE)
+    if body is None:
         return _unreadable(response)
-    code, message = str(said["responseCode"]), _message(said)
+    code, message = str(body["responseCode"]), _message(body)
     match code[:3], code[5:]:
-        case "200", "00" if said.get("partnerReferenceNo") == reference and said.get("amount") == amount:
+        case "200", "00" if body.get("partnerReferenceNo") == reference and body.get("amount") == amount:
             return Answer(Outcome.PAID, code, message)
         case "202", "00":
             return Answer(Outcome.PENDING, code, message)
@@ -35,7 +35,7 @@ def read_top_up(response: httpx.Response, reference: str, amount: dict[str, str]
             return Answer(Outcome.FAILED, code, message)
         case "401", _:
             return Answer(Outcome.NOT_SENT, code, message)
-    # Among them 409: what is in conflict may be this very request, delivered twice on the way.
+    # Among them 409: the conflict may be with this request itself, delivered twice.
     return Answer(Outcome.UNKNOWN, code, message)
 
 
@@ -48,32 +48,32 @@ _STATUSES: Final = {
     "06": Outcome.FAILED,
     "07": Outcome.NOT_FOUND,
 }
-"""The transaction statuses. 04, refunded, is left out: DANA took a payment back, which a person must look at."""
+"""The transaction statuses. 04, refunded, is left out: DANA took a payment back, which a person must examine."""
 
 
 def read_status(response: httpx.Response, reference: str) -> Answer:
     """What an HTTP answer to a status inquiry means. A failed inquiry (also 5003900) is not a failed payment."""
-    said = _snap(response, STATUS_CODE)
-    if said is None:
+    body = _snap(response, STATUS_CODE)
+    if body is None:
         return _unreadable(response)
-    code, message = str(said["responseCode"]), _message(said)
+    code, message = str(body["responseCode"]), _message(body)
     if code == "4043901":
         return Answer(Outcome.NOT_FOUND, code, message)
-    if code != "2003900" or said.get("originalPartnerReferenceNo") != reference:
+    if code != "2003900" or body.get("originalPartnerReferenceNo") != reference:
         return Answer(Outcome.UNKNOWN, code, message)
-    status = said.get("latestTransactionStatus")
+    status = body.get("latestTransactionStatus")
     if not isinstance(status, str) or status not in _STATUSES:
         return Answer(Outcome.UNKNOWN, code, "No known transaction status")
-    return Answer(_STATUSES[status], status, _message(said, "transactionStatusDesc"))
+    return Answer(_STATUSES[status], status, _message(body, "transactionStatusDesc"))
 
 
 def read_inquiry(response: httpx.Response) -> AccountInquiry | None:
-    """What an HTTP answer to an account inquiry means; None when it says nothing about the account."""
-    said = _snap(response, INQUIRY_CODE)
-    if said is None:
+    """What an HTTP answer to an account inquiry means; None when it is not about the account."""
+    body = _snap(response, INQUIRY_CODE)
+    if body is None:
         return None
-    code, message = str(said["responseCode"]), _message(said)
-    more = said.get("additionalInfo")
+    code, message = str(body["responseCode"]), _message(body)
+    more = body.get("additionalInfo")
     reason = more.get("resultMsg") if isinstance(more, dict) else None
     match code[:3], code[5:]:
         case "200", "00":
@@ -87,20 +87,20 @@ def read_inquiry(response: httpx.Response) -> AccountInquiry | None:
 
 
 def _snap(response: httpx.Response, service: str) -> dict[str, Any] | None:
-    # A gateway's error page, another service's answer, a code that contradicts the HTTP status: none is DANA's word.
+    # A gateway's error page, another service's answer, a code that contradicts the HTTP status: none is DANA's answer.
     try:
-        said = response.json()
+        body = response.json()
     except (ValueError, RecursionError):
         return None
-    code = said.get("responseCode") if isinstance(said, dict) else None
+    code = body.get("responseCode") if isinstance(body, dict) else None
     if not isinstance(code, str) or not re.fullmatch(rf"{response.status_code}{service}[0-9]{{2}}", code):
         return None
-    return dict(said)
+    return dict(body)
 
 
-def _message(said: dict[str, Any], field: str = "responseMessage") -> str:
-    # It goes into a database and onto screens: SNAP BI's length, and no control characters.
-    return "".join(c for c in str(said.get(field, "")) if c.isprintable())[:150]
+def _message(body: dict[str, Any], field: str = "responseMessage") -> str:
+    # It is stored and shown: SNAP BI's length, and no control characters.
+    return "".join(c for c in str(body.get(field, "")) if c.isprintable())[:150]
 
 
 def _unreadable(response: httpx.Response) -> Answer:

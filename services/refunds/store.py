@@ -1,4 +1,4 @@
-"""The only file of `refunds` with SQL. Every function works inside the transaction that it is given."""
+"""The only file of `refunds` with SQL. Every function takes the open transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Account(StrEnum):
 
 
 class Movement(StrEnum):
-    """The four ways in which money moves; each happens once for a refund at the most."""
+    """The four ways in which money moves; each happens at most once for a refund."""
 
     CREDIT = "credit"
     SEND = "send"
@@ -86,7 +86,7 @@ async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refun
 
 
 async def issued_for(tx: Transaction, cancellation_ids: Sequence[UUID]) -> list[Refund]:
-    """Those refunds of some cancellations that have arrived."""
+    """The refunds of these cancellations that have arrived."""
     if not cancellation_ids:
         return []
     rows = await tx.connection.fetch(
@@ -96,7 +96,7 @@ async def issued_for(tx: Transaction, cancellation_ids: Sequence[UUID]) -> list[
 
 
 def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
-    """Rows as PostgreSQL's `unnest` takes them: a statement of one shape for however many."""
+    """Rows as PostgreSQL's `unnest` takes them: one statement for any number."""
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -122,10 +122,10 @@ async def post(tx: Transaction, refunds: Sequence[Refund], movement: Movement) -
 
 async def lock(tx: Transaction, refund_id: UUID) -> tuple[Refund | None, bool, datetime]:
     """The refund, locked; whether the wallet that it was meant for is still linked; the time at the database."""
-    return await look(tx, refund_id, "for update")
+    return await read(tx, refund_id, "for update")
 
 
-async def look(tx: Transaction, refund_id: UUID, locking: str = "") -> tuple[Refund | None, bool, datetime]:
+async def read(tx: Transaction, refund_id: UUID, locking: str = "") -> tuple[Refund | None, bool, datetime]:
     """As `lock`, without locking."""
     row = await tx.connection.fetchrow(f"select {_COLUMNS} from refunds where refund_id = $1 {locking}", refund_id)
     linked = row is not None and row["phone"] is not None and row["phone"] == await phone_of(tx, row["buyer_id"])
@@ -133,7 +133,7 @@ async def look(tx: Transaction, refund_id: UUID, locking: str = "") -> tuple[Ref
 
 
 async def save(tx: Transaction, refund: Refund) -> None:
-    """Writes what has become of a refund."""
+    """Saves a refund."""
     await tx.connection.execute(
         "update refunds set destination = $2, state = $3, attempts = $4, inquiries = $5, uncertain = $6, "
         "doubtful_until = $7, wallet_closed = $8 where refund_id = $1",
@@ -155,10 +155,10 @@ async def find(tx: Transaction, refund_id: UUID) -> Refund | None:
 
 
 async def page(tx: Transaction, buyer_id: UUID | None, before: UUID | None, limit: int) -> Sequence[Refund]:
-    """A buyer's refunds, or everybody's, newest first, older than the refund `before`."""
-    # One query for each case, and a limit that is always there: what may be null keeps PostgreSQL from the index.
-    everybodys = f"select {_COLUMNS} from refunds where refund_id < $1"
-    query, arguments = (f"{everybodys} and buyer_id = $3", [buyer_id]) if buyer_id else (everybodys, [])
+    """A buyer's refunds, or all, newest first, older than the refund `before`."""
+    # One query for each case: a parameter that may be null keeps PostgreSQL from using the index.
+    all_refunds = f"select {_COLUMNS} from refunds where refund_id < $1"
+    query, arguments = (f"{all_refunds} and buyer_id = $3", [buyer_id]) if buyer_id else (all_refunds, [])
     rows = await tx.connection.fetch(
         f"{query} order by refund_id desc limit $2", before or UUID(int=2**128 - 1), limit, *arguments
     )
@@ -215,16 +215,16 @@ async def unlink(tx: Transaction, buyer_id: UUID) -> str | None:
     return phone
 
 
-async def take_inquiry(tx: Transaction, buyer_id: UUID, most: int, within: timedelta) -> int:
-    """Counts an account inquiry of a buyer and returns 0; if there were `most` within that time, counts and keeps
-    nothing, and returns after how many seconds the next may be made."""
+async def take_inquiry(tx: Transaction, buyer_id: UUID, limit: int, within: timedelta) -> int:
+    """Counts an account inquiry of a buyer and returns 0; beyond `limit` within that time, counts nothing and
+    returns the seconds until the next one is allowed."""
     taken = await tx.connection.fetchval(
         "insert into dana_inquiries as i (buyer_id, at) values ($1, array[clock_now()]) "
         "on conflict (buyer_id) do update "
         "set at = array(select one from unnest(i.at) as one where one > clock_now() - $3::interval) || clock_now() "
         "where (select count(*) from unnest(i.at) as one where one > clock_now() - $3::interval) < $2 returning true",
         buyer_id,
-        most,
+        limit,
         within,
     )
     if taken:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from runtime.errors import RateLimited
 from services.accounts.domain import WrongPassword
-from services.accounts.limits import Limit, Limits, line
+from services.accounts.limits import Limit, Limits, network_of
 
 EMAIL = Limit("email", 10, 900)
 ADDRESS = Limit("address", 100, 900)
@@ -181,4 +181,4 @@ async def test_what_is_slowed_down_goes_on_slower(redis: Redis) -> None:
 )
 def test_an_ipv6_network_is_one_line(one: str, other: str, same: bool) -> None:
     """Addresses count as one where one customer has all of them."""
-    assert (line(one) == line(other)) is same
+    assert (network_of(one) == network_of(other)) is same

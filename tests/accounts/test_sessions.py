@@ -12,7 +12,7 @@ from runtime.http import revocations
 from runtime.http.auth import LEEWAY
 from runtime.http.revocations import ENDED
 from services.accounts.domain import Client, SessionOver
-from services.accounts.sessions import EXPIRES_IN, MOST, Session, Sessions
+from services.accounts.sessions import EXPIRES_IN, MAX_SESSIONS, Session, Sessions
 from services.accounts.tokens import EXPIRES_IN as TOKEN_EXPIRES_IN
 
 WHO = uuid4()
@@ -103,7 +103,7 @@ async def test_an_account_has_ten_sessions(redis: Redis) -> None:
     """After any number of sign-ins only the ten sessions that were used last are stored."""
     sessions = Sessions(redis)
     first, second = [await sessions.start(WHO, Client.APP) for _ in range(2)]
-    more = [await sessions.start(WHO, Client.WEB) for _ in range(MOST - 2)]
+    more = [await sessions.start(WHO, Client.WEB) for _ in range(MAX_SESSIONS - 2)]
     first = await renew(sessions, first.refresh_token)
     last = await sessions.start(WHO, Client.APP)
     with pytest.raises(SessionOver):
@@ -113,9 +113,9 @@ async def test_an_account_has_ten_sessions(redis: Redis) -> None:
     for _ in range(300):
         await sessions.start(WHO, Client.APP)
     keys = [key async for key in redis.scan_iter(count=1000)]
-    assert len([key for key in keys if key.startswith("accounts:family:")]) == MOST
-    assert len(keys) == MOST + 2
-    assert await redis.zcard(f"accounts:sessions:{WHO}") == MOST
+    assert len([key for key in keys if key.startswith("accounts:family:")]) == MAX_SESSIONS
+    assert len(keys) == MAX_SESSIONS + 2
+    assert await redis.zcard(f"accounts:sessions:{WHO}") == MAX_SESSIONS
     assert all([await redis.ttl(key) > 0 for key in keys])
 
 
@@ -136,7 +136,7 @@ async def test_every_end_is_said(redis: Redis) -> None:
     sessions = Sessions(redis)
     subscriber = redis.pubsub()
     await subscriber.subscribe(ENDED)
-    left, replayed, *others = [await sessions.start(WHO, Client.APP) for _ in range(MOST)]
+    left, replayed, *others = [await sessions.start(WHO, Client.APP) for _ in range(MAX_SESSIONS)]
     await sessions.end(WHO, left.session_id)
     await renew(sessions, replayed.refresh_token)
     with pytest.raises(SessionOver):

@@ -11,7 +11,7 @@ import pytest
 from contracts.words import Destination
 from services.refunds import main, store
 from services.refunds.domain import IN_HAND, Refund, State
-from services.refunds.payer import AT_ONCE, IN_LINE, Payer
+from services.refunds.payer import AT_ONCE, MAX_QUEUED, Payer
 from tests.harness.bus_events import TIMEOUT
 from tests.harness.refunds import RefundsHarness, RefundsSetup
 
@@ -109,14 +109,14 @@ async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
     async with setup.opened(timeout="30") as harness:
         buyer = await harness.buyer(linked=True)
         setup.dana.fails("timeout_before", seconds=60)
-        await asyncio.gather(*(buyer.cancel() for _ in range(IN_LINE + 10)))
+        await asyncio.gather(*(buyer.cancel() for _ in range(MAX_QUEUED + 10)))
         await happens(setup.dana.is_called)
         taken = await harness.fetch("select from refunds where state = 'sending'")
-        assert AT_ONCE <= len(taken) <= IN_LINE
+        assert AT_ONCE <= len(taken) <= MAX_QUEUED
         setup.dana.wakes()
         await all_issued(harness)
         rows = await harness.fetch("select destination from refunds")
-        assert [row["destination"] for row in rows] == ["dana"] * (IN_LINE + 10)
+        assert [row["destination"] for row in rows] == ["dana"] * (MAX_QUEUED + 10)
 
 
 async def test_what_waited_too_long_is_not_sent(setup: RefundsSetup, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,12 +174,12 @@ async def nothing_due(harness: RefundsHarness) -> bool:
 
 
 async def test_only_calls_take_places_in_the_line(setup: RefundsSetup) -> None:
-    """Other work after the commit takes no place in the line: one transaction decides on `IN_LINE` payments."""
+    """Other work after the commit takes no place in the line: one transaction decides on `MAX_QUEUED` payments."""
     async with setup.opened() as harness:
         buyer = await harness.buyer(linked=True)
         payer = Payer(harness.service.uow, harness.service.app.state.dana)
         harness.dana.fails("timeout_before", seconds=60)
-        ids = [uuid4() for _ in range(IN_LINE + 1)]
+        ids = [uuid4() for _ in range(MAX_QUEUED + 1)]
         one = Refund(ids[0], uuid4(), uuid4(), buyer.person.account_id, 1, Destination.DANA, State.PENDING, buyer.phone)
         refunds = [replace(one, refund_id=id, cancellation_id=uuid4(), order_id=uuid4()) for id in ids]
         async with harness.service.uow.begin() as tx:
@@ -189,7 +189,7 @@ async def test_only_calls_take_places_in_the_line(setup: RefundsSetup) -> None:
             for refund in refunds:
                 tx.after_commit(lambda: None)
                 await payer.due(tx, str(refund.refund_id))
-        assert await waiting(harness, IN_LINE)
+        assert await waiting(harness, MAX_QUEUED)
         harness.dana.wakes()
         await payer.finish(TIMEOUT)
         await all_issued(harness)
