@@ -21,7 +21,7 @@ class Sight:
     opens: str = ""
     """A selector of what is pressed when the page is there, for what is not seen at once."""
     signed_out: bool = False
-    """Whether it is for those who are not signed in; such pages are last, because looking at them signs one out."""
+    """Whether the page is for visitors without a sign-in; such pages are last, because visiting them signs out."""
 
     @property
     def url(self) -> str:
@@ -37,7 +37,7 @@ class DemoOrders:
         self._tokens: dict[str, str] = {}
 
     async def ask(self, role: str, method: str, path: str, **body: Any) -> Any:
-        """A request of one of them; once more while a service has not heard of the order yet."""
+        """A request of one of them; repeated while a service does not know the order yet."""
         if role not in self._tokens:
             form = {"grant_type": "password", "username": f"{role}@example.com", "password": DEMO, "client_id": "app"}
             answer = await self._http.post("/accounts/token", data=form)
@@ -72,7 +72,7 @@ class DemoOrders:
         return str(thread)
 
     async def case(self, order_id: str) -> str:
-        """A case with an agent who is on duty, and with the order handed over."""
+        """A case with an agent on duty, and with a shared order."""
         await self.ask("agent", "PUT", "/cs/duty", on=True)
         case = (await self.ask("buyer", "POST", "/cs/cases", text="Penjual tidak menjawab sejak kemarin."))["case_id"]
         path = f"/cs/cases/{case}"

@@ -1,4 +1,4 @@
-"""axe-core, which finds what people cannot use: fetched with npm, once, and only if it is what it was."""
+"""axe-core, which checks accessibility: fetched with npm, once, and verified by its hash."""
 
 import hashlib
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 VERSION = "4.14.1"
 INTEGRITY = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
-"""SHA-512 of the package, as the registry says it."""
+"""SHA-512 of the package, as in the registry."""
 
 
 def script(cache: Path) -> str:

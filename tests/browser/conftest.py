@@ -1,4 +1,4 @@
-"""A site, a browser program, and people."""
+"""A site, a browser program, and users."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ async def site() -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def users(browser: Browser, site: Site) -> AsyncIterator[BrowserUsers]:
-    """People, whose pages had no complaints at the end."""
+    """Users; at the end their pages must have no complaints."""
     users = BrowserUsers(browser, site.url)
     yield users
     await users.leave()

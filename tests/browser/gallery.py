@@ -8,7 +8,7 @@ from tests.browser.album import SEATS, Sight
 
 
 async def visitor(browser: Browser, url: str, *, signed_in: bool = True, **options: Any) -> BrowserContext:
-    """A browser's window, with the demonstration's people signed in at their seats."""
+    """A browser's window, with the demonstration's accounts signed in at their seats."""
     context = await browser.new_context(base_url=url, **options)
     context.set_default_timeout(30_000)
     if signed_in:
@@ -27,7 +27,7 @@ async def choose(context: BrowserContext, url: str, **choices: str) -> None:
 
 
 async def look(page: Page, sight: Sight) -> None:
-    """Opens the page, until it has said what it has to say."""
+    """Opens the page, and waits until its content is complete."""
     if sight.signed_out:
         await page.context.clear_cookies(name="access")
         await page.context.clear_cookies(name="refresh")

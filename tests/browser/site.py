@@ -19,7 +19,7 @@ from runtime.live.server import WEBSOCKETS
 
 
 class BrowserTarget(ABC):
-    """What the browsers look at, wherever it runs."""
+    """The system that browsers visit, in this process or in containers."""
 
     url: str
 

@@ -1,4 +1,4 @@
-"""Pages that everybody can use: found by axe-core, and by pressing keys."""
+"""Accessibility of the pages: checked by axe-core, and by keyboard."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ async def program() -> str:
 async def test_axe_finds_no_violation(
     browser: Browser, site: Site, sights: list[Sight], program: str, lang: str, width: int
 ) -> None:
-    """On no page, in both languages and both appearances, does axe-core find anything that people cannot use."""
+    """axe-core finds no violation on any page, in both languages and both colour schemes."""
     context = await visitor(
         browser, site.url, viewport={"width": width, "height": 900}, bypass_csp=True, reduced_motion="reduce"
     )

@@ -1,4 +1,4 @@
-"""The flow page: stories are seen travelling, things are broken on purpose, and the money still comes out right."""
+"""The flow page: it shows events on their way, switches faults on, and the money still comes back in full."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ class Flow:
         return bool(owed == back != "Rp0")
 
     async def something_is_missing(self) -> None:
-        """The page says that money is on its way, and still that the ledger sums to zero."""
+        """The page shows that money is on its way, and that the ledger sums to zero."""
         await expect(self.part("[data-verdict]")).to_have_text(
             "Masih ada yang di jalan; tidak ada yang hilang.", timeout=SOON
         )
@@ -103,7 +103,7 @@ async def test_a_cancellation_is_a_trace_with_all_its_stages(flow: Flow) -> None
 
 
 async def test_traces_survive_reload_and_restart(flow: Flow, site: Site) -> None:
-    """After a reload, and after the whole system was started again, the last stories are there."""
+    """After a reload, and after a restart of the whole system, the last traces are shown."""
     await flow.cancel()
     await flow.all_is_right()
     listed = flow.page.locator("[data-trace-list] li").filter(has_text="Uang kembali").first
@@ -165,7 +165,7 @@ async def test_what_was_parked_is_replayed_by_a_button(flow: Flow) -> None:
 
 
 async def test_poison_is_parked_and_nothing_else_suffers(flow: Flow) -> None:
-    """Everybody who hears it parks it, and what comes behind it arrives; a replay finds the same fault again."""
+    """Every consumer parks a poison message, and handles the events behind it; a replay fails again."""
     await flow.press("[data-service='orders'] [data-poison]")
     poison = flow.page.locator("[data-parked] li").filter(has_text="Field required")
     await expect(poison).to_have_count(3, timeout=SOON)
@@ -177,7 +177,7 @@ async def test_poison_is_parked_and_nothing_else_suffers(flow: Flow) -> None:
 
 
 async def test_dana_down_and_back(flow: Flow) -> None:
-    """While DANA is down the refund is late and the page says so; when it is back, DANA pays once."""
+    """While DANA is down the page shows that the refund is late; when it is back, DANA pays once."""
     await flow.cancel("dana")
     await flow.all_is_right()
     await expect(flow.part("[data-amount='dana']")).to_have_text("Rp145.000", timeout=SOON)
@@ -222,7 +222,7 @@ async def test_the_page_listens_again_after_a_refusal(users: BrowserUsers) -> No
 
 
 async def test_figures_that_cannot_be_read_are_not_right(users: BrowserUsers) -> None:
-    """While a service does not say how its money is, nothing is said of it, least of all that it is right."""
+    """While a service does not report its sums, the page shows none, and does not claim that they are right."""
     flow = await opened(users)
     verdict, way = flow.part("[data-verdict]"), flow.part("[data-amount='way']")
     await expect(way).not_to_have_text("–", timeout=SOON)
@@ -274,7 +274,7 @@ async def test_the_log_is_sorted_and_shows_the_time_of_the_pages(users: BrowserU
 
 
 async def test_without_motion_nothing_moves(users: BrowserUsers) -> None:
-    """Who asks for no motion sees services light up, and reads the log."""
+    """With reduced motion, services light up instead of moving dots, and the log has the events."""
     flow = await opened(users, reduced_motion="reduce")
     await flow.cancel()
     await expect(flow.part("[data-log]")).to_contain_text("RefundIssued", timeout=SOON)

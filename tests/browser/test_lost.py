@@ -30,7 +30,7 @@ async def test_a_page_is_loaded_anew_in_mid_chat(users: BrowserUsers) -> None:
 
 
 async def test_the_server_is_restarted_in_mid_chat(users: BrowserUsers, site: BrowserTarget) -> None:
-    """While it is away the page says so and keeps what could not be sent; then both go on without a reload."""
+    """While the server is away the page shows it and keeps unsent text; afterwards both continue without a reload."""
     title = ways.something()
     seller = await users.seller(title)
     buyer = await users.buyer()
@@ -51,7 +51,7 @@ async def test_the_server_is_restarted_in_mid_chat(users: BrowserUsers, site: Br
 
 
 async def test_a_phone_loses_its_network(users: BrowserUsers) -> None:
-    """What was said meanwhile appears when the network is back, without a gap and without a reload."""
+    """Messages of the meantime appear when the network is back, without a gap and without a reload."""
     title = ways.something()
     seller = await users.seller(title)
     buyer = await users.buyer(PHONE)
@@ -106,7 +106,7 @@ async def test_a_message_is_changed_after_its_answer_was_lost(users: BrowserUser
 
 
 async def test_news_that_was_refused_is_asked_for_again(users: BrowserUsers) -> None:
-    """The socket stays while the pages are away for a moment: what was said then appears by itself."""
+    """The socket stays while the pages are away for a moment, and the messages of that time appear automatically."""
     title = ways.something()
     seller = await users.seller(title)
     buyer = await users.buyer()
@@ -127,7 +127,7 @@ async def _talking(users: BrowserUsers) -> tuple[Person, Locator]:
 
 
 async def test_dana_is_down_and_comes_back(users: BrowserUsers, site: BrowserTarget) -> None:
-    """While DANA is down the order says truthfully that the money has not arrived; when it is back, that it has."""
+    """While DANA is down the order shows that the money has not arrived; when it is back, that it has."""
     title = ways.something()
     await users.seller(title)
     buyer = await users.buyer()

@@ -1,4 +1,4 @@
-"""What is refused, and how people are told."""
+"""Refusals, and how the pages show them."""
 
 from datetime import timedelta
 
@@ -71,7 +71,7 @@ async def test_asked_twice_in_two_tabs(users: BrowserUsers) -> None:
 
 
 async def test_a_guide_is_not_sent_unasked(users: BrowserUsers) -> None:
-    """A seller who sends a second guide is told that one answers a message of the buyer."""
+    """A second guide without a message of the buyer is refused, and the page shows the reason."""
     title = ways.something()
     seller = await users.seller(title)
     buyer = await users.buyer()

@@ -1,4 +1,4 @@
-"""Pages of other sites, and people who write scripts."""
+"""Pages of other sites, and scripts in the text of users."""
 
 import http.server
 import threading

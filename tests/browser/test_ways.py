@@ -1,4 +1,4 @@
-"""The four ways, as people walk them in browsers of their own."""
+"""The four ways to cancel, each user in a browser of their own."""
 
 import pytest
 
@@ -25,10 +25,10 @@ async def test_with_the_sellers_guide(users: BrowserUsers) -> None:
 
 
 async def test_by_the_seller(users: BrowserUsers) -> None:
-    """A seller who cancels has read before what it does to the score."""
+    """Before a seller cancels, the page shows the effect on the score."""
     await ways.by_seller(users)
 
 
 async def test_through_customer_service(users: BrowserUsers, site: Site) -> None:
-    """From the queue to the rating: the seller is silent for 24 hours, and the order is cancelled by itself."""
+    """From the queue to the rating: the seller is silent for 24 hours, and the order is cancelled automatically."""
     await ways.by_customer_service(users, site.advance)

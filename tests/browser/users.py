@@ -1,4 +1,4 @@
-"""People with a browser each, who read and press what the pages show them, in Indonesian."""
+"""Users with a browser each, who read and press what the pages show, in Indonesian."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Person:
 
 
 class BrowserUsers:
-    """The people of one test, in one browser program, each with cookies of their own."""
+    """The users of one test, in one browser program, each with cookies of their own."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self._browser = browser
@@ -87,7 +87,7 @@ class BrowserUsers:
         """What went wrong in scripts, or was stopped by the content security policy."""
 
     async def visitor(self, name: str, screen: Mapping[str, Any] = DESKTOP, **options: Any) -> Person:
-        """A new person, who is not signed in."""
+        """A new user without a sign-in."""
         context = await self._browser.new_context(locale="id-ID", **{**screen, **options})
         context.set_default_timeout(30_000)
         self._contexts.append(context)

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from tests.browser.users import DESKTOP, PHONE, BrowserUsers, Person
 
 FIRST = "Halo Kak, saya ingin membatalkan."
-"""What a buyer says first to a seller."""
+"""The buyer's first message to the seller."""
 Advance = Callable[[timedelta], Awaitable[None]]
 
 
@@ -98,7 +98,7 @@ async def by_seller(users: BrowserUsers) -> None:
 
 
 async def by_customer_service(users: BrowserUsers, advance: Advance) -> None:
-    """Way 4: the seller is silent for 24 hours after customer service wrote, and the order is cancelled by itself."""
+    """Way 4: the seller is silent for 24 hours after customer service wrote, and the platform cancels the order."""
     title = something()
     seller = await users.seller(title)
     buyer = await users.buyer(PHONE)
@@ -158,5 +158,5 @@ async def off_duty(agent: Person) -> None:
 
 
 async def has_money_back(buyer: Person, destination: str) -> None:
-    """The order's page says that the money has arrived."""
+    """The order's page shows that the money has arrived."""
     await buyer.sees(f"Rp145.000 sudah kembali sepenuhnya ke {destination}.")

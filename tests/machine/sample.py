@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class Ready(BaseHTTPRequestHandler):
-    """Says yes."""
+    """Answers 200."""
 
     def do_GET(self) -> None:
         self.send_response(200)

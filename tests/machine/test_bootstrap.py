@@ -63,7 +63,7 @@ def test_settings_of_pip_are_read(bootstrap: ModuleType, monkeypatch: pytest.Mon
 def test_an_old_python_is_refused(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A Python that is too old gets one line that says what is needed."""
+    """A Python that is too old is refused with one line that names the versions that work."""
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     assert bootstrap.main() == 1
     said = capsys.readouterr()
@@ -75,7 +75,7 @@ def test_an_old_python_is_refused(
 def test_a_missing_pip_is_reported(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A Python without pip gets one line that says how to get it."""
+    """A Python without pip is refused with one line that names how to get it."""
     monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda name: None)
     assert bootstrap.main() == 1
     assert "pip is missing" in capsys.readouterr().err

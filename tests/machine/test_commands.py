@@ -58,7 +58,7 @@ async def batalkan(*arguments: str, **environment: str) -> asyncio.subprocess.Pr
 
 @asynccontextmanager
 async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncClient]:
-    """`batalkan up`, from the moment it says that it serves; Ctrl-C at the end, which it must heed."""
+    """`batalkan up`, from the moment at which it serves; at the end it must stop on Ctrl-C."""
     process = await batalkan("up", "--data", str(folder), "--port", str(port), *more)
     assert process.stdout is not None
     try:
@@ -128,7 +128,7 @@ async def test_live_on_servers_without_docker(folder: Path, port: int) -> None:
 
 @pytest.mark.parametrize("command", ["up", "demo"])
 async def test_a_busy_port_gets_one_line(folder: Path, command: str) -> None:
-    """It says which port, and how to choose another."""
+    """The error names the port, and how to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         process = await batalkan(command, "--data", str(folder), PORT=str(number))
@@ -141,7 +141,7 @@ async def test_a_busy_port_gets_one_line(folder: Path, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["up", "demo"])
 async def test_an_unusable_folder_gets_one_line(folder: Path, port: int, command: str) -> None:
-    """It says which folder, and why."""
+    """The error names the folder, and the reason."""
     (folder / "file").touch()
     process = await batalkan(command, "--data", str(folder / "file" / "data"), PORT=str(port))
     _, complaint = await process.communicate()
@@ -168,7 +168,7 @@ async def leave_much(http: httpx.AsyncClient) -> None:
 
 
 async def signed_in(http: httpx.AsyncClient, role: str) -> dict[str, str]:
-    """The header of one of the demonstration's people."""
+    """The header of one of the demonstration's accounts."""
     form = {"grant_type": "password", "client_id": "app", "username": f"{role}@example.com", "password": PASSWORD}
     token = (await http.post("/accounts/token", data=form)).raise_for_status().json()["access_token"]
     return {"Authorization": f"Bearer {token}"}

@@ -23,7 +23,7 @@ async def _nothing() -> Mapping[str, bool]:
 
 
 async def _app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """Hears a request out, and says yes."""
+    """Reads a request to its end, and answers 200."""
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
@@ -31,7 +31,7 @@ async def _app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable
 
 
 async def answer(address: str, *pieces: bytes) -> tuple[int, dict[str, Any]]:
-    """The status and the problem of what the server says to these bytes before it hangs up."""
+    """The status and the problem that the server answers to these bytes before it closes the connection."""
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -84,7 +84,7 @@ SLOW = {
 
 @pytest.mark.parametrize("kind", SLOW)
 async def test_a_request_has_to_arrive_in_time(address: str, kind: str) -> None:
-    """Who connects and sends too slowly, or nothing, is not waited for: 408 where something was asked."""
+    """A client that sends too slowly, or nothing, is disconnected; with 408 if it has begun a request."""
     sent, expected = SLOW[kind]
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))

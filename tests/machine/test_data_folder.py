@@ -13,7 +13,7 @@ from batalkan.servers.data_folder import PORTS, DataFolder
 
 @pytest.fixture
 def open_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that counts as reachable for everybody, though pytest's are private."""
+    """A folder that counts as readable for all users, though pytest's are private."""
     monkeypatch.setattr(DataFolder, "_all_can_reach", lambda self: True)
     return tmp_path_factory.mktemp("place")
 
@@ -67,7 +67,7 @@ def test_temporary_folder_is_removed(tmp_path: Path) -> None:
 
 
 def test_missing_servers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the packages, starting says which are missing."""
+    """Without the packages, starting fails with the names of the missing ones."""
     monkeypatch.setattr(packages, "find", lambda name: None if name == "redis" else Path("/bin/true"))
     with pytest.raises(ServersMissing, match="redis"):
         LocalServers()
@@ -82,7 +82,7 @@ def test_machine_without_apt_says_what_to_do(tmp_path: Path, monkeypatch: pytest
 
 
 def test_failed_installation_points_to_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When apt-get fails, the error names the log, which holds what apt-get said, and the policy file is gone again."""
+    """When apt-get fails, the error names the log with its output, and the policy file is gone again."""
     monkeypatch.setattr(packages, "find", lambda name: None)
     monkeypatch.setattr(packages, "POLICY", tmp_path / "policy")
     monkeypatch.setattr(os, "geteuid", lambda: 0)

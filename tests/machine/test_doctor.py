@@ -22,7 +22,7 @@ def test_healthy_machine_can_run_the_demonstration(tmp_path: Path, monkeypatch: 
 
 
 def test_busy_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port that is taken stands with the commands that need it, and the exit code says so."""
+    """A port that is taken is listed with the commands that need it, and the exit code is not 0."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

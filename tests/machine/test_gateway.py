@@ -60,7 +60,7 @@ class OrdersHarness:
         return answer
 
     async def news(self, _: Request) -> Response:
-        """Server-sent events: the second when the test says so, and no end."""
+        """Server-sent events: the second on a signal from the test, and no end."""
 
         async def events() -> AsyncIterator[str]:
             try:
@@ -83,7 +83,7 @@ class OrdersHarness:
         return StreamingResponse(half())
 
     async def live(self, socket: WebSocket) -> None:
-        """Says everything again, until the client leaves."""
+        """Echoes every message until the client closes."""
         await socket.accept(subprotocol="chat" if "chat" in socket.scope["subprotocols"] else None)
         await socket.send_text(f"{socket.headers['host']} {socket.headers.get('origin')} {socket.url.query}")
         while (heard := await socket.receive())["type"] != "websocket.disconnect":
@@ -95,7 +95,7 @@ class OrdersHarness:
         self.over.set()
 
     async def closes(self, socket: WebSocket) -> None:
-        """Says good-bye at once."""
+        """Closes at once."""
         await socket.accept()
         await socket.send_text("last words")
         await socket.close(4008, "too slow")
@@ -177,7 +177,7 @@ async def test_a_request_arrives_as_it_was_sent(http: httpx.AsyncClient, origin:
 
 
 async def test_cookies_reach_only_their_own_client(http: httpx.AsyncClient, origin: str) -> None:
-    """Cookies reach who they were given to, each of them, and are not kept on the way."""
+    """Each cookie reaches the client that it was set for, and the gateway stores none."""
     answer = await http.get("/shop/cookie")
     assert [one.split("=")[0] for one in answer.headers.get_list("set-cookie")] == ["session", "theme"]
     async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as other:
@@ -231,7 +231,7 @@ async def test_a_socket_speaks_both_ways(origin: str, harness: OrdersHarness) ->
 
 
 async def test_a_service_closes_a_socket(origin: str) -> None:
-    """What it said last arrives, and the code and reason with which it closed."""
+    """The server's last message arrives, with the code and reason of its close."""
     async with connect(f"ws://{origin}/shop/closes", proxy=None) as socket:
         assert await socket.recv() == "last words"
         with pytest.raises(ConnectionClosed) as closed:
@@ -249,7 +249,7 @@ async def test_a_refused_handshake_says_why(origin: str) -> None:
 
 
 async def test_a_service_that_dies_closes_its_sockets(origin: str) -> None:
-    """The client is told that the service is gone, and can come again."""
+    """The client gets a close code for a lost service, and can connect again."""
     async with connect(f"ws://{origin}/shop/dies", proxy=None) as socket:
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()

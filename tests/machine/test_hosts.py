@@ -112,7 +112,7 @@ def test_the_settings_are_read_as_they_are_meant() -> None:
 @pytest.mark.processes
 @pytest.mark.parametrize("module", ["services.orders", "simulators.dana", "batalkan"])
 async def test_a_process_refuses_them_with_one_line(module: str, keys: Keys, tmp_path: Path) -> None:
-    """It ends at once with code 2, and says which setting is wrong and why."""
+    """The process ends at once with code 2, and names the wrong setting and the reason."""
     name = "ALLOWED_HOSTS" if module == "simulators.dana" else "TRUSTED_PROXIES"
     more = ["up", "--data", str(tmp_path)] if module == "batalkan" else []
     env = {"DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(tmp_path / "dana"), name: "a/b"}

@@ -32,7 +32,7 @@ async def _nothing() -> Mapping[str, bool]:
 
 
 def service() -> Any:
-    """A service that says whom it takes the client for."""
+    """A service that answers the client's address as it sees it."""
     app = create_app("web", "What was seen.", _nothing, allowed_hosts=["shop.example"])
 
     @app.get("/web/seen")
@@ -81,7 +81,7 @@ async def get(url: str, trust: ssl.SSLContext | None = None, **headers: str) -> 
 
 
 async def test_address_and_scheme_come_through_tls_and_the_gateway(doors: Doors) -> None:
-    """What a client claims of itself is worth nothing; what the proxy in front says is; and https is insisted on."""
+    """Forwarded headers of a client are ignored, those of the trusted proxy are used, and https is enforced."""
     for path in ("web/seen", "orders/seen"):
         answer = await get(f"https://localhost:{doors.tls}/{path}", doors.trust, x_forwarded_for="6.6.6.6")
         assert answer.json() == {"host": "127.0.0.1", "scheme": "https"}
@@ -111,7 +111,7 @@ async def test_clients_of_a_trusted_proxy_are_distinguished(doors: Doors) -> Non
 
 
 async def test_the_local_gateway_stands_behind_tls_as_well(doors: Doors, tmp_path: Path) -> None:
-    """`up --servers local` takes the same from TRUSTED_PROXIES, and tells its services."""
+    """`up --servers local` takes the same from TRUSTED_PROXIES, and passes it to its services."""
     async with listening(service(), ["127.0.0.1/32"]) as address:
         made = Gateway({"web": [f"http://{address}"], "chat": [f"http://{address}"]})
         async with (
@@ -143,7 +143,7 @@ async def test_the_gateway_knows_its_names(doors: Doors) -> None:
 
 
 async def test_an_unknown_address_is_a_page_for_browsers(keys: Keys, tmp_path: Path) -> None:
-    """What is at no address is said in a page to a browser, and in problem details to anything else."""
+    """An unknown address is answered with a page to a browser, and with problem details to other clients."""
     async with (
         listening(WebHarness(keys, Services()).app()) as web,
         nginx.gateway(int(web.partition(":")[2]), tmp_path / "log") as gateway,
@@ -170,7 +170,7 @@ async def test_no_query_is_written_down(tmp_path: Path) -> None:
 
 
 async def test_one_address_does_not_take_all(tmp_path: Path) -> None:
-    """Far more requests than people make are refused with 429 and a word on when to come again."""
+    """Requests beyond the rate limit are refused with 429 and Retry-After."""
     asked = b"GET /orders/x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
 
     async def answers(gateway: int) -> bytes:

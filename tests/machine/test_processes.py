@@ -32,7 +32,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def ends() -> list[str]:
-    """What the supervisor says about processes that ended unasked."""
+    """The supervisor's messages about processes that ended without a request."""
     return []
 
 
@@ -122,7 +122,7 @@ async def test_warnings_are_followed(running: Processes) -> None:
 
 
 async def test_settings_of_ours_do_not_leak(running: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process is told what it was given, not what stands in our own environment."""
+    """A process gets the environment that it was given, not the supervisor's own."""
     monkeypatch.setenv("BROKEN", "1")
     add(running, "second")
     await running.start("second")

@@ -12,7 +12,7 @@ from runtime.storage.redis import Shared
 
 
 async def test_more_than_enough_is_refused_until_the_time_is_over() -> None:
-    """The third of two is told how long to wait."""
+    """The third request within a limit of two is refused with the time to wait."""
     rate_limit = RateLimit(FakeAsyncRedis(), "talk", 2, 10, lambda: False)
     await rate_limit.take("Siti")
     await rate_limit.take("Siti")

@@ -8,7 +8,7 @@ from runtime.storage.redis import connect
 
 
 async def test_a_command_over_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What uvloop says of a transport that is closed reaches the library as a connection that is broken."""
+    """uvloop's error for a closed transport reaches the library as a broken connection."""
 
     async def closed(*_: object, **__: object) -> None:
         raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")

@@ -107,7 +107,7 @@ async def test_service_has_its_own_keys_only(servers: LocalServers) -> None:
 
 
 async def test_ended_sessions_are_written_by_accounts_alone(servers: LocalServers) -> None:
-    """Every service may read which sessions have ended and hear of it; only `accounts` may say so."""
+    """Every service may read ended sessions and subscribe to them; only `accounts` may write and publish them."""
     accounts, chat = (redis.asyncio.Redis.from_url(servers.redis.url(name)) for name in ("accounts", "chat"))
     heard = chat.pubsub()
     await heard.subscribe(ENDED)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, at any moment in the life of a process; and what a process says while it waits."""
+"""Ctrl-C and SIGTERM at any moment of a process, and its messages while it waits."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ REFUSING = next(port for port in reversed(PORTS) if is_free(port))
 
 @dataclass
 class Started:
-    """A process, and what it has said on standard output."""
+    """A process, and its standard output so far."""
 
     process: asyncio.subprocess.Process
     folder: Path
@@ -116,7 +116,7 @@ async def makes_its_data_folder(one: Started) -> None:
 
 
 async def waits_for_the_broker(one: Started) -> None:
-    """It has said that it waits."""
+    """The process has printed that it waits."""
     await one.until(lambda: "Waiting for RabbitMQ" in one.said)
 
 
@@ -153,7 +153,7 @@ async def test_a_process_heeds_signals_at_any_moment(folder: Path) -> None:
 
 
 async def test_a_service_that_cannot_reach_its_database_heeds_signals(folder: Path) -> None:
-    """A service whose database takes connections and says nothing ends within five seconds, in order."""
+    """A service whose database accepts connections and never answers stops cleanly within five seconds."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environment = {
             "DATABASE_URL": f"postgresql://orders:x@127.0.0.1:{silent.getsockname()[1]}/orders",

@@ -17,7 +17,7 @@ REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n"
 
 
 async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """Says yes to everything."""
+    """Answers 200 to everything."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -72,7 +72,7 @@ async def connected(server: Server) -> AsyncIterator[Client]:
 
 
 async def test_a_kept_connection_is_served_to_the_end(server: Server) -> None:
-    """What comes over a kept connection while the server stops is answered, and told that the connection ends."""
+    """A request on a kept connection while the server stops is answered with `Connection: close`."""
     async with connected(server) as client:
         assert b"connection: close" not in await client.ask()
         stop = asyncio.create_task(server.shutdown())
@@ -83,7 +83,7 @@ async def test_a_kept_connection_is_served_to_the_end(server: Server) -> None:
 
 
 async def test_a_new_connection_is_served_to_the_end(server: Server) -> None:
-    """Who is connected and about to ask when the server begins to stop gets an answer."""
+    """A client that is connected when the server begins to stop gets an answer to its first request."""
     async with connected(server) as client:
         while not server.server_state.connections:
             await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_who_has_knocked_is_let_in(server: Server) -> None:
 
 
 async def test_a_stopping_server_accepts_no_new_connection(server: Server) -> None:
-    """Who comes later is refused at once, and can go to another replica."""
+    """A later connection is refused at once, so that the client can use another replica."""
     address = "127.0.0.1", port_of(server)
     await server.shutdown()
     with pytest.raises(ConnectionRefusedError):

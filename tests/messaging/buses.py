@@ -1,4 +1,4 @@
-"""Buses that fail where they are told to."""
+"""Buses with injected faults."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publi
 
 
 class Unreliable:
-    """A bus with faults: each of them happens as often as its number says, and is counted down."""
+    """A bus with faults: each happens as often as its number, which is counted down."""
 
     def __init__(
         self,

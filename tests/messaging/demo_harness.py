@@ -1,4 +1,4 @@
-"""The toys as whole services on show, and what they tell."""
+"""The toys as whole services in demonstration mode, and their records."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -23,7 +23,7 @@ from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, write_down
 
 @dataclass(frozen=True)
 class DemoHarness:
-    """`orders`, which says `Counted`, and `refunds`, which hears it, in demonstration mode."""
+    """`orders`, which publishes `Counted`, and `refunds`, which consumes it, in demonstration mode."""
 
     orders: Service
     refunds: Service
@@ -36,7 +36,7 @@ class DemoHarness:
             tx.publish(*(Counted(thing="a", number=number) for number in numbers))
 
     async def effects(self) -> list[int]:
-        """The numbers that `refunds` has written down."""
+        """The numbers that `refunds` has stored."""
         async with self.refunds.uow.database.connection() as connection:
             return [row[0] for row in await connection.fetch("select number from effects order by place")]
 
@@ -48,11 +48,11 @@ class DemoHarness:
         return [record for _, entry in entries for record in json.loads(entry["records"])]
 
     async def stages(self, kind: str = "Counted") -> set[tuple[str, str]]:
-        """Which service has told of which stage of the events of this kind."""
+        """The stages of the events of this kind that each service has recorded."""
         return {(one["service"], one["stage"]) for one in await self.records() if one.get("type") == kind}
 
     async def state(self, service: str) -> dict[str, Any]:
-        """How the service says that it is doing."""
+        """The state that the service reports."""
         answer = await self.http.get(f"/{service}/demonstration/state")
         found: dict[str, Any] = answer.raise_for_status().json()
         return found

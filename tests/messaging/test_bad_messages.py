@@ -1,4 +1,4 @@
-"""What cannot be understood, or must not be believed, is set aside; everything else flows on."""
+"""A message that cannot be understood or trusted is parked; all others are handled."""
 
 import json
 
@@ -44,7 +44,7 @@ UNREADABLE = {
     "no amount": (_raw(message(0).body.replace(b'"number": 0', b'"number": NaN')), "number"),
     "too large": (_raw(message(0).body + b" " * MAX_BODY), "too large"),
 }
-"""By what is wrong with them: messages, and what is said of them."""
+"""Messages by what is wrong with them, and the error of each."""
 
 UNHANDLED = {
     "a number that the database cannot hold": (_data(number=10**30), "failed with"),

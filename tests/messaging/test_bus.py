@@ -1,4 +1,4 @@
-"""What a bus promises, whichever it is."""
+"""The contract of a bus, on both buses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,12 +15,12 @@ KEY = "orders.Counted"
 
 
 def messages(*numbers: int) -> list[Message]:
-    """Messages that tell themselves apart by a number."""
+    """Messages that differ in a number."""
     return [Message(KEY, str(number).encode()) for number in numbers]
 
 
 def numbers(deliveries: list[Delivery]) -> list[int]:
-    """What those messages were."""
+    """The numbers of those messages."""
     return [int(delivery.body) for delivery in deliveries]
 
 
@@ -86,13 +86,13 @@ async def test_every_queue_gets_a_copy(bus: BusOf) -> None:
 
 
 async def test_a_message_waits_for_a_service_that_is_away(bus: BusOf) -> None:
-    """A queue outlives its subscription: what is published meanwhile is there when the service comes back."""
+    """A queue outlives its subscription: messages that are published without one are delivered to the next."""
     async with published(bus, 1), subscribed(bus) as subscription:
         assert await finish(subscription, 1) == [1]
 
 
 async def test_take_returns_no_more_than_was_asked_for(bus: BusOf) -> None:
-    """A batch is bounded; what is over stays for the next."""
+    """A batch is bounded; the rest stays for the next one."""
     async with subscribed(bus) as subscription, published(bus, *range(30)):
         taken: list[int] = []
         while len(taken) < 30:
@@ -123,7 +123,7 @@ async def test_an_optional_message_without_a_queue_is_dropped(bus: BusOf) -> Non
 
 
 async def test_a_publisher_waits_for_the_queues_of_its_consumers(bus: BusOf) -> None:
-    """No connection for publishing is had before every hearer's queue is there and bound."""
+    """`publisher` returns only when each consumer's queue exists and is bound."""
     with pytest.raises(BusError):
         await bus("orders").publisher(["refunds"])
     async with subscribed(bus), publishing(bus, "refunds"):
@@ -197,7 +197,7 @@ async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, mon
 
 
 async def test_a_queue_from_which_nothing_is_taken_delays_no_other(bus: BusOf) -> None:
-    """One service is paused and one is slow: publishing goes on, and a third hears everything at once."""
+    """While one service is paused and one is slow, publishing continues, and a third gets everything at once."""
     async with (
         subscribed(bus),
         subscribed(bus, "cs") as slow,
@@ -231,7 +231,7 @@ async def test_in_memory_a_message_is_settled_when_every_queue_is_done_with_it(m
 
 @pytest.mark.servers
 async def test_at_rabbitmq_a_message_is_settled_when_it_is_confirmed(rabbit_bus: BusOf) -> None:
-    """The broker has a disk: what it has confirmed, its publisher need not keep, handled or not."""
+    """RabbitMQ confirms a message once it is stored, handled or not."""
     settled = asyncio.Event()
     async with subscribed(rabbit_bus), publishing(rabbit_bus) as publisher:
         await publisher.publish([replace(message, settled=settled.set) for message in messages(1)])

@@ -1,4 +1,4 @@
-"""What each fault of the database costs: nothing, an attempt, or all of them."""
+"""How each database error is counted: not at all, as one attempt, or as the last."""
 
 import asyncio
 import re
@@ -42,7 +42,7 @@ def sql(*statements: str) -> Spoil:
 
 
 async def lost(tx: Transaction) -> None:
-    """What the database says to the loser of a deadlock."""
+    """The error of the transaction that loses a deadlock."""
     raise asyncpg.DeadlockDetectedError("deadlock detected")
 
 
@@ -151,7 +151,7 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
 
 
 def test_docs_show_the_table() -> None:
-    """docs/operations.md says of each SQLSTATE what the code does."""
+    """docs/operations.md lists for each SQLSTATE what the code does."""
     text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
     section = text.split("## Faults of the database")[1].split("\n## ")[0]
     shown: dict[str, str] = {}
@@ -295,7 +295,7 @@ async def test_server_without_free_connections_is_waited_for(embedded_toys: Toys
 
 
 async def test_a_pool_takes_its_share_of_the_server(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pools of all services and what stands beside them fit into what the server allows, however little that is."""
+    """The pools of all services and the other connections fit into the server's limit, also a small one."""
     admin = await databases.connect(embedded_toys.databases.admin_url)
     allowed = int(await admin.fetchval("show max_connections")) - 3
     await admin.close()

@@ -1,4 +1,4 @@
-"""What is set for a time happens then: once, not before, and unless it is called off."""
+"""A deadline fires once, not before its time, and not after it was called off."""
 
 import asyncio
 from collections import Counter
@@ -72,7 +72,7 @@ async def test_what_comes_due_is_found_by_the_timer(embedded_toys: Toys) -> None
 async def test_what_is_due_soon_does_not_wait_for_the_next_look(
     embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who knows when the next deadline is due looks then, also when one was due just before."""
+    """The loop wakes when the next deadline is due, also if one was due just before."""
     monkeypatch.setattr(deadlines, "POLL", 60.0)
     toy = await service(embedded_toys)
     await schedule(toy, timedelta(seconds=0.2), 1)
@@ -94,7 +94,7 @@ async def test_a_deadline_that_was_called_off_is_never_acted_on(embedded_toys: T
 
 
 async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> None:
-    """Setting it again replaces it: it is acted on once, at the new time, as part of the newer story."""
+    """Scheduling a deadline again replaces it: it fires once, at the new time, with the newer trace context."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
     with trace_context.use_context(trace_context.start_context()) as records:
@@ -134,7 +134,7 @@ async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None
 
 
 async def test_replicas_do_not_wait_for_a_claimed_deadline(embedded_toys: Toys) -> None:
-    """While one replica acts on what it has claimed, another acts on the rest."""
+    """While one replica fires the deadlines that it has claimed, another fires the rest."""
     claimed, go_on = asyncio.Event(), asyncio.Event()
 
     async def dawdle(tx: Transaction, subject: str) -> Sequence[Event]:

@@ -1,4 +1,4 @@
-"""In demonstration mode a service tells what happens to its events, and can be broken on purpose. On both buses."""
+"""In demonstration mode a service records the stages of its events, and has fault switches. On both buses."""
 
 import json
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def harness(toys: Toys, keys: Keys) -> AsyncIterator[DemoHarness]:
 
 
 async def test_every_stage_of_an_event_is_recorded_in_order(harness: DemoHarness) -> None:
-    """Written, sent, confirmed, handled: each with the event, its story, its times; and so for what follows from it."""
+    """Each stage (written, sent, confirmed, handled) is recorded with the event, its trace and its times."""
     await harness.say(1)
     expected = {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), ("refunds", "handled")}
     await becomes(harness.stages, expected)
@@ -70,7 +70,7 @@ async def test_without_a_broker_events_wait_in_the_outbox(harness: DemoHarness) 
 
 
 async def test_without_consumers_messages_wait_in_the_queue(harness: DemoHarness) -> None:
-    """Paused, `refunds` takes nothing; what waits is counted, and handled once when it goes on."""
+    """While `refunds` is paused, messages wait in its queue and are counted; afterwards each is handled once."""
     await harness.turn("refunds", consuming=False)
     await becomes(harness.refunds._broker_ready, False)
     await harness.say(1, 2)
@@ -83,7 +83,7 @@ async def test_without_consumers_messages_wait_in_the_queue(harness: DemoHarness
 
 
 async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: DemoHarness) -> None:
-    """Each failure is told, the event is parked with its error; mended and replayed, it has its effect, once."""
+    """Each failure is recorded and the event parked with its error; a replay after the repair has its effect once."""
     await harness.turn("refunds", handling=False)
     await harness.say(1)
     await becomes(harness.of("refunds", "parked_in_all"), 1)
@@ -103,7 +103,7 @@ FAILED = {("refunds", "failed"), ("refunds", "parked")}
 
 
 async def test_a_poison_message_ends_parked_and_harms_nothing_else(harness: DemoHarness) -> None:
-    """It travels as every event does, under its publisher's own name; what comes behind it is handled."""
+    """A poison message is published like every event, and parked; the events behind it are handled."""
     poisoned = (await harness.http.post("/orders/demonstration/poison")).json()
     assert poisoned["type"] == "Counted"
     await harness.say(1)
@@ -152,7 +152,7 @@ async def test_the_clock_of_a_service_moves_forward(harness: DemoHarness) -> Non
 
 
 async def test_a_page_of_another_site_can_do_nothing(harness: DemoHarness) -> None:
-    """What a browser says comes from elsewhere is refused."""
+    """A request from another site's page is refused."""
     for foreign in (
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -196,7 +196,7 @@ async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toy
 
 
 async def test_records_that_are_dropped_are_counted() -> None:
-    """More than may wait is dropped; the last entry says how many records have passed, told or not."""
+    """Records beyond the buffer are dropped; the last entry counts all records, dropped ones too."""
     redis_url = f"memory://{start_context().correlation_id}"
     observer = DemoObserver("orders", connect(redis_url))
     event = Counted(thing="a", number=1)
@@ -223,7 +223,7 @@ async def test_no_message_breaks_the_recorder() -> None:
 
 
 async def test_what_was_dropped_while_redis_was_away_is_said_afterwards() -> None:
-    """Nothing is told late; an entry without records says how many are missing."""
+    """Old records are dropped instead of sent late; an entry without records counts them."""
     name = start_context().correlation_id.hex
     observer, redis = DemoObserver("orders", connect(f"memory://{name}")), connect(f"memory://{name}")
     server = FakeServer.get_server(name, (7,), "redis")
@@ -245,7 +245,7 @@ async def test_what_was_dropped_while_redis_was_away_is_said_afterwards() -> Non
 
 
 async def test_the_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much is told, the stream keeps a bounded number of entries, of bounded size."""
+    """The stream keeps a bounded number of entries of bounded size, at any rate of records."""
     monkeypatch.setattr(recorder, "KEPT", 100)
     monkeypatch.setattr(recorder, "TOGETHER", 1)
     redis_url = f"memory://{start_context().correlation_id}"

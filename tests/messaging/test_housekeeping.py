@@ -1,4 +1,4 @@
-"""What is no longer needed is forgotten, in bounded steps."""
+"""Retention deletes old rows in bounded steps."""
 
 import pytest
 

@@ -129,7 +129,7 @@ async def test_a_bad_message_harms_itself_only(toys: Toys, caplog: pytest.LogCap
 
 
 async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that is restarted between two attempts goes on counting where it was."""
+    """The number of attempts survives a restart of the service."""
     attempts, fourth = 0, asyncio.Event()
     monkeypatch.setattr(consumer, "STOPPING", 0.01)
 
@@ -155,7 +155,7 @@ async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pyt
 
 @pytest.mark.parametrize("fault", [DatabaseUnavailable(), asyncpg.ReadOnlySQLTransactionError(""), OSError("gone")])
 async def test_a_transient_error_counts_no_attempt(toys: Toys, fault: Exception) -> None:
-    """As long as the database is what fails, the consumer waits: no failure is counted and nothing is parked."""
+    """While the database fails, the consumer waits: no attempt is counted and nothing is parked."""
     attempts = 0
 
     async def fail_at_first(tx: Transaction, event: Counted) -> Sequence[Event]:
@@ -304,7 +304,7 @@ async def test_stopping_finishes_what_is_in_hand(toys: Toys) -> None:
 async def test_a_message_that_brings_the_service_down_is_parked_it_alone(
     toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the service went down over five times is set aside unhandled; its neighbours are handled."""
+    """A message that was in hand in five crashes is parked unhandled; its neighbours are handled."""
     monkeypatch.setattr(consumer, "STOPPING", 0.0)
     reached = asyncio.Event()
     guilty = {0, 1, 2}
@@ -350,7 +350,7 @@ async def test_what_was_only_held_when_the_service_went_down_is_handled(toys: To
 
 
 async def test_what_comes_again_is_handled_one_by_one(toys: Toys) -> None:
-    """After a crash each message is finished by itself, so that the next crash shows which one was in hand."""
+    """After a crash each message is handled alone, so that the next crash shows which one was in hand."""
     refunds = await toys.refunds()
     async with running(refunds.consumer.run()):
         await becomes(refunds.is_consuming, True)
@@ -365,7 +365,7 @@ async def test_what_comes_again_is_handled_one_by_one(toys: Toys) -> None:
 
 
 async def test_events_that_follow_carry_their_cause(toys: Toys) -> None:
-    """An answer carries the story of what it answers: the same correlation and trace, caused by that event."""
+    """An event that a handler returns has correlation id and trace of the handled event, which is its cause."""
     orders, refunds = await toys.orders(), await toys.refunds()
     records = trace_context.start_context()
     with trace_context.use_context(records):

@@ -1,4 +1,4 @@
-"""A service starts without its surroundings, says what is missing, and stops when it is told to."""
+"""A service starts without its servers, reports what is missing, and stops on a signal."""
 
 import asyncio
 import subprocess
@@ -53,7 +53,7 @@ def service(url: str, bus: Bus, keys: Keys, handlers: Handlers | None = None) ->
 
 
 async def ready(built: Service) -> dict[str, object]:
-    """What the service says of itself."""
+    """The answer of a health route."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(built.app), base_url="http://localhost") as client:
         answer = await client.get("/refunds/health/ready")
         assert answer.status_code == (200 if all(answer.json()["parts"].values()) else 503)
@@ -115,7 +115,7 @@ async def test_a_service_serves_http_without_its_database(keys: Keys) -> None:
 
 
 async def test_a_service_stops_at_once_when_its_database_was_never_reached(embedded_toys: Toys, keys: Keys) -> None:
-    """A database that takes connections and says nothing delays neither the start nor the end."""
+    """A database that accepts connections and never answers delays neither start nor stop."""
     silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     built = service(f"postgresql://toy:toy@127.0.0.1:{port}/toy", MemoryBus(), keys)
@@ -128,7 +128,7 @@ async def test_a_service_stops_at_once_when_its_database_was_never_reached(embed
 
 @pytest.mark.parametrize("handlers", [{}, {Counted: write_down}])
 async def test_a_service_without_its_broker_is_not_ready(embedded_toys: Toys, keys: Keys, handlers: Handlers) -> None:
-    """It says so as long as that lasts, whether it hears events or only publishes them; then it gets ready."""
+    """A service is not ready while the broker is away, with consumers or without; then it becomes ready."""
     bus = NoBus()
     built = service(await embedded_toys.database("refunds"), bus, keys, handlers)
     async with built.running():
@@ -172,7 +172,7 @@ async def stray_cancellation() -> None:
 
 @pytest.mark.parametrize("part", [fail, end, stray_cancellation])
 async def test_a_part_that_stops_working_ends_the_service(embedded_toys: Toys, keys: Keys, part: object) -> None:
-    """The service says so, gives up, and ends with the error: nothing goes on half."""
+    """The service logs the error, stops all its tasks, and ends with it."""
     built = service(await embedded_toys.database("refunds"), MemoryBus(), keys)
     given_up = asyncio.Event()
     built.give_up = given_up.set

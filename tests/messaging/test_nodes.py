@@ -12,7 +12,7 @@ from tests.harness.proxy import proxied
 
 
 def test_one_url_names_all_nodes() -> None:
-    """User, password, virtual host and what stands behind them are the same for each; one node is the usual case."""
+    """User, password, virtual host and options of a URL apply to each of its nodes; one node is the usual case."""
     assert nodes("amqp://siti:s%40h@one:5672,two:5673/batalkan") == [
         URL("amqp://siti:s%40h@one:5672/batalkan"),
         URL("amqp://siti:s%40h@two:5673/batalkan"),

@@ -66,7 +66,7 @@ async def test_two_consuming_replicas_keep_the_order(toys: Toys) -> None:
 
 
 async def test_a_replica_that_stops_hands_over_in_order(toys: Toys) -> None:
-    """When the replica that hears goes away in the middle, the next goes on where it was."""
+    """When the consuming replica stops, the next one continues in order."""
     orders, first = await toys.orders(), await toys.refunds(note_the_sequence)
     second = await toys.on(first.url, "refunds", {Counted: note_the_sequence})
     await orders.say(*range(300))

@@ -20,13 +20,13 @@ from tests.messaging.toys import Counted, Toy, Toys, becomes, running, write_dow
 class Remembered(
     Event, name="Remembered", version=1, subject="thing", published_by=("orders",), consumed_by=("orders",)
 ):
-    """What a service would hear from others, published by itself."""
+    """An event that its own publisher consumes as well."""
 
     thing: str
 
 
 class Unheard(Event, name="Unheard", version=1, subject="thing", published_by=("orders",), consumed_by=("chat",)):
-    """What `chat` would hear, which may not be there."""
+    """An event for `chat`, which may not be there."""
 
     thing: str
 
@@ -99,7 +99,7 @@ async def test_a_relay_whose_connection_cannot_be_closed_leads_again(toys: Toys)
 
 
 async def test_an_event_without_its_consumer_waits(toys: Toys) -> None:
-    """Until the queue of a service that hears the event is there, the event stays, and the service is not ready."""
+    """Until each consumer's queue exists, the event stays in the outbox, and the publisher is not ready."""
     orders = await toys.orders()
     await orders.say(1)
     async with running(orders.relay.run()):
@@ -196,7 +196,7 @@ async def test_a_key_that_loses_its_queue_delays_what_it_has_to(toys: Toys) -> N
 
 
 async def test_a_paused_service_delays_no_other_service(toys: Toys) -> None:
-    """What one service does not take off its queue delays neither other events nor other services; the embedded
+    """Messages that one service leaves in its queue delay neither other events nor other services; the embedded
     outbox keeps it, published though it is, until it is handled."""
     orders, refunds = await toys.orders(), await toys.refunds()
     chat = await toys.on(await toys.database("refunds"), "chat", {Unheard: write_down_too})
@@ -219,7 +219,7 @@ async def test_a_paused_service_delays_no_other_service(toys: Toys) -> None:
 
 
 async def test_an_embedded_process_that_dies_loses_nothing(embedded_toys: Toys) -> None:
-    """What was in the queues in memory is published anew by the next process, and has its effect once."""
+    """Messages in the queues in memory are published again by the next process, and have their effect once."""
     orders, refunds = await embedded_toys.orders(), await embedded_toys.refunds()
     async with running(refunds.consumer.run()):
         await becomes(refunds.is_consuming, True)
@@ -242,7 +242,7 @@ async def test_an_embedded_process_that_dies_loses_nothing(embedded_toys: Toys) 
 
 
 async def test_an_event_of_its_own_holds_nothing_up(toys: Toys) -> None:
-    """What only its publisher would hear has no queue to go to: it leaves, and what is behind it too."""
+    """An event with its publisher as only consumer has no queue: it leaves the outbox, as do the events behind it."""
     orders, refunds = await toys.orders(), await toys.refunds()
     async with orders.uow.begin() as tx:
         tx.publish(Remembered(thing="a"), Counted(thing="a", number=1))
@@ -308,7 +308,7 @@ async def test_the_leader_is_notified_of_another_replicas_events(toys: Toys, mon
 
 
 async def test_events_without_a_hint_are_published_by_the_timer(toys: Toys) -> None:
-    """Hints may be lost: the relay looks by itself."""
+    """The relay reads the outbox at intervals, since hints may be lost."""
     orders, refunds = await toys.orders(), await toys.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(orders.leads, True)

@@ -1,4 +1,4 @@
-"""What was set aside is looked at, mended and handled again."""
+"""Parked messages are listed, shown and replayed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ async def replay(toy: Toy) -> list[str]:
 
 
 async def test_a_mended_message_is_replayed_once(embedded_toys: Toys) -> None:
-    """A parked event is listed, shown with its body, and after mending handled, with what follows from it."""
+    """A parked event is listed, shown with its body, and replayed after the repair, with the events that follow."""
     handler = Mendable()
     refunds = await embedded_toys.refunds(handler)
     sent = message(1)
@@ -59,7 +59,7 @@ async def test_a_mended_message_is_replayed_once(embedded_toys: Toys) -> None:
 
 
 async def test_a_replay_locks_first_what_a_batch_locks_first(embedded_toys: Toys) -> None:
-    """The order of locks holds for what is handled again, too: it is prepared before it is handled."""
+    """A replay takes the locks of a batch handler before it handles, so that the lock order holds."""
     handler, prepared = Mendable(), list[int]()
 
     async def acquire_locks(tx: Transaction, envelopes: Sequence[Envelope[Counted]]) -> None:
@@ -80,7 +80,7 @@ async def test_a_replay_locks_first_what_a_batch_locks_first(embedded_toys: Toys
 
 
 async def test_one_of_several_is_replayed(embedded_toys: Toys) -> None:
-    """Only what was asked for is handled again."""
+    """A replay handles only the selected messages."""
     handler = Mendable()
     refunds = await embedded_toys.refunds(handler)
     async with running(refunds.consumer.run()):
@@ -95,7 +95,7 @@ async def test_one_of_several_is_replayed(embedded_toys: Toys) -> None:
 
 
 async def test_a_replay_that_fails_is_put_back_with_its_error(embedded_toys: Toys) -> None:
-    """What still cannot be handled, or be read, lies parked again, with the newest reason."""
+    """A message that fails again in a replay is parked again, with the new error."""
     refunds = await embedded_toys.refunds(Mendable())
     async with running(refunds.consumer.run()):
         await embedded_toys.send(message(1), message(2, type="Unknown"))

@@ -1,4 +1,4 @@
-"""What is RabbitMQ's alone: permissions, limits, connections that break."""
+"""RabbitMQ only: permissions, limits, broken connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -83,12 +83,12 @@ REFUSED: dict[str, Callable[[AbstractChannel, AbstractExchange, AbstractQueue], 
     "unbind": lambda channel, exchange, queue: queue.unbind(EXCHANGE, KEY),
     "declare": lambda channel, exchange, queue: channel.declare_queue("spy", durable=True),
 }
-"""What `orders` may not do to `refunds`, nor to the broker."""
+"""Operations on `refunds` and on the broker that `orders` has no permission for."""
 
 
 @pytest.mark.usefixtures("queue")
 async def test_a_service_can_neither_speak_for_another_nor_read_its_queue(servers: LocalServers) -> None:
-    """The broker refuses `orders` what is `refunds`', and lets it do what is its own."""
+    """The broker refuses `orders` the resources of `refunds`, and permits its own."""
     url = servers.rabbitmq.url("orders")
     for attempt in REFUSED.values():
         async with channel_of(url) as channel:
@@ -180,7 +180,7 @@ async def test_a_connection_that_breaks_again_and_again_loses_nothing(
 async def test_a_broker_that_falls_silent_is_noticed(
     servers: LocalServers, toys_on_rabbit: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frozen broker keeps its connections and answers nothing: publishing times out, and all goes on afterwards."""
+    """While the broker is frozen, publishing times out; afterwards everything works again."""
     monkeypatch.setattr(rabbitmq, "PUBLISH_TIMEOUT", 0.5)
     monkeypatch.setattr(rabbitmq, "CONNECT_TIMEOUT", 0.5)
     monkeypatch.setattr(rabbitmq, "HEARTBEAT", 1)
@@ -220,7 +220,7 @@ async def test_what_was_delivered_too_often_is_kept(rabbit_bus: BusOf, monkeypat
 async def test_publishing_does_not_wait_for_a_heartbeat(
     servers: LocalServers, rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a frozen broker does not confirm in time fails; it may have arrived."""
+    """A publish that is not confirmed in time fails; the message may have arrived."""
     monkeypatch.setattr(rabbitmq, "PUBLISH_TIMEOUT", 0.5)
     publisher = await rabbit_bus("orders").publisher(["refunds"])
     servers.rabbitmq.pause()
@@ -236,7 +236,7 @@ async def test_publishing_does_not_wait_for_a_heartbeat(
 async def test_publishing_and_consuming_go_over_connections_of_their_own(
     servers: LocalServers, toys_on_rabbit: Toys
 ) -> None:
-    """A broker that holds back who publishes, because it is short of memory, does not hold back who consumes."""
+    """A broker that blocks publishers because it is short of memory does not block consumers."""
     async with proxied(servers.rabbitmq.port) as line:
         bus = RabbitBus(line.through(servers.rabbitmq.url("refunds")), "refunds")
         refunds = await toys_on_rabbit.refunds()

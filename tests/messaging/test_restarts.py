@@ -1,4 +1,4 @@
-"""Servers that are killed, and come back: everything goes on by itself."""
+"""Services recover automatically after their servers are killed and restarted."""
 
 from collections.abc import AsyncIterator
 
@@ -76,7 +76,7 @@ async def test_the_database_goes_away_and_comes_back(mortal: LocalServers, toys:
 
 
 async def test_the_broker_goes_away_and_comes_back(mortal: LocalServers, toys: Toys, keys: Keys) -> None:
-    """What was confirmed survives; what is said meanwhile is accepted and follows; who starts meanwhile waits."""
+    """Confirmed events survive; events of the outage are published after it; a service that starts meanwhile waits."""
     orders, refunds = await toys.orders(), await toys.refunds()
     late = service(await toys.database("chat"), toys.bus("chat"), keys)
     async with running(orders.relay.run()):

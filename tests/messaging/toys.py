@@ -1,4 +1,4 @@
-"""A toy publisher and a toy hearer, made of the parts that every service is made of, each on its own database."""
+"""A toy publisher and a toy consumer, made of the parts that every service is made of, each on its own database."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ class Toy:
             tx.publish(*(Counted(thing=thing, number=number) for number in numbers))
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
-        """The first column of what the query finds."""
+        """The first column of the rows."""
         async with self.database.connection() as connection:
             return [row[0] for row in await connection.fetch(query, *arguments)]
 
@@ -102,7 +102,7 @@ class Toy:
         return await self.count("outbox")()
 
     async def parked(self) -> list[Parked]:
-        """What is set aside."""
+        """The parked messages."""
         async with self.database.connection() as connection:
             return await listing(connection)
 
@@ -150,7 +150,7 @@ class Toys:
         return await self.on(await self.database("orders"), "orders", handlers or {})
 
     async def refunds(self, handler: Callable[[Transaction, Counted], Awaitable[Sequence[Event]]] = write_down) -> Toy:
-        """One who hears."""
+        """A toy consumer."""
         return await self.on(await self.database("refunds"), "refunds", {Counted: handler})
 
     async def database(self, service: str) -> str:
@@ -172,7 +172,7 @@ class Toys:
         return toy
 
     async def send(self, *messages: Message, bus: Bus | None = None) -> None:
-        """Publishes as `orders`, past any outbox, once `refunds` can hear it; does not wait for the confirms."""
+        """Publishes as `orders`, without an outbox, once the queue of `refunds` exists; waits for no confirms."""
         bus = bus or self.bus("orders")
         async with asyncio.timeout(TIMEOUT):
             while True:
@@ -222,7 +222,7 @@ def message(number: int, thing: str = "a", **changes: object) -> Message:
 
 @asynccontextmanager
 async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs the loops beside the block, then stops them; one that ends by itself fails the test."""
+    """Runs the loops beside the block, then stops them; one that ends earlier fails the test."""
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield

@@ -1,4 +1,4 @@
-"""Made-up answers of all services, with one and the same text wherever people write something."""
+"""Stand-in answers of all services, with the same text in every field of users."""
 
 from typing import Any
 

@@ -51,7 +51,7 @@ async def test_no_other_site_can_start_an_order(harness: WebHarness) -> None:
 
 
 async def test_the_number_of_live_streams_is_bounded(harness: WebHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many who ask at once no more are let in than there are places; who leaves makes room."""
+    """Of many concurrent requests no more than the limit are accepted; a closed stream makes room."""
     monkeypatch.setattr(browsers, "MAX_BROWSERS", 2)
     app = harness.app()
     scope: dict[str, Any] = {

@@ -8,7 +8,7 @@ from tests.harness.web import WebHarness
 
 
 async def test_an_open_case_stays_on_the_desk_however_many_came_since(harness: WebHarness) -> None:
-    """Those that wait for a seller are no load: there can be more than fit on a page of what customer service tells."""
+    """Cases that wait for a seller are no load; all are shown, also if they need several pages of the API."""
     cases = [
         {
             "case_id": str(UUID(int=number)),

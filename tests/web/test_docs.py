@@ -1,4 +1,4 @@
-"""Documents for machines, read for people."""
+"""OpenAPI and AsyncAPI documents as pages."""
 
 from typing import Any
 
@@ -88,7 +88,7 @@ def test_a_schema_that_contains_itself_has_an_end() -> None:
 
 
 def test_every_event_is_shown_with_its_fields_and_an_example() -> None:
-    """Out of the AsyncAPI document: who says it, who hears it, what is in it."""
+    """The page of an event shows publisher, consumers and fields from the AsyncAPI document."""
     shown = {event.name: event for event in _events()}
     cancelled = shown["OrderCancelled"]
     assert (cancelled.published_by, cancelled.consumed_by) == (("orders",), ("refunds", "chat", "cs"))

@@ -35,7 +35,7 @@ PAGES = {
     "agent": ["/", f"/cases/{ID}", f"/cases/{ID}/messages", "/history", "/account"],
 }
 OURS_ALONE = {"/wallet", "/help", "/score", "/nowhere"}
-"""Pages on which is nothing that people wrote."""
+"""Pages without text of users."""
 ELSEWHERE = {"flow.html", "flow_part.html", "flow_trace.html", "docs.html", "docs_events.html", "docs_service.html"}
 ELSEWHERE |= {"docs_parts.html"}
 """Templates of what services say of themselves."""

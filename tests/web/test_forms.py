@@ -1,4 +1,4 @@
-"""Who may post."""
+"""Forms: only our own pages may post."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -57,7 +57,7 @@ async def test_a_form_in_a_strange_character_set_is_refused(harness: WebHarness)
 async def test_a_form_that_breaks_off_is_no_fault_of_ours(
     harness: WebHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who leaves in the middle of a form leaves no error in the log."""
+    """A client that disconnects in the middle of a form causes no error in the log."""
     async with harness.browser() as browser:
         transport: Any = browser._transport
         sent: list[dict[str, Any]] = [
@@ -102,7 +102,7 @@ async def test_a_form_carries_what_its_page_gave_it(harness: WebHarness, token: 
 
 
 async def test_a_forms_token_is_given_once(harness: WebHarness) -> None:
-    """Who comes by a link from elsewhere brings the token along, so that open pages keep theirs; frames share one."""
+    """A visit through a link from another site keeps the form token of open pages; frames share one."""
     async with harness.browser() as browser:
         (made,) = (await browser.get("/web/two")).headers.get_list("set-cookie")
         assert made.startswith("form=")
@@ -153,7 +153,7 @@ async def test_a_form_of_ours_is_taken(harness: WebHarness) -> None:
     ],
 )
 async def test_redirects_stay_on_the_site(harness: WebHarness, back: str) -> None:
-    """Where a form says to go on is followed only to pages of ours."""
+    """A form's redirect target is followed only to our own pages."""
     async with harness.browser() as browser:
         form = {"form": await form_token(browser), "back": back}
         answer = await browser.post("/web/choices", data=form, headers={"Origin": ORIGIN})
@@ -184,7 +184,7 @@ async def test_scripts_may_ask_for_little(harness: WebHarness, path: str, header
 
 
 async def test_who_is_not_signed_in_gets_nothing_passed_on(harness: WebHarness) -> None:
-    """Without a session the answer is 401, which tells a script to load the page anew."""
+    """Without a session the answer is 401, on which a script loads the page again."""
     headers = {"Origin": ORIGIN, "Content-Type": "application/json", "Accept": "*/*"}
     async with harness.browser() as browser:
         answer: httpx.Response = await browser.post("/web/s/a/api/chat/tickets", content=b"{}", headers=headers)

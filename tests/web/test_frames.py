@@ -18,7 +18,7 @@ def frame_of(frames: Frames, records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_a_single_cancellation_is_drawn_step_by_step() -> None:
-    """Each step by itself, with the event's id, so that one can follow the other; and where it goes."""
+    """Each step is one move, with the event's id and its destination."""
     frame = frame_of(Frames(), cancellation())
     assert [(move["stage"], move["service"], move["count"]) for move in frame["moves"]] == [
         ("requested", "orders", 1),
@@ -51,7 +51,7 @@ def test_many_of_a_kind_are_drawn_as_one_and_counted() -> None:
 
 
 def test_what_there_is_no_room_for_is_counted() -> None:
-    """However many kinds of things happen, a frame has a bounded number of moves and says what is missing."""
+    """A frame has a bounded number of moves, and counts the moves that are left out."""
     frames = Frames()
     frame = frame_of(frames, [record for n in range(100) for record in cancellation(type=f"Kind{n}")[1:2]])
     assert len(frame["moves"]) == MAX_MOVES

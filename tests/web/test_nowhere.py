@@ -27,7 +27,7 @@ async def http(request: pytest.FixtureRequest, harness: WebHarness) -> AsyncIter
 
 @pytest.mark.parametrize("path", ["/nope", "/nope/deeper?x=1", "/%00", "/orders2", "/web2", "/wp-login.php"])
 async def test_browsers_get_a_page_and_programs_a_problem(http: httpx.AsyncClient, path: str) -> None:
-    """Both are told that there is nothing: a browser with a page that leads back, anything else in problem details."""
+    """An unknown path is answered with a page that links back to a browser, and with problem details to others."""
     page = await http.get(path, headers=BROWSER)
     assert page.status_code == 404
     assert page.headers["content-type"].startswith("text/html")

@@ -150,7 +150,7 @@ async def test_only_a_demonstration_frames_pages(harness: WebHarness) -> None:
 
 
 async def test_no_page_has_inline_scripts_or_styles(harness: WebHarness) -> None:
-    """What the policy would stop is not there in the first place."""
+    """No page contains what the content security policy would block."""
     async with harness.browser() as browser:
         page = (await browser.get("/web/")).text
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", page)
@@ -170,7 +170,7 @@ async def test_no_page_has_inline_scripts_or_styles(harness: WebHarness) -> None
     ],
 )
 async def test_the_language_is_the_readers(harness: WebHarness, cookie: str, accepts: str, language: str) -> None:
-    """It is the chosen one, or else what the browser likes best of the two, or else Indonesian; and `lang` says so."""
+    """The language is the chosen one, else the browser's preferred one of the two, else Indonesian; `lang` names it."""
     async with harness.browser() as browser:
         headers = {"Accept-Language": accepts, "Cookie": f"lang={cookie}" if cookie else ""}
         page = (await browser.get("/web/", headers=headers)).text
@@ -189,7 +189,7 @@ async def test_static_files_are_kept_until_they_change(harness: WebHarness) -> N
 
 
 async def test_a_service_that_is_away_is_said_to_be(harness: WebHarness) -> None:
-    """The page says that nothing is lost, and offers to try again; who asked for data gets problem details."""
+    """The page states that nothing is lost and offers to try again; an API client gets problem details."""
 
     def away(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no", request=request)
@@ -205,7 +205,7 @@ async def test_a_service_that_is_away_is_said_to_be(harness: WebHarness) -> None
 
 
 async def test_an_unexpected_error_is_a_page_too(harness: WebHarness, caplog: pytest.LogCaptureFixture) -> None:
-    """With the headers of a page and the number of its story, under which the log has what went wrong."""
+    """The error page has the headers of a page and the correlation id under which the log has the error."""
     caplog.handler.setFormatter(JsonLines("web"))
     harness.services.say("GET /orders/products", items=[{"title": "without a price"}], next=None)
     async with harness.browser() as browser:

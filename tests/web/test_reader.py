@@ -1,4 +1,4 @@
-"""What the services tell is heard, shown to every browser, counted when it is lost, and kept."""
+"""Records of the services are read, shown to every browser, counted when they are lost, and stored."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ async def database(embedded_databases: Databases) -> AsyncIterator[Database]:
 
 
 async def test_records_become_frames_and_traces(redis: Redis, database: Database) -> None:
-    """All records of an entry are heard, and belong to the story that they name."""
+    """All records of an entry are read, and belong to the trace that they name."""
     reader = Reader(redis, database)
     await add_entry(redis, cancellation("one"))
     assert await reader.consume_some() == 7
@@ -65,7 +65,7 @@ async def test_what_was_lost_is_counted(redis: Redis, database: Database) -> Non
 
 
 async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, database: Database) -> None:
-    """Of a service that started after the page was there, everything should have been heard."""
+    """Lost records of a service that started after the page are counted from its first record."""
     reader = Reader(redis, database)
     await asyncio.sleep(0.002)
     await add_entry(redis, cancellation(), passed=3, teller=f"refunds {new_id().hex}")
@@ -98,7 +98,7 @@ async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Dat
 
 
 async def test_traces_survive_a_restart(redis: Redis, database: Database) -> None:
-    """What was kept is there again, also when the stream is gone; what is heard again is not told twice."""
+    """Stored traces are loaded again, also without the stream; records that are read again count once."""
     before = Reader(redis, database)
     await add_entry(redis, cancellation("one"))
     await add_entry(redis, cancellation("two", at=2_000.0))
@@ -120,7 +120,7 @@ async def test_traces_survive_a_restart(redis: Redis, database: Database) -> Non
 async def test_a_trace_that_continues_after_it_was_evicted_keeps_its_beginning(
     redis: Redis, database: Database
 ) -> None:
-    """What the database has of it and what is heard now become one again."""
+    """Stored records of a trace and new ones become one trace."""
     records = cancellation("one")
     first, second = Reader(redis, database), Reader(connect(f"memory://{new_id().hex}"), database)
     await add_entry(redis, records[:4])
@@ -162,7 +162,7 @@ async def test_a_slow_browser_misses_frames_and_delays_no_other() -> None:
 
 
 async def test_only_so_many_browsers_can_look_on() -> None:
-    """One more is told to come back; a place is taken at once, and free when it is left."""
+    """A browser beyond the limit is refused; a connection counts at once, and no longer after it is closed."""
     browsers = Browsers()
     with ExitStack() as looking:
         places = [looking.enter_context(browsers.subscribe()) for _ in range(MAX_BROWSERS)]

@@ -1,4 +1,4 @@
-"""Who sits where: cookies, seats, and going on with a session."""
+"""Cookies, seats, and the renewal of sessions."""
 
 import asyncio
 import json
@@ -148,7 +148,7 @@ async def test_a_session_that_is_over_asks_to_sign_in(harness: WebHarness) -> No
 
 
 async def test_sessions_survive_an_outage_of_accounts(harness: WebHarness) -> None:
-    """While accounts does not answer the page says so, and the cookies stay for when it is back."""
+    """While accounts does not answer the page shows it, and keeps the cookies."""
     harness.services.say("POST /accounts/token", 503, code="sessions_unavailable", detail="away")
     async with harness.browser() as browser:
         answer = await browser.get("/web/s/a/account", headers={"Cookie": "refresh=app.s.old"})
@@ -160,7 +160,7 @@ async def test_sessions_survive_an_outage_of_accounts(harness: WebHarness) -> No
 
 @pytest.mark.parametrize("status", [200, 401, 503])
 async def test_signing_out_ends_the_session(harness: WebHarness, status: int) -> None:
-    """The cookies go, and accounts is told to end the session; they go also if it cannot."""
+    """Signing out deletes the cookies, and has accounts end the session; the cookies go also if accounts fails."""
     harness.services.say("POST /accounts/logout", status, code="sessions_unavailable", detail="away")
     async with harness.browser() as browser:
         await harness.sign_in(browser)
@@ -271,7 +271,7 @@ async def test_a_cookie_that_holds_no_token_is_forgotten(harness: WebHarness, co
     ],
 )
 async def test_a_password_is_changed_in_the_profile(harness: WebHarness, status: int, code: str, says: str) -> None:
-    """The profile sends both passwords to accounts, says what came of it, and keeps its person signed in."""
+    """The profile sends both passwords to accounts, shows the result, and keeps the session."""
     with_refresh_once(harness)
     said = {"current_password": "rahasia-sekali", "new_password": "kucing oranye di atap"}
     async with harness.browser() as browser:

@@ -39,7 +39,7 @@ async def test_messages_stand_under_their_days(
 
 
 async def test_an_old_conversation_has_its_day_in_the_list(harness: WebHarness) -> None:
-    """The list of conversations shows the time of what was said today, else the day."""
+    """The list of conversations shows the time of a message of today, else its day."""
     open_market(harness, "text")
     items = [thread("text", active_at="2026-11-25T09:00:00Z"), thread("text", active_at="2026-11-23T09:00:00Z")]
     harness.services.say("GET /chat/threads", items=items, next=None)
@@ -52,7 +52,7 @@ async def test_an_old_conversation_has_its_day_in_the_list(harness: WebHarness) 
 
 @pytest.mark.parametrize(("role", "words"), [("buyer", "Tulis ke penjual mengapa"), ("seller", "Belum ada pesan dari")])
 async def test_a_new_conversation_says_what_to_do(harness: WebHarness, role: str, words: str) -> None:
-    """Where nothing was said yet, the log says what can be."""
+    """An empty conversation shows a hint."""
     open_market(harness, "text")
     harness.services.say(f"GET /chat/threads/{ID}/messages", items=[], next=None)
     async with harness.browser() as browser:

@@ -1,4 +1,4 @@
-"""Stories: what is said of them, how they are drawn, and that there is an end to what is held of them."""
+"""Traces: their summary, their waterfall, and the bounds of what is held of them."""
 
 from itertools import permutations
 
@@ -10,14 +10,14 @@ from tests.harness.flow_records import cancellation, parsed
 
 
 def trace(records: list[dict[str, object]]) -> Trace:
-    """The one story that is told."""
+    """The only trace of these records."""
     traces = Traces()
     traces.add(parsed(records))
     return next(iter(traces.all.values()))
 
 
 def test_a_trace_in_a_line() -> None:
-    """It says what it began with, what came of it, whether it is over, and how long it took."""
+    """A trace has its first request, its outcome, its state and its duration."""
     said = trace(cancellation()).summary()
     assert said["request"] == "POST /orders/{order_id}/cancel"
     assert (said["types"], said["outcome"], said["state"]) == (["OrderCancelled"], "cancelled", "done")
@@ -54,7 +54,7 @@ def test_causes_that_go_round_in_a_circle_harm_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["RefundIssued", "OrderCancelled", "OrderCancelRequested", "RefundDelayed"])
 def test_a_bad_event_is_no_outcome(name: str) -> None:
-    """What was sent without what belongs into it, or was set aside everywhere, says nothing of what happened."""
+    """An event that is malformed, or parked everywhere, decides no outcome."""
     poison: dict[str, object] = {"story": "x", "id": "1", "type": name, "subject": "y"}
     written: dict[str, object] = {"stage": "written", "at": 1.0, "service": "refunds", **poison}
     parked: list[dict[str, object]] = [
@@ -67,7 +67,7 @@ def test_a_bad_event_is_no_outcome(name: str) -> None:
 
 
 def test_a_trace_is_under_way_until_every_consumer_has_handled_it() -> None:
-    """Without one of the hearers it is under way; with the event set aside there, it says so; replayed, it is over."""
+    """A trace is under way until every consumer has handled its events, parked once one is, done after a replay."""
     records = [one for one in cancellation() if one["service"] != "refunds"]
     assert trace(records).state == "under_way"
     event = {key: records[1][key] for key in ("story", "id", "type", "subject")}
@@ -78,7 +78,7 @@ def test_a_trace_is_under_way_until_every_consumer_has_handled_it() -> None:
 
 
 def test_the_waterfall_has_every_stage_in_its_order() -> None:
-    """Request, outbox, exchange; and below the event, for each who hears it, queue, handler, commit, with times."""
+    """The waterfall has request, outbox and exchange, and for each consumer of an event queue, handler and commit."""
     drawn = rows(trace(cancellation()))
     assert [(row.service, row.level) for row in drawn] == [
         ("orders", 0),
@@ -97,7 +97,7 @@ def test_the_waterfall_has_every_stage_in_its_order() -> None:
 
 
 def test_the_waterfall_shows_what_has_not_arrived() -> None:
-    """An event in the outbox waits there; one that is sent waits in the queues of those who have not heard it."""
+    """An event in the outbox waits there; a published one waits in the queues of consumers that have not handled it."""
     records = cancellation()
     assert [row.note for row in rows(trace(records[:2]))] == ["", "flow.note.unpublished"]
     waiting = [(row.service, row.note) for row in rows(trace(records[:4]))[2:]]
@@ -111,7 +111,7 @@ def test_repeated_records_count_once() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """The oldest stories are forgotten, and of an endless one only the beginning is held."""
+    """The oldest traces are dropped, and of an endless trace only the beginning is held."""
     traces = Traces()
     for _ in range(MAX_HELD + 50):
         traces.add(parsed(cancellation()))

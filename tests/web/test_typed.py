@@ -1,4 +1,4 @@
-"""What people typed and a form refuses: it stays, and what is wrong stands beside it."""
+"""A refused form keeps what was typed, and shows the error beside the field."""
 
 import json
 import re

@@ -28,7 +28,7 @@ def texts() -> list[str]:
 
 
 def fields(words: str) -> set[str]:
-    """The facts that words have a place for."""
+    """The placeholders of a text."""
     return {name for _, name, _, _ in Formatter().parse(words) if name}
 
 
@@ -38,7 +38,7 @@ def test_no_key_has_two_meanings() -> None:
 
 
 def test_both_languages_say_the_same() -> None:
-    """There are words in both languages, and they have places for the same facts."""
+    """Every text exists in both languages, with the same placeholders."""
     for key, (indonesian, english) in WORDS.items():
         assert indonesian.strip(), key
         assert english.strip(), key
@@ -54,7 +54,7 @@ def test_pages_use_words_that_there_are() -> None:
 
 
 def test_notices_are_known() -> None:
-    """What a page says after something was done has words."""
+    """Every notice after an action has a text."""
     named = {key for text in texts() for key in re.findall(r'"(notice\.\w+)"', text)}
     assert named - WORDS.keys() == set()
 
@@ -104,7 +104,7 @@ def test_amounts_and_times_have_indonesian_notation() -> None:
 
 
 def test_the_system_speaks_the_readers_language() -> None:
-    """What the system said is worded from its code and facts; what is not known keeps the service's own text."""
+    """A system message is worded from its code and data; an unknown code keeps the service's own text."""
     issued = {"code": "refund_issued", "data": {"amount": 145_000, "destination": "dana"}, "text": "Dana …"}
     assert said("en", issued, "chat") == "Rp145.000 came back in full, to DANA."
     silent = {"code": "order_cancelled", "data": {"channel": "cs", "fault": "seller"}, "text": "…"}
@@ -119,6 +119,6 @@ def test_the_system_speaks_the_readers_language() -> None:
 
 
 def test_scripts_put_the_facts_in_themselves() -> None:
-    """What a page hands to its scripts keeps the places for facts."""
+    """Texts for scripts keep their placeholders."""
     assert some("en", "flow")["clock.hours"] == "{count} hours"
     assert all(some(language, key.partition(".")[0]) for language in ("id", "en") for key in WORDS if "." in key)

@@ -1,4 +1,4 @@
-"""What a toy service remembers."""
+"""The tables of a toy service."""
 
 from alembic import op
 
