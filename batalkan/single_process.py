@@ -24,7 +24,7 @@ from batalkan.waiting import Say
 from runtime.errors import Problem
 from runtime.http.connections import BoundedHttp
 from runtime.live.server import WEBSOCKETS
-from runtime.shutdown.server import Listener, until_told_to_stop
+from runtime.shutdown.server import Listener, serve_until_cancelled
 from runtime.shutdown.signals import run_to_end
 from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
 
@@ -122,7 +122,7 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
             console.print(f"  export {name.upper()}_DATABASE_URL='{url}'", soft_wrap=True, highlight=False)
         console.print(f"  RabbitMQ {running.servers.rabbitmq.admin_url}", soft_wrap=True)
         gateway = Gateway(running.public, where.allowed_hosts)
-        await until_told_to_stop(server(gateway, where.trusted_proxies), [listening])
+        await serve_until_cancelled(server(gateway, where.trusted_proxies), [listening])
         await gateway.close()
 
 

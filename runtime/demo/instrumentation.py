@@ -32,8 +32,8 @@ class DemoInstrumentation:
         self.bus: Bus = SwitchedBus(bus, board, observer)
         self.handlers = InstrumentedHandlers(board, observer).all(handlers)
         self.loops = [observer.run, board.run]
-        most_consumed = max(publishes, key=lambda event: len(event.consumed_by), default=None)
-        self.router = routes.routes(routes.DemoDependencies(uow, board, self.waiting, most_consumed))
+        poison = max(publishes, key=lambda event: len(event.consumed_by), default=None)
+        self.router = routes.routes(routes.DemoDependencies(uow, board, self.waiting, poison))
 
     async def waiting(self) -> int | None:
         """How many messages wait in the service's queue; None if it has none, or has no broker to ask."""

@@ -26,7 +26,7 @@ PAUSE = 0.1
 """Seconds between two exchanges with Redis, at the least."""
 MAX_WAITING = 2_000
 """Records that may wait to be told; beyond that they are dropped, and counted."""
-TOGETHER = 100
+MAX_RECORDS = 100
 """Records in one entry of the stream."""
 KEPT = 500
 """Entries of the stream: with records of 300 bytes it holds 15 MB at the most."""
@@ -127,7 +127,7 @@ class DemoObserver(EventObserver):
             try:
                 async with reached(), self._redis.pipeline(transaction=False) as pipeline:
                     # One at least: if only to say how many were dropped.
-                    for _ in range(max(-(-len(self._waiting) // TOGETHER), 1)):
+                    for _ in range(max(-(-len(self._waiting) // MAX_RECORDS), 1)):
                         pipeline.xadd(STREAM, self._entry(), maxlen=KEPT, approximate=True)
                     passed = self._passed
                     await pipeline.execute()
@@ -137,7 +137,7 @@ class DemoObserver(EventObserver):
                 await backoff.wait(error)
 
     def _entry(self) -> dict[Any, Any]:
-        records = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        records = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_RECORDS))]
         entry = {"teller": self._teller, "passed": self._passed, "records": json.dumps(records)}
         self._passed += len(records)
         return entry

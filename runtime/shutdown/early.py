@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM from a process's first moment on, when there is nothing to put away yet.
+"""Handling of Ctrl-C and SIGTERM while a process starts, when there is nothing to clean up yet.
 
-A process begins with this, since what it imports afterwards takes a second or two. So this imports next to nothing.
+A process starts with this module, because its other imports take a second or two. So it imports nearly nothing.
 """
 
 import os
@@ -11,13 +11,13 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 def exit_on_signal(name: str) -> None:
-    """From now on SIGINT and SIGTERM end the process where it stands, with one line and 128 + their number.
+    """Has SIGINT and SIGTERM end the process at once, with one line and exit code 128 + the signal's number.
 
-    An exception would not do: raised in the middle of an import or of a destructor it may be swallowed.
+    An exception is not enough: inside an import or a destructor it may be swallowed.
     """
 
     def stop(number: int, _: object) -> None:
-        if "termios" in sys.modules:  # a password is being asked for, or was: the terminal shows again what is typed
+        if "termios" in sys.modules:  # perhaps during a password prompt: make the terminal show input again
             os.system("2>/dev/null stty echo </dev/tty")  # noqa: S605, S607
         leave(name, number)
 
@@ -26,6 +26,6 @@ def exit_on_signal(name: str) -> None:
 
 
 def leave(name: str, number: int) -> None:
-    """The end, now."""
+    """Ends the process at once."""
     os.write(2, f"{name}: {SIGNALS[signal.Signals(number)]}\n".encode())
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""A tiny process that ends a server when all that use it have ended, however that came about."""
+"""The guard: a small process that stops a server when all its users have ended, also after a crash."""
 
 import asyncio
 import os
@@ -11,19 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
 
-# Waits for the end of its input, which is ours, and takes away what we had for ourselves. Then, unless another process
-# has the lock, too, it ends the process that it was told of last: by a fast shutdown, or else by an immediate one, from
-# which PostgreSQL recovers at its next start.
+# Waits for the end of its input, which is our end, and removes our link. Then, unless another process has the lock, it
+# stops the process whose number it read last: by a fast shutdown, or else by an immediate one, from which PostgreSQL
+# recovers at its next start.
 GUARD = """
 import fcntl, os, signal, sys, time
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
     signal.signal(number, signal.SIG_IGN)
 lock, pidfile, link = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-told = sys.stdin.buffer.read().split()
+pids = sys.stdin.buffer.read().split()
 if link:
     os.unlink(link)
     os.rmdir(os.path.dirname(link))
-pid = int(told[-1]) if told else 0
+pid = int(pids[-1]) if pids else 0
 if not pid:
     sys.exit()
 try:
@@ -46,15 +46,15 @@ for number, seconds in ((signal.SIGINT, 2.5), (signal.SIGQUIT, 1), (signal.SIGKI
 
 
 LAST = 2.0
-"""Seconds from the end of the pidfile to that of its process, at the most."""
+"""Seconds from the removal of the pidfile to the end of its process, at most."""
 
 
 class Guard:
-    """Runs programs that do not outlive us for long, unless another process has the lock as well."""
+    """Runs programs that end soon after this process, unless another process has the lock, too."""
 
     def __init__(self, lock: int, pidfile: Path, link: Path | None) -> None:
-        """`lock`: a descriptor with an flock, which the guard shares with us. `pidfile` is gone when the server is.
-        `link`: what to remove in the end, with the folder that it lies in."""
+        """`lock`: a descriptor with an flock, shared with the guard. The server removes `pidfile` when it ends. `link`:
+        a link to remove in the end, with its folder."""
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-S", "-c", GUARD, str(lock), pidfile, link or ""],
             stdin=subprocess.PIPE,
@@ -71,7 +71,7 @@ class Guard:
     def run(
         self, argv: Sequence[str | Path], log: IO[bytes], user: pwd.struct_passwd | None
     ) -> subprocess.Popen[bytes]:
-        """Starts a program in a session of its own, where no Ctrl-C reaches it, and watches it."""
+        """Starts a program in its own session, which Ctrl-C does not reach, and watches it."""
         child = subprocess.Popen(  # noqa: S603
             argv,
             stdin=subprocess.DEVNULL,
@@ -89,18 +89,18 @@ class Guard:
         return child
 
     def watch(self, pid: int) -> None:
-        """From now on this process is the one to end; 0 for none."""
+        """Sets the process that the guard is to stop; 0 for none."""
         self._pipe.write(b"%d\n" % pid)
         self._pipe.flush()
 
     async def close(self) -> None:
-        """Has the process ended, if nobody else uses it, and waits for that."""
+        """Has the guard stop the process, unless another process uses it, and waits for that."""
         try:
             with suppress(BrokenPipeError):
                 self._pipe.close()
             while self._process.poll() is None:
                 for child in self._children:
-                    child.poll()  # what has ended is there until its parent looks
+                    child.poll()  # reaps it if it has ended
                 await asyncio.sleep(0.01)
             with suppress(TimeoutError):  # the pidfile goes a moment before the process
                 async with asyncio.timeout(LAST):
@@ -108,5 +108,5 @@ class Guard:
                         await asyncio.sleep(0.01)
         finally:
             for running in [self._process, *self._children]:
-                if running.poll() is None:  # another user keeps the server, or it takes its time: reap it when it ends
+                if running.poll() is None:  # another process uses the server, or it ends slowly: reap it later
                     threading.Thread(target=running.wait, daemon=True).start()

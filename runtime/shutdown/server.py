@@ -1,8 +1,8 @@
-"""An HTTP server that stops without anybody noticing who has another replica to go to.
+"""An HTTP server that stops without failed requests, if clients have another replica.
 
-A connection that is closed just when a request comes over it looks to the other side as if the server had died over the
-request, and then nobody may send it again. So nobody is let in any more, and each connection that is still there is
-heard out first: what comes over it is answered, with the word that the connection ends here.
+If a server closes a connection while a request arrives on it, the client cannot know whether the request was executed,
+and must not repeat it. So the server first stops listening, then answers the requests that still arrive on open
+connections, with `Connection: close`, and then closes them.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 KEEP_ALIVE = 5
 """Seconds until an idle connection is closed."""
 LINGER = 2.2
-"""Seconds after its last answer for which a connection is heard out: longer than our gateways keep an idle one."""
+"""Seconds for which a connection stays open after its last response: longer than our gateways keep an idle one."""
 BEGINNING = 1.0
-"""Seconds that a server which is told to stop while it starts may take for starting, and then end in order."""
+"""Seconds that a start may still take when the server is stopped meanwhile, so that it ends in order."""
 GRACE = 5
-"""Seconds in which requests have to be done."""
+"""Seconds for requests to finish."""
 
 
 class Listener(uvicorn.Server):
@@ -29,15 +29,15 @@ class Listener(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Called by uvicorn; takes none."""
+        """Overrides uvicorn's method, which would install handlers."""
         yield
 
 
-async def until_told_to_stop(
+async def serve_until_cancelled(
     server: Listener, sockets: list[socket.socket] | None = None, hurry: Callable[[], object] = lambda: None
 ) -> None:
-    """Serves until this task is cancelled, and finishes what is in hand. That is success, unless it had not begun and
-    does not begin soon; `hurry` has it not wait for anything before."""
+    """Serves until this task is cancelled, then finishes open requests and returns. If the server has not started and
+    does not start soon, it stays cancelled; `hurry` makes a start skip its waiting."""
     serving = asyncio.create_task(server.serve(sockets))
     try:
         await asyncio.wait({serving})
@@ -56,13 +56,14 @@ async def until_told_to_stop(
 
 
 class Server(Listener):
-    """uvicorn's server, which of itself closes idle connections at once, whatever is on its way over them."""
+    """uvicorn's server, changed in its shutdown: uvicorn closes idle connections at once, also if a request is
+    arriving."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Lets in who has knocked already, hears everybody out, and then stops as uvicorn does."""
+        """Accepts pending connections, answers what still arrives, and then stops as uvicorn does."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        for connection in self._close_doors():
+        for connection in self._stop_listening():
             await loop.connect_accepted_socket(self._protocol, connection)
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         for protocol in self._protocols():
@@ -73,19 +74,19 @@ class Server(Listener):
         self.config.timeout_graceful_shutdown = max(1, GRACE - round(loop.time() - began))
         await super().shutdown(sockets)
 
-    def _close_doors(self) -> list[socket.socket]:
-        """Stops listening; returns the connections that the kernel had made and nobody had taken yet."""
-        doors = [listener.dup() for server in self.servers for listener in server.sockets]
+    def _stop_listening(self) -> list[socket.socket]:
+        """Stops listening; returns the pending connections of the kernel's queue."""
+        listeners = [one.dup() for server in self.servers for one in server.sockets]
         for server in self.servers:
-            server.close()  # the event loop's hold on the doors; they stay open until the `with` below ends
-        knocked: list[socket.socket] = []
-        for door in doors:
-            door.setblocking(False)
-            with door, suppress(OSError):  # nobody else has knocked, or there are no more files to be had
+            server.close()  # for the event loop; the duplicates stay open until the `with` below ends
+        accepted: list[socket.socket] = []
+        for listener in listeners:
+            listener.setblocking(False)
+            with listener, suppress(OSError):  # no more connections, or no more file descriptors
                 while True:
-                    with suppress(ConnectionAbortedError):  # gone again
-                        knocked.append(door.accept()[0])
-        return knocked
+                    with suppress(ConnectionAbortedError):  # it has disconnected
+                        accepted.append(listener.accept()[0])
+        return accepted
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(self.config, self.server_state, self.lifespan.state)  # type: ignore[call-arg]
@@ -95,8 +96,8 @@ class Server(Listener):
 
 
 def _may_ask(protocol: HttpToolsProtocol, stopping: float, now: float) -> bool:
-    """Whether an honest client may still send a request over this idle connection."""
-    if protocol.cycle is None:  # it has never asked
+    """Whether a client may still send a request over this idle connection."""
+    if protocol.cycle is None:  # without a request so far
         return now - stopping < LINGER
     timer: TimerHandle | None = protocol.timeout_keep_alive_task
     return timer is not None and now - (timer.when() - KEEP_ALIVE) < LINGER

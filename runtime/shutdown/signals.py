@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a process works: it puts away what it has begun, and ends within seconds."""
+"""Handling of Ctrl-C and SIGTERM while a process works: it cleans up and ends within seconds."""
 
 import asyncio
 import gc
@@ -17,23 +17,23 @@ from runtime.shutdown.early import SIGNALS, leave
 T = TypeVar("T")
 
 WITHIN = 4.5
-"""Seconds until the process ends, whatever still holds it up."""
+"""Seconds after which the process ends in any case."""
 
 
 def run_to_end(main: Coroutine[Any, Any, T], name: str, *, within: float = WITHIN) -> T:
-    """Runs `main` on uvloop. The first SIGINT or SIGTERM cancels it, and those that follow change nothing.
+    """Runs `main` on uvloop. The first SIGINT or SIGTERM cancels it; later ones have no effect.
 
-    If `main` ends with that cancellation, so does the process, with one line and 128 + the signal's number. If it takes
-    the cancellation for its end and returns, as a server does, all is well. After `within` seconds the process ends in
-    any case; what it has started does not outlive it (see `runtime.shutdown.guard`).
+    If `main` ends with that cancellation, the process ends with one line and exit code 128 + the signal's number. If
+    `main` catches it and returns, as a server does, this returns, too. After `within` seconds the process ends in any
+    case; what it has started ends, too (see `runtime.shutdown.guard`).
     """
     caught: list[int] = []
-    heard, bell = os.pipe()
+    reading, writing = os.pipe()
 
     def watch() -> None:
-        rung = os.read(heard, 1)
-        os.close(heard)
-        if rung:
+        signalled = os.read(reading, 1)
+        os.close(reading)
+        if signalled:
             time.sleep(within)
             leave(name, caught[0])
 
@@ -44,10 +44,10 @@ def run_to_end(main: Coroutine[Any, Any, T], name: str, *, within: float = WITHI
         def stop(number: int, _: object) -> None:
             if not caught:
                 caught.append(number)
-                os.write(bell, b"!")
+                os.write(writing, b"!")
                 loop.call_soon_threadsafe(task.cancel)
 
-        # Signals are the main thread's alone.
+        # Only the main thread can handle signals.
         ours = SIGNALS if threading.current_thread() is threading.main_thread() else ()
         before = {number: signal.signal(number, stop) for number in ours}
         try:
@@ -57,7 +57,7 @@ def run_to_end(main: Coroutine[Any, Any, T], name: str, *, within: float = WITHI
                 if not caught:
                     signal.signal(number, handler)
 
-    # Started now: a signal may arrive while the interpreter holds a lock that starting a thread would wait for.
+    # Started now: a signal may arrive while the interpreter holds a lock that a new thread would wait for.
     threading.Thread(target=watch, daemon=True, name="watches for signals").start()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -65,8 +65,8 @@ def run_to_end(main: Coroutine[Any, Any, T], name: str, *, within: float = WITHI
     except asyncio.CancelledError:
         if caught:
             sys.stdout.flush()
-            leave(name, caught[0])  # at once: a library's thread may still wait, for the name of a host, say
+            leave(name, caught[0])  # at once: a library's thread may still wait, for a name server for example
         raise
     finally:
-        os.close(bell)
-        gc.freeze()  # or else the interpreter looks through all that is left once more, which takes up to a second
+        os.close(writing)
+        gc.freeze()  # else the interpreter collects garbage once more, which takes up to a second

@@ -1,1 +1,1 @@
-"""DANA, the wallet provider, as a partner meets it through SNAP BI: `python -m simulators.dana`."""
+"""A simulator of the wallet provider DANA, with its SNAP BI interface: `python -m simulators.dana`."""

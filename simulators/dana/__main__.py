@@ -1,4 +1,4 @@
-"""`python -m simulators.dana`: reads the environment, builds, serves."""
+"""`python -m simulators.dana`: reads the environment, builds and serves the simulator."""
 
 import sqlite3
 import sys
@@ -11,7 +11,7 @@ def main() -> None:
     exit_on_signal("dana")  # before the rest is imported, which takes a second
     from runtime.observability.telemetry import log_to_stderr
     from runtime.settings import LOG_LEVELS, Environment, SettingInvalid, SettingMissing
-    from runtime.shutdown.server import until_told_to_stop
+    from runtime.shutdown.server import serve_until_cancelled
     from runtime.shutdown.signals import run_to_end
     from simulators import PORTS
     from simulators.dana.app import Settings, build
@@ -37,7 +37,7 @@ def main() -> None:
     except (SettingMissing, OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"dana: {error}")
     log_to_stderr("dana", level)
-    run_to_end(until_told_to_stop(Server(app, host, port)), "dana")
+    run_to_end(serve_until_cancelled(Server(app, host, port)), "dana")
 
 
 if __name__ == "__main__":

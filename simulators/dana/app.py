@@ -1,4 +1,4 @@
-"""The simulator put together: `build(settings)`."""
+"""The simulator's application: `build(settings)`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ class Settings:
 
 
 class Simulator(FastAPI):
-    """FastAPI, and a way to hang up: ASGI knows no "close without an answer", the server's transport does."""
+    """FastAPI with access to the transport: ASGI cannot close a connection without a response, the transport can."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["dana.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
@@ -43,8 +43,8 @@ class Simulator(FastAPI):
 
 
 def build(settings: Settings) -> FastAPI:
-    """The whole simulator. Its journal and its faults are `app.state.journal` and `app.state.faults`; who runs it
-    without a server's lifespan (as httpx.ASGITransport does) calls `app.state.journal.close()` at the end."""
+    """Builds the simulator. Its journal and faults are `app.state.journal` and `app.state.faults`. Without a server's
+    lifespan (as with httpx.ASGITransport), call `app.state.journal.close()` at the end."""
     faults = Faults()
     journal = Journal(settings.journal)
     partner = checks.Partner(settings.partner_id, public_key(settings.partner_key))
@@ -63,11 +63,11 @@ def build(settings: Settings) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(_: Request, error: RequestValidationError) -> Response:
-        said = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
-        return JSONResponse({"detail": said}, 422)  # without what was sent, which JSON may not be able to say
+        errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
+        return JSONResponse({"detail": errors}, 422)  # without the input, which may not be valid JSON
 
     async def serve(service: Service, request: Request) -> Response:
-        await request.body()  # first of all: once the caller has hung up, it cannot be read any more
+        await request.body()  # first of all: it cannot be read once the caller has disconnected
         fault = faults.take(service)
         match fault.mode:
             case Mode.DOWN:
@@ -105,15 +105,15 @@ def build(settings: Settings) -> FastAPI:
                 case Service.TOP_UP:
                     wanted = checks.read_top_up(body)
                     entry = Entry(service, mode, external_id, wanted.reference, wanted.number)
-                    return await journal.record(entry, lambda books: desk.top_up(books, wanted, fault))
+                    return await journal.record(entry, lambda tx: desk.top_up(tx, wanted, fault))
                 case Service.STATUS:
                     reference = checks.read_status(body)
                     entry = Entry(service, mode, external_id, reference)
-                    return await journal.record(entry, lambda books: desk.status(books, reference))
+                    return await journal.record(entry, lambda tx: desk.status(tx, reference))
                 case Service.INQUIRY:
                     number = checks.read_inquiry(body)
                     entry = Entry(service, mode, external_id, number=number)
-                    return await journal.record(entry, lambda books: desk.inquiry(books, number))
+                    return await journal.record(entry, lambda tx: desk.inquiry(tx, number))
         except Refused as refused:
             reply = refused.reply
             return await journal.record(Entry(service, mode, external_id), lambda _: reply)
@@ -138,12 +138,12 @@ def build(settings: Settings) -> FastAPI:
 
 
 def answer(service: Service, reply: Reply) -> Response:
-    """A reply on the wire."""
+    """The response with this reply."""
     return JSONResponse(reply.body(service), reply.status)
 
 
 async def hang_up(request: Request) -> Response:
-    """Closes the connection; where there is none, the caller in the same process gets what httpx would raise."""
+    """Closes the connection. Without one, the caller in the same process gets the exception of httpx."""
     transport: asyncio.Transport | None = request.scope["dana.transport"]
     if transport is None:
         raise httpx.RemoteProtocolError("Server disconnected without sending a response.")

@@ -1,4 +1,4 @@
-"""What DANA demands of a request before it looks at the money: headers, signature, fields. Refusals are `Refused`."""
+"""DANA's checks of a request: headers, signature, fields. They raise `Refused`."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from simulators.dana.signature import is_current, is_signed, read_timestamp
 MANDATORY_HEADERS = ("Content-Type", "X-TIMESTAMP", "X-SIGNATURE", "X-PARTNER-ID", "X-EXTERNAL-ID", "CHANNEL-ID")
 
 MAX_AMOUNT = 20_000_000
-"""Rupiah: what a registered e-money account may hold (Bank Indonesia); DANA refuses a larger top-up with case 02."""
+"""Rupiah, the limit of a registered e-money account (Bank Indonesia); DANA refuses a larger top-up with case 02."""
 
 MOBILE_NUMBER = re.compile(r"628[1-9][0-9]{6,10}")
 REFERENCE = re.compile(r"[!-~]{1,64}")
@@ -27,7 +27,7 @@ AMOUNT = re.compile(r"([0-9]{1,16})\.00")
 
 @dataclass(frozen=True)
 class Partner:
-    """Whom DANA knows, and by which key."""
+    """A partner that DANA knows, with its public key."""
 
     id: str
     key: RSAPublicKey
@@ -43,7 +43,7 @@ class TopUp:
 
 
 def authenticate(headers: Mapping[str, str], body: bytes, service: Service, partner: Partner, now: datetime) -> str:
-    """The X-EXTERNAL-ID of a request that really comes from the partner, now. Raises `Refused`."""
+    """The X-EXTERNAL-ID of a request that the partner has signed now. Raises `Refused`."""
     for name in MANDATORY_HEADERS:
         if not headers.get(name):
             raise Refused(replies.missing(name))
@@ -66,7 +66,7 @@ def authenticate(headers: Mapping[str, str], body: bytes, service: Service, part
 
 
 def read_top_up(body: bytes) -> TopUp:
-    """A top-up's fields. Raises `Refused`."""
+    """Reads a top-up. Raises `Refused`."""
     fields = _object(body)
     reference = _text(fields, "partnerReferenceNo", REFERENCE)
     amount = _amount(fields, "amount")
@@ -80,7 +80,7 @@ def read_top_up(body: bytes) -> TopUp:
 
 
 def read_status(body: bytes) -> str:
-    """The reference that is asked about. Raises `Refused`."""
+    """Reads the reference of a status request. Raises `Refused`."""
     fields = _object(body)
     reference = _text(fields, "originalPartnerReferenceNo", REFERENCE)
     if _text(fields, "serviceCode") != Service.TOP_UP.value:
@@ -89,7 +89,7 @@ def read_status(body: bytes) -> str:
 
 
 def read_inquiry(body: bytes) -> str:
-    """The number that is asked about. Raises `Refused`."""
+    """Reads the number of an account inquiry. Raises `Refused`."""
     fields = _object(body)
     _amount(fields, "amount")
     _fund_type(fields)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from runtime.http.hosts import is_foreign
 from simulators.dana.checks import is_mobile_number
 from simulators.dana.faults import Fault, Faults
-from simulators.dana.journal import AccountState, Books, Journal, masked
+from simulators.dana.journal import AccountState, Journal, JournalTransaction, masked
 
 PAYMENTS = """
 select reference, number as phone, amount, state, at,
@@ -20,7 +20,7 @@ REQUESTS = "select at, service, external_id, reference, phone, fault, code from 
 
 
 class Account(BaseModel):
-    """An account, by its phone number in the form 628xxx, and what is to become of it."""
+    """The new state of an account; `phone` in the form 628xxx."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,7 +29,7 @@ class Account(BaseModel):
 
 
 class Settlement(BaseModel):
-    """How pending payments end: one reference, or all."""
+    """The final state of pending payments: of one reference, or of all."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,30 +57,30 @@ def router(faults: Faults, journal: Journal) -> APIRouter:
 
     @control.get("/journal")
     async def payments(state: Literal["paid", "pending", "failed", "all"] = "paid") -> dict[str, Any]:
-        items = await journal.within(lambda books: books.rows(PAYMENTS, state))
+        items = await journal.within(lambda tx: tx.rows(PAYMENTS, state))
         for item in items:
             item["phone"] = masked(item["phone"])
         return {"items": items, "count": len(items), "total": sum(item["amount"] for item in items)}
 
     @control.get("/requests")
     async def requests(limit: int = Query(default=100, ge=1, le=10_000)) -> dict[str, Any]:
-        return {"items": await journal.within(lambda books: books.rows(REQUESTS, limit))}
+        return {"items": await journal.within(lambda tx: tx.rows(REQUESTS, limit))}
 
     @control.post("/accounts")
     async def account(wanted: Account) -> dict[str, str]:
         if not is_mobile_number(wanted.phone):
             raise HTTPException(422, "phone must be an Indonesian mobile number in the form 628xxx")
-        await journal.within(lambda books: books.set_account(wanted.phone, wanted.state))
+        await journal.within(lambda tx: tx.set_account(wanted.phone, wanted.state))
         return {"phone": masked(wanted.phone), "state": wanted.state}
 
     @control.post("/settle")
     async def settle(wanted: Settlement) -> dict[str, int]:
-        return {"settled": await journal.within(lambda books: books.settle(wanted.state, wanted.reference))}
+        return {"settled": await journal.within(lambda tx: tx.settle(wanted.state, wanted.reference))}
 
     @control.post("/reset")
     async def reset() -> Fault:
         faults.current = Fault()
-        await journal.within(Books.open_accounts)
+        await journal.within(JournalTransaction.open_accounts)
         return faults.current
 
     return control

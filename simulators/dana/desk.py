@@ -1,4 +1,4 @@
-"""What DANA decides about a well-formed request, inside the transaction that writes it down."""
+"""DANA's decisions about valid requests, inside the transaction of the journal."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from simulators.dana import replies
 from simulators.dana.checks import TopUp
 from simulators.dana.faults import Fault, Mode
-from simulators.dana.journal import AccountState, Books, Payment
+from simulators.dana.journal import AccountState, JournalTransaction, Payment
 from simulators.dana.replies import Reply, Service
 
 ACCOUNT_REASONS: dict[AccountState, str] = {
@@ -17,16 +17,16 @@ ACCOUNT_REASONS: dict[AccountState, str] = {
 STATUSES = {"paid": ("00", "Success"), "pending": ("03", "Pending"), "failed": ("06", "Failed")}
 
 
-def top_up(books: Books, wanted: TopUp, fault: Fault) -> Reply:
-    """Pays once. A reference that is known gets its first result, whatever has happened to the account since."""
-    payment = books.find(wanted.reference)
+def top_up(tx: JournalTransaction, wanted: TopUp, fault: Fault) -> Reply:
+    """Pays once. A known reference gets its first result, also if the account has changed since."""
+    payment = tx.find(wanted.reference)
     if payment is None:
-        state = books.account(wanted.number)
+        state = tx.account(wanted.number)
         if state != "active":
             return replies.do_not_honor(ACCOUNT_REASONS[state])
         if fault.mode is Mode.FAIL and not fault.recorded:
             return replies.failed()
-        payment = _enter(books, wanted, fault)
+        payment = _enter(tx, wanted, fault)
     elif (payment.number, payment.amount) != (wanted.number, wanted.amount):
         return replies.inconsistent()
     fields = {
@@ -44,9 +44,9 @@ def top_up(books: Books, wanted: TopUp, fault: Fault) -> Reply:
             return replies.failed(**fields)
 
 
-def status(books: Books, reference: str) -> Reply:
-    """What became of a reference."""
-    payment = books.find(reference)
+def status(tx: JournalTransaction, reference: str) -> Reply:
+    """The state of the payment under a reference."""
+    payment = tx.find(reference)
     if payment is None:
         return replies.not_found(reference)
     code, description = STATUSES[payment.state]
@@ -60,24 +60,24 @@ def status(books: Books, reference: str) -> Reply:
     )
 
 
-def inquiry(books: Books, number: str) -> Reply:
-    """Whether a number's account can receive money."""
-    state = books.account(number)
+def inquiry(tx: JournalTransaction, number: str) -> Reply:
+    """Whether the account of a number can receive money."""
+    state = tx.account(number)
     if state != "active":
         return replies.do_not_honor(ACCOUNT_REASONS[state])
     rupiah = {"value": "1.00", "currency": "IDR"}
     return replies.successful(customerNumber=number, customerName="Pengguna DANA", amount=rupiah)
 
 
-def _enter(books: Books, wanted: TopUp, fault: Fault) -> Payment:
+def _enter(tx: JournalTransaction, wanted: TopUp, fault: Fault) -> Payment:
     match fault.mode:
         case Mode.FAIL:
-            return books.enter(wanted.reference, wanted.number, wanted.amount, "failed")
+            return tx.enter(wanted.reference, wanted.number, wanted.amount, "failed")
         case Mode.PENDING:
-            at = None if fault.seconds is None else books.now + timedelta(seconds=fault.seconds)
+            at = None if fault.seconds is None else tx.now + timedelta(seconds=fault.seconds)
             settles = (at, fault.settles_as) if at else None
-            return books.enter(wanted.reference, wanted.number, wanted.amount, "pending", settles)
-    return books.enter(wanted.reference, wanted.number, wanted.amount, "paid")
+            return tx.enter(wanted.reference, wanted.number, wanted.amount, "pending", settles)
+    return tx.enter(wanted.reference, wanted.number, wanted.amount, "paid")
 
 
 def _money(payment: Payment) -> dict[str, Any]:

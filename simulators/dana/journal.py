@@ -1,4 +1,4 @@
-"""DANA's books, in SQLite: what is written here before an answer leaves is still there after a `kill -9`."""
+"""DANA's journal in SQLite: what is written before an answer is sent survives a `kill -9`."""
 
 import asyncio
 import secrets
@@ -44,7 +44,7 @@ create table if not exists accounts (number text primary key, state text not nul
 
 @dataclass(frozen=True)
 class Payment:
-    """One reference, and what became of it."""
+    """The payment under one reference."""
 
     reference: str
     number: str
@@ -55,7 +55,7 @@ class Payment:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the journal keeps of a request, apart from the answer. No `external_id` unless it was authenticated."""
+    """The journal's entry of a request, without the answer. `external_id` is None unless it was authenticated."""
 
     service: Service
     fault: str
@@ -64,21 +64,21 @@ class Entry:
     number: str | None = None
 
 
-class Books:
-    """The journal inside one transaction, as a decision sees it."""
+class JournalTransaction:
+    """The journal inside one transaction."""
 
     def __init__(self, db: sqlite3.Connection, now: datetime) -> None:
         self._db = db
         self.now = now
 
     def is_new(self, external_id: str) -> bool:
-        """Whether this X-EXTERNAL-ID is the first of its kind today; from now on it is not."""
+        """Whether this X-EXTERNAL-ID is new today; records it."""
         day = f"{self.now.astimezone(JAKARTA):%Y-%m-%d}"
         sql = "insert into external_ids values (?, ?) on conflict do nothing"
         return self._db.execute(sql, (day, external_id)).rowcount == 1
 
     def note(self, entry: Entry, reply: Reply) -> None:
-        """Writes the request down, with what was decided on it (which a fault may keep from the caller)."""
+        """Records the request with its reply (which a fault may keep from the caller)."""
         phone = masked(entry.number) if entry.number else None
         row = (self.now.isoformat(), entry.service.value, entry.external_id, entry.reference, phone, entry.fault)
         self._db.execute(
@@ -97,7 +97,7 @@ class Books:
     def enter(
         self, reference: str, number: str, amount: int, state: PaymentState, settles: tuple[datetime, str] | None = None
     ) -> Payment:
-        """A new payment. A reference can be entered once: the primary key sees to it."""
+        """Adds a payment. The primary key refuses a second one under the same reference."""
         dana_reference = f"{self.now.astimezone(JAKARTA):%Y%m%d}{secrets.randbelow(10**20):020d}"
         settles_at, settles_as = (settles[0].isoformat(), settles[1]) if settles else (None, None)
         self._db.execute(
@@ -107,18 +107,18 @@ class Books:
         return Payment(reference, number, amount, state, dana_reference)
 
     def settle(self, state: PaymentState, reference: str | None = None) -> int:
-        """Ends what is pending, one reference or all; how many that was."""
+        """Ends pending payments, of one reference or all; returns their number."""
         sql = "update payments set state = ?, at = ? where state = 'pending' and (? is null or reference = ?)"
         return self._db.execute(sql, (state, self.now.isoformat(), reference, reference)).rowcount
 
     def account(self, number: str) -> AccountState:
-        """Every number has an active account until the control interface says otherwise."""
+        """The state of an account: active, unless the control interface has changed it."""
         row = self._db.execute("select state from accounts where number = ?", (number,)).fetchone()
         state: AccountState = row[0] if row else "active"
         return state
 
     def set_account(self, number: str, state: AccountState) -> None:
-        """Freezes, closes or opens an account."""
+        """Sets the state of an account."""
         self._db.execute("insert or replace into accounts values (?, ?)", (number, state))
 
     def open_accounts(self) -> None:
@@ -126,14 +126,14 @@ class Books:
         self._db.execute("delete from accounts")
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
-        """Reads, for the control interface."""
+        """Reads rows for the control interface."""
         cursor = self._db.execute(sql, parameters)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 class Journal:
-    """The books. One thread owns the connection: there is one writer, and the event loop never waits for a disk."""
+    """The journal. One thread owns the connection: there is one writer, and the event loop never waits for the disk."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,43 +144,43 @@ class Journal:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dana-journal")
         self._open = True
 
-    async def record(self, entry: Entry, decide: Callable[[Books], Reply]) -> Reply:
-        """Decides on a request and writes it down with its effects, all in one transaction, durable on return."""
+    async def record(self, entry: Entry, decide: Callable[[JournalTransaction], Reply]) -> Reply:
+        """Decides on a request and records it with its effects, in one transaction, durable on return."""
 
-        def run(books: Books) -> Reply:
-            new = entry.external_id is None or books.is_new(entry.external_id)
-            reply = decide(books) if new else replies.conflict()
-            books.note(entry, reply)
+        def run(tx: JournalTransaction) -> Reply:
+            new = entry.external_id is None or tx.is_new(entry.external_id)
+            reply = decide(tx) if new else replies.conflict()
+            tx.note(entry, reply)
             return reply
 
         return await self.within(run)
 
-    async def within(self, uow: Callable[[Books], T]) -> T:
-        """Runs `uow` in a transaction. Cancelling the caller does not undo it, as a lost caller would not at DANA."""
+    async def within(self, do: Callable[[JournalTransaction], T]) -> T:
+        """Runs `do` in a transaction, also to its end if the caller is cancelled, as DANA does."""
 
         def run() -> T:
-            with self._transaction() as books:
-                return uow(books)
+            with self._transaction() as tx:
+                return do(tx)
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     def close(self) -> None:
-        """Closes the file; what is under way is finished first. May be called again."""
+        """Finishes the current transaction and closes the file. May be called again."""
         if self._open:
             self._open = False
             self._thread.shutdown()
             self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[Books]:
+    def _transaction(self) -> Iterator[JournalTransaction]:
         self._db.execute("begin immediate")
         try:
-            books = Books(self._db, datetime.now(UTC))
+            tx = JournalTransaction(self._db, datetime.now(UTC))
             self._db.execute(
                 "update payments set state = settles_as, at = settles_at where state = 'pending' and settles_at <= ?",
-                (books.now.isoformat(),),
+                (tx.now.isoformat(),),
             )
-            yield books
+            yield tx
             self._db.execute("commit")
         except BaseException:
             self._db.execute("rollback")
@@ -188,5 +188,5 @@ class Journal:
 
 
 def masked(number: str) -> str:
-    """A phone number that may be shown."""
+    """A phone number with its middle digits hidden."""
     return f"{number[:5]}****{number[-3:]}"

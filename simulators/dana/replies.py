@@ -1,4 +1,4 @@
-"""What DANA answers: SNAP BI's response codes with the messages that DANA's sandbox gives them."""
+"""DANA's replies: SNAP BI's response codes with the messages of DANA's sandbox."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Service(Enum):
-    """The three services, by the two digits that SNAP BI gives them in every response code."""
+    """The three services, by their two digits in SNAP BI's response codes."""
 
     INQUIRY = "37"
     TOP_UP = "38"
@@ -14,7 +14,7 @@ class Service(Enum):
 
     @property
     def path(self) -> str:
-        """Where it is reached, and what is signed."""
+        """The path of the service, which is signed."""
         return _PATHS[self]
 
 
@@ -27,7 +27,7 @@ _PATHS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer: HTTP status and case make its response code together with the service."""
+    """A reply. HTTP status, service and case make the response code."""
 
     status: int
     case: str
@@ -35,16 +35,16 @@ class Reply:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def code(self, service: Service) -> str:
-        """The seven digits."""
+        """The response code, seven digits."""
         return f"{self.status}{service.value}{self.case}"
 
     def body(self, service: Service) -> dict[str, Any]:
-        """The JSON object."""
+        """The JSON body."""
         return {"responseCode": self.code(service), "responseMessage": self.message, **self.fields}
 
 
 class Refused(Exception):
-    """The request is not carried out; the reply says why."""
+    """The request is refused; the reply gives the reason."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.message)

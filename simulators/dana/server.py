@@ -1,4 +1,4 @@
-"""The simulator on a port, as a process of its own or inside another one."""
+"""Serves the simulator on a port, in its own process or inside another one."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from runtime.shutdown.server import Listener
 
 
 class Server(Listener):
-    """A server whose end is not held up by calls which hang on purpose."""
+    """A server that ends hanging calls when it stops."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         super().__init__(
@@ -39,7 +39,8 @@ class Server(Listener):
 
 @asynccontextmanager
 async def running(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serves `app` inside this process, by default on a free port, and gives its URL. Raises OSError for a busy one."""
+    """Serves `app` inside this process, by default on a free port; gives its URL. Raises OSError if the port is
+    busy."""
     listening = socket.create_server((host, port))
     url = f"http://{host}:{listening.getsockname()[1]}"
     server = Server(app, host, port)

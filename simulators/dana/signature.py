@@ -1,4 +1,4 @@
-"""SNAP BI's asymmetric request signature, from DANA's side."""
+"""Verification of SNAP BI's asymmetric request signature."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 JAKARTA = timezone(timedelta(hours=7))
 
 TOLERANCE = timedelta(minutes=5)
-"""How far a request's timestamp may be from DANA's clock."""
+"""The largest difference between a request's timestamp and DANA's clock."""
 
 
 def public_key(pem: bytes) -> RSAPublicKey:
@@ -26,7 +26,7 @@ def public_key(pem: bytes) -> RSAPublicKey:
 
 
 def is_signed(key: RSAPublicKey, path: str, body: bytes, timestamp: str, signature: str) -> bool:
-    """Whether the partner signed exactly these bytes for this path at this time."""
+    """Whether the partner signed these bytes for this path at this time."""
     text = f"POST:{path}:{hashlib.sha256(body).hexdigest()}:{timestamp}"
     try:
         key.verify(base64.b64decode(signature, validate=True), text.encode(), PKCS1v15(), SHA256())
@@ -36,12 +36,12 @@ def is_signed(key: RSAPublicKey, path: str, body: bytes, timestamp: str, signatu
 
 
 def is_current(timestamp: datetime, now: datetime) -> bool:
-    """Whether a timestamp is near enough to DANA's clock, before or after it."""
+    """Whether a timestamp is within `TOLERANCE` of DANA's clock."""
     return abs(now - timestamp) <= TOLERANCE
 
 
 def read_timestamp(text: str) -> datetime | None:
-    """`YYYY-MM-DDTHH:mm:ss+07:00`, Jakarta time and nothing else; None for any other form."""
+    """`YYYY-MM-DDTHH:mm:ss+07:00`, in Jakarta time; None for any other form."""
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S+07:00").replace(tzinfo=JAKARTA)
     except ValueError:

@@ -43,15 +43,15 @@ class Dana:
 
     async def account(self, phone: str, state: AccountState) -> None:
         """Freezes, closes or opens the account of a number."""
-        await self.app.state.journal.within(lambda books: books.set_account(phone, state))
+        await self.app.state.journal.within(lambda tx: tx.set_account(phone, state))
 
     async def settle(self, state: str = "paid") -> None:
         """Ends what is pending."""
-        await self.app.state.journal.within(lambda books: books.settle(state))
+        await self.app.state.journal.within(lambda tx: tx.settle(state))
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Out of the journal."""
-        found: list[dict[str, Any]] = await self.app.state.journal.within(lambda books: books.rows(query, *arguments))
+        found: list[dict[str, Any]] = await self.app.state.journal.within(lambda tx: tx.rows(query, *arguments))
         return found
 
     async def paid(self) -> dict[str, int]:

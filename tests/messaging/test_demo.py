@@ -210,7 +210,7 @@ async def test_records_that_are_dropped_are_counted() -> None:
 
     async with running(observer.run()):
         await becomes(passed, MAX_WAITING + 10)
-    assert await redis.xlen(STREAM) == MAX_WAITING // recorder.TOGETHER
+    assert await redis.xlen(STREAM) == MAX_WAITING // recorder.MAX_RECORDS
     await redis.aclose()
 
 
@@ -247,7 +247,7 @@ async def test_what_was_dropped_while_redis_was_away_is_said_afterwards() -> Non
 async def test_the_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream keeps a bounded number of entries of bounded size, at any rate of records."""
     monkeypatch.setattr(recorder, "KEPT", 100)
-    monkeypatch.setattr(recorder, "TOGETHER", 1)
+    monkeypatch.setattr(recorder, "MAX_RECORDS", 1)
     redis_url = f"memory://{start_context().correlation_id}"
     observer, redis = DemoObserver("orders", connect(redis_url)), connect(redis_url)
     for _ in range(1_000):
