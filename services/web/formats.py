@@ -1,4 +1,4 @@
-"""How amounts, times and durations are written in Indonesian and English."""
+"""Amounts, times and durations in Indonesian and English."""
 
 import re
 from datetime import datetime, timedelta, timezone
@@ -24,7 +24,7 @@ _UNITS = {"id": ("hari", "jam", "menit", "detik"), "en": ("day", "hour", "minute
 
 
 def thousands(typed: str) -> int | None:
-    """The number that was typed, `145500` or `145.500`; None for what is not written exactly so."""
+    """The number that was typed, `145500` or `145.500`; None for any other text."""
     typed = typed.strip()
     grouped = re.fullmatch(r"[1-9][0-9]{0,2}(\.[0-9]{3})+", typed)
     return whole(typed.replace(".", "") if grouped else typed)
@@ -42,32 +42,32 @@ def rupiah(amount: int) -> str:
 
 def moment(at: str | datetime, language: Language) -> str:
     """`25 November 2026 pukul 05.10 WIB`, `25 November 2026, 05:10 WIB`. Takes RFC 3339, too."""
-    here = _here(at)
+    local = _in_wib(at)
     return (
-        f"{day(here, language)} pukul {here:%H.%M} WIB"
+        f"{day(local, language)} pukul {local:%H.%M} WIB"
         if language == "id"
-        else f"{day(here, language)}, {here:%H:%M} WIB"
+        else f"{day(local, language)}, {local:%H:%M} WIB"
     )
 
 
 def day(at: str | datetime, language: Language) -> str:
     """`25 November 2026`."""
-    here = _here(at)
-    return f"{here.day} {_MONTHS[language][here.month - 1]} {here.year}"
+    local = _in_wib(at)
+    return f"{local.day} {_MONTHS[language][local.month - 1]} {local.year}"
 
 
 def clock(at: str | datetime, language: Language) -> str:
     """`05.10`, `05:10`."""
-    return f"{_here(at):%H.%M}" if language == "id" else f"{_here(at):%H:%M}"
+    return f"{_in_wib(at):%H.%M}" if language == "id" else f"{_in_wib(at):%H:%M}"
 
 
 def when(at: str | datetime, now: datetime, language: Language) -> str:
     """The time if it was today, else the day."""
-    return clock(at, language) if _here(at).date() == _here(now).date() else day(at, language)
+    return clock(at, language) if _in_wib(at).date() == _in_wib(now).date() else day(at, language)
 
 
 def seconds_until(at: str, now: datetime) -> int:
-    """Whole seconds that are left; 0 when it is over."""
+    """Whole seconds until `at`; 0 once it has passed."""
     return max(0, int((datetime.fromisoformat(at) - now).total_seconds()))
 
 
@@ -96,9 +96,9 @@ def _counted(count: int, unit: int, language: Language) -> str:
 
 
 def short(identifier: object) -> str:
-    """The end of an id, by which people tell two orders apart."""
+    """The end of an id, by which people distinguish orders."""
     return str(identifier).replace("-", "")[-6:].upper()
 
 
-def _here(at: str | datetime) -> datetime:
+def _in_wib(at: str | datetime) -> datetime:
     return (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(WIB)

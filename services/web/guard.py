@@ -1,4 +1,4 @@
-"""What keeps other sites out: who may post, and what a page may load."""
+"""Protection from other sites: which posts are accepted, and what a page may load."""
 
 import hmac
 from typing import ClassVar
@@ -16,7 +16,7 @@ POLICY = (
 
 
 class ForeignRequest(Problem):
-    """Something that changes things was not sent by a page of ours."""
+    """A request that changes something was not sent by one of our pages."""
 
     status: ClassVar[int] = 403
     code: ClassVar[str] = "foreign_request"
@@ -26,7 +26,7 @@ class ForeignRequest(Problem):
 def check_same_origin(headers: Headers) -> None:
     """Raises `ForeignRequest` unless a page of our own origin sent the request.
 
-    Browsers say `Sec-Fetch-Site` on secure origins, and `Origin` with every post: one must be there, and none differ.
+    Browsers send `Sec-Fetch-Site` on secure origins, and `Origin` with every post: one must be there, and none differ.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if (site is None and origin is None) or site == "none" or is_foreign(headers):
@@ -34,13 +34,13 @@ def check_same_origin(headers: Headers) -> None:
 
 
 def check_form(cookie: str | None, field: object) -> None:
-    """Raises `ForeignRequest` unless the form carries what our page put into it and into a cookie."""
+    """Raises `ForeignRequest` unless the form has the token that our page put into it and into a cookie."""
     if not cookie or not isinstance(field, str) or not hmac.compare_digest(cookie.encode(), field.encode()):
         raise ForeignRequest("The form is old. Load the page again.")
 
 
 class SecurityHeadersMiddleware:
-    """Puts the headers on every answer that bind a browser, and the cookies that were set while it was made."""
+    """Adds security headers to every response, and the cookies that were set while it was made."""
 
     def __init__(self, app: ASGIApp, framed: bool) -> None:
         """`framed`: pages of ours may show those of a seat in a frame, for two roles side by side."""
@@ -54,28 +54,28 @@ class SecurityHeadersMiddleware:
         cookies: list[str] = []
         scope.setdefault("state", {})["cookies"] = cookies
         framed = self._framed and scope["path"].startswith("/web/s/")
-        guards = {
+        protection = {
             "content-security-policy": POLICY.format("'self'" if framed else "'none'"),
             "x-frame-options": "SAMEORIGIN" if framed else "DENY",
             "x-content-type-options": "nosniff",
-            "referrer-policy": "same-origin",  # `no-referrer` would have forms say `Origin: null`
+            "referrer-policy": "same-origin",  # `no-referrer` would make forms send `Origin: null`
             "cross-origin-opener-policy": "same-origin",
             "cross-origin-resource-policy": "same-origin",
             "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
         }
 
-        async def send_dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
                     *message["headers"],
-                    *_raw(guards),
+                    *_raw(protection),
                     *[(b"set-cookie", c.encode()) for c in cookies],
                 ]
                 if not any(name == b"cache-control" for name, _ in message["headers"]):
                     message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
-        await self._app(scope, receive, send_dressed)
+        await self._app(scope, receive, send_with_headers)
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""Reads OpenAPI documents for people: operations with what they take and answer, and how curl would ask for them."""
+"""Reads OpenAPI documents for people: operations with their parameters and responses, and a curl command for each."""
 
 import json
 import shlex
@@ -10,13 +10,13 @@ from services.web.shapes import Field, Shapes
 
 METHODS = ("get", "post", "put", "delete", "patch")
 BEHIND = ("operation", "demonstration")
-"""Groups that come after what a service is for."""
+"""Groups that are listed last."""
 PROBLEM = "application/problem+json"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What may come back. `code` is a status, or `default` for every refusal."""
+    """A response. `code` is a status, or `default` for every refusal."""
 
     code: str
     text: str
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that can be asked for."""
+    """One operation."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class Operation:
 
     @property
     def anchor(self) -> str:
-        """By which it is linked to."""
+        """The id for links."""
         return anchor(self.method, self.path)
 
 
@@ -55,49 +55,49 @@ def operations(document: Mapping[str, Any]) -> list[Operation]:
     """All of a service, in its own order; health and demonstration last."""
     shapes = Shapes(document)
     found = [
-        _operation(shapes, method, path, told)
+        _operation(shapes, method, path, spec)
         for path, methods in document.get("paths", {}).items()
-        for method, told in methods.items()
+        for method, spec in methods.items()
         if method in METHODS
     ]
     return sorted(found, key=lambda one: BEHIND.index(one.group) + 1 if one.group in BEHIND else 0)
 
 
-def _operation(shapes: Shapes, method: str, path: str, told: Mapping[str, Any]) -> Operation:
-    summary, _, text = str(told.get("description", told.get("summary", ""))).partition("\n\n")
-    kind, schema = _content(told.get("requestBody", {}))
+def _operation(shapes: Shapes, method: str, path: str, spec: Mapping[str, Any]) -> Operation:
+    summary, _, text = str(spec.get("description", spec.get("summary", ""))).partition("\n\n")
+    kind, schema = _content(spec.get("requestBody", {}))
     example = "" if schema is None else _written(shapes.example(schema), kind)
-    signed_in = bool(told.get("security"))
+    signed_in = bool(spec.get("security"))
     return Operation(
         method=method.upper(),
         path=path,
-        group=str((told.get("tags") or ["operation"])[0]),
+        group=str((spec.get("tags") or ["operation"])[0]),
         summary=" ".join(summary.split()),
         text=text,
         signed_in=signed_in,
-        parameters=[_parameter(shapes, one) for one in told.get("parameters", ())],
+        parameters=[_parameter(shapes, one) for one in spec.get("parameters", ())],
         body=[] if schema is None else shapes.fields(schema),
         example=example,
-        answers=[_answer(shapes, code, one) for code, one in told.get("responses", {}).items()],
+        answers=[_answer(shapes, code, one) for code, one in spec.get("responses", {}).items()],
         curl=_curl(method.upper(), path, kind, example, signed_in=signed_in),
     )
 
 
-def _parameter(shapes: Shapes, told: Mapping[str, Any]) -> Field:
-    where = {"path": "", "query": "?", "header": ""}.get(str(told["in"]), "")
-    note = str(told.get("description") or told.get("schema", {}).get("description") or "")
-    return Field(f"{where}{told['name']}", shapes.kind(told.get("schema", {})), bool(told.get("required")), note)
+def _parameter(shapes: Shapes, spec: Mapping[str, Any]) -> Field:
+    where = {"path": "", "query": "?", "header": ""}.get(str(spec["in"]), "")
+    note = str(spec.get("description") or spec.get("schema", {}).get("description") or "")
+    return Field(f"{where}{spec['name']}", shapes.kind(spec.get("schema", {})), bool(spec.get("required")), note)
 
 
-def _answer(shapes: Shapes, code: str, told: Mapping[str, Any]) -> Answer:
-    kind, schema = _content(told)
+def _answer(shapes: Shapes, code: str, spec: Mapping[str, Any]) -> Answer:
+    kind, schema = _content(spec)
     if schema is None or kind == PROBLEM:
-        return Answer(code, str(told.get("description", "")), (), "")
-    return Answer(code, str(told["description"]), shapes.fields(schema), _written(shapes.example(schema), kind))
+        return Answer(code, str(spec.get("description", "")), (), "")
+    return Answer(code, str(spec["description"]), shapes.fields(schema), _written(shapes.example(schema), kind))
 
 
-def _content(told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
-    for kind, content in told.get("content", {}).items():
+def _content(spec: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+    for kind, content in spec.get("content", {}).items():
         if schema := content.get("schema"):
             return kind, schema
     return "", None

@@ -1,6 +1,6 @@
-"""Going on with a session. A refresh token is good for one time, and using it twice ends the session (accounts); a
-browser that loads a page sends several requests at once. So of those with the same token one asks accounts, in all
-replicas together, and the others take its answer."""
+"""Continues sessions. A refresh token is valid once, and using it twice ends the session (accounts); a browser that
+loads a page sends several requests at once. So of all requests with one token, in all replicas, only one asks accounts,
+and the others take its answer."""
 
 import asyncio
 import hashlib
@@ -16,23 +16,24 @@ from runtime.storage.redis import reached
 from services.web.upstream import Refused, ServiceAway, Upstream, granted
 
 KEPT = 60
-"""Seconds for which an answer is kept for those who come late with the old token."""
+"""Seconds for which an answer is stored for late requests with the old token."""
 KEPT_OVER = 2
-"""Seconds for which it is kept, for those who wait, that a session is over: anybody can send what is no token."""
+"""Seconds for which the end of a session is stored for waiting requests: short, so that invalid tokens do not fill
+Redis."""
 MAX_LETTERS = 200
 """Of a refresh token; as in accounts."""
 UNDER_WAY = 15
-"""Seconds after which a replica that asked is taken for dead."""
-LOOK = 0.05
+"""Seconds after which a replica that asked counts as dead."""
+POLL = 0.05
 WAITING, OVER = "waiting", "over"
 
 
 class SessionEnded(Exception):
-    """The refresh token is worth nothing any more: sign in again."""
+    """The refresh token is not valid any more: sign in again."""
 
 
 class Refreshing:
-    """Renews tokens. In Redis an answer is encrypted with the token that it answers, which nobody finds there."""
+    """Renews tokens. In Redis an answer is encrypted with the token that it answers, which is not stored."""
 
     def __init__(self, upstream: Upstream, redis: Redis) -> None:
         self._upstream = upstream
@@ -46,55 +47,55 @@ class Refreshing:
         key = f"web:refresh:{hashlib.sha256(b'name' + refresh.encode()).hexdigest()}"
         task = self._tasks.get(key)
         if task is None:
-            task = self._tasks[key] = asyncio.create_task(self._together(key, refresh, client))
-            task.add_done_callback(lambda done: self._keep(key, done))
-        return await asyncio.shield(task)  # whoever goes away does not take the others' answer along
+            task = self._tasks[key] = asyncio.create_task(self._renew_once(key, refresh, client))
+            task.add_done_callback(lambda done: self._forget_later(key, done))
+        return await asyncio.shield(task)  # a cancelled request does not cancel the others' answer
 
-    def _keep(self, key: str, task: asyncio.Task[dict[str, Any]]) -> None:
+    def _forget_later(self, key: str, task: asyncio.Task[dict[str, Any]]) -> None:
         failed = task.cancelled() or task.exception() is not None
         asyncio.get_running_loop().call_later(0 if failed else KEPT, self._tasks.pop, key, None)
 
-    async def _together(self, key: str, refresh: str, client: str) -> dict[str, Any]:
+    async def _renew_once(self, key: str, refresh: str, client: str) -> dict[str, Any]:
         lock = Fernet(urlsafe_b64encode(hashlib.sha256(b"lock" + refresh.encode()).digest()))
         try:
             async with reached(ServiceAway):
                 ours = await self._redis.set(key, WAITING, nx=True, ex=UNDER_WAY)
         except ServiceAway:
-            return await self._ask(refresh, client)  # alone: then this process must be the only one that is asked
+            return await self._ask(refresh, client)  # without Redis: correct with one replica only
         if not ours:
             return await self._wait(key, lock)
         try:
             answer = await self._ask(refresh, client)
         except SessionEnded:
-            await self._tell(key, OVER)
+            await self._store(key, OVER)
             raise
         except BaseException:
-            await self._tell(key, None)
+            await self._store(key, None)
             raise
-        await self._tell(key, lock.encrypt(json.dumps(answer).encode()).decode())
+        await self._store(key, lock.encrypt(json.dumps(answer).encode()).decode())
         return answer
 
     async def _wait(self, key: str, lock: Fernet) -> dict[str, Any]:
         while True:
             async with reached(ServiceAway):
-                told = await self._redis.get(key)
-            if told is None:
-                raise ServiceAway("Who asked for the tokens got none.")
-            if told == OVER:
+                value = await self._redis.get(key)
+            if value is None:
+                raise ServiceAway("The tokens could not be renewed. Try again.")
+            if value == OVER:
                 raise SessionEnded
-            if told != WAITING:
-                answer: dict[str, Any] = json.loads(lock.decrypt(str(told).encode()))
+            if value != WAITING:
+                answer: dict[str, Any] = json.loads(lock.decrypt(str(value).encode()))
                 return answer
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL)
 
-    async def _tell(self, key: str, what: str | None) -> None:
+    async def _store(self, key: str, what: str | None) -> None:
         try:
             if what is None:
                 await self._redis.delete(key)
             else:
                 await self._redis.set(key, what, ex=KEPT_OVER if what == OVER else KEPT)
         except (RedisError, OSError):
-            return  # those who wait give up when the key runs out
+            return  # waiting requests give up when the key expires
 
     async def _ask(self, refresh: str, client: str) -> dict[str, Any]:
         form = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": client}
@@ -103,5 +104,5 @@ class Refreshing:
         except Refused as refused:
             if refused.status == 429:
                 raise ServiceAway(refused.detail) from refused
-            raise SessionEnded from refused  # also what is no token at all, as in a cookie that was cut off
+            raise SessionEnded from refused  # also for an invalid token, as in a truncated cookie
         return answer

@@ -1,6 +1,6 @@
 """Seats: several people can be signed in at once in one browser, each under a path of their own.
 
-The cookies of a seat are sent only below its path, so that no seat knows of another, and scripts see none of them.
+The cookies of a seat are sent only below its path, so that seats do not see each other, and scripts see none.
 """
 
 from http.cookies import SimpleCookie
@@ -9,9 +9,9 @@ from typing import Literal
 SEATS = ("a", "b", "c")
 SeatName = Literal["a", "b", "c"]
 MARGIN = 30
-"""Seconds by which a token's cookie ends before the token does, which may still be on its way then."""
+"""Seconds by which a token's cookie ends before the token, which may still be in transit then."""
 SESSION = 30 * 24 * 3600
-"""Seconds for which a session that is not used goes on; as in accounts."""
+"""Seconds for which an unused session stays valid; as in accounts."""
 
 
 def seat_path(seat: str) -> str:
@@ -30,7 +30,7 @@ def cookie(name: str, value: str, path: str, max_age: int, *, secure: bool) -> s
 
 
 def token_cookies(seat: str, access: str, refresh: str, expires_in: int, *, secure: bool) -> list[str]:
-    """The cookies of somebody who has just signed in, or goes on; `expires_in` seconds is the access token's life."""
+    """The cookies of a started or continued session; `expires_in` seconds is the access token's life."""
     path = seat_path(seat)
     return [
         cookie("access", access, path, max(0, expires_in - MARGIN), secure=secure),
@@ -39,6 +39,6 @@ def token_cookies(seat: str, access: str, refresh: str, expires_in: int, *, secu
 
 
 def no_token_cookies(seat: str, *, secure: bool) -> list[str]:
-    """The cookies of somebody who has signed out."""
+    """The cookies that end a session."""
     path = seat_path(seat)
     return [cookie(name, "", path, 0, secure=secure) for name in ("access", "refresh")]

@@ -64,11 +64,11 @@ class Shapes:
         return str(schema.get("format") or schema.get("type") or "anything")
 
     def example(self, schema: Schema, name: str = "", depth: int = 0) -> Any:
-        """Something that has this shape."""
+        """A value of this shape."""
         schema = self._resolved(schema)
         known = [schema.get("const"), schema.get("default"), *schema.get("examples", ())]
-        if (said := next((one for one in known if one is not None), None)) is not None:
-            return said
+        if (value := next((one for one in known if one is not None), None)) is not None:
+            return value
         if choices := _choices(schema):
             return self.example(choices[0], name, depth)
         if values := schema.get("enum"):
@@ -82,7 +82,7 @@ class Shapes:
         return _amount(name) or _BY_TYPE.get(str(schema.get("type")), {})
 
     def _resolved(self, schema: Schema) -> Schema:
-        """The schema that a reference stands for, with what is said beside the reference."""
+        """The schema behind a reference, with the keys beside the reference."""
         for _ in range(DEEPEST):
             if not isinstance(reference := schema.get("$ref"), str):
                 break
@@ -93,7 +93,7 @@ class Shapes:
         return schema
 
     def _only(self, schema: Schema) -> Schema:
-        """What may be null, without the null."""
+        """A nullable schema without the null."""
         choices = [one for one in _choices(schema) if one.get("type") != "null"]
         return self._resolved(choices[0]) if len(choices) == 1 else schema
 

@@ -1,4 +1,4 @@
-"""What the system says in a conversation, in the reader's language: from its code and facts, not from its text."""
+"""System messages of a conversation, in the reader's language: from their code and facts, not from their text."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,22 +28,22 @@ def _closed(line: str) -> str:
 
 
 def isolated(text: object) -> Markup:
-    """What people wrote; characters in it that turn the direction of text do not reach what stands beside it."""
+    """A user's text; its direction characters do not affect the text beside it."""
     return Markup("<bdi>{}</bdi>").format(closed(str(text)))
 
 
-def said(language: Language, message: Mapping[str, Any], place: str) -> str | Markup:
-    """The words of a system message, `place` being `chat` or `cs`; its own text if a code or a fact is not known."""
-    code, told = message["code"], message["data"] or {}
-    if code == "order_cancelled" and (why := _WHY.get((told.get("channel"), told.get("fault"), place))):
+def said(language: Language, message: Mapping[str, Any], service: str) -> str | Markup:
+    """The words of a system message, `service` being `chat` or `cs`; its own text if a code or a fact is not known."""
+    code, data = message["code"], message["data"] or {}
+    if code == "order_cancelled" and (why := _WHY.get((data.get("channel"), data.get("fault"), service))):
         return say(language, why)
-    key = f"said.{code}.{place}" if knows(f"said.{code}.{place}") else f"said.{code}"
+    key = f"said.{code}.{service}" if knows(f"said.{code}.{service}") else f"said.{code}"
     if not knows(key):
         return isolated(message["text"])
     try:
-        facts = {name: write(language, told[name]) for name, write in _FACTS.items() if name in told}
+        facts = {name: write(language, data[name]) for name, write in _FACTS.items() if name in data}
         return Markup.escape(pattern(language, key)).format(**{_NAMES.get(name, name): facts[name] for name in facts})
-    except KeyError:  # said by another version, which did not tell everything or knows more words
+    except KeyError:  # from another version, with missing facts or more words
         return isolated(message["text"])
 
 

@@ -1,4 +1,4 @@
-"""The templates: everything that is put into them is escaped, and what they name must exist."""
+"""The templates: all values are escaped, and all names must exist."""
 
 from functools import partial
 from hashlib import sha256
@@ -13,8 +13,8 @@ from services.web.formats import Language
 from services.web.speech import closed, isolated, said
 from services.web.words import knows, pattern, some, word
 
-HERE = Path(__file__).parent
-STATIC = HERE / "static"
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
 
 
 DRAWINGS = {
@@ -25,11 +25,11 @@ DRAWINGS = {
     **dict.fromkeys(("kopi", "teh", "coffee", "tea "), "coffee"),
     **dict.fromkeys(("tas", "ransel", "bag"), "bag"),
 }
-"""Which drawing goes with a word in a product's title."""
+"""The drawing for a word in a product's title."""
 
 
 def version() -> str:
-    """A name for what the static files hold now: they are kept by browsers until it changes."""
+    """A digest of the static files: browsers cache them until it changes."""
     digest = sha256()
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():
@@ -38,9 +38,9 @@ def version() -> str:
 
 
 def environment(static: str) -> jinja2.Environment:
-    """Where templates come from; `static` is where the static files are served."""
+    """The template environment; `static` is the address of the static files."""
     env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -59,24 +59,24 @@ def isolated_text(text: str) -> str:
 
 
 def initial(name: str) -> str:
-    """The letter that stands for somebody."""
+    """The initial of a name."""
     return next((one for one in name if one.isalnum()), "?").upper()
 
 
 def drawing(title: str) -> str:
-    """The name of the drawing that goes with a product."""
+    """The name of a product's drawing."""
     words = title.lower()
     return next((name for word, name in DRAWINGS.items() if word in words), "box")
 
 
 def _filled(language: Language, key: str, **facts: object) -> str | Markup:
-    """The words, with facts put in that are escaped, unless they are markup themselves."""
+    """The words with their facts, which are escaped unless they are markup."""
     words = pattern(language, key)
     return Markup.escape(words).format(**facts) if facts else words
 
 
 def bound(language: Language) -> dict[str, Any]:
-    """What templates say and write in one language."""
+    """The functions of templates for one language."""
     return {
         "lang": language,
         "t": partial(_filled, language),
@@ -89,6 +89,6 @@ def bound(language: Language) -> dict[str, Any]:
         "clock": lambda at: formats.clock(at, language),
         "number": lambda value: formats.number(value, language),
         "percent": lambda part: formats.percent(part, language),
-        "said": lambda message, place: said(language, message, place),
+        "said": lambda message, service: said(language, message, service),
         "span": lambda seconds: formats.span(seconds, language),
     }

@@ -1,4 +1,4 @@
-"""The other services, called over HTTP as any client calls them."""
+"""The other services, called over HTTP as by any client."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ SERVICES = tuple(name for name in PORTS if name != "web")
 TIMEOUT = 10.0
 """Seconds: DANA may take eight to confirm a number."""
 IDLE = 2.0
-"""Seconds an idle connection is kept: less than the services do, so that nothing is sent into one being closed."""
+"""Seconds an idle connection is kept: less than the services do, so that no request meets a closing one."""
 
 
 class ServiceAway(Problem):
@@ -27,7 +27,7 @@ class ServiceAway(Problem):
 
 
 class Refused(Problem):
-    """A service said no: its problem, as it came."""
+    """A service refused a request: its problem, unchanged."""
 
     def __init__(self, problem: Mapping[str, Any], status: int) -> None:
         super().__init__(str(problem.get("detail", "")))
@@ -46,7 +46,7 @@ class Upstream:
 
     @classmethod
     def read(cls, env: Environment, transport: httpx.AsyncBaseTransport | None = None) -> "Upstream":
-        """Where ORDERS_URL and its like say that the services are; all behind `transport`, if that is given."""
+        """With the addresses in ORDERS_URL and its like; all behind `transport`, if given."""
         clients = {}
         for name in SERVICES:
             url = env.url(f"{name.upper()}_URL", f"http://127.0.0.1:{PORTS[name]}", urls.HTTP)
@@ -69,8 +69,8 @@ class Upstream:
         headers: Mapping[str, str] | None = None,
         **body: Any,
     ) -> httpx.Response:
-        """The answer to one request, whatever it is. `path` begins with the service's name, `host` is the address of
-        whom we ask for; `body` is `json=`, `data=` or `content=`. Raises `ServiceAway`."""
+        """The response to one request, of any status. `path` begins with the service's name, `host` is the
+        client's address; `body` is `json=`, `data=` or `content=`. Raises `ServiceAway`."""
         sent = {"traceparent": trace_context.current_context().traceparent, **(headers or {})}
         if token:
             sent["Authorization"] = f"Bearer {token}"
@@ -89,7 +89,7 @@ class Upstream:
 
 
 def granted(answer: httpx.Response) -> Any:
-    """What the service said, or None where it says nothing; raises `Refused`, or `ServiceAway` for its own faults."""
+    """The body of the answer, or None; raises `Refused`, or `ServiceAway` for the service's own errors."""
     if answer.is_success:
         return answer.json() if answer.content else None
     try:

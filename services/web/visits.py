@@ -1,4 +1,4 @@
-"""One request for a page: who asks, in which language, and how the page comes to be."""
+"""One request for a page: its session, its language, and the response."""
 
 import contextlib
 import re
@@ -28,7 +28,7 @@ from services.web.upstream import Refused, Upstream, granted
 
 YEAR = 365 * 24 * 3600
 NOTICE = 30
-"""Seconds for which a page that is loaded next says what was done."""
+"""Seconds for which the next page can show a notice."""
 
 _KEY = re.compile(r"[\x21-\x7e]{0,200}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -36,7 +36,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class WebDependencies:
-    """What pages are made with."""
+    """What pages need."""
 
     upstream: Upstream
     refreshing: Refreshing
@@ -47,7 +47,7 @@ class WebDependencies:
 
 
 class SignInFirst(Exception):
-    """Nobody is signed in at this seat; `back` is where to go on afterwards."""
+    """No account is signed in at this seat; `back` is the page to return to."""
 
     def __init__(self, seat: str, back: str) -> None:
         super().__init__(seat)
@@ -70,7 +70,7 @@ class Visit:
 
     @property
     def host(self) -> str:
-        """The address that the browser has."""
+        """The browser's network address."""
         return self.request.client.host if self.request.client else ""
 
     @property
@@ -78,52 +78,54 @@ class Visit:
         """Whether cookies are for encrypted connections only."""
         return self.request.url.scheme == "https"
 
-    # What the services say.
+    # Requests to the services.
 
     async def get(self, path: str, **query: Any) -> Any:
-        """What is there; raises `Refused` and `ServiceAway`."""
+        """GETs from a service; raises `Refused` and `ServiceAway`."""
         return granted(await self._ask("GET", path, params={k: v for k, v in query.items() if v is not None}))
 
-    async def tell(self, method: str, path: str, body: object = None, key: str | None = None) -> Any:
-        """What came of it; raises `Refused` and `ServiceAway`."""
+    async def send(self, method: str, path: str, body: object = None, key: str | None = None) -> Any:
+        """Sends a request to a service and returns its answer; raises `Refused` and `ServiceAway`."""
         headers = {"Idempotency-Key": key} if key else None
         return granted(await self._ask(method, path, json=body, headers=headers))
 
     async def pass_on(self, method: str, path: str, content: bytes) -> httpx.Response:
-        """The answer to what a script has sent, as it is."""
+        """The unchanged answer to a script's request."""
         headers = {"Content-Type": "application/json"}
         return await self._ask(method, path, content=content, headers=headers)
 
     async def _ask(self, method: str, path: str, **body: Any) -> httpx.Response:
         answer = await self.dependencies.upstream.ask(method, path, token=self._token, host=self.host, **body)
-        if answer.status_code == 401 and self._token:  # the session has ended, or keys were changed: refreshing tells
+        if (
+            answer.status_code == 401 and self._token
+        ):  # the session has ended, or keys were changed: refreshing finds out
             self.who, self._token = None, ""
-            self._keep(seats.cookie("access", "", self.root, 0, secure=self.secure))
+            self._add_cookies(seats.cookie("access", "", self.root, 0, secure=self.secure))
             raise self.sign_in_first()
         return answer
 
     async def now(self) -> datetime:
-        """What time it is for the services; the browser's clock, and ours, need not agree."""
+        """The services' time; the browser's clock and ours may differ."""
         return datetime.fromisoformat((await self.get("/orders/clock"))["now"])
 
     async def do(
         self, method: str, path: str, body: object = None, *, then: str, notice: str = "", key: str | None = None
     ) -> Response:
-        """Has a service do something and sends the browser on to `then`, which says what came of it."""
+        """Sends a request to a service and redirects the browser to `then`, which shows the result."""
         try:
-            await self.tell(method, path, body, key)
+            await self.send(method, path, body, key)
         except Refused as refused:
             return self.go(then, f"error.{refused.code}")
         return self.go(then, notice)
 
-    # What the browser gets.
+    # Responses to the browser.
 
     def page(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """The page."""
         return HTMLResponse(self.render(template, **context), status)
 
     def render(self, template: str, **context: Any) -> str:
-        """A page or a part of one, as text."""
+        """A page, or a part of one, as text."""
         env = self.dependencies.templates
         return env.get_template(template).render(
             **bound(self.language),
@@ -132,31 +134,31 @@ class Visit:
             seat=self.seat,
             root=self.root if self.seat else "",
             theme=self.request.cookies.get("theme", "auto"),
-            here=self.request.url.path,
+            url_path=self.request.url.path,
             query=self.request.url.query,
             demonstration=self.dependencies.demonstration,
             **context,
         )
 
     def go(self, path: str, notice: str = "") -> RedirectResponse:
-        """Sends the browser on with a GET; the next page says `notice`, a key of `words`."""
+        """Redirects the browser with a GET; the next page shows `notice`, a key of `words`."""
         if notice:
             self.set_cookie("notice", notice, NOTICE, self.root if self.seat else "/web")
         return RedirectResponse(path, 303)
 
     def take_notice(self) -> str:
-        """What was done before this page, once."""
+        """The notice for this page, shown once."""
         notice = self.request.cookies.get("notice", "")
         if notice:
             self.set_cookie("notice", "", 0, self.root if self.seat else "/web")
         return notice
 
-    def fresh_key(self) -> str:
-        """An idempotency key for a form: sent twice, it still makes one thing."""
+    def new_key(self) -> str:
+        """An idempotency key for a form: sent twice, it has one effect."""
         return token_urlsafe(12)
 
     def form_token(self) -> str:
-        """What a form carries, so that it is known as one of ours."""
+        """The token that proves that a form comes from one of our pages."""
         token = self.request.cookies.get("form", "")
         if not re.fullmatch(r"[\w-]{32}", token):
             token = self.request.scope["state"].setdefault("form", token_urlsafe(24))
@@ -164,50 +166,54 @@ class Visit:
         return token
 
     async def form(self) -> FormData:
-        """What was typed; raises `ForeignRequest` unless a page of ours sent it, and `InvalidRequest` for what no
+        """The submitted form; raises `ForeignRequest` unless one of our pages sent it, and `InvalidRequest` for what no
         browser sends."""
         check_same_origin(self.request.headers)
         form = await self.request.form(max_files=0, max_fields=100)
         check_form(self.request.cookies.get("form"), form.get("form"))
         # The key becomes a header; half a surrogate pair, which some character sets can name, cannot be sent at all.
-        if not _KEY.fullmatch(str(form.get("key", ""))) or any(_SURROGATE.search(str(said)) for said in form.values()):
+        if not _KEY.fullmatch(str(form.get("key", ""))) or any(
+            _SURROGATE.search(str(value)) for value in form.values()
+        ):
             raise InvalidRequest
         return form
 
     def set_cookie(self, name: str, value: str, max_age: int, path: str) -> None:
-        """Has the browser keep something, `max_age` seconds."""
-        self._keep(seats.cookie(name, value, path, max_age, secure=self.secure))
+        """Sets a cookie for `max_age` seconds."""
+        self._add_cookies(seats.cookie(name, value, path, max_age, secure=self.secure))
 
-    def _keep(self, *cookies: str) -> None:
+    def _add_cookies(self, *cookies: str) -> None:
         known: list[str] = self.request.scope["state"]["cookies"]
         known.extend(one for one in cookies if one not in known)
 
-    # Who is signed in.
+    # The session.
 
     def sit(self, answer: Mapping[str, Any]) -> Identity:
-        """Somebody has signed in, or goes on, with this token answer."""
+        """Starts or continues a session with this token answer."""
         self._token = answer["access_token"]
         self.who = self.dependencies.verifier.verify(self._token)
         refresh = f"{self.who.client}.{answer['refresh_token']}"
-        self._keep(*seats.token_cookies(self.seat, self._token, refresh, answer["expires_in"], secure=self.secure))
-        if device := answer.get("device_token"):  # stays when its person leaves: the next sign-in from here shows it
+        self._add_cookies(
+            *seats.token_cookies(self.seat, self._token, refresh, answer["expires_in"], secure=self.secure)
+        )
+        if device := answer.get("device_token"):  # survives signing out: the next sign-in sends it
             self.set_cookie("device", device, YEAR, self.root)
         return self.who
 
     def leave(self) -> None:
-        """Nobody is signed in at this seat any more."""
+        """Ends the session at this seat."""
         self.who, self._token = None, ""
-        self._keep(*seats.no_token_cookies(self.seat, secure=self.secure))
+        self._add_cookies(*seats.no_token_cookies(self.seat, secure=self.secure))
 
     def remember(self) -> None:
-        """Takes whom the browser's access token names, if that is still good."""
+        """Takes the identity from the browser's access token, if it is valid."""
         with contextlib.suppress(Unauthenticated):
             token = self.request.cookies.get("access", "")
             self.who = self.dependencies.verifier.verify(token)
-            self._token = token  # what is no token does not get into anybody's headers
+            self._token = token  # only a valid token is put into headers
 
     async def recognise(self) -> None:
-        """Finds out who sits here; raises `ServiceAway` when that cannot be found out now."""
+        """Finds the seat's identity, renewing its tokens; raises `ServiceAway` when that fails for the moment."""
         self.remember()
         cookie = self.request.cookies.get("refresh", "")
         if self.who is None and cookie:
@@ -217,20 +223,20 @@ class Visit:
                 if await self.dependencies.revocations.is_over(
                     self.dependencies.verifier.verify(answer["access_token"])
                 ):
-                    raise SessionEnded  # the answer was kept from before
+                    raise SessionEnded  # an older answer was stored
                 self.sit(answer)
             except (SessionEnded, Unauthenticated):
                 self.leave()
 
     def sign_in_first(self) -> SignInFirst:
-        """What to raise when nobody is signed in."""
+        """The exception to raise without a session."""
         url = self.request.url
         back = url.path + (f"?{url.query}" if url.query else "")
         return SignInFirst(self.seat, back if self.request.method == "GET" else f"{self.root}/")
 
 
 def language_of(request: Request) -> Language:
-    """The language that was chosen, or else what the browser likes best, or else Indonesian."""
+    """The chosen language, or the one that the browser prefers, or Indonesian."""
     chosen = request.cookies.get("lang")
     if chosen in ("id", "en"):
         return "id" if chosen == "id" else "en"
@@ -256,7 +262,7 @@ async def _at_seat(request: Request, seat: SeatName) -> Visit:
 
 
 class _Signed:
-    """Somebody signed in at the seat, in one of these roles."""
+    """A visit with a session at the seat, in one of these roles."""
 
     def __init__(self, *roles: str) -> None:
         self._roles = roles
@@ -273,7 +279,7 @@ class _Signed:
 After = Annotated[int, Digits, Query(ge=0, le=2**31 - 1)]
 """The number of the last message that a page shows."""
 
-Anybody = Annotated[Visit, Depends(_visit)]
+Public = Annotated[Visit, Depends(_visit)]
 AtSeat = Annotated[Visit, Depends(_at_seat)]
 Person = Annotated[Visit, Depends(_Signed("buyer", "seller", "agent"))]
 Buyer = Annotated[Visit, Depends(_Signed("buyer"))]

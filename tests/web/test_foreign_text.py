@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.web.speech import closed
-from services.web.templating import HERE
+from services.web.templating import FOLDER
 from tests.harness.web import WebHarness
 from tests.web.market import GONE, ID, enter, open_market
 
@@ -123,4 +123,4 @@ async def test_foreign_text_is_isolated_on_every_page(harness: WebHarness, rende
         for path in ("sign-in", "register"):
             await browser.get(f"/web/s/a/{path}")
     assert bare == []
-    assert {path.name for path in (HERE / "templates").iterdir()} - rendered == ELSEWHERE
+    assert {path.name for path in (FOLDER / "templates").iterdir()} - rendered == ELSEWHERE

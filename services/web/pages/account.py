@@ -1,4 +1,4 @@
-"""The profile: who one is, one's orders by status (A), and what is kept here about how pages look."""
+"""The profile: the account, its orders by status (A), and the appearance of pages."""
 
 from collections import Counter
 
@@ -32,9 +32,9 @@ async def change_password(visit: Person) -> Response:
 
 @router.post("/sign-out-everywhere")
 async def sign_out_everywhere(visit: Person) -> Response:
-    """Ends all sessions of the account. If accounts is away nothing has ended, and the page says so."""
+    """Ends all sessions of the account. If accounts is down nothing has ended, and the page shows it."""
     await visit.form()
-    await visit.tell("POST", "/accounts/logout-all")
+    await visit.send("POST", "/accounts/logout-all")
     assert visit.who is not None
     visit.dependencies.revocations.add(visit.who)
     visit.leave()

@@ -1,4 +1,4 @@
-"""Talking about an order: the inbox, a conversation, and what the seller can do in it."""
+"""Chat about orders: the inbox, a conversation, and the seller's actions in it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from services.web.visits import After, BuyerOrSeller, Seller, Visit
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
 SHOWN = 100
-"""Messages that a page is loaded with, the newest; the older ones are asked for."""
+"""Messages that a page is loaded with, the newest; older ones on request."""
 
 
 @router.get("/chat")
 async def inbox(visit: BuyerOrSeller, cursor: str = "") -> Response:
-    """The conversations, those with news first."""
+    """The conversations, those with unread messages first."""
     page = await visit.get("/chat/threads", limit=30, cursor=cursor or None)
     return visit.page("inbox.html", threads=page["items"], next=page["next"], now=await visit.now())
 
 
 @router.get("/unread")
 async def unread(visit: BuyerOrSeller) -> dict[str, int]:
-    """How many messages were not seen yet."""
+    """The number of unread messages."""
     page = await visit.get("/chat/threads", limit=100)
     return {"chat": sum(thread["unread"] for thread in page["items"])}
 
@@ -60,7 +60,7 @@ async def news(visit: BuyerOrSeller, thread_id: UUID, after: After = 0) -> Respo
 
 
 async def _cancellable(visit: Visit, thread: dict[str, Any], messages: Sequence[Mapping[str, object]]) -> bool:
-    """Whether a guide among the messages has something to lead to."""
+    """Whether a guide among the messages can lead to cancelling."""
     assert visit.who is not None
     if visit.who.role != "buyer" or not any(message["kind"] == "guide" for message in messages):
         return False
@@ -70,7 +70,7 @@ async def _cancellable(visit: Visit, thread: dict[str, Any], messages: Sequence[
 
 @router.post("/chat/{thread_id}/say")
 async def say(visit: BuyerOrSeller, thread_id: UUID) -> Response:
-    """Says something; a script gets 204, or the refusal, and asks for the news."""
+    """Sends a message; a script gets 204, or the refusal, and reads the new messages."""
     return await speak(visit, f"/chat/threads/{thread_id}/messages", f"{visit.root}/chat/{thread_id}")
 
 
@@ -84,7 +84,7 @@ async def guide(visit: Seller, thread_id: UUID) -> Response:
 
 @router.post("/chat/{thread_id}/cancel")
 async def cancel(visit: Seller, thread_id: UUID) -> Response:
-    """The seller cancels the order itself, knowing what that does to the score."""
+    """The seller cancels the order, which lowers the score."""
     form = await visit.form()
     reason = str(form.get("reason", "")).strip()
     there = f"{visit.root}/chat/{thread_id}"
@@ -104,11 +104,11 @@ async def messages_after(visit: Visit, conversation: str, after: int) -> list[di
 
 
 async def speak(visit: Visit, path: str, then: str) -> Response:
-    """Posts what was typed; a plain form is sent on to `then`."""
+    """Posts the typed text; a plain form is redirected to `then`."""
     form = await visit.form()
     scripted = "text/html" not in visit.request.headers.get("accept", "")
     try:
-        await visit.tell("POST", path, {"text": str(form.get("text", ""))}, str(form.get("key", "")) or None)
+        await visit.send("POST", path, {"text": str(form.get("text", ""))}, str(form.get("key", "")) or None)
     except Refused as refused:
         if scripted:
             raise

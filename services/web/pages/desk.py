@@ -1,4 +1,4 @@
-"""The agent's desk: on duty or not, who waits, and the cases at hand, side by side."""
+"""The agent desk: duty, the queue, and the active cases, side by side."""
 
 from typing import Any
 from uuid import UUID
@@ -15,19 +15,19 @@ OUTCOMES = ("answered", "seller_answered", "order_processed", "order_cancelled",
 
 
 async def show(visit: Visit) -> Response:
-    """The desk with all cases that are with this agent."""
+    """The desk with all cases of this agent."""
     duty = await visit.get("/cs/duty")
     queue = (await visit.get("/cs/cases", state="waiting", limit=20))["items"]
-    at_hand = await _cases(visit, "active", "seller_replied")
-    panels = [await _panel(visit, case) for case in at_hand]
-    shown = {case["case_id"] for case in at_hand}
+    active = await _cases(visit, "active", "seller_replied")
+    panels = [await _panel(visit, case) for case in active]
+    shown = {case["case_id"] for case in active}
     waiting = [case for case in await _cases(visit, "awaiting_seller", "cancelling") if case["case_id"] not in shown]
     return visit.page("desk.html", duty=duty, queue=queue, panels=panels, waiting=waiting, now=await visit.now(),
                       outcomes=OUTCOMES)  # fmt: skip
 
 
 async def _cases(visit: Visit, *states: str) -> list[dict[str, Any]]:
-    """All of this agent's cases in these states, the newest first, however many have come since."""
+    """All of this agent's cases in these states, the newest first."""
     found: dict[str, dict[str, Any]] = {}
     for state in states:
         more, cursor = True, None
@@ -61,7 +61,7 @@ async def news(visit: Agent, case_id: UUID, after: After = 0) -> Response:
 
 @router.get("/history")
 async def history(visit: Agent, cursor: str = "") -> Response:
-    """The cases that are or were with this agent, newest first."""
+    """The present and past cases of this agent, newest first."""
     page = await visit.get("/cs/cases", limit=30, cursor=cursor or None)
     return visit.page("history.html", cases=page["items"], next=page["next"], now=await visit.now())
 
@@ -82,7 +82,7 @@ async def say(visit: Agent, case_id: UUID) -> Response:
 
 @router.post("/cases/{case_id}/contact")
 async def contact(visit: Agent, case_id: UUID) -> Response:
-    """Writes to the seller; the 24 hours begin (A)."""
+    """Asks the seller; the 24 hours begin (A)."""
     form = await visit.form()
     question = str(form.get("question", "")).strip()
     return await visit.do(

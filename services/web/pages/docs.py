@@ -1,4 +1,4 @@
-"""What the services offer over HTTP, and what they tell each other: for whoever wants to build on it. Works offline."""
+"""The documentation of the HTTP interfaces and the events. Works offline."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from contracts import EVENTS, asyncapi
 from services.web.operations import Operation, anchor, operations
 from services.web.shapes import Field, Shapes
 from services.web.upstream import SERVICES, ServiceAway, granted
-from services.web.visits import Anybody, Visit
+from services.web.visits import Public, Visit
 
 router = APIRouter(prefix="/web", include_in_schema=False)
 
@@ -56,7 +56,7 @@ WAYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
 )
-"""What is asked for in each of the four ways, one after the other."""
+"""The requests of each of the four ways, in order."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class EventPage:
 
 
 @router.get("/docs")
-async def overview(visit: Anybody) -> Response:
-    """The four ways as requests, and everything that each service offers."""
+async def overview(visit: Public) -> Response:
+    """The four ways as requests, and all operations of each service."""
     documents = await asyncio.gather(*(_document(visit, name) for name in SERVICES))
     offered = {
         name: None if document is None else (document["info"]["description"], operations(document))
@@ -86,7 +86,7 @@ async def overview(visit: Anybody) -> Response:
 
 
 @router.get("/docs/{service}")
-async def service_page(visit: Anybody, service: Annotated[str, Path(pattern=f"^({'|'.join(SERVICES)})$")]) -> Response:
+async def service_page(visit: Public, service: Annotated[str, Path(pattern=f"^({'|'.join(SERVICES)})$")]) -> Response:
     """All operations of one service, with shapes, refusals and examples."""
     document = await _document(visit, service)
     if document is None:
@@ -101,7 +101,7 @@ async def service_page(visit: Anybody, service: Annotated[str, Path(pattern=f"^(
 
 
 @router.get("/events")
-async def events(visit: Anybody) -> Response:
+async def events(visit: Public) -> Response:
     """The events that travel between the services."""
     return visit.page("docs_events.html", events=_events())
 

@@ -14,7 +14,7 @@ from services.web.flow.rehearsal import Rehearsal
 from services.web.flow.traces import Trace
 from services.web.flow.waterfall import Row, rows
 from services.web.upstream import SERVICES
-from services.web.visits import Anybody
+from services.web.visits import Public
 
 router = APIRouter(prefix="/web/flow", include_in_schema=False)
 
@@ -52,7 +52,7 @@ async def _subscription(flow: Flow, _: Annotated[None, Depends(_own_site)]) -> A
 
 
 @router.get("")
-async def page(visit: Anybody, flow: Flow) -> Response:
+async def page(visit: Public, flow: Flow) -> Response:
     """The picture, the switches, the money, and the last traces."""
     traces = [trace.summary() for trace in flow.reader.traces.latest(SHOWN)]
     return visit.page("flow.html", traces=traces, services=SERVICES, totals=flow.reader.frames.totals())
@@ -70,7 +70,7 @@ async def live(
 
 @router.get("/stories/{correlation_id}")
 async def show_trace(
-    visit: Anybody, flow: Flow, correlation_id: Annotated[str, Path(pattern="^[!-~]{1,40}$")], part: bool = False
+    visit: Public, flow: Flow, correlation_id: Annotated[str, Path(pattern="^[!-~]{1,40}$")], part: bool = False
 ) -> Response:
     """One trace as a waterfall; with `part` only the waterfall, for a page that has the rest."""
     trace = await flow.reader.find(correlation_id)

@@ -29,7 +29,7 @@ async def ask(visit: Buyer) -> Response:
     """Opens a case."""
     form = await visit.form()
     try:
-        case = await visit.tell(
+        case = await visit.send(
             "POST", "/cs/cases", {"text": str(form.get("text", ""))}, str(form.get("key", "")) or None
         )
     except Refused as refused:
@@ -39,7 +39,7 @@ async def ask(visit: Buyer) -> Response:
 
 @router.get("/help/{case_id}")
 async def case_page(visit: Buyer, case_id: UUID, all: str = "") -> Response:
-    """The live chat: the place in the queue, and then the conversation."""
+    """The live chat: the position in the queue, and then the conversation."""
     case = await visit.get(f"/cs/cases/{case_id}")
     after = 0 if all else max(0, case["last_seq"] - SHOWN)
     orders = await visit.get("/orders", limit=50)
@@ -63,13 +63,13 @@ async def news(visit: Buyer, case_id: UUID, after: After = 0) -> Response:
 
 @router.post("/help/{case_id}/say")
 async def say(visit: Buyer, case_id: UUID) -> Response:
-    """Says something."""
+    """Sends a message."""
     return await speak(visit, f"/cs/cases/{case_id}/messages", f"{visit.root}/help/{case_id}")
 
 
 @router.post("/help/{case_id}/order")
-async def hand_over(visit: Buyer, case_id: UUID) -> Response:
-    """Hands over the data of an order (A)."""
+async def share_order(visit: Buyer, case_id: UUID) -> Response:
+    """Shares an order with customer service (A)."""
     form = await visit.form()
     there = f"{visit.root}/help/{case_id}"
     try:
@@ -81,7 +81,7 @@ async def hand_over(visit: Buyer, case_id: UUID) -> Response:
 
 @router.post("/help/{case_id}/rate")
 async def rate(visit: Buyer, case_id: UUID) -> Response:
-    """Says how it was, 1 to 5."""
+    """Rates the case, 1 to 5."""
     form = await visit.form()
     body = {"rating": whole(str(form.get("rating", "")))}
     return await visit.do(

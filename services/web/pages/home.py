@@ -1,4 +1,4 @@
-"""Where somebody lands who is signed in: it depends on the role."""
+"""The first page after signing in, by role."""
 
 from fastapi import APIRouter, Response
 
@@ -10,7 +10,7 @@ router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
 @router.get("/")
 async def home(visit: Person, status: str = "", cursor: str = "") -> Response:
-    """Buyers see what there is to buy, sellers what there is to do, agents their desk."""
+    """The catalogue for buyers, open orders for sellers, the desk for agents."""
     assert visit.who is not None
     if visit.who.role == "buyer":
         return await shop.show(visit, cursor)

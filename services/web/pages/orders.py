@@ -1,4 +1,4 @@
-"""Orders: by status, one with its history, and what its buyer or its seller can do with it."""
+"""Orders: the list by status, and one order with its history and actions."""
 
 import asyncio
 from typing import Annotated, Any
@@ -13,12 +13,12 @@ router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
 PATH = ("unpaid", "processing", "packed", "shipped", "delivered")
 STATUSES = (*PATH, "cancelled")
-HEARD_WITHIN = 5.0
-"""Seconds in which chat and customer service hear of an order that was placed just now."""
+REPLICATED_WITHIN = 5.0
+"""Seconds in which chat and customer service consume the event of a new order."""
 
 
 async def show_list(visit: Visit, status: str, cursor: str, first: str = "") -> Response:
-    """One's own orders with a status, or `first` where none is chosen; `all` is any."""
+    """The account's orders with a status, or with `first` if none is chosen; `all` is any."""
     chosen = status if status in (*STATUSES, "all") else first or "all"
     page = await visit.get("/orders", status=None if chosen == "all" else chosen, cursor=cursor or None, limit=20)
     return visit.page("orders.html", orders=page["items"], next=page["next"], chosen=chosen, statuses=STATUSES,
@@ -39,7 +39,7 @@ async def show_order(visit: BuyerOrSeller, order_id: UUID) -> Response:
 
 @router.get("/orders/{order_id}/cancel")
 async def ask_why(visit: Buyer, order_id: UUID) -> Response:
-    """The order, with the question open whether to cancel it, and why; where a guide card leads."""
+    """The order with its cancel dialog open; a guide card links here."""
     return await _show(visit, order_id, asking=True)
 
 
@@ -52,7 +52,7 @@ async def cancel(visit: Buyer, order_id: UUID) -> Response:
         {} if skipped else {key: str(form[key]).strip() for key in ("reason", "note") if str(form.get(key, "")).strip()}
     )
     try:
-        await visit.tell("POST", f"/orders/{order_id}/cancel", why or None)
+        await visit.send("POST", f"/orders/{order_id}/cancel", why or None)
     except Refused as refused:
         return await _show(visit, order_id, refused=refused.code)
     return visit.go(f"{visit.root}/orders/{order_id}", "notice.cancelled")
@@ -83,12 +83,12 @@ async def move(visit: Seller, order_id: UUID, step: Annotated[str, Path(pattern=
 
 
 async def await_replication(visit: Visit, path: str, body: object) -> dict[str, str]:
-    """What a service answers that has to hear of an order first; raises `Refused` when it has not heard in time."""
+    """The answer of a service that has to consume an order's event first; raises `Refused` if it does not in time."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + HEARD_WITHIN
+    until = loop.time() + REPLICATED_WITHIN
     while True:
         try:
-            answer: dict[str, str] = await visit.tell("POST", path, body)
+            answer: dict[str, str] = await visit.send("POST", path, body)
         except Refused as refused:
             if refused.code != "not_found" or loop.time() > until:
                 raise
@@ -116,7 +116,7 @@ async def _show(visit: Visit, order_id: UUID, *, asking: bool = False, refused: 
 
 
 async def _destination(visit: Visit, order: dict[str, Any]) -> str:
-    """Where the money of an order goes that its buyer may cancel; empty if that cannot be found out now."""
+    """The destination of the refund if the buyer cancelled; empty if it is not known now."""
     assert visit.who is not None
     if visit.who.role != "buyer" or not order["paid_amount"] or not order["cancellation"]["allowed"]:
         return ""

@@ -1,4 +1,4 @@
-"""What scripts ask of the services directly, without ever seeing a token: a short list, and nothing besides."""
+"""The few requests that scripts send to services through this one, without seeing a token."""
 
 import re
 

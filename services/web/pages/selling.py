@@ -1,4 +1,4 @@
-"""What a seller offers, and how reliable it looks."""
+"""A seller's products and score."""
 
 from collections.abc import Set
 
@@ -19,14 +19,14 @@ async def products(visit: Seller, cursor: str = "") -> Response:
 
 @router.post("/products")
 async def offer(visit: Seller) -> Response:
-    """Offers a product; what is refused is shown as it was typed, with what is wrong beside it."""
+    """Offers a product; a refused form is shown as it was typed, with its errors."""
     form = await visit.form()
     typed = {name: str(form.get(name, "")) for name in ("title", "price", "stock")}
     numbers = {"price": price(typed["price"]), "stock": thousands(typed["stock"])}
     if wrong := {name for name, number in numbers.items() if number is None}:
         return await _show(visit, typed, wrong)
     try:
-        await visit.tell("POST", "/orders/products", {**typed, **numbers}, str(form.get("key", "")) or None)
+        await visit.send("POST", "/orders/products", {**typed, **numbers}, str(form.get("key", "")) or None)
     except Refused as refused:
         return await _show(visit, typed, refused.fields, problem="" if refused.fields else refused.code)
     return visit.go(f"{visit.root}/products", "notice.offered")

@@ -17,8 +17,7 @@ PAYMENTS = ("bank_transfer", "dana", "cod")
 
 
 async def show(visit: Visit, cursor: str, wrong: dict[str, str] | None = None) -> Response:
-    """What there is to buy, a part at a time. `wrong`: a quantity that was refused, under the product's id, as it was
-    typed."""
+    """The catalogue, page by page. `wrong`: a refused quantity as it was typed, by product id."""
     page = await visit.get("/orders/products", limit=ON_A_PAGE, cursor=cursor or None)
     return visit.page("shop.html", 422 if wrong else 200, products=page["items"], next=page.get("next"), cursor=cursor,
                       payments=PAYMENTS, wrong=wrong or {})  # fmt: skip
@@ -37,7 +36,7 @@ async def buy(visit: Buyer) -> Response:
         "payment_method": str(form.get("payment_method")),
     }
     try:
-        placed = await visit.tell("POST", "/orders", order, str(form.get("key", "")) or None)
+        placed = await visit.send("POST", "/orders", order, str(form.get("key", "")) or None)
     except Refused as refused:
         part = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         return visit.go(f"{visit.root}/{part}", f"error.{refused.code}")

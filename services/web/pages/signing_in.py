@@ -1,4 +1,4 @@
-"""Getting in and out: at a seat, as the app or as the website."""
+"""Signing in and out: at a seat, as the app or as the website."""
 
 from contextlib import suppress
 from typing import Annotated
@@ -14,7 +14,7 @@ from services.web.visits import AtSeat, Person, SignInFirst, Visit
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
 DEMONSTRATION = {role: f"{role}@example.com" for role in ("buyer", "seller", "agent")}
-PASSWORD = "batalkan-demo"  # noqa: S105 - everybody knows it, and the accounts are there in demonstration mode only
+PASSWORD = "batalkan-demo"  # noqa: S105 - public, of accounts that exist in demonstration mode only
 
 
 @router.get("/sign-in")
@@ -50,20 +50,20 @@ async def enter(visit: AtSeat, role: Annotated[str, Path(pattern="^(buyer|seller
 
 @router.get("/register")
 async def register_page(visit: AtSeat) -> Response:
-    """The form to get an account with."""
+    """The registration form."""
     return visit.page("register.html", problem="", email="", name="", role="buyer")
 
 
 @router.post("/register")
 async def register(visit: AtSeat) -> Response:
-    """Makes an account and signs in."""
+    """Registers an account and signs in."""
     form = await visit.form()
-    said = {key: str(form.get(key, "")) for key in ("email", "password", "name", "role")}
+    typed = {key: str(form.get(key, "")) for key in ("email", "password", "name", "role")}
     try:
-        await visit.tell("POST", "/accounts", said)
-        await _enter(visit, said["email"], said["password"], _client(visit, form))
+        await visit.send("POST", "/accounts", typed)
+        await _enter(visit, typed["email"], typed["password"], _client(visit, form))
     except Refused as refused:
-        shown = {key: said[key] for key in ("email", "name", "role")}
+        shown = {key: typed[key] for key in ("email", "name", "role")}
         return visit.page("register.html", 400, problem=refused.code, **shown)
     return visit.go(f"{visit.root}/", "notice.registered")
 
@@ -74,8 +74,8 @@ async def sign_out(visit: Person) -> Response:
     await visit.form()
     assert visit.who is not None
     visit.dependencies.revocations.add(visit.who)
-    with suppress(ServiceAway, Refused, SignInFirst):  # whatever accounts says, nothing may stay in a shared browser
-        await visit.tell("POST", "/accounts/logout")
+    with suppress(ServiceAway, Refused, SignInFirst):  # also if accounts fails, nothing may stay in a shared browser
+        await visit.send("POST", "/accounts/logout")
     visit.leave()
     return visit.go(f"{visit.root}/sign-in", "notice.signed_out")
 
@@ -86,10 +86,10 @@ def _form(visit: Visit, back: str, problem: str = "", email: str = "", status: i
 
 
 def _client(visit: Visit, form: FormData) -> str:
-    """`app` on a phone, `web` elsewhere (A: two ways, with the same account); the page's script knows the width, and
-    without it the browser's own word counts."""
-    if (said := form.get("client")) in ("app", "web"):
-        return str(said)
+    """`app` on a phone, `web` elsewhere (A: two ways, with the same account); the page's script knows the width;
+    without it the browser's headers decide."""
+    if (typed := form.get("client")) in ("app", "web"):
+        return str(typed)
     headers = visit.request.headers
     agent = headers.get("user-agent", "")
     mobile = headers.get("sec-ch-ua-mobile") == "?1" or any(word in agent for word in ("Mobile", "Android", "iPhone"))

@@ -1,4 +1,4 @@
-"""The start page, two roles side by side, and what a browser keeps: language and appearance."""
+"""The start page, two roles side by side, and the choice of language and appearance."""
 
 import re
 from typing import Literal
@@ -6,9 +6,9 @@ from typing import Literal
 from fastapi import APIRouter, Response
 
 from services.web.seats import SEATS
-from services.web.visits import YEAR, Anybody
+from services.web.visits import YEAR, Public
 
-LONGEST = 2000
+MAX_LENGTH = 2000
 """Characters of an address to go back to."""
 
 router = APIRouter(prefix="/web", include_in_schema=False)
@@ -19,21 +19,21 @@ ROLES = (("a", "buyer"), ("b", "seller"), ("c", "agent"))
 
 @router.get("")
 @router.get("/")
-async def start(visit: Anybody) -> Response:
-    """Leads a newcomer through the four ways."""
+async def start(visit: Public) -> Response:
+    """The start page with the four ways."""
     return visit.page("start.html", roles=ROLES)
 
 
 @router.get("/two")
-async def two(visit: Anybody, left: Literal["a", "b", "c"] = "a", right: Literal["a", "b", "c"] = "b") -> Response:
+async def two(visit: Public, left: Literal["a", "b", "c"] = "a", right: Literal["a", "b", "c"] = "b") -> Response:
     """Two seats in one window."""
-    visit.form_token()  # here, before each of the frames makes one of its own
+    visit.form_token()  # before each frame makes one of its own
     return visit.page("two.html", roles=ROLES, left=left, right=right, seats=SEATS)
 
 
 @router.post("/choices")
-async def choose(visit: Anybody) -> Response:
-    """Keeps the language or the appearance that was chosen."""
+async def choose(visit: Public) -> Response:
+    """Saves the chosen language or appearance."""
     form = await visit.form()
     if (language := form.get("lang")) in ("id", "en"):
         visit.set_cookie("lang", str(language), YEAR, "/web")
@@ -44,9 +44,9 @@ async def choose(visit: Anybody) -> Response:
 
 _SEGMENT = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _OWN = re.compile(rf"/web/(?:{_SEGMENT}/)*(?:{_SEGMENT})?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
-"""Only what addresses of these pages are made of: nothing that a browser or a proxy takes out, or reads as another."""
+"""Only the characters of these pages' addresses: none that a browser or a proxy removes or interprets."""
 
 
 def own_path(path: str) -> str:
-    """The path, if it is one of these pages; empty otherwise: nobody is sent on to another site."""
-    return path if len(path) <= LONGEST and _OWN.fullmatch(path) else ""
+    """The path, if it is one of these pages; else empty, so that no redirect leads to another site."""
+    return path if len(path) <= MAX_LENGTH and _OWN.fullmatch(path) else ""

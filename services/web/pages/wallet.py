@@ -1,4 +1,4 @@
-"""Where the money is: Lazada Credit, DANA, and the refunds on their way."""
+"""The wallet: Lazada Credit, DANA, and the refunds."""
 
 from fastapi import APIRouter, Response
 
@@ -16,14 +16,14 @@ async def wallet(visit: Buyer, cursor: str = "") -> Response:
 
 @router.post("/wallet/dana")
 async def link(visit: Buyer) -> Response:
-    """Has refunds go to DANA from now on, once DANA knows the number; else the number stays as it was typed."""
+    """Links DANA, once DANA confirms the number; else the form keeps the typed number."""
     form = await visit.form()
     typed = str(form.get("phone", ""))
     try:
-        await visit.tell("PUT", "/refunds/wallet/dana", {"phone": typed})
+        await visit.send("PUT", "/refunds/wallet/dana", {"phone": typed})
     except Refused as refused:
         return await _show(visit, typed, "wrong.phone" if "phone" in refused.fields else f"error.{refused.code}")
-    except ServiceAway:  # if `refunds` itself is, the page cannot be shown either, and says so
+    except ServiceAway:  # if `refunds` itself is down, the page fails below and shows that
         return await _show(visit, typed, "error.dana_unreachable")
     return visit.go(f"{visit.root}/wallet", "notice.linked")
 
@@ -37,6 +37,6 @@ async def _show(visit: Visit, typed: str = "", wrong: str = "", *, cursor: str =
 
 @router.post("/wallet/dana/unlink")
 async def unlink(visit: Buyer) -> Response:
-    """Has refunds go to Lazada Credit from now on."""
+    """Unlinks DANA: refunds go to Lazada Credit from now on."""
     await visit.form()
     return await visit.do("DELETE", "/refunds/wallet/dana", then=f"{visit.root}/wallet", notice="notice.unlinked")

@@ -1,4 +1,4 @@
-"""What the pages say, in Indonesian and English: a table for each area, `key: (Indonesian, English)`."""
+"""The words of the pages, in Indonesian and English: a table for each area, `key: (Indonesian, English)`."""
 
 from collections.abc import Mapping
 
@@ -12,12 +12,12 @@ WORDS: Table = {key: words for table in TABLES for key, words in table.items()}
 
 
 def pattern(language: Language, key: str) -> str:
-    """The words under a key, with places for facts; raises `KeyError` for a key that there is not."""
+    """The words under a key, with places for facts; raises `KeyError` for an unknown key."""
     return WORDS[key][0 if language == "id" else 1]
 
 
 def say(language: Language, key: str, **facts: object) -> str:
-    """The words under a key, with facts put in; raises `KeyError` for a key or a fact that there is not."""
+    """The words under a key, with facts put in; raises `KeyError` for an unknown key or a missing fact."""
     return pattern(language, key).format(**facts)
 
 

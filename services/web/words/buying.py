@@ -172,5 +172,4 @@ WORDS = {
     ),
     "account.orders": ("Pesanan saya", "My orders"),
     "account.wallet": ("Dompet", "Wallet"),
-    "account.count": ("{count} pesanan", "{count} orders"),
 }

@@ -49,7 +49,6 @@ WORDS = {
     "live.back": ("Tersambung lagi.", "Connected again."),
     "live.sending": ("Mengirim…", "Sending…"),
     "live.failed": ("Belum terkirim. Coba lagi.", "Not sent yet. Try again."),
-    "live.working": ("Sebentar…", "One moment…"),
     "live.day": ("hari", "day|days"),
     "live.hour": ("jam", "hour|hours"),
     "live.minute": ("menit", "minute|minutes"),

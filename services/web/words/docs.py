@@ -1,4 +1,4 @@
-"""The words around the documentation of the interfaces. What the services say of themselves is English."""
+"""The words around the documentation of the interfaces. The services describe themselves in English."""
 
 WORDS = {
     "docs.title": ("Dokumentasi API", "API documentation"),
@@ -13,7 +13,6 @@ WORDS = {
     "docs.way.cs": ("Layanan pelanggan", "Customer service"),
     "docs.services": ("Layanan", "Services"),
     "docs.all": ("Semua layanan", "All services"),
-    "docs.count": ("{count} operasi", "{count} operations"),
     "docs.away": ("Layanan ini sedang tidak menjawab.", "This service does not answer right now."),
     "docs.openapi": ("Dokumen OpenAPI", "OpenAPI document"),
     "docs.group.operation": ("Pengoperasian", "Operation"),

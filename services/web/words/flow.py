@@ -1,4 +1,4 @@
-"""The words of the page on which events are seen travelling."""
+"""The words of the flow page."""
 
 WORDS = {
     "flow.title": ("Alur peristiwa", "The flow of events"),
@@ -43,10 +43,6 @@ WORDS = {
     "flow.money.unknown": ("Angkanya tidak dapat dibaca sekarang.", "These figures cannot be read now."),
     "flow.money.wrong": ("Tidak cocok!", "It does not add up!"),
     "flow.services": ("Layanan", "Services"),
-    "flow.service": ("Layanan", "Service"),
-    "flow.unpublished": ("Di outbox", "In the outbox"),
-    "flow.waiting": ("Di antrean", "In the queue"),
-    "flow.aside": ("Diparkir", "Parked"),
     "flow.break": ("Rusakkan dengan sengaja", "Break on purpose"),
     "flow.break.lead": (
         "Semua sakelar pulih otomatis setelah sepuluh menit.",
@@ -120,7 +116,6 @@ WORDS = {
         "{records} reports: {together} drawn together, {undrawn} not drawn, {lost} lost on the way",
     ),
     "flow.missed": ("{count} bingkai terlewat", "{count} frames missed"),
-    "flow.away": ("tidak menjawab", "no answer"),
     "flow.failed": ("Tidak berhasil: {why}", "That did not work: {why}"),
     "flow.stage.requested": ("permintaan", "request"),
     "flow.stage.written": ("tertulis di outbox", "written to the outbox"),

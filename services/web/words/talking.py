@@ -20,7 +20,6 @@ WORDS = {
     "chat.send": ("Kirim", "Send"),
     "chat.you": ("Anda", "You"),
     "chat.them": ("Lawan bicara", "The other one"),
-    "chat.system": ("Sistem", "System"),
     "chat.earlier": ("Tampilkan pesan sebelumnya", "Show earlier messages"),
     "chat.quick": ("Balasan cepat", "Quick replies"),
     "chat.guide": ("Kirim panduan", "Send the guide"),

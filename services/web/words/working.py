@@ -68,9 +68,7 @@ WORDS = {
     ),
     "desk.awaiting": ("Menunggu penjual", "Waiting for sellers"),
     "desk.awaiting.empty": ("Tidak ada.", "None."),
-    "desk.buyer": ("Pembeli", "Buyer"),
     "desk.seller": ("Penjual", "Seller"),
-    "desk.open": ("Buka", "Open"),
     "desk.order": ("Data pesanan", "Order data"),
     "desk.no_order": (
         "Pembeli belum membagikan pesanan. Mintalah di percakapan.",
@@ -82,7 +80,6 @@ WORDS = {
         "Penjual mendapat 24 jam untuk menjawab, mengemas atau mengirim. Kalau tidak, pesanan dibatalkan otomatis.",
         "The seller gets 24 hours to answer, pack or ship. Otherwise the order is cancelled automatically.",
     ),
-    "desk.contacted": ("Penjual sudah dihubungi.", "The seller was contacted."),
     "desk.left": ("Sisa waktu penjual: {left}", "The seller's time left: {left}"),
     "desk.close": ("Tutup kasus", "Close the case"),
     "desk.outcome": ("Hasil", "Outcome"),
