@@ -96,7 +96,7 @@ class Sessions:
         renewed = Session(session.session_id, session.account_id, session.client, _new_token(session.session_id))
         async with reached(), self._redis.pipeline(transaction=False) as pipeline:
             self._list(pipeline, renewed)
-            # One command writes the next token and returns the one before. If that is not the expected one, nobody
+            # One command writes the next token and returns the one before. If that is not the expected one, no client
             # holds the token just written: the family ends here, or after a crash has no usable token.
             pipeline.set(_key(session.session_id), _value(renewed), ex=EXPIRES_IN, xx=True, get=True)
             *_, before = await pipeline.execute()

@@ -232,7 +232,7 @@ async def get_order(order_id: UUID, person: SignedIn, uow: UnitOfWorkDep) -> Ord
 
 @router.post("/{order_id}/pay")
 async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep) -> OrderView:
-    """Confirms the payment, which is simulated. A repeated payment changes nothing, whatever the order's status."""
+    """Confirms the payment, which is simulated. A repeated payment changes nothing, in any status of the order."""
     async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
         if not order.paid_amount or order.status is Status.CANCELLED:

@@ -1,4 +1,4 @@
-"""Products, orders with their history and cancellation, and what is heard of their refunds."""
+"""Products, orders with their history and cancellation, and the state of their refunds."""
 
 from alembic import op
 

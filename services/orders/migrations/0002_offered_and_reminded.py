@@ -1,4 +1,4 @@
-"""Keeps how many pieces of a product were offered, and how often `refunds` was reminded of a cancellation."""
+"""Adds the offered pieces of a product, and the number of reminders of a cancellation."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0001_orders"
 branch_labels = None
 
 TABLES = (
-    # Null: from before it was kept, so that nothing is known of its stock.
+    # Null: older than this column, so that its stock is not known.
     "alter table products add column offered integer",
     "alter table cancellations add column reminded smallint not null default 0",
     "create index cancellations_at on cancellations using brin (at)",

@@ -1,4 +1,4 @@
-"""Keeps of each cancellation when it was last said and in which story, until its money was heard of; finds the
+"""Adds when a cancellation was last published and its correlation id, until its refund has arrived; an index for the
 products of one seller."""
 
 from alembic import op
@@ -8,9 +8,9 @@ down_revision = "0002_offered_and_reminded"
 branch_labels = None
 
 TABLES = (
-    # Null: the money was heard of, or none is due.
+    # Null: the refund has arrived, or none is due.
     "alter table cancellations add column said_at timestamptz",
-    # Null: from before it was kept.
+    # Null: older than this column.
     "alter table cancellations add column correlation_id uuid",
     "update cancellations c set said_at = c.at from orders o where o.order_id = c.order_id and o.paid_amount > 0 "
     "and not exists (select from order_refunds r where r.order_id = c.order_id)",

@@ -1,4 +1,4 @@
-"""Gives unpaid orders a time by which they are paid, those that there are an hour from now; counts refusals."""
+"""Adds the time by which unpaid orders must be paid, for existing ones an hour from now; counts refusals."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0003_waiting_for_money"
 branch_labels = None
 
 TABLES = (
-    # Null: paid, cancelled, or to be paid at the door.
+    # Null: paid, cancelled, or cash on delivery.
     "alter table orders add column pay_by timestamptz",
     "update orders set pay_by = clock_now() + interval '3600 seconds' where status = 'unpaid'",
     """

@@ -1,5 +1,5 @@
-"""Keeps of each cancellation whether it counts in its seller's score: what was neither paid nor cash on delivery does
-not. Finds what counts."""
+"""Adds whether a cancellation counts in its seller's score: only if the order was paid or cash on delivery. Indexes
+those that count."""
 
 from alembic import op
 

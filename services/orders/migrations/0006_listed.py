@@ -1,4 +1,4 @@
-"""Keeps whether a product is in the catalogue of all sellers."""
+"""Adds whether a product is in the catalogue of all sellers."""
 
 from alembic import op
 

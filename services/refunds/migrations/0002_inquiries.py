@@ -1,4 +1,4 @@
-"""When each buyer had DANA asked about a number: the latest times, no more than are allowed in an hour."""
+"""The latest account inquiries of each buyer, at most as many as are allowed in an hour."""
 
 from alembic import op
 

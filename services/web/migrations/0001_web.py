@@ -1,4 +1,4 @@
-"""Pages keep nothing: who is signed in is in the browser's cookies, and everything else with the other services."""
+"""Pages store nothing: sessions are in the browser's cookies, and everything else is in the other services."""
 
 revision = "0001_web"
 down_revision = None

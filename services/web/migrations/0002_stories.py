@@ -1,4 +1,4 @@
-"""The last stories of a demonstration, to be shown again."""
+"""The last traces of a demonstration."""
 
 from alembic import op
 

@@ -16,46 +16,19 @@ from services.web.visits import Public, Visit
 
 router = APIRouter(prefix="/web", include_in_schema=False)
 
-WAYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "app",
-        (
-            ("POST", "/accounts/token"),
-            ("GET", "/orders"),
-            ("GET", "/orders/cancel-reasons"),
-            ("POST", "/orders/{order_id}/cancel"),
-            ("GET", "/refunds/wallet"),
-        ),
+_CANCELS = "POST /orders/{order_id}/cancel"
+WAYS = {
+    "app": ("POST /accounts/token", "GET /orders", "GET /orders/cancel-reasons", _CANCELS, "GET /refunds/wallet"),
+    "web": ("POST /accounts/token", "GET /orders/{order_id}", _CANCELS, "GET /refunds"),
+    "chat": (
+        *("POST /chat/threads", "POST /chat/threads/{thread_id}/messages"),
+        *("POST /chat/threads/{thread_id}/guide", "POST /chat/threads/{thread_id}/cancel"),
     ),
-    (
-        "web",
-        (
-            ("POST", "/accounts/token"),
-            ("GET", "/orders/{order_id}"),
-            ("POST", "/orders/{order_id}/cancel"),
-            ("GET", "/refunds"),
-        ),
+    "cs": (
+        *("POST /cs/cases", "PUT /cs/duty", "POST /cs/cases/{case_id}/order"),
+        *("POST /cs/cases/{case_id}/contact-seller", "POST /cs/cases/{case_id}/rate"),
     ),
-    (
-        "chat",
-        (
-            ("POST", "/chat/threads"),
-            ("POST", "/chat/threads/{thread_id}/messages"),
-            ("POST", "/chat/threads/{thread_id}/guide"),
-            ("POST", "/chat/threads/{thread_id}/cancel"),
-        ),
-    ),
-    (
-        "cs",
-        (
-            ("POST", "/cs/cases"),
-            ("PUT", "/cs/duty"),
-            ("POST", "/cs/cases/{case_id}/order"),
-            ("POST", "/cs/cases/{case_id}/contact-seller"),
-            ("POST", "/cs/cases/{case_id}/rate"),
-        ),
-    ),
-)
+}
 """The requests of each of the four ways, in order."""
 
 
@@ -82,7 +55,7 @@ async def overview(visit: Public) -> Response:
         name: None if document is None else (document["info"]["description"], operations(document))
         for name, document in zip(SERVICES, documents, strict=True)
     }
-    return visit.page("docs.html", offered=offered, ways=WAYS, anchor=anchor)
+    return visit.page("docs.html", offered=offered, ways=WAYS.items(), anchor=anchor)
 
 
 @router.get("/docs/{service}")
