@@ -1,4 +1,4 @@
-"""The command line of the fault laboratory. It is part of the source, not of the package."""
+"""The command line of the fault laboratory. It belongs to the source, not to the package."""
 
 import json
 import secrets
@@ -16,16 +16,18 @@ from lab.faults.runner import Outcome, Report, resized, run
 from lab.faults.system import open_lab_system
 from runtime.shutdown.signals import run_to_end
 
-app = typer.Typer(no_args_is_help=True, help="The fault laboratory: what must hold, whatever dies (see docs).")
+app = typer.Typer(no_args_is_help=True, help="The fault laboratory: breaks a running system and checks the invariants.")
 console = Console(highlight=False)
 
 ALL = "all"
 SHOWN, LETTERS = 8, 400
-"""Sentences shown of a run that failed, and letters of each; its report has all of them."""
+"""Sentences of a failed run that are printed, and characters of each; the report has all."""
 FAILED, LAB_FAILED, NOT_RUN = 1, 3, 4
-"""Exit codes: a promise did not hold; the laboratory itself failed; this machine lacks something for a scenario."""
+"""Exit codes: an invariant is broken; the laboratory itself failed; this machine lacks a program for a scenario."""
 
-Seed = Annotated[int | None, typer.Option(help="Repeats what was left to chance; drawn and printed if not given.")]
+Seed = Annotated[
+    int | None, typer.Option(help="The seed of all random choices; by default a random one, which is printed.")
+]
 Folder = Annotated[
     Path | None, typer.Option("--keep", help="The folder for histories and reports; by default a temporary one.")
 ]
@@ -33,7 +35,7 @@ Folder = Annotated[
 
 @app.command("list")
 def list_scenarios() -> None:
-    """The scenarios, each with what it does and what must hold."""
+    """List the scenarios, with what each does and what must hold."""
     for name in scenarios.NAMES:
         text = " ".join((scenarios.scenario(name).__doc__ or "").split())
         console.print(f"[bold]{name}[/bold]  {text}", soft_wrap=True)
@@ -41,20 +43,22 @@ def list_scenarios() -> None:
 
 @app.command("run")
 def run_scenarios(
-    names: Annotated[list[str], typer.Argument(help="Which ones; `all` of them.")],
+    names: Annotated[list[str], typer.Argument(help="Names of scenarios, or `all`.")],
     seed: Seed = None,
     long: Annotated[bool, typer.Option("--long/--short", help="The full numbers, or those of `make test`.")] = False,
     numbers: Annotated[
-        list[str] | None, typer.Option("--set", help="Another number than that of the form, such as sagas=500.")
+        list[str] | None, typer.Option("--set", help="Overrides a number of the form, such as sagas=500.")
     ] = None,
     folder: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each run.")] = False,
 ) -> None:
-    """Run scenarios on servers of their own. Exit code 1: a promise did not hold. 3: the laboratory itself failed.
-    4: this machine lacks something for one of them, and the others held."""
+    """Run scenarios on private servers. Exit code 1: an invariant is broken. 3: the laboratory itself failed.
+    4: this machine lacks a program for a scenario, and the others held."""
     wanted = list(scenarios.NAMES) if names == [ALL] else names
     if unknown := set(wanted) - set(scenarios.NAMES):
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(scenarios.NAMES)}")
+        raise typer.BadParameter(
+            f"unknown: {', '.join(sorted(unknown))}; the scenarios are {', '.join(scenarios.NAMES)}"
+        )
     folder = folder or Path(tempfile.mkdtemp(prefix="batalkan-faults-"))
     changed = _numbers(wanted, numbers or (), long)
     reports = run_to_end(_run(wanted, seed, long, folder, as_json, changed), "faults")
@@ -63,11 +67,11 @@ def run_scenarios(
 
 @app.command("mutations")
 def run_mutations(
-    names: Annotated[list[str] | None, typer.Argument(help="Words out of their names; all of them, if none.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Words of their names; by default all mutations.")] = None,
     seed: Seed = None,
     folder: Folder = None,
 ) -> None:
-    """Take away, one by one, what the promises rest on. Exit code 1 if a scenario does not notice one of them."""
+    """Remove the safeguards from the source, one by one. Exit code 1 if a scenario does not detect a mutation."""
     seed = secrets.randbelow(10**6) if seed is None else seed
     folder, missed = folder or Path(tempfile.mkdtemp(prefix="batalkan-mutations-")), 0
     for number, mutation in enumerate(mutations.MUTATIONS):
@@ -77,8 +81,8 @@ def run_mutations(
         caught = report["ending"] == "broken"
         missed += not caught
         first = str(next(iter(report["sentences"]), ""))[-300:]
-        said = f"caught by {mutation.scenario}: {first}" if caught else f"NOT CAUGHT by {mutation.scenario}: {report}"
-        console.print(f"{mutation.name}: {said}", markup=False, soft_wrap=True)
+        result = f"caught by {mutation.scenario}: {first}" if caught else f"NOT CAUGHT by {mutation.scenario}: {report}"
+        console.print(f"{mutation.name}: {result}", markup=False, soft_wrap=True)
     console.print(f"seed {seed}, histories in {folder}", markup=False, soft_wrap=True)
     raise typer.Exit(FAILED if missed else 0)
 

@@ -1,8 +1,8 @@
-"""A service as a test build, which dies at a named point: `python -m lab.faults.crashing_service services.orders`.
+"""A service that crashes at a named point: `python -m lab.faults.crashing_service services.orders`.
 
-The points are put around the runtime from here, so that nothing of them is in what is shipped. The environment says
-which: CRASH_POINTS, of which one is drawn at each start, CRASH_WITHIN, at the latest at which of its visits it kills,
-and CRASH_LOG, a file that gets a line with each death.
+This module patches the points into the runtime, so that the product contains none. Settings: CRASH_POINTS, of which
+each start draws one; CRASH_WITHIN, the maximum number of visits until it crashes; CRASH_LOG, a file that gets a line
+for each crash.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ PUBLISH = ("before_publish", "after_publish", "after_confirm")
 ACKNOWLEDGE = ("before_acknowledge", "after_acknowledge")
 DANA = ("before_dana_call", "after_dana_call", "after_dana_answer")
 POINTS = (*COMMIT, *PUBLISH, *ACKNOWLEDGE, *DANA)
-"""Publish and call: it is on the wire, and nothing has come back yet."""
+"""After a publish or a call, the request is sent and unanswered."""
 ON_THE_WIRE = 0.003
-"""Seconds after which what was sent has left, and is hardly answered."""
+"""Seconds after which a request is sent, and probably not answered."""
 
 
 class CrashPoint:
-    """Counts the visits of one point, and kills the process at the one that was drawn."""
+    """Counts the visits of one point, and kills the process at the drawn visit."""
 
     def __init__(self, point: str, visits: int, log: str) -> None:
         self.point, self.visits, self._log = point, visits, log
 
     def reached(self, point: str) -> None:
-        """Does not return where it is to end."""
+        """Kills the process if this is the drawn visit."""
         if point != self.point:
             return
         self.visits -= 1
@@ -46,13 +46,13 @@ class CrashPoint:
             self.die()
 
     def die(self) -> None:
-        """As `kill -9`, after a line in the log."""
+        """Writes a line to the log, then kills the process with SIGKILL."""
         file = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(file, f"{self.point}\n".encode())
         os.kill(os.getpid(), signal.SIGKILL)
 
     async def around(self, points: Sequence[str], call: Callable[[], Awaitable[T]]) -> T:
-        """A call with points before it, while it is on the wire, and after it."""
+        """Runs a call with a point before it, one while it is unanswered, and one after it."""
         before, under_way, after = points
         self.reached(before)
         calling = asyncio.ensure_future(call())
@@ -65,7 +65,7 @@ class CrashPoint:
 
 
 def wrap(crash_point: CrashPoint) -> None:
-    """Puts the points around commits, publishing, acknowledging, and calls to DANA."""
+    """Patches the points around commits, publishing, acknowledging, and calls to DANA."""
     transaction, publish = Database.transaction, rabbitmq._RabbitPublisher.publish
     acknowledge, post = rabbitmq._RabbitSubscription.acknowledge, Dana._post
 
@@ -73,7 +73,7 @@ def wrap(crash_point: CrashPoint) -> None:
     async def crashing_transaction(self: Database) -> AsyncIterator[Connection]:
         async with transaction(self) as connection:
             yield connection
-            # Reading is not what a crash can hurt.
+            # A crash cannot damage a transaction that only reads.
             writes = await connection.fetchval("select pg_current_xact_id_if_assigned() is not null")
             if writes:
                 crash_point.reached("before_commit")
@@ -104,7 +104,7 @@ def wrap(crash_point: CrashPoint) -> None:
 
 
 def main() -> None:
-    """Draws where to die, and becomes the service that the command line names."""
+    """Draws the point, and runs the service that the command line names."""
     points = os.environ["CRASH_POINTS"].split(",")
     visits = random.randint(1, int(os.environ["CRASH_WITHIN"]))
     wrap(CrashPoint(random.choice(points), visits, os.environ["CRASH_LOG"]))

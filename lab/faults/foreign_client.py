@@ -1,4 +1,4 @@
-"""A foreign AMQP client: it sees all that is published, says what nobody should say, and rearranges the queues."""
+"""A foreign AMQP client: it consumes all events, publishes hostile messages, and changes queues and bindings."""
 
 import asyncio
 import hashlib
@@ -17,18 +17,18 @@ CONSUMERS = ("orders", "refunds", "chat", "cs")
 
 
 def keys_of(consumer: str) -> list[str]:
-    """The keys under which a service hears."""
+    """The routing keys that a service consumes."""
     return sorted(key for event in EVENTS if consumer in event.consumed_by for key in event.routing_keys(consumer))
 
 
 class ForeignClient:
-    """One channel, with all rights at the broker unless it is opened as somebody."""
+    """One channel; the user `admin` has all permissions at the broker."""
 
     def __init__(self, lab: Lab, channel: AbstractChannel) -> None:
         self.lab, self.channel = lab, channel
 
-    async def say(self, body: bytes, key: str, *, exchange: str = EXCHANGE, bad: bool = False) -> None:
-        """Publishes. A bad message may be parked, and nothing else."""
+    async def publish(self, body: bytes, key: str, *, exchange: str = EXCHANGE, bad: bool = False) -> None:
+        """Publishes. A bad message may only be parked."""
         if bad:
             self.lab.injected.add(hashlib.sha256(body).digest())
         target = await self.channel.get_exchange(exchange, ensure=False)
@@ -36,14 +36,14 @@ class ForeignClient:
         await target.publish(message, key, mandatory=False)
 
     async def bind(self, queue: str, keys: list[str], *, exchange: str = EXCHANGE, undo: bool = False) -> None:
-        """Binds a queue to keys, or takes its bindings away."""
+        """Binds a queue to keys, or removes the bindings."""
         named = await self.channel.get_queue(queue, ensure=False)
         for key in keys:
             await (named.unbind(exchange, key) if undo else named.bind(exchange, key))
 
     @asynccontextmanager
     async def listening(self, queue: str = "foreign") -> AsyncIterator["asyncio.Queue[AbstractIncomingMessage]"]:
-        """Everything that is published inside the block."""
+        """A queue of all events that are published inside the block."""
         received: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         own = await self.channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
         await own.bind(EXCHANGE, "#")
@@ -58,6 +58,6 @@ class ForeignClient:
 
 @asynccontextmanager
 async def open_foreign_client(lab: Lab, name: str = "admin", **options: Any) -> AsyncIterator[ForeignClient]:
-    """A connection as this user of the broker."""
+    """A connection as this broker user."""
     async with await aio_pika.connect(lab.system.running.servers.rabbitmq.url(name)) as connection:
         yield ForeignClient(lab, await connection.channel(**options))

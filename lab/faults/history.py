@@ -1,4 +1,4 @@
-"""What happened in a run, as JSON lines: which faults struck when, what clients were told, what was found."""
+"""The history of a run as JSON lines: faults, accepted cancellations, results."""
 
 import json
 import time
@@ -18,26 +18,26 @@ class History:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.accepted: dict[UUID, UUID] = {}
-        """The cancellations that clients were told of: order, cancellation."""
+        """The accepted cancellations: order, cancellation."""
         self._began = time.monotonic()
         self._history = (folder / HISTORY).open("w", buffering=1)
         self._accepted = (folder / ACCEPTED).open("w", buffering=1)
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
+        """Seconds since the run began."""
         return time.monotonic() - self._began
 
     def note(self, what: str, **facts: Any) -> None:
-        """Writes down what happened, with the seconds since the run began."""
+        """Writes a line with the seconds since the run began."""
         line = {"at": round(self.seconds, 3), "what": what, **facts}
         self._history.write(json.dumps(line, default=str) + "\n")
 
     def accept(self, order_id: str, cancellation_id: str) -> None:
-        """A client was told that its order is cancelled; to be told otherwise later is a broken promise."""
+        """Records an accepted cancellation. Raises `InvariantBroken` if the order has another cancellation."""
         order, cancellation = UUID(order_id), UUID(cancellation_id)
         if self.accepted.setdefault(order, cancellation) != cancellation:
-            raise InvariantBroken([f"order {order_id} was cancelled by {cancellation_id}, and before by another"])
+            raise InvariantBroken([f"order {order_id} was cancelled by {cancellation_id}, but before by another"])
         self._accepted.write(json.dumps({"order_id": order_id, "cancellation_id": cancellation_id}) + "\n")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What every scenario works with: the house, a seed, a history, and the question whether all invariants hold."""
+"""What every scenario uses: the system under test, a seed, a history, and the check of all invariants."""
 
 import asyncio
 import random
@@ -13,33 +13,33 @@ from lab.faults.outcomes import InvariantBroken
 from lab.faults.system import SOON, LabSystem
 
 PACE = 1.0
-"""Seconds between two steps of the demonstration's clock: calls to DANA are given up for lost when too much goes by."""
-LOOK = 0.2
-"""Seconds between two looks whether everything is at rest."""
+"""Seconds between two steps of the demonstration's clock: after a large step, calls to DANA count as lost."""
+POLL = 0.2
+"""Seconds between two checks whether the system is at rest."""
 
 
 class Lab:
-    """One run of one scenario. What is left to chance is drawn from `chance`, so that the seed repeats it."""
+    """One run of one scenario. Random choices come from `chance`, so that the seed repeats them."""
 
     def __init__(self, system: LabSystem, history: History, seed: int) -> None:
         self.system, self.history, self.seed = system, history, seed
         self.chance = random.Random(seed)
         self.injected: set[bytes] = set()
-        """The SHA-256 of every bad message that was put on the bus."""
+        """The SHA-256 of every injected bad message."""
         self.figures: dict[str, Any] = {}
-        """What was measured, for the table."""
+        """Measured figures, for the report."""
 
-    def hold(self, holds: bool, sentence: str) -> None:
-        """A promise that is not kept in the stores. Raises `InvariantBroken`."""
-        if not holds:
+    def hold(self, condition: bool, sentence: str) -> None:
+        """Raises `InvariantBroken` with the sentence unless the condition holds."""
+        if not condition:
             raise InvariantBroken([sentence])
 
     async def at_rest(self, within: float = 60.0) -> Snapshot:
-        """Waits until nothing moves, then holds everything against everything. Raises `InvariantBroken`.
+        """Waits until nothing is in flight, then checks all invariants. Raises `InvariantBroken`.
 
-        What waits for a time gets it: the clock of the demonstration goes on. `within` in seconds from now.
+        It moves the demonstration's clock forward, so that deadlines fire. `within` in seconds from now.
         """
-        began, waits, moved = time.monotonic(), ["nobody has looked"], 0.0
+        began, waits, moved = time.monotonic(), ["not checked yet"], 0.0
         while waits:
             if time.monotonic() - moved > PACE:
                 await self.system.base.advance(SOON)
@@ -49,7 +49,7 @@ class Lab:
             if waits and time.monotonic() - began > within:
                 raise InvariantBroken([f"after {within:.0f} s: {one}" for one in [*await self._broken(), *waits]])
             if waits:
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL)
         self.figures["drained_s"] = round(time.monotonic() - began, 1)
         self.history.note("at rest", after=self.figures["drained_s"])
         snapshot = await self._snapshot()
@@ -59,12 +59,12 @@ class Lab:
         return snapshot
 
     async def _until_queues_are_empty(self) -> None:
-        """What comes again when all is done has only to be acknowledged."""
+        """Redelivered messages only need to be acknowledged."""
         for _ in range(100):
             if not (left := await self.system.left_in_queues()):
                 return
-            await asyncio.sleep(LOOK)
-        raise InvariantBroken([f"messages are left in the queues {left}"])
+            await asyncio.sleep(POLL)
+        raise InvariantBroken([f"the queues still have messages: {left}"])
 
     async def _snapshot(self) -> Snapshot:
         evidence = Evidence(self.history.accepted, self.injected)
@@ -75,7 +75,7 @@ class Lab:
 
 
 class Scenario(Protocol):
-    """A module of `lab.faults.scenarios`: its docstring says what is done and what must hold."""
+    """A module of `lab.faults.scenarios`; its docstring describes the fault and the invariant."""
 
     __doc__: str | None
     SHORT: Any
@@ -83,4 +83,4 @@ class Scenario(Protocol):
     """The numbers of the two forms."""
 
     async def run(self, lab: Lab, size: Any) -> None:
-        """Does it. Raises `InvariantBroken`."""
+        """Runs the scenario. Raises `InvariantBroken`."""

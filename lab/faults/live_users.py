@@ -1,4 +1,4 @@
-"""People on live connections who lose them all the time: each knows what it has, and goes on from there."""
+"""Live connections that break all the time; each resumes after the last message that it has."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ CONVERSATION = {"chat": "thread_id", "cs": "case_id"}
 
 
 class Listener:
-    """One person's live connection to a service, opened again whenever it is lost."""
+    """A person's live connection to a service, reopened when it breaks."""
 
     def __init__(self, system: LabSystem, service: str, person: Person) -> None:
         self.person = person
         self.has: dict[str, int] = defaultdict(int)
-        """The last message of each conversation: what it resumes `after`."""
+        """The last message of each conversation, for `after`."""
         self.wrong: list[str] = []
-        """Each gap, and each message that came twice."""
+        """Gaps and duplicates."""
         self.connections = 0
         self._resumed: set[str] = set()
         self._waits: set[str] = set()
@@ -31,11 +31,11 @@ class Listener:
         self._origin = system.running.origin(service).removeprefix("http://")
 
     async def run(self) -> None:
-        """Listens until it is cancelled."""
+        """Receives until it is cancelled."""
         while True:
             try:
                 await self._connection()
-            except (OSError, WebSocketException):  # a TimeoutError is one, too
+            except (OSError, WebSocketException):  # TimeoutError is an OSError
                 await asyncio.sleep(RETRY)
 
     async def _connection(self) -> None:
@@ -57,7 +57,7 @@ class Listener:
 
     async def _take(self, socket: ClientConnection, conversation: str, seq: int) -> None:
         if self.has[conversation] == 0 and seq > 1 and conversation not in self._resumed:
-            # It was there when this connected, and was not asked for: who did not know of it asks now.
+            # The conversation is older than this connection and was not requested: request it now.
             self._resumed.add(conversation)
             await self._resume(socket, {conversation: 0})
             self._waits.add(conversation)
@@ -70,6 +70,6 @@ class Listener:
 
 
 async def say(person: Person, service: str, conversation: str, text: str) -> None:
-    """Says it once, however often it has to be sent."""
+    """Sends the message once, under one Idempotency-Key."""
     path = f"/{service}/{'threads' if service == 'chat' else 'cases'}/{conversation}/messages"
     (await person.ask("POST", path, {"text": text}, key=token_hex(8))).raise_for_status()

@@ -1,4 +1,4 @@
-"""Ways to take away what the promises rest on. Each has to make a scenario fail: this is what proves the scenarios."""
+"""Mutations of the source that remove a safeguard. Each must make a scenario fail, which proves the scenario."""
 
 import json
 import os
@@ -15,13 +15,13 @@ COPIED = ("batalkan", "contracts", "lab", "runtime", "services", "simulators", "
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change to the source, and the scenario that has to notice it."""
+    """A change to the source, and the scenario that must detect it."""
 
     name: str
     scenario: str
     file: str
     replace: tuple[tuple[str, str], ...]
-    """What stands there once, and what is to stand there instead."""
+    """Pairs of an existing text, which occurs once, and its replacement."""
 
 
 MUTATIONS = (
@@ -44,7 +44,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "the relay goes by the highest id that it has seen",
+        "the relay reads after the highest id that it has seen",
         "repeats",
         "runtime/messaging/relay.py",
         (
@@ -80,7 +80,7 @@ MUTATIONS = (
             ),
         ),
     ),
-    # The row's lock goes with the check of its version: each of the two is enough by itself.
+    # The mutation removes the row's lock too: each of the two is sufficient alone.
     Mutation(
         "without the version check",
         "races",
@@ -125,24 +125,26 @@ MUTATIONS = (
         (("                tx.publish(one.cancelled)\n", "                pass\n"),),
     ),
 )
-"""The six that the laboratory was asked to notice, and then those of what it found itself."""
+"""First the six that the laboratory had to detect, then those of defects that it found."""
 
 
 class DoesNotApply(Exception):
-    """The source is no longer what the mutation takes it for: mend the mutation."""
+    """The source has changed; adapt the mutation."""
 
 
 def mutated(mutation: Mutation, source: str) -> str:
-    """The file's text with the change in it. Raises `DoesNotApply`."""
+    """The mutated text of the file. Raises `DoesNotApply`."""
     for before, after in mutation.replace:
         if source.count(before) != 1:
-            raise DoesNotApply(f"{mutation.name}: {mutation.file} has {source.count(before)} times: {before}")
+            raise DoesNotApply(
+                f"{mutation.name}: {mutation.file} must have once, not {source.count(before)} times: {before}"
+            )
         source = source.replace(before, after)
     return source
 
 
 def copy_with(mutation: Mutation, folder: Path) -> None:
-    """A copy of the source in which the mutation is. Raises `DoesNotApply`."""
+    """Copies the source with the mutation. Raises `DoesNotApply`."""
     for name in COPIED:
         shutil.copytree(TREE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     changed = folder / mutation.file
@@ -154,7 +156,7 @@ def run(mutation: Mutation, seed: int, folder: Path) -> dict[str, Any]:
     tree, kept = folder / "tree", folder / "histories"
     copy_with(mutation, tree)
     command = [sys.executable, "-m", "lab.faults", "run", mutation.scenario, "--short", "--json"]
-    ran = subprocess.run(  # noqa: S603 - this very program
+    ran = subprocess.run(  # noqa: S603 - this program itself
         [*command, "--seed", str(seed), "--keep", str(kept)],
         cwd=tree,
         env={**os.environ, "PYTHONPATH": str(tree)},

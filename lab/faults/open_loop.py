@@ -1,4 +1,4 @@
-"""Cancelling at a steady rate, whatever the answers do: each latency counts from the moment at which it was due."""
+"""Cancels at a fixed rate (open loop): each latency counts from the moment at which the request was due."""
 
 import asyncio
 import statistics
@@ -12,29 +12,29 @@ from lab.faults.lab import Lab
 from tests.harness.actors import Buyer
 
 WAITS = 30.0
-"""Seconds that a client waits for its answer."""
+"""Seconds that a client waits for an answer."""
 
 
 @dataclass
 class Answers:
-    """What a steady stream of cancellations was answered: seconds each took, and their statuses."""
+    """The answers to a stream of cancellations: seconds of each, and their statuses."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
 
     @property
     def p99(self) -> float:
-        """Seconds that all but one in a hundred needed less than."""
+        """The 99th percentile, in seconds."""
         return statistics.quantiles(self.seconds, n=100)[98] if len(self.seconds) > 1 else max(self.seconds)
 
     @property
     def median(self) -> float:
-        """Seconds that half of them needed less than."""
+        """The median, in seconds."""
         return statistics.median(self.seconds)
 
 
 async def cancel_steadily(lab: Lab, orders: list[tuple[Buyer, str]], rate: float) -> Answers:
-    """Cancels each order, `rate` of them a second, asking once."""
+    """Cancels each order with one request, `rate` requests per second."""
     answers, loop = Answers(), asyncio.get_running_loop()
     began = loop.time()
     async with lab.system.running.client(timeout=WAITS) as http, asyncio.TaskGroup() as group:

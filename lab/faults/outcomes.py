@@ -1,4 +1,4 @@
-"""How a run can end other than well."""
+"""The errors that end a run."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -7,7 +7,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 class InvariantBroken(Exception):
-    """What a run is for: the sentences say which promises did not hold."""
+    """An invariant does not hold; one sentence for each violation."""
 
     def __init__(self, broken: Sequence[str]) -> None:
         super().__init__("\n".join(broken[:20]))
@@ -15,11 +15,11 @@ class InvariantBroken(Exception):
 
 
 class CannotRun(Exception):
-    """This machine lacks what the scenario needs; the text says what."""
+    """This machine lacks a program that the scenario needs; the text says which."""
 
 
 def found_in(error: BaseException, kind: type[E]) -> E | None:
-    """The first error of that kind, however deep in groups."""
+    """The first error of that kind, also inside of groups."""
     if isinstance(error, kind):
         return error
     if isinstance(error, BaseExceptionGroup):

@@ -1,4 +1,4 @@
-"""What strikes at random while people go on: services killed, DANA doing everything that it can do wrong."""
+"""Random faults under load: services are killed, and DANA simulates all of its faults."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ from services import SERVICES
 
 KILLABLE = (*SERVICES, DANA)
 START = 240.0
-"""Seconds that a service may need to be ready again, on a machine that is as busy as can be."""
+"""Seconds until a service must be ready again, on a very busy machine."""
 DANA_FAULTS: tuple[dict[str, Any], ...] = (
     {"mode": "drop_before"},
     {"mode": "drop_after"},
@@ -24,14 +24,14 @@ DANA_FAULTS: tuple[dict[str, Any], ...] = (
 
 
 async def kill_services(lab: Lab, goes_on: Callable[[], bool], pause: tuple[float, float]) -> Counter[str]:
-    """Kills a service, each once before any twice, after a pause between these seconds and once it lives
-    again; how often each was hit."""
+    """Kills services that are ready, with a random pause between two kills, and each once before any twice; returns the
+    number of kills of each."""
     hit: Counter[str] = Counter(dict.fromkeys(KILLABLE, 0))
     while goes_on():
         await asyncio.sleep(lab.chance.uniform(*pause))
         fewest = min(hit.values())
         name = lab.chance.choice([one for one in KILLABLE if hit[one] == fewest] if not fewest else list(KILLABLE))
-        # Or else, on a busy machine, a service would never live long enough to do anything.
+        # Otherwise, on a busy machine, a service would never live long enough to do anything.
         await lab.system.running.processes.ready(name, timeout=START)
         lab.history.note("kill", process=name)
         await lab.system.running.processes.kill(name)
@@ -41,13 +41,13 @@ async def kill_services(lab: Lab, goes_on: Callable[[], bool], pause: tuple[floa
 
 
 async def calm_dana(lab: Lab) -> None:
-    """DANA does nothing wrong any more; it may itself be what was killed last."""
+    """Ends DANA's faults; DANA itself may have been killed last."""
     await lab.system.running.processes.ready(DANA, timeout=START)
     (await lab.system.base.dana.post("/reset")).raise_for_status()
 
 
 async def upset_dana(lab: Lab) -> None:
-    """DANA does something wrong for the next calls; it may itself be what was just killed."""
+    """Sets a fault for DANA's next calls; DANA itself may have just been killed."""
     fault = {**lab.chance.choice(DANA_FAULTS), "times": 5}
     lab.history.note("dana", **fault)
     await asyncio.gather(lab.system.base.dana.put("/faults", json=fault), return_exceptions=True)

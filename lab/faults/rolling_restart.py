@@ -1,4 +1,4 @@
-"""People who use everything all the time and write down what nobody should see, and the restarts meanwhile."""
+"""A rolling restart under load: background traffic that records every error, and restarts in turn."""
 
 import asyncio
 from collections import Counter
@@ -16,17 +16,17 @@ from tests.harness.waiting import eventually
 P = TypeVar("P", bound=Person)
 
 SHOPPERS, CALLERS, AGENTS = 6, 3, 2
-REST = 0.5
-"""Seconds that everybody rests between two things."""
+PAUSE = 0.5
+"""Seconds between two actions of a user."""
 
 
 class ObservingTransport(httpx.AsyncBaseTransport):
-    """A client that never asks again, and writes down each answer that is our fault and each connection that broke."""
+    """A transport that never retries, and records each 5xx and each broken connection."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
         self.answers: Counter[str] = Counter()
-        """How many each service has given."""
+        """The number of answers of each service."""
         self.faults: list[str] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -46,14 +46,14 @@ class ObservingTransport(httpx.AsyncBaseTransport):
 
 
 class SignIn(Protocol):
-    """How somebody new, or at least an agent, gets to use the place."""
+    """Creates a signed-in person."""
 
     async def __call__(self, kind: type[P], role: str) -> P:
-        """Somebody of this role."""
+        """A signed-in person of this role."""
 
 
 class BackgroundTraffic:
-    """What goes on at the marketplace until it is `over`."""
+    """Users of all services, who act until `over` is set."""
 
     def __init__(self, http: httpx.AsyncClient, sign_in: SignIn, agents: int = AGENTS) -> None:
         self._http, self._sign_in, self._agents = http, sign_in, agents
@@ -61,11 +61,11 @@ class BackgroundTraffic:
         self.accepted: dict[str, str] = {}
         """Order: cancellation."""
         self.said: Counter[str] = Counter()
-        """Thread: messages of people."""
+        """Thread: number of text messages."""
         self.cases = 0
 
     async def run(self) -> None:
-        """Everybody does what they do, again and again; the first that fails ends it."""
+        """All users repeat their actions; the first failure ends the run."""
         served = asyncio.Event()
         async with asyncio.TaskGroup() as desks:
             for _ in range(self._agents):
@@ -81,10 +81,10 @@ class BackgroundTraffic:
     async def _again(self, action: Callable[[], Awaitable[None]], until: asyncio.Event) -> None:
         while not until.is_set():
             await action()
-            await asyncio.sleep(REST)
+            await asyncio.sleep(PAUSE)
 
     async def _shopper(self) -> Callable[[], Awaitable[None]]:
-        """Orders, pays, talks to the seller about it, and cancels."""
+        """Orders, pays, writes to the seller, and cancels."""
         buyer, seller = await self._sign_in(Buyer, "buyer"), await self._sign_in(Seller, "seller")
         product = await seller.offer()
 
@@ -92,7 +92,7 @@ class BackgroundTraffic:
             order_id = await buyer.buy(product)
             thread = await buyer.once_known("/chat/threads", order_id=order_id)
             for person in (buyer, seller):
-                await says(person, f"/chat/threads/{thread['thread_id']}")
+                await send(person, f"/chat/threads/{thread['thread_id']}")
                 self.said[thread["thread_id"]] += 1
             cancelled = (await buyer.cancel(order_id)).raise_for_status().json()
             self.accepted[order_id] = cancelled["cancellation"]["cancellation_id"]
@@ -115,20 +115,20 @@ class BackgroundTraffic:
         return action
 
     async def _agent(self) -> Callable[[], Awaitable[None]]:
-        """Is on duty, and answers and closes what there is."""
+        """Is on duty, and answers and closes all cases."""
         agent = await self._sign_in(Person, "agent")
 
         async def action() -> None:
             (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
             for case in (await agent.get("/cs/cases?state=active"))["items"]:
                 if case["agent_id"] == agent.account_id:
-                    await says(agent, f"/cs/cases/{case['case_id']}")
+                    await send(agent, f"/cs/cases/{case['case_id']}")
                     await agent.post(f"/cs/cases/{case['case_id']}/close", outcome="answered")
 
         return action
 
     async def _visitor(self) -> Callable[[], Awaitable[None]]:
-        """Signs in, and looks at the catalogue and the wallet."""
+        """Signs in, and reads the catalogue and the wallet."""
         visitor = await Buyer.register(self._http, "buyer")
 
         async def action() -> None:
@@ -139,8 +139,8 @@ class BackgroundTraffic:
         return action
 
 
-async def says(person: Person, conversation: str) -> None:
-    """One message; who is told to wait, because 30 in 10 seconds are the most, does so."""
+async def send(person: Person, conversation: str) -> None:
+    """Sends one message; waits while the rate limit (30 in 10 seconds) refuses it."""
     key = token_hex(8)
     while (answer := await person.ask("POST", f"{conversation}/messages", {"text": "Halo?"}, key)).status_code == 429:
         await asyncio.sleep(answer.json()["retry_after"])
@@ -148,7 +148,7 @@ async def says(person: Person, conversation: str) -> None:
 
 
 async def restart_in_turn(running: LocalDeployment, say: Callable[[str], None]) -> list[tuple[str, float, int | None]]:
-    """SIGTERM to one process after the other, the next once the one before is ready again: name, seconds, exit code."""
+    """Restarts one process after the other, each once the previous one is ready: name, seconds to stop, exit code."""
     ended = []
     for name in [name for name in running.processes.watched if name != "dana"]:
         child, began = running.processes.watched[name].child, monotonic()

@@ -1,4 +1,4 @@
-"""Running a scenario and saying how it ended; what a run leaves is enough to run it again."""
+"""Runs a scenario and reports its outcome, with everything that is needed to repeat it."""
 
 import json
 import random
@@ -17,7 +17,7 @@ from lab.faults.system import InternalError, LabSystem
 
 
 class Outcome(StrEnum):
-    """`LAB` is a failure of the laboratory itself, which says nothing about the system."""
+    """How a run ended. `LAB`: the laboratory itself failed, so nothing is known of the system."""
 
     HELD = "held"
     BROKEN = "broken"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """How one run ended."""
+    """The report of one run."""
 
     scenario: str
     seed: int
@@ -39,7 +39,7 @@ class Report:
     sentences: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        """All of it in one line, with what repeats it."""
+        """The report in one line, with the command that repeats the run."""
         figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
         again = f'make faults ARGS="run {self.scenario} --seed {self.seed} --{self.form}"'
         return f"{self.scenario}: {self.ending} in {self.seconds:.0f} s ({figures}); again: {again}; in {self.folder}"
@@ -54,9 +54,9 @@ async def run(
     folder: Path,
     numbers: Mapping[str, str] | None = None,
 ) -> Report:
-    """Runs one scenario in the house, all of which is mended before. Never raises what the scenario found.
+    """Repairs the system, then runs one scenario on it. Never raises what the scenario found.
 
-    `numbers` are put in the place of those of its form.
+    `numbers` override those of its form.
     """
     seed = random.randrange(10**6) if seed is None else seed
     form, module = "long" if long else "short", scenario(name)
@@ -69,12 +69,12 @@ async def run(
     ending = Outcome.HELD
     sentences: list[str] = []
     try:
-        await system.mend()
-        system.complaints()
+        await system.repair()
+        system.new_errors()
         await module.run(lab, size)
-        # What is parked is said so; whether it is only what was injected, the books tell.
-        if complaints := [one for one in system.complaints() if ": parked " not in one]:
-            raise InvariantBroken([f"a service logged an error: {one}" for one in complaints])
+        # Parking is logged as an error; the invariants check that only injected messages are parked.
+        if errors := [one for one in system.new_errors() if ": parked " not in one]:
+            raise InvariantBroken([f"a service logged an error: {one}" for one in errors])
     except BaseException as error:
         if not isinstance(error, (Exception, BaseExceptionGroup)):
             raise
@@ -87,10 +87,10 @@ async def run(
 
 
 def resized(size: Any, numbers: Mapping[str, str]) -> Any:
-    """The size of a run with other numbers in it. Raises ValueError for a name that it does not have."""
+    """The size with other numbers. Raises ValueError for an unknown name."""
     known = vars(size)
     if unknown := numbers.keys() - known.keys():
-        raise ValueError(f"no number is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        raise ValueError(f"unknown number {', '.join(sorted(unknown))}; the numbers are {', '.join(known)}")
     return replace(size, **{name: type(known[name])(number) for name, number in numbers.items()})
 
 
@@ -100,5 +100,5 @@ def _outcome(error: BaseException) -> tuple[Outcome, list[str]]:
     if broken := found_in(error, InvariantBroken):
         return Outcome.BROKEN, broken.broken
     if fault := found_in(error, InternalError):
-        return Outcome.BROKEN, [f"a service was at fault: {fault}"]
+        return Outcome.BROKEN, [f"a service answered 500: {fault}"]
     return Outcome.LAB, ["".join(traceback.format_exception(error))]

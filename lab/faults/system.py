@@ -1,4 +1,4 @@
-"""The system on real servers, as a test disturbs it: what is killed, who retries, and what must be true afterwards."""
+"""The system under test on real servers: processes to kill, a client that retries, and the check afterwards."""
 
 import asyncio
 import json
@@ -23,16 +23,16 @@ from tests.harness.waiting import eventually
 T = TypeVar("T")
 
 RETRY = 0.1
-"""Seconds after which a client asks again."""
+"""Seconds after which a client retries."""
 SOON = timedelta(minutes=1)
 
 
 class InternalError(Exception):
-    """A service said that it was at fault, which no outage of anything excuses."""
+    """A service answered 500, which no fault of a server excuses."""
 
 
 class RetryingTransport(httpx.AsyncBaseTransport):
-    """A client that asks again, for a while, when nobody answers or the answer is a 5xx."""
+    """A transport that retries, for a while, after a broken connection or a 5xx."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
@@ -60,13 +60,13 @@ class RetryingTransport(httpx.AsyncBaseTransport):
 
 
 class LabSystem:
-    """The running system and the means to look into it."""
+    """The running system, and access to its parts."""
 
     def __init__(self, running: LocalDeployment, base: SystemUnderTest, plain: httpx.AsyncClient) -> None:
         self.running = running
         self.base = base
         self.plain = plain
-        """A client that takes no for an answer."""
+        """A client that does not retry."""
         self._seen = 0
         self._own: dict[str, Any] = {}
 
@@ -77,13 +77,13 @@ class LabSystem:
         return {"rabbitmq": held.rabbitmq, "postgres": held.postgres, "redis": held.redis}
 
     async def ready(self, service: str) -> tuple[int, dict[str, bool]]:
-        """What the service says of what it stands on: the HTTP status, and each part."""
+        """The readiness of the service: HTTP status, and each part."""
         answer = await self.plain.get(f"/{service}/health/ready")
         parts: dict[str, bool] = answer.json().get("parts", {})
         return answer.status_code, parts
 
     async def rearm(self, name: str, environment: Mapping[str, str], *, module: str = "") -> None:
-        """Starts a process anew with other settings, perhaps as another program; `mend` takes that back."""
+        """Restarts a process with other settings, or as another program; `repair` undoes this."""
         child = self.running.processes.watched[name].child
         self._own.setdefault(name, (child.argv, child.env))
         child.argv = [*child.argv[:2], module, *child.argv[2:]] if module else child.argv
@@ -91,7 +91,7 @@ class LabSystem:
         await self.running.processes.restart(name)
 
     async def disarm(self) -> None:
-        """Every process is again what it was."""
+        """Restarts every rearmed process with its original settings."""
         for name, (argv, environment) in self._own.items():
             await self.running.processes.stop(name)
             child = self.running.processes.watched[name].child
@@ -99,8 +99,8 @@ class LabSystem:
             await self.running.processes.start(name)
         self._own.clear()
 
-    async def mend(self) -> None:
-        """Has everything run and be ready, whatever a test before has left undone."""
+    async def repair(self) -> None:
+        """Restores the system after a test: all processes and servers run and are ready."""
         for name in self.running.processes.watched:
             self.running.processes.resume(name)
         for server in self.servers.values():
@@ -115,7 +115,7 @@ class LabSystem:
         await processes.ready()
 
     async def left_in_queues(self) -> dict[str, int]:
-        """How many messages there are in each queue that is not empty."""
+        """The number of messages in each queue that is not empty."""
         left = {}
         async with await aio_pika.connect(self.running.servers.rabbitmq.admin_url) as connection:
             channel = await connection.channel()
@@ -125,7 +125,7 @@ class LabSystem:
         return {name: count for name, count in left.items() if count}
 
     async def settled(self, within: float = 60.0) -> Snapshot:
-        """The books, once nothing moves any more; what waits for a time gets it."""
+        """The snapshot once nothing is in flight; moves the clock so that deadlines fire."""
 
         async def look() -> Snapshot | None:
             await self.base.advance(SOON)
@@ -138,8 +138,8 @@ class LabSystem:
         assert await self.left_in_queues() == {}
         return snapshot
 
-    def complaints(self) -> list[str]:
-        """What the services logged as an error since this was asked last: nothing that is done to them here is one."""
+    def new_errors(self) -> list[str]:
+        """The errors that the services have logged since the last call: no fault of a server may cause one."""
         found: list[str] = []
         for name in SERVICES:
             for line in Path(self.running.processes.watched[name].child.log).read_text().splitlines():
@@ -156,7 +156,7 @@ class LabSystem:
 
 @asynccontextmanager
 async def open_lab_system() -> AsyncIterator[LabSystem]:
-    """One process per service, brought back at once when it ends, on servers of their own."""
+    """One process per service, restarted at once after a crash, on private servers."""
     with patch("batalkan.processes.BACKOFF", (0.05,)):
         async with local_servers.running(None, dana_timeout=1.0, say=lambda _: None) as running:
             retrying = httpx.AsyncClient(transport=RetryingTransport(running.transport()), base_url="http://localhost")
@@ -166,7 +166,7 @@ async def open_lab_system() -> AsyncIterator[LabSystem]:
 
 
 async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]], at_once: int) -> None:
-    """Does it for each, `at_once` at a time; the first failure ends it all."""
+    """Runs `do` for each item, `at_once` concurrently; the first failure cancels the rest."""
     waiting = iter(items)
 
     async def worker() -> None:
@@ -179,5 +179,5 @@ async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]], at_once
 
 
 def no_bus(service: str) -> Bus:
-    """For a place whose bus nobody asks for."""
-    raise NotImplementedError(f"{service} has its own")
+    """For a system under test whose bus is not used."""
+    raise NotImplementedError(f"{service} has a bus of its own")

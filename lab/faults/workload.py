@@ -1,4 +1,4 @@
-"""Buyers and sellers who do everything that one can do with an order, and write down what they were told."""
+"""The workload: buyers and a seller run sagas of all kinds, and record the accepted cancellations."""
 
 import asyncio
 import itertools
@@ -20,32 +20,32 @@ T = TypeVar("T")
 
 AT_ONCE = 24
 LASTS = 6 * 3600
-"""Seconds for which their tokens are good: longer than any run."""
+"""Seconds of validity of their tokens: longer than any run."""
 PRICE = 1_000
 TIMEOUT = 240.0
-"""Seconds that somebody waits for a service to have heard of an order."""
+"""Seconds within which a service must have consumed an order's event."""
 
 
 @dataclass
 class Workload:
-    """Buyers, half of them with DANA, and a seller. `saga(number)` is one order from its beginning to its end."""
+    """Buyers, half of them with DANA, and a seller. `saga(number)` runs one order from beginning to end."""
 
     lab: Lab
     seller: Seller
     buyers: list[Buyer]
     products: list[str]
     talks: bool = True
-    """Whether some go to the chat or to customer service, which then have to hear of their orders."""
+    """Whether some sagas use the chat or customer service, which then must consume the order's events."""
     clock: float | None = None
-    """The services' time, if it is not ours."""
+    """The services' time, if it differs from this machine's."""
     accepted: int = 0
-    """How many cancellations were accepted."""
+    """The number of accepted cancellations."""
     orders: dict[int, str] = field(default_factory=dict)
-    """The order of each story."""
+    """The order of each saga."""
 
     @classmethod
     async def gather(cls, lab: Lab, buyers: int = 12, *, talks: bool = True) -> "Workload":
-        """Gives everybody a token, a wallet and something to buy."""
+        """Creates the seller, the products and the buyers, with tokens and wallets."""
         http, keys = lab.system.base.http, lab.system.base.keys
         seller = Seller.signed(http, keys, "seller", lasts=LASTS)
         products = [await seller.offer(price=PRICE + number) for number in range(20)]
@@ -55,7 +55,7 @@ class Workload:
         return cls(lab, seller, signed, products, talks)
 
     def at(self, clock: float) -> None:
-        """Everybody gets a token that is good by this time, which is the services'."""
+        """Renews all tokens, so that they are valid at this time of the services."""
 
         def again(person: P) -> P:
             http, keys, role = person.http, self.lab.system.base.keys, "seller" if person is self.seller else "buyer"
@@ -65,22 +65,22 @@ class Workload:
         self.buyers, self.seller = [again(buyer) for buyer in self.buyers], again(self.seller)
 
     async def sagas(self, count: int, at_once: int = AT_ONCE) -> None:
-        """So many of them, some at a time."""
+        """Runs `count` sagas, `at_once` concurrently."""
         await each(range(count), self.saga, at_once)
 
-    async def run_while(self, least: int, faults: Coroutine[Any, Any, None]) -> None:
-        """So many stories, and more for as long as the faults go on: none of them strikes when nobody is there."""
+    async def run_while(self, minimum: int, faults: Coroutine[Any, Any, None]) -> None:
+        """Runs at least `minimum` sagas, and more until the faults are over, so that each fault meets load."""
         async with asyncio.TaskGroup() as group:
             striking = group.create_task(faults)
-            numbers = itertools.takewhile(lambda number: number < least or not striking.done(), itertools.count())
+            numbers = itertools.takewhile(lambda number: number < minimum or not striking.done(), itertools.count())
             group.create_task(each(numbers, self.saga, AT_ONCE))
 
     async def saga(self, number: int) -> None:
-        """Most orders are paid and cancelled; some are cancelled otherwise, or twice, or not at all."""
+        """Most orders are paid and cancelled; some are cancelled in another way, twice, or not at all."""
         buyer, kind = self.buyers[number % len(self.buyers)], number % 20
         if not self.talks and kind in (11, 17):
             kind = 0
-        if kind == 17:  # nobody has two cases at a time
+        if kind == 17:  # a buyer has one open case at a time
             buyer = Buyer.signed(buyer.http, self.lab.system.base.keys, "buyer", lasts=LASTS, clock=self.clock)
         order_id = await self.place(buyer, number, "cod" if kind == 3 else "bank_transfer")
         self.orders[number] = order_id
@@ -100,14 +100,14 @@ class Workload:
                 await self.cancel(buyer, order_id)
 
     async def place(self, buyer: Buyer, number: int, method: str = "bank_transfer") -> str:
-        """Orders something, once, however often it has to be asked for."""
+        """Places one order, under one Idempotency-Key."""
         line = {"product_id": self.products[number % len(self.products)], "quantity": 1 + number % 3}
         wanted = {"lines": [line], "payment_method": method}
         placed = await buyer.ask("POST", "/orders", wanted, key=token_hex(8))
         return str(placed.raise_for_status().json()["order_id"])
 
     async def paid(self, count: int, at_once: int = AT_ONCE) -> list[tuple[Buyer, str]]:
-        """Orders that are paid, and whose they are."""
+        """Paid orders with their buyers."""
         orders: list[tuple[Buyer, str]] = []
 
         async def buy(number: int) -> None:
@@ -120,30 +120,30 @@ class Workload:
         return orders
 
     async def cancel(self, buyer: Buyer, order_id: str) -> None:
-        """Asks until there is an answer, which is a success, and keeps it."""
+        """Cancels the order and records the accepted cancellation."""
         answer = (await buyer.cancel(order_id)).raise_for_status().json()
         self.lab.history.accept(order_id, answer["cancellation"]["cancellation_id"])
         self.accepted += 1
 
     async def _ship(self, order_id: str) -> None:
-        """The seller packs and ships; what was done and not answered is asked for again, and is then refused."""
+        """The seller packs and ships. A retry after a lost answer is refused, so only the status counts."""
         for step, after in (("pack", "packed"), ("ship", "shipped")):
             answer = await self.seller.move(order_id, step)
             status = (await self.seller.order(order_id))["status"]
             self.lab.hold(status == after, f"order {order_id} is {status} after {step}: {answer.text[:200]}")
 
     async def _once_consumed(self, service: str, order_id: str, look: Callable[[], Awaitable[T | None]]) -> T:
-        """What the service answers, once it has heard of the order."""
+        """The service's answer, once it has consumed the order's event."""
         try:
             return await eventually(look, TIMEOUT, every=0.2)
         except TimeoutError:
             waiting = await self.lab.system.left_in_queues()
             raise InvariantBroken(
-                [f"{service} has not heard of order {order_id} in {TIMEOUT:.0f} s; in the queues: {waiting}"]
+                [f"{service} has not consumed order {order_id} in {TIMEOUT:.0f} s; queues: {waiting}"]
             ) from None
 
     async def cancel_in_the_thread(self, buyer: Buyer, order_id: str) -> None:
-        """The buyer writes to the seller, who cancels."""
+        """The buyer opens the thread, and the seller cancels in it."""
 
         async def thread() -> str | None:
             answer = await buyer.ask("POST", "/chat/threads", {"order_id": order_id})
@@ -155,7 +155,7 @@ class Workload:
         self.lab.hold(done, f"the seller cannot cancel order {order_id}: {answer.text[:200]}")
 
     async def _cancel_with_a_case(self, buyer: Buyer, order_id: str) -> None:
-        """The buyer asks customer service about the order, and then cancels it in the app."""
+        """The buyer opens a case about the order, and then cancels it in the app."""
         opened = await buyer.ask("POST", "/cs/cases", {"text": "Penjual tidak membalas."}, key=token_hex(8))
         case_id = opened.raise_for_status().json()["case_id"]
 
@@ -168,9 +168,9 @@ class Workload:
 
 
 async def register_and_sign_in(system: LabSystem) -> Person:
-    """An account, a password, a session: what needs accounts and Redis.
+    """Registers a buyer and signs in, which needs accounts and Redis.
 
-    Registering is no request that may be sent again, so that who was not answered may find the account there.
+    Registering is not idempotent: a retry after a lost answer gets 409.
     """
     email, http = f"buyer-{token_hex(6)}@example.com", system.base.http
     answer = await http.post(

@@ -20,7 +20,7 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LabS
 @pytest.fixture
 async def system(opened: LabSystem) -> AsyncIterator[LabSystem]:
     """The house, all of it ready; no service may take what is done to it here for a fault of its own."""
-    await opened.mend()
+    await opened.repair()
     yield opened
-    if complaints := opened.complaints():
-        pytest.fail("\n".join(complaints), pytrace=False)
+    if errors := opened.new_errors():
+        pytest.fail("\n".join(errors), pytrace=False)

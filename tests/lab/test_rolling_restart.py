@@ -61,4 +61,4 @@ async def test_restarted_in_turn_under_load(observations: tuple[LabSystem, Obser
     assert snapshot.refunds == snapshot.cancelled_paid_orders == len(life.accepted) > 0
     assert life.cases > 0
     assert await system.base.count("chat", "messages where kind = 'text'") == life.said.total()
-    assert system.complaints() == []
+    assert system.new_errors() == []

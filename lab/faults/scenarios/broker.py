@@ -1,5 +1,5 @@
-"""RabbitMQ is killed and stays away, freezes, and runs into its memory alarm, while orders are cancelled at a steady
-rate: every answer is a success in time, and the money comes when it is back."""
+"""RabbitMQ is killed, frozen, and put into its memory alarm, while orders are cancelled at a fixed rate: every request
+succeeds in time, and the refunds follow when RabbitMQ is back."""
 
 import asyncio
 import time
@@ -13,16 +13,16 @@ from lab.faults.workload import Workload
 AROUND = 2.0
 """Seconds of cancelling before and after each fault."""
 SLOWEST = 1.0
-"""Seconds within which all but one in a hundred are answered, whatever the broker does."""
+"""The maximum 99th percentile of an answer, in seconds."""
 DRAINED, BACK = 30.0, 40.0
-"""Seconds within which all is at rest after the return of the broker; within which services are ready once it thaws."""
+"""Seconds after the return of the broker until the system is at rest; after a freeze until services are ready."""
 
 Fault = Callable[[Lab, float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Size:
-    """Cancellations a second, and for how many seconds RabbitMQ is away, frozen, and alarmed."""
+    """Cancellations per second, and the seconds for which RabbitMQ is down, frozen, and in alarm."""
 
     rate: float
     away: float
@@ -37,7 +37,7 @@ LONG = Size(rate=100, away=10, frozen=60, alarmed=20, frozen_rate=20)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """One fault after the other, each with its own figures."""
+    """Runs one fault after the other, each with its own figures."""
     workload = await Workload.gather(lab)
     await under(lab, workload, size, "away", away, size.away, size.rate)
     await under(lab, workload, size, "frozen", frozen, size.frozen, size.frozen_rate)
@@ -58,12 +58,12 @@ async def under(lab: Lab, workload: Workload, size: Size, name: str, fault: Faul
     await lab.at_rest(max(1.0, back + DRAINED - time.monotonic()))
     facts = {"cancels": len(orders), "p50_ms": round(1000 * answers.median), "p99_ms": round(1000 * answers.p99)}
     lab.figures[name] = {**facts, "drained_s": round(time.monotonic() - back, 1)}
-    lab.hold(set(answers.statuses) == {200}, f"{name}: answers were {dict(answers.statuses)}")
-    lab.hold(answers.p99 < size.slowest, f"{name}: one in a hundred took longer than {answers.p99:.2f} s")
+    lab.hold(set(answers.statuses) == {200}, f"{name}: the statuses were {dict(answers.statuses)}")
+    lab.hold(answers.p99 < size.slowest, f"{name}: the 99th percentile was {answers.p99:.2f} s")
 
 
 async def away(lab: Lab, seconds: float) -> None:
-    """Killed, and started again after so many seconds."""
+    """Kills it, and starts it after so many seconds."""
     broker = lab.system.servers["rabbitmq"]
     await broker.kill()
     await asyncio.sleep(seconds)
@@ -71,7 +71,7 @@ async def away(lab: Lab, seconds: float) -> None:
 
 
 async def frozen(lab: Lab, seconds: float) -> None:
-    """It takes connections and answers nothing; the services are ready again soon after it thaws."""
+    """Freezes it: it accepts connections and answers nothing. The services must be ready soon after."""
     broker = lab.system.servers["rabbitmq"]
     broker.pause()
     await asyncio.sleep(seconds)
@@ -82,7 +82,7 @@ async def frozen(lab: Lab, seconds: float) -> None:
 
 
 async def alarmed(lab: Lab, seconds: float) -> None:
-    """It takes nothing more from publishers, because it thinks that its memory is full."""
+    """Puts it into its memory alarm: it blocks publishers."""
     broker = lab.system.servers["rabbitmq"]
     await broker.control("set_vm_memory_high_watermark", "absolute", "1MB")
     await asyncio.sleep(seconds)

@@ -1,5 +1,5 @@
-"""The clocks of all service processes are 25 hours ahead, and then 25 hours behind: no window opens or closes, and the
-money comes back."""
+"""The clocks of all service processes are 25 hours ahead, then 25 hours behind: no window opens or closes early or
+late, and every refund arrives."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,7 @@ WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Size:
-    """Stories for each wrong time."""
+    """Sagas for each wrong time."""
 
     sagas: int
 
@@ -28,10 +28,10 @@ LONG = Size(500)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Lives by each wrong time; then tries an order that is too old, and one that is not."""
+    """Runs the workload at each wrong time; then cancels an order that is too old, and one that is not."""
     library = faketime()
     for off in (OFF, -OFF):
-        workload = await Workload.gather(lab)  # while DANA still believes what the service signs
+        workload = await Workload.gather(lab)  # while DANA still accepts the service's signatures
         lab.history.note("clocks", off=off)
         for name in SERVICES:
             environment = {"LD_PRELOAD": str(library), "FAKETIME": f"{off:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
@@ -39,23 +39,26 @@ async def run(lab: Lab, size: Size) -> None:
         workload.at(time() + off)
         await workload.sagas(size.sagas)
         await the_window(lab, workload)
-        await lab.system.disarm()  # DANA believes nobody whose clock is off, not even who only asks
+        await lab.system.disarm()  # DANA refuses every request with a wrong time, queries too
         await lab.at_rest()
     lab.figures |= {"cancels": len(lab.history.accepted), "off_s": OFF}
 
 
 async def the_window(lab: Lab, workload: Workload) -> None:
-    """By the database's clock an order of 24 hours can be cancelled, and one a little older cannot."""
+    """By the database's clock an order can be cancelled for 24 hours, and not a minute longer."""
     (buyer, young), (_, old) = await workload.paid(2, at_once=1)
     await lab.system.base.advance(WINDOW - timedelta(minutes=2))
     await workload.cancel(buyer, young)
     await lab.system.base.advance(timedelta(minutes=3))
     refused = await workload.buyers[1].cancel(old)
-    lab.hold(refused.status_code == 409 and refused.json()["code"] == "window_closed", f"the window: {refused.text}")
+    lab.hold(
+        refused.status_code == 409 and refused.json()["code"] == "window_closed",
+        f"after the window, cancelling was answered {refused.text}",
+    )
 
 
 def faketime() -> Path:
     """The library that shifts a process's clock. Raises `CannotRun`."""
     if found := find("faketime"):
         return found
-    raise CannotRun(f"a process's clock is shifted by libfaketime: apt-get install {PACKAGES['faketime']}")
+    raise CannotRun(f"the scenario needs libfaketime: apt-get install {PACKAGES['faketime']}")

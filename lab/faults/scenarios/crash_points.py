@@ -1,5 +1,5 @@
-"""Services die at named points: before and after a commit, a publish, a confirm, an acknowledgement, a call to DANA and
-its answer. Every accepted cancellation is refunded exactly once."""
+"""Services crash at named points: before and after a commit, a publish, a confirm, an acknowledgement, a call to DANA
+and its answer. Every accepted cancellation is refunded exactly once."""
 
 import asyncio
 import itertools
@@ -15,14 +15,14 @@ from lab.faults.workload import Workload
 
 EVERYWHERE = (*COMMIT, *PUBLISH, *ACKNOWLEDGE)
 ARMED = {"orders": EVERYWHERE, "refunds": DANA, "chat": EVERYWHERE, "cs": EVERYWHERE}
-"""At refunds the points around DANA are what only it has; the others take turns with them."""
+"""Only refunds has the points around DANA; its other points follow when these are done."""
 DANA_SLOW = {"mode": "slow", "seconds": 0.02}
 AT_ONCE = 12
 
 
 @dataclass(frozen=True)
 class Size:
-    """How often each point has to be reached, and at the latest at which of its visits a process dies there."""
+    """Crashes at each point, and the maximum number of visits until a crash."""
 
     times: int
     within: int
@@ -33,7 +33,7 @@ LONG = Size(100, 20)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Lets the crowd live until every point has killed often enough; then all is as it should be."""
+    """Runs the workload until every point has crashed often enough; then checks all invariants."""
     log = lab.history.folder / "crashes.log"
     workload, enough = await Workload.gather(lab), asyncio.Event()
     for name, points in ARMED.items():
@@ -50,13 +50,13 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def arm(lab: Lab, name: str, points: tuple[str, ...], size: Size, log: Path) -> None:
-    """Starts the service as a test build that dies at one of the points."""
+    """Restarts the service so that it crashes at one of the points."""
     environment = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(size.within), "CRASH_LOG": str(log)}
     await lab.system.rearm(name, environment, module="lab.faults.crashing_service")
 
 
 async def watch(lab: Lab, size: Size, log: Path, enough: asyncio.Event) -> None:
-    """Until each point has killed so often: what has is taken out of the draw."""
+    """Removes each point that has crashed often enough, until none is left."""
     armed = dict(ARMED)
     while not enough.is_set():
         await asyncio.sleep(0.2)
@@ -74,7 +74,7 @@ async def watch(lab: Lab, size: Size, log: Path, enough: asyncio.Event) -> None:
 
 
 async def trouble(lab: Lab, enough: asyncio.Event) -> None:
-    """DANA does not help."""
+    """Sets faults of DANA."""
     while not enough.is_set():
         fault = lab.chance.choice([*DANA_FAULTS, DANA_SLOW])
         await asyncio.gather(lab.system.base.dana.put("/faults", json={**fault, "times": 3}), return_exceptions=True)
@@ -82,7 +82,7 @@ async def trouble(lab: Lab, enough: asyncio.Event) -> None:
 
 
 def died(log: Path) -> Counter[str]:
-    """How often each point has killed."""
+    """The number of crashes at each point."""
     found = Counter(dict.fromkeys(POINTS, 0))
     found.update(log.read_text().split() if log.exists() else ())
     return found

@@ -1,5 +1,4 @@
-"""DANA does everything that it can do wrong, and is down, and is killed: each refund is paid once, there or to Lazada
-Credit."""
+"""DANA simulates all of its faults, and is killed: each refund is paid exactly once, to DANA or to Lazada Credit."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from lab.faults.workload import Workload
 
 @dataclass(frozen=True)
 class Size:
-    """How many refunds meet each fault."""
+    """The number of refunds for each fault."""
 
     refunds: int
 
@@ -23,7 +22,7 @@ LONG = Size(150)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """One fault after the other; each strikes so many calls as there are refunds, and is then over."""
+    """Runs one fault after the other; each lasts for as many calls as there are refunds."""
     workload, control = await Workload.gather(lab), lab.system.base.dana
     for fault in DANA_FAULTS:
         orders = [one for one in await workload.paid(2 * size.refunds) if one[0] in workload.buyers[::2]]

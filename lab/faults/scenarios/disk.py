@@ -1,5 +1,5 @@
-"""The disk of the embedded database is full while orders are cancelled: nothing is accepted that is not kept, and when
-there is room again it goes on by itself."""
+"""The disk of the embedded database is full while orders are cancelled: no accepted cancellation is lost, and the
+system recovers when there is space again."""
 
 import asyncio
 import os
@@ -28,12 +28,12 @@ from tests.harness.waiting import eventually
 
 MEGABYTES = 400
 BACK = 60.0
-"""Seconds after which cancelling works again, once there is room."""
+"""Seconds until cancelling works again after there is space."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Seconds for which the disk is full, and how often that happens."""
+    """Seconds for which the disk is full, and how often."""
 
     full: float
     times: int
@@ -44,7 +44,7 @@ LONG = Size(30, 5)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Fills the disk, sees what is said, frees it, and looks whether all that was said is so."""
+    """Fills the disk, cancels, frees it, and checks the accepted cancellations."""
     with small_disk() as disk:
         async with serving(disk, lab.history.folder) as http:
             keys = make_keys(disk / "keys")
@@ -66,14 +66,16 @@ async def run(lab: Lab, size: Size) -> None:
                     return not (await check(urls, evidence=evidence)).pending
 
                 await eventually(rests, BACK, every=0.5)
-                snapshot = await check(urls, evidence=evidence)  # once more: what moved between two looks looks wrong
+                snapshot = await check(
+                    urls, evidence=evidence
+                )  # check again: changes during the first check look like violations
             lab.hold(not snapshot.broken, "; ".join(snapshot.broken))
             lab.hold(refused > 0, "nothing was refused: the disk was not full")
             lab.figures |= {"cancels": len(lab.history.accepted), "refused": refused, "times": size.times}
 
 
 async def live(lab: Lab, buyer: Buyer, product: str, seconds: float, enough: int = 10**9) -> int:
-    """Orders, pays and cancels for so long; how often the answer was no, which is to be a 503."""
+    """Orders, pays and cancels for so many seconds; the number of 503 answers."""
     end, refused, done = time.monotonic() + seconds, 0, 0
     while time.monotonic() < end and done < enough:
         if await works(lab, buyer, product):
@@ -85,7 +87,7 @@ async def live(lab: Lab, buyer: Buyer, product: str, seconds: float, enough: int
 
 
 async def works(lab: Lab, buyer: Buyer, product: str) -> bool:
-    """Whether one order can be placed, paid and cancelled; a 500 is no answer."""
+    """Whether one order can be placed, paid and cancelled; any error but 503 is a violation."""
     placed = await asked(lab, buyer, "/orders", placing(product))
     order_id = placed.get("order_id")
     if not placed or not await asked(lab, buyer, f"/orders/{order_id}/pay"):
@@ -97,12 +99,12 @@ async def works(lab: Lab, buyer: Buyer, product: str) -> bool:
 
 
 def placing(product: str) -> dict[str, object]:
-    """One piece."""
+    """A request for one piece."""
     return {"lines": [{"product_id": product, "quantity": 1}], "payment_method": "bank_transfer"}
 
 
 async def asked(lab: Lab, buyer: Buyer, path: str, body: object = None) -> dict[str, Any]:
-    """The answer; nothing for a 503."""
+    """The answer; empty for a 503."""
     answer = await buyer.ask("POST", path, body)
     if answer.status_code == 503:
         return {}
@@ -113,13 +115,13 @@ async def asked(lab: Lab, buyer: Buyer, path: str, body: object = None) -> dict[
 
 @contextmanager
 def small_disk() -> Iterator[Path]:
-    """A disk of some megabytes, in memory. Raises `CannotRun` where none can be mounted."""
+    """A small disk in memory. Raises `CannotRun` if it cannot be mounted."""
     folder = Path(mkdtemp(prefix="batalkan-disk-"))
     folder.chmod(0o755)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m,mode=755", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:  # noqa: S603
         folder.rmdir()
-        raise CannotRun("a small disk has to be mounted, which only root may do, and not in every container")
+        raise CannotRun("the scenario mounts a small disk, which needs root and a container that allows it")
     try:
         yield folder
     finally:
@@ -129,7 +131,7 @@ def small_disk() -> Iterator[Path]:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """There is no room left inside the block: what becomes free is taken at once."""
+    """Fills the disk with a file, for the duration of the block."""
     ballast = disk / "ballast"
     with ballast.open("wb") as file:
         filling = memoryview(bytes(1024 * 1024))
@@ -147,7 +149,7 @@ def full(disk: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def serving(disk: Path, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """`batalkan up` with its data on the disk; its log is kept with the history."""
+    """Runs `batalkan up` with its data on the disk; its log is stored with the history."""
     reaper, (port,) = Reaper(), free_ports(1)
     command = [sys.executable, "-m", "batalkan", "up", "--data", str(disk), "--port", str(port)]
     child = Child("batalkan up", command, reaper=reaper, log=folder / "up.log", env=dict(os.environ))

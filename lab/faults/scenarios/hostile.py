@@ -1,5 +1,5 @@
-"""A foreign client puts malformed, forged, contradictory and oversize messages on the bus, while orders are cancelled:
-no money moves for them, each is parked or refused, and they cost neither memory nor time."""
+"""A foreign client publishes malformed, forged, contradictory and oversize messages, while orders are cancelled: no
+money moves for them, each is parked or refused, and they cost neither memory nor time."""
 
 import asyncio
 import json
@@ -23,19 +23,19 @@ from runtime.messaging.envelope import EXCHANGE, MAX_BODY
 from tests.harness.waiting import eventually
 
 GROWTH = 200.0
-"""Megabytes by which all services together may grow."""
+"""Megabytes by which all services may grow in total."""
 SLOWER = 2.0
-"""By this factor a cancellation with its refund may take longer."""
+"""The maximum factor by which a refund may become slower."""
 OVERSIZE_EVERY = 100
 
 T = TypeVar("T")
 Event = dict[str, Any]
-"""As it travels."""
+"""An envelope as JSON."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many hostile messages, and cancellations that are timed before and during."""
+    """The number of hostile messages, and of cancellations that are measured before and during them."""
 
     messages: int
     cancels: int
@@ -47,36 +47,38 @@ LONG = Size(5_000, 200)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Times cancellations alone, then among the messages; counts what was parked."""
+    """Measures cancellations without and with the hostile messages; counts the parked messages."""
     workload = await Workload.gather(lab)
     async with open_foreign_client(lab) as foreign, foreign.listening() as received:
         calm = await timed(lab, workload, size)
         ((buyer, order_id),) = await workload.paid(1)
-        await workload.cancel_in_the_thread(buyer, order_id)  # so that OrderCancelRequested is among the samples
+        await workload.cancel_in_the_thread(buyer, order_id)  # to have a sample of OrderCancelRequested
         samples = {str(one.routing_key): json.loads(one.body) async for one in emptied(received)}
-    lab.hold("chat.OrderCancelRequested" in samples, f"nothing asked for a cancellation, only {sorted(samples)}")
+    lab.hold("chat.OrderCancelRequested" in samples, f"no OrderCancelRequested among {sorted(samples)}")
     before, grown = await lab.at_rest(), megabytes(lab)
     async with asyncio.TaskGroup() as group:
         attack = group.create_task(bombard(lab, size, samples))
         busy = await timed(lab, workload, size)
     kinds = attack.result()
-    refused = await speak_for_others(lab)
-    parked = await taken_out(lab, size.messages)
+    refused = await publish_as_others(lab)
+    parked = await remove_parked(lab, size.messages)
     after = await lab.at_rest()
     lab.figures |= {"messages": size.messages, "parked": parked, "refused": refused}
     lab.figures |= {"kinds": len(kinds)}
     lab.figures |= {"calm_ms": round(1000 * calm), "busy_ms": round(1000 * busy), "grown_mb": megabytes(lab) - grown}
     lab.hold(parked == size.messages and not after.parked, f"{parked} of {size.messages} messages are parked")
     lab.hold(len(kinds) == len(KINDS) + 1, f"only these kinds were sent: {sorted(kinds)}")
-    lab.hold(refused == len(CONSUMERS), f"{refused} of {len(CONSUMERS)} services were kept from speaking for another")
+    lab.hold(
+        refused == len(CONSUMERS), f"only {refused} of {len(CONSUMERS)} services were refused to publish for another"
+    )
     lab.hold(after.refunds - before.refunds == size.cancels, f"{after.refunds - before.refunds} refunds were made")
     lab.hold(megabytes(lab) - grown < GROWTH, f"the services grew by {megabytes(lab) - grown} MB")
-    lab.hold(busy < size.slower * calm, f"a refund took {busy:.2f} s, and {calm:.2f} s without hostile messages")
+    lab.hold(busy < size.slower * calm, f"a refund took {busy:.2f} s, but {calm:.2f} s without hostile messages")
 
 
-async def taken_out(lab: Lab, expected: int) -> int:
-    """How many messages are parked, once they are as many as expected or 30 seconds are over. They are taken out: many
-    have the id of an event, and would stand in the books for one that was heard."""
+async def remove_parked(lab: Lab, expected: int) -> int:
+    """The number of parked messages, once it is the expected one or 30 seconds have passed. Then it deletes them: many
+    have the id of an event, and would count as consumed events."""
     base = lab.system.base
 
     async def parked() -> int:
@@ -94,7 +96,7 @@ async def taken_out(lab: Lab, expected: int) -> int:
 
 
 async def timed(lab: Lab, workload: Workload, size: Size) -> float:
-    """Median seconds from the request to the order that shows its refund, to Lazada Credit."""
+    """Median seconds from the request until the order shows its refund, to Lazada Credit."""
     buyer = workload.buyers[1]
     seconds = []
     for number in range(size.cancels):
@@ -108,20 +110,20 @@ async def timed(lab: Lab, workload: Workload, size: Size) -> float:
 
 
 def megabytes(lab: Lab) -> int:
-    """What all services hold."""
+    """The memory of all services."""
     watched = lab.system.running.processes.watched
     return round(sum(memory(one.child.pid) for name, one in watched.items() if name != "dana" and one.child.pid))
 
 
 async def emptied(queue: "asyncio.Queue[T]") -> AsyncIterator[T]:
-    """What is in the queue, until nothing has come for a second."""
+    """The messages of the queue, until none has arrived for a second."""
     with suppress(TimeoutError):
         while True:
             yield await asyncio.wait_for(queue.get(), 1)
 
 
 async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str]:
-    """Sends the messages, made of real events by their keys, straight into the queue of one hearer each; the kinds."""
+    """Sends the messages, made of real events, directly to the queue of one consumer each; returns the kinds."""
     kinds = set()
     async with open_foreign_client(lab) as foreign:
         for number in range(size.messages):
@@ -129,7 +131,7 @@ async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str
             exchange = await detour(foreign.channel, consumer)
             kind = oversize if number % OVERSIZE_EVERY == 0 else lab.chance.choice(KINDS)
             key = lab.chance.choice([key for key in keys_of(consumer) if key in samples])
-            await foreign.say(kind(lab.chance, samples[key]), key, exchange=exchange, bad=True)
+            await foreign.publish(kind(lab.chance, samples[key]), key, exchange=exchange, bad=True)
             kinds.add(kind.__name__)
         for consumer in CONSUMERS:
             await foreign.channel.exchange_delete(await detour(foreign.channel, consumer))
@@ -137,15 +139,15 @@ async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str
 
 
 async def detour(channel: Any, consumer: str) -> str:
-    """An exchange that leads to one hearer alone, under any key."""
+    """An exchange that routes all keys to one consumer's queue."""
     name = f"foreign.{consumer}"
     await channel.declare_exchange(name, aio_pika.ExchangeType.FANOUT, durable=True)
     await (await channel.get_queue(consumer, ensure=False)).bind(name)
     return name
 
 
-async def speak_for_others(lab: Lab) -> int:
-    """Each hearer tries to publish under the name of a service that it is not; how often the broker refused."""
+async def publish_as_others(lab: Lab) -> int:
+    """Each consumer tries to publish as another service; returns how often the broker refused."""
     refused = 0
     for consumer in CONSUMERS:
         other = "orders" if consumer != "orders" else "refunds"
@@ -159,53 +161,53 @@ async def speak_for_others(lab: Lab) -> int:
 
 
 def with_new_id(sample: Event, **changed: Any) -> Event:
-    """The event under an id of its own, and with what was changed."""
+    """The event with a new id and changed fields."""
     return sample | {"id": str(uuid4())} | changed
 
 
 def wrong_shape(chance: Random, sample: Event) -> bytes:
-    """An event whose data are those of no event."""
+    """Invalid data."""
     return json.dumps(with_new_id(sample, data={"paid_amount": -chance.randrange(1, 10**9)})).encode()
 
 
 def forged(_: Random, sample: Event) -> bytes:
-    """Says that it comes from somebody else than the key says; all else is right."""
+    """Another source than the routing key's; otherwise valid."""
     return json.dumps(with_new_id(sample, source="accounts")).encode()
 
 
 def misnamed(_: Random, sample: Event) -> bytes:
-    """Is about something else than its data are."""
+    """Another subject than the data's."""
     return json.dumps(with_new_id(sample, subject=str(uuid4()))).encode()
 
 
 def from_the_future(_: Random, sample: Event) -> bytes:
-    """In a version that nobody knows."""
+    """An unknown version."""
     return json.dumps(with_new_id(sample, dataschema=f"urn:batalkan:event:{sample['type']}:99")).encode()
 
 
 def unknown(_: Random, sample: Event) -> bytes:
-    """A type that nobody hears."""
+    """A type without consumers."""
     return json.dumps(with_new_id(sample, type="OrderStolen")).encode()
 
 
 def broken_json(chance: Random, sample: Event) -> bytes:
-    """Ends in the middle."""
+    """Truncated JSON."""
     text = json.dumps(sample)
     return text[: chance.randrange(1, len(text) - 1)].encode() + str(uuid4()).encode()
 
 
 def noise(chance: Random, _: Event) -> bytes:
-    """No text at all."""
+    """Random bytes."""
     return b"\xff\x00" + chance.randbytes(chance.randrange(1, 2_000))
 
 
 def deep(chance: Random, _: Event) -> bytes:
-    """Lists in lists, by which parsers fall."""
+    """Deeply nested lists, against the parser."""
     return b"[" * 20_000 + str(chance.random()).encode()
 
 
 def oversize(chance: Random, sample: Event) -> bytes:
-    """More than anybody reads; all else is right."""
+    """Larger than the limit; otherwise valid."""
     return json.dumps(with_new_id(sample, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
 
 

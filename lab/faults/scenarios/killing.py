@@ -10,14 +10,14 @@ from lab.faults.random_faults import calm_dana, kill_services
 from lab.faults.workload import Workload, register_and_sign_in
 
 SERVERS = ((0.15, "redis"), (0.3, "rabbitmq"), (0.6, "postgres"))
-"""After which part of the stories which server dies."""
+"""After this part of the sagas, this server is killed."""
 SIGN_IN_EVERY = 5.0
 """Seconds."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many stories, the seconds between two deaths, and those in which all has to be at rest after the last."""
+    """The number of sagas, the seconds between two kills, and the seconds until the system must be at rest."""
 
     sagas: int
     pause: tuple[float, float]
@@ -25,11 +25,11 @@ class Size:
 
 
 SHORT = Size(480, (0.5, 1.5))
-LONG = Size(11_112, (0.5, 3.0))  # of nine in ten the buyer is told that it is cancelled
+LONG = Size(11_112, (0.5, 3.0))  # nine in ten are accepted cancellations
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Lets the crowd live while everything dies, and holds everything against everything afterwards."""
+    """Runs the workload while services and servers are killed, then checks all invariants."""
     workload, over = await Workload.gather(lab), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
@@ -48,7 +48,7 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def kill_servers(lab: Lab, progress: Callable[[], float]) -> None:
-    """Each server dies once and is started again."""
+    """Kills and restarts each server once."""
     for part, name in SERVERS:
         while progress() < part:
             await asyncio.sleep(0.05)
@@ -59,7 +59,7 @@ async def kill_servers(lab: Lab, progress: Callable[[], float]) -> None:
 
 
 async def come_back(lab: Lab, over: asyncio.Event) -> None:
-    """Every now and then somebody registers and signs in."""
+    """Registers a new buyer at intervals and signs in."""
     while not over.is_set():
         await register_and_sign_in(lab.system)
         await asyncio.sleep(SIGN_IN_EVERY)

@@ -14,7 +14,7 @@ THROUGH = ("orders", "refunds")
 
 @dataclass(frozen=True)
 class Size:
-    """How often connections are cut; seconds of delay for each piece, and for how long; seconds half-open."""
+    """The number of cuts; the delay of each chunk and its duration; seconds half-open; the number of sagas."""
 
     cuts: int
     delay: float
@@ -28,7 +28,7 @@ LONG = Size(cuts=100, delay=0.1, slow=30, half_open=30, sagas=2_000)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """One after the other, while the crowd lives."""
+    """Disturbs one server's connections after the other, under load."""
     workload, servers = await Workload.gather(lab), lab.system.running.servers
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(proxied(servers.rabbitmq.port))
@@ -44,13 +44,13 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def strike(lab: Lab, size: Size, proxies: dict[str, Proxy]) -> None:
-    """One server's connections after the other's."""
+    """Disturbs the connections of each server in turn."""
     for name, proxy in proxies.items():
         await disturb(lab, size, proxy, name)
 
 
 async def disturb(lab: Lab, size: Size, proxy: Proxy, name: str) -> None:
-    """Everything that can be done to a connection."""
+    """Cuts, delays, and leaves half-open."""
     for _ in range(size.cuts):
         await asyncio.sleep(lab.chance.uniform(0.1, 0.5))
         lab.history.note("cut", to=name)

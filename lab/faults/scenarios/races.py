@@ -1,5 +1,5 @@
-"""The buyer cancels an order several times while its seller ships it, all at the same moment: one of them wins, and the
-order is never both."""
+"""The buyer cancels an order several times while the seller ships it, all concurrently: one of them wins, and the order
+is never both cancelled and shipped."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ AT_ONCE = 6
 
 @dataclass(frozen=True)
 class Size:
-    """How many orders are fought for."""
+    """The number of orders."""
 
     races: int
 
@@ -29,10 +29,10 @@ LONG = Size(2_000)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Has every order fought for, a few at a time."""
+    """Runs the race for every order, a few concurrently."""
     workload, won = await Workload.gather(lab), Counter[str]()
     orders = await workload.paid(size.races)
-    async with lab.system.running.client(timeout=WAITS) as http:  # what is refused is not asked for again
+    async with lab.system.running.client(timeout=WAITS) as http:  # a refused request is not retried
         seller = replace(workload.seller, http=http)
 
         async def race(one: tuple[Buyer, str]) -> None:
@@ -49,7 +49,7 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 def judge(lab: Lab, order_id: str, cancels: list[httpx.Response], shipped: httpx.Response) -> str:
-    """Who has won by what they were told; what was said to be cancelled is kept."""
+    """The winner according to the answers; records an accepted cancellation."""
     granted = {one.json()["cancellation"]["cancellation_id"] for one in cancels if one.is_success}
     lab.hold(
         len(granted) + shipped.is_success == 1,

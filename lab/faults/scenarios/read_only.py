@@ -1,5 +1,5 @@
-"""PostgreSQL turns read-only, as after a failover, while orders are cancelled: services say 503 to what writes, read
-on, are not ready, and go on by themselves when it takes what is written again."""
+"""PostgreSQL becomes read-only, as after a failover, while orders are cancelled: services answer writes with 503, still
+read, are not ready, and recover when PostgreSQL accepts writes again."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ from services import SERVICES
 from tests.harness.waiting import eventually
 
 BACK = 10.0
-"""Seconds from the moment at which PostgreSQL takes what is written until every service is ready."""
+"""Seconds after PostgreSQL accepts writes until every service is ready."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How often, for how many seconds each time, and stories in all."""
+    """How often, for how many seconds, and the number of sagas."""
 
     times: int
     seconds: float
@@ -31,32 +31,32 @@ LONG = Size(20, 5.0, 4_000)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Turns PostgreSQL read-only while the crowd lives."""
+    """Makes PostgreSQL read-only under load."""
     workload, back = await Workload.gather(lab), list[float]()
     await workload.run_while(size.sagas, strike(lab, workload, size, back))
     lab.figures |= {"cancels": len(lab.history.accepted), "times": size.times, "slowest_back_s": max(back)}
-    lab.hold(max(back) < BACK, f"a service was not ready {max(back):.1f} s after PostgreSQL took what was written")
+    lab.hold(max(back) < BACK, f"a service was not ready {max(back):.1f} s after PostgreSQL accepted writes")
     await lab.at_rest()
 
 
 async def strike(lab: Lab, workload: Workload, size: Size, back: list[float]) -> None:
-    """So many times; adds the seconds after which each was over for the services."""
+    """Makes it read-only several times; adds the seconds until all services were ready to `back`."""
     before = [lab.system.running.processes.watched[name].child.pid for name in SERVICES]
     for _ in range(size.times):
         await asyncio.sleep(lab.chance.uniform(0.5, 1.5))
         async with read_only(lab):
             ends = time.monotonic() + size.seconds
-            await what_is_said(lab, workload)
+            await check_answers(lab, workload)
             await asyncio.sleep(ends - time.monotonic())
         began = time.monotonic()
         await lab.system.running.processes.ready()
         back.append(round(time.monotonic() - began, 2))
     after = [lab.system.running.processes.watched[name].child.pid for name in SERVICES]
-    lab.hold(before == after, "a service had to be started anew")
+    lab.hold(before == after, "a service was restarted")
 
 
-async def what_is_said(lab: Lab, workload: Workload) -> None:
-    """Every service is not ready and lives; ordering is refused, and the catalogue can be read."""
+async def check_answers(lab: Lab, workload: Workload) -> None:
+    """Every service is live and not ready; ordering is refused, and the catalogue can be read."""
 
     async def noticed() -> bool:
         return all([(await lab.system.ready(name))[0] == 503 for name in SERVICES])
@@ -77,7 +77,7 @@ async def what_is_said(lab: Lab, workload: Workload) -> None:
 
 @asynccontextmanager
 async def read_only(lab: Lab) -> AsyncIterator[None]:
-    """Inside the block no session of PostgreSQL can write, neither those that are there nor new ones."""
+    """Inside the block no session of PostgreSQL can write, neither an existing nor a new one."""
     async with connected(lab.system.running.servers.postgres.admin_url) as admin:
         lab.history.note("read-only")
         await admin.execute("alter system set default_transaction_read_only = on")

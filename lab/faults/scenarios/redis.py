@@ -1,5 +1,5 @@
-"""Redis is gone, and then a black hole: cancelling and refunding do not notice, signing in and live chat say within a
-second that they cannot."""
+"""Redis is killed, then frozen: cancelling and refunding continue; signing in and live chat are refused within a
+second."""
 
 import asyncio
 import time
@@ -11,12 +11,12 @@ from lab.faults.workload import Workload
 from tests.harness.actors import Buyer
 
 CLEAR = 1.0
-"""Seconds within which who cannot be served is told so."""
+"""Seconds within which a request that needs Redis is refused."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """For how many seconds it is gone, and is a black hole; cancellations a second; seconds for a clear answer."""
+    """Seconds killed, seconds frozen, cancellations per second, seconds until a refusal."""
 
     gone: float
     hole: float
@@ -29,7 +29,7 @@ LONG = Size(60, 60, 20)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Cancels and refunds without Redis; asks for what needs it."""
+    """Cancels and refunds without Redis; also sends requests that need it."""
     workload, redis = await Workload.gather(lab), lab.system.servers["redis"]
     person = await Buyer.register(lab.system.base.http, "buyer")
     orders = await workload.paid(int(size.rate * (size.gone + size.hole)))
@@ -46,7 +46,7 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def without(lab: Lab, size: Size, name: str, person: Buyer, orders: list[tuple[Buyer, str]]) -> None:
-    """Everything about money goes on; what cannot is refused clearly."""
+    """Cancellations and refunds continue; requests that need Redis get 503 in time."""
     async with asyncio.TaskGroup() as group:
         cancelling = group.create_task(cancel_steadily(lab, orders, size.rate))
         refusals = group.create_task(refused(lab, person, cancelling))
@@ -54,8 +54,8 @@ async def without(lab: Lab, size: Size, name: str, person: Buyer, orders: list[t
     await lab.at_rest()
     lab.figures[name] = {"cancels": len(orders), "p99_ms": round(1000 * answers.p99), "refused_ms": slowest}
     lab.hold(set(answers.statuses) == {200}, f"{name}: cancellations were answered {dict(answers.statuses)}")
-    lab.hold(statuses == {503}, f"{name}: what needs Redis was answered {statuses}")
-    lab.hold(slowest < 1000 * size.clear, f"{name}: it took {slowest} ms to say no")
+    lab.hold(statuses == {503}, f"{name}: requests that need Redis were answered {statuses}")
+    lab.hold(slowest < 1000 * size.clear, f"{name}: a refusal took {slowest} ms")
 
 
 async def refused(lab: Lab, person: Buyer, cancelling: "asyncio.Task[object]") -> tuple[int, set[int]]:

@@ -1,5 +1,5 @@
-"""Every event is delivered five times, and shuffled with those of other orders: the final state is that of a run in
-which each came once and in order."""
+"""Every event is delivered five times, shuffled with the events of other orders: the final state is the same as after
+ordered single deliveries."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,31 +17,31 @@ from lab.faults.workload import Workload
 
 Messages = asyncio.Queue[AbstractIncomingMessage]
 DETOUR = "foreign.events"
-"""Where the queues hear while the foreigner stands between them and the exchange."""
+"""The exchange through which the foreign client delivers to the queues."""
 TIMES = 5
 
 _AT_ORDERS = """
 select o.order_id, row(o.status, array(select h.status from order_history h where h.order_id = o.order_id
-       order by version), r.state, r.amount, r.destination)::text as picture
+       order by version), r.state, r.amount, r.destination)::text as state
 from orders o left join order_refunds r using (order_id) where o.order_id = any($1)
 """
-# Whether a refund was late is a matter of time, and not of the order in which events came.
+# `refund_delayed` depends on the time, not on the order of events.
 _AT_CHAT = """
 select o.order_id, row(o.status_rank, array(select coalesce(m.code, m.text) from threads t join messages m
        using (thread_id) where t.order_id = o.order_id and m.code is distinct from 'refund_delayed'
-       order by m.seq))::text as picture from orders_known o where o.order_id = any($1)
+       order by m.seq))::text as state from orders_known o where o.order_id = any($1)
 """
 _AT_CS = """
 select o.order_id, row(o.status, array(select m.code from cases c join messages m using (case_id)
        where c.order_id = o.order_id and m.code in ('order_cancelled', 'refund_issued') order by m.code))::text
-       as picture from orders o where o.order_id = any($1)
+       as state from orders o where o.order_id = any($1)
 """
-PICTURES = {"orders": _AT_ORDERS, "chat": _AT_CHAT, "cs": _AT_CS}
+STATES = {"orders": _AT_ORDERS, "chat": _AT_CHAT, "cs": _AT_CS}
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many orders, and for how many seconds events are collected before they are shuffled."""
+    """The number of orders, and the seconds for which events are collected before they are shuffled."""
 
     orders: int
     collect: float
@@ -52,7 +52,7 @@ LONG = Size(1_000, 2.0)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """The same stories twice: undisturbed, then repeated and shuffled; compares what is left of each."""
+    """Runs the same sagas twice: undisturbed, then repeated and shuffled; compares the final states."""
     clean = await live(lab, size)
     await lab.at_rest()
     async with open_foreign_client(lab) as foreign, between(foreign) as received, asyncio.TaskGroup() as group:
@@ -62,7 +62,7 @@ async def run(lab: Lab, size: Size) -> None:
         shuffling.cancel()
     await lab.at_rest()
     async with opened(lab.system.base.database_urls) as stores:
-        before, after = await picture(stores, clean), await picture(stores, shuffled)
+        before, after = await states(stores, clean), await states(stores, shuffled)
     unlike = [number for number in range(size.orders) if before[number] != after[number]]
     lab.figures |= {"orders": size.orders, "deliveries": lab.figures["deliveries"], "unlike": len(unlike)}
     for number in unlike[:1]:
@@ -70,25 +70,25 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def live(lab: Lab, size: Size) -> dict[int, str]:
-    """The stories of a crowd; the order of each."""
+    """Runs the sagas; returns the order of each."""
     workload = await Workload.gather(lab)
     await workload.sagas(size.orders)
     return workload.orders
 
 
-async def picture(stores: Stores, orders: dict[int, str]) -> dict[int, list[str]]:
-    """What each service has of the order of each story."""
+async def states(stores: Stores, orders: dict[int, str]) -> dict[int, list[str]]:
+    """The state of each saga's order at each service."""
     numbers = {UUID(order_id): number for number, order_id in orders.items()}
     found: dict[int, list[str]] = {number: [] for number in orders}
-    for service, query in PICTURES.items():
+    for service, query in STATES.items():
         for row in await stores.rows(service, query, list(numbers)):
-            found[numbers[row["order_id"]]].append(row["picture"])
+            found[numbers[row["order_id"]]].append(row["state"])
     return found
 
 
 @asynccontextmanager
 async def between(foreign: ForeignClient) -> AsyncIterator[Messages]:
-    """What is published reaches the foreigner, and the services only through its detour."""
+    """Inside the block events reach the services only through the foreign client."""
     async with foreign.listening() as received:
         await foreign.channel.declare_exchange(DETOUR, ExchangeType.TOPIC, durable=True)
         for consumer in CONSUMERS:
@@ -104,11 +104,11 @@ async def between(foreign: ForeignClient) -> AsyncIterator[Messages]:
 
 
 async def shuffle(lab: Lab, foreign: ForeignClient, received: Messages, size: Size) -> None:
-    """Collects for a while, repeats, shuffles, delivers; until it is cancelled."""
+    """Collects, repeats, shuffles and delivers events until it is cancelled."""
     lab.figures["deliveries"] = 0
     while True:
         await asyncio.sleep(size.collect)
-        await unbind_all(foreign)  # the services bind their queues again and again
+        await unbind_all(foreign)  # the services bind their queues again at intervals
         held = drained(received)
         many = held * TIMES
         lab.chance.shuffle(many)
@@ -119,21 +119,21 @@ async def shuffle(lab: Lab, foreign: ForeignClient, received: Messages, size: Si
 
 
 async def unbind_all(foreign: ForeignClient) -> None:
-    """No service hears what is published but through the detour."""
+    """Removes the services' bindings to the exchange of events."""
     for consumer in CONSUMERS:
         await foreign.bind(consumer, keys_of(consumer), undo=True)
 
 
 def drained(received: Messages) -> list[AbstractIncomingMessage]:
-    """All that has arrived."""
+    """All messages that have arrived."""
     return [received.get_nowait() for _ in range(received.qsize())]
 
 
 async def repeat(foreign: ForeignClient, messages: list[AbstractIncomingMessage]) -> None:
-    """Delivers them in this order; holds each to being written to disk, whatever the queue."""
+    """Delivers the messages in this order; each must be persistent."""
     for message in messages:
         persistent = message.delivery_mode == DeliveryMode.PERSISTENT
-        foreign.lab.hold(persistent, f"{message.routing_key} was published so that a restart of the broker may lose it")
+        foreign.lab.hold(persistent, f"{message.routing_key} was published as not persistent")
     await asyncio.gather(
-        *(foreign.say(message.body, message.routing_key or "", exchange=DETOUR) for message in messages)
+        *(foreign.publish(message.body, message.routing_key or "", exchange=DETOUR) for message in messages)
     )

@@ -1,5 +1,5 @@
-"""Services are killed at random while customer service waits for sellers: after 24 hours the orders of those who were
-silent are cancelled and refunded, each once, and of those who answered or packed none."""
+"""Services are killed at random while customer service waits for sellers: after 24 hours the orders of silent sellers
+are cancelled and refunded exactly once; the orders of sellers who answered or packed are not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -20,12 +20,12 @@ from tests.harness.waiting import eventually
 T = TypeVar("T")
 
 ACTIONS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
-"""What sellers do in the 23rd hour, in turn, and what the case says then."""
+"""The sellers' actions in the 23rd hour, in turn, and the message that each adds to the case."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Cases, and the seconds between two deaths."""
+    """The number of cases, and the seconds between two kills."""
 
     cases: int
     pause: tuple[float, float]
@@ -36,7 +36,7 @@ LONG = Size(1_000, (0.5, 3.0))
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Writes to the sellers, lets 23 hours go by, has some do something, and lets two more go by."""
+    """Contacts the sellers, moves the clock 23 hours, lets some sellers act, and moves it two more hours."""
     http, keys, over = lab.system.base.http, lab.system.base.keys, asyncio.Event()
     cases: list[tuple[str, Seller, Asked]] = []
 
@@ -46,7 +46,9 @@ async def run(lab: Lab, size: Size) -> None:
         if number % 2:
             await buyer.link_dana(f"0813{lab.chance.randrange(10**4):04d}{number:04d}")
         order_id = await buyer.buy(await seller.offer())
-        case = await kept(contacted(buyer, [agent], seller, order_id), f"no agent could write about order {order_id}")
+        case = await kept(
+            contacted(buyer, [agent], seller, order_id), f"no agent could contact the seller of order {order_id}"
+        )
         cases.append((list(ACTIONS)[number % len(ACTIONS)], seller, case))
 
     async def act(one: tuple[str, Seller, Asked]) -> None:
@@ -54,15 +56,15 @@ async def run(lab: Lab, size: Size) -> None:
         if action == "reply":
             await case.seller(seller, action)
         elif action:
-            await seller.move(case.order_id, action)  # asked for again, if the answer was lost, it is refused
+            await seller.move(case.order_id, action)  # a retry after a lost answer is refused
         if action:
             shown = told(case.buyer, f"/cs/cases/{case.case_id}", ACTIONS[action])
-            await kept(shown, f"case {case.case_id} does not say {ACTIONS[action]}")
+            await kept(shown, f"case {case.case_id} does not show {ACTIONS[action]}")
 
     async with on_duty(lab) as agent, asyncio.TaskGroup() as group:
-        await answer_who_waits(agent)
+        await close_old_cases(agent)
         fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
-        lab.history.note("sellers are written to")
+        lab.history.note("sellers are contacted")
         await each(range(size.cases), ask, 6)
         lab.history.note("the 23rd hour")
         await lab.system.base.advance(timedelta(hours=23))
@@ -84,15 +86,15 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def kept(promise: Awaitable[T], sentence: str) -> T:
-    """What is waited for. Raises `InvariantBroken` if it does not happen."""
+    """The awaited result. Raises `InvariantBroken` after a timeout."""
     try:
         return await promise
     except TimeoutError:
         raise InvariantBroken([sentence]) from None
 
 
-async def answer_who_waits(agent: Person) -> None:
-    """Ends the cases that other scenarios have left: they come first."""
+async def close_old_cases(agent: Person) -> None:
+    """Closes the cases that other scenarios have left: they come first."""
 
     async def no_case_waits() -> bool:
         for case in (await agent.get("/cs/cases?state=active&limit=100"))["items"]:
@@ -106,7 +108,7 @@ async def answer_who_waits(agent: Person) -> None:
 
 @asynccontextmanager
 async def on_duty(lab: Lab) -> AsyncIterator[Person]:
-    """An agent at work, whose page asks now and then, as one does that is open."""
+    """An agent on duty, with requests at intervals, as from an open page."""
     agent = Person.signed(lab.system.base.http, lab.system.base.keys, "agent", lasts=LASTS)
 
     async def look() -> None:

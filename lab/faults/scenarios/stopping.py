@@ -1,5 +1,5 @@
-"""Every service is frozen for a while, and told to stop and started again, while orders are cancelled: it ends within
-10 seconds with code 0, and every accepted cancellation is refunded exactly once."""
+"""Every service is frozen, then stopped and restarted, while orders are cancelled: it stops within 10 seconds with code
+0, and every accepted cancellation is refunded exactly once."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ MAX_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Size:
-    """Rounds through all services, seconds frozen, and stories."""
+    """Cycles through all services, seconds frozen, and number of sagas."""
 
     cycles: int
     frozen: float
@@ -27,7 +27,7 @@ LONG = Size(10, 30.0, 4_000)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Freezes and stops each in turn while the crowd lives."""
+    """Freezes and stops each service in turn, under load."""
     workload, took = await Workload.gather(lab), list[float]()
     await workload.run_while(size.sagas, strike(lab, size, took))
     lab.figures |= {"cancels": len(lab.history.accepted), "slowest_stop_s": round(max(took), 1)}
@@ -35,7 +35,7 @@ async def run(lab: Lab, size: Size) -> None:
 
 
 async def strike(lab: Lab, size: Size, took: list[float]) -> None:
-    """All of them, in another order each round; adds the seconds that each took to stop."""
+    """Freezes and stops all services, in a random order in each cycle; adds the seconds that each took to stop."""
     for _ in range(size.cycles):
         for name in lab.chance.sample([*SERVICES, DANA], len(SERVICES) + 1):
             await freeze(lab, name, size.frozen)
@@ -51,7 +51,7 @@ async def freeze(lab: Lab, name: str, seconds: float) -> None:
 
 
 async def stop(lab: Lab, name: str) -> float:
-    """SIGTERM, and a new start; the seconds until it had ended."""
+    """Stops and restarts the process; returns the seconds that it took to stop."""
     processes, began = lab.system.running.processes, time.monotonic()
     child = processes.watched[name].child
     await processes.stop(name)

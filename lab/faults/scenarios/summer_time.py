@@ -1,5 +1,5 @@
-"""The database's server is in Berlin, and its clocks change, once forward and once back, while sellers are silent: 24
-hours are 24 hours, for customer service as for the buyer's own cancellation."""
+"""The database's server has the time zone of Berlin, and summer time begins and ends while sellers are silent: 24 hours
+are 24 hours, for customer service and for the buyer's own cancellation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,12 +32,12 @@ select day - interval '12 hours' from generate_series(
 where (next at time zone '{ZONE}') - (day at time zone '{ZONE}') <> interval '24 hours'
 order by day limit 2
 """
-"""The noons before the next two days that have 23 or 25 hours there."""
+"""The noons before the next two days with 23 or 25 hours."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Cases for each change of the clocks."""
+    """Cases for each clock change."""
 
     cases: int
 
@@ -47,7 +47,7 @@ LONG = Size(60)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """Moves the server to Berlin, and time to the noon before each change; then lets 24 hours go by."""
+    """Sets the time zone and moves the clock to the noon before each change; then moves it 24 hours."""
     with open_folder() as folder:
         async with (
             serving(folder, lab.history.folder) as http,
@@ -75,14 +75,14 @@ async def run(lab: Lab, size: Size) -> None:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder for data, in which PostgreSQL's own user finds its way."""
+    """A data folder that PostgreSQL's own user can access."""
     with TemporaryDirectory(prefix="batalkan-berlin-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 async def the_24_hours(lab: Lab, http: httpx.AsyncClient, urls: Mapping[str, str], keys: Keys, cases: int) -> None:
-    """Every third seller packs two minutes before the end; the others' orders are cancelled at it, and not before."""
+    """Every third seller packs two minutes before the end; the other orders are cancelled at the end, not before."""
     agents = [Person.signed(http, keys, "agent") for _ in range(-(-cases // PER_AGENT))]
     for agent in agents:
         (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()

@@ -1,5 +1,5 @@
 """Bindings, the exchange and the queue of refunds are deleted, and the queue is declared differently, while orders are
-cancelled: what the broker was made to lose is said again, and every accepted cancellation is refunded exactly once."""
+cancelled: the services publish lost events again, and every accepted cancellation is refunded exactly once."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from batalkan.invariants import Evidence, check
 from lab.faults.foreign_client import ForeignClient, keys_of, open_foreign_client
-from lab.faults.lab import LOOK, Lab
+from lab.faults.lab import POLL, Lab
 from lab.faults.outcomes import InvariantBroken
 from lab.faults.system import LabSystem, open_lab_system
 from lab.faults.workload import Workload
@@ -16,14 +16,14 @@ from runtime.messaging.envelope import EXCHANGE
 
 TARGET = "refunds"
 REMIND_AFTER = 2.0
-"""Seconds of silence after which orders reminds of a refund."""
+"""Seconds without a refund after which orders publishes a cancellation again."""
 WITHIN = 90.0
-"""Seconds within which all money has come back."""
+"""Seconds within which everything is refunded."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Rounds through all of it, seconds between two blows, and stories."""
+    """Cycles through all faults, seconds between two faults, and number of sagas."""
 
     cycles: int
     pause: float
@@ -35,47 +35,47 @@ LONG = Size(10, 5.0, 3_000)
 
 
 async def run(lab: Lab, size: Size) -> None:
-    """In a house of its own: events are lost here, so that they cannot be counted any more."""
+    """Uses a system of its own: lost events make its counters wrong."""
     async with open_lab_system() as system:
         own = Lab(system, lab.history, lab.seed)
         await system.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
-        workload = await Workload.gather(own, talks=False)  # chat and customer service may never hear of an order
+        workload = await Workload.gather(own, talks=False)  # chat and customer service may never learn of an order
         await workload.run_while(size.sagas, strike(own, size))
         lab.figures |= {"cancels": len(lab.history.accepted), "healed_s": await healed(lab, system)}
 
 
 async def strike(lab: Lab, size: Size) -> None:
-    """All blows, one after the other."""
+    """All faults, one after the other."""
     for _ in range(size.cycles):
-        for blow in (unbind, delete_exchange, delete_queue, declare_otherwise):
+        for fault in (unbind, delete_exchange, delete_queue, declare_otherwise):
             await asyncio.sleep(size.pause)
-            lab.history.note(blow.__name__)
-            await struck(lab, blow)
+            lab.history.note(fault.__name__)
+            await struck(lab, fault)
 
 
-async def struck(lab: Lab, blow: Callable[[ForeignClient], Awaitable[None]]) -> None:
-    """Each blow on a channel of its own."""
+async def struck(lab: Lab, fault: Callable[[ForeignClient], Awaitable[None]]) -> None:
+    """Runs the fault on a channel of its own."""
     async with open_foreign_client(lab) as foreign:
-        await blow(foreign)
+        await fault(foreign)
 
 
 async def unbind(foreign: ForeignClient) -> None:
-    """The victim hears nothing any more, and does not notice."""
+    """The target receives no more events, without an error."""
     await foreign.bind(TARGET, keys_of(TARGET), undo=True)
 
 
 async def delete_exchange(foreign: ForeignClient) -> None:
-    """And with it all bindings of everybody."""
+    """Deletes all bindings, too."""
     await foreign.channel.exchange_delete(EXCHANGE)
 
 
 async def delete_queue(foreign: ForeignClient) -> None:
-    """With all that is in it."""
+    """Deletes its messages, too."""
     await foreign.channel.queue_delete(TARGET)
 
 
 async def declare_otherwise(foreign: ForeignClient) -> None:
-    """The victim cannot consume from what is no quorum queue, until somebody deletes that."""
+    """The target cannot consume until the classic queue is deleted."""
     await foreign.channel.queue_delete(TARGET)
     await foreign.channel.declare_queue(TARGET, durable=True, arguments={"x-queue-type": "classic"})
     await asyncio.sleep(1.0)
@@ -83,7 +83,7 @@ async def declare_otherwise(foreign: ForeignClient) -> None:
 
 
 async def healed(lab: Lab, system: LabSystem) -> float:
-    """Waits until all money is back where it belongs. Raises `InvariantBroken`."""
+    """Waits until everything is refunded. Raises `InvariantBroken`."""
     began, evidence = time.monotonic(), Evidence(lab.history.accepted, outsiders=True)
     while True:
         snapshot = await check(system.base.database_urls, system.base.dana, evidence)
@@ -91,4 +91,4 @@ async def healed(lab: Lab, system: LabSystem) -> float:
             return round(time.monotonic() - began, 1)
         if time.monotonic() - began > WITHIN:
             raise InvariantBroken([f"after {WITHIN:.0f} s: {one}" for one in wrong])
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL)
