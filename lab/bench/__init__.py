@@ -1,1 +1,1 @@
-"""The benchmark: the cancel saga, measured here, in a bare reference, and in a library's way of writing it."""
+"""The benchmark: the cancel saga in Batalkan, in a bare reference, and with a library (FastStream)."""

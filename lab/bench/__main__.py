@@ -1,4 +1,4 @@
-"""`python -m lab.bench`: the cancel saga; `python -m lab.bench COMMAND`: what else is measured (`--help` lists it)."""
+"""`python -m lab.bench` measures the cancel saga; `python -m lab.bench COMMAND` another part (see `--help`)."""
 
 import typer
 

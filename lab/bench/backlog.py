@@ -1,10 +1,10 @@
-"""A backlog: so many orders were cancelled while `refunds` was away, which then comes back.
+"""A backlog: many orders are cancelled while `refunds` is stopped, which then starts.
 
     python -m lab.bench backlog [--events 100000] [--json FILE]
 
-The cancellations are written as `orders` writes them, events in its outbox included. Measured is how fast the relay
-brings them into the queue, how fast `refunds` pays them out, until when every order shows its refund, and what memory
-the processes take meanwhile. It ends with the books held against each other.
+The cancellations are written as `orders` writes them, with events in its outbox. The benchmark measures how fast the
+relay publishes them, how fast `refunds` handles them until every order shows its refund, and the memory meanwhile. It
+ends with a check of the invariants.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from lab.bench.variants import Variant, bench_servers, running
 from runtime.storage.database import connect
 
 TIMEOUT = 600.0
-"""Seconds for each part."""
+"""Seconds for each step."""
 CHUNK = 50_000
 CANCELLED = (
     PRODUCTS_OF_SELLERS,
@@ -60,7 +60,7 @@ async def measure(events: int) -> dict[str, Any]:
         processes = variant.processes
         assert processes is not None
         await processes.stop("refunds")
-        # Just now, and not longer ago than what `orders` says once more when nothing is heard of the money.
+        # Recent: `orders` publishes older cancellations without a refund again.
         began, step = await moment(variant.databases), timedelta(minutes=1) / events
         started = monotonic()
         for done in range(0, events, CHUNK):
@@ -101,7 +101,7 @@ async def measure(events: int) -> dict[str, Any]:
 
 
 def _cpu(variant: Variant) -> dict[str, float]:
-    """Seconds of the two that work it off; that of the one that was away begins at nothing."""
+    """Processor seconds of orders and refunds; a stopped process has 0."""
     assert variant.processes is not None
     pids = {name: variant.processes.watched[name].child.pid for name in ("orders", "refunds")}
     return {name: meters.cpu_seconds(pid) if pid else 0.0 for name, pid in pids.items()}
@@ -117,17 +117,17 @@ async def _count(url: str, table: str) -> int:
 
 
 async def _until(done: Callable[[], Awaitable[int]], wanted: int) -> float:
-    """When it was so many."""
+    """The time at which the count was reached. Raises `RunFailed` after TIMEOUT."""
     end = monotonic() + TIMEOUT
     while (so_far := await done()) < wanted:
         if monotonic() > end:
-            raise RunFailed(f"{so_far} of {wanted} after {TIMEOUT:g} s")
+            raise RunFailed(f"only {so_far} of {wanted} after {TIMEOUT:g} s")
         await asyncio.sleep(1)
     return monotonic()
 
 
 def show(figures: dict[str, Any]) -> None:
-    """The figures as a table."""
+    """Prints the figures as a table."""
     table = Table("a backlog of cancellations", "")
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
@@ -138,7 +138,7 @@ def main(
     events: Annotated[int, typer.Option(min=1000)] = 100_000,
     as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
 ) -> None:
-    """A backlog of cancellations worked off; exit code 1 when an invariant is broken."""
+    """Handle a backlog of cancellations. Exit code 1 if an invariant is broken."""
     try:
         figures = asyncio.run(measure(events))
     except RunFailed as error:

@@ -1,9 +1,9 @@
 """Live chat under load: `python -m lab.bench.chat [--clients 1000] [--every 5] [--seconds 60] [--json]`.
 
-Two clients in each thread, each on a WebSocket of its own, write a message every few seconds. Measured is the time from
-sending a message until it is on a socket, on the writer's own and on the other one's; counted are messages that are
-missing, came twice, or not in their order. Without --origin a whole system is started on private servers, and the
-memory of its chat processes is looked at; with `--kill chat` or `--kill redis` it is killed meanwhile.
+Two clients in each thread, each with its own WebSocket, write a message every few seconds. The benchmark measures the
+time from sending a message until it arrives at the two sockets, and counts missing, double and disordered messages.
+Without --origin it starts a system on private servers and also measures the memory of its chat processes; `--kill chat`
+or `--kill redis` kills that part meanwhile.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
 
 SETTLE = 60.0
-"""Seconds that messages may take to arrive after the last one was sent."""
+"""Seconds for the arrival of all messages after the last one was sent."""
 AT_ONCE = 32
 PASSWORD = token_hex(16)
 
@@ -45,17 +45,17 @@ class Target:
 
     http: httpx.AsyncClient
     origins: Sequence[str]
-    """Where the replicas of chat are."""
+    """The replicas of chat."""
     token: Callable[[str], Awaitable[str]]
-    """Makes somebody of this role; their access token."""
+    """Creates a user of this role; returns the access token."""
     pids: Callable[[], list[int]]
-    """The processes of chat, where they can be looked at."""
+    """The processes of chat; empty if they are unknown."""
     kill: Callable[[str], Awaitable[None]]
 
 
 @asynccontextmanager
-async def at(origin: str) -> AsyncIterator[Target]:
-    """A system that runs already."""
+async def existing_system(origin: str) -> AsyncIterator[Target]:
+    """A system that already runs."""
     async with httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False) as http:
 
         async def token(role: str) -> str:
@@ -67,14 +67,14 @@ async def at(origin: str) -> AsyncIterator[Target]:
             return str(answer.raise_for_status().json()["access_token"])
 
         async def kill(part: str) -> None:
-            raise Failed("what was not started here is not killed here")
+            raise Failed("--kill needs a system that the benchmark started; omit --origin")
 
         yield Target(http, [origin.rstrip("/")], token, list, kill)
 
 
 @asynccontextmanager
-async def started(replicas: int, say: Callable[[str], None]) -> AsyncIterator[Target]:
-    """A system of its own: RabbitMQ, PostgreSQL, Redis, and a process for each service."""
+async def own_system(replicas: int, say: Callable[[str], None]) -> AsyncIterator[Target]:
+    """A system on private servers, with a process for each service."""
     async with local_servers.running(None, replicas={"chat": replicas}, demonstration=False, say=say) as running:
         tokens = AccessTokens.read(running.keys.signing_key)
         watched = running.processes.watched
@@ -99,7 +99,7 @@ async def started(replicas: int, say: Callable[[str], None]) -> AsyncIterator[Ta
 
 
 async def threads(target: Target, count: int) -> list[tuple[str, str, str]]:
-    """So many threads: id, and the tokens of its buyer and its seller."""
+    """Creates threads: id, and the tokens of buyer and seller."""
 
     async def make(_: int) -> tuple[str, str, str]:
         buyer, seller = await target.token("buyer"), await target.token("seller")
@@ -113,7 +113,7 @@ async def threads(target: Target, count: int) -> list[tuple[str, str, str]]:
 
 
 async def call(http: httpx.AsyncClient, path: str, token: str, **body: Any) -> Any:
-    """The JSON of an answer; 404 is asked again, for chat hears of an order a moment after it is placed."""
+    """The JSON of an answer; retries after 404, because chat consumes an order's event a moment after it is placed."""
     end = monotonic() + SETTLE
     while True:
         answer = await http.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
@@ -126,7 +126,7 @@ async def call(http: httpx.AsyncClient, path: str, token: str, **body: Any) -> A
 
 
 async def each(items: Sequence[T] | range, do: Callable[[Any], Awaitable[Any]]) -> list[Any]:
-    """Does it for all of them, a bounded number at once."""
+    """Runs `do` for each item, a bounded number concurrently."""
     bound = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: Any) -> Any:
@@ -147,8 +147,8 @@ def cpu_of(target: Target) -> float:
 
 
 async def measure(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
-    """Runs the load; the figures."""
-    say(f"{options.clients // 2} threads are made …")
+    """Runs the load and returns the figures."""
+    say(f"{options.clients // 2} threads are created …")
     made = await threads(target, options.clients // 2)
     tally = Tally()
     posts = Posts(target.origins, tally)
@@ -165,7 +165,7 @@ async def measure(target: Target, options: argparse.Namespace, say: Callable[[st
     grown = memory_of(target) - before
     say(f"{len(clients)} clients are connected, and write for {options.seconds:g} s …")
     spent, began = cpu_of(target), monotonic()
-    faults = asyncio.create_task(trouble(target, options))
+    faults = asyncio.create_task(kill_repeatedly(target, options))
     async with asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.write(options.every, began + options.seconds))
@@ -180,7 +180,7 @@ async def measure(target: Target, options: argparse.Namespace, say: Callable[[st
             for client in clients:
                 await client.has(totals[client.thread_id])
     except TimeoutError:
-        say("not everything has arrived")
+        say("some messages have not arrived")
     for task in listening:
         task.cancel()
     await asyncio.gather(*listening, return_exceptions=True)
@@ -208,8 +208,8 @@ async def measure(target: Target, options: argparse.Namespace, say: Callable[[st
     }
 
 
-async def trouble(target: Target, options: argparse.Namespace) -> None:
-    """Kills what is to be killed, evenly over the time."""
+async def kill_repeatedly(target: Target, options: argparse.Namespace) -> None:
+    """Kills the part of --kill, evenly over the time."""
     if options.kill:
         for _ in range(options.times):
             await asyncio.sleep(options.seconds / (options.times + 1))
@@ -217,7 +217,7 @@ async def trouble(target: Target, options: argparse.Namespace) -> None:
 
 
 def cuts(seconds: Sequence[float]) -> dict[str, float]:
-    """Median, 99th percentile and worst, in milliseconds."""
+    """Median, 99th percentile and maximum, in milliseconds."""
     parts = statistics.quantiles(seconds, n=100) if len(seconds) > 1 else [*seconds, 0.0] * 50
     return {"p50": ms(parts[49]), "p99": ms(parts[98]), "max": ms(max(seconds, default=0.0))}
 
@@ -242,25 +242,25 @@ def show(figures: dict[str, Any]) -> None:
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measures the system that is meant."""
+    """Measures the chosen system."""
 
     def say(text: str) -> None:
         print(text, file=sys.stderr)
 
-    system = at(options.origin) if options.origin else started(options.replicas, say)
+    system = existing_system(options.origin) if options.origin else own_system(options.replicas, say)
     async with system as target:
         return await measure(target, options, say)
 
 
 def main() -> None:
-    """Measures, and shows it. Exit code 1 when a message was missing, doubled or out of order."""
+    """Measures and prints. Exit code 1 if a message is missing, double or out of order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=1000, help="WebSockets, two in each thread")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two messages of a client")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they write")
     parser.add_argument("--short", action="store_true", help="100 clients for 10 s")
-    parser.add_argument("--origin", help="a system that runs already, such as http://127.0.0.1:8080")
-    parser.add_argument("--replicas", type=int, default=1, help="processes of chat, when the system is started here")
+    parser.add_argument("--origin", help="a system that already runs, such as http://127.0.0.1:8080")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of chat, without --origin")
     parser.add_argument("--kill", choices=("chat", "redis"), help="what to kill meanwhile")
     parser.add_argument("--times", type=int, default=5, help="how often to kill it")
     parser.add_argument("--json", action="store_true", help="for a script")

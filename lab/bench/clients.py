@@ -1,9 +1,9 @@
-"""The clients of the benchmark: raw HTTP/1.1 over sockets, in a process of its own that costs little.
+"""The clients of the saga benchmark: raw HTTP/1.1 over sockets, in a separate process that needs little CPU.
 
     python -m lab.bench.clients TASK.json RESULT.json
 
-Closed loop: each client sends its next request as soon as it has the answer. With a rate, requests come at that rate
-whatever the answers do, and a latency counts from the moment at which the request was due.
+Closed loop: each client sends its next request when it has the answer. Open loop (with a rate): requests are sent at
+that rate, and a latency counts from the moment at which the request was due.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from typing import cast
 import uvloop
 
 END_OF_HEADERS = b"\r\n\r\n"
-BUSY, ASK_AGAIN = 503, 0.05
-"""What a service says that has no connection to its database free, and how many seconds later it is asked again."""
+BUSY, RETRY_AFTER = 503, 0.05
+"""The status of a service without a free database connection, and the seconds until the retry."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to ask for: cancel each order, at one of the origins (host, port) in turn, with its buyer's token."""
+    """Cancel each order, at the origins (host, port) in turn, with its buyer's token."""
 
     origins: list[tuple[str, int]]
     orders: list[tuple[str, str]]
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass
 class Result:
-    """When each order's request began (seconds since the epoch), how long each took, and what it cost to ask."""
+    """When each order's request began (seconds since the epoch), its duration, and the CPU of the clients."""
 
     began: dict[str, float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -82,11 +82,11 @@ class Client(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop."""
         if self._answered is not None and not self._answered.done():
-            self._answered.set_exception(error or ConnectionResetError("the service hung up"))
+            self._answered.set_exception(error or ConnectionResetError("the service closed the connection"))
 
 
 def cancel_request(order_id: str, token: str, host: str) -> bytes:
-    """What a browser sends, less what means nothing to the service."""
+    """A cancel request with only the headers that the service reads."""
     return (
         f"POST /orders/{order_id}/cancel HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
         'Content-Type: application/json\r\nContent-Length: 25\r\n\r\n{"reason":"changed_mind"}'
@@ -94,7 +94,7 @@ def cancel_request(order_id: str, token: str, host: str) -> bytes:
 
 
 async def run(task: Task) -> Result:
-    """Opens the connections, then asks, until every order has been cancelled."""
+    """Opens the connections, then cancels every order."""
     loop, result = asyncio.get_running_loop(), Result()
     clients = []
     for n in range(task.clients):
@@ -124,7 +124,7 @@ async def _work(
         result.began[order_id] = time() - (perf_counter() - due)
         while (status := await client.ask(request)) == BUSY:
             result.statuses[status] += 1
-            await asyncio.sleep(ASK_AGAIN)
+            await asyncio.sleep(RETRY_AFTER)
         result.statuses[status] += 1
         result.seconds.append(perf_counter() - due)
 
@@ -135,7 +135,7 @@ def _cpu() -> float:
 
 
 def main() -> None:
-    """Reads the task, does it, writes the result."""
+    """Reads the task, runs it, writes the result."""
     fields = json.loads(Path(sys.argv[1]).read_text())
     task = Task([(host, port) for host, port in fields.pop("origins")], **fields)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

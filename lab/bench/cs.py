@@ -1,8 +1,7 @@
 """How fast a case is routed while many wait: `python -m lab.bench.cs [--waiting 1000] [--closings 200] [--json]`.
 
-An agent closes a case, and so becomes free. Measured is the time until the answer to that, and until the next case of
-the queue is on the agent's live connection: over HTTP and a WebSocket, with all services in this process and their
-PostgreSQL on this machine.
+An agent closes a case and becomes free. The benchmark measures the time until the answer, and until the queue's next
+case arrives at the agent's WebSocket; all services run in this process, with the embedded PostgreSQL.
 """
 
 import argparse
@@ -46,7 +45,7 @@ AGENT = {
 
 @asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """Everything on a free port: the address, and the database of `cs`."""
+    """All services on a free port: the address, and the database URL of `cs`."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -91,19 +90,19 @@ async def measure(waiting: int, closings: int) -> dict[str, Any]:
 
 
 def given(frame: dict[str, Any], held: list[str]) -> list[str]:
-    """The case that has come with this frame, if it is a new one."""
+    """The id of the new case in this frame, if there is one."""
     new = frame["type"] == "case" and frame["state"] == "active" and frame["case_id"] not in held
     return [frame["case_id"]] if new else []
 
 
 def summary(times: list[float]) -> dict[str, float]:
-    """Median, 99th percentile and worst."""
+    """Median, 99th percentile and maximum."""
     cuts = statistics.quantiles(times, n=100)
     return {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1), "max": round(max(times), 1)}
 
 
 def main() -> None:
-    """Measures, and shows it."""
+    """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waiting", type=int, default=1000, help="cases in the queue at the end")
     parser.add_argument("--closings", type=int, default=200, help="number of cases that the agent closes")
@@ -118,7 +117,10 @@ def main() -> None:
     table = Table(title=f"Routing with {figures['waiting']} cases waiting, {figures['closings']} closed (ms)")
     for column in ("an agent becomes free", "p50", "p99", "max"):
         table.add_column(column, justify="left" if column.startswith("an") else "right")
-    for name, key in (("the next case is on the agent's socket", "routed_ms"), ("the answer is there", "answered_ms")):
+    for name, key in (
+        ("the next case arrives at the agent's socket", "routed_ms"),
+        ("the answer arrives", "answered_ms"),
+    ):
         table.add_row(name, *(f"{figures[key][cut]:.1f}" for cut in ("p50", "p99", "max")))
     Console().print(table)
 

@@ -1,4 +1,4 @@
-"""All that docs/performance.md quotes, in one go: about a quarter of an hour on two quiet cores."""
+"""All figures of docs/performance.md: about a quarter of an hour on two idle cores."""
 
 import asyncio
 import json
@@ -20,10 +20,10 @@ SECONDS = 30.0
 
 
 def main(
-    parts: Annotated[str, typer.Option(help="Which of these.")] = PARTS,
+    parts: Annotated[str, typer.Option(help="The parts to measure.")] = PARTS,
     as_json: Annotated[Path, typer.Option("--json", help="The file for all figures.")] = Path("bench.json"),
 ) -> None:
-    """All of it, one part after the other; exit code 1 when an invariant is broken."""
+    """Measure all parts, one after the other. Exit code 1 if an invariant is broken."""
     found: dict[str, Any] = {}
     for part in parts.split(","):
         saga.console.rule(part)

@@ -1,9 +1,9 @@
 """The flow page under load: `python -m lab.bench.flow [--rate 200] [--seconds 60] [--json]`.
 
-A whole system on private servers, with the page open in Chromium. Four tellers tell, through the same code as the
-services, what those would tell of so many cancellations a second; the services themselves stay idle, since two cores do
-not cancel that fast and draw as well. Measured is how smoothly the page draws, what page and `web` hold in memory, and
-that every record told was drawn, drawn together, or counted.
+A system on private servers, with the page open in Chromium. Synthetic services write the records of so many
+cancellations per second with the same code as the services, which stay idle: two cores cannot cancel that fast and also
+draw. The benchmark measures the frame rate and the memory of the page and of `web`, and checks that every record is
+drawn, drawn as part of a group, or counted.
 """
 
 import argparse
@@ -47,7 +47,7 @@ LOOK = """
 
 
 async def totals(http: httpx.AsyncClient) -> dict[str, int]:
-    """What `web` has counted so far."""
+    """The totals that `web` has counted."""
     page = (await http.get("/web/flow")).raise_for_status().text
     found = re.search(r'data-totals="([^"]*)"', page)
     assert found is not None
@@ -56,7 +56,7 @@ async def totals(http: httpx.AsyncClient) -> dict[str, int]:
 
 
 async def watch(page: Page, seconds: float) -> list[dict[str, Any]]:
-    """Looks at the page every five seconds."""
+    """Reads the page's figures every five seconds."""
     looks = []
     for _ in range(max(int(seconds // 5), 1)):
         await asyncio.sleep(5)
@@ -65,7 +65,7 @@ async def watch(page: Page, seconds: float) -> list[dict[str, Any]]:
 
 
 async def measure(rate: int, seconds: float) -> dict[str, Any]:
-    """One run."""
+    """Runs the load and returns the figures."""
     async with (
         local_servers.running(None) as system,
         one_origin(system) as origin,
@@ -99,7 +99,7 @@ async def measure(rate: int, seconds: float) -> dict[str, Any]:
 
 @asynccontextmanager
 async def one_origin(system: LocalDeployment) -> AsyncIterator[str]:
-    """A gateway in this process; its address."""
+    """A gateway in this process; yields its address."""
     listening = single_process.bind("127.0.0.1", 0)
     server = single_process.server(Gateway(system.public))
     serving = asyncio.create_task(server.serve([listening]))
@@ -126,9 +126,9 @@ def _figures(looks: list[dict[str, Any]], recorded: int, counted: dict[str, int]
 
 
 def main() -> None:
-    """Measures; exit code 1 when something went uncounted."""
+    """Measures and prints. Exit code 1 if a record is uncounted."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="cancellations a second")
+    parser.add_argument("--rate", type=int, default=200, help="cancellations per second")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How cost grows with what is in the tables: few old orders and many, side by side, taking turns."""
+"""How cost grows with the size of the tables: few and many old orders, measured alternately."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ async def measure(sizes: Sequence[int], orders: int, clients: int, repeats: int)
 
 
 def show(found: Sequence[dict[str, Any]]) -> None:
-    """A column for each number of old orders."""
+    """Prints a column for each number of old orders."""
     table = Table("old orders", *(f"{one['old_orders']:,}" for one in found))
     for name in list(found[0])[1:]:
         table.add_row(name.replace("_", " "), *(_text(one[name]) for one in found))
@@ -83,7 +83,7 @@ def main(
     repeats: Annotated[int, typer.Option(min=1)] = 3,
     as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
 ) -> None:
-    """How cost grows with the number of old orders."""
+    """Measure how cost grows with the number of old orders."""
     try:
         found = asyncio.run(measure([int(one) for one in old.split(",")], orders, clients, repeats))
     except RunFailed as error:

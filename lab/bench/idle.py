@@ -1,4 +1,4 @@
-"""What it costs to have it: import times, the start of the demonstration, and all services doing nothing.
+"""The cost without load: import times, the demonstration, and all services idle.
 
 python -m lab.bench.idle [--seconds 30] [--json FILE]
 """
@@ -24,16 +24,16 @@ from lab.bench import meters
 from services import SERVICES
 
 SETTLE = 10.0
-"""Seconds after the start that do not count."""
+"""Seconds after the start that are not measured."""
 TRIES = 5
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-"""In which Python keeps what it has compiled, as it does where nobody told it otherwise."""
+"""With Python's default of keeping compiled bytecode."""
 
 console = Console(highlight=False)
 
 
 def imports(service: str) -> dict[str, float]:
-    """Seconds from starting Python until the service is imported: the wall's, and the processor's, the best of some."""
+    """Wall and processor seconds from the start of Python until the service is imported; the best of several runs."""
     best = {"wall": 99.0, "cpu": 99.0}
     for _ in range(TRIES):
         before, started = os.times(), monotonic()
@@ -46,7 +46,7 @@ def imports(service: str) -> dict[str, float]:
 
 
 def demonstration(folder: Path) -> dict[str, float]:
-    """Seconds that `batalkan demo --no-serve` takes: the first time, and again on the same data."""
+    """Seconds of `batalkan demo --no-serve`: the first time, and again on the same data."""
     found = {}
     (port,) = free_ports(1)
     for run in ("first", "second"):
@@ -60,8 +60,8 @@ def demonstration(folder: Path) -> dict[str, float]:
     return found
 
 
-async def doing_nothing(folder: Path, seconds: float) -> dict[str, float]:
-    """All services in one process, and their PostgreSQL: megabytes (PSS), and per cent of one core."""
+async def idle(folder: Path, seconds: float) -> dict[str, float]:
+    """All services in one process, with PostgreSQL: megabytes (PSS), and per cent of one core."""
     (port,), reaper = free_ports(1), Reaper()
     argv = [sys.executable, "-m", "batalkan", "up", "--data", str(folder), "--port", str(port)]
     child = Child("batalkan", argv, reaper=reaper, log=folder / "up.log")
@@ -82,26 +82,26 @@ async def doing_nothing(folder: Path, seconds: float) -> dict[str, float]:
 
 
 def _postgres(folder: Path) -> int:
-    """The embedded server, which is no child of the process that started it."""
+    """The process id of the embedded server, which is no child of the process that started it."""
     (found,) = folder.rglob("postmaster.pid")
     return int(found.read_text().split()[0])
 
 
 def measure(seconds: float) -> dict[str, Any]:
-    """The figures."""
+    """Measures and returns the figures."""
     with tempfile.TemporaryDirectory(prefix="batalkan-bench-") as name:
         folder = Path(name)
         return {
             "import_seconds": {service: imports(service) for service in SERVICES},
             "demo_seconds": demonstration(folder),
-            "idle": asyncio.run(doing_nothing(folder, seconds)),
+            "idle": asyncio.run(idle(folder, seconds)),
             "load_average": round(os.getloadavg()[0], 1),
         }
 
 
 def show(figures: dict[str, Any]) -> None:
     """The figures as a table."""
-    table = Table("having it", "")
+    table = Table("without load", "")
     for name, value in figures.items():
         shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
         table.add_row(name.replace("_", " "), shown)
@@ -109,10 +109,10 @@ def show(figures: dict[str, Any]) -> None:
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="How long nothing is done.")] = 30,
+    seconds: Annotated[float, typer.Option(help="Seconds of idling.")] = 30,
     as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
 ) -> None:
-    """Import times, the demonstration's time, and what it costs to do nothing."""
+    """Measure import times, the demonstration's time, and the cost of idle services."""
     figures = measure(seconds)
     show(figures)
     if as_json:

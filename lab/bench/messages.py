@@ -1,9 +1,9 @@
-"""What an event costs on its way, by its size and by the size of the batches.
+"""The cost of an event, by its size and by the size of the batches.
 
     python -m lab.bench messages [--events 4000] [--json FILE]
 
-From a transaction that writes it, through outbox, relay, RabbitMQ and consumer, to its row in the inbox: the runtime
-alone, in one process, on servers of its own. No figures of a service: no handler does anything.
+From the transaction that writes it, through outbox, relay, RabbitMQ and consumer, to its inbox row: the runtime only,
+in one process, on private servers, with a handler that does nothing.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Padded(Event, name="Padded", version=1, subject="thing", published_by=("or
 
 
 async def measure(events: int) -> list[dict[str, Any]]:
-    """The figures: the batch sizes for events of the usual size, then the sizes for the usual batch; in turns."""
+    """The figures of all batch sizes with the usual event, and of all event sizes with the usual batch, alternately."""
     usual = SIZES[0], consumer.BATCH
     cases = list(dict.fromkeys([(usual[0], batch) for batch in BATCHES] + [(size, usual[1]) for size in SIZES]))
     found: dict[tuple[int, int], list[dict[str, float]]] = {case: [] for case in cases}
@@ -99,7 +99,7 @@ def _medians(many: Sequence[dict[str, float]]) -> dict[str, int]:
 
 
 async def _send(uow: UnitOfWork, consumed: "asyncio.Queue[int]", count: int, size: int) -> None:
-    """Says so many, 16 to a transaction, and waits until they are heard."""
+    """Publishes `count` events, 16 per transaction, and waits until all are consumed."""
     for first in range(0, count, 16):
         async with uow.begin() as tx:
             tx.publish(*(Padded(thing=str(new_id()), text="x" * size) for _ in range(min(16, count - first))))
@@ -108,14 +108,14 @@ async def _send(uow: UnitOfWork, consumed: "asyncio.Queue[int]", count: int, siz
 
 
 def run(events: int) -> list[dict[str, Any]]:
-    """Measures, on the event loop that the services use."""
+    """Measures with the event loop of the services."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(measure(events))
 
 
 def show(found: list[dict[str, Any]]) -> None:
     """The figures as a table."""
-    table = Table("bytes of data", "batch, at most", "events/s", "Python, µs each", "servers, µs each")
+    table = Table("bytes of data", "maximum batch", "events/s", "Python, µs each", "servers, µs each")
     for one in found:
         table.add_row(*(f"{value:,}" for value in one.values()))
     console.print(table)
@@ -126,7 +126,7 @@ def main(
     events: Annotated[int, typer.Option(min=100)] = EVENTS,
     as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
 ) -> None:
-    """What an event costs, by its size and by the size of the batches."""
+    """Measure the cost of an event, by its size and by the size of the batches."""
     found = run(events)
     show(found)
     if as_json:

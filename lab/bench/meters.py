@@ -1,4 +1,4 @@
-"""What a run costs: CPU and memory of processes out of /proc, statements and fsyncs out of PostgreSQL's statistics."""
+"""Meters: CPU and memory of processes from /proc, statements and fsyncs from PostgreSQL's statistics."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ MEGABYTE = 1024 * 1024
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the process and its descendants so far, those that have ended included."""
+    """User and system time of the process and its descendants, including ended ones."""
     total = 0
     for one in (pid, *descendants(pid)):
         with suppress(OSError):
@@ -24,7 +24,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> float:
-    """Megabytes of the process and its descendants now; what several share counts once (PSS)."""
+    """Megabytes of the process and its descendants; shared memory counts once (PSS)."""
     total = 0
     for one in (pid, *descendants(pid)):
         with suppress(OSError):
@@ -46,7 +46,7 @@ class Counted:
     """Calls and milliseconds of each statement."""
 
     def since(self, before: "Counted") -> "Counted":
-        """What was added after `before`."""
+        """The difference to `before`."""
         by_statement = {}
         for query, (calls, milliseconds) in self.by_statement.items():
             old_calls, old_milliseconds = before.by_statement.get(query, (0, 0.0))
@@ -62,7 +62,7 @@ class Counted:
 
 
 async def count(admin_url: str, databases: list[str]) -> Counted:
-    """The counters as they are now."""
+    """The current counters."""
     connection = await connect(admin_url)
     try:
         statements = await connection.fetch(
@@ -92,7 +92,7 @@ class Sizes:
 
 
 async def sizes(url: str) -> Sizes:
-    """What a database takes on the disk."""
+    """The disk space of a database."""
     connection = await connect(url)
     try:
         row = await connection.fetchrow(
@@ -107,16 +107,16 @@ async def sizes(url: str) -> Sizes:
 
 
 BOUNDED = ("clock", "hearing", "agents", "outbox", "deadlines", "parked", "failures", "alembic_version")
-"""Tables that do not grow with the number of orders, or are emptied all the time."""
+"""Tables that do not grow with the number of orders, or are emptied continuously."""
 LARGE = 30_000
-"""Rows. Of a smaller table it is right to read all; about here an index of ranges (BRIN) begins to be worth it."""
+"""Rows. For a smaller table a sequential scan is right; from about this size a BRIN index pays off."""
 
 
 async def rows_scanned(urls: Mapping[str, str]) -> dict[str, int]:
     """Rows of each large table that grows that sequential scans have read so far, by `service.table`.
 
-    Not the number of scans: that of the scans of tables that were empty still, as the services started, is told by
-    idle sessions up to ten seconds late.
+    It counts rows, not scans: idle sessions report the scans of tables that were empty at the start up to ten seconds
+    late.
     """
     found = {}
     for service, url in urls.items():

@@ -1,4 +1,4 @@
-"""Old orders, which only make the tables large: long delivered, or cancelled and refunded, and some talked about."""
+"""Old orders, which make the tables large: delivered, or cancelled and refunded, some with threads and cases."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from lab.bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, Statements, fill, 
 from runtime.storage.database import connect
 
 FIRST = 1_000_000_000
-"""The number of the first old order: behind those of all that are measured."""
+"""The number of the first old order, after all measured ones."""
 YOUNGEST, SPREAD = timedelta(days=2), timedelta(days=398)
 CHUNK = 100_000
 REMEMBERED = timedelta(days=30)
-"""For so long, inboxes keep the ids of events."""
+"""The retention of inbox rows."""
 
-# Of so many old orders one was cancelled; has a thread, of four messages; was the subject of a case, of six.
+# Which old orders are cancelled, have a thread (of four messages), or a case (of six).
 CANCELLED, TALKED, ASKED = "n % 20 = 0", "n % 20 = 1", "n % 100 = 2"
 _STATUS = f"case when {CANCELLED} then 'cancelled' else 'delivered' end"
 _STEPS = f"""
@@ -26,7 +26,7 @@ lateral (
 
 
 def _inbox(events: str, condition: str = "true") -> str:
-    """What an inbox remembers of so many events of each order."""
+    """The inbox rows for so many events of each order."""
     days = REMEMBERED.days
     return (
         "insert into inbox (event_id, at) select pg_temp.id(at, 'event' || n || '.' || event), at from numbered, "

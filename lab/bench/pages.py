@@ -1,6 +1,6 @@
-"""How soon a page can be used: `python -m lab.bench.pages [--times 20] [--json]`.
+"""The time until a page is usable: `python -m lab.bench.pages [--times 20] [--json]`.
 
-A whole system on private servers, and Chromium with an empty cache each time. A page can be used when its scripts
+A system on private servers, and Chromium with an empty cache for each measurement. A page is usable when its scripts
 have run: at the end of `DOMContentLoaded`, which waits for modules.
 """
 
@@ -34,7 +34,7 @@ async () => {
 
 
 async def once(browser: Browser, url: str) -> dict[str, float]:
-    """One look by somebody who was never there."""
+    """Loads the page once, with an empty cache."""
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(url, wait_until="load")
@@ -44,7 +44,7 @@ async def once(browser: Browser, url: str) -> dict[str, float]:
 
 
 async def measure(times: int) -> dict[str, dict[str, float]]:
-    """The median and the slowest of so many looks at each page."""
+    """The median and the maximum of so many loads of each page."""
     async with local_servers.running(None) as system, one_origin(system) as origin, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=find("chromium"), args=["--no-sandbox"])
         figures = {}
@@ -57,9 +57,9 @@ async def measure(times: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Measures, and prints a line for each page."""
+    """Measures and prints a line for each page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=20, help="looks at each page")
+    parser.add_argument("--times", type=int, default=20, help="loads of each page")
     parser.add_argument("--json", action="store_true")
     arguments: Any = parser.parse_args()
     figures = asyncio.run(measure(arguments.times))

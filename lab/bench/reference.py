@@ -1,10 +1,10 @@
-"""The cancel saga with nothing but uvicorn, asyncpg and aiormq (under aio-pika): the ceiling for Python here.
+"""The cancel saga with only uvicorn, asyncpg and aiormq: the maximum that Python reaches on a machine.
 
     DATABASE_URL=… BROKER_URL=… PORT=… python -m lab.bench.reference orders | refunds
 
-The same tables, statements, events and durability as the services: outbox, one relay, confirms, persistent messages in
-quorum queues, inbox, one transaction for what has arrived. No framework, no validation, no authentication, no errors
-handled, nothing retried, logged or measured.
+It has the same tables, statements, events and durability as the services: outbox, one relay, confirms, persistent
+messages in quorum queues, inbox, one transaction per batch. It has no framework, validation, authentication, error
+handling, retries, logs or metrics.
 """
 
 import asyncio
@@ -98,11 +98,11 @@ on conflict (order_id) do update set state = excluded.state, destination = exclu
 
 Connection = Any
 Handle = Callable[[Connection, list[dict[str, Any]]], Awaitable[bool]]
-"""Acts on a batch of events; whether others follow."""
+"""Handles a batch of events; returns whether events follow."""
 
 
 class ReferenceService:
-    """What both sides have: a pool, an outbox with its relay, a queue with its consumer."""
+    """Common to both sides: a pool, an outbox with its relay, a queue with its consumer."""
 
     def __init__(self, name: str, pool: Any, consumes: str, handle: Handle) -> None:
         self.name = name
@@ -110,7 +110,7 @@ class ReferenceService:
         self.consumes, self.handle = consumes, handle
         self.woken = asyncio.Event()
 
-    async def say(self, connection: Connection, kind: str, events: list[tuple[str, str]]) -> None:
+    async def write_events(self, connection: Connection, kind: str, events: list[tuple[str, str]]) -> None:
         """Writes events (subject, data) to the outbox."""
         columns = [uuid7() for _ in events], [kind] * len(events), [s for s, _ in events], [d for _, d in events]
         await connection.execute(OUTBOX, *columns, f"{self.name}.", TRACE)
@@ -165,15 +165,15 @@ class ReferenceService:
                 new = [events[row["event_id"]] for row in await connection.fetch(INBOX, list(events))]
                 follow = await self.handle(connection, new)
                 if follow:
-                    said = [(e["subject"], json.dumps(e["follows"])) for e in new]
-                    await self.say(connection, "RefundIssued", said)
+                    follow_ups = [(e["subject"], json.dumps(e["follows"])) for e in new]
+                    await self.write_events(connection, "RefundIssued", follow_ups)
                 await connection.execute("commit")
             await channel.basic_ack(messages[-1].delivery_tag, multiple=True)
             if follow:
                 self.woken.set()
 
     async def cancel(self, order_id: UUID, reason: str) -> bytes:
-        """What `POST /orders/{id}/cancel` does."""
+        """`POST /orders/{id}/cancel`."""
         async with self.pool.acquire() as connection:
             await connection.execute("begin")
             order = await connection.fetchrow(LOCK, order_id)
@@ -190,7 +190,7 @@ class ReferenceService:
                 "paid_amount": order["paid_amount"],
                 "fault": "buyer",
             }
-            await self.say(connection, "OrderCancelled", [(str(order_id), json.dumps(data))])
+            await self.write_events(connection, "OrderCancelled", [(str(order_id), json.dumps(data))])
             await connection.execute("commit")
         self.woken.set()
         shown = {**data, "status": "cancelled", "total": order["total"], "placed_at": str(order["placed_at"])}
@@ -206,7 +206,7 @@ class ReferenceService:
 
 
 async def refund(connection: Connection, events: list[dict[str, Any]]) -> bool:
-    """What the refunds side does about `OrderCancelled`."""
+    """The handler of refunds for `OrderCancelled`."""
     data = [event["data"] for event in events]
     ids = [uuid7() for _ in data]
     buyers, amounts = [UUID(one["buyer_id"]) for one in data], [one["paid_amount"] for one in data]
@@ -226,7 +226,7 @@ async def refund(connection: Connection, events: list[dict[str, Any]]) -> bool:
 
 
 async def show(connection: Connection, events: list[dict[str, Any]]) -> bool:
-    """What the orders side does about `RefundIssued`."""
+    """The handler of orders for `RefundIssued`."""
     data = [event["data"] for event in events]
     await connection.execute(
         SHOW,
@@ -240,11 +240,11 @@ async def show(connection: Connection, events: list[dict[str, Any]]) -> bool:
 
 
 async def _leave_as_it_is(connection: Connection) -> None:
-    """Nothing is set on a connection that would have to be taken back."""
+    """No reset: connections have no session state."""
 
 
 class Broker(aiormq.Connection):
-    """With buffers for a whole batch."""
+    """A connection with buffers for a whole batch."""
 
     FRAME_BUFFER_SIZE = FRAMES
 
@@ -257,10 +257,10 @@ async def connect(url: str) -> Broker:
 
 
 async def main(side: str) -> None:
-    """Runs one side until the process is ended."""
+    """Runs one side until the process ends."""
     broker_url = os.environ["BROKER_URL"]
-    name = broker_url.split("/")[2].split(":")[0]  # the user's
-    pool = await asyncpg.create_pool(  # noqa: TID251 (it stands on nothing of ours)
+    name = broker_url.split("/")[2].split(":")[0]  # the broker user's name
+    pool = await asyncpg.create_pool(  # noqa: TID251 (the reference uses no code of the project)
         os.environ["DATABASE_URL"], min_size=1, max_size=10, reset=_leave_as_it_is
     )
     other = name.replace("orders", "refunds") if side == "orders" else name.replace("refunds", "orders")
@@ -271,7 +271,7 @@ async def main(side: str) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(service.consume(await consuming.channel(frame_buffer_size=FRAMES)))
         group.create_task(service.relay(confirming))
-        await asyncio.sleep(0.3)  # until both sides have declared what they hear
+        await asyncio.sleep(0.3)  # until both sides have declared their queues
         port = int(os.environ["PORT"])
         config = uvicorn.Config(service, port=port, log_config=None, access_log=False, lifespan="off")
         await uvicorn.Server(config).serve()

@@ -1,4 +1,4 @@
-"""The figures as tables: medians over the rounds, and the ratios that this is all about."""
+"""The figures as tables: medians over the runs, and the ratios of the variants."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -11,7 +11,7 @@ from lab.bench.variants import BATALKAN
 
 
 def by_variant(figures: Sequence[RunFigures]) -> dict[str, list[RunFigures]]:
-    """The runs of each variant, in their order."""
+    """The runs of each variant, in order."""
     found: dict[str, list[RunFigures]] = {}
     for one in figures:
         found.setdefault(one.variant, []).append(one)
@@ -19,13 +19,13 @@ def by_variant(figures: Sequence[RunFigures]) -> dict[str, list[RunFigures]]:
 
 
 def ratios(figures: Sequence[RunFigures]) -> dict[str, dict[str, list[float]]]:
-    """Each way of running batalkan against each rival ("core : reference"): the ratios of the runs of one round."""
+    """The ratios of each variant of Batalkan to each baseline ("core : reference"), run by run."""
     runs = by_variant(figures)
     found = {}
     for ours in BATALKAN.keys() & runs:
-        for rival in runs.keys() - BATALKAN:
-            pairs = list(zip(runs[ours], runs[rival], strict=False))
-            found[f"{ours} : {rival}"] = {
+        for baseline in runs.keys() - BATALKAN:
+            pairs = list(zip(runs[ours], runs[baseline], strict=False))
+            found[f"{ours} : {baseline}"] = {
                 attribute: [round(getattr(one, attribute) / getattr(other, attribute), 2) for one, other in pairs]
                 for attribute in ("cpu_ms_per_saga", "sagas_per_second")
             }
@@ -33,7 +33,7 @@ def ratios(figures: Sequence[RunFigures]) -> dict[str, dict[str, list[float]]]:
 
 
 def show(console: Console, figures: Sequence[RunFigures]) -> None:
-    """One column for each variant."""
+    """Prints one column for each variant."""
     runs = by_variant(figures)
     table = Table("figure (median)", *runs)
 
@@ -47,7 +47,7 @@ def show(console: Console, figures: Sequence[RunFigures]) -> None:
     each("CPU ms per saga, all but the generator", "cpu_ms_per_saga")
     for process in _keys(runs, "cpu_by_process"):
         row(f"  {process}", *(_median_of(many, "cpu_by_process", process) for many in runs.values()))
-    each("answers 503, and asked again", "turned_away")
+    each("answers 503, retried", "turned_away")
     for part in ("p50", "p99", "p99.9"):
         row(f"HTTP {part}, ms", *(_median_of(many, "http_ms", part) for many in runs.values()))
     for part in ("p50", "p99"):
@@ -71,7 +71,7 @@ def show(console: Console, figures: Sequence[RunFigures]) -> None:
 
 
 def show_statements(console: Console, figures: RunFigures) -> None:
-    """What PostgreSQL spent its time on."""
+    """Prints the statements that cost PostgreSQL most."""
     table = Table("calls per saga", "ms per saga", f"statement ({figures.variant})")
     for query, calls, milliseconds in figures.statements:
         table.add_row(str(calls), f"{milliseconds:.4f}", " ".join(query.split())[:110])

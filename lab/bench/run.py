@@ -1,4 +1,4 @@
-"""One measured run: orders are seeded, cancelled by the clients, and waited for until every refund shows."""
+"""One measured run: seeds orders, lets the clients cancel them, and waits until every order shows its refund."""
 
 import asyncio
 import json
@@ -24,30 +24,30 @@ from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
 
 TIMEOUT = 180.0
-"""Seconds after the last answer that the last refund may take."""
+"""Seconds for the last refund after the last answer."""
 
 
 ORDERS_PER_REPEAT = 1_000_000
 
 
 class RunFailed(Exception):
-    """A request was refused, a refund did not come, or the books do not balance: the figures mean nothing."""
+    """A request was refused, a refund is missing, or an invariant is broken: the figures are worthless."""
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What a run measured. Milliseconds, megabytes, per saga where it says so."""
+    """The figures of a run, in milliseconds and megabytes; per saga where the name says so."""
 
     variant: str
     sagas: int
     rate: float
-    """Requests per second that were asked for; 0 for as many as the clients get through."""
+    """Requested rate per second; 0 for a closed loop."""
     sagas_per_second: float
     cpu_ms_per_saga: float
-    """Everything but the generator."""
+    """All processes except the clients."""
     cpu_by_process: Mapping[str, float]
     turned_away: int
-    """Answers 503, after which the client asked again."""
+    """Answers 503, after which the client retried."""
     http_ms: Mapping[str, float]
     saga_ms: Mapping[str, float]
     memory_mb: Mapping[str, float]
@@ -56,13 +56,13 @@ class RunFigures:
     fsyncs_per_saga: float
     wal_bytes_per_saga: float
     scanned: Mapping[str, int] = field(default_factory=dict)
-    """The large tables that grow and were read in sequential scans, and how many rows: there should be none."""
+    """Rows of large growing tables that sequential scans have read: there should be none."""
     statements: Sequence[tuple[str, float, float]] = field(default=())
     """The statements that cost PostgreSQL most: text, calls per saga, milliseconds per saga."""
 
 
 class Run:
-    """Measures one variant that is running."""
+    """Measures a running variant."""
 
     def __init__(self, servers: LocalServers, variant: Variant, number: int = 0) -> None:
         self._servers = servers
@@ -71,11 +71,11 @@ class Run:
         self._seeded = number * ORDERS_PER_REPEAT
 
     async def warm_up(self, orders: int, clients: int) -> None:
-        """Fills caches, prepares statements, opens connections; nothing is measured."""
+        """Runs without measuring: fills caches, prepares statements, opens connections."""
         await self._settle(await self._clients(await self._seed(orders), clients, 0.0))
 
     async def measure(self, orders: int, clients: int, rate: float = 0.0, profile: Path | None = None) -> RunFigures:
-        """A run of so many orders. Raises `RunFailed`."""
+        """Measures a run of so many orders. Raises `RunFailed`."""
         seeded = await self._seed(orders)
         names = [url.rpartition("/")[2] for url in self._variant.databases.values()]
         pids = {**self._variant.pids, **self._server_pids()}
@@ -115,12 +115,12 @@ class Run:
         )
 
     async def _seed(self, orders: int) -> list[tuple[str, str]]:
-        """(order, token) for each order to cancel."""
+        """Seeds the orders; returns (order, token) for each."""
         seeded = await seed(self._variant.databases, self._seeded, orders)
         self._seeded += orders
         issued = {buyer: self._token(buyer) for buyer in dict.fromkeys(buyer for _, buyer in seeded)}
         admin = await connect(self._servers.postgres.admin_url)
-        await admin.execute("checkpoint")  # or else one that is due would fall into one run and not into another
+        await admin.execute("checkpoint")  # otherwise one run would have a checkpoint and another none
         await admin.close()
         return [(order, issued[buyer]) for order, buyer in seeded]
 
@@ -139,7 +139,7 @@ class Run:
     ) -> dict[str, Any]:
         task = Task(self._variant.origins, orders, clients, rate)
         if profile:
-            await asyncio.to_thread(environment.python)  # the first time takes longer than the clients do
+            await asyncio.to_thread(environment.python)  # the installation takes longer than the clients
         reaper = Reaper()
         with tempfile.TemporaryDirectory() as folder:
             task_file, result_file = f"{folder}/task.json", f"{folder}/result.json"
@@ -160,7 +160,7 @@ class Run:
         return found
 
     async def _profile(self, folder: Path, reaper: Reaper) -> list[Child]:
-        """py-spy, out of the environment of the library, looks at each of the variant's processes."""
+        """Starts py-spy (from the environment of `faststream`) for each of the variant's processes."""
         profilers = []
         for name, pid in self._variant.pids.items():
             out = folder / f"{self._variant.name}-{name}.txt"
@@ -172,10 +172,10 @@ class Run:
         return profilers
 
     async def _settle(self, result: Mapping[str, Any]) -> dict[str, float]:
-        """Waits until every order shows its refund; returns since when (seconds since the epoch), to the commit."""
+        """Waits until every order shows its refund; returns the commit time of each (seconds since the epoch)."""
         connection = await connect(self._variant.databases["orders"])
         try:
-            await connection.execute("set enable_seqscan = off")  # ours are not to be counted among theirs
+            await connection.execute("set enable_seqscan = off")  # the benchmark's scans must not count
             await connection.execute("create temp table awaited (order_id uuid primary key)")
             await connection.copy_records_to_table("awaited", records=[(UUID(one),) for one in result["began"]])
             await connection.execute("analyze awaited")
@@ -197,8 +197,8 @@ class Run:
 
 
 async def check_snapshot(variant: Variant) -> None:
-    """Holds the books of the variant against each other. Raises `RunFailed`."""
-    # The orders were put into the table, so that nobody was told of them.
+    """Checks the variant's invariants. Raises `RunFailed`."""
+    # Only these two stores: the orders were seeded without events, so that read models do not have them.
     snapshot = await check({name: variant.databases[name] for name in ("orders", "refunds")})
     if snapshot.broken or snapshot.pending or snapshot.ledger_sum or snapshot.open_refunds:
         raise RunFailed(f"{variant.name}: {[*snapshot.broken, *snapshot.pending][:3] or snapshot}")

@@ -1,4 +1,4 @@
-"""The cancel saga measured against a bare reference and a library, taking turns on one machine."""
+"""The cancel saga, compared with a bare reference and FastStream, alternately on one machine."""
 
 import asyncio
 import json
@@ -20,32 +20,30 @@ from lab.bench.variants import BATALKAN, bench_servers, running
 
 VARIANTS = "core,all,reference,faststream"
 SECONDS_AT_HALF = 20
-"""So that the slowest hundredth is more than one moment in which a server tidies up."""
+"""Long enough that the 99th percentile is not one checkpoint of a server."""
 
 console = Console(highlight=False)
 
 
 def main(
     context: typer.Context,
-    orders: Annotated[int, typer.Option(min=10, help="Orders that are cancelled in a run.")] = 3000,
-    clients: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 64,
-    repeats: Annotated[int, typer.Option(min=1, help="How often every variant gets its turn.")] = 3,
-    variants: Annotated[str, typer.Option(help="Which of these, and in which order.")] = VARIANTS,
-    short: Annotated[bool, typer.Option(help="About a minute: one small round, without the library.")] = False,
-    half: Annotated[
-        bool, typer.Option(help="Also latencies at half of the rate that was just reached, for 20 s.")
-    ] = False,
-    old: Annotated[int, typer.Option(help="Old orders that fill the tables beforehand.")] = 0,
-    replicas: Annotated[int, typer.Option(min=1, help="Processes of each of batalkan's services.")] = 1,
+    orders: Annotated[int, typer.Option(min=10, help="Orders per run.")] = 3000,
+    clients: Annotated[int, typer.Option(min=1, help="Concurrent requests.")] = 64,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each variant, alternately.")] = 3,
+    variants: Annotated[str, typer.Option(help="The variants, in this order.")] = VARIANTS,
+    short: Annotated[bool, typer.Option(help="About a minute: one small run each, without faststream.")] = False,
+    half: Annotated[bool, typer.Option(help="Also latencies at half of the reached rate, for 20 s.")] = False,
+    old: Annotated[int, typer.Option(help="Old orders to seed before.")] = 0,
+    replicas: Annotated[int, typer.Option(min=1, help="Processes of each of Batalkan's services.")] = 1,
     profile: Annotated[Path | None, typer.Option(help="A folder for py-spy's samples of every process.")] = None,
-    statements: Annotated[bool, typer.Option(help="List what PostgreSQL spent its time on.")] = False,
+    statements: Annotated[bool, typer.Option(help="List the statements that cost PostgreSQL most.")] = False,
     as_json: Annotated[Path | None, typer.Option("--json", help="A file for all figures.")] = None,
 ) -> None:
-    """The cancel saga; exit code 1 when an invariant is broken, never because something was slow."""
+    """Measure the cancel saga. Exit code 1 if an invariant is broken, never because of a time."""
     if context.invoked_subcommand:
         return
     names = variants.split(",")
-    if short:  # the library's environment takes a minute by itself
+    if short:  # the installation of faststream alone takes a minute
         orders, repeats, names = min(orders, 500), 1, [name for name in names if name != "faststream"]
     if profile:
         profile.mkdir(parents=True, exist_ok=True)
@@ -61,7 +59,7 @@ def main(
 
 
 def show(figures: Sequence[RunFigures], *, statements: bool = False) -> None:
-    """The tables."""
+    """Prints the tables."""
     loaded = [one for one in figures if not one.rate]
     report.show(console, loaded)
     for one in figures:
@@ -73,7 +71,7 @@ def show(figures: Sequence[RunFigures], *, statements: bool = False) -> None:
 
 
 def as_dict(figures: Sequence[RunFigures]) -> dict[str, Any]:
-    """The figures for a file."""
+    """The figures as JSON values."""
     loaded = [one for one in figures if not one.rate]
     return {"ratios": report.ratios(loaded), "runs": [asdict(one) for one in figures]}
 
@@ -89,7 +87,7 @@ async def measure(
     replicas: int = 1,
     profile: Path | None = None,
 ) -> list[RunFigures]:
-    """All rounds, on one set of servers. Raises `RunFailed`, `ServersMissing`."""
+    """Runs all variants alternately on one set of servers. Raises `RunFailed`, `ServersMissing`."""
     found: list[RunFigures] = []
     filled: set[str] = set()
     async with bench_servers() as servers:
@@ -107,7 +105,7 @@ async def measure(
                         found.append(await run.measure(rate * SECONDS_AT_HALF, clients, rate=rate))
                     await check_snapshot(variant)
                 console.print(
-                    f"round {number + 1}, {name}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga, "
+                    f"run {number + 1}, {name}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga, "
                     f"load average {os.getloadavg()[0]:.1f}"
                 )
     return found

@@ -1,6 +1,6 @@
-"""Filling the databases with paid orders to cancel, as the services would have left them.
+"""Seeds the databases with paid orders, as the services would have written them.
 
-Every order is a function of its number and of one moment, so each database is filled by itself, in SQL, and all agree.
+Every order is a function of its number and of one moment, so that SQL can fill each database alone, and all agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ PRICE = 50_000
 _ACCOUNT = "('0190d3a0-0000-7000-{0}-' || lpad(to_hex({1}), 12, '0'))::uuid"
 _BUYER, _SELLER, _PRODUCT = _ACCOUNT.format("9000", "{}"), _ACCOUNT.format("a000", "{}"), _ACCOUNT.format("b000", "{}")
 
-# UUIDv7 as the services make them: milliseconds, then chance, which here comes out of a name.
+# UUIDv7 like those of the services: milliseconds, then random bits, here from a name.
 _ID = """
 create or replace function pg_temp.id(at timestamptz, name text) returns uuid language sql immutable as $$
     select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(name), 1, 3) || '8'
@@ -47,7 +47,7 @@ LINES = (
 )
 
 Statements = Mapping[str, Sequence[str]]
-"""For each service, what is written into its database out of `numbered`."""
+"""For each service, the statements that fill its database from `numbered`."""
 
 _PAID: Statements = {
     "orders": (
@@ -83,7 +83,7 @@ async def seed(urls: Mapping[str, str], first: int, count: int) -> list[tuple[st
 
 
 async def moment(urls: Mapping[str, str]) -> datetime:
-    """Now, as the database of `orders` has it."""
+    """The current time of the database of `orders`."""
     connection = await connect(urls["orders"])
     try:
         now: datetime = await connection.fetchval("select clock_now()")
@@ -95,11 +95,11 @@ async def moment(urls: Mapping[str, str]) -> datetime:
 async def fill(
     url: str, statements: Sequence[str], first: int, last: int, at: datetime, step: timedelta
 ) -> list[asyncpg.Record]:
-    """Runs the statements over the orders `first` to `last`, of which the first was placed `at`, and each one `step`
-    after the other. Returns their ids and their buyers'."""
+    """Runs the statements for the orders `first` to `last`; the first was placed `at`, each next one `step` later.
+    Returns the ids of orders and buyers."""
     connection = await connect(url)
     try:
-        # Each row is right by itself: the keys to other tables need not be looked up, nor ledger entries be summed.
+        # The rows are known to be valid: skip foreign keys and the ledger's triggers.
         await connection.execute("set session_replication_role = replica; set synchronous_commit = off")
         await connection.execute(_ID)
         async with connection.transaction():

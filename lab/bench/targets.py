@@ -1,4 +1,4 @@
-"""What was to be reached, and what was: a line for each target, as Markdown for docs/performance.md."""
+"""The targets and the reached figures, as a Markdown table for docs/performance.md."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
@@ -6,11 +6,11 @@ from typing import Any
 
 Found = Mapping[str, Any]
 Line = tuple[str, str, bool]
-"""A target, what was reached, and whether that meets it."""
+"""A target, the reached figure, and whether it meets the target."""
 
 
 def lines(found: Found) -> Iterator[Line]:
-    """For each part that was measured."""
+    """The lines of each measured part."""
     for part, judge in _JUDGES.items():
         if part in found:
             yield from judge(found[part], found)

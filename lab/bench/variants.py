@@ -1,4 +1,4 @@
-"""The servers, once for all runs, and on them one after the other the ways of writing the saga."""
+"""The servers for all runs, and the variants of the saga that run on them one after the other."""
 
 import asyncio
 import sys
@@ -22,32 +22,32 @@ from services import SERVICES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAGA_SERVICES = ("orders", "refunds")
-"""What a bare saga consists of."""
+"""The services of the saga itself."""
 BASELINES = ("reference", "faststream")
 BATALKAN: Mapping[str, Sequence[str]] = {"core": ("accounts", *SAGA_SERVICES), "all": SERVICES}
-"""Which services are running: those that a saga needs, or all of them, with those that only look on."""
+"""The services of each variant of Batalkan: those that the saga needs, or all."""
 OBSERVED = {"shared_preload_libraries": "pg_stat_statements", "track_commit_timestamp": "on"}
-"""For counting statements, and for knowing when a row became visible without looking all the time."""
+"""To count statements, and to know the commit time of a row without polling."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of writing the saga, running."""
+    """A running variant of the saga."""
 
     name: str
     origins: list[tuple[str, int]]
-    """Where orders can be cancelled."""
+    """Where the clients cancel orders."""
     pids: Mapping[str, int]
     databases: Mapping[str, str]
-    """URLs, with the administrator's rights, of the databases of all of its services."""
+    """Administrator's URLs of the databases of its services."""
     signing_key: Path
     processes: Processes | None = None
-    """Those of our own services, to be stopped and started."""
+    """The supervisor of Batalkan's services; None for a baseline."""
 
 
 @asynccontextmanager
 async def bench_servers(folder: Path | None = None) -> AsyncIterator[LocalServers]:
-    """The servers, with databases and users for everybody."""
+    """The servers, with databases and users for all variants."""
     rivals = [f"{name}_{service}" for name in BASELINES for service in SAGA_SERVICES]
     async with LocalServers(folder, services=(*SERVICES, *rivals)) as servers:
         admin = await connect(servers.postgres.admin_url)
@@ -66,7 +66,7 @@ async def bench_servers(folder: Path | None = None) -> AsyncIterator[LocalServer
 
 @asynccontextmanager
 async def running(name: str, servers: LocalServers, replicas: int = 1) -> AsyncIterator[Variant]:
-    """Starts the processes of one variant (`core`, `all`, `reference`, `faststream`) and stops them at the end."""
+    """Starts the processes of one variant (`core`, `all`, `reference`, `faststream`); stops them at the end."""
     start = _batalkan if name in BATALKAN else _baseline
     async with start(name, servers, replicas) as variant:
         yield variant
@@ -91,8 +91,8 @@ async def _batalkan(name: str, servers: LocalServers, replicas: int) -> AsyncIte
 
 
 async def _leave_out(services: Collection[str], servers: LocalServers) -> None:
-    """These services are not there, nor do their queues fill up. Publishers wait for their hearers, and take them to be
-    there by their dead-letter queues."""
+    """Removes the queues of the services that do not run. Publishers wait for their consumers, and recognize them by
+    their dead-letter queues."""
     connection = await aiormq.connect(servers.rabbitmq.admin_url)
     channel = await connection.channel()
     for service in services:
@@ -103,7 +103,7 @@ async def _leave_out(services: Collection[str], servers: LocalServers) -> None:
 
 @asynccontextmanager
 async def _baseline(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
-    """The same tables, queues of the same kind, users with the same rights."""
+    """A baseline with the same tables, kinds of queues and permissions as Batalkan."""
     urls = {service: servers.postgres.url(f"{name}_{service}") for service in SAGA_SERVICES}
     for service, url in urls.items():
         database = Database(url, pool_size=2)
@@ -144,7 +144,7 @@ async def _baseline(name: str, servers: LocalServers, replicas: int) -> AsyncIte
 
 
 def as_admin(servers: LocalServers, url: str) -> str:
-    """The same database with the administrator's rights."""
+    """The administrator's URL of the same database."""
     return urlsplit(servers.postgres.admin_url)._replace(path=urlsplit(url).path).geturl()
 
 
@@ -161,7 +161,7 @@ def _address(url: str) -> tuple[str, int]:
 
 
 def _listening(port: int) -> Callable[[], Awaitable[bool]]:
-    """A rival listens only once it is ready."""
+    """Readiness of a baseline: it listens only once it is ready."""
 
     async def connects() -> bool:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,1 +1,1 @@
-"""The saga as one would write it with FastStream and faststream-outbox."""
+"""The saga with FastStream and faststream-outbox."""

@@ -1,4 +1,5 @@
-"""The environment of the library's variant, apart from the project's own: made from the lock beside this file."""
+"""The Python environment of the variant `faststream`, separate from the project's: created from the lock in this
+folder."""
 
 import subprocess
 import sys
@@ -10,7 +11,7 @@ VENV = FOLDER.parent.parent.parent / ".batalkan" / "bench-faststream"
 
 
 def python() -> Path:
-    """Its Python; installs it at the first use, and again when the lock has changed."""
+    """The environment's Python; installs it at the first use and after a change of the lock."""
     lock = FOLDER / "requirements.lock"
     stamp, wanted = VENV / "stamp", sha256(lock.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -23,5 +24,5 @@ def python() -> Path:
 
 
 def program(name: str) -> Path:
-    """One of its programs."""
+    """The path of one of its programs."""
     return VENV / "bin" / name

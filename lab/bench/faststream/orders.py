@@ -55,7 +55,7 @@ relay(CANCELLED)
 
 
 class Cancel(BaseModel):
-    """Why."""
+    """The body of a cancel request."""
 
     reason: str | None = None
 
@@ -86,7 +86,7 @@ async def cancel(order_id: UUID, body: Cancel) -> dict[str, Any]:
 
 @rabbit.subscriber(queue(f"{OTHER}.RefundIssued"), exchange, channel=Channel(prefetch_count=100))
 async def show_refund(event: SagaEvent) -> None:
-    """The money has arrived: the order says so."""
+    """Shows the refund at the order."""
     async with session_factory() as session, session.begin():
         if await is_new(session, event):
             await session.execute(SHOW, {"order_id": event.order_id, **event.data})

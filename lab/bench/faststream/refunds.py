@@ -52,7 +52,7 @@ relay(ISSUED)
 
 @rabbit.subscriber(queue(f"{OTHER}.OrderCancelled"), exchange, channel=Channel(prefetch_count=100))
 async def refund(event: SagaEvent) -> None:
-    """The order is cancelled: what was paid comes back."""
+    """Refunds the paid amount of a cancelled order."""
     async with session_factory() as session, session.begin():
         if not await is_new(session, event):
             return

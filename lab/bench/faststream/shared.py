@@ -1,4 +1,4 @@
-"""What both sides share: the database, the outbox with its relay to RabbitMQ, the inbox."""
+"""Shared by both sides: the database, the outbox with its relay to RabbitMQ, the inbox."""
 
 import os
 from typing import Any
@@ -25,7 +25,7 @@ exchange = RabbitExchange("batalkan.events", type=ExchangeType.TOPIC, durable=Tr
 
 
 class SagaEvent(BaseModel):
-    """What travels."""
+    """The body of a message."""
 
     event_id: str
     order_id: str
@@ -33,7 +33,7 @@ class SagaEvent(BaseModel):
 
 
 def relay(routing_key: str) -> None:
-    """Publishes what is put into the outbox under this key."""
+    """Publishes the outbox's messages of this key."""
 
     @rabbit.publisher(exchange=exchange, routing_key=routing_key, persist=True, mandatory=True)
     @outbox.subscriber(
@@ -49,18 +49,18 @@ def relay(routing_key: str) -> None:
 
 
 def queue(routing_key: str) -> RabbitQueue:
-    """This side's queue, bound to what it hears."""
+    """This side's queue, bound to the key that it consumes."""
     return RabbitQueue(NAME, queue_type=QueueType.QUORUM, durable=True, routing_key=routing_key)
 
 
 async def is_new(session: AsyncSession, event: SagaEvent) -> bool:
-    """Enters the event into the inbox."""
+    """Inserts the event into the inbox; false for a duplicate."""
     statement = "insert into inbox (event_id) values (:id) on conflict do nothing returning event_id"
     return (await session.execute(text(statement), {"id": event.event_id})).first() is not None
 
 
 async def start() -> None:
-    """Makes the outbox's table and starts both brokers."""
+    """Creates the outbox's table and starts both brokers."""
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     await rabbit.start()
