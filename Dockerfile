@@ -1,4 +1,4 @@
-# One image for every process of ours; which one runs is the command.
+# One image for all processes; the command chooses the process.
 
 FROM python:3.13-slim AS packages
 # The environment holds no pip, so the image cannot install anything later.
@@ -18,7 +18,7 @@ ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFE
 WORKDIR /app
 COPY --from=packages /venv /venv
 COPY . .
-# Readable for others also when the checkout is not.
+# Readable for other users, even if the checkout is not.
 RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 CMD ["python", "-m", "batalkan", "--help"]

@@ -1,9 +1,9 @@
-# Everything that one does here; the first use sets up .venv. PYTHON=python3.12 chooses the Python that it is made from.
+# All development commands; the first one creates .venv. PYTHON=python3.12 chooses its Python.
 .DEFAULT_GOAL := help
 export PYTHONUTF8 := 1
 .PHONY: help demo up check contracts test test-fast faults bench screenshots lock clean servers
 
-# The first of these that is 3.11 to 3.14 and has pip, or else the first that is; looked for only when it is needed.
+# The first Python of 3.11 to 3.14 with pip, otherwise the first one; evaluated only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c "import sys, $$want; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" 2>/dev/null \
 	&& echo $$python && exit; done; done)
@@ -13,7 +13,7 @@ BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is need
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: .venv/runtime.stamp ## a guided run, then serving on http://127.0.0.1:8080; PORT=, BROKER_URL=, ARGS=--help
+demo: .venv/runtime.stamp ## a guided run, then serve on http://127.0.0.1:8080; PORT=, BROKER_URL=, ARGS=--help
 	@.venv/bin/batalkan demo $(ARGS)
 
 up: .venv/runtime.stamp ## serve; ARGS="--servers local": on private RabbitMQ, Redis and PostgreSQL
@@ -41,10 +41,10 @@ faults: .venv/dev.stamp servers ## the fault laboratory; ARGS=list, ARGS="run ki
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m lab.bench $(ARGS)
 
-screenshots: .venv/dev.stamp ## every page, as a phone and as a desktop show it, into .batalkan/screenshots
+screenshots: .venv/dev.stamp ## a picture of every page, phone and desktop, in .batalkan/screenshots
 	@.venv/bin/python -m tests.browser.screenshots $(ARGS)
 
-lock: ## resolve the dependencies anew into the locks; ARGS=--upgrade
+lock: ## resolve the dependencies and write the locks; ARGS=--upgrade
 	@$(BOOTSTRAP) lock $(ARGS)
 
 clean: ## remove the environment, the caches and the demonstration's data
@@ -56,7 +56,7 @@ servers: .venv/dev.stamp
 .venv/runtime.stamp .venv/dev.stamp: .venv/%.stamp: requirements.lock requirements-dev.lock requirements-uv.lock deploy/bootstrap.py
 	@$(BOOTSTRAP) $*
 
-# The Python that the environment was made from is gone: make it anew, whatever its stamps say.
+# The environment's base Python is missing: create the environment again, despite its stamps.
 ifeq ($(wildcard .venv/bin/python),)
 .PHONY: .venv/runtime.stamp .venv/dev.stamp
 endif

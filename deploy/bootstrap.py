@@ -1,15 +1,15 @@
-"""Makes `.venv` out of the hashed locks, on a machine with nothing but Python and pip.
+"""Creates `.venv` from the hashed locks, on a machine with only Python and pip.
 
-    python3 deploy/bootstrap.py runtime | dev      the environment, without or with what developers use
+    python3 deploy/bootstrap.py runtime | dev      the environment, without or with the developers' tools
     python3 deploy/bootstrap.py lock [--upgrade]   the locks themselves, from pyproject.toml
 
-pip fetches uv into `.venv/uv`; uv makes the environment, which needs neither the venv module nor leave to install
-into the system's Python. The standard library alone, because this runs before anything is installed.
+pip installs uv into `.venv/uv`; uv creates the environment, which needs neither the venv module nor permission to
+install into the system's Python. This file uses only the standard library: it runs before any package is installed.
 """
 
-# ruff: noqa: S603, T201 - it starts pip and uv, and talks to a terminal
+# ruff: noqa: S603, T201 - it runs pip and uv, and prints
 
-from __future__ import annotations  # so that an old Python gets as far as the sentence that says so
+from __future__ import annotations  # so that an old Python can print the error message
 
 import ast
 import fcntl
@@ -28,7 +28,7 @@ UV_INDEX_SETTINGS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_I
 
 
 def main() -> int:
-    """0 when the environment is as the locks say; 1 after one line that says what is wrong."""
+    """Returns 0 if the environment matches the locks, 1 after an error message."""
     kind = sys.argv[1] if len(sys.argv) > 1 else "runtime"
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         return complain(f"Python 3.11 to 3.14 is needed, this is {sys.version.split()[0]}; try: make PYTHON=python3.13")
@@ -37,11 +37,11 @@ def main() -> int:
     try:
         VENV.mkdir(exist_ok=True)
         with (VENV / "bootstrap.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once
+            fcntl.flock(lock, fcntl.LOCK_EX)  # against two concurrent runs of make
             if kind == "lock":
                 resolve(sys.argv[2:])
             else:
-                install("dev" if stamp("dev").exists() else kind)  # never take the developer's tools away again
+                install("dev" if stamp("dev").exists() else kind)  # never remove the developers' tools
     except subprocess.CalledProcessError as error:
         return complain(f"failed: {' '.join(map(str, error.cmd[:4]))} …")
     except OSError as error:
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def install(kind: str) -> None:
-    """Bring the environment to the lock, unless its stamp says that it is there already."""
+    """Installs the lock, unless the stamp says that it is installed."""
     lock = ROOT / LOCKS[kind]
     wanted = digest(lock)
     if stamp(kind).exists() and stamp(kind).read_text() == wanted and python_works():
@@ -74,13 +74,13 @@ def install(kind: str) -> None:
 
 
 def point_at(folder: Path, pth: Path) -> None:
-    """Name the folder by the way to it from the file: Python reads such files in the encoding of the locale, whatever
-    else it is told, so that in that of C the path of a clone with an é in it would be an error."""
+    """Writes a relative path. Python reads .pth files in the locale's encoding, so that with the locale C an absolute
+    path with an é would be an error."""
     pth.write_text(os.path.relpath(folder, pth.parent) + "\n")
 
 
 def resolve(options: list[str]) -> None:
-    """Pin what pyproject.toml asks for, for every platform at once; what is pinned stays, unless `--upgrade`."""
+    """Writes the locks of pyproject.toml for all platforms; existing pins stay without `--upgrade`."""
     compile_ = [str(fetch_uv()), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", *options]
     compile_ += ["--generate-hashes", "--no-annotate", "--no-header"]
     environment = uv_environment()
@@ -94,7 +94,7 @@ def resolve(options: list[str]) -> None:
 
 
 def fetch_uv() -> Path:
-    """uv, pinned and hashed as everything else, in a folder of its own."""
+    """Installs uv, pinned and hashed, into its own folder; returns its path."""
     lock = ROOT / "requirements-uv.lock"
     folder, done = VENV / "uv", VENV / "uv" / "stamp"
     if not done.exists() or done.read_text() != digest(lock):
@@ -112,7 +112,7 @@ def fetch_uv() -> Path:
 
 
 def uv_environment() -> dict[str, str]:
-    """Our environment, with pip's indexes and certificates for uv where uv has none of its own."""
+    """The environment for uv, with pip's indexes and certificates if uv has no configuration of its own."""
     environment = {**os.environ, "VIRTUAL_ENV": str(VENV), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     environment["UV_LINK_MODE"] = environment.get("UV_LINK_MODE", "copy")
     if not os.access(Path.home(), os.W_OK):
@@ -133,13 +133,13 @@ def uv_environment() -> dict[str, str]:
             environment.setdefault(ours, separator.join(pip[theirs].split()))
     if "no-index" in pip:
         environment.setdefault("UV_NO_INDEX", "1")
-    # As pip does: the version that is asked for may be in any of the indexes. Its hash is pinned.
+    # As pip does: search all indexes for the version. Its hash is pinned.
     environment.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return environment
 
 
 def pip_settings() -> dict[str, str]:
-    """What `pip config list` says, environment included; the more special setting stands last."""
+    """The output of `pip config list`, including the environment; the most specific setting is last."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
@@ -152,7 +152,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def python_works() -> bool:
-    """Whether the environment's Python starts: it does not once the Python that it was made from is gone."""
+    """Whether the environment's Python starts; it does not if its base Python was removed."""
     try:
         return subprocess.run([VENV / "bin" / "python", "-c", ""], check=False).returncode == 0
     except OSError:
@@ -160,7 +160,7 @@ def python_works() -> bool:
 
 
 def touch_stamps(kind: str, wanted: str) -> None:
-    """The developer's environment is the other's as well."""
+    """Writes the stamp; the developers' environment also satisfies the runtime's."""
     stamp(kind).write_text(wanted)
     if kind == "dev":
         stamp("runtime").write_text(digest(ROOT / LOCKS["runtime"]))

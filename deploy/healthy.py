@@ -1,6 +1,6 @@
-"""The health check of our containers: exits 0 when this container's own port answers GET of the given path with 200.
+"""The health check of the containers: exits with 0 if this container's port answers GET of the path with 200.
 
-It runs every few seconds in each container, so it is a bare socket: importing an HTTP client takes four times as long.
+It runs every few seconds in each container, so it uses a socket: importing an HTTP client takes four times as long.
 """
 
 import os

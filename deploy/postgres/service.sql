@@ -1,4 +1,4 @@
--- One service: its role, with the password of which only the verifier is known here, and its own database.
+-- One service: its role, with a password verifier, and its own database.
 select format('create role %I login', :'service')
 where not exists (select from pg_roles where rolname = :'service') \gexec
 select format('alter role %I password %L', :'service', :'verifier') \gexec

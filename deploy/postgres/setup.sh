@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs at every `up`: a role and a database for each service, also for one that was added later.
+# Runs at every `up`: creates a role and a database for each service, including ones added later.
 set -eu
 for verifier in /run/config/*.scram; do
     service=$(basename "$verifier" .scram)

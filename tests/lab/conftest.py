@@ -1,4 +1,4 @@
-"""The house in which things go wrong."""
+"""The system under test of the fault laboratory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from lab.faults.system import LabSystem, open_lab_system
 
 @pytest.fixture(scope="package")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LabSystem]:
-    """The house, for all tests of this folder."""
+    """The system, for all tests of this folder."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     async with open_lab_system() as system:
         yield system
@@ -19,7 +19,7 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LabS
 
 @pytest.fixture
 async def system(opened: LabSystem) -> AsyncIterator[LabSystem]:
-    """The house, all of it ready; no service may take what is done to it here for a fault of its own."""
+    """The repaired system; no service may log an error because of a test's faults."""
     await opened.repair()
     yield opened
     if errors := opened.new_errors():

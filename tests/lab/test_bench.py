@@ -1,4 +1,4 @@
-"""The benchmark itself, in its short form. It fails over broken invariants only, never over a time."""
+"""The benchmark in its short form. Only a broken invariant fails it, never a time."""
 
 import asyncio
 
@@ -12,8 +12,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 
 async def test_every_saga_of_a_short_run_ends_with_its_refund(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A short run of a saga's services, of all services and of the bare reference ends with every refund shown and the
-    books balanced."""
+    """A short run of `core`, `all` and the bare reference ends with every refund shown and the ledger balanced."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     figures = await measure(["core", "all", "reference"], orders=300, clients=32, repeats=1)
     assert [one.sagas for one in figures] == [300, 300, 300]

@@ -1,4 +1,4 @@
-"""`kill -9` of chat, customer service and Redis while people talk: each has every message once, no case is lost."""
+"""`kill -9` of chat, customer service and Redis during conversations: no message and no case is lost or doubled."""
 
 import asyncio
 import random
@@ -17,9 +17,9 @@ from tests.harness.waiting import eventually
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 THREADS = 50
-DEATHS = ["chat", "redis", "cs"] * 5
+KILLS = ["chat", "redis", "cs"] * 5
 PAUSE = 2.5
-"""Seconds between two deaths."""
+"""Seconds between two kills."""
 EVERY = 2.0
 """Seconds between two messages of one person."""
 AGENTS, CALLERS, MAX_CASES = 3, 12, 3
@@ -27,7 +27,7 @@ AGENTS, CALLERS, MAX_CASES = 3, 12, 3
 
 @asynccontextmanager
 async def listening(listeners: list[Listener]) -> AsyncIterator[None]:
-    """They listen inside the block."""
+    """Runs the listeners inside the block."""
     tasks = {asyncio.create_task(listener.run()) for listener in listeners}
     try:
         yield
@@ -40,8 +40,8 @@ async def listening(listeners: list[Listener]) -> AsyncIterator[None]:
 
 
 async def test_conversations_survive_crashes(system: LabSystem) -> None:
-    """Chat, customer service and Redis die five times each; what was said is with both sides, 1..n without gap or
-    double, and every case was handled, by one agent at a time."""
+    """While chat, customer service and Redis are killed five times each, both sides receive every message once and in
+    order, and every case is handled, by one agent at a time."""
     http, keys, over = system.base.http, system.base.keys, asyncio.Event()
     buyers = [Buyer.signed(http, keys, "buyer") for _ in range(THREADS)]
     sellers = [Seller.signed(http, keys, "seller") for _ in range(THREADS)]
@@ -80,7 +80,7 @@ async def test_conversations_survive_crashes(system: LabSystem) -> None:
             await asyncio.sleep(0.1)
 
     async def fire() -> None:
-        for name in DEATHS:
+        for name in KILLS:
             await asyncio.sleep(PAUSE)
             if name == "redis":
                 await system.servers[name].kill()
@@ -116,12 +116,12 @@ async def test_conversations_survive_crashes(system: LabSystem) -> None:
 
 
 async def opened(buyer: Buyer, product: str) -> str:
-    """A new order's thread."""
+    """The thread of a new order."""
     return str((await buyer.once_known("/chat/threads", order_id=await buyer.place(product)))["thread_id"])
 
 
 async def length(person: Person, thread: str) -> int:
-    """The last message of a thread, by its history, which has each once and in order."""
+    """The number of messages in a thread's history, which must be complete and in order."""
     seqs: list[int] = []
     while page := (await person.get(f"/chat/threads/{thread}/messages?limit=100&after={len(seqs)}"))["items"]:
         seqs += [message["seq"] for message in page]
@@ -135,12 +135,12 @@ async def is_over(person: Person, case_id: str) -> bool:
 
 
 async def all_over(cases: dict[str, Person], agent: Person) -> bool:
-    """Whether there is nothing to do any more."""
+    """Whether the latest cases have ended."""
     return all([await is_over(agent, case_id) for case_id in list(cases)[-2 * CALLERS :]])
 
 
 async def handle(agent: Person, case_id: str) -> None:
-    """The agent answers and closes; if the answer to that got lost, closing again is harmless."""
+    """The agent answers and closes the case; a retry after a lost answer is harmless."""
     greeted = await agent.ask("POST", f"/cs/cases/{case_id}/messages", {"text": "Baik, kami bantu."}, key=case_id)
     closed = await agent.ask("POST", f"/cs/cases/{case_id}/close", {"outcome": "answered"})
     for answer in (greeted, closed):
@@ -148,7 +148,7 @@ async def handle(agent: Person, case_id: str) -> None:
 
 
 async def arrived(listeners: list[Listener], heads: dict[str, int], whose: dict[str, Person] | None = None) -> bool:
-    """Whether everybody has every message of their own conversations, up to the last."""
+    """Whether every listener has all messages of its conversations."""
     for one in listeners:
         for conversation, last in one.has.items():
             if conversation in heads and last != heads[conversation]:
@@ -160,7 +160,7 @@ async def arrived(listeners: list[Listener], heads: dict[str, int], whose: dict[
 
 
 async def was_handled_by_one_at_a_time(buyer: Person, case_id: str) -> None:
-    """An agent joined; another only after the first had left; one closed it, once."""
+    """Asserts that agents joined one after the other, and that one closed the case, once."""
     items = (await buyer.get(f"/cs/cases/{case_id}/messages?limit=100"))["items"]
     assert [message["seq"] for message in items] == list(range(1, len(items) + 1))
     codes = [message["code"] for message in items if message["code"] in ("agent_joined", "agent_left", "case_closed")]

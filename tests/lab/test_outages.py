@@ -1,4 +1,4 @@
-"""A server is away: at the start of the services, or later. They wait, say so, and go on by themselves."""
+"""A server is down when the services start, or later. The services wait, report it, and recover."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ SERVERS = {
     "rabbitmq": ("broker", ["accounts", "orders", "refunds"]),
     "redis": ("redis", ["accounts"]),
 }
-"""What the services call each server, and which of them stand on it."""
+"""The name of each server in the readiness, and the services that need it."""
 
 
 @pytest.fixture(scope="package")
@@ -33,12 +33,12 @@ async def buyer(opened: LabSystem) -> Buyer:
 
 @pytest.fixture(scope="package")
 async def product(seller: Seller) -> str:
-    """Something that never runs out."""
+    """A product with enough stock."""
     return await seller.offer()
 
 
 async def waits_for(system: LabSystem, service: str, part: str) -> None:
-    """Returns when the service lives, and says that it is not ready because of this part."""
+    """Waits until the service is live, and not ready because of this part."""
 
     async def look() -> bool:
         try:
@@ -53,7 +53,7 @@ async def waits_for(system: LabSystem, service: str, part: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_away_at_the_start(system: LabSystem, server: str) -> None:
-    """A service that starts before what it stands on lives, is not ready, and becomes ready when that comes."""
+    """A service that starts before its servers is live and not ready, and becomes ready when they start."""
     processes, (part, services) = system.running.processes, SERVERS[server]
     await processes.stop(*services)
     await system.servers[server].kill()
@@ -66,7 +66,7 @@ async def test_away_at_the_start(system: LabSystem, server: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_away_later(system: LabSystem, server: str) -> None:
-    """A service that loses what it stands on says so, and finds it again without being started anew."""
+    """A service that loses a server reports it, and reconnects without a restart."""
     processes, (part, services) = system.running.processes, SERVERS[server]
     before = [processes.watched[service].child.pid for service in services]
     await system.servers[server].kill()
@@ -78,7 +78,7 @@ async def test_away_later(system: LabSystem, server: str) -> None:
 
 
 async def test_cancelled_without_refunds(system: LabSystem, buyer: Buyer, product: str) -> None:
-    """While the service refunds is away cancellations wait in its queue, and are refunded when it starts."""
+    """While refunds is stopped, cancellations wait in its queue; they are refunded when it starts."""
     await system.running.processes.stop("refunds")
     order_id = await buyer.buy(product)
     assert (await buyer.cancel(order_id)).status_code == 200
@@ -87,7 +87,7 @@ async def test_cancelled_without_refunds(system: LabSystem, buyer: Buyer, produc
 
 
 async def test_refused_without_a_database(system: LabSystem, buyer: Buyer, product: str) -> None:
-    """While PostgreSQL is away nothing is accepted, and the answer is a problem that says so."""
+    """While PostgreSQL is down, a cancellation is refused with 503 `database_unavailable`."""
     order_id = await buyer.buy(product)
     await system.servers["postgres"].kill()
     headers = {"Authorization": f"Bearer {buyer.token}"}
@@ -100,7 +100,7 @@ async def test_refused_without_a_database(system: LabSystem, buyer: Buyer, produ
 
 
 async def test_dead_dana(system: LabSystem, product: str) -> None:
-    """While there is no DANA at all its refunds wait; when it is back they arrive there, once."""
+    """While DANA is down, its refunds wait; when it is back, they arrive exactly once."""
     dana_buyer = await Buyer.register(system.base.http, "buyer")
     await dana_buyer.link_dana("081300000001")
     await system.running.processes.stop("dana")

@@ -1,4 +1,4 @@
-"""No plan reads all of a table that grows."""
+"""No query plan reads a whole table that grows."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ OLD = 40_000
 
 
 async def test_neither_the_saga_nor_a_page_reads_a_whole_table(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """With many old orders, cancellations and every list, queue and thread that is asked for use indexes only."""
+    """With many old orders, cancellations and all pages of lists, queues and threads read growing tables by index."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     async with bench_servers() as servers, running("all", servers) as variant:
         await seed_old(variant.databases, OLD)
@@ -51,10 +51,10 @@ async def test_neither_the_saga_nor_a_page_reads_a_whole_table(tmp_path_factory:
             await ask(seller_id, Role.AGENT, "PUT", "/cs/duty", on=True)
             for person, role in ((buyer_id, Role.BUYER), (seller_id, Role.SELLER), (seller_id, Role.AGENT)):
                 for path in PAGES[role]:
-                    for _ in range(7):  # from the sixth time on the plan is the one for all arguments
+                    for _ in range(7):  # from the sixth execution on the plan is generic
                         filled = path.format(thread=thread["thread_id"], case=case["case_id"], seller=seller_id)
                         await ask(person, role, "GET", filled)
-        await variant.processes.stop()  # what a session has counted is known for certain once it has ended
+        await variant.processes.stop()  # a session reports all of its counters when it ends
         after = await meters.rows_scanned(variant.databases)
     assert figures.scanned == {}
     assert {table for table, count in after.items() if count > before.get(table, count)} == set()

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(180 + 180 * REPEATS)]
 
 @pytest.fixture
 async def observations(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[LabSystem, ObservingTransport]]:
-    """Two processes of each service, and who sees all answers."""
+    """Two processes of each service, and a transport that observes all answers."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     async with local_servers.running(None, replicas=dict.fromkeys(SERVICES, 2), dana_timeout=1.0, say=print) as running:
         observations = ObservingTransport(running.transport())
@@ -39,7 +39,7 @@ async def observations(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 async def test_restarted_in_turn_under_load(observations: tuple[LabSystem, ObservingTransport]) -> None:
     """While each of two replicas is restarted in turn, no client sees a 5xx or a broken connection, each process ends
-    within 10 seconds with code 0, and afterwards every rupiah and every message is where it belongs."""
+    within 10 seconds with code 0, and afterwards every refund is complete and every message stored."""
     system, seen = observations
 
     async def sign_in(kind: type[P], role: str) -> P:

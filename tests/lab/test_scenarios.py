@@ -18,7 +18,7 @@ from lab.faults.system import LabSystem
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("name", NAMES)
 async def test_short_form(system: LabSystem, name: str, tmp_path: Path) -> None:
-    """All invariants hold; SEED in the environment repeats what was left to chance."""
+    """All invariants hold after the scenario; SEED in the environment repeats its random choices."""
     seed = os.environ.get("SEED")
     report = await run(system, name, seed=int(seed) if seed else None, long=False, folder=tmp_path)
     if report.ending is Outcome.NOT_RUN:
@@ -28,14 +28,14 @@ async def test_short_form(system: LabSystem, name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
 def test_mutation_applies(mutation: Mutation) -> None:
-    """What a mutation takes away is there to be taken; `make faults ARGS=mutations` shows that each is noticed."""
+    """Each mutation applies to the source; `make faults ARGS=mutations` shows that a scenario detects it."""
     source = (mutations.TREE / mutation.file).read_text()
     assert mutations.mutated(mutation, source) != source
     assert mutation.scenario in NAMES
 
 
 def test_command_lists_the_scenarios() -> None:
-    """`make faults ARGS=list` describes each scenario; a wrong name or a wrong number is a wrong call."""
+    """`make faults ARGS=list` describes each scenario; a wrong name or number gives exit code 2."""
     listed = CliRunner().invoke(app, ["list"])
     assert listed.exit_code == 0
     assert [line.split("  ")[0] for line in listed.stdout.splitlines()] == list(NAMES)

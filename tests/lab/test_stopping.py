@@ -1,4 +1,4 @@
-"""Being told to stop, politely, in the middle of the work."""
+"""SIGTERM during a request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.servers
 
 
 async def test_answer_that_is_under_way_arrives(system: LabSystem) -> None:
-    """A request that a service has begun with is carried out and answered although the service is told to stop."""
+    """A request that a service has begun is completed and answered after SIGTERM."""
     http, processes = system.base.http, system.running.processes
     seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
     order_id = await buyer.buy(await seller.offer())
