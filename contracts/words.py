@@ -48,6 +48,27 @@ class Role(StrEnum):
     AGENT = "agent"
 
 
+class OrderStatus(StrEnum):
+    """An order's status. A: "Sedang diproses", "Dikemas", "Sedang dikirim", "Terkirim", "Dibatalkan"."""
+
+    UNPAID = "unpaid"
+    PROCESSING = "processing"
+    PACKED = "packed"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+    @property
+    def rank(self) -> int:
+        """A status is only ever followed by one of a higher rank, so that a late event changes nothing."""
+        return tuple(OrderStatus).index(self)
+
+    @property
+    def cancellable(self) -> bool:
+        """A: until it ships."""
+        return self in (OrderStatus.UNPAID, OrderStatus.PROCESSING, OrderStatus.PACKED)
+
+
 class Channel(StrEnum):
     """The four ways to cancel (A), and `system`: a deadline of orders, when an order was not paid (M)."""
 

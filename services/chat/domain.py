@@ -7,31 +7,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from contracts.orders import OrderLine
-from contracts.words import Channel, Fault
+from contracts.words import Channel, Fault, OrderStatus
 from runtime.errors import Problem, WrongState
 
 TITLE_LENGTH = 200
-
-
-class Status(StrEnum):
-    """Where an order stands, as far as chat has heard."""
-
-    UNPAID = "unpaid"
-    PROCESSING = "processing"
-    PACKED = "packed"
-    SHIPPED = "shipped"
-    DELIVERED = "delivered"
-    CANCELLED = "cancelled"
-
-    @property
-    def rank(self) -> int:
-        """Statuses only ever go up in rank, so that what is heard late changes nothing."""
-        return tuple(Status).index(self)
-
-    @property
-    def cancellable(self) -> bool:
-        """A: until it ships."""
-        return self in (Status.UNPAID, Status.PROCESSING, Status.PACKED)
 
 
 class Kind(StrEnum):
@@ -81,7 +60,7 @@ class Order:
     buyer_id: UUID | None
     seller_id: UUID | None
     title: str | None
-    status: Status
+    status: OrderStatus
 
     @property
     def placed(self) -> bool:
@@ -122,7 +101,7 @@ class Thread:
     pending: UUID | None
     """The cancellation that the seller has asked for and that is not answered yet."""
     active_at: datetime
-    status: Status
+    status: OrderStatus
     title: str
     buyer_name: str | None
     seller_name: str | None
@@ -161,7 +140,7 @@ def check_cancel(thread: Thread, reason: str | None = None) -> None:
 
     Raises `WrongState` if the order's cancelling was asked for with another reason, and is not decided yet.
     """
-    if thread.status is Status.CANCELLED:
+    if thread.status is OrderStatus.CANCELLED:
         raise AlreadyCancelled("The order is cancelled already.")
     if not thread.status.cancellable:
         raise AlreadyShipped("An order that is on its way cannot be cancelled.")

@@ -17,13 +17,13 @@ from contracts.orders import (
     OrderShipped,
 )
 from contracts.refunds import RefundDelayed, RefundIssued
-from contracts.words import PaymentMethod
+from contracts.words import OrderStatus, PaymentMethod
 from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id
 from services.chat import asking, domain, store, words
-from services.chat.domain import Code, Status, Thread
+from services.chat.domain import Code, Thread
 from services.chat.store import Refund
 from services.chat.thread_writer import ThreadWriter
 
@@ -40,36 +40,36 @@ async def remember_person(threads: ThreadWriter, tx: Transaction, registered: Ac
 async def remember_order(threads: ThreadWriter, tx: Transaction, placed: OrderPlaced) -> Sequence[Event]:
     """There is an order that its two people can talk about; customer service may have asked about it already."""
     cash = placed.payment_method is PaymentMethod.COD
-    await store.note_order(tx, placed, Status.PROCESSING if cash else Status.UNPAID)
+    await store.note_order(tx, placed, OrderStatus.PROCESSING if cash else OrderStatus.UNPAID)
     await show_questions(threads, tx, placed)
     return []
 
 
 async def note_paid(threads: ThreadWriter, tx: Transaction, paid: OrderPaid) -> Sequence[Event]:
     """The order is in process."""
-    return await note_status(threads, tx, paid, Status.PROCESSING)
+    return await note_status(threads, tx, paid, OrderStatus.PROCESSING)
 
 
 async def note_packed(threads: ThreadWriter, tx: Transaction, packed: OrderPacked) -> Sequence[Event]:
     """The order is packed."""
-    return await note_status(threads, tx, packed, Status.PACKED)
+    return await note_status(threads, tx, packed, OrderStatus.PACKED)
 
 
 async def note_shipped(threads: ThreadWriter, tx: Transaction, shipped: OrderShipped) -> Sequence[Event]:
     """The order is on its way: from now on neither guides nor cancellations make sense."""
-    return await note_status(threads, tx, shipped, Status.SHIPPED)
+    return await note_status(threads, tx, shipped, OrderStatus.SHIPPED)
 
 
 async def note_delivered(threads: ThreadWriter, tx: Transaction, delivered: OrderDelivered) -> Sequence[Event]:
     """The order has arrived."""
-    return await note_status(threads, tx, delivered, Status.DELIVERED)
+    return await note_status(threads, tx, delivered, OrderStatus.DELIVERED)
 
 
 async def note_status(
     threads: ThreadWriter,
     tx: Transaction,
     moved: OrderPaid | OrderPacked | OrderShipped | OrderDelivered,
-    status: Status,
+    status: OrderStatus,
 ) -> Sequence[Event]:
     """Keeps the order's status, and shows it in the thread's head."""
     if await store.note_status(tx, [moved.order_id], status) and (thread := await _thread(tx, moved)):
@@ -81,7 +81,7 @@ async def show_cancelled(
     threads: ThreadWriter, tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]
 ) -> Sequence[Event]:
     """The orders are cancelled. Most of them have no thread, nothing is shown of those."""
-    news = await store.note_status(tx, [cancelled.data.order_id for cancelled in envelopes], Status.CANCELLED)
+    news = await store.note_status(tx, [cancelled.data.order_id for cancelled in envelopes], OrderStatus.CANCELLED)
     affected = await store.threads_of(tx, news)
     for cancelled in envelopes:
         if thread := affected.pop(cancelled.data.order_id, None):  # once, though it may be said twice
@@ -136,7 +136,7 @@ async def show_refunds(
     affected = await store.threads_of(tx, [told.data.order_id for told in envelopes])
     for told in envelopes:
         thread = affected.get(told.data.order_id)
-        if thread is not None and thread.status is Status.CANCELLED:
+        if thread is not None and thread.status is OrderStatus.CANCELLED:
             with tx.caused_by(told):
                 await threads.tell_refunds(tx, thread)
     return []

@@ -15,14 +15,14 @@ import asyncpg
 
 from contracts.cs import SellerContacted
 from contracts.orders import OrderPlaced
-from contracts.words import Destination, known
+from contracts.words import Destination, OrderStatus, known
 from runtime.live.conversations import Change, Followed
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import TraceContext
 from runtime.storage.database import Connection
-from services.chat.domain import Code, Kind, Message, Order, Status, Thread, headline
+from services.chat.domain import Code, Kind, Message, Order, Thread, headline
 
-STATUSES = tuple(Status)
+STATUSES = tuple(OrderStatus)
 HEARING = 0x0B0A7A7
 
 _THREAD = """
@@ -126,7 +126,7 @@ async def note_person(tx: Transaction, account_id: UUID, name: str) -> None:
     )
 
 
-async def note_order(tx: Transaction, placed: OrderPlaced, status: Status) -> None:
+async def note_order(tx: Transaction, placed: OrderPlaced, status: OrderStatus) -> None:
     """Keeps an order; what was heard of its status before stays."""
     await tx.connection.execute(
         "insert into orders_known as o (order_id, buyer_id, seller_id, title, status_rank) values ($1, $2, $3, $4, $5) "
@@ -140,7 +140,7 @@ async def note_order(tx: Transaction, placed: OrderPlaced, status: Status) -> No
     )
 
 
-async def note_status(tx: Transaction, order_ids: Sequence[UUID], status: Status) -> list[UUID]:
+async def note_status(tx: Transaction, order_ids: Sequence[UUID], status: OrderStatus) -> list[UUID]:
     """Keeps the status of orders, also of those that are not known yet; for which of them it is newer than what was
     known."""
     rows = await tx.connection.fetch(

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from contracts.words import OrderStatus
 from runtime.http.auth import Identity
-from services.chat.domain import Code, Kind, Message, Status, Thread
+from services.chat.domain import Code, Kind, Message, Thread
 from services.chat.words import QUICK_REPLIES, QuickReply
 
 
@@ -33,7 +34,7 @@ class ThreadView(BaseModel):
     buyer_name: str | None
     seller_name: str | None
     title: str
-    order_status: Status
+    order_status: OrderStatus
     unread: int
     last_seq: int
     last_message: MessageView | None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
+from contracts.words import OrderStatus
 from runtime.errors import Problem, WrongState
 
 ANSWER_WITHIN = timedelta(hours=24)
@@ -42,17 +43,6 @@ FOLLOWS: Mapping[State, frozenset[State]] = {
     State.CLOSED: frozenset(),
 }
 """What may come after each state; every rule that changes it goes by this (`_become`)."""
-
-
-class OrderStatus(StrEnum):
-    """What is known of an order."""
-
-    UNPAID = "unpaid"
-    PROCESSING = "processing"
-    PACKED = "packed"
-    SHIPPED = "shipped"
-    DELIVERED = "delivered"
-    CANCELLED = "cancelled"
 
 
 class SellerDid(StrEnum):

@@ -20,14 +20,14 @@ from contracts.orders import (
     RequesterRole,
 )
 from contracts.refunds import RefundDelayed, RefundIssued
-from contracts.words import Channel
+from contracts.words import Channel, OrderStatus
 from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.deadlines import Locking, pause
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
 from services.cs import domain, store, words
-from services.cs.domain import Case, OrderStatus, SellerDid, State
+from services.cs.domain import Case, SellerDid, State
 from services.cs.office import ASK_AGAIN, ASK_SELLER_AGAIN, SELLER_SILENT, SETTLED, Office
 
 Act = Callable[[Office, Transaction, Any], Awaitable[None]]

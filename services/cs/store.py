@@ -18,10 +18,10 @@ import asyncpg
 from contracts.accounts import AccountRegistered
 from contracts.cs import Outcome
 from contracts.orders import OrderPlaced
-from contracts.words import PaymentMethod
+from contracts.words import OrderStatus, PaymentMethod
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection
-from services.cs.domain import Case, OrderStatus, State
+from services.cs.domain import Case, State
 from services.cs.words import Phrase
 
 COLUMNS = (

@@ -8,10 +8,10 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from contracts.cs import Outcome
-from contracts.words import PaymentMethod
+from contracts.words import OrderStatus, PaymentMethod
 from runtime.messaging.unit_of_work import Transaction
 from services.cs import agents, store
-from services.cs.domain import Case, OrderStatus, State
+from services.cs.domain import Case, State
 
 
 class HandedOver(BaseModel):

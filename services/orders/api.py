@@ -21,7 +21,7 @@ from contracts.orders import (
     RejectionCode,
     RequesterRole,
 )
-from contracts.words import Channel, PaymentMethod
+from contracts.words import Channel, OrderStatus, PaymentMethod
 from runtime.errors import InvalidRequest, NotFound, Problem
 from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
@@ -30,7 +30,7 @@ from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
 from services.orders import domain, products, store
-from services.orders.domain import Order, Status
+from services.orders.domain import Order
 from services.orders.reasons import REASONS, Reason, ReasonLabels
 from services.orders.views import ClockView, OrderView, ProductView, ScoreView, show, show_score
 
@@ -91,7 +91,7 @@ async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel 
     """Cancels the order at once and for good. A repeated request gets the same answer; 409 says why it is refused."""
     async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
-        if order.status is Status.CANCELLED:
+        if order.status is OrderStatus.CANCELLED:
             return show(order, now)
         request = OrderCancelRequested(
             cancellation_id=new_id(),
@@ -208,7 +208,11 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
 
 @router.get("")
 async def list_orders(
-    person: BuyerOrSeller, uow: UnitOfWorkDep, status: Status | None = None, limit: Limit = 50, cursor: Cursor = None
+    person: BuyerOrSeller,
+    uow: UnitOfWorkDep,
+    status: OrderStatus | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Page[OrderView]:
     """The orders of the buyer, or of the seller, newest first."""
     async with uow.begin() as tx:
@@ -235,9 +239,9 @@ async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep) -> OrderView:
     """Confirms the payment, which is simulated. A repeated payment changes nothing, in any status of the order."""
     async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
-        if not order.paid_amount or order.status is Status.CANCELLED:
+        if not order.paid_amount or order.status is OrderStatus.CANCELLED:
             domain.check_payment(order, now)
-            order = await store.move(tx, order, Status.PROCESSING, order.total)
+            order = await store.move(tx, order, OrderStatus.PROCESSING, order.total)
             tx.publish(OrderPaid(order_id=order_id, buyer_id=order.buyer_id, amount=order.total))
         return show(order, now)
 
@@ -245,26 +249,26 @@ async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep) -> OrderView:
 @router.post("/{order_id}/pack")
 async def pack(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
     """The seller has packed it ("Dikemas")."""
-    return await _move(uow, order_id, seller, Status.PACKED, OrderPacked)
+    return await _move(uow, order_id, seller, OrderStatus.PACKED, OrderPacked)
 
 
 @router.post("/{order_id}/ship")
 async def ship(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
     """The seller has handed it to the courier ("Sedang dikirim"); it cannot be cancelled any more (A)."""
-    return await _move(uow, order_id, seller, Status.SHIPPED, OrderShipped)
+    return await _move(uow, order_id, seller, OrderStatus.SHIPPED, OrderShipped)
 
 
 @router.post("/{order_id}/deliver")
 async def deliver(order_id: UUID, seller: Seller, uow: UnitOfWorkDep) -> OrderView:
     """It has arrived ("Terkirim")."""
-    return await _move(uow, order_id, seller, Status.DELIVERED, OrderDelivered)
+    return await _move(uow, order_id, seller, OrderStatus.DELIVERED, OrderDelivered)
 
 
 async def _move(
     uow: UnitOfWorkDep,
     order_id: UUID,
     seller: Identity,
-    to: Status,
+    to: OrderStatus,
     moved: type[OrderPacked] | type[OrderShipped] | type[OrderDelivered],
 ) -> OrderView:
     async with uow.begin() as tx:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from uuid import UUID
 
 from contracts.orders import (
@@ -14,7 +13,7 @@ from contracts.orders import (
     RejectionCode,
     RequesterRole,
 )
-from contracts.words import Channel, Destination, Fault, PaymentMethod
+from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod
 from runtime.errors import Problem, WrongState
 
 WINDOW = timedelta(hours=24)
@@ -31,24 +30,13 @@ MAX_REFUSED_OF_ORDER, MAX_REFUSED, REFUSED_WITHIN = 20, 1000, timedelta(hours=1)
 """Refused cancellations of one order and of one buyer, and in which time (M). Granted ones are not limited."""
 
 
-class Status(StrEnum):
-    """An order's status. A: "Sedang diproses", "Dikemas", "Sedang dikirim", "Terkirim", "Dibatalkan"."""
-
-    UNPAID = "unpaid"
-    PROCESSING = "processing"
-    PACKED = "packed"
-    SHIPPED = "shipped"
-    DELIVERED = "delivered"
-    CANCELLED = "cancelled"
-
-
-FOLLOWS: Mapping[Status, frozenset[Status]] = {
-    Status.UNPAID: frozenset({Status.PROCESSING, Status.CANCELLED}),
-    Status.PROCESSING: frozenset({Status.PACKED, Status.CANCELLED}),
-    Status.PACKED: frozenset({Status.SHIPPED, Status.CANCELLED}),
-    Status.SHIPPED: frozenset({Status.DELIVERED}),
-    Status.DELIVERED: frozenset(),
-    Status.CANCELLED: frozenset(),
+FOLLOWS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.UNPAID: frozenset({OrderStatus.PROCESSING, OrderStatus.CANCELLED}),
+    OrderStatus.PROCESSING: frozenset({OrderStatus.PACKED, OrderStatus.CANCELLED}),
+    OrderStatus.PACKED: frozenset({OrderStatus.SHIPPED, OrderStatus.CANCELLED}),
+    OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED}),
+    OrderStatus.DELIVERED: frozenset(),
+    OrderStatus.CANCELLED: frozenset(),
 }
 """The statuses that may follow each status. A: once it has shipped, an order cannot be cancelled."""
 
@@ -107,7 +95,7 @@ class Cancellation:
 class Step:
     """One entry in an order's history."""
 
-    status: Status
+    status: OrderStatus
     at: datetime
 
 
@@ -128,7 +116,7 @@ class Order:
     order_id: UUID
     buyer_id: UUID
     seller_id: UUID
-    status: Status
+    status: OrderStatus
     lines: tuple[OrderLine, ...]
     total: int
     payment_method: PaymentMethod
@@ -153,10 +141,10 @@ def new_order(
     pay_within: timedelta,
 ) -> Order:
     """An order as it is placed: it waits for its payment, or with cash on delivery is in process at once."""
-    status = Status.PROCESSING if method is PaymentMethod.COD else Status.UNPAID
+    status = OrderStatus.PROCESSING if method is PaymentMethod.COD else OrderStatus.UNPAID
     total = sum(line.quantity * line.unit_price for line in lines)
     first = (Step(status, at),)
-    pay_by = at + pay_within if status is Status.UNPAID else None
+    pay_by = at + pay_within if status is OrderStatus.UNPAID else None
     return Order(order_id, buyer_id, seller_id, status, lines, total, method, 0, at, 1, pay_by, history=first)
 
 
@@ -180,10 +168,10 @@ def check_payment(order: Order, now: datetime) -> None:
     expired = order.cancellation is not None and order.cancellation.reason == NOT_PAID
     if expired or (order.pay_by is not None and now >= order.pay_by):
         raise NotPaid("The time to pay is over, and the order is cancelled. Place a new order.")
-    check_move(order, Status.PROCESSING)
+    check_move(order, OrderStatus.PROCESSING)
 
 
-def check_move(order: Order, to: Status) -> None:
+def check_move(order: Order, to: OrderStatus) -> None:
     """Raises `WrongState` if `to` may not follow the order's status."""
     if to not in FOLLOWS[order.status]:
         raise WrongState(f"The order is {order.status}, so it cannot become {to}.")
@@ -195,9 +183,9 @@ def refusal(order: Order, channel: Channel | str, now: datetime) -> Problem | No
     A: never once it has shipped; in the app and on the website only within 24 hours of placing it. The 24 hours do
     not bind the seller (chat) and customer service (cs) (M).
     """
-    if order.status is Status.CANCELLED:
+    if order.status is OrderStatus.CANCELLED:
         return AlreadyCancelled()
-    if Status.CANCELLED not in FOLLOWS[order.status]:
+    if OrderStatus.CANCELLED not in FOLLOWS[order.status]:
         return AlreadyShipped("An order that is on its way cannot be cancelled.")
     if channel in (Channel.APP, Channel.WEB) and now - order.placed_at > WINDOW:
         return WindowClosed("An order can be cancelled within 1 × 24 hours of placing it.")
@@ -222,7 +210,7 @@ def fault_of(request: OrderCancelRequested) -> Fault:
 
 def expiry(order: Order, cancellation_id: UUID, now: datetime) -> Cancellation | None:
     """The automatic cancellation of an order whose time to pay is over (M); None if it is not unpaid any more."""
-    if order.status is not Status.UNPAID:
+    if order.status is not OrderStatus.UNPAID:
         return None
     return Cancellation(cancellation_id, Channel.SYSTEM, None, RequesterRole.SYSTEM, NOT_PAID, None, Fault.NONE, now)
 

@@ -10,12 +10,12 @@ from uuid import UUID
 import asyncpg
 
 from contracts.orders import OrderLine, RequesterRole
-from contracts.words import Channel, Destination, Fault, PaymentMethod, known
+from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod, known
 from runtime.errors import Problem, RateLimited
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context
 from services.orders import domain
-from services.orders.domain import Cancellation, Order, Refund, Score, Status, Step
+from services.orders.domain import Cancellation, Order, Refund, Score, Step
 
 _ORDER = """
 select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.role, c.reason, c.note, c.fault,
@@ -56,7 +56,7 @@ def _order(row: asyncpg.Record) -> Order:
         row["order_id"],
         row["buyer_id"],
         row["seller_id"],
-        Status(row["status"]),
+        OrderStatus(row["status"]),
         tuple(OrderLine.model_validate(line) for line in row["lines"]),
         row["total"],
         PaymentMethod(row["payment_method"]),
@@ -65,7 +65,7 @@ def _order(row: asyncpg.Record) -> Order:
         row["version"],
         row["pay_by"],
         cancellation,
-        tuple(Step(Status(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
+        tuple(Step(OrderStatus(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
         _refund(row) if row["refund_id"] else None,
     )
 
@@ -111,7 +111,7 @@ async def _one(tx: Transaction, query: str, order_id: UUID) -> tuple[Order | Non
 
 
 async def page(
-    tx: Transaction, person: UUID, *, selling: bool, status: Status | None, before: UUID | None, limit: int
+    tx: Transaction, person: UUID, *, selling: bool, status: OrderStatus | None, before: UUID | None, limit: int
 ) -> tuple[list[Order], datetime]:
     """The orders of a buyer, or of a seller, newest first, older than the order `before`."""
     owner = "seller_id" if selling else "buyer_id"
@@ -172,7 +172,7 @@ async def adopt(tx: Transaction, pay_within: timedelta) -> int:
     return len(rows)
 
 
-async def move(tx: Transaction, order: Order, to: Status, paid_amount: int) -> Order:
+async def move(tx: Transaction, order: Order, to: OrderStatus, paid_amount: int) -> Order:
     """Writes the order's next status, and what has been paid by now. Raises `ChangedMeanwhile`."""
     at = await tx.connection.fetchval(
         "with o as (update orders set status = $3, paid_amount = $4, pay_by = null, version = version + 1 "
@@ -191,7 +191,7 @@ async def move(tx: Transaction, order: Order, to: Status, paid_amount: int) -> O
     return replace(_next(order, to, at), paid_amount=paid_amount)
 
 
-def _next(order: Order, status: Status, at: datetime) -> Order:
+def _next(order: Order, status: OrderStatus, at: datetime) -> Order:
     history = (*order.history, Step(status, at))
     return replace(order, status=status, version=order.version + 1, pay_by=None, history=history)
 
@@ -239,7 +239,7 @@ async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
         raise ChangedMeanwhile
     if order.pay_by is not None:
         await tx.call_off(PAY_BY, str(order.order_id))
-    return replace(_next(order, Status.CANCELLED, at), cancellation=replace(how, at=at))
+    return replace(_next(order, OrderStatus.CANCELLED, at), cancellation=replace(how, at=at))
 
 
 async def is_used(tx: Transaction, cancellation_id: UUID) -> bool:

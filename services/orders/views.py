@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from contracts.orders import OrderLine
-from contracts.words import Channel, Destination, Fault, PaymentMethod
-from services.orders.domain import WINDOW, Order, Score, Status, refusal
+from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod
+from services.orders.domain import WINDOW, Order, Score, refusal
 
 
 class ProductView(BaseModel):
@@ -24,7 +24,7 @@ class ProductView(BaseModel):
 class StepView(BaseModel):
     """One entry of the history."""
 
-    status: Status
+    status: OrderStatus
     at: datetime
 
 
@@ -57,7 +57,7 @@ class OrderView(BaseModel):
     order_id: UUID
     buyer_id: UUID
     seller_id: UUID
-    status: Status
+    status: OrderStatus
     lines: tuple[OrderLine, ...]
     total: int
     currency: str = "IDR"

@@ -6,14 +6,13 @@ from uuid import uuid4
 import pytest
 
 from contracts.orders import OrderLine, RejectionCode
-from contracts.words import Channel, Destination, Fault
+from contracts.words import Channel, Destination, Fault, OrderStatus
 from runtime.errors import WrongState
 from services.chat import words
 from services.chat.domain import (
     AlreadyCancelled,
     AlreadyShipped,
     GuideUnasked,
-    Status,
     Thread,
     check_cancel,
     check_guide,
@@ -21,11 +20,11 @@ from services.chat.domain import (
     owes_thanks,
 )
 
-CANCELLABLE = [Status.UNPAID, Status.PROCESSING, Status.PACKED]
-GONE = [Status.SHIPPED, Status.DELIVERED]
+CANCELLABLE = [OrderStatus.UNPAID, OrderStatus.PROCESSING, OrderStatus.PACKED]
+GONE = [OrderStatus.SHIPPED, OrderStatus.DELIVERED]
 
 
-def a_thread(status: Status = Status.PROCESSING, *, asked: bool = True) -> Thread:
+def a_thread(status: OrderStatus = OrderStatus.PROCESSING, *, asked: bool = True) -> Thread:
     """A thread of five messages, of which the buyer has seen two and the seller all."""
     return Thread(
         thread_id=uuid4(),
@@ -48,16 +47,16 @@ def a_thread(status: Status = Status.PROCESSING, *, asked: bool = True) -> Threa
 
 
 @pytest.mark.parametrize("status", CANCELLABLE)
-def test_a_guide_answers_the_buyer(status: Status) -> None:
+def test_a_guide_answers_the_buyer(status: OrderStatus) -> None:
     """M: a seller may send a guide when the buyer spoke last, and not otherwise."""
     check_guide(a_thread(status))
     with pytest.raises(GuideUnasked):
         check_guide(a_thread(status, asked=False))
 
 
-@pytest.mark.parametrize("status", [*GONE, Status.CANCELLED])
+@pytest.mark.parametrize("status", [*GONE, OrderStatus.CANCELLED])
 @pytest.mark.parametrize("asked", [True, False])
-def test_no_guide_where_nothing_can_be_cancelled(status: Status, asked: bool) -> None:
+def test_no_guide_where_nothing_can_be_cancelled(status: OrderStatus, asked: bool) -> None:
     """A: an order that has shipped or is cancelled needs no directions for cancelling."""
     with pytest.raises(WrongState):
         check_guide(a_thread(status, asked=asked))
@@ -71,7 +70,7 @@ def test_a_seller_cancels_until_it_ships() -> None:
         with pytest.raises(AlreadyShipped):
             check_cancel(a_thread(status))
     with pytest.raises(AlreadyCancelled):
-        check_cancel(a_thread(Status.CANCELLED))
+        check_cancel(a_thread(OrderStatus.CANCELLED))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_unread_is_what_came_after_the_last_that_was_seen() -> None:
 
 def test_statuses_go_up_in_rank() -> None:
     """What is heard late cannot take an order back to an earlier status, and nothing comes after cancelled."""
-    ranks = [status.rank for status in (*CANCELLABLE, *GONE, Status.CANCELLED)]
+    ranks = [status.rank for status in (*CANCELLABLE, *GONE, OrderStatus.CANCELLED)]
     assert ranks == sorted(set(ranks))
 
 

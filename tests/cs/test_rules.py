@@ -14,9 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
+from contracts.words import OrderStatus
 from runtime.errors import WrongState
 from services.cs import domain
-from services.cs.domain import FOLLOWS, OVER, Case, Desk, InLine, OrderStatus, State, route
+from services.cs.domain import FOLLOWS, OVER, Case, Desk, InLine, State, route
 
 OPENED = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 DAY = timedelta(hours=24)

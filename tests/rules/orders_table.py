@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from contracts.orders import OrderCancelRejected, OrderCancelRequested, OrderLine, RequesterRole
-from contracts.words import Channel, PaymentMethod
-from services.orders.domain import Cancellation, Order, Status, decide, new_order
+from contracts.words import Channel, OrderStatus, PaymentMethod
+from services.orders.domain import Cancellation, Order, decide, new_order
 
 PLACED = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -55,11 +55,11 @@ def expected(channel: str, role: str, age: str, status: str) -> str:
     return "not_found"
 
 
-def an_order(status: Status = Status.PROCESSING, paid: int = 100) -> Order:
+def an_order(status: OrderStatus = OrderStatus.PROCESSING, paid: int = 100) -> Order:
     """An order of BUYER with SELLER, placed at PLACED."""
     line = OrderLine(product_id=uuid4(), title="Kopi", quantity=2, unit_price=50)
     order = new_order(uuid4(), BUYER, SELLER, (line,), PaymentMethod.DANA, PLACED, HOUR)
-    if status is Status.UNPAID:
+    if status is OrderStatus.UNPAID:
         return order
     return replace(order, status=status, paid_amount=paid, pay_by=None)
 
@@ -87,4 +87,4 @@ def answer_to(order: Order | None, request: OrderCancelRequested, now: datetime)
 
 def cancelled(order: Order, kept: Cancellation) -> Order:
     """The order once the cancellation is written down."""
-    return replace(order, status=Status.CANCELLED, version=order.version + 1, pay_by=None, cancellation=kept)
+    return replace(order, status=OrderStatus.CANCELLED, version=order.version + 1, pay_by=None, cancellation=kept)

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from contracts.orders import OrderCancelled, RequesterRole
-from contracts.words import Channel, PaymentMethod
+from contracts.words import Channel, OrderStatus, PaymentMethod
 from runtime.errors import WrongState
-from services.orders.domain import NotPaid, Status, check_move, check_payment, decide, expiry, new_order, refusal
+from services.orders.domain import NotPaid, check_move, check_payment, decide, expiry, new_order, refusal
 from tests.rules.orders_table import (
     ACTORS,
     BUYER,
@@ -42,7 +42,7 @@ DAY = PLACED + 24 * HOUR
 )
 def test_the_window_is_at_most_24_hours(channel: str, now: datetime, answer: str) -> None:
     """A buyer may cancel until the order is exactly 24 hours old, and not a microsecond longer."""
-    order = an_order(Status.PACKED)
+    order = an_order(OrderStatus.PACKED)
     assert answer_to(order, a_request(order, channel, "buyer", BUYER), now) == answer
 
 
@@ -52,7 +52,7 @@ def test_the_window_is_at_most_24_hours(channel: str, now: datetime, answer: str
 def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRole, age: str) -> None:
     """Every status, channel, role and age gets the answer of the flow's table; every other combination is refused."""
     now = PLACED + (HOUR if age == "young" else 25 * HOUR)
-    for status in Status:
+    for status in OrderStatus:
         order = an_order(status)
         request = a_request(order, channel, role, ACTORS[role])
         assert answer_to(order, request, now) == expected(channel, role, age, status), status
@@ -62,7 +62,7 @@ def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRol
 @pytest.mark.parametrize("who", [STRANGER, None])
 def test_only_its_buyer_and_seller_may_cancel(channel: str, role: str, who: None) -> None:
     """In every status, the order of another account is answered like one that does not exist."""
-    for status in Status:
+    for status in OrderStatus:
         order = an_order(status)
         assert answer_to(order, a_request(order, channel, role, who), PLACED) == "not_found"
 
@@ -104,7 +104,7 @@ def test_what_was_paid_comes_back_in_full(paid: int) -> None:
 
 def test_what_is_shown_is_what_is_decided() -> None:
     """The reason shown beside an order is the code with which a request would be refused."""
-    for status in Status:
+    for status in OrderStatus:
         for now in (PLACED, DAY, DAY + timedelta(microseconds=1)):
             order = an_order(status)
             shown = refusal(order, Channel.APP, now)
@@ -114,8 +114,8 @@ def test_what_is_shown_is_what_is_decided() -> None:
 
 def test_statuses_follow_the_graph() -> None:
     """An order moves along the arrows of the flow, and along no others."""
-    for status in Status:
-        for to in Status:
+    for status in OrderStatus:
+        for to in OrderStatus:
             if to in GRAPH[status]:
                 check_move(an_order(status), to)
             else:
@@ -146,7 +146,7 @@ def test_a_new_order_waits_for_its_payment(method: PaymentMethod, status: str) -
 )
 def test_an_order_is_paid_in_time_or_not_at_all(now: datetime, code: str | None) -> None:
     """M: until its time is over an unpaid order can be paid; then it cannot, cancelled already or not yet."""
-    order = an_order(Status.UNPAID)
+    order = an_order(OrderStatus.UNPAID)
     for one in (order, *([cancelled(order, how)] if code and (how := expiry(order, uuid4(), now)) else [])):
         if code is None:
             check_payment(one, now)
@@ -158,5 +158,5 @@ def test_an_order_is_paid_in_time_or_not_at_all(now: datetime, code: str | None)
 
 def test_only_what_was_not_paid_expires() -> None:
     """Paid orders, cash on delivery and cancelled ones do not end by themselves."""
-    for status in Status:
-        assert (expiry(an_order(status), uuid4(), PLACED + 24 * HOUR) is None) == (status is not Status.UNPAID)
+    for status in OrderStatus:
+        assert (expiry(an_order(status), uuid4(), PLACED + 24 * HOUR) is None) == (status is not OrderStatus.UNPAID)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested
+from contracts.words import OrderStatus
 from runtime.errors import WrongState
 from services.orders.domain import (
     Cancellation,
     NotPaid,
     Order,
-    Status,
     cancellation,
     cancelled_event,
     check_move,
@@ -45,8 +45,8 @@ class OrderLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = PLACED
-        self.order: Order = an_order(Status.UNPAID)
-        self.history = [Status.UNPAID]
+        self.order: Order = an_order(OrderStatus.UNPAID)
+        self.history = [OrderStatus.UNPAID]
         self.answers: dict[UUID, OrderCancelled] = {}
         self.requests: list[OrderCancelRequested] = []
 
@@ -54,13 +54,13 @@ class OrderLife(RuleBasedStateMachine):
     def time_passes(self, by: timedelta) -> None:
         self.now += by
 
-    @rule(to=st.sampled_from([status for status in Status if status is not Status.CANCELLED]))
-    def it_is_moved(self, to: Status) -> None:
+    @rule(to=st.sampled_from([status for status in OrderStatus if status is not OrderStatus.CANCELLED]))
+    def it_is_moved(self, to: OrderStatus) -> None:
         try:
             check_move(self.order, to)
         except WrongState:
             return
-        if to is Status.PROCESSING:
+        if to is OrderStatus.PROCESSING:
             late = self.now - PLACED >= HOUR
             try:
                 check_payment(self.order, self.now)
@@ -68,7 +68,7 @@ class OrderLife(RuleBasedStateMachine):
                 assert late
                 return
             assert not late
-        paid = self.order.total if to is Status.PROCESSING else self.order.paid_amount
+        paid = self.order.total if to is OrderStatus.PROCESSING else self.order.paid_amount
         self.order = replace(self.order, status=to, paid_amount=paid, pay_by=None, version=self.order.version + 1)
         self.history.append(to)
 
@@ -89,7 +89,7 @@ class OrderLife(RuleBasedStateMachine):
     @rule()
     def the_time_for_paying_is_over(self) -> None:
         how = expiry(self.order, uuid4(), self.now)
-        assert (how is None) == (self.order.status is not Status.UNPAID)
+        assert (how is None) == (self.order.status is not OrderStatus.UNPAID)
         if how is not None:
             assert (how.channel, how.role, how.requested_by) == ("system", "system", None)
             assert (how.reason, how.fault, how.at) == ("not_paid", "none", self.now)
@@ -120,7 +120,7 @@ class OrderLife(RuleBasedStateMachine):
     def end(self, how: Cancellation, answer: OrderCancelled) -> None:
         self.order = cancelled(self.order, how)
         self.answers[how.cancellation_id] = answer
-        self.history.append(Status.CANCELLED)
+        self.history.append(OrderStatus.CANCELLED)
 
     @invariant()
     def the_history_is_a_path(self) -> None:
@@ -130,9 +130,9 @@ class OrderLife(RuleBasedStateMachine):
 
     @invariant()
     def it_ends_once(self) -> None:
-        assert len(self.answers) == self.history.count(Status.CANCELLED) <= 1
-        assert not {Status.CANCELLED, Status.SHIPPED} <= set(self.history)
-        assert (self.order.cancellation is not None) == (self.order.status is Status.CANCELLED)
+        assert len(self.answers) == self.history.count(OrderStatus.CANCELLED) <= 1
+        assert not {OrderStatus.CANCELLED, OrderStatus.SHIPPED} <= set(self.history)
+        assert (self.order.cancellation is not None) == (self.order.status is OrderStatus.CANCELLED)
 
     @invariant()
     def the_buyer_stays(self) -> None:

@@ -10,9 +10,8 @@ import pytest
 import services.web
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
-from contracts.words import Channel, Destination, PaymentMethod, Role
+from contracts.words import Channel, Destination, OrderStatus, PaymentMethod, Role
 from services.cs.domain import State
-from services.orders.domain import Status
 from services.web.formats import moment, rupiah, span
 from services.web.speech import said
 from services.web.words import TABLES, WORDS, knows, some
@@ -62,7 +61,7 @@ def test_notices_are_known() -> None:
 @pytest.mark.parametrize(
     ("prefix", "members"),
     [
-        ("status", Status), ("order.step", Status), ("payment", PaymentMethod), ("destination", Destination),
+        ("status", OrderStatus), ("order.step", OrderStatus), ("payment", PaymentMethod), ("destination", Destination),
         ("by", Channel), ("why", RejectionCode), ("outcome", Outcome), ("role", Role), ("case.state", State),
     ],
 )  # fmt: skip
