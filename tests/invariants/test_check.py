@@ -104,7 +104,7 @@ BREAKS = {
         "where account = 'lazada_credit'",
         "update ledger_entries e set buyer_id = r.buyer_id, amount = -e.amount from ledger_transactions t "
         "join refunds r using (refund_id) where t.transaction_id = e.transaction_id and account = 'lazada_credit'",
-        "the account lazada_credit of buyer ffffffff",
+        "account lazada_credit of buyer ffffffff",
     ),
     "the guard of the ledger is off": (
         "refunds",
@@ -237,7 +237,7 @@ BREAKS = {
         "cs",
         "update messages set code = 'order_packed' where code = 'seller_contacted'",
         "update messages set code = 'seller_contacted' where code = 'order_packed'",
-        "silent again, or after it was called off",
+        "silent twice, or after the call-off",
     ),
     "cancelled for silence before the time": (
         "orders",
