@@ -24,8 +24,8 @@ OPEN = {
     ("GET", "/orders/sellers/{seller_id}/score"),
 }
 """What anybody may call, and of each service its health and metrics."""
-ELSEWHERE = ("/chat/", "/cs/")
-"""Whose routes are tried one by one in tests/chat/test_access.py and tests/cs/test_access.py."""
+ELSEWHERE = ("/chat/", "/cs/", "/accounts/password", "/accounts/logout-all")
+"""Routes whose access is tested in tests/chat/test_access.py, tests/cs/test_access.py, tests/accounts/test_refreshing.py."""
 NOT_FOR_SELLERS = {"seller": 403, "other seller": 403}
 BUYERS_ONLY = {**NOT_FOR_SELLERS, "agent": 403}
 SELLERS_ONLY = {"buyer": 403, "other buyer": 403, "agent": 403}
