@@ -25,7 +25,7 @@ OPEN = {
 }
 """What anybody may call, and of each service its health and metrics."""
 ELSEWHERE = ("/chat/", "/cs/", "/accounts/password", "/accounts/logout-all")
-"""Routes whose access is tested in tests/chat/test_access.py, tests/cs/test_access.py, tests/accounts/test_refreshing.py."""
+"""Routes whose access is tested in the folders of their services."""
 NOT_FOR_SELLERS = {"seller": 403, "other seller": 403}
 BUYERS_ONLY = {**NOT_FOR_SELLERS, "agent": 403}
 SELLERS_ONLY = {"buyer": 403, "other buyer": 403, "agent": 403}
