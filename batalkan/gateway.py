@@ -17,9 +17,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from batalkan.local_servers import RoundRobin
-from runtime.errors import NotFound, Problem
-from runtime.http.app import problem_response, wants_page
+from runtime.errors import NotFound, Refusal
+from runtime.http.app import wants_page
 from runtime.http.hosts import CheckHost
+from runtime.http.problems import Problem, problem_response
 
 HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
@@ -137,8 +138,8 @@ class Gateway:
             await _either(_up(client, service), _down(service, client))
 
 
-async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-    answer = problem_response(problem)
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = problem_response(refusal)
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(answer)
     else:

@@ -152,7 +152,7 @@ async def seed_all(urls: Mapping[str, str]) -> None:
 
 
 async def create_agent(urls: Mapping[str, str], email: str, password: str, name: str) -> UUID:
-    """Creates an agent's account; the running service publishes the event. Raises `Problem`."""
+    """Creates an agent's account; the running service publishes the event. Raises `Refusal`."""
     async with working("accounts", urls) as uow:
         return (await create_account(uow, email, password, name, Role.AGENT)).account_id
 

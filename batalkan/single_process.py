@@ -21,7 +21,7 @@ from batalkan.servers import FolderInUse, missing
 from batalkan.subprocesses import ChildFailed
 from batalkan.system import System, Where
 from batalkan.waiting import Say
-from runtime.errors import Problem
+from runtime.errors import Refusal
 from runtime.http.connections import BoundedHttp
 from runtime.live.server import WEBSOCKETS
 from runtime.shutdown.server import Listener, serve_until_cancelled
@@ -154,7 +154,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
             clients.append(DemoClient(http, running.dana, running.database_urls, console, running.hurry))
             try:
                 snapshot = await steps.run(clients[0])
-            except (DemoFailed, Problem, httpx.HTTPError, OSError) as error:
+            except (DemoFailed, Refusal, httpx.HTTPError, OSError) as error:
                 if not then_serve:
                     raise
                 show_urls(console, origin, running, demonstration=where.demonstration)

@@ -21,8 +21,9 @@ from batalkan.keys import Keys, make_keys
 from batalkan.waiting import Say, waiting, waits_for
 from runtime import urls
 from runtime.errors import NotFound
-from runtime.http.app import problem_response, wants_page
+from runtime.http.app import wants_page
 from runtime.http.hosts import CheckHost
+from runtime.http.problems import problem_response
 from runtime.messaging.bus import Bus
 from runtime.observability.trace_context import new_id
 from runtime.serve import open_bus

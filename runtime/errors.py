@@ -1,71 +1,69 @@
-"""Refusals, as problem details (RFC 9457) with a stable `code`."""
+"""Refusals, each with a stable `code`. They know nothing of HTTP: `runtime.http.problems` answers them."""
 
-from typing import Any, ClassVar
-
-MEDIA_TYPE = "application/problem+json"
+from typing import Any
 
 
-class Problem(Exception):
-    """Something that a caller asked for and does not get. Subclasses name it and carry its HTTP status and code."""
+class Refusal(Exception):
+    """A caller does not get what it asked for. Subclasses name the reason and carry its code."""
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "Something went wrong"
-    headers: ClassVar[dict[str, str]] = {}
+    code: str = "refused"
+    title: str = "Not possible"
+    retry_after: int | None = None
+    """Seconds until another try may succeed, where that is known."""
 
     def __init__(self, detail: str = "", **extra: Any) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.extra = extra
 
-    def body(self) -> dict[str, Any]:
-        """The problem details object."""
-        return {
-            "type": f"urn:batalkan:problem:{self.code}",
-            "title": self.title,
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-            **self.extra,
-        }
+
+class NotFound(Refusal):
+    """It does not exist, or the caller may not know of it: both look the same."""
+
+    code, title = "not_found", "Not found"
 
 
-class NotFound(Problem):
-    """There is no such thing, or it is none of the caller's business: the two look the same."""
+class WrongState(Refusal):
+    """The operation is not possible in the current state."""
 
-    status, code, title = 404, "not_found", "Not found"
-
-
-class WrongState(Problem):
-    """The thing is not in a state in which this can be done."""
-
-    status, code, title = 409, "wrong_state", "Not possible in this state"
+    code, title = "wrong_state", "Not possible in this state"
 
 
-class InvalidRequest(Problem):
-    """The request is well-formed HTTP and still not one that can be carried out."""
+class InvalidRequest(Refusal):
+    """The request can be read, and cannot be carried out."""
 
-    status, code, title = 422, "invalid_request", "The request is not valid"
-
-
-class Unauthenticated(Problem):
-    """No token, or one that is not valid (any more)."""
-
-    status, code, title = 401, "unauthenticated", "Sign in first"
-    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+    code, title = "invalid_request", "The request is not valid"
 
 
-class WrongRole(Problem):
-    """Signed in, but not as somebody who may do this."""
+class Unauthenticated(Refusal):
+    """There is no token, or it is not valid (any more)."""
 
-    status, code, title = 403, "wrong_role", "Not for this role"
+    code, title = "unauthenticated", "Sign in first"
 
 
-class RateLimited(Problem):
-    """Too many tries; `retry_after` (seconds) says when the next may succeed."""
+class Forbidden(Refusal):
+    """The caller is known, and may not do this."""
 
-    status, code, title = 429, "rate_limited", "Too many requests"
+    code, title = "forbidden", "Not allowed"
+
+
+class WrongRole(Forbidden):
+    """The caller's role may not do this."""
+
+    code, title = "wrong_role", "Not for this role"
+
+
+class RateLimited(Refusal):
+    """Too many tries within a time."""
+
+    code, title = "rate_limited", "Too many requests"
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail, retry_after=retry_after)
-        self.headers = {"Retry-After": str(retry_after)}  # type: ignore[misc]
+        self.retry_after = retry_after
+
+
+class Unavailable(Refusal):
+    """A part that the operation needs does not answer."""
+
+    code, title = "unavailable", "Not available at the moment"

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from time import time
 from typing import Any
@@ -12,7 +12,6 @@ from uuid import UUID
 
 from pydantic_core import from_json
 from redis.asyncio import Redis
-from starlette.types import Scope
 
 from runtime.backoff import Backoff
 from runtime.messaging.bus import Delivery, Message
@@ -53,7 +52,7 @@ class DemoObserver(EventObserver):
         self._known = 0
         """What readers can know of that by the last entry that was told."""
 
-    def requested(self, story: TraceContext, scope: Scope, status: int, seconds: float) -> None:
+    def requested(self, story: TraceContext, scope: Mapping[str, Any], status: int, seconds: float) -> None:
         route = str(getattr(scope.get("route"), "path", scope["path"]))
         if scope["method"] in {"GET", "HEAD"} or "/demonstration" in route:
             return  # they publish nothing, and are as many as there are open pages

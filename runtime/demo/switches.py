@@ -52,7 +52,7 @@ class FaultSwitchboard:
         self._turned = asyncio.Event()
 
     async def turn(self, switches: Switches) -> None:
-        """Sets them for all replicas. Raises `SessionsUnavailable` when Redis is away."""
+        """Sets them for all replicas. Raises `RedisAway` when Redis is away."""
         async with reached():
             await self._redis.set(self._key, _SWITCHES.dump_json(switches), ex=HEALED_AFTER)
         self._set(switches)

@@ -2,32 +2,29 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from http import HTTPStatus
-from time import perf_counter
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import asyncpg
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.routing import Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from runtime.errors import MEDIA_TYPE, InvalidRequest, Problem
+from runtime.errors import InvalidRequest, Refusal
 from runtime.http.body_limit import BodyLimitMiddleware
 from runtime.http.hosts import CheckHost
+from runtime.http.problems import as_problem, describe_problem, problem_response
+from runtime.http.request_context import RequestContextMiddleware
 from runtime.messaging.observer import NO_OBSERVER, EventObserver
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.numbers import whole
-from runtime.observability import trace_context
-from runtime.observability.telemetry import REQUESTS
-from runtime.storage.database_errors import DatabaseUnavailable, is_lost, is_transient
+from runtime.storage.database_errors import is_lost
 
 TRIES = 3
 """How often a route runs at the most when the database lets another transaction win."""
@@ -39,16 +36,6 @@ class Body(BaseModel):
     """A request's body: nothing in it that is not known, and no guessing at types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ProblemDetails(BaseModel):
-    """Problem details, RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
 
 
 T = TypeVar("T")
@@ -85,16 +72,6 @@ UnitOfWorkDep = Annotated[UnitOfWork, Depends(_uow)]
 """Where a route begins its transaction."""
 
 
-def describe_problem(description: str, shape: type[ProblemDetails] = ProblemDetails) -> dict[str, Any]:
-    """An answer that carries a problem, for the OpenAPI document."""
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": shape.model_json_schema()}}}
-
-
-def problem_response(problem: Problem) -> Response:
-    """The answer that carries a problem."""
-    return JSONResponse(problem.body(), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
-
-
 HealthChecks = Callable[[], Awaitable[Mapping[str, bool]]]
 """Names parts, and tells whether each is there."""
 
@@ -123,7 +100,7 @@ def create_app(
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(CheckHost, names=[service, *allowed_hosts])
     app.add_middleware(RequestContextMiddleware, service=service, observer=observer)
-    for error in (Problem, RequestValidationError, HTTPException, Exception):
+    for error in (Refusal, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer_error)
 
     waiting: dict[int | str, dict[str, Any]] = {
@@ -189,7 +166,7 @@ class RetryOnConflict(APIRoute):
 async def _answer_error(request: Request, error: Exception) -> Response:
     problem = as_problem(error)
     if problem.status == 405:
-        problem.headers = {"Allow": ", ".join(_allowed(request))}  # type: ignore[misc]
+        problem.headers = {"Allow": ", ".join(_allowed(request))}
     return problem_response(problem)
 
 
@@ -201,106 +178,6 @@ def _allowed(request: Request) -> list[str]:
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
     ]
     return sorted([*known, "HEAD"] if "GET" in known else known)
-
-
-def as_problem(error: Exception) -> Problem:
-    """What a caller is told of an error; what nobody foresaw is logged."""
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return InvalidRequest(f"{where}: {first['msg']}", errors=_without_input(error))
-    if isinstance(error, HTTPException):
-        return _Http(error)
-    if isinstance(error, ClientDisconnect):
-        return InvalidRequest("The request broke off.")
-    if is_transient(error):
-        return DatabaseUnavailable("The database broke off before it could say that all is done. Try again.")
-    log.error("a request failed", exc_info=error)
-    return Problem("This is our fault, and it was logged.")
-
-
-def _without_input(error: RequestValidationError) -> list[dict[str, Any]]:
-    return [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
-
-
-_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""Renamed in Python 3.13; a `code` is the same in every version."""
-
-
-class _Http(Problem):
-    """What the framework refuses: unknown paths, wrong methods, bodies that are too large or not readable."""
-
-    def __init__(self, error: HTTPException) -> None:
-        phrase = _PHRASES.get(error.status_code) or HTTPStatus(error.status_code).phrase
-        super().__init__(error.detail)
-        self.status = error.status_code  # type: ignore[misc]
-        self.code = phrase.lower().replace(" ", "_").replace("-", "_")  # type: ignore[misc]
-        self.title = phrase  # type: ignore[misc]
-        self.headers = dict(error.headers or {})  # type: ignore[misc]
-
-
-ONLY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
-"""Over https only, where a browser heeds it: for a year it asks this host in no other way."""
-
-
-class RequestContextMiddleware:
-    """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request. An answer
-    that does not say how long it may be kept is kept by nobody: most are private.
-
-    What nobody foresaw is answered here: the framework would do so outside of the story, so that the log could not name
-    it, and would raise the error all the same.
-    """
-
-    def __init__(self, app: ASGIApp, service: str, observer: EventObserver = NO_OBSERVER) -> None:
-        self._app = app
-        self._service = service
-        self._observer = observer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        method = scope["method"]
-        if method == "HEAD":  # is GET, of whose answer the server leaves out the body; the framework does not know that
-            scope = {**scope, "method": "GET"}
-        headers = dict(scope["headers"])
-        told = trace_context.start_context(_valid_traceparent(headers.get(b"traceparent")))
-        guards = [ONLY_ENCRYPTED] if scope["scheme"] == "https" else []
-        status = 0
-        started = perf_counter()
-
-        async def send_named(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] += [(b"x-correlation-id", str(told.correlation_id).encode()), *guards]
-                if not any(name == b"cache-control" for name, _ in message["headers"]):
-                    message["headers"].append((b"cache-control", b"no-store"))
-            await send(message)
-
-        with trace_context.use_context(told):
-            try:
-                await self._app(scope, receive, send_named)
-            except Exception as error:
-                if status:  # has been sent: what is left is to break off
-                    raise
-                answer = await scope["app"].exception_handlers[Exception](Request(scope), error)
-                await answer(scope, receive, send_named)
-            finally:
-                seconds = perf_counter() - started
-                REQUESTS.labels(self._service, method, str(status or 500)).observe(seconds)
-                self._observer.requested(told, scope, status or 500, seconds)
-
-
-def _valid_traceparent(header: bytes | None) -> str | None:
-    text = (header or b"").decode("latin-1")
-    parts = text.split("-")
-    lengths = [len(part) for part in parts]
-    if lengths == [2, 32, 16, 2] and parts[0] == "00" and all(c in "0123456789abcdef-" for c in text):
-        return text
-    return None
 
 
 Rupiah = Annotated[int, Field(ge=0, le=1_000_000_000_000, description="whole rupiah")]

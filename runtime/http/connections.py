@@ -10,8 +10,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from runtime.errors import MEDIA_TYPE, Problem
 from runtime.http.body_limit import MAX_REQUEST
+from runtime.http.problems import MEDIA_TYPE, Problem
 
 MAX_HEAD = 64 * 1024
 """Bytes of a request's first line and its headers."""

@@ -6,15 +6,14 @@ origin as what it calls. What it cannot change is the name in `Host`.
 
 import re
 from collections.abc import Iterable
-from typing import ClassVar
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from runtime.errors import MEDIA_TYPE, Problem
+from runtime.errors import Forbidden
+from runtime.http.problems import Problem, problem_response
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:[0-9]*)?")
@@ -28,12 +27,10 @@ class UnknownHost(Problem):
     status, code, title = 421, "misdirected_request", "Not a host of this service"
 
 
-class ForeignSite(Problem):
+class ForeignSite(Forbidden):
     """The request comes from a page of another site."""
 
-    status: ClassVar[int] = 403
-    code: ClassVar[str] = "foreign_site"
-    title: ClassVar[str] = "Not from a page of another site"
+    code, title = "foreign_site", "Not from a page of another site"
 
 
 class CheckHost:
@@ -57,8 +54,7 @@ class CheckHost:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    problem = UnknownHost("The setting ALLOWED_HOSTS names further hosts.")
-    answer = JSONResponse(problem.body(), problem.status, media_type=MEDIA_TYPE)
+    answer = problem_response(UnknownHost("The setting ALLOWED_HOSTS names further hosts."))
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(answer)
     else:

@@ -8,7 +8,7 @@ import asyncpg
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel, StringConstraints
 
-from runtime.errors import Problem, RateLimited
+from runtime.errors import InvalidRequest, RateLimited
 from runtime.http.app import UnitOfWorkDep
 from runtime.http.rate_limit import Allowance
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
@@ -22,10 +22,10 @@ Key = Annotated[
 _ANSWER = "select fingerprint, status, body from idempotency where owner = $1 and key = $2"
 
 
-class KeyUsedDifferently(Problem):
+class KeyUsedDifferently(InvalidRequest):
     """The key stands for another request."""
 
-    status, code, title = 422, "idempotency_key_reused", "The Idempotency-Key stands for another request"
+    code, title = "idempotency_key_reused", "The Idempotency-Key stands for another request"
 
 
 class Once:

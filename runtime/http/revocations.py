@@ -17,8 +17,8 @@ from redis.asyncio.client import Pipeline
 
 from runtime.backoff import Backoff
 from runtime.http.auth import Identity
-from runtime.storage.broadcast import RedisAway, RedisBroadcast
-from runtime.storage.redis import reached
+from runtime.storage.broadcast import RedisBroadcast
+from runtime.storage.redis import RedisAway, reached
 
 ENDED = "accounts:ended"
 """The channel, and the sorted set by the second (since the epoch) at which an entry may be forgotten."""

@@ -9,8 +9,8 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from runtime.live.sockets import Socket
-from runtime.storage.broadcast import RedisAway, RedisBroadcast
-from runtime.storage.redis import reached
+from runtime.storage.broadcast import RedisBroadcast
+from runtime.storage.redis import RedisAway, reached
 
 EXPIRES_IN = 40
 """Seconds for which somebody counts as connected when nothing more is heard of the replica."""

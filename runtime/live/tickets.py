@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from secrets import token_urlsafe
 from time import time
-from typing import ClassVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -19,7 +18,7 @@ from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 
 from runtime import urls
-from runtime.errors import Problem, Unauthenticated
+from runtime.errors import Forbidden, Unauthenticated, Unavailable
 from runtime.http.auth import Identity
 from runtime.http.hosts import is_same_origin
 from runtime.http.rate_limit import RateLimit
@@ -35,23 +34,23 @@ MOST = 60
 _TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-class LiveUnavailable(Problem):
+class LiveUnavailable(Unavailable):
     """Redis is away, so nobody can connect for live messages now. Everything else goes on, and nothing is lost."""
 
-    status, code, title = 503, "live_unavailable", "Live messages are not possible right now"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+    code, title = "live_unavailable", "Live messages are not possible right now"
+    retry_after = 2
 
 
-class TicketRefused(Problem):
+class TicketRefused(Forbidden):
     """The ticket was never issued, has expired, was used before, or outlived its token or session."""
 
-    status, code, title = 403, "ticket_refused", "The ticket is not valid"
+    code, title = "ticket_refused", "The ticket is not valid"
 
 
-class ForeignOrigin(Problem):
+class ForeignOrigin(Forbidden):
     """A page of another site; the browser would lend it the person's tickets."""
 
-    status, code, title = 403, "foreign_origin", "This origin may not connect"
+    code, title = "foreign_origin", "This origin may not connect"
 
 
 class Ticket(BaseModel):

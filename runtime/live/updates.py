@@ -75,7 +75,7 @@ class LiveUpdates:
     source: Source
     allowed: frozenset[str]
     on_frame: dict[str, Callable[[Identity, Mapping[str, Any]], Awaitable[None]]] = field(default_factory=dict)
-    """The handlers of the service's own types of frames. They raise a `Problem`."""
+    """The handlers of the service's own types of frames. They raise a `Refusal`."""
     on_arrival: list[Callable[[Identity], Awaitable[None]]] = field(default_factory=list)
     """Called when somebody has their first socket at this replica; failures are logged."""
     on_departure: list[Callable[[Identity], Awaitable[None]]] = field(default_factory=list)

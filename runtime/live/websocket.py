@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
-from runtime.errors import InvalidRequest, NotFound, Problem
-from runtime.http.app import as_problem, problem_response
+from runtime.errors import InvalidRequest, NotFound
 from runtime.http.auth import Identity, SignedIn
+from runtime.http.problems import Problem, as_problem, problem_response
 from runtime.live.sockets import RENEW, TOO_BIG, Socket
 from runtime.live.tickets import Ticket, TicketRefused, check_origin
 from runtime.live.updates import LiveUpdates, LiveUpdatesDep

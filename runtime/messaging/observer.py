@@ -1,10 +1,8 @@
-"""What can be seen of an event on its way. Nobody looks, unless the process runs for demonstration."""
+"""Observation of events on their way, for demonstration mode."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
-
-from starlette.types import Scope
 
 from runtime.messaging.bus import Delivery
 from runtime.messaging.envelope import Envelope, Event
@@ -12,25 +10,25 @@ from runtime.observability.trace_context import TraceContext
 
 
 class EventObserver:
-    """Sees nothing. `runtime.demo.recorder` has one that tells what it sees."""
+    """Does nothing. `runtime.demo.recorder` has the observer that records."""
 
-    def requested(self, context: TraceContext, scope: Scope, status: int, seconds: float) -> None:
-        """A request was answered."""
+    def requested(self, context: TraceContext, scope: Mapping[str, Any], status: int, seconds: float) -> None:
+        """A request was answered; `scope` is its ASGI scope."""
 
     def written(self, ids: Sequence[UUID], events: Sequence[tuple[Event, TraceContext]]) -> None:
         """Events were committed to the outbox, under these ids."""
 
     def repeated(self, envelope: Envelope[Any]) -> None:
-        """An event came that had had its effect before."""
+        """An event was delivered again after it had had its effect."""
 
     def parked(self, delivery: Delivery, why: str) -> None:
-        """A message was set aside."""
+        """A message was parked."""
 
     def fired(self, kind: str, context: TraceContext) -> None:
         """A deadline was acted on."""
 
     def called(self, whom: str, what: str, answer: str, seconds: float) -> None:
-        """Somebody outside was asked for something, within the story that is being told."""
+        """A system outside was called, within the current trace."""
 
 
 NO_OBSERVER = EventObserver()

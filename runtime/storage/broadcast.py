@@ -10,9 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from runtime.backoff import Backoff
-from runtime.errors import Problem
 from runtime.observability.trace_context import new_id
-from runtime.storage.redis import TIMEOUT, TOGETHER, Command, reached, stop_if_cancelled
+from runtime.storage.redis import CALL_TIMEOUT, MAX_COMMANDS, Command, RedisAway, reached, stop_if_cancelled
 
 HEARTBEAT = 1.0
 """Seconds of silence after which the subscription is asked whether it is still alive."""
@@ -24,12 +23,6 @@ LOOK = "look"
 """Says: I could not tell you everything, look into the database."""
 
 log = logging.getLogger(__name__)
-
-
-class RedisAway(Problem):
-    """Redis does not answer; whoever needs it goes on without."""
-
-    status, code, title = 503, "redis_unavailable", "Redis is away"
 
 
 class RedisBroadcast:
@@ -73,7 +66,7 @@ class RedisBroadcast:
             if not self._waiting and not self._lost:
                 self._something.clear()
                 await self._something.wait()
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_COMMANDS))]
             lost, self._lost = self._lost, False
             if lost:
                 batch.insert(0, ("PUBLISH", self._channel, f"{self._me}\n{LOOK}"))
@@ -93,17 +86,17 @@ class RedisBroadcast:
         while True:
             pubsub = self._redis.pubsub()
             try:
-                async with asyncio.timeout(2 * TIMEOUT):
+                async with asyncio.timeout(2 * CALL_TIMEOUT):
                     await pubsub.subscribe(self._channel)
                 asked = False
                 while True:
                     stop_if_cancelled()
-                    message = await pubsub.get_message(timeout=TIMEOUT if asked else HEARTBEAT)
+                    message = await pubsub.get_message(timeout=CALL_TIMEOUT if asked else HEARTBEAT)
                     if message is None and asked:
                         raise RedisAway("it is silent")
                     asked = message is None
                     if message is None:
-                        async with asyncio.timeout(TIMEOUT):
+                        async with asyncio.timeout(CALL_TIMEOUT):
                             await pubsub.ping()
                     elif message["type"] == "subscribe":  # also after the library has connected anew by itself
                         self.away = False

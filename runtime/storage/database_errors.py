@@ -3,18 +3,17 @@
 import asyncio
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
 
 import asyncpg
 
-from runtime.errors import Problem
+from runtime.errors import Unavailable
 
 
-class DatabaseUnavailable(Problem):
+class DatabaseUnavailable(Unavailable):
     """The database cannot be reached now, or broke off. Ask again soon."""
 
-    status, code, title = 503, "database_unavailable", "The database is away"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+    code, title = "database_unavailable", "The database is away"
+    retry_after = 2
 
 
 class Retry(StrEnum):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
@@ -12,25 +12,25 @@ from redis.exceptions import ConnectionError as ConnectionBroken
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from runtime.errors import Problem
+from runtime.errors import Refusal, Unavailable
 
-TIMEOUT = 0.5
+CALL_TIMEOUT = 0.5
 """Seconds for one connection attempt or one answer."""
 TIMEOUT = 0.7
-"""Seconds for a whole exchange, with connecting anew: what needs Redis says within a second that it is away."""
+"""Seconds for a whole exchange, with a new connection: a caller gets to know within a second that Redis is away."""
 GRACE = 0.05
 CONNECTIONS = 50
-TOGETHER = 200
-"""Commands that share one round trip at the most."""
+MAX_COMMANDS = 200
+"""Commands that share one round trip."""
 
 Command = tuple[str | int, ...]
 
 
-class SessionsUnavailable(Problem):
-    """Redis is away, so nobody can sign in right now; who is signed in stays so."""
+class RedisAway(Unavailable):
+    """Redis does not answer. What needs it may go on without."""
 
-    status, code, title = 503, "sessions_unavailable", "Signing in is not possible right now"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+    code, title = "redis_unavailable", "Redis is away"
+    retry_after = 2
 
 
 class _Connection(Connection):
@@ -64,17 +64,17 @@ def connect(url: str) -> Redis:
         url,
         connection_class=_Connection,
         max_connections=CONNECTIONS,
-        timeout=TIMEOUT,
+        timeout=CALL_TIMEOUT,
         decode_responses=True,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
+        socket_timeout=CALL_TIMEOUT,
+        socket_connect_timeout=CALL_TIMEOUT,
         retry=Retry(NoBackoff(), 1),
     )
     return Redis.from_pool(pool)
 
 
 @asynccontextmanager
-async def reached(unavailable: type[Problem] = SessionsUnavailable) -> AsyncIterator[None]:
+async def reached(unavailable: type[Refusal] = RedisAway) -> AsyncIterator[None]:
     """Around an exchange with Redis: raises `unavailable` when it fails or takes longer than `TIMEOUT`."""
     try:
         async with asyncio.timeout(TIMEOUT):
@@ -119,7 +119,7 @@ class Shared:
 
     async def _exchange(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            batch, self._waiting = self._waiting[:MAX_COMMANDS], self._waiting[MAX_COMMANDS:]
             answers: list[Any]
             try:
                 async with self._redis.pipeline(transaction=False) as pipeline:
@@ -142,5 +142,5 @@ async def writes(redis: Redis, service: str) -> bool:
     try:
         async with reached():
             return bool(await redis.set(f"{service}:ready", 1, ex=60))
-    except SessionsUnavailable:
+    except RedisAway:
         return False

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from contracts.words import Role
 from runtime.errors import Unauthenticated
-from runtime.http.app import Body, UnitOfWorkDep, as_problem
+from runtime.http.app import Body, UnitOfWorkDep
 from runtime.http.auth import Identity, SignedIn
 from runtime.http.idempotency import Key, Once
 from runtime.http.rate_limit import Allowance
@@ -114,7 +114,7 @@ async def token(request: Request, dependencies: Deps, host: Host) -> Response:
         else:
             answer = await dependencies.sign_in.with_refresh_token(grant)
     except Exception as error:
-        return oauth.refuse(as_problem(error))
+        return oauth.refuse(error)
     return JSONResponse(answer.model_dump(exclude_none=True), headers=oauth.NO_STORE)
 
 

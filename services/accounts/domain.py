@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from contracts.words import Role
-from runtime.errors import InvalidRequest, Problem
+from runtime.errors import Forbidden, InvalidRequest, Refusal, Unavailable
 
 
 class Client(StrEnum):
@@ -25,31 +25,38 @@ class Account:
     role: Role
 
 
-class EmailTaken(Problem):
+class EmailTaken(Refusal):
     """There is an account with this address already."""
 
-    status, code, title = 409, "email_taken", "There is an account with this e-mail address already"
+    code, title = "email_taken", "There is an account with this e-mail address already"
 
 
-class WrongPassword(Problem):
+class WrongPassword(Refusal):
     """The password is wrong, or the account does not exist; the answer does not tell which."""
 
-    status, code, title = 400, "invalid_grant", "The e-mail address or the password is wrong"
+    code, title = "invalid_grant", "The e-mail address or the password is wrong"
 
 
-class NotThePassword(WrongPassword):
+class NotThePassword(Forbidden, WrongPassword):
     """The current password is wrong, when changing it."""
 
-    status, code, title = 403, "wrong_password", "The current password is wrong"
+    code, title = "wrong_password", "The current password is wrong"
 
 
 class WeakPassword(InvalidRequest):
     """A password that is easy to guess."""
 
-    status, code, title = 422, "weak_password", "The password is too weak"
+    code, title = "weak_password", "The password is too weak"
 
 
-class SessionOver(Problem):
+class SessionOver(Refusal):
     """The refresh token is not valid; the answer does not tell why."""
 
-    status, code, title = 400, "invalid_grant", "The session is over, sign in again"
+    code, title = "invalid_grant", "The session is over, sign in again"
+
+
+class SessionsUnavailable(Unavailable):
+    """Redis is away: no session can start, and existing ones go on."""
+
+    code, title = "sessions_unavailable", "Signing in is not possible right now"
+    retry_after = 2

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from runtime.errors import RateLimited
 from runtime.storage.redis import reached
-from services.accounts.domain import WrongPassword
+from services.accounts.domain import SessionsUnavailable, WrongPassword
 
 BUCKETS = 2**16
 """The maximum of counters of one kind in Redis. All failures that two cores can check within a quarter of an hour are
@@ -55,7 +55,7 @@ class Limits:
 
     async def check(self, *counts: Count) -> None:
         """Raises `RateLimited` when one of them is full. Writes nothing, so that refused attempts use no memory."""
-        async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+        async with reached(SessionsUnavailable), self._redis.pipeline(transaction=False) as pipeline:
             for count in counts:
                 pipeline.get(count.key)
                 pipeline.ttl(count.pause if count.limit.spacing else count.key)
@@ -82,7 +82,7 @@ class Limits:
     async def _add(self, count: Count) -> int:
         """Counts one attempt; beyond the limit it does not count, and the result is the seconds to wait."""
         limit = count.limit
-        async with reached(), self._redis.pipeline(transaction=True) as pipeline:
+        async with reached(SessionsUnavailable), self._redis.pipeline(transaction=True) as pipeline:
             pipeline.incr(count.key)
             pipeline.expire(count.key, limit.seconds, nx=True)
             pipeline.ttl(count.key)
@@ -99,7 +99,7 @@ class Limits:
 
     async def give_back(self, *counts: Count) -> None:
         """Uncounts one attempt in each."""
-        async with reached(), self._redis.pipeline(transaction=True) as pipeline:
+        async with reached(SessionsUnavailable), self._redis.pipeline(transaction=True) as pipeline:
             for count in counts:
                 pipeline.decr(count.key)
                 pipeline.expire(count.key, count.limit.seconds, nx=True)

@@ -7,8 +7,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
-from runtime.errors import MEDIA_TYPE, Problem
-from runtime.http.app import ProblemDetails, describe_problem
+from runtime.http.problems import MEDIA_TYPE, Problem, ProblemDetails, as_problem, describe_problem
 from runtime.http.text import Printable
 from services.accounts.domain import Client
 
@@ -119,7 +118,8 @@ async def read_grant(request: Request) -> PasswordGrant | RefreshGrant:
         raise InvalidForm(f"{first['loc'][0]} is missing, too long or not readable.") from error
 
 
-def refuse(problem: Problem) -> Response:
+def refuse(error: Exception) -> Response:
     """The response in both forms: problem details and OAuth 2."""
+    problem = as_problem(error)
     body = {**problem.body(), "error": problem.code, "error_description": problem.detail}
     return JSONResponse(body, problem.status, headers={**problem.headers, **NO_STORE}, media_type=MEDIA_TYPE)

@@ -19,7 +19,7 @@ from redis.asyncio.client import Pipeline
 
 from runtime.http.revocations import revoke
 from runtime.storage.redis import reached
-from services.accounts.domain import Client, SessionOver
+from services.accounts.domain import Client, SessionOver, SessionsUnavailable
 
 EXPIRES_IN = 30 * 24 * 3600
 """Seconds for which a session that is not used goes on."""
@@ -55,7 +55,7 @@ class Sessions:
         """A new session; beyond `limit`, the account's session that was not used for longest ends."""
         session_id = secrets.token_urlsafe(16)
         session = Session(session_id, account_id, client, _new_token(session_id))
-        async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+        async with reached(SessionsUnavailable), self._redis.pipeline(transaction=False) as pipeline:
             self._list(pipeline, session)
             pipeline.set(_key(session_id), _value(session), ex=EXPIRES_IN)
             pipeline.zrange(_list_key(account_id), 0, -limit - 1)
@@ -70,13 +70,13 @@ class Sessions:
 
     async def is_alive(self, session_id: str) -> bool:
         """Whether the session goes on."""
-        async with reached():
+        async with reached(SessionsUnavailable):
             return bool(await self._redis.exists(_key(session_id)))
 
     async def find(self, refresh_token: str, client: Client) -> Session:
         """The session that the token continues. A token used before ends it. Raises `SessionOver`."""
         session_id = refresh_token.partition(".")[0]
-        async with reached():
+        async with reached(SessionsUnavailable):
             value = await self._redis.get(_key(session_id))
         if value is None:
             raise SessionOver
@@ -94,7 +94,7 @@ class Sessions:
         Raises `SessionOver`.
         """
         renewed = Session(session.session_id, session.account_id, session.client, _new_token(session.session_id))
-        async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+        async with reached(SessionsUnavailable), self._redis.pipeline(transaction=False) as pipeline:
             self._list(pipeline, renewed)
             # One command writes the next token and returns the one before. If that is not the expected one, no client
             # holds the token just written: the family ends here, or after a crash has no usable token.
@@ -109,7 +109,7 @@ class Sessions:
         """Ends sessions of the account, if they exist."""
         if not session_ids:
             return
-        async with reached(), self._redis.pipeline(transaction=True) as pipeline:
+        async with reached(SessionsUnavailable), self._redis.pipeline(transaction=True) as pipeline:
             pipeline.delete(*map(_key, session_ids))
             pipeline.zrem(_list_key(account_id), *session_ids)
             revoke(pipeline, account_id, session_ids)
@@ -117,7 +117,7 @@ class Sessions:
 
     async def end_all(self, account_id: UUID, besides: str = "") -> None:
         """Ends all sessions of the account, or all but one."""
-        async with reached():
+        async with reached(SessionsUnavailable):
             found: Any = await self._redis.zrange(_list_key(account_id), 0, -1)
         await self.end(account_id, *(session_id for session_id in found if session_id != besides))
 

@@ -7,10 +7,9 @@ from pydantic import BaseModel
 from runtime.errors import Unauthenticated
 from runtime.http.auth import Identity
 from runtime.messaging.unit_of_work import UnitOfWork
-from runtime.storage.redis import SessionsUnavailable
 from services.accounts import store, tokens
 from services.accounts.devices import Devices
-from services.accounts.domain import Account, NotThePassword, SessionOver, WrongPassword
+from services.accounts.domain import Account, NotThePassword, SessionOver, SessionsUnavailable, WrongPassword
 from services.accounts.limits import Count, Limit, Limits, network_of
 from services.accounts.oauth import PasswordGrant, RefreshGrant
 from services.accounts.passwords import Passwords

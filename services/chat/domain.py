@@ -8,7 +8,7 @@ from uuid import UUID
 
 from contracts.orders import OrderLine
 from contracts.words import Channel, Fault, OrderStatus
-from runtime.errors import Problem, WrongState
+from runtime.errors import Refusal, WrongState
 
 TITLE_LENGTH = 200
 
@@ -33,22 +33,22 @@ class Code(StrEnum):
     CASE_CLOSED = "case_closed"
 
 
-class GuideUnasked(Problem):
+class GuideUnasked(Refusal):
     """M: directions for cancelling answer a buyer's message; a seller does not talk a buyer into it."""
 
-    status, code, title = 409, "guide_unasked", "A guide answers a message of the buyer"
+    code, title = "guide_unasked", "A guide answers a message of the buyer"
 
 
-class AlreadyShipped(Problem):
+class AlreadyShipped(Refusal):
     """A: an order that is on its way cannot be cancelled."""
 
-    status, code, title = 409, "already_shipped", "The order has shipped already"
+    code, title = "already_shipped", "The order has shipped already"
 
 
-class AlreadyCancelled(Problem):
+class AlreadyCancelled(Refusal):
     """There is nothing left to cancel."""
 
-    status, code, title = 409, "already_cancelled", "The order is cancelled already"
+    code, title = "already_cancelled", "The order is cancelled already"
 
 
 @dataclass(frozen=True)

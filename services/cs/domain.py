@@ -10,7 +10,7 @@ from uuid import UUID
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
 from contracts.words import OrderStatus
-from runtime.errors import Problem, WrongState
+from runtime.errors import Forbidden, Refusal, WrongState
 
 ANSWER_WITHIN = timedelta(hours=24)
 """A: the time that the seller has to answer customer service, or to process the order."""
@@ -53,64 +53,64 @@ class SellerDid(StrEnum):
     SHIPPED = "order_shipped"
 
 
-class NotYourCase(Problem):
+class NotYourCase(Forbidden):
     """An agent may read every case, and act on those that are with that agent."""
 
-    status, code, title = 403, "not_your_case", "The case is not with you"
+    code, title = "not_your_case", "The case is not with you"
 
 
-class AgentNotAvailable(Problem):
+class AgentNotAvailable(Refusal):
     """Only an agent on duty who takes such cases alone can be asked for (M)."""
 
-    status, code, title = 409, "agent_not_available", "The agent cannot be asked for"
+    code, title = "agent_not_available", "The agent cannot be asked for"
 
 
-class CaseOver(Problem):
+class CaseOver(Refusal):
     """The case has its outcome."""
 
-    status, code, title = 409, "case_over", "The case is over"
+    code, title = "case_over", "The case is over"
 
 
-class NotOver(Problem):
+class NotOver(Refusal):
     """A case is rated when it is over."""
 
-    status, code, title = 409, "case_not_over", "The case is not over yet"
+    code, title = "case_not_over", "The case is not over yet"
 
 
-class RatedAlready(Problem):
+class RatedAlready(Refusal):
     """A case is rated once."""
 
-    status, code, title = 409, "already_rated", "The case has been rated already"
+    code, title = "already_rated", "The case has been rated already"
 
 
-class NoOrder(Problem):
+class NoOrder(Refusal):
     """The buyer has not handed over which order it is about."""
 
-    status, code, title = 409, "no_order", "The case has no order yet"
+    code, title = "no_order", "The case has no order yet"
 
 
-class AlreadyContacted(Problem):
+class AlreadyContacted(Refusal):
     """The seller is written to once for each case and order."""
 
-    status, code, title = 409, "already_contacted", "The seller has been contacted about this order"
+    code, title = "already_contacted", "The seller has been contacted about this order"
 
 
-class AlreadyShipped(Problem):
+class AlreadyShipped(Refusal):
     """A: an order that is on its way cannot be cancelled, so there are no 24 hours to start."""
 
-    status, code, title = 409, "already_shipped", "The order has shipped already"
+    code, title = "already_shipped", "The order has shipped already"
 
 
-class AlreadyCancelled(Problem):
+class AlreadyCancelled(Refusal):
     """There is nothing left to ask the seller for."""
 
-    status, code, title = 409, "already_cancelled", "The order is cancelled already"
+    code, title = "already_cancelled", "The order is cancelled already"
 
 
-class NotCancelled(Problem):
+class NotCancelled(Refusal):
     """Only an order that is cancelled can be the outcome `order_cancelled`."""
 
-    status, code, title = 409, "order_not_cancelled", "The order is not cancelled"
+    code, title = "order_not_cancelled", "The order is not cancelled"
 
 
 @dataclass(frozen=True)

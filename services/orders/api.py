@@ -22,7 +22,7 @@ from contracts.orders import (
     RequesterRole,
 )
 from contracts.words import Channel, OrderStatus, PaymentMethod
-from runtime.errors import InvalidRequest, NotFound, Problem
+from runtime.errors import InvalidRequest, NotFound, Refusal
 from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
 from runtime.http.idempotency import OncePerKey
@@ -36,7 +36,7 @@ from services.orders.views import ClockView, OrderView, ProductView, ScoreView, 
 
 router = APIRouter(prefix="/orders", tags=["orders"], route_class=RetryOnConflict)
 
-REFUSALS: Mapping[str, type[Problem]] = {
+REFUSALS: Mapping[str, type[Refusal]] = {
     RejectionCode.ALREADY_SHIPPED: domain.AlreadyShipped,
     RejectionCode.WINDOW_CLOSED: domain.WindowClosed,
     RejectionCode.ALREADY_CANCELLED: domain.AlreadyCancelled,

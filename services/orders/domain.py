@@ -14,7 +14,7 @@ from contracts.orders import (
     RequesterRole,
 )
 from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod
-from runtime.errors import Problem, WrongState
+from runtime.errors import Refusal, WrongState
 
 WINDOW = timedelta(hours=24)
 """A: the buyer may cancel an order that is at most 1 × 24 hours old, counted from placing it."""
@@ -41,40 +41,40 @@ FOLLOWS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
 """The statuses that may follow each status. A: once it has shipped, an order cannot be cancelled."""
 
 
-class AlreadyShipped(Problem):
+class AlreadyShipped(Refusal):
     """A: an order that is on its way cannot be cancelled."""
 
-    status, code, title = 409, RejectionCode.ALREADY_SHIPPED.value, "The order has shipped already"
+    code, title = RejectionCode.ALREADY_SHIPPED.value, "The order has shipped already"
 
 
-class WindowClosed(Problem):
+class WindowClosed(Refusal):
     """A: more than 1 × 24 hours have passed since the order was placed."""
 
-    status, code, title = 409, RejectionCode.WINDOW_CLOSED.value, "The order is older than 24 hours"
+    code, title = RejectionCode.WINDOW_CLOSED.value, "The order is older than 24 hours"
 
 
-class AlreadyCancelled(Problem):
+class AlreadyCancelled(Refusal):
     """The order is cancelled already."""
 
-    status, code, title = 409, RejectionCode.ALREADY_CANCELLED.value, "The order is cancelled already"
+    code, title = RejectionCode.ALREADY_CANCELLED.value, "The order is cancelled already"
 
 
-class NotPaid(Problem):
+class NotPaid(Refusal):
     """M: the time to pay is over."""
 
-    status, code, title = 409, NOT_PAID, "The order was not paid in time"
+    code, title = NOT_PAID, "The order was not paid in time"
 
 
-class TooManyUnpaid(Problem):
+class TooManyUnpaid(Refusal):
     """M: too many of the buyer's orders hold stock and are not paid."""
 
-    status, code, title = 409, "too_many_unpaid", "Too many unpaid orders"
+    code, title = "too_many_unpaid", "Too many unpaid orders"
 
 
-class TooManyProducts(Problem):
+class TooManyProducts(Refusal):
     """M: the seller has the maximum of products."""
 
-    status, code, title = 409, "too_many_products", "Too many products"
+    code, title = "too_many_products", "Too many products"
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def check_move(order: Order, to: OrderStatus) -> None:
         raise WrongState(f"The order is {order.status}, so it cannot become {to}.")
 
 
-def refusal(order: Order, channel: Channel | str, now: datetime) -> Problem | None:
+def refusal(order: Order, channel: Channel | str, now: datetime) -> Refusal | None:
     """Why the order cannot be cancelled through this channel at this time; None if it can.
 
     A: never once it has shipped; in the app and on the website only within 24 hours of placing it. The 24 hours do

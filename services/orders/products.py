@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from runtime.errors import Problem
+from runtime.errors import Refusal
 from runtime.messaging.unit_of_work import Transaction
 
 FIRST_ID = UUID(int=0)
@@ -13,10 +13,10 @@ _SELLERS = 0x0B0A7A5
 """The first half of the locks under which the products of one seller are counted."""
 
 
-class OutOfStock(Problem):
+class OutOfStock(Refusal):
     """More pieces were ordered than are in stock."""
 
-    status, code, title = 409, "out_of_stock", "Not enough left of a product"
+    code, title = "out_of_stock", "Not enough left of a product"
 
 
 @dataclass(frozen=True)

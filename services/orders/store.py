@@ -11,7 +11,7 @@ import asyncpg
 
 from contracts.orders import OrderLine, RequesterRole
 from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod, known
-from runtime.errors import Problem, RateLimited
+from runtime.errors import RateLimited, Refusal
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context
 from services.orders import domain
@@ -33,10 +33,10 @@ LAST_ID = UUID(int=2**128 - 1)
 """Behind every id: a condition that is always there can use the index, one that may be missing cannot."""
 
 
-class ChangedMeanwhile(Problem):
+class ChangedMeanwhile(Refusal):
     """Another transaction changed the order between reading and writing it."""
 
-    status, code, title = 409, "changed_meanwhile", "The order was changed meanwhile"
+    code, title = "changed_meanwhile", "The order was changed meanwhile"
 
 
 def _order(row: asyncpg.Record) -> Order:

@@ -1,7 +1,7 @@
 """The HTTP interface of `refunds`."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from contracts.refunds import WalletLinked, WalletUnlinked
 from contracts.words import Destination
-from runtime.errors import NotFound, Problem, RateLimited
+from runtime.errors import InvalidRequest, NotFound, RateLimited
 from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrAgent
 from runtime.messaging.unit_of_work import Transaction
@@ -24,12 +24,10 @@ MAX_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
 """How many account inquiries one buyer may cause, and in which time."""
 
 
-class NoSuchWallet(Problem):
+class NoSuchWallet(InvalidRequest):
     """DANA does not know the number, or its wallet cannot receive money."""
 
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "dana_account_not_found"
-    title: ClassVar[str] = "DANA has no active wallet under this number"
+    code, title = "dana_account_not_found", "DANA has no active wallet under this number"
 
 
 class RefundView(BaseModel):

@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 from datetime import datetime, timedelta, timezone
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from runtime.errors import Problem
+from runtime.errors import Unavailable
 from services.refunds.answers import AccountInquiry, Answer, Outcome
 from services.refunds.snap_codes import TOP_UP_CODE, read_inquiry, read_status, read_top_up
 
@@ -49,12 +49,10 @@ FUND_TYPE: Final = {"fundType": "AGENT_TOPUP_FOR_USER_SETTLE"}
 log = logging.getLogger(__name__)
 
 
-class DanaUnreachable(Problem):
+class DanaUnreachable(Unavailable):
     """DANA gave no usable answer about an account."""
 
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "dana_unreachable"
-    title: ClassVar[str] = "DANA does not answer at the moment"
+    code, title = "dana_unreachable", "DANA does not answer at the moment"
 
 
 class Dana:

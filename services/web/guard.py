@@ -1,12 +1,11 @@
 """Protection from other sites: which posts are accepted, and what a page may load."""
 
 import hmac
-from typing import ClassVar
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.errors import Problem
+from runtime.errors import Forbidden
 from runtime.http.hosts import is_foreign
 
 POLICY = (
@@ -15,12 +14,10 @@ POLICY = (
 )
 
 
-class ForeignRequest(Problem):
+class ForeignRequest(Forbidden):
     """A request that changes something was not sent by one of our pages."""
 
-    status: ClassVar[int] = 403
-    code: ClassVar[str] = "foreign_request"
-    title: ClassVar[str] = "Only pages of this site can do that"
+    code, title = "foreign_request", "Only pages of this site can do that"
 
 
 def check_same_origin(headers: Headers) -> None:

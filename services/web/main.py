@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from runtime.errors import Problem
-from runtime.http.app import as_problem, problem_response, wants_page
+from runtime.errors import Refusal
+from runtime.http.app import wants_page
+from runtime.http.problems import as_problem, problem_response
 from runtime.http.revocations import Revocations
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
@@ -72,7 +73,7 @@ def build(
     )
     service.app.mount(static, Unchanging(directory=STATIC))
     service.app.add_middleware(SecurityHeadersMiddleware, framed=settings.demonstration)
-    for error in (Problem, RequestValidationError, HTTPException, Exception):
+    for error in (Refusal, RequestValidationError, HTTPException, Exception):
         service.app.add_exception_handler(error, show_problem)
     service.app.add_exception_handler(SignInFirst, send_to_sign_in)
 

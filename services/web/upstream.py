@@ -1,13 +1,14 @@
 """The other services, called over HTTP as by any client."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from runtime import urls
-from runtime.errors import Problem
+from runtime.errors import Unavailable
+from runtime.http.problems import Problem
 from runtime.observability import trace_context
 from runtime.settings import Environment
 from services import PORTS
@@ -19,11 +20,11 @@ IDLE = 2.0
 """Seconds an idle connection is kept: less than the services do, so that no request meets a closing one."""
 
 
-class ServiceAway(Problem):
+class ServiceAway(Unavailable):
     """A service that the page needs does not answer."""
 
-    status, code, title = 503, "service_away", "A service does not answer"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+    code, title = "service_away", "A service does not answer"
+    retry_after = 2
 
 
 class Refused(Problem):
@@ -31,9 +32,9 @@ class Refused(Problem):
 
     def __init__(self, problem: Mapping[str, Any], status: int) -> None:
         super().__init__(str(problem.get("detail", "")))
-        self.status = status  # type: ignore[misc]
-        self.code = str(problem.get("code", "internal_error"))  # type: ignore[misc]
-        self.title = str(problem.get("title", ""))  # type: ignore[misc]
+        self.status = status
+        self.code = str(problem.get("code", "internal_error"))
+        self.title = str(problem.get("title", ""))
         self.fields = {str(error["loc"][-1]) for error in problem.get("errors", ()) if error.get("loc")}
         """Of the body that was refused."""
 

@@ -48,7 +48,7 @@ async def test_guesses_made_at_once_do_not_slip_through(redis: Redis) -> None:
     assert looked_at == sum(isinstance(result, WrongPassword) for result in results) == 10
     refusals = [result for result in results if isinstance(result, RateLimited)]
     assert len(refusals) == 40
-    assert all(890 <= int(refusal.headers["Retry-After"]) <= 900 for refusal in refusals)
+    assert all(890 <= (refusal.retry_after or 0) <= 900 for refusal in refusals)
 
 
 async def test_getting_in_is_not_counted(redis: Redis) -> None:
@@ -161,7 +161,7 @@ async def test_what_is_slowed_down_goes_on_slower(redis: Redis) -> None:
             await guess()
         with pytest.raises(RateLimited) as refused:
             await guess()
-        assert int(refused.value.headers["Retry-After"]) == pause
+        assert refused.value.retry_after == pause
         await redis.delete(count.pause)
     results = await asyncio.gather(*(guess() for _ in range(20)), return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["RateLimited"] * 19 + ["WrongPassword"]

@@ -11,6 +11,7 @@ import pytest
 
 from batalkan.keys import Keys
 from contracts.accounts import AccountRegistered
+from runtime.http.problems import Problem
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import EventReader
 from runtime.storage.database import connect
@@ -194,7 +195,7 @@ def test_what_is_guessed_first_is_no_password(password: str) -> None:
     """Short, invisible, one pattern, very common, or one's own e-mail or name, however it is written: refused."""
     with pytest.raises(WeakPassword) as refused:
         check_password(password, "siti.nur@example.com", "Siti Nur Halimah")
-    assert (refused.value.status, refused.value.code) == (422, "weak_password")
+    assert (Problem.of(refused.value).status, refused.value.code) == (422, "weak_password")
 
 
 @pytest.mark.parametrize(

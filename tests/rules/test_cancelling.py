@@ -9,6 +9,7 @@ import pytest
 from contracts.orders import OrderCancelled, RequesterRole
 from contracts.words import Channel, OrderStatus, PaymentMethod
 from runtime.errors import WrongState
+from runtime.http.problems import Problem
 from services.orders.domain import NotPaid, check_move, check_payment, decide, expiry, new_order, refusal
 from tests.rules.orders_table import (
     ACTORS,
@@ -153,7 +154,7 @@ def test_an_order_is_paid_in_time_or_not_at_all(now: datetime, code: str | None)
         else:
             with pytest.raises(NotPaid) as refused:
                 check_payment(one, now)
-            assert (refused.value.status, refused.value.code) == (409, code)
+            assert (Problem.of(refused.value).status, refused.value.code) == (409, code)
 
 
 def test_only_what_was_not_paid_expires() -> None:

@@ -3,21 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
-from runtime.errors import Problem
+from runtime.errors import Unavailable
 
 MAX_BROWSERS = 50
 MAX_WAITING = 20
 """Frames that may wait for one browser."""
 
 
-class TooManyBrowsers(Problem):
+class TooManyBrowsers(Unavailable):
     """The maximum of browsers is connected."""
 
-    status: ClassVar[int] = 503
-    code: ClassVar[str] = "too_many_browsers"
-    title: ClassVar[str] = "Too many browsers show the flow page"
+    code, title = "too_many_browsers", "Too many browsers show the flow page"
 
 
 class Browsers:
