@@ -195,7 +195,7 @@ async def _missing(where: Where, built: Collection[Service]) -> AsyncIterator[st
         ("broker", "RabbitMQ", where.broker_url),
         ("redis", "Redis", where.redis_url),
     ):
-        if part in found and urls.place(url):
+        if part in found and urls.host_port(url):
             yield await waits_for(thing, url)
 
 
@@ -227,7 +227,7 @@ async def _databases(where: Where, say: Say) -> AsyncIterator[Mapping[str, str]]
             found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in SERVICES}
 
         async def unreachable() -> AsyncIterator[str]:
-            if urls.place(url):
+            if urls.host_port(url):
                 yield await waits_for("PostgreSQL", url)
 
         await waiting(_create_missing(found, url), unreachable, say)
@@ -242,6 +242,6 @@ async def _create_missing(found: dict[str, str], url: str) -> None:
                 return await embedded.create_missing(found)
         except Exception as error:
             if not is_transient(error):
-                where = urls.place(url) or "the embedded one"
+                where = urls.host_port(url) or "the embedded one"
                 raise embedded.PostgresFailed(f"PostgreSQL ({where}) refuses the connection: {error}") from error
         await asyncio.sleep(0.5)

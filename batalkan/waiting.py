@@ -32,7 +32,7 @@ async def waiting(operation: Coroutine[Any, Any, T], missing: Callable[[], Async
 
 async def waits_for(thing: str, url: str) -> str:
     """One line: the server, its host and port, and the result of a connection attempt."""
-    return f"Waiting for {thing} at {urls.place(url)} ({await _probe(url)}) …"
+    return f"Waiting for {thing} at {urls.host_port(url)} ({await _probe(url)}) …"
 
 
 async def _probe(url: str) -> str:

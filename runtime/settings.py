@@ -75,18 +75,18 @@ class Environment:
             raise SettingInvalid(name, wrong)
         return value
 
-    def number(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number from `least` to `most`. Raises `SettingInvalid`."""
+    def number(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        """A whole number from `minimum` to `maximum`. Raises `SettingInvalid`."""
         number = whole(value := self.get(name, str(default)))
-        if number is None or not least <= number <= most:
-            raise SettingInvalid(name, f"{value!r} is not a whole number from {least} to {most}")
+        if number is None or not minimum <= number <= maximum:
+            raise SettingInvalid(name, f"{value!r} is not a whole number from {minimum} to {maximum}")
         return number
 
-    def seconds(self, name: str, default: float, least: float, most: float) -> float:
+    def seconds(self, name: str, default: float, minimum: float, maximum: float) -> float:
         """A time in seconds, with a fraction or without. Raises `SettingInvalid`."""
         value = self.get(name, f"{default:g}")
-        if not _SECONDS.fullmatch(value) or not least <= float(value) <= most:
-            raise SettingInvalid(name, f"{value!r} is no number of seconds from {least:g} to {most:g}")
+        if not _SECONDS.fullmatch(value) or not minimum <= float(value) <= maximum:
+            raise SettingInvalid(name, f"{value!r} is no number of seconds from {minimum:g} to {maximum:g}")
         return float(value)
 
     def one_of(self, name: str, default: str, *words: str) -> str:

@@ -38,7 +38,7 @@ def what_is_wrong(url: str, schemes: tuple[str, ...]) -> str | None:
     return None
 
 
-def place(url: str) -> str:
+def host_port(url: str) -> str:
     """Host and port, or several of them, without a password; empty for what is inside this process."""
     whole = urlsplit(url)
     if whole.scheme in INSIDE:
@@ -49,7 +49,7 @@ def place(url: str) -> str:
 
 def addresses(url: str) -> list[tuple[str, int]]:
     """Each host with its port."""
-    found = [one.rpartition(":") for one in place(url).split(",")]
+    found = [one.rpartition(":") for one in host_port(url).split(",")]
     return [(host.strip("[]"), int(port)) for host, _, port in found if port.isdigit()]
 
 

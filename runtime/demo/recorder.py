@@ -52,22 +52,22 @@ class DemoObserver(EventObserver):
         self._known = 0
         """What readers can know of that by the last entry that was told."""
 
-    def requested(self, story: TraceContext, scope: Mapping[str, Any], status: int, seconds: float) -> None:
+    def requested(self, context: TraceContext, scope: Mapping[str, Any], status: int, seconds: float) -> None:
         route = str(getattr(scope.get("route"), "path", scope["path"]))
         if scope["method"] in {"GET", "HEAD"} or "/demonstration" in route:
             return  # they publish nothing, and are as many as there are open pages
         request = f"{scope['method']} {route}"[:LONGEST]
-        self._note("requested", str(story.correlation_id), request=request, status=status, took=seconds)
+        self._note("requested", str(context.correlation_id), request=request, status=status, took=seconds)
 
     def written(self, ids: Sequence[UUID], events: Sequence[tuple[Event, TraceContext]]) -> None:
-        for event_id, (event, story) in zip(ids, events, strict=True):
+        for event_id, (event, context) in zip(ids, events, strict=True):
             self._note(
                 "written",
-                str(story.correlation_id),
+                str(context.correlation_id),
                 id=str(event_id),
                 type=event.wire_name,
                 subject=event.subject,
-                cause=str(story.causation_id),
+                cause=str(context.causation_id),
                 **_broken(event),
             )
 
@@ -93,26 +93,26 @@ class DemoObserver(EventObserver):
     def parked(self, delivery: Delivery, why: str) -> None:
         self._note("parked", **_names(delivery.body), key=delivery.routing_key[:LONGEST], error=why[:LONGEST])
 
-    def fired(self, kind: str, story: TraceContext) -> None:
-        self._note("fired", str(story.correlation_id), kind=kind, cause=str(story.causation_id))
+    def fired(self, kind: str, context: TraceContext) -> None:
+        self._note("fired", str(context.correlation_id), kind=kind, cause=str(context.causation_id))
 
     def called(self, whom: str, what: str, answer: str, seconds: float) -> None:
         self._note("called", str(current_correlation_id() or ""), whom=whom, what=what, answer=answer, took=seconds)
 
-    def _note_event(self, stage: str, envelope: Envelope[Any], **facts: object) -> None:
+    def _note_event(self, step: str, envelope: Envelope[Any], **facts: object) -> None:
         names = {"id": str(envelope.id), "type": envelope.type, "subject": envelope.subject}
-        self._note(stage, str(envelope.correlationid), **names, **facts)
+        self._note(step, str(envelope.correlationid), **names, **facts)
 
-    def _pass_on(self, stage: str, messages: Sequence[Message]) -> None:
+    def _pass_on(self, step: str, messages: Sequence[Message]) -> None:
         for message in messages:
-            self._note(stage, **_names(message.body))
+            self._note(step, **_names(message.body))
 
-    def _note(self, stage: str, story: str = "", **facts: object) -> None:
+    def _note(self, step: str, correlation_id: str = "", **facts: object) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self._passed += 1
             self._something.set()
             return
-        self._waiting.append({"stage": stage, "at": time(), "service": self._service, "story": story, **facts})
+        self._waiting.append({"stage": step, "at": time(), "service": self._service, "story": correlation_id, **facts})
         self._something.set()
 
     async def run(self) -> None:
@@ -151,11 +151,16 @@ def _broken(event: Event) -> dict[str, bool]:
 def _names(body: bytes) -> dict[str, str]:
     """Of which event and story a message says it is, if it is one."""
     try:
-        told = from_json(body) if len(body) <= MAX_BODY else {}
+        fields = from_json(body) if len(body) <= MAX_BODY else {}
         return {
-            ours: told[theirs]
-            for ours, theirs in (("id", "id"), ("type", "type"), ("subject", "subject"), ("story", "correlationid"))
-            if isinstance(told[theirs], str) and len(told[theirs]) <= LONGEST
+            ours: fields[theirs]
+            for ours, theirs in (
+                ("id", "id"),
+                ("type", "type"),
+                ("subject", "subject"),
+                ("correlation_id", "correlationid"),
+            )
+            if isinstance(fields[theirs], str) and len(fields[theirs]) <= LONGEST
         }
     except (ValueError, TypeError, KeyError):
         return {}

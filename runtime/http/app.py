@@ -1,4 +1,4 @@
-"""What the HTTP interfaces of all services have in common: problem details, limits, health, metrics, common types."""
+"""The application of every service: middleware, errors, health, metrics, and common types."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
@@ -27,13 +27,13 @@ from runtime.numbers import whole
 from runtime.storage.database_errors import is_lost
 
 TRIES = 3
-"""How often a route runs at the most when the database lets another transaction win."""
+"""Runs of a route, at most, when its transaction conflicts with others."""
 
 log = logging.getLogger(__name__)
 
 
 class Body(BaseModel):
-    """A request's body: nothing in it that is not known, and no guessing at types."""
+    """A request's body, without unknown fields and without conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -42,24 +42,24 @@ T = TypeVar("T")
 
 
 class Page(BaseModel, Generic[T]):
-    """A part of a list; `next` goes into `?cursor=` for the part behind it, null at the end."""
+    """A part of a list. `next` is the `?cursor=` of the next part; null at the end."""
 
     items: list[T]
     next: UUID | None
 
 
 def _digits(value: object) -> object:
-    if isinstance(value, str) and (value := whole(said := value)) is None:
-        raise ValueError(f"{said[:40]!r} is not a whole number")
+    if isinstance(value, str) and (value := whole(text := value)) is None:
+        raise ValueError(f"{text[:40]!r} is not a whole number")
     return value
 
 
 Digits = BeforeValidator(_digits)
-"""Has the number of a query be written in plain digits: `1_0`, ` 5` and `5.0` are none."""
+"""Accepts only plain digits for a number in a query: not `1_0`, ` 5` or `5.0`."""
 
 Limit = Annotated[Annotated[int, Field(ge=1, le=100)], Digits, Query(description="how many items at the most")]
 Seq = Annotated[Annotated[int, Field(ge=0, le=2**31 - 1)], Digits, Query(description="the last number that is known")]
-"""`?after=`: what comes behind it is asked for."""
+"""`?after=`: requests what follows it."""
 Cursor = Annotated[UUID | None, Query(description="`next` of the part before")]
 
 
@@ -69,11 +69,11 @@ async def _uow(request: Request) -> UnitOfWork:
 
 
 UnitOfWorkDep = Annotated[UnitOfWork, Depends(_uow)]
-"""Where a route begins its transaction."""
+"""The unit of work in which a route begins its transaction."""
 
 
 HealthChecks = Callable[[], Awaitable[Mapping[str, bool]]]
-"""Names parts, and tells whether each is there."""
+"""The names of parts, and whether each is available."""
 
 
 def create_app(
@@ -84,8 +84,9 @@ def create_app(
     observer: EventObserver = NO_OBSERVER,
     allowed_hosts: Collection[str] = (),
 ) -> FastAPI:
-    """The application of one service, without its own routes. `ready` names what the service stands on, `optional`
-    what it can do without; `observer` sees the requests; `allowed_hosts` may be called besides the service's name."""
+    """The application of one service, without its own routes. `ready` checks the parts that the service needs,
+    `optional` those that it can do without; `observer` gets the requests; `allowed_hosts` are valid besides the
+    service's name."""
     app = FastAPI(
         title=f"Batalkan: {service}",
         description=description,
@@ -138,18 +139,18 @@ def create_app(
 
 
 def wants_page(scope: Scope) -> bool:
-    """Whether it is a browser that shows the answer to somebody."""
+    """Whether the client is a browser that shows a page."""
     return scope["type"] == "http" and b"text/html" in dict(scope["headers"]).get(b"accept", b"")
 
 
 class RetryOnConflict(APIRoute):
-    """A route that is run again when its transaction lost against another one: nothing of it had happened. One that
-    takes no body refuses what somebody says in one, since it would be dropped."""
+    """A route that runs again when its transaction was rolled back because of a conflict. A route without a body
+    refuses requests with one, since it would be ignored."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def handle_again(request: Request) -> Response:
+        async def handle_with_retries(request: Request) -> Response:
             if self.body_field is None and (await request.body()).strip() not in (b"", b"{}", b"null"):
                 raise InvalidRequest("There is nothing to say here: send no body.")
             for _ in range(TRIES - 1):
@@ -160,7 +161,7 @@ class RetryOnConflict(APIRoute):
                         raise
             return await handle(request)
 
-        return handle_again
+        return handle_with_retries
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -171,7 +172,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that the path knows; the framework names those of the first route that it finds only."""
+    """The methods of the path; the framework knows only those of the first matching route."""
     known = [
         method
         for method in ("DELETE", "GET", "POST", "PUT")

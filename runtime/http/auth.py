@@ -1,4 +1,4 @@
-"""Who is asking: access tokens (JWT, Ed25519) verified by each service itself with the published keys."""
+"""Authentication: each service verifies access tokens (JWT, Ed25519) with the published keys."""
 
 import json
 from collections.abc import Callable
@@ -17,42 +17,42 @@ from runtime.errors import Unauthenticated, WrongRole
 ISSUER = "batalkan"
 ALGORITHM = "EdDSA"
 LEEWAY = 5
-"""Seconds by which clocks of two machines may differ."""
-REMEMBERED = 20_000
+"""The largest difference between the clocks of two machines, in seconds."""
+MAX_VERIFIED = 20_000
 RELOAD_AFTER = 5.0
-"""Seconds between two looks at the key file for a key that is not known."""
+"""Seconds between two reads of the key file because of an unknown key."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The account that a request speaks for; `client` (`app` or `web`) is the channel that it comes through."""
+    """The account of a request; `client` (`app` or `web`) is its channel."""
 
     account_id: UUID
     role: str
     client: str
     session: str = ""
-    """The session that the token was issued in, for the service that can end it."""
+    """The session in which the token was issued."""
     expires: float = 0.0
-    """When the token proves nothing any more, `LEEWAY` included: seconds since the epoch, by this machine's clock."""
+    """When the token expires, `LEEWAY` included: seconds since the epoch, by this machine's clock."""
 
 
 class TokenVerifier:
-    """Checks access tokens against the JSON Web Key Set in a file, which may get new keys while this runs."""
+    """Verifies access tokens with the JSON Web Key Set in a file, which is read again for an unknown key."""
 
     def __init__(self, keys_path: Path) -> None:
         self._path = keys_path
         self._keys: dict[str, Any] = {}
-        self._looked = -RELOAD_AFTER
+        self._loaded_at = -RELOAD_AFTER
         self._verified: dict[str, Identity] = {}
         self.is_over: Callable[[Identity], bool] = lambda _: False
-        """Whether the session has ended, as far as is known (`runtime.http.revocations`)."""
+        """Whether the session has ended (`runtime.http.revocations`)."""
 
     def verify(self, token: str) -> Identity:
-        """The identity that the token proves; raises `Unauthenticated`."""
+        """The identity in the token; raises `Unauthenticated`."""
         identity = self._verified.get(token)
         if identity is None:
             identity = self._check(token)
-            if len(self._verified) >= REMEMBERED:
+            if len(self._verified) >= MAX_VERIFIED:
                 self._verified.clear()
             self._verified[token] = identity
         if identity.expires <= time():
@@ -64,7 +64,7 @@ class TokenVerifier:
     def _check(self, token: str) -> Identity:
         try:
             key = self._key(str(jwt.get_unverified_header(token).get("kid")))
-            claims = jwt.decode(
+            payload = jwt.decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
@@ -73,25 +73,26 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "iss"]},
             )
             return Identity(
-                UUID(claims["sub"]),
-                str(claims["role"]),
-                str(claims["client_id"]),
-                str(claims.get("sid", "")),
-                float(claims["exp"]) + LEEWAY,
+                UUID(payload["sub"]),
+                str(payload["role"]),
+                str(payload["client_id"]),
+                str(payload.get("sid", "")),
+                float(payload["exp"]) + LEEWAY,
             )
         except (jwt.PyJWTError, KeyError, ValueError) as error:
             raise Unauthenticated("The access token is not valid.") from error
 
     def _key(self, key_id: str) -> Any:
-        if key_id not in self._keys and monotonic() - self._looked > RELOAD_AFTER:
-            self._looked = monotonic()
+        if key_id not in self._keys and monotonic() - self._loaded_at > RELOAD_AFTER:
+            self._loaded_at = monotonic()
             keys = json.loads(self._path.read_text())["keys"]
             self._keys = {key["kid"]: jwt.PyJWK.from_dict(key).key for key in keys}
         return self._keys[key_id]
 
 
-class _Who(OAuth2PasswordBearer):
-    """Whose token came with the request. One dependency and not three, because each takes its time at every request."""
+class _Authenticated(OAuth2PasswordBearer):
+    """Reads the identity from the token of the request. One dependency, because each one costs time in every
+    request."""
 
     def __init__(self, *roles: str) -> None:
         super().__init__(tokenUrl="/accounts/token", scheme_name="OAuth2PasswordBearer", auto_error=False)
@@ -108,9 +109,9 @@ class _Who(OAuth2PasswordBearer):
         return identity
 
 
-SignedIn = Annotated[Identity, Depends(_Who())]
-"""Anybody with a valid token."""
-Buyer = Annotated[Identity, Depends(_Who("buyer"))]
-Seller = Annotated[Identity, Depends(_Who("seller"))]
-BuyerOrSeller = Annotated[Identity, Depends(_Who("buyer", "seller"))]
-BuyerOrAgent = Annotated[Identity, Depends(_Who("buyer", "agent"))]
+SignedIn = Annotated[Identity, Depends(_Authenticated())]
+"""Any account with a valid token."""
+Buyer = Annotated[Identity, Depends(_Authenticated("buyer"))]
+Seller = Annotated[Identity, Depends(_Authenticated("seller"))]
+BuyerOrSeller = Annotated[Identity, Depends(_Authenticated("buyer", "seller"))]
+BuyerOrAgent = Annotated[Identity, Depends(_Authenticated("buyer", "agent"))]

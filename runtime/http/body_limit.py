@@ -1,4 +1,4 @@
-"""A bound on the bodies of requests."""
+"""The limit on the body of a request."""
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,8 +8,8 @@ MAX_REQUEST = 64 * 1024
 
 
 class BodyLimitMiddleware:
-    """Stops reading a body that is too large. What reads it gets a 413 to answer with, so that it becomes a problem
-    like any other, which the limit of the framework does not."""
+    """Stops reading a body that is too large. The reader gets an exception with status 413, which becomes a problem
+    like any other; the framework's own limit does not."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""One connection of the HTTP server: how large the head of a request may be, and how long a request may be on its way.
+"""Limits of one connection of the HTTP server: the size of a request's head, and the time for a request to arrive.
 
-The server's own parser has no bound for either. It reads a head of any size into memory, and waits for ever.
+The server's own parser has no limit for either: it reads a head of any size into memory, and waits without end.
 """
 
 import asyncio
@@ -14,19 +14,20 @@ from runtime.http.body_limit import MAX_REQUEST
 from runtime.http.problems import MEDIA_TYPE, Problem
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's first line and its headers."""
+"""Bytes of a request's first line and headers."""
 MAX_MESSAGE = 16 * MAX_REQUEST
-"""Bytes of a whole request with what frames it, of which a body that is too large is heard out."""
+"""Bytes of a whole request with its chunk framing. A larger body than allowed is read up to this limit, then
+refused."""
 HEAD_WITHIN = 10.0
 """Seconds from the first byte of a request, or from connecting, to the end of its headers."""
 BODY_WITHIN = 20.0
-"""Seconds from there to the end of its body."""
+"""Seconds from then to the end of its body."""
 LINGER = 1.0
-"""Seconds for which a client that was refused, and still sends, may read why."""
+"""Seconds for which a refused client that still sends may read the answer."""
 
 
 class Malformed(Problem):
-    """Not HTTP."""
+    """The request is not HTTP."""
 
     status, code, title = 400, "malformed_request", "The request is not valid HTTP"
 
@@ -44,7 +45,7 @@ class TooSlow(Problem):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol with these bounds; what it refuses is a problem like any other."""
+    """uvicorn's protocol with these limits. A refusal is a problem like any other."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,17 +58,17 @@ class BoundedHttp(HttpToolsProtocol):
         self._due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody has connected, and is to ask soon."""
+        """A client has connected, and has `HEAD_WITHIN` seconds for a request."""
         super().connection_made(transport)
         self._expect(HEAD_WITHIN)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more will come."""
+        """The connection has ended."""
         self._expect(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of a request, or of several."""
+        """Bytes of one or several requests have arrived."""
         if self._refused:
             return
         if self._due is None:
@@ -78,40 +79,40 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(HeadTooLarge() if self._in_head else TooSlow("The body has no end."))
 
     def on_message_begin(self) -> None:
-        """Another request."""
+        """A request begins."""
         self._under_way = True
         self._expect(HEAD_WITHIN)
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the first line."""
+        """A part of the URL was read."""
         self._take(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, before the body or behind it."""
+        """A header or a trailer was read."""
         self._take(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """What is asked is known now."""
-        super().on_headers_complete()  # fails for an address that is none
+        """The head is complete."""
+        super().on_headers_complete()  # raises for an invalid URL
         self._in_head = False
         self._expect(BODY_WITHIN)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete."""
         self._expect(None)
         self._read, self._head, self._in_head, self._under_way = 0, 0, True, False
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """From now on frames come, and another protocol takes them."""
+        """Another protocol takes over the connection."""
         self._expect(None)
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        """The parser gave up."""
+        """The parser has failed."""
         self._refuse(HeadTooLarge() if self._large else Malformed())
 
     def _take(self, size: int) -> None:
@@ -121,7 +122,7 @@ class BoundedHttp(HttpToolsProtocol):
             raise httptools.HttpParserError("the head is too large")
 
     def _expect(self, seconds: float | None) -> None:
-        """Sets a time for what comes next, or none."""
+        """Sets the timeout of the next step, or none."""
         if self._due is not None:
             self._due.cancel()
         self._due = None if seconds is None else self.loop.call_later(seconds, self._late)
@@ -131,10 +132,10 @@ class BoundedHttp(HttpToolsProtocol):
         if self._under_way:
             self._refuse(TooSlow())
         else:
-            self.transport.close()  # it has not asked for anything
+            self.transport.close()  # there is no request
 
     def _refuse(self, problem: Problem) -> None:
-        """Answers, unless another answer is under way or waited for, and hangs up."""
+        """Answers, unless an earlier answer is not finished, and closes the connection."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
@@ -150,4 +151,5 @@ class BoundedHttp(HttpToolsProtocol):
             ]
             self.transport.write(b"".join([*head, body]))
         self.transport.write_eof()
-        self.loop.call_later(LINGER, self.transport.close)  # at once, and what was not read would take the answer along
+        # Not at once: unread bytes would reset the connection before the client reads the answer.
+        self.loop.call_later(LINGER, self.transport.close)

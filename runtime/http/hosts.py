@@ -1,7 +1,7 @@
-"""Which hosts a request may name, and which pages may send it.
+"""Checks of the host that a request names, and of the page that sends it.
 
-A page of another site can have its own name point to 127.0.0.1 (DNS rebinding); for the browser it is then of the same
-origin as what it calls. What it cannot change is the name in `Host`.
+A page of another site can have its own name point to 127.0.0.1 (DNS rebinding); for the browser, page and service then
+have the same origin. But the page cannot change the name in `Host`.
 """
 
 import re
@@ -18,11 +18,11 @@ from runtime.http.problems import Problem, problem_response
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:[0-9]*)?")
 _FOR_OPERATORS = re.compile(r"(/[a-z]+)?/(health/[a-z]+|metrics)")
-"""Asked by what knows a process by its address only: load balancers, schedulers, Prometheus."""
+"""For clients that know only the address of a process: load balancers, schedulers, Prometheus."""
 
 
 class UnknownHost(Problem):
-    """The request names a host that is none of this service's names."""
+    """The request names a host that is not a name of this service."""
 
     status, code, title = 421, "misdirected_request", "Not a host of this service"
 
@@ -62,7 +62,8 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def is_foreign(headers: Headers) -> bool:
-    """Whether a browser says that another site's page sent this; other clients say nothing of the kind."""
+    """Whether the headers of a browser name a page of another site as the sender; other clients send no such
+    headers."""
     sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
     return any(site not in ("none", "same-origin") for site in sites) or any(
         not is_same_origin(origin, headers.get("host", "")) for origin in origins
@@ -70,8 +71,8 @@ def is_foreign(headers: Headers) -> bool:
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether `origin` (`https://name:port`, or `null`) is the host that was asked."""
+    """Whether `origin` (`https://name:port`, or `null`) is the host of the request."""
     try:
         return "://" in origin and urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:  # brackets that are no address
+    except ValueError:  # invalid brackets
         return False

@@ -1,4 +1,4 @@
-"""Idempotency keys: a creating request that is sent again with the same `Idempotency-Key` gets the stored answer."""
+"""Idempotency keys: a request that repeats an `Idempotency-Key` gets the stored answer."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -23,13 +23,13 @@ _ANSWER = "select fingerprint, status, body from idempotency where owner = $1 an
 
 
 class KeyUsedDifferently(InvalidRequest):
-    """The key stands for another request."""
+    """The key was used for another request."""
 
     code, title = "idempotency_key_reused", "The Idempotency-Key stands for another request"
 
 
 class Once:
-    """Carries a creating request out once for each key of its owner, in the transaction that keeps the answer."""
+    """Executes a request once for each key of its owner, in the transaction that stores the answer."""
 
     def __init__(self, uow: UnitOfWork, key: str | None, fingerprint: bytes) -> None:
         self._uow = uow
@@ -43,10 +43,11 @@ class Once:
         status: int = 201,
         limit: Allowance | None = None,
     ) -> Response:
-        """The answer of `create`, or the one stored under the key. A refusal is not stored: it may be tried again.
+        """Returns the answer of `create`, or the one stored under the key. A refusal is not stored: it may be tried
+        again.
 
-        `owner`: whose key it is, so that different people may have the same. `limit`: where everything is counted but
-        a repeat, which gets its answer even if nothing else would be let through.
+        `owner` of the key: different owners may use the same key. `limit` counts all requests except repeats, which get
+        their answer even above the limit.
 
         Raises `KeyUsedDifferently`, `RateLimited`.
         """
@@ -76,13 +77,13 @@ class Once:
         return stored
 
     async def _find(self, owner: str) -> Response | None:
-        """The answer to a request that was carried out, if this one repeats it."""
+        """The stored answer, if this request repeats an earlier one."""
         async with self._uow.database.connection() as connection:
             row = await connection.fetchrow(_ANSWER, owner, self._key)
         return None if row is None else self._answer(row)
 
     async def _stored(self, tx: Transaction, owner: str) -> Response | None:
-        # A request under the same key that is still under way holds the row: this waits for its end.
+        # A concurrent request with the same key locks the row: this waits for its end.
         if await tx.connection.fetchval(
             "insert into idempotency (owner, key, fingerprint) values ($1, $2, $3) on conflict do nothing "
             "returning true",
@@ -100,8 +101,8 @@ class Once:
 
 
 async def _once(request: Request, uow: UnitOfWorkDep, key: Key = None) -> Once:
-    told = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
-    return Once(uow, key, hashlib.sha256(told).digest())
+    request_bytes = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
+    return Once(uow, key, hashlib.sha256(request_bytes).digest())
 
 
 OncePerKey = Annotated[Once, Depends(_once)]

@@ -1,4 +1,4 @@
-"""What every request gets: a trace context, a measurement, and the headers that each response carries."""
+"""Middleware for every request: its trace context, its measurement, and headers of every response."""
 
 from time import perf_counter
 
@@ -10,15 +10,15 @@ from runtime.observability import trace_context
 from runtime.observability.telemetry import REQUESTS
 
 ONLY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
-"""Over https only, where a browser heeds it: for a year it asks this host in no other way."""
+"""Over https only: browsers use https for this host for a year."""
 
 
 class RequestContextMiddleware:
-    """Opens a story for every request, names it in the answer (`X-Correlation-Id`), and measures the request. An answer
-    that does not say how long it may be kept is kept by nobody: most are private.
+    """Starts a trace for every request, puts its id into the response (`X-Correlation-Id`), and measures the request. A
+    response without `Cache-Control` gets `no-store`, because most are private.
 
-    What nobody foresaw is answered here: the framework would do so outside of the story, so that the log could not name
-    it, and would raise the error all the same.
+    Unexpected errors are answered here: the framework would do it outside of the trace, so that the log would not have
+    its id, and would raise the error again.
     """
 
     def __init__(self, app: ASGIApp, service: str, observer: EventObserver = NO_OBSERVER) -> None:
@@ -31,35 +31,35 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         method = scope["method"]
-        if method == "HEAD":  # is GET, of whose answer the server leaves out the body; the framework does not know that
+        if method == "HEAD":  # as GET: the server omits the body; the framework has no HEAD
             scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
-        told = trace_context.start_context(_valid_traceparent(headers.get(b"traceparent")))
-        guards = [ONLY_ENCRYPTED] if scope["scheme"] == "https" else []
+        context = trace_context.start_context(_valid_traceparent(headers.get(b"traceparent")))
+        security = [ONLY_ENCRYPTED] if scope["scheme"] == "https" else []
         status = 0
         started = perf_counter()
 
-        async def send_named(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += [(b"x-correlation-id", str(told.correlation_id).encode()), *guards]
+                message["headers"] += [(b"x-correlation-id", str(context.correlation_id).encode()), *security]
                 if not any(name == b"cache-control" for name, _ in message["headers"]):
                     message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
-        with trace_context.use_context(told):
+        with trace_context.use_context(context):
             try:
-                await self._app(scope, receive, send_named)
+                await self._app(scope, receive, send_with_headers)
             except Exception as error:
-                if status:  # has been sent: what is left is to break off
+                if status:  # already sent: only the connection can be closed
                     raise
                 answer = await scope["app"].exception_handlers[Exception](Request(scope), error)
-                await answer(scope, receive, send_named)
+                await answer(scope, receive, send_with_headers)
             finally:
                 seconds = perf_counter() - started
                 REQUESTS.labels(self._service, method, str(status or 500)).observe(seconds)
-                self._observer.requested(told, scope, status or 500, seconds)
+                self._observer.requested(context, scope, status or 500, seconds)
 
 
 def _valid_traceparent(header: bytes | None) -> str | None:

@@ -1,7 +1,7 @@
-"""Sessions that have ended before their last access token: known to every replica within moments.
+"""Revocations: sessions that have ended before their access tokens expire.
 
-`accounts` keeps them in Redis until no token of theirs is good any more, and says each one over a channel. Whoever was
-not connected meanwhile reads what it has missed. While Redis is away the end of a token is all that is left.
+`accounts` keeps them in Redis until their tokens have expired, and publishes each one on a channel. A replica that was
+not connected reads what it has missed. While Redis is away, a token is valid until it expires.
 """
 
 import asyncio
@@ -21,45 +21,45 @@ from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.redis import RedisAway, reached
 
 ENDED = "accounts:ended"
-"""The channel, and the sorted set by the second (since the epoch) at which an entry may be forgotten."""
+"""The channel, and the sorted set of entries by the time (seconds since the epoch) at which they may be deleted."""
 KEPT = 16 * 60
 """Seconds: longer than an access token lives."""
-MOST = 100_000
-"""Entries that are kept at the most; the oldest go first."""
+MAX_ENTRIES = 100_000
+"""The maximum of entries; the oldest are deleted first."""
 
 log = logging.getLogger(__name__)
 
 
 def revoke(pipeline: Pipeline, account_id: UUID, sessions: Collection[str]) -> None:
-    """Tells everybody that these sessions are over, once the pipeline is executed."""
+    """Publishes that these sessions have ended, once the pipeline is executed."""
     now = time()
     entries = [entry_of(account_id, session) for session in sessions]
     pipeline.zadd(ENDED, dict.fromkeys(entries, now + KEPT))
     pipeline.zremrangebyscore(ENDED, "-inf", now)
-    pipeline.zremrangebyrank(ENDED, 0, -MOST - 1)
+    pipeline.zremrangebyrank(ENDED, 0, -MAX_ENTRIES - 1)
     pipeline.expire(ENDED, KEPT)
     for entry in entries:
         pipeline.publish(ENDED, f"accounts\n{entry}")
 
 
 def entry_of(account_id: UUID, session: str) -> str:
-    """By which a session is named in Redis."""
+    """The name of a session in Redis."""
     return f"{account_id} {session}"
 
 
 class Revocations:
-    """The sessions that are over, as far as this process knows."""
+    """The ended sessions that this process knows of."""
 
     def __init__(self, redis: Redis) -> None:
         self.on_end: list[Callable[[UUID, str], object]] = []
-        """Called with account and session as soon as the end of a session is heard of."""
+        """Called with account and session when this process learns that a session has ended."""
         self._redis = redis
         self._ended: dict[str, float] = {}
         self._due = asyncio.Event()
         self._broadcast = RedisBroadcast(redis, ENDED, lambda entry: self._note(entry, time() + KEPT), self._due.set)
 
     def attach(self, app: FastAPI, background: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-        """Has the service hear of them, and refuse their access tokens."""
+        """Has the service refuse the access tokens of ended sessions."""
         app.state.verifier.is_over = self.__contains__
         background.append(self.run)
 
@@ -67,11 +67,11 @@ class Revocations:
         return entry_of(person.account_id, person.session) in self._ended
 
     def add(self, person: Identity) -> None:
-        """Takes note of an end that happens right here."""
+        """Adds a session that this process has ended."""
         self._note(entry_of(person.account_id, person.session), time() + KEPT)
 
     async def is_over(self, person: Identity) -> bool:
-        """As `in`, but asks Redis, if it is there: what has just ended may not have been heard of."""
+        """As `in`, but asks Redis if it is there: the message about an end may still be on its way."""
         if person in self:
             return True
         try:
@@ -81,13 +81,13 @@ class Revocations:
             return False
 
     async def run(self) -> None:
-        """Listens until it is cancelled."""
+        """Follows the channel until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._broadcast.run())
             group.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        backoff = Backoff("Redis, to see which sessions have ended", log)
+        backoff = Backoff("Redis, to read the ended sessions", log)
         while True:
             await self._due.wait()
             self._due.clear()

@@ -1,4 +1,4 @@
-"""Text that people enter, as far as every service judges it alike."""
+"""Rules for text that people enter, the same in every service."""
 
 import unicodedata
 from typing import Any
@@ -12,20 +12,20 @@ from pydantic_core.core_schema import (
 )
 
 MAX_MARKS = 10
-"""Combining marks that may stand one upon the other: more than any script needs, too few to cover the lines around."""
+"""Combining marks on one character: more than any script needs, too few to cover the lines around."""
 
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\U00013441\U00013442\U0001d159")
-"""Letters and symbols of which nothing is seen: fillers of Hangul and hieroglyphs, Braille without dots, the place of
-an object, a note without a head."""
+"""Letters and symbols that show nothing: fillers of Hangul and hieroglyphs, Braille without dots, the object
+replacement character, a note without a head."""
 _NEWER = range(0x1F000, 0x1FB00)
-"""Where new versions of Unicode put symbols; what a version of Python does not know there is seen all the same."""
+"""The range of new symbols in Unicode; they are visible, also if this version of Python does not know them."""
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of it can be seen: no letter, digit, punctuation or symbol.
+    """Whether the text shows nothing: no letter, digit, punctuation or symbol.
 
     Spaces, line breaks, control and format characters (joiners, directions, tags, soft hyphens), variation selectors,
-    combining marks without a base, fillers, and characters that are private or not assigned show nothing by themselves.
+    combining marks without a base, fillers, and private or unassigned characters show nothing by themselves.
     """
     return not any(map(_is_seen, text))
 
@@ -81,4 +81,4 @@ Visible = _Rule(_check_visible, f"something that can be seen; {_PRINTABLE}")
 """As `Printable`, and refuses text that `is_blank`."""
 
 BlankIsNone = AfterValidator(lambda text: None if text is None or is_blank(text) else text)
-"""For text that may be left out: what `is_blank` counts as left out."""
+"""For optional text: turns text that `is_blank` into None."""

@@ -19,7 +19,7 @@ MAX_WAITING = 10_000
 """Commands that may wait for Redis; beyond that they are dropped, and the others are told to look for themselves."""
 RETRY = 0.5
 """Seconds between two tries at the most: whoever hears us again waits for what it missed."""
-LOOK = "look"
+MISSED = "look"
 """Says: I could not tell you everything, look into the database."""
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ class RedisBroadcast:
     """One channel between the replicas of a service, and commands to Redis that nobody waits for."""
 
     def __init__(
-        self, redis: Redis, channel: str, heard: Callable[[str], object], missed: Callable[[], object]
+        self, redis: Redis, channel: str, on_hint: Callable[[str], object], on_missed: Callable[[], object]
     ) -> None:
-        """`heard` gets each hint of another replica; `missed` is called whenever one may have been lost."""
+        """`on_hint` gets each hint of another replica; `on_missed` is called whenever one may have been lost."""
         self._redis = redis
         self._channel = channel
-        self._heard, self._missed = heard, missed
+        self._on_hint, self._on_missed = on_hint, on_missed
         self._me = new_id().hex
         self._waiting: deque[Command] = deque()
         self._lost = False
@@ -57,10 +57,10 @@ class RedisBroadcast:
     async def run(self) -> None:
         """Speaks and listens until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._speak())
-            group.create_task(self._listen())
+            group.create_task(self._publish())
+            group.create_task(self._subscribe())
 
-    async def _speak(self) -> None:
+    async def _publish(self) -> None:
         backoff = Backoff("Redis, to tell other replicas", log)
         while True:
             if not self._waiting and not self._lost:
@@ -69,7 +69,7 @@ class RedisBroadcast:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_COMMANDS))]
             lost, self._lost = self._lost, False
             if lost:
-                batch.insert(0, ("PUBLISH", self._channel, f"{self._me}\n{LOOK}"))
+                batch.insert(0, ("PUBLISH", self._channel, f"{self._me}\n{MISSED}"))
             try:
                 async with reached(RedisAway), self._redis.pipeline(transaction=False) as pipeline:
                     for command in batch:
@@ -81,7 +81,7 @@ class RedisBroadcast:
                 self._waiting.clear()  # whoever looks for themselves needs no hints
                 await _wait(backoff, error)
 
-    async def _listen(self) -> None:
+    async def _subscribe(self) -> None:
         backoff = Backoff("Redis, to hear other replicas", log)
         while True:
             pubsub = self._redis.pubsub()
@@ -100,30 +100,30 @@ class RedisBroadcast:
                             await pubsub.ping()
                     elif message["type"] == "subscribe":  # also after the library has connected anew by itself
                         self.away = False
-                        self._missed()
+                        self._on_missed()
                     else:
                         if message["type"] == "message":
-                            self._hear(message["data"])
+                            self._receive(message["data"])
                         backoff.reset()  # a message or a pong: it is heard, and not just subscribed to
             except Exception as error:
                 stop_if_cancelled()
                 if not isinstance(error, (RedisError, OSError, RedisAway)):
                     log.exception("listening to other replicas failed")
                 self.away = True
-                self._missed()
+                self._on_missed()
                 await _wait(backoff, error)
             finally:
                 with suppress(RedisError, OSError):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    def _hear(self, text: str) -> None:
+    def _receive(self, text: str) -> None:
         sender, _, hint = text.partition("\n")
         if sender == self._me:
             return
-        if hint == LOOK:
-            self._missed()
+        if hint == MISSED:
+            self._on_missed()
         else:
-            self._heard(hint)
+            self._on_hint(hint)
 
 
 async def _wait(backoff: Backoff, error: BaseException) -> None:

@@ -27,7 +27,7 @@ SHARES = 8
 relay, and two for the command line and others."""
 ACQUIRE_TIMEOUT = 5.0
 """Seconds that connecting may take."""
-BUSY = 8.0
+BUSY_TIMEOUT = 8.0
 """Seconds for a connection when all of ours are in use: less than those wait who ask on somebody's behalf."""
 SLICE = 0.25
 COMMAND_TIMEOUT = 20.0
@@ -85,7 +85,7 @@ class Database:
         self.url = url
         self._pool_size = pool_size
         self._pool: Pool | None = None
-        self._left = -BETWEEN_SERVERS
+        self._expired = -BETWEEN_SERVERS
         self._wrote = -WRITES_FOR
         self._probing = asyncio.Lock()
 
@@ -103,7 +103,7 @@ class Database:
                     command_timeout=COMMAND_TIMEOUT,
                     timeout=ACQUIRE_TIMEOUT,
                     init=_prepare,
-                    reset=_keep,
+                    reset=_no_reset,
                 )
             except Exception as error:
                 if not is_transient(error):
@@ -134,17 +134,17 @@ class Database:
             yield connection
         except asyncpg.ReadOnlySQLTransactionError:
             connection.terminate()
-            await self._leave(pool)
+            await self._expire(pool)
             raise
         finally:
             await pool.release(connection)
 
-    async def _leave(self, pool: Pool) -> None:
+    async def _expire(self, pool: Pool) -> None:
         """Has every connection made anew: after a failover these lead to a server on which nothing can be written. Not
         more often than connections can be made, since the new server may not be there yet."""
         now = asyncio.get_running_loop().time()
-        if now - self._left > BETWEEN_SERVERS:
-            self._left = now
+        if now - self._expired > BETWEEN_SERVERS:
+            self._expired = now
             log.warning("the database is read-only: all connections to it are given up")
             await pool.expire_connections()
 
@@ -199,7 +199,7 @@ where name in ('max_connections', 'superuser_reserved_connections', 'reserved_co
 
 
 async def _acquire(pool: Pool) -> Connection:
-    """A connection, within `BUSY`: a server that has none left is waited for as a pool that has none is."""
+    """A connection, within `BUSY_TIMEOUT`: a server that has none left is waited for as a pool that has none is."""
     async with _patient():
         while True:
             try:
@@ -210,11 +210,11 @@ async def _acquire(pool: Pool) -> Connection:
 
 @asynccontextmanager
 async def _patient() -> AsyncIterator[None]:
-    """Raises TimeoutError after `BUSY`, in slices: when this process stands still, for want of a processor, only one of
-    them is spent, and the wait is not taken for the database's fault."""
+    """Raises TimeoutError after `BUSY_TIMEOUT`, in slices: when this process stands still, for want of a processor,
+    only one of them is spent, and the wait is not taken for the database's fault."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:
-        timer = loop.call_later(SLICE, lambda: spend(BUSY - SLICE))
+        timer = loop.call_later(SLICE, lambda: spend(BUSY_TIMEOUT - SLICE))
 
         def spend(left: float) -> None:
             nonlocal timer
@@ -229,7 +229,7 @@ async def _patient() -> AsyncIterator[None]:
             timer.cancel()
 
 
-async def _keep(_: Any) -> None:
+async def _no_reset(_: Any) -> None:
     """Nothing is set on a connection that outlives a transaction, so the four statements that would take it back,
     a round trip for each use, can stay out."""
 

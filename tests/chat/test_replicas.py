@@ -99,7 +99,7 @@ async def test_a_lost_last_hint_is_made_up_for(
         await buyer.has(new.thread_id, 1)
         await conversation.write(conversation.seller)
         monkeypatch.setattr(updates, "SWEEP", 0.01)
-        pair[0].live.broadcast._missed()  # wakes it, as a new subscription does
+        pair[0].live.broadcast._on_missed()  # wakes it, as a new subscription does
         await buyer.has(conversation.thread_id, 2)
 
 
