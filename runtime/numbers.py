@@ -1,4 +1,4 @@
-"""Numbers that people and programs write as text: parsed as they stand, or refused."""
+"""Numbers in text: parsed exactly, or refused."""
 
 import re
 

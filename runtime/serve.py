@@ -1,4 +1,4 @@
-"""Running one service as a process of its own."""
+"""Runs one service as a process."""
 
 import gc
 import sys
@@ -22,20 +22,20 @@ from runtime.storage import embedded
 from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
 
 WITHIN = 12.0
-"""Seconds in which a service has ended: `GRACE` for requests, and as much for what the consumer has begun."""
+"""Seconds for a service to end: `GRACE` for requests, and as much for the consumer's batch."""
 BETWEEN_COLLECTIONS = 10_000
-"""New objects until the next collection. With Python's own 700 there are several for each request, 5 % of the time, and
-they find little: nearly everything goes by its reference count."""
+"""New objects between two garbage collections. With Python's 700 there are several in each request, for 5 % of the
+time, and they find little: reference counts free nearly everything."""
 
 
 def open_bus(url: str, client: str) -> Bus:
-    """The bus of the URL: `amqp://…`, or `memory://`, which reaches no further than this process."""
+    """The bus of the URL: `amqp://…`, or `memory://` inside this process."""
     return MemoryBus() if url.startswith("memory:") else RabbitBus(url, client)
 
 
 @asynccontextmanager
 async def database_url(settings: Settings) -> AsyncIterator[str]:
-    """The `postgresql://` URL of the service's database; the embedded server runs meanwhile, if that is asked for."""
+    """The `postgresql://` URL of the service's database; runs the embedded server if the URL names it."""
     if not settings.database_url.startswith(embedded.SCHEME):
         yield settings.database_url
         return
@@ -45,18 +45,18 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 
 
 class Built(Protocol):
-    """What a service's `build` returns."""
+    """The result of a service's `build`."""
 
     @property
     def app(self) -> FastAPI:
-        """The HTTP interface, whose lifespan is the service's life."""
+        """The HTTP interface; its lifespan runs the service."""
 
     def serve_now(self) -> object:
-        """Has it not wait for the database before it takes requests."""
+        """Has it accept requests without waiting for the database."""
 
 
 def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built], port: int = 0) -> None:
-    """Reads the environment, connects, builds, serves until SIGTERM or SIGINT; what is in hand is finished first."""
+    """Reads the environment, connects, builds, serves until SIGTERM or SIGINT, and finishes open work."""
     env = Environment.of_process()
     try:
         settings = Settings.read(service, env, port)
@@ -67,7 +67,7 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
     async def run() -> None:
         async with database_url(settings) as url:
             built = build(settings, env, url, open_bus(settings.broker_url, service))
-            gc.freeze()  # what is there by now stays: no need to look through it at every collection
+            gc.freeze()  # these objects stay: collections can skip them
             gc.set_threshold(BETWEEN_COLLECTIONS)
             await listen(built, settings.host, settings.port, settings.trusted_proxies)
 
@@ -80,16 +80,16 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
 
 
 def refuse(name: str, wrong: Exception) -> NoReturn:
-    """A wrong call: one line, and exit code 2."""
+    """Exits with one line and code 2, for wrong settings."""
     sys.stderr.write(f"{name}: {wrong}\n")
     sys.exit(2)
 
 
 async def listen(built: Built, host: str, port: int, trusted_proxies: Sequence[str]) -> None:
-    """Serves the service until the process is told to stop, then lets its lifespan end.
+    """Serves the service until a signal, then lets its lifespan end.
 
-    Address and scheme of a client are taken from `trusted_proxies`, which are networks. Exits with code 1 when the
-    lifespan ended with an error.
+    Proxies in the networks `trusted_proxies` may set address and scheme of a client. Exits with code 1 if the lifespan
+    ended with an error.
     """
     config = uvicorn.Config(
         built.app,

@@ -1,4 +1,4 @@
-"""One service: its HTTP interface, its consumer, its relay and its deadlines, started and stopped together."""
+"""A service: HTTP interface, consumer, relay and deadlines, started and stopped together."""
 
 import asyncio
 import logging
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HealthCheck = Callable[[], Awaitable[bool]]
-"""Tells whether something that the service stands on is there."""
+"""Checks whether a part that the service needs is available."""
 Loop = Callable[[], Coroutine[Any, Any, None]]
-"""Works until it is cancelled."""
+"""Runs until it is cancelled."""
 
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """What a service is made of: its own router, handlers and migrations, and the events it publishes."""
+    """The parts of a service: its router, handlers, migrations, and the events that it publishes."""
 
     text: str
     router: APIRouter
@@ -49,11 +49,11 @@ class ServiceSpec:
     publishes: Sequence[type[Event]]
     handlers: Handlers = field(default_factory=dict)
     pace: float = 0.0
-    """Seconds between two batches of what is heard; more than none for a service that nobody waits for."""
+    """Seconds between two batches of events, for a service whose answers no user waits for."""
 
 
 class Service:
-    """Puts a service together around its description. `running()` is its life."""
+    """A service, built from its `ServiceSpec`. `running()` starts and stops it."""
 
     def __init__(
         self, settings: Settings, database: Database, bus: Bus, token_keys: Path, description: ServiceSpec
@@ -64,7 +64,7 @@ class Service:
         self.uow = UnitOfWork(name, database)
         self.health_checks: dict[str, HealthCheck] = {"database": self._database_ready, "broker": self._broker_ready}
         self.optional_checks: dict[str, HealthCheck] = {}
-        """What the service can do without: shown, and not needed to be ready."""
+        """Parts that the service can do without: shown, and not needed for readiness."""
         self.background: list[Loop] = []
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
@@ -97,7 +97,7 @@ class Service:
         self.app.router.lifespan_context = lambda _: self._listening()
 
     def on_deadline(self, kind: str, handler: DeadlineHandler | Locking) -> None:
-        """Has `handler` act on the deadlines of this kind."""
+        """Registers the handler of this kind of deadlines."""
         self._deadlines[kind] = handler
 
     async def _ready(self) -> dict[str, bool]:
@@ -114,8 +114,9 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves at once, and works as soon as the database is there; on leaving stops what runs, then disconnects."""
-        self._main_task = main_task = asyncio.create_task(self._live(), name=f"{self.name} at work")
+        """Runs the service: it works once the database is available. At the end it stops its loops, then
+        disconnects."""
+        self._main_task = main_task = asyncio.create_task(self._live(), name=f"{self.name} runs")
         main_task.add_done_callback(self._over)
         try:
             yield
@@ -126,12 +127,12 @@ class Service:
                 await stop()
             await self._database.close()
             if not main_task.cancelled():
-                main_task.result()  # raises what ended it, so that the process does not end as if all were well
+                main_task.result()  # raises its error, so that the process fails
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
-        """As `running`, for the HTTP server: it takes no request before the database was prepared or found to be away,
-        which would get a 503 here while another replica could have answered it."""
+        """As `running`, for the HTTP server: it accepts requests only after the database was prepared or found to be
+        away. Earlier ones would get a 503 that another replica could have answered."""
         async with self.running():
             await self._tried.wait()
             yield
@@ -139,14 +140,12 @@ class Service:
     def _over(self, main_task: asyncio.Task[None]) -> None:
         self._tried.set()
         if not main_task.cancelled():
-            log.critical(
-                "%s cannot go on, its process ends to be started again", self.name, exc_info=main_task.exception()
-            )
+            log.critical("%s has failed, its process ends to be restarted", self.name, exc_info=main_task.exception())
             self.give_up()
 
     async def _live(self) -> None:
         await self._prepare()
-        log.info("%s is at work", self.name)
+        log.info("%s runs", self.name)
         loops: list[Loop] = [self._relay.run, partial(run_retention, self.uow)]
         if self._consumer is not None:
             loops += [self._consumer.run, Replays(self.uow, self._consumer).run]
@@ -177,15 +176,15 @@ class Service:
         self._tried.set()
 
     def serve_now(self) -> None:
-        """Has it not wait for the database before it takes requests; without that they are refused."""
+        """Accepts requests without waiting for the database; until that is available, they are refused."""
         self._tried.set()
 
     async def missing(self) -> list[str]:
-        """Which of the parts that the service stands on are not there now."""
-        return [name for name, there in (await self._ready()).items() if not there]
+        """The needed parts that are not available now."""
+        return [name for name, available in (await self._ready()).items() if not available]
 
     async def until_ready(self) -> None:
-        """Waits until everything that the service stands on is there; raises what ended it before."""
+        """Waits until all needed parts are available; raises the error if the service ends before."""
         while await self.missing():
             if self._main_task is not None and self._main_task.done():
                 self._main_task.result()
@@ -199,11 +198,11 @@ def _instrumented(settings: Settings, uow: UnitOfWork, bus: Bus, description: Se
 
 
 class LoopEnded(Exception):
-    """Something that works for as long as the process lives has stopped working."""
+    """A loop that must run as long as the process has ended."""
 
 
 async def _endless(loop: Loop) -> None:
-    """Turns the end of a loop into an error, also when a library's stray cancellation was what ended it."""
+    """Turns the end of a loop into an error, also after a stray cancellation by a library."""
     try:
         await loop()
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Reading the environment, once, in each `__main__`."""
+"""Settings from the environment, read once in each `__main__`."""
 
 import os
 import re
@@ -16,37 +16,37 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 
 
 class SettingMissing(Exception):
-    """The environment does not hold a setting that this process cannot do without."""
+    """A required setting is not in the environment."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is not set (nor {name}_FILE, the path of a file that holds it)")
 
 
 class SettingInvalid(Exception):
-    """A setting holds something that cannot be meant."""
+    """The value of a setting is not valid."""
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(f"{name}: {what}")
 
 
 _NAME = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
-"""A host as it stands in a URL: a name, an IPv4 address, or an IPv6 address in brackets."""
-_ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104 - what a process listens on then is no name of it
+"""A host as in a URL: a name, an IPv4 address, or an IPv6 address in brackets."""
+_ANY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104 - not a name of this process
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The settings of a process: variables, or files named by variables with `_FILE` behind the name."""
+    """The settings of a process: variables, or files named by variables with the suffix `_FILE`."""
 
     variables: Mapping[str, str]
 
     @classmethod
     def of_process(cls) -> "Environment":
-        """The environment that this process was started with."""
+        """The environment of this process."""
         return cls(os.environ)
 
     def get(self, name: str, default: str) -> str:
-        """The setting, or `default`. Raises `SettingInvalid` for a file that cannot be read."""
+        """The setting, or `default`. Raises `SettingInvalid` for an unreadable file."""
         if path := self.variables.get(f"{name}_FILE"):
             try:
                 return Path(path).read_text().strip()
@@ -83,29 +83,30 @@ class Environment:
         return number
 
     def seconds(self, name: str, default: float, minimum: float, maximum: float) -> float:
-        """A time in seconds, with a fraction or without. Raises `SettingInvalid`."""
+        """A time in seconds, also with a fraction. Raises `SettingInvalid`."""
         value = self.get(name, f"{default:g}")
         if not _SECONDS.fullmatch(value) or not minimum <= float(value) <= maximum:
             raise SettingInvalid(name, f"{value!r} is no number of seconds from {minimum:g} to {maximum:g}")
         return float(value)
 
     def one_of(self, name: str, default: str, *words: str) -> str:
-        """One of these words, in any case. Raises `SettingInvalid`."""
+        """One of these words, in upper or lower case. Raises `SettingInvalid`."""
         value = self.get(name, default).lower()
         if value not in words:
             raise SettingInvalid(name, f"{value!r} is none of {', '.join(words)}")
         return value
 
     def trusted_proxies(self) -> tuple[str, ...]:
-        """TRUSTED_PROXIES: networks, separated by commas, whose word on a client's address and scheme is believed.
+        """TRUSTED_PROXIES: networks, separated by commas, from which headers about a client's address and scheme are
+        trusted.
 
         Raises `SettingInvalid`.
         """
         return tuple(str(network) for one in self._list("TRUSTED_PROXIES") for network in _networks(one))
 
     def allowed_hosts(self, listening: str) -> frozenset[str]:
-        """ALLOWED_HOSTS: further hosts, separated by commas, by which clients may call this; and the address that it
-        listens on, if that is one. Raises `SettingInvalid`."""
+        """ALLOWED_HOSTS: further hosts, separated by commas, that requests may name; and the address `listening`, if it
+        is one. Raises `SettingInvalid`."""
         names = [one.lower() for one in self._list("ALLOWED_HOSTS")]
         for name in names:
             if not _NAME.fullmatch(name):
@@ -123,13 +124,13 @@ def _networks(text: str) -> Iterator[IPv4Network | IPv6Network]:
     except ValueError as error:
         raise SettingInvalid("TRUSTED_PROXIES", f"{error} (10.0.0.0/8, or an address)") from None
     yield network
-    if isinstance(network, IPv4Network):  # as a socket that takes both kinds of addresses sees it
+    if isinstance(network, IPv4Network):  # as a socket for both kinds of addresses reports it
         yield IPv6Network(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every service is told: the URLs choose the parts that it stands on."""
+    """The settings of every service. The URLs choose its database, broker and Redis."""
 
     service: str
     database_url: str
@@ -144,7 +145,7 @@ class Settings:
 
     @classmethod
     def read(cls, service: str, env: Environment, port: int = 0) -> "Settings":
-        """The settings of `service` out of the environment; `port` when PORT is not set. Raises `SettingInvalid`."""
+        """Reads the settings of `service`; `port` is the default of PORT. Raises `SettingInvalid`."""
         host = env.get("HOST", "127.0.0.1")
         return cls(
             service=service,

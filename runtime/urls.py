@@ -1,11 +1,11 @@
-"""The URLs in settings: where the parts are that a process stands on."""
+"""The URLs in settings, of the parts that a process needs."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
 
 PORTS = {"postgresql": 5432, "postgres": 5432, "amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
 INSIDE = {"memory", "embedded"}
-"""Schemes of what is in this process, or is its own."""
+"""Schemes of parts inside this process, or started by it."""
 
 DATABASE = ("embedded", "postgresql", "postgres")
 BROKER = ("memory", "amqp", "amqps")
@@ -16,7 +16,7 @@ _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@,\s\x00-\x1f]+)(:(?P
 
 
 def what_is_wrong(url: str, schemes: tuple[str, ...]) -> str | None:
-    """What it must be to be a URL of one of the schemes, in a few words and without its password; None if it is one."""
+    """What is wrong with the URL, without its password; None if it is a URL of one of the schemes."""
     try:
         whole = urlsplit(url)
     except ValueError as error:
@@ -32,14 +32,14 @@ def what_is_wrong(url: str, schemes: tuple[str, ...]) -> str | None:
     for host in _hosts(whole).split(","):
         found = _HOST.fullmatch(host)
         if found is None:
-            return "must name a host, and a port if it is not the usual one"  # not quoted: it may be half a password
+            return "must name a host, and a port if it is not the usual one"  # the value may be a part of a password
         if found["port"] and not 0 < int(found["port"]) < 65536:
             return f"must name a port from 1 to 65535, not {found['port']}"
     return None
 
 
 def host_port(url: str) -> str:
-    """Host and port, or several of them, without a password; empty for what is inside this process."""
+    """Hosts and ports, without a password; empty for a part inside this process."""
     whole = urlsplit(url)
     if whole.scheme in INSIDE:
         return ""

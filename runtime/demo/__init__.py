@@ -1,4 +1,4 @@
-"""What a service has in demonstration mode only: it tells what happens to its events, and lets itself be disturbed.
+"""The demonstration mode of a service: it records what happens to its events, and has switches for faults.
 
-Outside of demonstration mode nothing of this is loaded: no route, no switch, no wrapper around bus and handlers.
+Nothing of this is loaded outside of demonstration mode.
 """

@@ -1,4 +1,4 @@
-"""A bus that is seen through, and that can be switched off."""
+"""The instrumented bus: it is observed, and can be switched off."""
 
 from collections.abc import Sequence
 from time import time
@@ -9,7 +9,7 @@ from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publi
 
 
 class SwitchedBus:
-    """Another bus: what is sent on it is told of, and while it is switched off, connections break and none is had."""
+    """Wraps a bus: records what is published, and has no connections while it is switched off."""
 
     def __init__(self, bus: Bus, board: FaultSwitchboard, observer: DemoObserver) -> None:
         self._bus = bus

@@ -1,4 +1,4 @@
-"""Handlers that are seen at work, and that fail when they are told to."""
+"""Instrumented handlers: they are observed, and fail while they are switched off."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +22,14 @@ class BrokenOnPurpose(Exception):
 
 
 class InstrumentedHandlers:
-    """Has handlers seen."""
+    """Wraps handlers."""
 
     def __init__(self, board: FaultSwitchboard, observer: DemoObserver) -> None:
         self._board = board
         self._observer = observer
 
     def all(self, handlers: Handlers) -> Handlers:
-        """The same handlers, seen at work."""
+        """The same handlers, wrapped."""
         return {
             event: BatchHandler(partial(self._handle_batch, handler.handle), handler.acquire_locks)
             if isinstance(handler, BatchHandler)
@@ -39,22 +39,22 @@ class InstrumentedHandlers:
 
     async def _one(self, handle: Handler, tx: Transaction, event: Any) -> Sequence[Event]:
         assert tx.envelope is not None
-        with self._seen(tx, [tx.envelope]):
+        with self._observed(tx, [tx.envelope]):
             return await handle(tx, event)
 
     async def _handle_batch(self, handle: Any, tx: Transaction, same_type: Sequence[Envelope[Any]]) -> None:
-        with self._seen(tx, same_type):
+        with self._observed(tx, same_type):
             await handle(tx, same_type)
 
     @contextmanager
-    def _seen(self, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> Iterator[None]:
+    def _observed(self, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> Iterator[None]:
         began = time()
         try:
             if not self._board.on("handling"):
                 raise BrokenOnPurpose
             yield
         except Exception as error:
-            # Several together are taken apart, and then each of them fails by itself.
+            # A failed batch is handled one by one, and then each event fails by itself.
             if len(envelopes) == 1 and not is_away(error):
                 self._observer.failed(envelopes[0], error)
             raise

@@ -1,4 +1,4 @@
-"""Puts a service on show: built around its bus and its handlers once, in demonstration mode only."""
+"""The instrumentation of a service in demonstration mode, around its bus and its handlers."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from runtime.storage.redis import connect
 
 
 class DemoInstrumentation:
-    """What a service has in addition when it is on show. `bus` and `handlers` are to be used in place of its own."""
+    """The additions to a service in demonstration mode. `bus` and `handlers` replace its own."""
 
     def __init__(
         self, settings: Settings, uow: UnitOfWork, bus: Bus, handlers: Handlers, publishes: Sequence[type[Event]]
@@ -25,7 +25,7 @@ class DemoInstrumentation:
         self._redis = connect(settings.redis_url)
         self._queue = settings.service if handlers else None
         self._gauge: Gauge | None = None
-        self._looking = asyncio.Lock()
+        self._measuring = asyncio.Lock()
         observer = DemoObserver(settings.service, self._redis)
         board = FaultSwitchboard(settings.service, self._redis)
         uow.observer = observer
@@ -36,24 +36,24 @@ class DemoInstrumentation:
         self.router = routes.routes(routes.DemoDependencies(uow, board, self.waiting, poison))
 
     async def waiting(self) -> int | None:
-        """How many messages wait in the service's queue; None if it has none, or has no broker to ask."""
+        """The number of messages in the service's queue; None without a queue, or without a broker."""
         if self._queue is None:
             return None
-        async with self._looking:
+        async with self._measuring:
             try:
                 if self._gauge is None:
                     self._gauge = await self.bus.gauge(self._queue)
                 return await self._gauge.waiting()
             except BusError:
-                await self._look_away()
+                await self._close_gauge()
                 return None
 
-    async def _look_away(self) -> None:
+    async def _close_gauge(self) -> None:
         gauge, self._gauge = self._gauge, None
         if gauge is not None:
             await gauge.close()
 
     async def close(self) -> None:
-        """Disconnects."""
-        await self._look_away()
+        """Closes the connections."""
+        await self._close_gauge()
         await self._redis.aclose()

@@ -1,4 +1,4 @@
-"""A witness that tells what it sees, in Redis: a stream of bounded length, which may lose things and counts them."""
+"""The observer that records events in Redis: a stream of bounded length. Lost records are counted."""
 
 import asyncio
 import json
@@ -22,40 +22,40 @@ from runtime.storage.redis import reached
 
 STREAM = "flow"
 PAUSE = 0.1
-"""Seconds between two exchanges with Redis, at the least."""
+"""Seconds between two exchanges with Redis, at least."""
 MAX_WAITING = 2_000
-"""Records that may wait to be told; beyond that they are dropped, and counted."""
+"""Records that may wait to be written; further ones are dropped, and counted."""
 MAX_RECORDS = 100
 """Records in one entry of the stream."""
 KEPT = 500
-"""Entries of the stream: with records of 300 bytes it holds 15 MB at the most."""
+"""Entries of the stream: with records of 300 bytes at most 15 MB."""
 LONGEST = 300
-"""Characters of an error or a path that are told."""
+"""Characters of an error or a path, at most."""
 
 taken_at: ContextVar[float | None] = ContextVar("taken_at", default=None)
-"""When the event that is being handled was taken from its queue, in seconds since 1970; None for a replay."""
+"""When the current event was taken from its queue, in seconds since 1970; None for a replay."""
 
 log = logging.getLogger(__name__)
 
 
 class DemoObserver(EventObserver):
-    """Notes what it sees and has a loop tell it. Seeing costs microseconds and never waits."""
+    """Collects records, which a loop writes. Recording takes microseconds and never waits."""
 
     def __init__(self, service: str, redis: Redis) -> None:
         self._service = service
         self._redis = redis
-        self._teller = f"{service} {new_id().hex}"
+        self._source = f"{service} {new_id().hex}"
         self._waiting: deque[dict[str, Any]] = deque()
         self._something = asyncio.Event()
         self._passed = 0
-        """Records told or dropped so far. A reader who knows it of two entries knows how many are missing between."""
+        """Records written or dropped so far. From two entries a reader knows how many are missing between them."""
         self._known = 0
-        """What readers can know of that by the last entry that was told."""
+        """The same number in the last entry written."""
 
     def requested(self, context: TraceContext, scope: Mapping[str, Any], status: int, seconds: float) -> None:
         route = str(getattr(scope.get("route"), "path", scope["path"]))
         if scope["method"] in {"GET", "HEAD"} or "/demonstration" in route:
-            return  # they publish nothing, and are as many as there are open pages
+            return  # these publish nothing, and open pages send many
         request = f"{scope['method']} {route}"[:LONGEST]
         self._note("requested", str(context.correlation_id), request=request, status=status, took=seconds)
 
@@ -72,19 +72,19 @@ class DemoObserver(EventObserver):
             )
 
     def sent(self, messages: Sequence[Message]) -> None:
-        """Events leave for the exchange."""
-        self._pass_on("sent", messages)
+        """Events are being published."""
+        self._note_messages("sent", messages)
 
     def confirmed(self, messages: Sequence[Message]) -> None:
-        """The exchange has them."""
-        self._pass_on("confirmed", messages)
+        """The exchange has confirmed them."""
+        self._note_messages("confirmed", messages)
 
     def handled(self, envelope: Envelope[Any], began: float, ended: float) -> None:
-        """An event has had its effect, and that was committed now; its handler worked from `began` to `ended`."""
+        """An event was handled and committed; its handler ran from `began` to `ended`."""
         self._note_event("handled", envelope, taken=taken_at.get(), began=began, ended=ended)
 
     def failed(self, envelope: Envelope[Any], error: Exception) -> None:
-        """A handler failed; it will be tried again, or its event parked."""
+        """A handler failed; the event is tried again or parked."""
         self._note_event("failed", envelope, error=repr(error)[:LONGEST])
 
     def repeated(self, envelope: Envelope[Any]) -> None:
@@ -103,7 +103,7 @@ class DemoObserver(EventObserver):
         names = {"id": str(envelope.id), "type": envelope.type, "subject": envelope.subject}
         self._note(step, str(envelope.correlationid), **names, **facts)
 
-    def _pass_on(self, step: str, messages: Sequence[Message]) -> None:
+    def _note_messages(self, step: str, messages: Sequence[Message]) -> None:
         for message in messages:
             self._note(step, **_names(message.body))
 
@@ -116,8 +116,8 @@ class DemoObserver(EventObserver):
         self._something.set()
 
     async def run(self) -> None:
-        """Tells until it is cancelled. What cannot be told now is not told later, when nobody would look at it."""
-        backoff = Backoff("Redis, to tell what happens", log)
+        """Writes records until it is cancelled. Records that cannot be written now are dropped."""
+        backoff = Backoff("Redis, to record events", log)
         while True:
             self._something.clear()
             if not self._waiting and self._known == self._passed:
@@ -125,7 +125,7 @@ class DemoObserver(EventObserver):
             await asyncio.sleep(PAUSE)
             try:
                 async with reached(), self._redis.pipeline(transaction=False) as pipeline:
-                    # One at least: if only to say how many were dropped.
+                    # At least one entry, which says how many records were dropped.
                     for _ in range(max(-(-len(self._waiting) // MAX_RECORDS), 1)):
                         pipeline.xadd(STREAM, self._entry(), maxlen=KEPT, approximate=True)
                     passed = self._passed
@@ -137,19 +137,19 @@ class DemoObserver(EventObserver):
 
     def _entry(self) -> dict[Any, Any]:
         records = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_RECORDS))]
-        entry = {"teller": self._teller, "passed": self._passed, "records": json.dumps(records)}
+        entry = {"teller": self._source, "passed": self._passed, "records": json.dumps(records)}
         self._passed += len(records)
         return entry
 
 
 def _broken(event: Event) -> dict[str, bool]:
-    """Says so of an event that was sent without what belongs into it."""
+    """Marks an event that was published without its required fields."""
     needed = {name for name, field in type(event).model_fields.items() if field.is_required()}
     return {} if needed <= event.model_fields_set else {"broken": True}
 
 
 def _names(body: bytes) -> dict[str, str]:
-    """Of which event and story a message says it is, if it is one."""
+    """The ids of the event and its trace in a message, if it is an event."""
     try:
         fields = from_json(body) if len(body) <= MAX_BODY else {}
         return {

@@ -1,7 +1,7 @@
-"""The HTTP interface of a demonstration: how a service is doing, and what can be done to it.
+"""The HTTP interface of demonstration mode: the state of a service, and its switches.
 
-Anybody who reaches the gateway may use it. That is what demonstration mode is, and why it is for 127.0.0.1 only; a page
-of another site, open in the same browser, may not.
+Any client of the gateway may use it. Therefore demonstration mode is for 127.0.0.1 only. Pages of other sites, open in
+the same browser, may not.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,13 +27,13 @@ PARKED_SHOWN = 50
 
 
 async def own_site(request: Request) -> None:
-    """Refuses what a browser sends on behalf of a foreign page; other clients say nothing of where it comes from."""
+    """Refuses the requests of pages of other sites; clients other than browsers do not name a page."""
     if is_foreign(request.headers):
         raise ForeignSite
 
 
 class ParkedView(BaseModel):
-    """A message that was set aside."""
+    """A parked message."""
 
     parked_id: UUID
     event_id: UUID | None
@@ -44,35 +44,35 @@ class ParkedView(BaseModel):
 
 
 class ServiceState(BaseModel):
-    """How a service is doing."""
+    """The state of a service."""
 
     service: str
     unpublished: int
     """Events in its outbox that the broker has not confirmed."""
     waiting: int | None
-    """Messages in its queue; null when it has none, or cannot ask for want of a broker."""
+    """Messages in its queue; null without a queue, or without a broker."""
     parked: list[ParkedView]
-    """Messages set aside and not replayed, newest first, `PARKED_SHOWN` at the most."""
+    """Parked messages that were not replayed, newest first, at most `PARKED_SHOWN`."""
     parked_in_all: int
     switches: Switches
     clock: float
-    """Seconds by which its time is moved."""
+    """The offset of its clock, in seconds."""
 
 
 class Advance(Body):
-    """How far time is to move."""
+    """The hours by which the clock is to move."""
 
     hours: Annotated[int, Field(ge=1, le=24 * 14)]
 
 
 class Moved(BaseModel):
-    """By how many seconds time is moved now."""
+    """The new offset of the clock, in seconds."""
 
     clock: float
 
 
 class Poisoned(BaseModel):
-    """Which event was sent without what belongs into it."""
+    """The event that was published without its required fields."""
 
     type: str
     subject: str
@@ -80,13 +80,13 @@ class Poisoned(BaseModel):
 
 @dataclass(frozen=True)
 class DemoDependencies:
-    """What the routes need of a service."""
+    """What the routes need from a service."""
 
     uow: UnitOfWork
     board: FaultSwitchboard
     waiting: Callable[[], Awaitable[int | None]]
     poison: type[Event] | None
-    """The event that is sent as a bad one: the one that most services hear."""
+    """The event to publish without its required fields: the one with most consumers."""
 
 
 def routes(dependencies: DemoDependencies) -> APIRouter:
@@ -96,30 +96,30 @@ def routes(dependencies: DemoDependencies) -> APIRouter:
 
     @router.get("/state")
     async def state(uow: UnitOfWorkDep) -> ServiceState:
-        """What waits in outbox and queue, what is parked, what is switched off, how far the clock is moved."""
+        """The number of events in outbox and queue, the parked messages, the switches, the offset of the clock."""
         async with uow.database.connection() as connection:
             unpublished = await outbox.count(connection, service, uow.held())
-            aside = [one for one in await parked.listing(connection) if one.state != "replayed"]
+            kept = [one for one in await parked.listing(connection) if one.state != "replayed"]
             shift = await clock.shift(connection)
         return ServiceState(
             service=service,
             unpublished=unpublished,
             waiting=await dependencies.waiting(),
-            parked=[ParkedView.model_validate(one, from_attributes=True) for one in aside[: -PARKED_SHOWN - 1 : -1]],
-            parked_in_all=len(aside),
+            parked=[ParkedView.model_validate(one, from_attributes=True) for one in kept[: -PARKED_SHOWN - 1 : -1]],
+            parked_in_all=len(kept),
             switches=dependencies.board.now,
             clock=shift.total_seconds(),
         )
 
     @router.put("/switches")
     async def turn(switches: Switches) -> Switches:
-        """Breaks the service, or mends it; after ten minutes it is mended anyway."""
+        """Sets the switches. They reset after ten minutes."""
         await dependencies.board.turn(switches)
         return switches
 
     @router.post("/clock")
     async def advance(body: Advance, uow: UnitOfWorkDep) -> Moved:
-        """Moves the time of this service forward."""
+        """Moves the clock of this service forward."""
         async with uow.database.connection() as connection:
             moved = await clock.advance(connection, timedelta(hours=body.hours))
         uow.wake_deadlines()
@@ -127,7 +127,7 @@ def routes(dependencies: DemoDependencies) -> APIRouter:
 
     @router.post("/parked/{parked_id}/replay", status_code=202)
     async def replay(parked_id: UUID, uow: UnitOfWorkDep) -> None:
-        """Has a message handled again, within a second."""
+        """Requests the replay of a message, within a second."""
         async with uow.database.connection() as connection:
             if not await parked.ask_for_replay(connection, [parked_id]):
                 raise NotFound("No such message is parked.")
@@ -137,7 +137,7 @@ def routes(dependencies: DemoDependencies) -> APIRouter:
 
         @router.post("/poison", status_code=202)
         async def poison(uow: UnitOfWorkDep) -> Poisoned:
-            """Publishes an event that says nothing but whom it is about. Whoever hears it parks it."""
+            """Publishes an event with its subject only. Its consumers park it."""
             field = event.subject_field
             kind: Any = event.model_fields[field].annotation
             subject = TypeAdapter(kind).validate_python(str(new_id()))

@@ -1,5 +1,4 @@
-"""Switches that break a service on purpose. They are kept in Redis, so that they reach every replica, and heal
-themselves after ten minutes."""
+"""Switches that break a service on purpose. Redis keeps them for all replicas. They reset after ten minutes."""
 
 import asyncio
 import logging
@@ -15,12 +14,12 @@ from runtime.messaging.bus import BusError
 from runtime.storage.redis import reached
 
 POLL = 1.0
-"""Seconds within which every replica follows."""
-HEALED_AFTER = 600
-"""Seconds after which all is well again."""
-OPENING = 15.0
-"""Seconds that whoever wants to connect waits for a switch, before it is told that it cannot: less than PostgreSQL
-leaves the relay's connection idle."""
+"""Seconds until every replica has read them."""
+RESET_AFTER = 600
+"""Seconds after which the switches reset."""
+SWITCH_TIMEOUT = 15.0
+"""Seconds that a connection waits for a switch before it fails: less than PostgreSQL leaves the relay's connection
+idle."""
 
 T = TypeVar("T")
 
@@ -29,21 +28,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Switches:
-    """What is not broken now."""
+    """The state of the switches; true is normal."""
 
     connected: bool = True
     """Whether the broker can be reached."""
     consuming: bool = True
     """Whether the service takes messages from its queue."""
     handling: bool = True
-    """Whether handlers work; if not, they fail, and their events are parked."""
+    """Whether handlers work; else they fail, and their events are parked."""
 
 
 _SWITCHES = TypeAdapter(Switches)
 
 
 class FaultSwitchboard:
-    """The switches of one service, as its processes see them."""
+    """The switches of one service."""
 
     def __init__(self, service: str, redis: Redis) -> None:
         self.now = Switches()
@@ -52,14 +51,14 @@ class FaultSwitchboard:
         self._turned = asyncio.Event()
 
     async def turn(self, switches: Switches) -> None:
-        """Sets them for all replicas. Raises `RedisAway` when Redis is away."""
+        """Sets the switches for all replicas. Raises `RedisAway` when Redis is away."""
         async with reached():
-            await self._redis.set(self._key, _SWITCHES.dump_json(switches), ex=HEALED_AFTER)
+            await self._redis.set(self._key, _SWITCHES.dump_json(switches), ex=RESET_AFTER)
         self._set(switches)
 
     async def run(self) -> None:
-        """Follows the switches until it is cancelled; without Redis they stay as they are."""
-        backoff = Backoff("Redis, to look at the switches", log)
+        """Reads the switches until it is cancelled; without Redis they stay as they are."""
+        backoff = Backoff("Redis, to read the switches", log)
         while True:
             try:
                 async with reached():
@@ -81,17 +80,17 @@ class FaultSwitchboard:
             self._turned = asyncio.Event()
 
     async def until(self, *wanted: str) -> None:
-        """Waits until these are on. Raises `BusError` when that takes too long."""
+        """Waits until these are on. Raises `BusError` after `SWITCH_TIMEOUT`."""
         try:
-            async with asyncio.timeout(OPENING):
+            async with asyncio.timeout(SWITCH_TIMEOUT):
                 while not self.on(*wanted):
                     await self._turned.wait()
         except TimeoutError:
             raise BusError("switched off, for demonstration") from None
 
-    async def during(self, uow: Coroutine[Any, Any, T], *wanted: str) -> T:
-        """What the work returns. Raises `BusError`, and breaks the work off, as soon as one of these is not on."""
-        task = asyncio.ensure_future(uow)
+    async def during(self, work: Coroutine[Any, Any, T], *wanted: str) -> T:
+        """Returns the result of `work`. Cancels it and raises `BusError` as soon as one of these is off."""
+        task = asyncio.ensure_future(work)
         try:
             while not task.done() and self.on(*wanted):
                 turned = asyncio.ensure_future(self._turned.wait())

@@ -125,7 +125,7 @@ def create_app(
     @app.get(f"/{service}/health/serving", tags=["operation"], responses=waiting)
     async def is_serving(response: Response) -> dict[str, Any]:
         """200 when the service can answer requests, else 503; for that it does not need the broker."""
-        parts = {name: there for name, there in (await ready()).items() if name != "broker"}
+        parts = {name: available for name, available in (await ready()).items() if name != "broker"}
         if not all(parts.values()):
             response.status_code = 503
         return {"status": "serving" if all(parts.values()) else "waiting", "parts": parts}

@@ -1,4 +1,4 @@
-"""Hints to the other replicas of a service, through Redis. They may get lost; whoever may have missed one is told."""
+"""Hints to the other replicas of a service, through Redis. Hints may get lost; then the replica is notified."""
 
 import asyncio
 import logging
@@ -14,19 +14,19 @@ from runtime.observability.trace_context import new_id
 from runtime.storage.redis import CALL_TIMEOUT, MAX_COMMANDS, Command, RedisAway, reached, stop_if_cancelled
 
 HEARTBEAT = 1.0
-"""Seconds of silence after which the subscription is asked whether it is still alive."""
+"""Seconds without a message after which the subscription is checked with a ping."""
 MAX_WAITING = 10_000
-"""Commands that may wait for Redis; beyond that they are dropped, and the others are told to look for themselves."""
+"""Commands that may wait for Redis; further ones are dropped, and the other replicas are told that they missed some."""
 RETRY = 0.5
-"""Seconds between two tries at the most: whoever hears us again waits for what it missed."""
+"""Seconds between two tries, at most: after a reconnect, clients wait for what was missed."""
 MISSED = "look"
-"""Says: I could not tell you everything, look into the database."""
+"""The hint that hints were lost: read the database."""
 
 log = logging.getLogger(__name__)
 
 
 class RedisBroadcast:
-    """One channel between the replicas of a service, and commands to Redis that nobody waits for."""
+    """A channel between the replicas of a service, and commands to Redis without waiting for the answer."""
 
     def __init__(
         self, redis: Redis, channel: str, on_hint: Callable[[str], object], on_missed: Callable[[], object]
@@ -40,14 +40,14 @@ class RedisBroadcast:
         self._lost = False
         self._something = asyncio.Event()
         self.away = True
-        """Whether hints of others cannot arrive now."""
+        """Whether hints of other replicas cannot arrive now."""
 
     def publish(self, hint: str) -> None:
-        """Tells the other replicas, soon, unless it gets lost."""
+        """Sends a hint to the other replicas, soon, unless it gets lost."""
         self.command("PUBLISH", self._channel, f"{self._me}\n{hint}")
 
     def command(self, *command: str | int) -> None:
-        """Has Redis do something, soon, unless it is away."""
+        """Sends a command to Redis, soon, unless it is away."""
         if len(self._waiting) < MAX_WAITING:
             self._waiting.append(command)
         else:
@@ -55,13 +55,13 @@ class RedisBroadcast:
         self._something.set()
 
     async def run(self) -> None:
-        """Speaks and listens until it is cancelled."""
+        """Publishes and receives until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish())
             group.create_task(self._subscribe())
 
     async def _publish(self) -> None:
-        backoff = Backoff("Redis, to tell other replicas", log)
+        backoff = Backoff("Redis, to publish to other replicas", log)
         while True:
             if not self._waiting and not self._lost:
                 self._something.clear()
@@ -78,11 +78,11 @@ class RedisBroadcast:
                 backoff.reset()
             except Exception as error:
                 self._lost = True
-                self._waiting.clear()  # whoever looks for themselves needs no hints
+                self._waiting.clear()  # replicas that read the database need no hints
                 await _wait(backoff, error)
 
     async def _subscribe(self) -> None:
-        backoff = Backoff("Redis, to hear other replicas", log)
+        backoff = Backoff("Redis, to receive from other replicas", log)
         while True:
             pubsub = self._redis.pubsub()
             try:
@@ -93,22 +93,22 @@ class RedisBroadcast:
                     stop_if_cancelled()
                     message = await pubsub.get_message(timeout=CALL_TIMEOUT if asked else HEARTBEAT)
                     if message is None and asked:
-                        raise RedisAway("it is silent")
+                        raise RedisAway("it does not answer")
                     asked = message is None
                     if message is None:
                         async with asyncio.timeout(CALL_TIMEOUT):
                             await pubsub.ping()
-                    elif message["type"] == "subscribe":  # also after the library has connected anew by itself
+                    elif message["type"] == "subscribe":  # also after the library has reconnected
                         self.away = False
                         self._on_missed()
                     else:
                         if message["type"] == "message":
                             self._receive(message["data"])
-                        backoff.reset()  # a message or a pong: it is heard, and not just subscribed to
+                        backoff.reset()  # only after a message or a pong: a subscription alone is no success
             except Exception as error:
                 stop_if_cancelled()
                 if not isinstance(error, (RedisError, OSError, RedisAway)):
-                    log.exception("listening to other replicas failed")
+                    log.exception("receiving from other replicas failed")
                 self.away = True
                 self._on_missed()
                 await _wait(backoff, error)

@@ -1,4 +1,4 @@
-"""PostgreSQL: the pool, and the transaction that everything happens in."""
+"""PostgreSQL: connections, the pool, transactions."""
 
 import asyncio
 import json
@@ -23,27 +23,27 @@ else:
 
 POOL_SIZE = 10
 SHARES = 8
-"""Into so many parts the server's connections are divided: one for each of the six services, with the connection of its
-relay, and two for the command line and others."""
+"""The shares of the server's connections: one for each of the six services, the connection of its relay included, and
+two for the command line and others."""
 ACQUIRE_TIMEOUT = 5.0
-"""Seconds that connecting may take."""
+"""Seconds for connecting."""
 BUSY_TIMEOUT = 8.0
-"""Seconds for a connection when all of ours are in use: less than those wait who ask on somebody's behalf."""
+"""Seconds to wait for a connection when all are in use: less than the timeout of clients."""
 SLICE = 0.25
 COMMAND_TIMEOUT = 20.0
-"""Seconds that one statement may take."""
+"""Seconds for one statement."""
 CLOSE_TIMEOUT = 2.0
 BETWEEN_SERVERS = 1.0
-"""Seconds between two times at the least at which all connections are given up."""
+"""Seconds, at least, between two replacements of all connections."""
 PROBING = 3.0
-"""Seconds for finding out whether the database takes what is written; who asks for health waits 4."""
+"""Seconds for a check of whether the database accepts writes; clients of the health routes wait 4."""
 WRITES_FOR = 1.0
-"""Seconds for which a database that took what was written, and is there, is believed to go on so."""
+"""Seconds for which a successful write is valid for the readiness, if the database answers."""
 FULL = 0.05
-"""Seconds until a server that has no connection left is asked for one again."""
+"""Seconds between two tries at a server that has no connections left."""
 UTC = {"timezone": "UTC"}
-"""In a time zone with summer time PostgreSQL adds a day of 23 or 25 hours. It overrides what the server, the database,
-the role and the URL say."""
+"""In a time zone with summer time PostgreSQL adds a day of 23 or 25 hours. It overrides the settings of server,
+database, role and URL."""
 MICROSECOND = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,9 @@ log = logging.getLogger(__name__)
 async def connect(
     url: str, *, server_settings: dict[str, str] | None = None, **options: Any
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection on which time is exact: in UTC, and with durations that are sent in microseconds, never in days.
+    """A connection with exact time: in UTC, and with durations in microseconds, never in days.
 
-    The only way in which anything here connects; `options` are those of `asyncpg.connect`.
+    All connections are made here; `options` are those of `asyncpg.connect`.
     """
     settings = {**(server_settings or {}), **UTC}
     connection: asyncpg.Connection[asyncpg.Record]
@@ -75,7 +75,7 @@ def _exact(duration: timedelta) -> tuple[int, int, int]:
 
 def _duration(parts: tuple[int, int, int]) -> timedelta:
     months, days, microseconds = parts
-    return timedelta(days=30 * months + days, microseconds=microseconds)  # as PostgreSQL counts: a day is 24 hours
+    return timedelta(days=30 * months + days, microseconds=microseconds)  # as in PostgreSQL: a day is 24 hours
 
 
 class Database:
@@ -90,7 +90,7 @@ class Database:
         self._probing = asyncio.Lock()
 
     async def connect(self, on_failure: Callable[[], object] = lambda: None) -> None:
-        """Waits until the database answers, for as long as that takes; says so each time that it does not."""
+        """Waits until the database answers, without a limit; calls `on_failure` after each failed try."""
         backoff = Backoff("PostgreSQL", log)
         while self._pool is None:
             try:
@@ -112,7 +112,7 @@ class Database:
                 await backoff.wait(error)
 
     async def close(self) -> None:
-        """Gives every connection back, waiting for what is under way."""
+        """Closes all connections after their current use."""
         if self._pool is not None:
             pool, self._pool = self._pool, None
             try:
@@ -122,7 +122,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """One connection out of the pool; raises `DatabaseUnavailable` when none can be had."""
+        """A connection from the pool; raises `DatabaseUnavailable` if there is none."""
         pool = self._pool
         if pool is None:
             raise DatabaseUnavailable("The service has not reached its database yet.")
@@ -140,23 +140,23 @@ class Database:
             await pool.release(connection)
 
     async def _expire(self, pool: Pool) -> None:
-        """Has every connection made anew: after a failover these lead to a server on which nothing can be written. Not
-        more often than connections can be made, since the new server may not be there yet."""
+        """Replaces all connections: after a failover these lead to a read-only server. Not too often, since the new
+        server may not be available yet."""
         now = asyncio.get_running_loop().time()
         if now - self._expired > BETWEEN_SERVERS:
             self._expired = now
-            log.warning("the database is read-only: all connections to it are given up")
+            log.warning("the database is read-only: all connections to it are replaced")
             await pool.expire_connections()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection with a transaction open on it: committed at the end of the block, rolled back on an error."""
+        """A connection with an open transaction: commits at the end of the block, rolls back on an error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def writes(self) -> bool:
-        """Whether the database takes what is written right now. Something is written once a second at the most, because
-        health is asked for by many; in between it is asked whether something could be."""
+        """Whether the database accepts writes now. It writes at most once a second, because the health routes are
+        called often; in between it only reads whether the server is read-only."""
         async with self._probing:
             now = asyncio.get_running_loop().time()
             try:
@@ -178,12 +178,12 @@ set local work_mem = '64kB';
 select count(*) from generate_series(1, 10000);
 select pg_logical_emit_message(true, 'ready', '')
 """
-"""Is refused where nothing may be written, spills to the disk, and commits to the log, without a trace in any table."""
+"""Fails on a read-only server, uses the disk for a sort, and commits to the log, without a change in any table."""
 _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
 
 
 async def _share(url: str) -> int:
-    """How many connections one service may have on this server; two at the least."""
+    """The number of connections for one service on this server; at least two."""
     connection = await connect(url, timeout=ACQUIRE_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
     try:
         allowed: int = await connection.fetchval(_ALLOWED)
@@ -199,8 +199,8 @@ where name in ('max_connections', 'superuser_reserved_connections', 'reserved_co
 
 
 async def _acquire(pool: Pool) -> Connection:
-    """A connection, within `BUSY_TIMEOUT`: a server that has none left is waited for as a pool that has none is."""
-    async with _patient():
+    """A connection, within `BUSY_TIMEOUT`, also if the server has none left."""
+    async with _busy_timeout():
         while True:
             try:
                 return await pool.acquire()
@@ -209,9 +209,9 @@ async def _acquire(pool: Pool) -> Connection:
 
 
 @asynccontextmanager
-async def _patient() -> AsyncIterator[None]:
-    """Raises TimeoutError after `BUSY_TIMEOUT`, in slices: when this process stands still, for want of a processor,
-    only one of them is spent, and the wait is not taken for the database's fault."""
+async def _busy_timeout() -> AsyncIterator[None]:
+    """Raises TimeoutError after `BUSY_TIMEOUT`, in slices: while this process gets no processor time, only one of them
+    is spent, and the wait does not count as an outage of the database."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:
         timer = loop.call_later(SLICE, lambda: spend(BUSY_TIMEOUT - SLICE))
@@ -230,8 +230,8 @@ async def _patient() -> AsyncIterator[None]:
 
 
 async def _no_reset(_: Any) -> None:
-    """Nothing is set on a connection that outlives a transaction, so the four statements that would take it back,
-    a round trip for each use, can stay out."""
+    """Skips the reset of connections, a round trip of four statements for each use: no setting outlives its
+    transaction."""
 
 
 _LISTS = ("uuid", "text", "bool", "smallint", "integer", "bigint", "timestamptz")
@@ -240,5 +240,5 @@ _LISTS = ("uuid", "text", "bool", "smallint", "integer", "bigint", "timestamptz"
 async def _prepare(connection: Any) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-    # Types of lists are looked up when they are first met: once for all here, or else many times in requests.
+    # The library looks up array types at their first use: here once, else in many requests.
     await connection.prepare("select " + ", ".join(f"null::{kind}[]" for kind in _LISTS))

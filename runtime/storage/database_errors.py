@@ -1,4 +1,4 @@
-"""What to do about each fault of the database: one table for all that try again. docs/operations.md shows it."""
+"""The reaction to each error of the database, in one table. docs/operations.md shows it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from runtime.errors import Unavailable
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot be reached now, or broke off. Ask again soon."""
+    """The database cannot be reached now, or the connection was lost. Try again soon."""
 
     code, title = "database_unavailable", "The database is away"
     retry_after = 2
@@ -20,11 +20,11 @@ class Retry(StrEnum):
     """Whether an event or a deadline is tried again, and whether the try counts against it."""
 
     UNCOUNTED = "without count"
-    """The fault lies in the server or the connection: a new connection, or time, cures it."""
+    """The cause is the server or the connection: a new connection, or time, cures it."""
     TRANSIENT = "with count, transient"
-    """The statement took too long or lost against another one: it may succeed, and may never."""
+    """The statement timed out, or conflicted with another one: it may succeed later, or never."""
     COUNTED = "with count"
-    """It may be ours or the data's; a request is answered 500."""
+    """The cause may be the code or the data; a request is answered 500."""
     NEVER = "no"
     """The same input fails in the same way each time."""
 
@@ -34,7 +34,7 @@ RETRIES: Mapping[str, Retry] = {
     "0A": Retry.NEVER,  # feature not supported
     "21": Retry.NEVER,  # cardinality violation
     "22": Retry.NEVER,  # data exception
-    "25006": Retry.UNCOUNTED,  # read-only: a standby, or a primary that is one no more
+    "25006": Retry.UNCOUNTED,  # read-only: a standby, or a former primary
     "25P03": Retry.TRANSIENT,  # idle in transaction
     "25P04": Retry.TRANSIENT,  # transaction timeout
     "28": Retry.UNCOUNTED,  # our role is not let in (yet)
@@ -53,35 +53,35 @@ RETRIES: Mapping[str, Retry] = {
 
 
 def retry_of(error: BaseException) -> Retry:
-    """What the table says of an error; `COUNTED` for all that is not the database's."""
+    """The table's reaction to an error; `COUNTED` for errors other than the database's."""
     if isinstance(error, (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)):
-        return Retry.UNCOUNTED  # another replica has just migrated the tables; the library has forgotten them by now
+        return Retry.UNCOUNTED  # another replica has just migrated the tables; the library has dropped its cache
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return RETRIES.get(state) or RETRIES.get(state[:2]) or Retry.COUNTED
     if isinstance(error, asyncpg.DataError):
-        return Retry.NEVER  # a value that does not fit into its type, found by the library
+        return Retry.NEVER  # the library refuses a value that does not fit its type
     if isinstance(error, asyncpg.InterfaceError):
-        # A connection or pool that "is closed", "is closing"; the rest is wrong use.
+        # A connection or pool "is closed" or "is closing"; other errors are wrong use.
         return Retry.UNCOUNTED if "clos" in str(error) else Retry.COUNTED
     if isinstance(error, asyncio.TimeoutError) and error.errno is None:
         return Retry.TRANSIENT  # a statement's; one that waited for a connection is `DatabaseUnavailable`
-    # The library raises InternalClientError when it is used between the server's last words and the connection's end.
+    # The library raises InternalClientError if it is used between the server's shutdown and the end of the connection.
     if isinstance(error, (OSError, asyncpg.InternalClientError, DatabaseUnavailable)):
         return Retry.UNCOUNTED
     return Retry.COUNTED
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether to try again without counting: what failed has no part in it."""
+    """Whether to try again without counting: the failed operation is not the cause."""
     return retry_of(error) is Retry.UNCOUNTED
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help, for loops that go on in any case and for requests, which are answered 503."""
+    """Whether another try may help: loops go on, and requests are answered 503."""
     return retry_of(error) in (Retry.UNCOUNTED, Retry.TRANSIENT)
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the transaction lost against another one: nothing of it has happened, and it can run again at once."""
+    """Whether the transaction was rolled back because of a conflict: it can run again at once."""
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith("40")

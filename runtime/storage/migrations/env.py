@@ -1,4 +1,4 @@
-"""Alembic's environment, one for all services: it runs on the connection that `runtime.storage.schema` hands over."""
+"""Alembic's environment, one for all services: it runs on the connection of `runtime.storage.schema`."""
 
 from alembic import context
 
