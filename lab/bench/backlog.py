@@ -20,9 +20,8 @@ from typing import Annotated, Any
 import aiormq
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from lab.bench import meters
+from lab.bench import meters, report
 from lab.bench.run import RunFailed, check_snapshot
 from lab.bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, fill, moment
 from lab.bench.variants import Variant, bench_servers, running
@@ -128,10 +127,7 @@ async def _until(done: Callable[[], Awaitable[int]], wanted: int) -> float:
 
 def show(figures: dict[str, Any]) -> None:
     """Prints the figures as a table."""
-    table = Table("a backlog of cancellations", "")
-    for name, value in figures.items():
-        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-    console.print(table)
+    report.show_figures(console, "a backlog of cancellations", figures)
 
 
 def main(

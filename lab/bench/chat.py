@@ -9,24 +9,23 @@ or `--kill redis` kills that part meanwhile.
 import argparse
 import asyncio
 import json
-import statistics
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
 from batalkan import local_servers
 from contracts.words import Role
-from lab.bench import meters
+from lab.bench import meters, report
 from lab.bench.chat_clients import ChatClient, Failed, Posts, Tally
+from lab.concurrency import each
 from runtime.observability.trace_context import new_id
 from services.accounts.domain import Account, Client
 from services.accounts.tokens import AccessTokens
@@ -35,8 +34,6 @@ SETTLE = 60.0
 """Seconds for the arrival of all messages after the last one was sent."""
 AT_ONCE = 32
 PASSWORD = token_hex(16)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ async def threads(target: Target, count: int) -> list[tuple[str, str, str]]:
         thread = await call(target.http, "/chat/threads", buyer, order_id=order["order_id"])
         return thread["thread_id"], buyer, seller
 
-    return await each(range(count), make)
+    return await each(range(count), make, AT_ONCE)
 
 
 async def call(http: httpx.AsyncClient, path: str, token: str, **body: Any) -> Any:
@@ -123,17 +120,6 @@ async def call(http: httpx.AsyncClient, path: str, token: str, **body: Any) -> A
     if answer.is_error:
         raise Failed(f"POST {path}: {answer.status_code} {answer.text}")
     return answer.json()
-
-
-async def each(items: Sequence[T] | range, do: Callable[[Any], Awaitable[Any]]) -> list[Any]:
-    """Runs `do` for each item, a bounded number concurrently."""
-    bound = asyncio.Semaphore(AT_ONCE)
-
-    async def one(item: Any) -> Any:
-        async with bound:
-            return await do(item)
-
-    return await asyncio.gather(*map(one, items))
 
 
 def memory_of(target: Target) -> float:
@@ -185,7 +171,7 @@ async def measure(target: Target, options: argparse.Namespace, say: Callable[[st
         task.cancel()
     await asyncio.gather(*listening, return_exceptions=True)
     await posts.close()
-    latency, answered = cuts(tally.latencies), cuts(tally.posts)
+    latency, answered = meters.percentiles(tally.latencies), meters.percentiles(tally.posts)
     return {
         "clients": len(clients),
         "threads": len(made),
@@ -214,31 +200,6 @@ async def kill_repeatedly(target: Target, options: argparse.Namespace) -> None:
         for _ in range(options.times):
             await asyncio.sleep(options.seconds / (options.times + 1))
             await target.kill(options.kill)
-
-
-def cuts(seconds: Sequence[float]) -> dict[str, float]:
-    """Median, 99th percentile and maximum, in milliseconds."""
-    parts = statistics.quantiles(seconds, n=100) if len(seconds) > 1 else [*seconds, 0.0] * 50
-    return {"p50": ms(parts[49]), "p99": ms(parts[98]), "max": ms(max(seconds, default=0.0))}
-
-
-def ms(seconds: float) -> float:
-    """Milliseconds."""
-    return round(seconds * 1000, 1)
-
-
-def show(figures: dict[str, Any]) -> None:
-    """The figures as a table."""
-    table = Table(title="Live chat")
-    table.add_column("")
-    table.add_column("", justify="right")
-    for name, value in figures.items():
-        if isinstance(value, dict) and value:
-            value = " · ".join(f"{cut} {one}" for cut, one in value.items())
-        table.add_row(
-            name.replace("_", " "), "–" if value is None else f"{value:,}" if type(value) is int else str(value)
-        )
-    Console().print(table)
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -275,7 +236,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(figures))
     else:
-        show(figures)
+        report.show_figures(Console(), "live chat", figures)
     sys.exit(1 if figures["missing"] or figures["gaps"] or figures["doubles_or_disorder"] else 0)
 
 

@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import socket
-import statistics
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from websockets.asyncio.client import connect
 
 from batalkan import system
 from batalkan.system import Where
+from lab.bench import meters
 from runtime.live.server import WEBSOCKETS
 from runtime.storage.database import connect as connect_database
 
@@ -81,24 +81,23 @@ async def measure(waiting: int, closings: int) -> dict[str, Any]:
                         )
                         while len(held) < 3:
                             held += given(json.loads(await live.recv()), held)
-                        routed.append((perf_counter() - started) * 1000)
+                        routed.append(perf_counter() - started)
                         (await close).raise_for_status()
-                        closing.append((perf_counter() - started) * 1000)
+                        closing.append(perf_counter() - started)
             left = await database.fetchval("select count(*) from cases where state = 'waiting'")
             await database.close()
-    return {"waiting": left, "closings": closings, "routed_ms": summary(routed), "answered_ms": summary(closing)}
+    return {
+        "waiting": left,
+        "closings": closings,
+        "routed_ms": meters.percentiles(routed),
+        "answered_ms": meters.percentiles(closing),
+    }
 
 
 def given(frame: dict[str, Any], held: list[str]) -> list[str]:
     """The id of the new case in this frame, if there is one."""
     new = frame["type"] == "case" and frame["state"] == "active" and frame["case_id"] not in held
     return [frame["case_id"]] if new else []
-
-
-def summary(times: list[float]) -> dict[str, float]:
-    """Median, 99th percentile and maximum."""
-    cuts = statistics.quantiles(times, n=100)
-    return {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1), "max": round(max(times), 1)}
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ WATCH = """
   requestAnimationFrame(tick);
 }
 """
-LOOK = """
+SAMPLE = """
 () => ({
   gaps: window.gaps.splice(0),
   dots: document.querySelectorAll(".dot").length,
@@ -57,11 +57,11 @@ async def totals(http: httpx.AsyncClient) -> dict[str, int]:
 
 async def watch(page: Page, seconds: float) -> list[dict[str, Any]]:
     """Reads the page's figures every five seconds."""
-    looks = []
+    samples = []
     for _ in range(max(int(seconds // 5), 1)):
         await asyncio.sleep(5)
-        looks.append(await page.evaluate(LOOK))
-    return looks
+        samples.append(await page.evaluate(SAMPLE))
+    return samples
 
 
 async def measure(rate: int, seconds: float) -> dict[str, Any]:
@@ -84,10 +84,10 @@ async def measure(rate: int, seconds: float) -> dict[str, Any]:
         before, memory, cpu = await totals(http), meters.memory(web), meters.cpu_seconds(web)
         watching = asyncio.create_task(watch(page, seconds))
         recorded = await SyntheticServices(redis).record(rate, seconds)
-        looks = await watching
+        samples = await watching
         await asyncio.sleep(2)
         after = await totals(http)
-        figures = _figures(looks, recorded, {key: after[key] - before[key] for key in after})
+        figures = _figures(samples, recorded, {key: after[key] - before[key] for key in after})
         figures |= {
             "web_memory_mb": [round(memory, 1), round(meters.memory(web), 1)],
             "web_cpu_share": round((meters.cpu_seconds(web) - cpu) / seconds, 3),
@@ -108,8 +108,8 @@ async def one_origin(system: LocalDeployment) -> AsyncIterator[str]:
     await serving
 
 
-def _figures(looks: list[dict[str, Any]], recorded: int, counted: dict[str, int]) -> dict[str, Any]:
-    gaps = sorted(gap for look in looks for gap in look["gaps"])
+def _figures(samples: list[dict[str, Any]], recorded: int, counted: dict[str, int]) -> dict[str, Any]:
+    gaps = sorted(gap for sample in samples for gap in sample["gaps"])
     return {
         "cancellations_recorded": recorded,
         "records_written": recorded * RECORDS,
@@ -118,10 +118,10 @@ def _figures(looks: list[dict[str, Any]], recorded: int, counted: dict[str, int]
         "frames_per_second": round(1000 * len(gaps) / sum(gaps), 1),
         "frame_ms": {name: round(gaps[int(len(gaps) * part)], 1) for name, part in (("p50", 0.5), ("p99", 0.99))},
         "longest_frame_ms": round(gaps[-1], 1),
-        "heap_mb": [round(look["heap_mb"], 1) for look in looks],
-        "elements": [look["elements"] for look in looks],
-        "max_dots": max(look["dots"] for look in looks),
-        "page_says": looks[-1]["says"],
+        "heap_mb": [round(sample["heap_mb"], 1) for sample in samples],
+        "elements": [sample["elements"] for sample in samples],
+        "max_dots": max(sample["dots"] for sample in samples),
+        "page_says": samples[-1]["says"],
     }
 
 

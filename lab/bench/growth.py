@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lab.bench import meters
+from lab.bench import meters, report
 from lab.bench.old_orders import seed_old
 from lab.bench.run import Run, RunFailed, RunFigures, check_snapshot
 from lab.bench.variants import bench_servers, running
@@ -67,13 +67,9 @@ def show(found: Sequence[dict[str, Any]]) -> None:
     """Prints a column for each number of old orders."""
     table = Table("old orders", *(f"{one['old_orders']:,}" for one in found))
     for name in list(found[0])[1:]:
-        table.add_row(name.replace("_", " "), *(_text(one[name]) for one in found))
+        table.add_row(name.replace("_", " "), *(report.text_of(one[name]) for one in found))
     console.print(table)
     console.print(f"load average {os.getloadavg()[0]:.1f}")
-
-
-def _text(value: Any) -> str:
-    return ", ".join(f"{key} {one:,}" for key, one in value.items()) if isinstance(value, dict) else f"{value:,}"
 
 
 def main(

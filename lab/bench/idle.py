@@ -15,12 +15,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from batalkan.local_servers import free_ports
 from batalkan.processes import is_ready
 from batalkan.subprocesses import Child, Reaper
-from lab.bench import meters
+from lab.bench import meters, report
 from services import SERVICES
 
 SETTLE = 10.0
@@ -100,12 +99,8 @@ def measure(seconds: float) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """The figures as a table."""
-    table = Table("without load", "")
-    for name, value in figures.items():
-        shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(name.replace("_", " "), shown)
-    console.print(table)
+    """Prints the figures as a table."""
+    report.show_figures(console, "without load", figures)
 
 
 def main(

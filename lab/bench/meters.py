@@ -1,7 +1,8 @@
 """Meters: CPU and memory of processes from /proc, statements and fsyncs from PostgreSQL's statistics."""
 
 import os
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,3 +132,10 @@ async def rows_scanned(urls: Mapping[str, str]) -> dict[str, int]:
         finally:
             await connection.close()
     return found
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, 99th percentile and maximum, in milliseconds."""
+    cuts = statistics.quantiles(seconds, n=100) if len(seconds) > 1 else (list(seconds) or [0.0]) * 99
+    figures = {"p50": cuts[49], "p99": cuts[98], "max": max(seconds, default=0.0)}
+    return {name: round(1000 * figure, 1) for name, figure in figures.items()}

@@ -17,7 +17,7 @@ from batalkan.servers.packages import find
 from lab.bench.flow import one_origin
 
 PAGES = ("/web/", "/web/s/a/sign-in", "/web/flow", "/web/docs", "/web/events")
-LOOK = """
+SAMPLE = """
 async () => {
   const painted = await new Promise((seen) => new PerformanceObserver((list) => {
     list.getEntriesByName("first-contentful-paint").forEach((one) => seen(one.startTime));
@@ -38,9 +38,9 @@ async def once(browser: Browser, url: str) -> dict[str, float]:
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(url, wait_until="load")
-    looked: dict[str, float] = await page.evaluate(LOOK)
+    sample: dict[str, float] = await page.evaluate(SAMPLE)
     await context.close()
-    return looked
+    return sample
 
 
 async def measure(times: int) -> dict[str, dict[str, float]]:
@@ -49,9 +49,9 @@ async def measure(times: int) -> dict[str, dict[str, float]]:
         browser = await playwright.chromium.launch(executable_path=find("chromium"), args=["--no-sandbox"])
         figures = {}
         for path in PAGES:
-            looks = [await once(browser, f"{origin}{path}") for _ in range(times)]
-            figures[path] = {key: round(statistics.median(look[key] for look in looks), 1) for key in looks[0]}
-            figures[path]["slowest_usable_ms"] = round(max(look["usable_ms"] for look in looks), 1)
+            samples = [await once(browser, f"{origin}{path}") for _ in range(times)]
+            figures[path] = {key: round(statistics.median(sample[key] for sample in samples), 1) for key in samples[0]}
+            figures[path]["slowest_usable_ms"] = round(max(sample["usable_ms"] for sample in samples), 1)
         await browser.close()
         return figures
 

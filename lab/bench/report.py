@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -68,6 +69,21 @@ def show(console: Console, figures: Sequence[RunFigures]) -> None:
             f"{pair}: CPU per saga {median(cpu):.2f} × (runs {_list(cpu)}), sagas/s {median(sagas):.2f} × "
             f"({_list(sagas)})"
         )
+
+
+def show_figures(console: Console, title: str, figures: Mapping[str, Any]) -> None:
+    """Prints one row for each figure."""
+    table = Table(title, "")
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), text_of(value))
+    console.print(table)
+
+
+def text_of(value: Any) -> str:
+    """A figure, or several with their names, as text."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one:,}" for name, one in value.items())
+    return f"{value:,}" if isinstance(value, int | float) else "–" if value is None else str(value)
 
 
 def show_statements(console: Console, figures: RunFigures) -> None:

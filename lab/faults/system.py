@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -163,19 +163,6 @@ async def open_lab_system() -> AsyncIterator[LabSystem]:
             async with retrying, running.client(timeout=5) as plain:
                 base = SystemUnderTest(retrying, running.dana, running.database_urls, no_bus, running.keys, full=True)
                 yield LabSystem(running, base, plain)
-
-
-async def each(items: Iterable[T], do: Callable[[T], Awaitable[object]], at_once: int) -> None:
-    """Runs `do` for each item, `at_once` concurrently; the first failure cancels the rest."""
-    waiting = iter(items)
-
-    async def worker() -> None:
-        for item in waiting:
-            await do(item)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
-            group.create_task(worker())
 
 
 def no_bus(service: str) -> Bus:

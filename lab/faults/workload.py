@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import httpx
 
+from lab.concurrency import each
 from lab.faults.lab import Lab
 from lab.faults.outcomes import InvariantBroken
-from lab.faults.system import LabSystem, each
+from lab.faults.system import LabSystem
 from tests.harness.actors import PASSWORD, Buyer, Person, Seller
 from tests.harness.waiting import eventually
 

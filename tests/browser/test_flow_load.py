@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from lab.bench.flow import LOOK, WATCH, totals
+from lab.bench.flow import SAMPLE, WATCH, totals
 from lab.bench.synthetic_records import RECORDS, SyntheticServices
 from tests.browser.site import Site
 from tests.browser.users import BrowserUsers
@@ -44,7 +44,7 @@ async def test_the_page_merges_what_it_cannot_draw_and_counts_the_rest(users: Br
     counted_totals = {key: after[key] - before[key] for key in after}
     await expect(person.page.locator("[data-counted]")).to_contain_text("digambar bersama")
     assert counted_totals["together"] > 0
-    look = await person.page.evaluate(LOOK)
-    assert look["dots"] <= MAX_DOTS
-    assert look["elements"] < 2_500
-    assert len(look["gaps"]) > 0
+    sample = await person.page.evaluate(SAMPLE)
+    assert sample["dots"] <= MAX_DOTS
+    assert sample["elements"] < 2_500
+    assert len(sample["gaps"]) > 0

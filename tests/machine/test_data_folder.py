@@ -14,7 +14,7 @@ from batalkan.servers.data_folder import PORTS, DataFolder
 @pytest.fixture
 def open_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that counts as readable for all users, though pytest's are private."""
-    monkeypatch.setattr(DataFolder, "_all_can_reach", lambda self: True)
+    monkeypatch.setattr(DataFolder, "_all_can_access", lambda self: True)
     return tmp_path_factory.mktemp("place")
 
 

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.concurrency import each
 from lab.faults.crashing_service import ACKNOWLEDGE, COMMIT, DANA, POINTS, PUBLISH
 from lab.faults.lab import Lab
 from lab.faults.random_faults import DANA_FAULTS
-from lab.faults.system import each
 from lab.faults.workload import Workload
 
 EVERYWHERE = (*COMMIT, *PUBLISH, *ACKNOWLEDGE)

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 from batalkan.local_servers import DANA
+from lab.concurrency import each
 from lab.faults.lab import Lab
 from lab.faults.random_faults import DANA_FAULTS
-from lab.faults.system import each
 from lab.faults.workload import Workload
 
 

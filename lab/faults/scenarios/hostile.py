@@ -29,7 +29,7 @@ SLOWER = 2.0
 OVERSIZE_EVERY = 100
 
 T = TypeVar("T")
-Event = dict[str, Any]
+RawEvent = dict[str, Any]
 """An envelope as JSON."""
 
 
@@ -122,7 +122,7 @@ async def emptied(queue: "asyncio.Queue[T]") -> AsyncIterator[T]:
             yield await asyncio.wait_for(queue.get(), 1)
 
 
-async def bombard(lab: Lab, size: Size, samples: Mapping[str, Event]) -> set[str]:
+async def bombard(lab: Lab, size: Size, samples: Mapping[str, RawEvent]) -> set[str]:
     """Sends the messages, made of real events, directly to the queue of one consumer each; returns the kinds."""
     kinds = set()
     async with open_foreign_client(lab) as foreign:
@@ -160,58 +160,58 @@ async def publish_as_others(lab: Lab) -> int:
     return refused
 
 
-def with_new_id(sample: Event, **changed: Any) -> Event:
+def with_new_id(sample: RawEvent, **changed: Any) -> RawEvent:
     """The event with a new id and changed fields."""
     return sample | {"id": str(uuid4())} | changed
 
 
-def wrong_shape(chance: Random, sample: Event) -> bytes:
+def wrong_shape(chance: Random, sample: RawEvent) -> bytes:
     """Invalid data."""
     return json.dumps(with_new_id(sample, data={"paid_amount": -chance.randrange(1, 10**9)})).encode()
 
 
-def forged(_: Random, sample: Event) -> bytes:
+def forged(_: Random, sample: RawEvent) -> bytes:
     """Another source than the routing key's; otherwise valid."""
     return json.dumps(with_new_id(sample, source="accounts")).encode()
 
 
-def misnamed(_: Random, sample: Event) -> bytes:
+def misnamed(_: Random, sample: RawEvent) -> bytes:
     """Another subject than the data's."""
     return json.dumps(with_new_id(sample, subject=str(uuid4()))).encode()
 
 
-def from_the_future(_: Random, sample: Event) -> bytes:
+def from_the_future(_: Random, sample: RawEvent) -> bytes:
     """An unknown version."""
     return json.dumps(with_new_id(sample, dataschema=f"urn:batalkan:event:{sample['type']}:99")).encode()
 
 
-def unknown(_: Random, sample: Event) -> bytes:
+def unknown(_: Random, sample: RawEvent) -> bytes:
     """A type without consumers."""
     return json.dumps(with_new_id(sample, type="OrderStolen")).encode()
 
 
-def broken_json(chance: Random, sample: Event) -> bytes:
+def broken_json(chance: Random, sample: RawEvent) -> bytes:
     """Truncated JSON."""
     text = json.dumps(sample)
     return text[: chance.randrange(1, len(text) - 1)].encode() + str(uuid4()).encode()
 
 
-def noise(chance: Random, _: Event) -> bytes:
+def noise(chance: Random, _: RawEvent) -> bytes:
     """Random bytes."""
     return b"\xff\x00" + chance.randbytes(chance.randrange(1, 2_000))
 
 
-def deep(chance: Random, _: Event) -> bytes:
+def deep(chance: Random, _: RawEvent) -> bytes:
     """Deeply nested lists, against the parser."""
     return b"[" * 20_000 + str(chance.random()).encode()
 
 
-def oversize(chance: Random, sample: Event) -> bytes:
+def oversize(chance: Random, sample: RawEvent) -> bytes:
     """Larger than the limit; otherwise valid."""
     return json.dumps(with_new_id(sample, padding="x" * (MAX_BODY + chance.randrange(1, 100_000)))).encode()
 
 
-KINDS: tuple[Callable[[Random, Event], bytes], ...] = (
+KINDS: tuple[Callable[[Random, RawEvent], bytes], ...] = (
     wrong_shape,
     forged,
     misnamed,

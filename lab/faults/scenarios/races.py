@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import httpx
 
+from lab.concurrency import each
 from lab.faults.lab import Lab
 from lab.faults.open_loop import WAITS
-from lab.faults.system import each
 from lab.faults.workload import Workload
 from tests.harness.actors import Buyer
 

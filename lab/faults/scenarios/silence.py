@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+from lab.concurrency import each
 from lab.faults.lab import Lab
 from lab.faults.outcomes import InvariantBroken
 from lab.faults.random_faults import calm_dana, kill_services
-from lab.faults.system import each
 from lab.faults.workload import LASTS
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.customer_service import Asked, contacted, told
