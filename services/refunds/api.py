@@ -110,6 +110,8 @@ async def link_dana(
     """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five attempts an hour."""
     phone = body.phone
     async with uow.begin() as tx:
+        if phone == await store.phone_of(tx, buyer.account_id):  # a repeat after a lost answer, for example
+            return await _wallet(tx, buyer.account_id)
         if wait := await store.take_inquiry(tx, buyer.account_id, MAX_LINKS, LINKS_WITHIN):
             raise RateLimited(f"A buyer can try to link DANA {MAX_LINKS} times an hour. Try again later.", wait)
     inquiry = await dana.account_inquiry(phone)

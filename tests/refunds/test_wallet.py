@@ -111,7 +111,7 @@ async def test_linking_is_limited(harness: RefundsHarness) -> None:
 
     before = await inquiries()
     assert_problem(await link("0812"), 422, "invalid_request")
-    answers = await asyncio.gather(*(link(phone) for phone in ["081111111111", *[buyer.phone] * 9]))
+    answers = await asyncio.gather(*(link(phone) for phone in ["081111111111", *(f"08122222000{n}" for n in range(9))]))
     assert sorted(answer.status_code for answer in answers).count(429) == 5
     assert await inquiries() == before + 5
     refused = await link(buyer.phone)
@@ -124,5 +124,5 @@ async def test_linking_is_limited(harness: RefundsHarness) -> None:
     await harness.later(timedelta(minutes=59))
     assert (await link(buyer.phone)).status_code == 429
     await harness.later(timedelta(minutes=1))
-    assert (await link(buyer.phone)).status_code == 200
+    assert [(await link(buyer.phone)).status_code for _ in range(9)] == [200] * 9  # repeats, of which DANA is not asked
     assert await inquiries() == before + 7
