@@ -37,6 +37,8 @@ app = typer.Typer(
     help="Batalkan: how a marketplace order is cancelled, and how the money comes back.",
 )
 app.add_typer(operator_commands.app)
+new = typer.Typer(no_args_is_help=True, help="Parts that are added to the source tree.")
+app.add_typer(new, name="new")
 
 
 @app.command()
@@ -181,3 +183,17 @@ def doctor(data: Folder = DATA, as_json: Json = False) -> None:
         for command, missing in found.commands.items():
             console.print(f"{command}: " + (f"[red]needs {', '.join(missing)}[/red]" if missing else "can run here"))
     raise typer.Exit(found.exit_code)
+
+
+@new.command("service")
+def new_service(
+    name: Annotated[str, typer.Argument(help="Lower-case letters; it is also the prefix of its paths.")],
+) -> None:
+    """Write the files of a new service, with a test, and add its name to every list of services."""
+    from batalkan.new_service import CannotAdd, add_service
+
+    try:
+        for path in add_service(name, Path(__file__).parent.parent):
+            console.print(path, soft_wrap=True)
+    except (CannotAdd, OSError) as error:
+        sys.exit(f"batalkan: {error}")

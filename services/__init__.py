@@ -1,6 +1,13 @@
 """The services, a package each."""
 
-PORTS = {"accounts": 8001, "orders": 8002, "refunds": 8003, "chat": 8004, "cs": 8005, "web": 8006}
+PORTS = {
+    "accounts": 8001,
+    "orders": 8002,
+    "refunds": 8003,
+    "chat": 8004,
+    "cs": 8005,
+    "web": 8006,
+}
 """Every service, with its port when PORT is not set. All lists of services derive from this one, or are compared with
 it by tests/test_services.py. `batalkan new service` adds to it."""
 

@@ -20,7 +20,7 @@ from simulators import PORTS as SIMULATORS
 
 ROOT = Path(__file__).parent.parent
 READING = {"get", "require", "flag", "url", "number", "seconds", "one_of", "_list"}
-"""The methods of an `Environment` that read a setting."""
+"""What reads a setting of an `Environment`."""
 
 
 def table(page: str, *heads: str) -> list[list[str]]:
@@ -32,12 +32,12 @@ def table(page: str, *heads: str) -> list[list[str]]:
 
 
 def named(cell: str) -> list[str]:
-    """The text between backticks, and the text of links."""
+    """What stands between backticks, or as the text of a link."""
     return [code or link for code, link in re.findall(r"`([^`]+)`|\[([^\]]+)\]\(", cell)]
 
 
 def settings_read() -> Iterator[tuple[str, object]]:
-    """Each setting that a process reads, with the default that its source names, if any."""
+    """Each setting that a process reads, with the default where the source names one that can be known."""
     for folder in ("runtime", "services", "simulators"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -47,7 +47,7 @@ def settings_read() -> Iterator[tuple[str, object]]:
                 first = node.args[0]
                 if (
                     node.func.attr in READING
-                    and ast.unparse(node.func.value) != "os.environ"  # not a setting of a service
+                    and ast.unparse(node.func.value) != "os.environ"  # what is inherited is no setting of ours
                     and isinstance(first, ast.Constant)
                     and re.fullmatch("[A-Z][A-Z_]+", str(first.value))
                 ):
@@ -64,7 +64,7 @@ def _value(source: ast.expr | None, module: str) -> object:
     try:
         return eval(compile(ast.Expression(source), module, "eval"), vars(import_module(module)).copy())  # noqa: S307
     except NameError:
-        return None  # it is computed when it is read
+        return None  # it is decided where it is read
 
 
 def test_every_setting_is_documented() -> None:
@@ -92,15 +92,15 @@ def test_every_setting_is_documented() -> None:
 def test_every_metric_is_documented() -> None:
     """docs/operations.md names the metrics of a process, no others, with their labels."""
     documented = {named(name)[0]: labels for name, labels, _ in table("docs/operations.md", "name", "labels")}
-    metrics = [metric for metric in vars(telemetry).values() if isinstance(metric, MetricWrapperBase)]
+    there = [metric for metric in vars(telemetry).values() if isinstance(metric, MetricWrapperBase)]
     assert documented == {
         f"{metric._name}_total" if isinstance(metric, Counter) else metric._name: ", ".join(metric._labelnames)
-        for metric in metrics
+        for metric in there
     }
 
 
-def test_every_health_check_is_documented(keys: Keys) -> None:
-    """docs/operations.md names the health checks of each service, required and optional ones."""
+def test_every_part_of_health_is_documented(keys: Keys) -> None:
+    """docs/operations.md names the parts that each service shows, and which of them it cannot do without."""
     env = Environment(
         {
             "TOKEN_KEYS": str(keys.token_keys),
@@ -109,33 +109,33 @@ def test_every_health_check_is_documented(keys: Keys) -> None:
             "DANA_URL": "http://127.0.0.1:1",
         }
     )
-    found: dict[str, tuple[set[str], set[str]]] = {}
+    there: dict[str, tuple[set[str], set[str]]] = {}
     for name in SERVICES:
         build: Callable[..., Service] = import_module(f"services.{name}.main").build
         service = build(Settings.read(name, env), env, "postgresql://nowhere", MemoryBus())
-        for checks, optional in ((service.health_checks, 0), (service.optional_checks, 1)):
-            for check in checks:
-                found.setdefault(check, (set(), set()))[optional].add(name)
+        for parts, place in ((service.health_checks, 0), (service.optional_checks, 1)):
+            for part in parts:
+                there.setdefault(part, (set(), set()))[place].add(name)
     documented = {
         named(part)[0]: tuple(set(SERVICES) if cell == "all" else set(named(cell)) for cell in (needed, shown))
         for part, needed, shown, _ in table("docs/operations.md", "part", "needed by", "shown by", "is there when")
     }
-    assert documented == found
+    assert documented == there
 
 
-def test_every_limit_is_documented() -> None:
-    """docs/security.md gives each limit the value that it has in the code."""
+def test_the_limits_are_what_is_said() -> None:
+    """docs/security.md says of each limit how much it is, and the code says the same."""
     compared = 0
-    for _, bound, _, sources in table("docs/security.md", "what", "at most", "beyond that", "in the code"):
-        for source in named(sources):
-            module, _, name = source.rpartition(".")
+    for _, most, _, places in table("docs/security.md", "what", "at most", "beyond that", "in the code"):
+        for place in named(places):
+            module, _, name = place.rpartition(".")
             if not name.isupper():
-                assert "/" in source or import_module(source)
+                assert "/" in place or import_module(place)
                 continue
             limit = getattr(import_module(module), name)
             number = getattr(limit, "limit", limit)
-            forms = [f"{number:,g}" if number < 10_000 else f"{number // 1024} KiB", f"{number:g}"]
-            assert any(re.search(rf"(?<![\d,]){re.escape(form)}(?![\d,])", bound) for form in forms), source
+            said = [f"{number:,g}" if number < 10_000 else f"{number // 1024} KiB", f"{number:g}"]
+            assert any(re.search(rf"(?<![\d,]){re.escape(one)}(?![\d,])", most) for one in said), place
             compared += 1
     assert compared >= 20
 

@@ -35,8 +35,8 @@ async def run(script: str, base: str) -> tuple[list[str], str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await bash.communicate()
-    return output.decode().splitlines(), errors.decode()
+    output, complaints = await bash.communicate()
+    return output.decode().splitlines(), complaints.decode()
 
 
 @pytest.mark.processes
@@ -51,8 +51,8 @@ async def test_the_walk_through_works_as_written(embedded_databases: Databases, 
         return False
 
     await single_process.serve_while(Where(tmp_path, embedded_databases.admin_url), listening, walk)
-    ((lines, errors),) = printed
-    assert not errors
+    ((lines, complaints),) = printed
+    assert not complaints
     assert [line.split()[-1] for line in lines] == ["unpaid", "processing", "cancelled", "Rp290000"]
 
 
