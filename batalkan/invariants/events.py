@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batalkan.invariants.stores import Stores
-
-CONSUMED_BY_CHAT_AND_CS = ("accounts", "orders", "refunds")
-"""Publishers whose consumed events are all consumed by chat and cs; orders consumes those of refunds, too."""
+from contracts import events_from
 
 # Null: the subject is older than the counter. `runtime.messaging.retention` deletes inbox rows after 30 days.
 _PUBLISHED = "select coalesce(sum(heard), 0)::bigint as heard, bool_or(heard is null) as unknown from event_sequence"
@@ -19,15 +17,6 @@ _EFFECTS = "select count(*) as effects, coalesce(min(at) < now() - interval '29 
 # A repeated OrderCancelled, published because no refund came, is a new event.
 _CANCELLED = "select coalesce(sum(1 + reminded), 0)::bigint from cancellations"
 _PARKED = "select count(*) from parked where state <> 'replayed' and event_id is not null"
-
-
-@dataclass(frozen=True)
-class Balance:
-    """The numbers of events that a service has to consume, has consumed (with effect), and has parked."""
-
-    due: int
-    effects: int
-    parked: int
 
 
 @dataclass(frozen=True)
@@ -58,11 +47,18 @@ def compare(
 ) -> Found:
     """Compares the numbers of all services.
 
-    Each event of chat and cs has one consumer, but the counter does not say which. So each consumer's number has only a
-    lower bound; the number of refunds is exact, and so is the sum of all.
+    A publisher counts its events, but not their consumers. So a consumer's number has only a lower bound: all events
+    of those publishers whose every event it consumes. The number of refunds is exact (`cancelled`). The sum of all is
+    exact while all events of a publisher have equally many consumers besides refunds.
     """
-    of_all = sum(published[service] for service in CONSUMED_BY_CHAT_AND_CS)
-    least = {"orders": published["refunds"], "refunds": cancelled, "chat": of_all, "cs": of_all}
+    consumers = {publisher: _consumers(publisher) for publisher in published}
+    least = {
+        service: sum(
+            published[one] for one, sets in consumers.items() if sets and all(service in each for each in sets)
+        )
+        for service in effects
+    }
+    least["refunds"] = cancelled
     broken, pending = [], []
     for service, due in least.items():
         missing = due - effects[service] - parked[service]
@@ -70,10 +66,19 @@ def compare(
             pending.append(f"{service} still has to consume {missing} of at least {due} events")
     if effects["refunds"] > cancelled:
         broken.append(f"refunds consumed {effects['refunds']} events, but only {cancelled} cancel an order")
-    due = sum(least.values()) + published["chat"] + published["cs"]
-    done = sum(effects[service] for service in least)
-    if done > due:
-        broken.append(f"{due} events had {done} effects")
-    elif done + sum(parked.values()) < due and not pending:
-        pending.append(f"{due - done} events are still in flight")
+    counts = {one: [len(each - {"refunds"}) for each in sets] or [0] for one, sets in consumers.items()}
+    at_least, at_most = (
+        cancelled + sum(published[one] * bound(sizes) for one, sizes in counts.items()) for bound in (min, max)
+    )
+    done = sum(effects.values())
+    if done > at_most:
+        broken.append(f"{at_most} events had {done} effects")
+    elif done + sum(parked.values()) < at_least and not pending:
+        pending.append(f"{at_least - done} events are still in flight")
     return Found(broken, pending)
+
+
+def _consumers(publisher: str) -> list[set[str]]:
+    """The consumers of each event of this publisher that another service consumes."""
+    found = [set(event.consumed_by) - {publisher} for event in events_from(publisher)]
+    return [each for each in found if each]
