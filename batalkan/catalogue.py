@@ -20,7 +20,7 @@ Every event is a CloudEvents 1.0 message in structured JSON (`application/cloude
 extensions `correlationid` (one for the whole trace of a cancellation), `causationid` (the event or request right
 before), `sequence` (1, 2, 3, … for each subject at each publisher) and `traceparent`. Amounts are whole rupiah.
 Consumers ignore fields that they do not know, and keep words of an enumeration that they do not know. Every other
-change is a new version.
+change is a new event.
 
 The same for tools, as AsyncAPI 3: [asyncapi.json](asyncapi.json).
 

@@ -23,6 +23,14 @@ _COMPOSE_SERVICE = """
     volumes: ["SERVICE-secrets:/run/secrets:ro"]
     healthcheck: {<<: *health, test: [CMD, python, -IS, deploy/healthy.py, /SERVICE/health/ready]}
 """
+_LAYERS = """
+[[tool.importlinter.contracts]]
+name = "Every module of SERVICE has its layer"
+type = "layers"
+containers = ["services.SERVICE"]
+layers = ["__main__", "main", "api | handlers", "store", "domain"]
+exhaustive = true
+"""
 LISTS = (
     ("services/__init__.py", r'    "\w+": \d+,\n(?=\})', '    "SERVICE": PORT,\n'),
     ("compose.yaml", r"x-services: &services .+", " SERVICE"),
@@ -36,6 +44,7 @@ LISTS = (
         "      UPPER_DATABASE_URL_FILE: /run/secrets/SERVICE_database_url\n",
     ),
     ("compose.yaml", r"\n  web-secrets:\n", "  SERVICE-secrets:\n"),
+    ("pyproject.toml", r'name = "Every module of web has its layer"\n(.+\n)+exhaustive = true\n', _LAYERS),
     ("Dockerfile", r"-m 755 accounts [a-z_ ]+(?= dana operator)", " SERVICE"),
     ("deploy/gateway/nginx.conf", r"<service>accounts[a-z_|]+", "|SERVICE"),
     ("README.md", r"\| \[web\]\(services/web\) .+\n", "| [SERVICE](services/SERVICE) | |\n"),

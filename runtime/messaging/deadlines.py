@@ -36,11 +36,11 @@ DeadlineHandler = Callable[[Transaction, str], Awaitable[Sequence[Event]]]
 
 @dataclass(frozen=True)
 class Locking:
-    """A handler with its locks. `lock` is called before any deadline of a batch is claimed, once for all kinds that
-    share it, with the subjects of all that are due: it locks them in the service's one order of locks."""
+    """A handler with its locks. Before a batch is claimed, `acquire_locks` gets the subjects of all due deadlines, once
+    for all kinds that share it, and locks them in the service's one order of locks."""
 
     act: DeadlineHandler
-    lock: Callable[[Transaction, Sequence[str]], Awaitable[None]]
+    acquire_locks: Callable[[Transaction, Sequence[str]], Awaitable[None]]
 
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Deadlines:
     def __init__(self, uow: UnitOfWork, handlers: Mapping[str, DeadlineHandler | Locking]) -> None:
         self._uow = uow
         self._handlers = {kind: one.act if isinstance(one, Locking) else one for kind, one in handlers.items()}
-        self._locks = {kind: one.lock for kind, one in handlers.items() if isinstance(one, Locking)}
+        self._locks = {kind: one.acquire_locks for kind, one in handlers.items() if isinstance(one, Locking)}
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -139,9 +139,9 @@ class Deadlines:
         if not self._locks:
             return await tx.connection.fetch(_CLAIM, kinds, limit, None, None)
         due = await tx.connection.fetch(_DUE, kinds, limit)
-        for lock in dict.fromkeys(self._locks.values()):
-            if subjects := [row["subject"] for row in due if self._locks.get(row["kind"]) == lock]:
-                await lock(tx, subjects)
+        for acquire_locks in dict.fromkeys(self._locks.values()):
+            if subjects := [row["subject"] for row in due if self._locks.get(row["kind"]) == acquire_locks]:
+                await acquire_locks(tx, subjects)
         # Other transactions may have called off, moved or fired some of them before the locks were acquired.
         due_kinds, subjects = [row["kind"] for row in due], [row["subject"] for row in due]
         return await tx.connection.fetch(_CLAIM, kinds, limit, due_kinds, subjects) if due else []

@@ -1,7 +1,7 @@
 """The published shape of each event, a JSON schema per event and version, and the golden message of each event.
 
 `make contracts` (`python -m tests.contracts.shapes`) writes them and the catalogue in docs/; `--check` compares them.
-A field that may be missing can be added to a published shape; every other change needs a new version.
+A field that may be missing can be added to a published shape; every other change needs a new event.
 """
 
 import json
@@ -101,7 +101,7 @@ def main(check: bool) -> None:
         if snapshot(event).exists():
             published = _plain(json.loads(snapshot(event).read_text()))
             for change in breaking_changes(published, shape(event), event.wire_name):
-                sys.exit(f"{change}: raise the version, and see CONTRIBUTING.md, Changing an event")
+                sys.exit(f"{change}: this needs a new event; see CONTRIBUTING.md, Changing an event")
     try:
         wanted = files()
     except ValidationError as error:

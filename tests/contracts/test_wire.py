@@ -123,7 +123,7 @@ class Extended(Reminded, name="Reminded", version=1, subject="order_id", publish
 
 
 def test_a_field_that_may_be_missing_can_be_added() -> None:
-    """An optional field needs no new version: messages without it can be read."""
+    """An optional field needs no new event: messages without it can be read."""
     assert list(breaking_changes(shape(Reminded), shape(Extended))) == []
     message = json.dumps(example(Reminded, shape(Reminded))).encode()
     assert EventReader({"Reminded": Extended}).read(message, "orders.Reminded").data.channel is None
@@ -144,7 +144,7 @@ def test_a_field_that_may_be_missing_can_be_added() -> None:
     ids=["removed", "renamed", "required", "optional", "narrowed", "not null", "other type", "inside a list"],
 )
 def test_other_changes_of_a_published_shape_are_refused(change: Callable[[Any], Any], complaint: str) -> None:
-    """A removed, renamed, required, optional or narrowed field needs a new version."""
+    """A removed, renamed, required, optional or narrowed field needs a new event."""
     now = json.loads(json.dumps(shape(Reminded)))
     change(now)
     assert any(found.startswith(complaint) for found in breaking_changes(shape(Reminded), now))
