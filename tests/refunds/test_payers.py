@@ -75,7 +75,7 @@ async def test_a_payer_that_is_overtaken_has_no_say(setup: RefundsSetup, caplog:
         await one.agrees()
     # The services have waited for the slow call before they closed.
     assert one.recorder.names(order_id) == ["RefundIssued"]
-    assert "too late to count" in caplog.text
+    assert "came too late" in caplog.text
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
