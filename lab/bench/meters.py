@@ -107,7 +107,7 @@ async def sizes(url: str) -> Sizes:
         await connection.close()
 
 
-BOUNDED = ("clock", "hearing", "agents", "outbox", "deadlines", "parked", "failures", "alembic_version")
+BOUNDED = ("clock", "consumed_until", "agents", "outbox", "deadlines", "parked", "failures", "alembic_version")
 """Tables that do not grow with the number of orders, or are emptied continuously."""
 LARGE = 30_000
 """Rows. For a smaller table a sequential scan is right; from about this size a BRIN index pays off."""

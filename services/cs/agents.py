@@ -1,68 +1,63 @@
-"""Agents on duty, and the giving of cases to them. All of it happens one transaction after the other (`in_turn`), so
+"""Agents on duty, the queue, and the giving of cases. One transaction at a time gives and takes cases (`in_turn`), so
 that no case is ever with two agents, none is lost, and the order of arrival is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from runtime.errors import Refusal
 from runtime.messaging.unit_of_work import Transaction
 from services.cs import store
-from services.cs.domain import Case, Desk, InLine, give, route, take_away
-from services.cs.store import Message
-from services.cs.words import agent_joined
+from services.cs.domain import Case, Desk, give, route, take_away
+from services.cs.store import Message, Phrase
 
 ROUTING = 0x0B0A7A5
+Joined = Callable[[UUID, str | None], Phrase]
+"""What is said in a case that an agent of this id and name gets."""
 
 _LOCK_AGENTS = "select from agents where on_duty order by agent_id for no key update"
-
+_QUEUED = "agent_id is null and state in ('waiting', 'seller_replied')"
+_AT_HAND = "state in ('active', 'seller_replied')"
+_LOAD = f"(select count(*) from cases c where c.agent_id = a.agent_id and c.{_AT_HAND})"
 _OWN = "(returns_to is not null and returns_to in (select agent_id from agents where on_duty and reserved))"
-"""Whether a case asks for an agent, or comes back to one, who takes such cases alone: it waits for that one."""
+"""Whether a case asks for a reserved agent, or returns to one: it waits for that one."""
 
-_LOCK_CASES = """
+_LOCK_CASES = f"""
 select from cases where case_id = any (array(
     select unnest($1::uuid[])
-    union select case_id from cases where agent_id = any ($2) and state in ('active', 'seller_replied')
-    union select case_id from cases where agent_id is null and state in ('waiting', 'seller_replied') and {_OWN}
+    union select case_id from cases where agent_id = any ($2) and {_AT_HAND}
+    union select case_id from cases where {_QUEUED} and {_OWN}
     union (
-        select case_id from cases where agent_id is null and state in ('waiting', 'seller_replied') and not {_OWN}
-        order by arrived limit cardinality($1) + (
-            select coalesce(sum(greatest(0, $3 - (
-                select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')
-            ))), 0)::bigint from agents a where on_duty
+        select case_id from cases where {_QUEUED} and not {_OWN} order by arrived limit cardinality($1) + (
+            select coalesce(sum(greatest(0, $3 - {_LOAD})), 0)::bigint from agents a where on_duty
         )
     )
 )) order by case_id for update
-""".replace("{_OWN}", _OWN)
-"""The cases that are named, those at hand of agents who leave, and as much of the queue as may be given to somebody:
-each of the named may make room for one."""
+"""
+"""The cases that are named, those at hand of agents who leave, and as much of the queue as may be given: each of the
+named may make room for one."""
 
-_DESKS = """
-select agent_id, turn, name,
-       (select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')) as load
-from agents a left join accounts on account_id = agent_id
+_DESKS = f"""
+select agent_id, turn, name, {_LOAD} as load from agents a left join accounts on account_id = agent_id
 where on_duty and case when $1::uuid is null then not reserved else agent_id = $1 end
 """
-"""The agents who take what comes, or one who takes only what asks for it."""
+"""The agents who take any case, or one who takes only what asks for it."""
 
-_FRONT = """
-select * from cases
-where agent_id is null and state in ('waiting', 'seller_replied')
-  and case when $2::uuid is null then not {_OWN} else returns_to = $2 end
+_FRONT = f"""
+select * from cases where {_QUEUED} and case when $2::uuid is null then not {_OWN} else returns_to = $2 end
 order by arrived limit $1 for update skip locked
-""".replace("{_OWN}", _OWN)
-"""They are locked by now. What has come back to the queue since, and is locked by another, waits for the next turn."""
+"""
+"""They are locked by now. A case that has returned since, and is locked by another, waits for the next turn."""
 
-_FREE = """
+_IS_ROOM = f"""
 select exists (
-    select from cases w where agent_id is null and state in ('waiting', 'seller_replied') and exists (
+    select from cases w where {_QUEUED} and exists (
         select from agents a where on_duty and case when {_OWN} then a.agent_id = w.returns_to else not reserved end
-        and $1 > (
-            select count(*) from cases c where c.agent_id = a.agent_id and c.state in ('active', 'seller_replied')
-        )
+        and $1 > {_LOAD}
     )
 )
-""".replace("{_OWN}", _OWN)
+"""
 
 _GIVE = """
 with plan as (
@@ -85,7 +80,11 @@ with plan as (
 select * from given join said using (case_id) order by arrived
 """
 
-_AT_HAND = "select * from cases where agent_id = any($1) and state in ('active', 'seller_replied') order by arrived"
+
+class AgentNotAvailable(Refusal):
+    """Only a reserved agent on duty can be asked for (M)."""
+
+    code, title = "agent_not_available", "The agent cannot be asked for"
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Duty:
 
 
 async def in_turn(tx: Transaction) -> None:
-    """Waits until nobody else gives or takes cases, and keeps it so until the transaction ends.
+    """Waits until no other transaction gives or takes cases, and keeps it so until this one ends.
 
     To be called before any case is locked (the order of locks is in `store.py`).
     """
@@ -111,18 +110,18 @@ async def lock_cases(tx: Transaction, max_cases: int, ids: Sequence[UUID] = (), 
     await tx.connection.execute(_LOCK_CASES, ids, leaving, max_cases)
 
 
-async def give_cases(tx: Transaction, max_cases: int) -> list[tuple[Case, Message]]:
-    """Gives the first in the queue to the agents on duty who have room, `max_cases` cases each at the most; returns the
-    cases that were given, and what was said in them. To be called `in_turn`, after `lock_cases`."""
+async def give_cases(tx: Transaction, max_cases: int, joined: Joined) -> list[tuple[Case, Message]]:
+    """Gives the first in the queue to the agents on duty who have room, up to `max_cases` each; returns the cases that
+    were given, each with its new message. To be called `in_turn`, after `lock_cases`."""
     reserved = await tx.connection.fetch("select agent_id from agents where on_duty and reserved order by agent_id")
-    given = await _give(tx, max_cases, None)
+    given = await _give(tx, max_cases, joined, None)
     for row in reserved:
-        given += await _give(tx, max_cases, row["agent_id"])
+        given += await _give(tx, max_cases, joined, row["agent_id"])
     return given
 
 
-async def _give(tx: Transaction, max_cases: int, only: UUID | None) -> list[tuple[Case, Message]]:
-    """Those who wait for the agent `only` to that one; or for None those who take anyone."""
+async def _give(tx: Transaction, max_cases: int, joined: Joined, only: UUID | None) -> list[tuple[Case, Message]]:
+    """The cases that wait for the agent `only`; with None, those that take any agent."""
     given: list[tuple[Case, Message]] = []
     while True:
         rows = await tx.connection.fetch(_DESKS, only)
@@ -134,57 +133,55 @@ async def _give(tx: Transaction, max_cases: int, only: UUID | None) -> list[tupl
             return given
         desks = [Desk(row["agent_id"], row["load"], row["turn"]) for row in rows]
         names = {row["agent_id"]: row["name"] for row in rows}
-        plan = route([InLine(case.case_id, case.returns_to) for case in front.values()], desks, max_cases)
-        cases = [give(front[case_id], agent_id) for case_id, agent_id in plan]
-        words = [agent_joined(agent_id, names[agent_id]) for _, agent_id in plan]
+        cases = [give(case, agent_id) for case, agent_id in route(list(front.values()), desks, max_cases)]
+        phrases = [joined(case.agent_id, names[case.agent_id]) for case in cases if case.agent_id]
         rows = await tx.connection.fetch(
             _GIVE,
-            [case.case_id for case in cases],
-            [case.agent_id for case in cases],
-            [phrase.text for phrase in words],
-            [phrase.data for phrase in words],
-            words[0].code,
+            *([case.case_id for case in cases], [case.agent_id for case in cases]),
+            *([phrase.text for phrase in phrases], [phrase.data for phrase in phrases], phrases[0].code),
             [case.state for case in cases],
         )
         given += [(store.case_of(row), store.message_of(row)) for row in rows]
 
 
-async def is_someone_free(tx: Transaction, max_cases: int) -> bool:
-    """Whether somebody waits while an agent has room: then cases are to be given."""
-    return bool(await tx.connection.fetchval(_FREE, max_cases))
+async def is_room(tx: Transaction, max_cases: int) -> bool:
+    """Whether a case waits while an agent has room for it: then cases are to be given."""
+    return bool(await tx.connection.fetchval(_IS_ROOM, max_cases))
 
 
 async def go_on_duty(tx: Transaction, agent_id: UUID, *, reserved: bool = False) -> bool:
-    """The agent is there; False if that was known. To be called `in_turn`.
+    """Puts the agent on duty; False if nothing changes. To be called `in_turn`.
 
-    `reserved`: it takes only cases that ask for it, and those that come back to it.
+    A `reserved` agent takes only cases that ask for it, and those that return to it.
     """
-    came = await tx.connection.fetchval(
+    changed = await tx.connection.fetchval(
         "insert into agents as a (agent_id, on_duty, reserved) values ($1, true, $2) on conflict (agent_id) do update "
         "set on_duty = true, reserved = $2, seen_at = now() where not a.on_duty or a.reserved <> $2 returning true",
-        agent_id,
-        reserved,
+        *(agent_id, reserved),
     )
-    return bool(came)
+    return bool(changed)
 
 
 async def go_off_duty(tx: Transaction, ids: Sequence[UUID]) -> list[Case]:
-    """The agents are gone. What they had at hand stands in the queue again, in its old place; returns those cases.
+    """The agents leave. The cases that they had at hand return to their old places in the queue; returns those cases.
 
     To be called `in_turn`, after `lock_cases`.
     """
     await tx.connection.execute("update agents set on_duty = false where agent_id = any($1) and on_duty", ids)
-    cases = [take_away(store.case_of(row)) for row in await tx.connection.fetch(_AT_HAND, ids)]
+    rows = await tx.connection.fetch(
+        f"select * from cases where agent_id = any($1) and {_AT_HAND} order by arrived", ids
+    )
+    cases = [take_away(store.case_of(row)) for row in rows]
     for case in cases:
         await store.save(tx, case)
     return cases
 
 
 async def duty(tx: Transaction, agent_id: UUID) -> Duty:
-    """Where an agent stands."""
+    """Whether an agent is on duty, and with how many cases."""
     row = await tx.connection.fetchrow(
         "select exists (select from agents where agent_id = $1 and on_duty) as on_duty, "
-        "(select count(*) from cases where agent_id = $1 and state in ('active', 'seller_replied')) as load",
+        f"(select count(*) from cases where agent_id = $1 and {_AT_HAND}) as load",
         agent_id,
     )
     assert row is not None
@@ -192,19 +189,20 @@ async def duty(tx: Transaction, agent_id: UUID) -> Duty:
 
 
 async def on_duty(tx: Transaction) -> list[UUID]:
-    """The agents who are on duty for all."""
+    """The agents on duty who take any case."""
     rows = await tx.connection.fetch("select agent_id from agents where on_duty and not reserved")
     return [row["agent_id"] for row in rows]
 
 
-async def is_reserved(tx: Transaction, agent_id: UUID) -> bool:
-    """Whether the agent is on duty for those who ask for it."""
+async def check_reserved(tx: Transaction, agent_id: UUID) -> None:
+    """Raises `AgentNotAvailable` if the agent is not on duty for the cases that ask for it."""
     sql = "select exists (select from agents where agent_id = $1 and on_duty and reserved)"
-    return bool(await tx.connection.fetchval(sql, agent_id))
+    if not await tx.connection.fetchval(sql, agent_id):
+        raise AgentNotAvailable("This agent is not on duty for those who ask for it.")
 
 
 async def seen(tx: Transaction, ids: Sequence[UUID]) -> None:
-    """The agents are connected, or have just asked for something."""
+    """The agents are connected, or have just sent a request."""
     await tx.connection.execute(
         "update agents set seen_at = now() where agent_id in "
         "(select agent_id from agents where agent_id = any($1) and on_duty order by agent_id for update)",
@@ -213,10 +211,45 @@ async def seen(tx: Transaction, ids: Sequence[UUID]) -> None:
 
 
 async def absent(tx: Transaction, grace: timedelta) -> list[UUID]:
-    """The agents on duty of whom nothing has been seen for longer than `grace`, by the real time of the database."""
+    """The agents on duty who were not seen for longer than `grace`, by the real time of the database."""
     rows = await tx.connection.fetch(
         "select agent_id from agents where on_duty and seen_at < now() - $1::interval order by agent_id "
         "for update skip locked",
         grace,
     )
     return [row["agent_id"] for row in rows]
+
+
+async def queue(tx: Transaction, after: UUID | None, limit: int) -> list[Case]:
+    """The queue, from the front, behind the case `after`."""
+    rows = await tx.connection.fetch(
+        f"select * from cases where {_QUEUED} "
+        "and arrived > coalesce((select arrived from cases where case_id = $1), 0) order by arrived limit $2",
+        *(after, limit),
+    )
+    return [store.case_of(row) for row in rows]
+
+
+async def line(tx: Transaction) -> list[tuple[UUID, UUID]]:
+    """The whole queue, from the front: case and buyer."""
+    rows = await tx.connection.fetch(f"select case_id, buyer_id from cases where {_QUEUED} order by arrived")
+    return [(row["case_id"], row["buyer_id"]) for row in rows]
+
+
+async def waiting(tx: Transaction) -> int:
+    """How long the queue is."""
+    length: int = await tx.connection.fetchval(f"select count(*) from cases where {_QUEUED}")
+    return length
+
+
+async def positions(tx: Transaction, cases: Sequence[Case]) -> Mapping[UUID, int]:
+    """The positions in the queue, from 1, of those cases that wait in it."""
+    queued = [case for case in cases if case.is_queued]
+    if not queued:
+        return {}
+    rows = await tx.connection.fetch(
+        f"select case_id, position from (select case_id, row_number() over (order by arrived) as position from cases "
+        f"where {_QUEUED} and arrived <= $2) as line where case_id = any($1)",
+        *([case.case_id for case in queued], max(case.arrived for case in queued)),
+    )
+    return {row["case_id"]: row["position"] for row in rows}

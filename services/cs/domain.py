@@ -1,4 +1,4 @@
-"""The rules of a case's life, and of who gets the next one. Pure: time and ids come in as arguments."""
+"""The rules of a case, and which agent gets it. Pure: time and ids come in as arguments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,20 +29,21 @@ class State(StrEnum):
 
 
 OVER = frozenset({State.RESOLVED, State.CLOSED})
-AT_HAND = frozenset({State.ACTIVE, State.SELLER_REPLIED})
-"""The states in which a case takes up its agent's time, and counts for the limit."""
-QUEUED = frozenset({State.WAITING, State.SELLER_REPLIED})
 
-FOLLOWS: Mapping[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.ACTIVE}),
-    State.ACTIVE: frozenset({State.WAITING, State.AWAITING_SELLER, State.CLOSED}),
-    State.AWAITING_SELLER: frozenset({State.SELLER_REPLIED, State.CANCELLING, State.RESOLVED, State.CLOSED}),
-    State.SELLER_REPLIED: frozenset({State.AWAITING_SELLER, State.CLOSED}),
-    State.CANCELLING: frozenset({State.SELLER_REPLIED, State.WAITING, State.RESOLVED, State.CLOSED}),
-    State.RESOLVED: frozenset(),
-    State.CLOSED: frozenset(),
+TRANSITIONS: Mapping[str, Mapping[State, State]] = {
+    "given": {State.WAITING: State.ACTIVE, State.SELLER_REPLIED: State.SELLER_REPLIED},
+    "taken_away": {State.ACTIVE: State.WAITING, State.SELLER_REPLIED: State.SELLER_REPLIED},
+    "seller_contacted": {State.ACTIVE: State.AWAITING_SELLER, State.SELLER_REPLIED: State.AWAITING_SELLER},
+    "seller_acted": {State.AWAITING_SELLER: State.SELLER_REPLIED, State.CANCELLING: State.SELLER_REPLIED},
+    "time_over": {State.AWAITING_SELLER: State.CANCELLING},
+    "cancellation_requested": {State.CANCELLING: State.CANCELLING},
+    "order_cancelled": {State.AWAITING_SELLER: State.RESOLVED, State.CANCELLING: State.RESOLVED},
+    "rejected_as_shipped": {State.CANCELLING: State.SELLER_REPLIED},
+    "rejected": {State.CANCELLING: State.WAITING},
+    "closed": dict.fromkeys(set(State) - OVER - {State.WAITING}, State.CLOSED),
 }
-"""What may come after each state; every rule that changes it goes by this (`_become`)."""
+"""What may happen to a case: from which state to which. Rules change the state through `_move` alone, which executes
+this table."""
 
 
 class SellerDid(StrEnum):
@@ -57,12 +58,6 @@ class NotYourCase(Forbidden):
     """An agent may read every case, and act on those that are with that agent."""
 
     code, title = "not_your_case", "The case is not with you"
-
-
-class AgentNotAvailable(Refusal):
-    """Only an agent on duty who takes such cases alone can be asked for (M)."""
-
-    code, title = "agent_not_available", "The agent cannot be asked for"
 
 
 class CaseOver(Refusal):
@@ -84,13 +79,13 @@ class RatedAlready(Refusal):
 
 
 class NoOrder(Refusal):
-    """The buyer has not handed over which order it is about."""
+    """The buyer has not named the order."""
 
     code, title = "no_order", "The case has no order yet"
 
 
 class AlreadyContacted(Refusal):
-    """The seller is written to once for each case and order."""
+    """The seller is contacted once for each case and order."""
 
     code, title = "already_contacted", "The seller has been contacted about this order"
 
@@ -117,9 +112,9 @@ class NotCancelled(Refusal):
 class Case:
     """One conversation between a buyer and customer service.
 
-    `arrived` counts the cases in the order in which they came; it is what the queue goes by, also when a case comes
-    back to it. `returns_to` is the agent who knows the case and should get it again. All that comes of the case is one
-    story: that of `correlation_id` and `traceparent`.
+    `arrived` numbers the cases by arrival and orders the queue, also for a case that returns to it. `returns_to` is the
+    agent who knows the case and should get it again. All that follows from the case is one trace: `correlation_id` and
+    `traceparent`.
     """
 
     case_id: UUID
@@ -140,17 +135,23 @@ class Case:
     @property
     def is_queued(self) -> bool:
         """Whether the case waits for an agent."""
-        return self.agent_id is None and self.state in QUEUED
+        return self.agent_id is None and self.state in TRANSITIONS["given"]
 
 
-def _become(case: Case, state: State, **changes: Any) -> Case:
-    if state is not case.state and state not in FOLLOWS[case.state]:
-        raise WrongState(f"The case is {case.state}, so it cannot become {state}.")
-    return replace(case, state=state, **changes)
+def _move(case: Case, transition: str, **changes: Any) -> Case:
+    moved = _move_if(case, transition, **changes)
+    if moved is None:
+        raise WrongState(f"The case is {case.state}.")
+    return moved
+
+
+def _move_if(case: Case, transition: str, **changes: Any) -> Case | None:
+    state = TRANSITIONS[transition].get(case.state)
+    return replace(case, state=state, **changes) if state else None
 
 
 def check_agent(case: Case, agent_id: UUID) -> None:
-    """Raises `CaseOver`, or `NotYourCase` if the case is with somebody else or with nobody."""
+    """Raises `CaseOver`, or `NotYourCase` if the case is not with this agent."""
     if case.agent_id != agent_id:
         raise NotYourCase("You can read it; only its agent can act on it.")
     check_open(case)
@@ -166,19 +167,16 @@ def give(case: Case, agent_id: UUID) -> Case:
     """The case leaves the queue for an agent. Raises `WrongState`."""
     if not case.is_queued:
         raise WrongState(f"The case is {case.state} and does not wait for an agent.")
-    state = State.ACTIVE if case.state is State.WAITING else case.state
-    return _become(case, state, agent_id=agent_id, returns_to=None)
+    return _move(case, "given", agent_id=agent_id, returns_to=None)
 
 
 def take_away(case: Case) -> Case:
-    """Its agent is not there any more: back to the queue, to whoever is free (M). Raises `WrongState`."""
-    if case.agent_id is None or case.state not in AT_HAND:
-        raise WrongState(f"The case is {case.state}.")
-    return _become(case, State.WAITING if case.state is State.ACTIVE else case.state, agent_id=None)
+    """Its agent is off duty: the case returns to the queue, for any agent (M). Raises `WrongState`."""
+    return _move(case, "taken_away", agent_id=None)
 
 
 def hand_over(case: Case, order_id: UUID) -> Case:
-    """The buyer says which order it is about (A). Raises `CaseOver` or `WrongState`."""
+    """The buyer names the order that the case is about (A). Raises `CaseOver` or `WrongState`."""
     check_open(case)
     if case.order_id == order_id:
         return case
@@ -197,94 +195,68 @@ def contact(case: Case, agent_id: UUID, status: OrderStatus | None, respond_by: 
         raise NoOrder("Ask the buyer to hand over the order first.")
     if case.order_id in case.contacted:
         raise AlreadyContacted
-    if case.state not in AT_HAND:
-        raise WrongState(f"The case is {case.state}.")
     if status in (OrderStatus.SHIPPED, OrderStatus.DELIVERED):
         raise AlreadyShipped("An order that is on its way cannot be cancelled.")
     if status is OrderStatus.CANCELLED:
         raise AlreadyCancelled
-    return _become(case, State.AWAITING_SELLER, contacted=(*case.contacted, case.order_id), respond_by=respond_by)
+    return _move(case, "seller_contacted", contacted=(*case.contacted, case.order_id), respond_by=respond_by)
 
 
-def seller_is_due(case: Case, now: datetime) -> bool:
-    """Whether the seller still has time to answer, so that the question is worth saying again."""
-    return case.state is State.AWAITING_SELLER and case.respond_by is not None and now < case.respond_by
-
-
-def seller_acted(case: Case, order_id: UUID, at: datetime) -> Case | None:
-    """The seller has answered or processed the order at `at`: nothing is cancelled (A), the case goes back to its
-    agent. None if that is too late, or there is nothing to call off.
-
-    The time of the deed counts, not when it is heard of: a deed in time counts also while the case is `cancelling`, as
-    long as the cancellation has not been asked for.
-    """
-    due = case.state is State.AWAITING_SELLER or (case.state is State.CANCELLING and case.cancellation_id is None)
-    if not due or case.order_id != order_id or case.respond_by is None or at >= case.respond_by:
-        return None
-    return _returned(case, State.SELLER_REPLIED)
-
-
-def written_to_before(case: Case, at: datetime) -> bool:
-    """Whether customer service had written to the seller by `at`. What the seller did earlier, and is heard of late, is
-    no answer (M)."""
+def contacted_before(case: Case, at: datetime) -> bool:
+    """Whether customer service had contacted the seller by `at`. A deed from before that is no answer, even if its
+    event arrives later (M)."""
     return case.respond_by is not None and case.respond_by - ANSWER_WITHIN <= at
 
 
-def _returned(case: Case, state: State) -> Case:
-    return _become(case, state, agent_id=None, returns_to=case.agent_id)
+def seller_acted(case: Case, order_id: UUID, at: datetime) -> Case | None:
+    """The seller has answered or processed the order at `at`, in time: nothing is cancelled (A), and the case returns
+    to its agent. A deed in time counts also if its event arrives late, until the cancellation has been requested. None
+    if the deed is too late, or there is nothing to call off."""
+    if case.respond_by is None or at >= case.respond_by or case.order_id != order_id or case.cancellation_id:
+        return None
+    return _move_if(case, "seller_acted", agent_id=None, returns_to=case.agent_id)
 
 
 def run_out(case: Case) -> Case | None:
     """The 24 hours are over. None if the case no longer waits for the seller."""
-    return _become(case, State.CANCELLING) if case.state is State.AWAITING_SELLER else None
+    return _move_if(case, "time_over")
 
 
 def request_cancellation(case: Case, cancellation_id: UUID) -> Case | None:
     """`orders` is asked to cancel. None if that was done, or there is no reason any more."""
-    if case.state is not State.CANCELLING or case.cancellation_id is not None:
-        return None
-    return replace(case, cancellation_id=cancellation_id)
+    return None if case.cancellation_id else _move_if(case, "cancellation_requested", cancellation_id=cancellation_id)
 
 
 def order_cancelled(case: Case) -> Case | None:
-    """The order is cancelled, by whomever: a case that waited for its seller is resolved. None for any other."""
-    if case.state not in (State.AWAITING_SELLER, State.CANCELLING):
-        return None
-    return _become(case, State.RESOLVED, outcome=Outcome.ORDER_CANCELLED)
+    """The order is cancelled, through any channel: a case that waited for its seller is resolved. None for others."""
+    return _move_if(case, "order_cancelled", outcome=Outcome.ORDER_CANCELLED)
 
 
 def rejected(case: Case, cancellation_id: UUID, code: RejectionCode | str) -> Case | None:
-    """`orders` does not cancel the order, so the case goes back to its agent. None if it was not this case's request,
-    or has been answered already.
-
-    An order that is cancelled already is what was wanted. A case that is over stays so.
-    """
+    """`orders` does not cancel the order: the case returns to its agent, or is resolved if the order is cancelled
+    already; one that is over stays so. None if the request was not this case's, or has been answered."""
     if case.cancellation_id is None or case.cancellation_id != cancellation_id:
         return None
     answered = replace(case, cancellation_id=None)
-    if case.state is not State.CANCELLING:
-        return answered
     if code is RejectionCode.ALREADY_CANCELLED:
-        return order_cancelled(answered)
-    return _returned(answered, State.SELLER_REPLIED if code is RejectionCode.ALREADY_SHIPPED else State.WAITING)
+        return order_cancelled(answered) or answered
+    transition = "rejected_as_shipped" if code is RejectionCode.ALREADY_SHIPPED else "rejected"
+    return _move_if(answered, transition, agent_id=None, returns_to=case.agent_id) or answered
 
 
 def close(case: Case, agent_id: UUID, outcome: Outcome, status: OrderStatus | None) -> Case:
-    """The agent ends the case, also one that waits for an answer: of the seller, whom nobody asks any more then, or of
-    `orders`, which may cancel the order all the same. Ending it again with the same outcome is harmless.
-
-    Raises `NotYourCase`, `CaseOver`, `NotCancelled`.
-    """
+    """The agent ends the case, also one that waits for the seller, who is not asked again, or for `orders`, which may
+    cancel the order all the same. The same end again is harmless. Raises `NotYourCase`, `CaseOver`, `NotCancelled`."""
     if case.agent_id == agent_id and case.state is State.CLOSED and case.outcome is outcome:
         return case
     check_agent(case, agent_id)
     if outcome is Outcome.ORDER_CANCELLED and status is not OrderStatus.CANCELLED:
         raise NotCancelled
-    return _become(case, State.CLOSED, outcome=outcome)
+    return _move(case, "closed", outcome=outcome)
 
 
 def rate(case: Case, rating: int) -> Case:
-    """The buyer says how it was, 1 to 5, once (M). Raises `NotOver` or `RatedAlready`."""
+    """The buyer rates the case, 1 to 5, once (M). Raises `NotOver` or `RatedAlready`."""
     if case.state not in OVER:
         raise NotOver
     if case.rating not in (None, rating):
@@ -294,33 +266,23 @@ def rate(case: Case, rating: int) -> Case:
 
 @dataclass(frozen=True)
 class Desk:
-    """An agent on duty, with the number of cases at hand; `turn` says who got a case last, the lowest is next."""
+    """An agent on duty with `load` cases at hand; of equals the lowest `turn` is next."""
 
     agent_id: UUID
     load: int
     turn: int
 
 
-@dataclass(frozen=True)
-class InLine:
-    """A case that waits for an agent."""
-
-    case_id: UUID
-    returns_to: UUID | None = None
-
-
-def route(line: Sequence[InLine], desks: Sequence[Desk], max_cases: int) -> list[tuple[UUID, UUID]]:
-    """Who gets which case: pairs of case and agent. `line` is in the order of arrival.
-
-    The first in line get what room there is, at most `max_cases` for each agent; a case that comes back goes to the
-    agent who knows it if there is room, any other to the agent with the fewest.
-    """
+def route(line: Sequence[Case], desks: Sequence[Desk], max_cases: int) -> list[tuple[Case, UUID]]:
+    """Which agent gets which case: pairs of case and agent. The first in `line`, by arrival, get what room there is, at
+    most `max_cases` for each agent; a case that returns goes to the agent who knows it if there is room, any other to
+    the agent with the fewest."""
     loads = {desk.agent_id: desk.load for desk in desks}
     turns = {desk.agent_id: desk.turn for desk in desks}
     served = line[: sum(max(0, max_cases - load) for load in loads.values())]
     given: dict[UUID, UUID] = {}
 
-    def put(case: InLine, agent_id: UUID) -> None:
+    def put(case: Case, agent_id: UUID) -> None:
         given[case.case_id] = agent_id
         loads[agent_id] += 1
         turns[agent_id] = max(turns.values()) + 1
@@ -331,4 +293,4 @@ def route(line: Sequence[InLine], desks: Sequence[Desk], max_cases: int) -> list
     for case in served:
         if case.case_id not in given:
             put(case, min(loads, key=lambda agent_id: (loads[agent_id], turns[agent_id])))
-    return [(case.case_id, given[case.case_id]) for case in served]
+    return [(case, given[case.case_id]) for case in served]

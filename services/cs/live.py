@@ -1,45 +1,268 @@
-"""What live connections need to know of cases."""
+"""What is live in `cs`: the conversations, agents who come and go, the routing of cases, positions in the queue."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Annotated
 from uuid import UUID
 
-from runtime.http.auth import Identity
-from runtime.live.updates import Change, Followed
+from fastapi import Depends, Request
+from redis.asyncio import Redis
+
+from runtime.backoff import Backoff
+from runtime.errors import WrongRole
+from runtime.http.auth import BuyerOrAgent, Identity, SignedIn
+from runtime.http.rate_limit import RateLimit
+from runtime.live.updates import Change, Followed, LiveUpdates
+from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.database import Connection
-from services.cs import frames, store
+from runtime.storage.database_errors import is_transient
+from services.cs import agents, store, views
+from services.cs.cases import Cases
 
-MOST = 200
-"""Conversations that somebody follows without asking."""
+MAX_FOLLOWED = 200
+"""Conversations that a person follows without asking."""
+ROUTE_EVERY, POSITIONS_EVERY, PRESENCE_EVERY = 1.0, 5.0, 5.0
+"""Seconds between two reads of the database at most, woken or not."""
+GATHER = 0.1
+"""Seconds in which changes of the queue are gathered."""
+
+log = logging.getLogger(__name__)
 
 
-class Cases:
+class CaseSource:
     """The conversations of `cs`: a buyer follows their own cases, an agent those that are with that agent."""
 
     async def following(self, connection: Connection, person: Identity) -> Sequence[Followed]:
-        """The cases that somebody sees live without asking."""
-        heads = await store.heads_of(connection, person.account_id, MOST)
-        return [Followed(case_id, last_seq) for case_id, last_seq in heads]
+        """The cases that a person sees live without asking."""
+        rows = await connection.fetch(
+            "(select case_id, last_seq from cases where buyer_id = $1 order by case_id desc limit $2) union all "
+            "(select case_id, last_seq from cases where agent_id = $1 order by case_id desc limit $2)",
+            *(person.account_id, MAX_FOLLOWED),
+        )
+        return [Followed(row["case_id"], row["last_seq"]) for row in rows]
 
     async def readable(self, connection: Connection, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        """Those of the cases that somebody may read: agents all of them, a buyer their own."""
-        buyer = None if person.role == "agent" else person.account_id
-        return await store.heads(connection, ids, buyer)
+        """Those cases that a person may read, agents all of them, a buyer their own; each with its last `seq`."""
+        rows = await connection.fetch(
+            "select case_id, last_seq from cases where case_id = any($1) and ($2::uuid is null or buyer_id = $2)",
+            *(ids, None if person.role == "agent" else person.account_id),
+        )
+        return {row["case_id"]: row["last_seq"] for row in rows}
 
     async def messages(
         self, connection: Connection, conversation: UUID, after: int, limit: int
     ) -> Sequence[tuple[int, str]]:
         """The messages behind `after`."""
         found = await store.messages(connection, conversation, after, limit)
-        return [(message.seq, frames.message(conversation, message)) for message in found]
+        return [(message.seq, views.message_frame(conversation, message)) for message in found]
 
     async def start(self, connection: Connection, conversation: UUID, since: datetime) -> int:
-        """The last message before that time."""
-        return await store.last_before(connection, conversation, since)
+        """The last message before that time; 0 if there is none."""
+        sql = "select coalesce(max(seq), 0) from messages where case_id = $1 and at < $2"
+        last: int = await connection.fetchval(sql, conversation, since)
+        return last
 
     async def changed(
         self, connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime
     ) -> Sequence[Change]:
-        """The cases in which something was said since then, as far as they concern these people or are among `ids`."""
-        found = await store.spoken_in(connection, people, ids, since)
-        return [Change(case.case_id, last_seq, frames.people(case)) for case, last_seq in found]
+        """The cases with a message since then, as far as they concern these people or are among `ids`."""
+        rows = await connection.fetch(
+            f"select {', '.join(store.COLUMNS)}, last_seq from cases where spoken_at >= $3 "
+            "and (buyer_id = any($1) or agent_id = any($1) or returns_to = any($1) or case_id = any($2))",
+            *(people, ids, since),
+        )
+        return [Change(row["case_id"], row["last_seq"], views.members(store.case_of(row))) for row in rows]
+
+
+async def repeat(purpose: str, step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[object]]) -> None:
+    """Runs `step`, then `pause`, until it is cancelled; what fails is tried again with backoff."""
+    backoff = Backoff(f"PostgreSQL, to {purpose}", log)
+    while True:
+        try:
+            await step()
+            backoff.reset()
+        except Exception as error:
+            if not is_transient(error):
+                log.exception("failed to %s", purpose)
+            await backoff.wait(error)
+        await pause()
+
+
+async def woken(event: asyncio.Event, within: float) -> None:
+    """Waits for the event, at most `within` seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()
+
+
+class Router:
+    """Gives the cases that have returned to the queue, or found no agent, to agents who have room."""
+
+    def __init__(self, uow: UnitOfWork, cases: Cases) -> None:
+        self._uow = uow
+        self._cases = cases
+
+    async def give_cases(self) -> None:
+        """Gives waiting cases to agents who have room, if there are such."""
+        self._cases.returned.clear()
+        async with self._uow.begin() as tx:
+            if not await agents.is_room(tx, self._cases.max_cases):
+                return
+        async with self._cases.turn, self._uow.begin() as tx:
+            await self._cases.take_turn(tx)
+            await self._cases.give_cases(tx)
+
+    async def run(self) -> None:
+        """Gives cases whenever one returns to the queue, and on a timer, until it is cancelled."""
+        await repeat("route cases", self.give_cases, lambda: woken(self._cases.returned, ROUTE_EVERY))
+
+
+class AgentPresence:
+    """Which agents on duty are really there: those with a live connection, or a request now and then. Notes whom this
+    replica sees, and sends agents off duty whom no replica has seen for longer than `grace`.
+
+    Measured by the real time of the database, which no demonstration moves: agents who are connected stay on duty when
+    the clock is put forward.
+    """
+
+    def __init__(self, uow: UnitOfWork, cases: Cases, grace: timedelta, connected: Callable[[], Collection[UUID]]):
+        self._uow = uow
+        self._cases = cases
+        self._grace = grace
+        self._connected = connected
+        self._seen: set[UUID] = set()
+        self._judges_from = monotonic() + grace.total_seconds()
+
+    def saw(self, agent_id: UUID) -> None:
+        """The agent has sent a request just now."""
+        self._seen.add(agent_id)
+
+    async def check(self) -> None:
+        """One round. No agent is sent off duty without the chance to be seen: for one grace time after this process has
+        started, or the database was away."""
+        seen, self._seen = self._seen | set(self._connected()), set()
+        try:
+            async with self._uow.begin() as tx:
+                await agents.seen(tx, list(seen))
+                absent = await agents.absent(tx, self._grace)
+        except Exception:
+            self._seen |= seen
+            self._judges_from = monotonic() + self._grace.total_seconds()
+            raise
+        if not absent or monotonic() < self._judges_from:
+            return
+        async with self._cases.turn, self._uow.begin() as tx:
+            await agents.in_turn(tx)
+            if absent := await agents.absent(tx, self._grace):
+                await agents.lock_cases(tx, self._cases.max_cases, leaving=absent)
+                await self._cases.go_off_duty(tx, absent)
+
+    async def run(self) -> None:
+        """Checks until it is cancelled."""
+        pause = min(PRESENCE_EVERY, self._grace.total_seconds() / 4)
+        await repeat("see which agents are on duty", self.check, lambda: asyncio.sleep(pause))
+
+
+class QueuePositions:
+    """Positions in the queue, live: each buyer who waits sees their own, agents see how many wait.
+
+    Each replica reads the queue once for all changes within a moment, and sends frames to the people who are connected
+    to it. A hint over Redis makes the other replicas do the same; without it, they read by themselves soon.
+    """
+
+    def __init__(self, uow: UnitOfWork, cases: Cases, live: LiveUpdates, redis: Redis) -> None:
+        self._uow = uow
+        self._cases = cases
+        self._live = live
+        self._sent: dict[UUID, str] = {}
+        self._due = asyncio.Event()
+        self._broadcast = RedisBroadcast(redis, "cs:queue", lambda _: self._due.set(), self._due.set)
+        live.on_arrival.append(self._arrived)
+
+    async def run(self) -> None:
+        """Sends positions until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._broadcast.run())
+            group.create_task(self._pass_on())
+            group.create_task(repeat("send positions in the queue", self._send_due, lambda: asyncio.sleep(0)))
+
+    async def send(self) -> None:
+        """Sends a frame to each person who is connected here and whose position has changed."""
+        people = set(self._live.people)
+        if not people:
+            self._sent.clear()
+            return
+        async with self._uow.begin() as tx:
+            line, on_duty = await agents.line(tx), await agents.on_duty(tx)
+        frames = {agent_id: views.queue_frame(len(line), len(on_duty)) for agent_id in on_duty if agent_id in people}
+        for position, (case_id, buyer_id) in enumerate(line, start=1):
+            if buyer_id in people:
+                frames[buyer_id] = views.position_frame(case_id, position, len(on_duty))
+        for account, frame in frames.items():
+            if self._sent.get(account) != frame:
+                for socket in self._live.presence.here.get(account, ()):
+                    socket.show(frame)
+        self._sent = frames
+
+    async def _send_due(self) -> None:
+        await woken(self._due, POSITIONS_EVERY)
+        await asyncio.sleep(GATHER)
+        self._due.clear()
+        try:
+            await self.send()
+        except Exception:
+            self._due.set()
+            raise
+
+    async def _arrived(self, person: Identity) -> None:
+        self._sent.pop(person.account_id, None)
+        self._due.set()
+
+    async def _pass_on(self) -> None:
+        while True:
+            await self._cases.queue_changed.wait()
+            self._cases.queue_changed.clear()
+            self._due.set()
+            self._broadcast.publish("moved")
+            await asyncio.sleep(GATHER)
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What the routes need besides the database."""
+
+    cases: Cases
+    presence: AgentPresence
+    live: LiveUpdates
+    rate_limit: RateLimit
+
+
+async def _dependencies(request: Request) -> Dependencies:
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
+
+
+Inside = Annotated[Dependencies, Depends(_dependencies)]
+
+
+async def _agent(person: SignedIn, dependencies: Inside) -> Identity:
+    if person.role != "agent":
+        raise WrongRole("Only for: agent.")
+    dependencies.presence.saw(person.account_id)
+    return person
+
+
+async def _either(person: BuyerOrAgent, dependencies: Inside) -> Identity:
+    if person.role == "agent":
+        dependencies.presence.saw(person.account_id)
+    return person
+
+
+Agent = Annotated[Identity, Depends(_agent)]
+AgentOrBuyer = Annotated[Identity, Depends(_either)]

@@ -15,16 +15,12 @@ from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
 from services.cs import api
-from services.cs.agent_presence import AgentPresence
-from services.cs.handlers import deadlines, handlers
-from services.cs.live import Cases
-from services.cs.office import Office
-from services.cs.queue_positions import QueuePositions
-from services.cs.router import Router
-from services.cs.stability import BrokerStability
+from services.cs.cases import Cases
+from services.cs.handlers import BrokerStability, deadlines, handlers
+from services.cs.live import AgentPresence, CaseSource, Dependencies, QueuePositions, Router
 
 MAX_MESSAGES, IN_SECONDS = 30, 10
-"""How much one account may say."""
+"""How many messages one account may send."""
 
 SPEC = ServiceSpec(
     text="Customer service: the queue, the agents, the cases, and the 24 hours that a silent seller has.",
@@ -33,7 +29,7 @@ SPEC = ServiceSpec(
     publishes=events_from("cs"),
     pace=BATCH_INTERVAL,
 )
-"""Its handlers come with the office in which they work."""
+"""Its handlers come with the cases on which they work."""
 
 
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
@@ -41,25 +37,22 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     settling = env.seconds("SETTLING", 2, 0, 3600)
     stability = BrokerStability(settling)
     database, redis = Database(database_url), connect(settings.redis_url)
-    live = LiveUpdates("cs", database, redis, Cases(), origins(env))
-    office = Office(
-        stability, live, max_cases=env.number("CASES_PER_AGENT", 3, 1, 1000), settling=timedelta(seconds=settling)
-    )
-    description = replace(SPEC, handlers=handlers(office))
-    service = Service(settings, database, bus, Path(env.require("TOKEN_KEYS")), description)
+    live = LiveUpdates("cs", database, redis, CaseSource(), origins(env))
+    max_cases = env.number("CASES_PER_AGENT", 3, 1, 1000)
+    cases = Cases(live, stability.has_settled, max_cases=max_cases, settling=timedelta(seconds=settling))
+    spec = replace(SPEC, handlers=handlers(cases))
+    service = Service(settings, database, bus, Path(env.require("TOKEN_KEYS")), spec)
     live.attach(service)
     rate_limit = RateLimit(redis, "cs:messages", MAX_MESSAGES, IN_SECONDS, lambda: live.broadcast.away)
     grace = timedelta(seconds=env.seconds("AGENT_GRACE", 60, 0.01, 86400))
-    presence = AgentPresence(service.uow, office, grace, lambda: live.people)
-    router = Router(service.uow, office)
-    queue_positions = QueuePositions(service.uow, office, live, redis)
-    for kind, fire in deadlines(office).items():
+    presence = AgentPresence(service.uow, cases, grace, lambda: live.people)
+    for kind, fire in deadlines(cases).items():
         service.on_deadline(kind, fire)
     service.background += [
-        router.route,
-        queue_positions.run,
-        presence.watch,
+        Router(service.uow, cases).run,
+        QueuePositions(service.uow, cases, live, redis).run,
+        presence.run,
         partial(stability.watch, service.health_checks["broker"]),
     ]
-    service.app.state.dependencies = api.Dependencies(office, presence, live, rate_limit)
+    service.app.state.dependencies = Dependencies(cases, presence, live, rate_limit)
     return service

@@ -1,6 +1,8 @@
-"""How cases look from outside."""
+"""How cases look from outside: over HTTP, in live frames, and in the system messages of a case."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,10 +10,13 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from contracts.cs import Outcome
-from contracts.words import OrderStatus, PaymentMethod
+from contracts.orders import OrderCancelled, RejectionCode
+from contracts.refunds import RefundDelayed, RefundIssued
+from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod
 from runtime.messaging.unit_of_work import Transaction
 from services.cs import agents, store
-from services.cs.domain import Case, State
+from services.cs.domain import Case, SellerDid, State
+from services.cs.store import Message, Phrase
 
 
 class HandedOver(BaseModel):
@@ -84,7 +89,7 @@ class DutyView(BaseModel):
 async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
     """The views of some cases."""
     ids = [case.case_id for case in cases]
-    dates, positions = await store.dates(tx, ids), await store.positions(tx, cases)
+    dates, positions = await store.dates(tx, ids), await agents.positions(tx, cases)
     orders = await store.orders(tx, [case.order_id for case in cases if case.order_id])
     people = {case.buyer_id for case in cases} | {case.agent_id for case in cases if case.agent_id}
     people |= {order.seller_id for order in orders.values() if order.seller_id}
@@ -92,24 +97,12 @@ async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
     on_duty = len(await agents.on_duty(tx))
     return [
         CaseView(
-            case_id=case.case_id,
-            buyer_id=case.buyer_id,
+            **vars(case) | dates[case.case_id] | {"contacted": case.order_id in case.contacted},
             buyer_name=names.get(case.buyer_id),
-            agent_id=case.agent_id,
             agent_name=names.get(case.agent_id) if case.agent_id else None,
-            state=case.state,
             position=positions.get(case.case_id),
             agents_on_duty=on_duty,
-            order_id=case.order_id,
             order=_handed_over(orders.get(case.order_id) if case.order_id else None, names),
-            contacted=case.order_id in case.contacted,
-            respond_by=case.respond_by,
-            outcome=case.outcome,
-            rating=case.rating,
-            opened_at=dates[case.case_id].opened_at,
-            ended_at=dates[case.case_id].ended_at,
-            last_seq=dates[case.case_id].last_seq,
-            correlation_id=case.correlation_id,
         )
         for case in cases
     ]
@@ -128,3 +121,158 @@ def _handed_over(order: store.Order | None, names: Mapping[UUID, str]) -> Handed
         payment_method=order.payment_method or PaymentMethod.COD,
         placed_at=order.placed_at,
     )
+
+
+async def show_duty(tx: Transaction, agent_id: UUID, max_cases: int) -> DutyView:
+    """The view of an agent's duty."""
+    duty = await agents.duty(tx, agent_id)
+    waiting, on_duty = await agents.waiting(tx), len(await agents.on_duty(tx))
+    return DutyView(on=duty.on, load=duty.load, most=max_cases, waiting=waiting, agents_on_duty=on_duty)
+
+
+def members(case: Case) -> list[UUID]:
+    """The accounts that see the case live: its buyer, and the agent who has it or gets it back."""
+    agent = case.agent_id or case.returns_to
+    return [case.buyer_id, agent] if agent else [case.buyer_id]
+
+
+def message_frame(case_id: UUID, message: Message) -> str:
+    """A new message."""
+    return _frame("message", case_id=case_id, message={**asdict(message), "at": message.at.isoformat()})
+
+
+def case_frame(case: Case) -> str:
+    """The state of a case; a countdown runs to `respond_by`."""
+    names = ("case_id", "state", "agent_id", "order_id", "respond_by", "outcome")
+    fields = {name: getattr(case, name) for name in names}
+    return _frame("case", **fields | {"respond_by": case.respond_by and case.respond_by.isoformat()})
+
+
+def position_frame(case_id: UUID, position: int, agents_on_duty: int) -> str:
+    """A buyer's position in the queue, from 1."""
+    return _frame("queue", case_id=case_id, position=position, agents_on_duty=agents_on_duty)
+
+
+def queue_frame(waiting: int, agents_on_duty: int) -> str:
+    """The queue as agents see it."""
+    return _frame("queue", waiting=waiting, agents_on_duty=agents_on_duty)
+
+
+def duty_frame(*, on: bool) -> str:
+    """Whether the agent is on duty: published also to an agent who was away for too long."""
+    return _frame("duty", on=on)
+
+
+def _frame(kind: str, **fields: Any) -> str:
+    return json.dumps({"type": kind, **fields}, default=str, ensure_ascii=False)
+
+
+QUESTION = (
+    "Pembeli menunggu kabar tentang pesanan ini. Mohon dijawab, dikemas atau dikirim dalam 24 jam; "
+    "kalau tidak, pesanan dibatalkan otomatis."
+)
+"""What the seller is asked when the agent has no words of their own."""
+
+NOT_PAID = "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya."
+DESTINATIONS: Mapping[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
+DEEDS = {
+    SellerDid.REPLIED: "Penjual sudah menjawab. Pesanan tidak dibatalkan; petugas melanjutkan dengan Anda.",
+    SellerDid.PACKED: "Penjual sudah mengemas pesanan. Pesanan tidak dibatalkan.",
+    SellerDid.SHIPPED: "Penjual sudah mengirim pesanan. Pesanan tidak dibatalkan.",
+}
+REFUSALS: Mapping[str, str] = {
+    RejectionCode.ALREADY_SHIPPED: "Pesanan sudah dikirim, jadi tidak bisa dibatalkan lagi.",
+    RejectionCode.ALREADY_CANCELLED: "Pesanan ternyata sudah dibatalkan lebih dulu.",
+    RejectionCode.WINDOW_CLOSED: "Batas waktu pembatalan sudah lewat.",
+    RejectionCode.NOT_FOUND: "Pesanan tidak ditemukan, jadi tidak dibatalkan.",
+}
+BY: Mapping[str, str] = {
+    Channel.APP: "oleh pembeli lewat aplikasi",
+    Channel.WEB: "oleh pembeli lewat situs web",
+    Channel.CHAT: "oleh penjual",
+    Channel.CS: "oleh layanan pelanggan",
+    Channel.SYSTEM: "otomatis oleh sistem",
+}
+NO_AGENT_ON_DUTY = Phrase(
+    "nobody_on_duty", "Saat ini tidak ada petugas yang bertugas. Anda tetap di antrean dan disambungkan begitu ada."
+)
+AGENT_LEFT = Phrase("agent_left", "Petugas sudah tidak bertugas. Anda disambungkan dengan petugas lain secepatnya.")
+SELLER_SILENT = Phrase(
+    "seller_silent", "Penjual tidak menjawab dan tidak memproses pesanan dalam 24 jam. Pesanan akan dibatalkan."
+)
+
+
+def agent_joined(agent_id: UUID, name: str | None) -> Phrase:
+    """The case is with an agent now."""
+    return Phrase("agent_joined", f"{name or 'Petugas'} bergabung.", {"agent_id": str(agent_id), "name": name})
+
+
+def order_handed_over(order_id: UUID) -> Phrase:
+    """The agent has the data of the order (A)."""
+    return Phrase("order_handed_over", "Pembeli menyerahkan data pesanan.", {"order_id": str(order_id)})
+
+
+def seller_contacted(order_id: UUID, question: str, respond_by: datetime) -> Phrase:
+    """The 24 hours run (A)."""
+    facts = {"order_id": str(order_id), "question": question, "respond_by": respond_by.isoformat()}
+    return Phrase("seller_contacted", "Penjual sudah dihubungi dan punya waktu 24 jam untuk menjawab.", facts)
+
+
+def called_off(deed: SellerDid, order_id: UUID) -> Phrase:
+    """The seller did something in time, so that nothing is cancelled (A)."""
+    return Phrase(deed.value, DEEDS[deed], {"order_id": str(order_id)})
+
+
+def too_late(deed: SellerDid, order_id: UUID) -> Phrase:
+    """The seller did something when the 24 hours were over, or when the order's end had been asked for."""
+    facts = {"order_id": str(order_id), "deed": deed.value}
+    return Phrase("seller_too_late", "Penjual baru menanggapi setelah 24 jam lewat.", facts)
+
+
+def order_cancelled(event: OrderCancelled, *, ours: bool) -> Phrase:
+    """The order is cancelled; `ours` says whether by this case."""
+    refund = " Uang Anda dikembalikan sepenuhnya." if event.paid_amount else ""
+    facts = {
+        "order_id": str(event.order_id),
+        "cancellation_id": str(event.cancellation_id),
+        "channel": str(event.channel),
+        "fault": str(event.fault),
+        "paid_amount": event.paid_amount,
+        "ours": ours,
+    }
+    if event.channel is Channel.SYSTEM and event.fault is Fault.NONE:
+        return Phrase("order_cancelled", NOT_PAID, facts)
+    by = f" {BY[event.channel]}" if event.channel in BY else ""  # a later version may know more channels
+    return Phrase("order_cancelled", f"Pesanan dibatalkan{by}.{refund}", facts)
+
+
+def cancel_rejected(order_id: UUID, code: RejectionCode | str, detail: str) -> Phrase:
+    """`orders` says no, and why."""
+    text = REFUSALS.get(code, "Pesanan tidak dapat dibatalkan.")
+    return Phrase("cancel_rejected", text, {"order_id": str(order_id), "code": str(code), "detail": detail})
+
+
+def refund_issued(event: RefundIssued) -> Phrase:
+    """The money has arrived."""
+    facts = {"refund_id": str(event.refund_id), "amount": event.amount, "destination": str(event.destination)}
+    amount = f"{event.amount:,}".replace(",", ".")
+    return Phrase("refund_issued", f"Rp{amount} sudah masuk ke {_name(event.destination)}.", facts)
+
+
+def refund_delayed(event: RefundDelayed) -> Phrase:
+    """The money has not arrived yet."""
+    facts = {
+        "refund_id": str(event.refund_id),
+        "destination": str(event.destination),
+        "next_attempt_at": event.next_attempt_at.isoformat(),
+    }
+    return Phrase("refund_delayed", f"Uang belum sampai di {_name(event.destination)}; kami coba lagi.", facts)
+
+
+def _name(destination: Destination | str) -> str:
+    return DESTINATIONS.get(destination, destination)
+
+
+def case_closed(outcome: Outcome) -> Phrase:
+    """The agent has ended the case."""
+    return Phrase("case_closed", "Percakapan ditutup. Silakan beri nilai 1 sampai 5.", {"outcome": outcome.value})

@@ -1,4 +1,4 @@
-"""Who may do what: every route, for everybody who has no business there."""
+"""Who may use which route, and who is refused."""
 
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ ACTS = [call for call in CALLS if "{case_id}" in call]
 
 
 def test_every_route_is_listed_here() -> None:
-    """A new route must say who may use it."""
+    """Each route is listed with the role that may use it."""
     routes = {
         f"{method} {route.path}"  # type: ignore[attr-defined]
         for route in SPEC.router.routes
@@ -35,9 +35,9 @@ def test_every_route_is_listed_here() -> None:
 
 
 async def status(harness: CsHarness, call: str, role: str | None, case_id: str) -> tuple[int, str]:
-    """What a new person of that role gets."""
+    """The answer to a new person of that role."""
     method, path = call.format(case_id=case_id).split()
-    person = harness.people.person(role or "buyer", http=harness.https[0])
+    person = harness.person(role or "buyer", http=harness.https[0])
     headers = {} if role else {"Authorization": "Bearer nonsense"}
     answer = await person.ask(method, path, json=CALLS[call][0], headers=headers)
     return answer.status_code, answer.json().get("code", "") if answer.is_error else ""
@@ -45,7 +45,7 @@ async def status(harness: CsHarness, call: str, role: str | None, case_id: str) 
 
 @pytest.mark.parametrize("call", CALLS)
 async def test_the_wrong_role_is_refused(harness: CsHarness, call: str) -> None:
-    """A seller everywhere, a buyer as agent, an agent as buyer; and whoever is not signed in."""
+    """A route refuses the other roles, and requests without a valid token."""
     wrong = {"buyer": ["seller", "agent"], "agent": ["seller", "buyer"], "either": ["seller"]}[CALLS[call][1]]
     for role in wrong:
         assert await status(harness, call, role, str(uuid4())) == (403, "wrong_role")
@@ -54,7 +54,7 @@ async def test_the_wrong_role_is_refused(harness: CsHarness, call: str) -> None:
 
 @pytest.mark.parametrize("call", ACTS)
 async def test_a_foreign_case_is_not_there_for_a_buyer(harness: CsHarness, call: str) -> None:
-    """Nor can it be told from one that does not exist."""
+    """A buyer gets the same answer for a foreign case as for one that does not exist."""
     if CALLS[call][1] == "agent":
         assert await status(harness, call, "agent", str(uuid4())) == (404, "not_found")
         return
@@ -65,7 +65,7 @@ async def test_a_foreign_case_is_not_there_for_a_buyer(harness: CsHarness, call:
 
 @pytest.mark.parametrize("call", ACTS)
 async def test_another_agent_reads_and_does_not_act(harness: CsHarness, call: str) -> None:
-    """Every agent may read every case; only its agent acts on it."""
+    """An agent may read every case, and act only on their own."""
     if CALLS[call][1] == "buyer":
         return
     _, _, case_id = await harness.active()
@@ -74,7 +74,7 @@ async def test_another_agent_reads_and_does_not_act(harness: CsHarness, call: st
 
 
 async def test_an_agent_whose_case_was_taken_away_cannot_act_on_it(harness: CsHarness) -> None:
-    """Off duty, the case is somebody else's."""
+    """An agent who goes off duty cannot act on the former cases."""
     buyer, agent, case_id = await harness.active()
     await agent.duty(False)
     assert await agent.refused(f"/cs/cases/{case_id}/messages", text="Halo") == "not_your_case"
@@ -85,5 +85,5 @@ async def test_an_agent_whose_case_was_taken_away_cannot_act_on_it(harness: CsHa
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 2001, "a\x00b", None, 5])
 async def test_bad_words_are_refused(harness: CsHarness, text: object) -> None:
-    """1 to 2,000 characters that can be printed."""
+    """A text that is empty, too long, unprintable or not a string is refused."""
     assert await harness.buyer().refused("/cs/cases", text=text) == "invalid_request"

@@ -1,4 +1,4 @@
-"""What is asked is asked again until it is answered, and a case always has a way out."""
+"""A request is repeated until it is answered, and a case always has a way out."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,16 +10,16 @@ from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from runtime.messaging.deadlines import LONGEST, SHORTEST, pause
 from runtime.observability.trace_context import new_id
-from services.cs.office import ASK_AGAIN, ASK_SELLER_AGAIN
+from services.cs.cases import ASK_AGAIN, ASK_SELLER_AGAIN
+from tests.harness.bus_events import EventJson
 from tests.harness.cs import HOUR, Contacted, CsHarness
-from tests.harness.cs_events import EventJson
 
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
 async def unanswered(harness: CsHarness) -> Contacted:
-    """A case whose request to cancel was lost on its way to `orders`, or the answer to it."""
+    """A case whose request to `orders`, or the answer to it, was lost."""
     case = await harness.contacted()
     harness.recorder.silent.add(case.order_id)
     await harness.run_out(case)
@@ -32,13 +32,13 @@ async def asked(harness: CsHarness, case: Contacted) -> list[EventJson]:
 
 
 async def pass_time(harness: CsHarness, by: timedelta) -> None:
-    """Moves the service's time, and fires what asks again."""
+    """Moves the time of the service, and fires the deadline that asks again."""
     await harness.fetch("update clock set shift = shift + $1", by)
     await harness.fire(ASK_AGAIN)
 
 
 def test_the_pauses_grow() -> None:
-    """As long again as it has taken so far, from half a minute to an hour."""
+    """A pause is as long as the wait so far, from half a minute to an hour."""
     waited = timedelta()
     pauses: list[timedelta] = []
     while len(pauses) < 12:
@@ -49,8 +49,8 @@ def test_the_pauses_grow() -> None:
     assert pauses[-1] == LONGEST
 
 
-async def test_a_request_without_an_answer_is_said_again(harness: CsHarness, unanswered: Contacted) -> None:
-    """Under the same id, in the same story, after growing pauses; and no more once there is an answer."""
+async def test_a_request_without_an_answer_is_repeated(harness: CsHarness, unanswered: Contacted) -> None:
+    """A request is repeated with the same id and trace, after growing pauses, until there is an answer."""
     [first] = await asked(harness, unanswered)
     await pass_time(harness, SHORTEST - 5 * SECOND)
     assert len(await asked(harness, unanswered)) == 1
@@ -73,7 +73,7 @@ async def test_a_request_without_an_answer_is_said_again(harness: CsHarness, una
 async def test_an_answer_that_is_said_again_has_no_second_effect(
     harness: CsHarness, unanswered: Contacted, code: RejectionCode
 ) -> None:
-    """`orders` answers each repeat; the case tells of it once, and ends or goes on once."""
+    """Repeated answers of `orders` have one effect on the case."""
     [request] = await asked(harness, unanswered)
     harness.recorder.rejects[unanswered.order_id] = code
     for _ in range(3):
@@ -84,11 +84,10 @@ async def test_an_answer_that_is_said_again_has_no_second_effect(
 
 
 async def test_the_agent_can_close_a_case_that_waits_for_orders(harness: CsHarness, unanswered: Contacted) -> None:
-    """The buyer can go on with another case; when the order is cancelled after all, and the money comes, that is told
-    in the case that asked for it."""
+    """A closed case asks `orders` no more; a later cancellation still shows in the case that requested it."""
     case = unanswered
     [request] = await asked(harness, case)
-    closed = await case.agent.post(f"/cs/cases/{case.case_id}/close", outcome="answered")
+    closed = await case.agent.send(f"/cs/cases/{case.case_id}/close", outcome="answered")
     assert (closed["state"], closed["outcome"]) == ("closed", "answered")
     await case.buyer.open_case("Masih soal pesanan itu.")
     await pass_time(harness, HOUR)
@@ -100,8 +99,8 @@ async def test_the_agent_can_close_a_case_that_waits_for_orders(harness: CsHarne
 
 
 async def test_the_seller_is_asked_again_within_the_24_hours(harness: CsHarness) -> None:
-    """The same question with the same time, in case the first was lost: after five real minutes, however the clock was
-    moved, and not once the time is over."""
+    """The same question with the same time is published again after five real minutes, even if the clock is moved, and
+    no more once the time is over."""
     case = await harness.contacted()
     await pass_time(harness, 2 * ASK_SELLER_AGAIN)
     assert len(harness.recorder.about("SellerContacted", case_id=case.case_id)) == 1
@@ -111,15 +110,15 @@ async def test_the_seller_is_asked_again_within_the_24_hours(harness: CsHarness)
     first, second = harness.recorder.about("SellerContacted", case_id=case.case_id)
     assert first["data"] == second["data"]
     assert datetime.fromisoformat(second["data"]["respond_by"]) == case.respond_by
-    await harness.go_on(case.respond_by)
+    await harness.resume_clock(case.respond_by)
     assert await harness.fire(ASK_AGAIN) == 1
     assert await harness.fetch("select kind from deadlines") == ["seller_silent"]
 
 
-async def test_whoever_has_not_heard_of_the_end_is_told_again(harness: CsHarness) -> None:
-    """An answer of the seller to a case that is over shows that `chat` has not heard of it."""
+async def test_an_answer_to_a_case_that_is_over_repeats_its_end(harness: CsHarness) -> None:
+    """`CaseClosed` is published again when the seller answers a case that is over."""
     case = await harness.contacted()
-    await case.agent.post(f"/cs/cases/{case.case_id}/close", outcome="withdrawn")
+    await case.agent.send(f"/cs/cases/{case.case_id}/close", outcome="withdrawn")
     await harness.publisher.publish_as("chat", harness.reply(case))
     await harness.recorder.until(lambda: len(harness.recorder.about("CaseClosed", case_id=case.case_id)) == 2)
     assert [one["data"]["outcome"] for one in harness.recorder.about("CaseClosed", case_id=case.case_id)] == [
@@ -127,8 +126,8 @@ async def test_whoever_has_not_heard_of_the_end_is_told_again(harness: CsHarness
     ] * 2
 
 
-async def test_a_refund_that_is_said_again_is_told_once(harness: CsHarness) -> None:
-    """`refunds` says again what it has issued when it is reminded; that is no news, nor is a delay from before."""
+async def test_a_repeated_refund_is_shown_once(harness: CsHarness) -> None:
+    """A repeated `RefundIssued`, or a delay from before it, adds no message."""
     case = await harness.contacted()
     ids = {"refund_id": new_id(), "order_id": UUID(case.order_id), "buyer_id": case.buyer.account_id}
     issued = RefundIssued(**ids, cancellation_id=new_id(), amount=100, destination=Destination.DANA)

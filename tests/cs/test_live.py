@@ -1,4 +1,4 @@
-"""Live: places in the queue, cases and messages reach those whom they concern at once."""
+"""Live: positions in the queue, cases and messages reach the people concerned at once."""
 
 import asyncio
 import json
@@ -18,9 +18,11 @@ from runtime.http.revocations import revoke
 from runtime.live.server import WEBSOCKETS
 from runtime.live.sockets import OVER
 from runtime.service import Service
-from tests.harness.cs import CsHarness, eventually
-from tests.harness.cs_actors import Json, Person
-from tests.harness.cs_events import TIMEOUT
+from tests.harness.bus_events import TIMEOUT
+from tests.harness.cs import CsHarness
+from tests.harness.cs_actors import Customer
+from tests.harness.orders_actors import Json
+from tests.harness.waiting import eventually
 
 
 @dataclass
@@ -74,16 +76,16 @@ async def on_a_port(service: Service) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="package")
-async def origin(shared_house: CsHarness) -> AsyncIterator[str]:
+async def origin(shared_harness: CsHarness) -> AsyncIterator[str]:
     """Where the service listens."""
-    async with on_a_port(shared_house.service) as origin:
+    async with on_a_port(shared_harness.service) as origin:
         yield origin
 
 
 @asynccontextmanager
-async def listening(person: Person, origin: str, after: dict[str, int] | None = None) -> AsyncIterator[Listener]:
+async def listening(person: Customer, origin: str, after: dict[str, int] | None = None) -> AsyncIterator[Listener]:
     """Connects, says what one has, and takes what comes."""
-    ticket = (await person.post("/cs/tickets", 201))["ticket"]
+    ticket = (await person.send("/cs/tickets", 201))["ticket"]
     async with connect(f"ws://{origin}/cs/live?ticket={ticket}", proxy=None, compression=None) as websocket:
         listener = Listener(websocket)
         task = asyncio.create_task(listener.listen())
@@ -96,19 +98,19 @@ async def listening(person: Person, origin: str, after: dict[str, int] | None = 
             await task
 
 
-async def test_places_in_the_queue_are_live(harness: CsHarness, origin: str) -> None:
-    """Whoever waits sees the place change, then the agent come, without asking; agents see how many wait."""
+async def test_positions_in_the_queue_are_live(harness: CsHarness, origin: str) -> None:
+    """A waiting buyer sees the position change and the agent join; agents see how many wait."""
     first, second, agent = harness.buyer(), harness.buyer(), harness.agent()
     await first.open_case()
     async with listening(second, origin) as live, listening(agent, origin) as desk:
         case_id = (await second.open_case())["case_id"]
         await live.until(lambda: [one["position"] for one in live.of("queue")] == [2])
-        harness.office.max_cases = 1
+        harness.cases.max_cases = 1
         await agent.duty()
         await live.until(lambda: [one["position"] for one in live.of("queue")] == [2, 1])
         await desk.until(lambda: desk.of("queue"))
         assert (desk.of("queue")[-1]["waiting"], desk.of("queue")[-1]["agents_on_duty"]) == (1, 1)
-        await agent.post(f"/cs/cases/{desk.of('case')[0]['case_id']}/close", outcome="answered")
+        await agent.send(f"/cs/cases/{desk.of('case')[0]['case_id']}/close", outcome="answered")
         await live.until(lambda: live.of("case"))
         assert live.of("case")[-1]["agent_id"] == str(agent.account_id)
         await live.until(lambda: live.of("message")[-1]["message"]["code"] == "agent_joined")
@@ -117,7 +119,7 @@ async def test_places_in_the_queue_are_live(harness: CsHarness, origin: str) -> 
 
 
 async def test_the_end_of_a_session_closes_its_socket(harness: CsHarness, origin: str) -> None:
-    """A buyer and an agent who have signed out see nothing more, and get no further ticket."""
+    """The end of a session closes its socket, and it gets no further ticket."""
     for person in (harness.buyer(), harness.agent()):
         async with listening(person, origin) as live:
             async with harness.dependencies.live.redis.pipeline() as pipeline:
@@ -129,8 +131,8 @@ async def test_the_end_of_a_session_closes_its_socket(harness: CsHarness, origin
         assert (await person.ask("POST", "/cs/tickets")).status_code == 401
 
 
-async def test_both_sides_hear_each_other(harness: CsHarness, origin: str) -> None:
-    """Messages and the countdown come to the buyer and the agent; nobody else hears anything."""
+async def test_both_sides_get_messages_live(harness: CsHarness, origin: str) -> None:
+    """Messages and the countdown reach the buyer and the agent of the case, and no other person."""
     buyer, agent, case_id = await harness.active()
     order_id, _ = await harness.order(buyer)
     others = harness.buyer(), harness.agent()
@@ -140,10 +142,10 @@ async def test_both_sides_hear_each_other(harness: CsHarness, origin: str) -> No
         listening(others[0], origin) as stranger,
         listening(others[1], origin) as colleague,
     ):
-        await buyer.post(f"/cs/cases/{case_id}/messages", 201, text="Halo")
-        await agent.post(f"/cs/cases/{case_id}/messages", 201, text="Selamat pagi")
-        await buyer.post(f"/cs/cases/{case_id}/order", order_id=order_id)
-        asked = await agent.post(f"/cs/cases/{case_id}/contact-seller")
+        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text="Halo")
+        await agent.send(f"/cs/cases/{case_id}/messages", 201, text="Selamat pagi")
+        await buyer.send(f"/cs/cases/{case_id}/order", order_id=order_id)
+        asked = await agent.send(f"/cs/cases/{case_id}/contact-seller")
         for one in (live, desk):
             await one.messages(4)
             assert [frame["message"]["seq"] for frame in one.of("message")] == [3, 4, 5, 6]
@@ -155,18 +157,18 @@ async def test_both_sides_hear_each_other(harness: CsHarness, origin: str) -> No
 
 
 async def test_a_client_that_was_away_misses_nothing(harness: CsHarness, origin: str) -> None:
-    """It says what it has, and gets the rest, once and in order; so does an agent who reads somebody else's case."""
+    """It says what it has, and gets the rest, once and in order; so does an agent who reads a foreign case."""
     buyer, _, case_id = await harness.active()
     for n in range(5):
-        await buyer.post(f"/cs/cases/{case_id}/messages", 201, text=f"{n}")
+        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text=f"{n}")
     for person, after in ((buyer, 3), (harness.agent(), 0)):
         async with listening(person, origin, {case_id: after}) as live:
             await live.messages(7 - after)
             assert [one["message"]["seq"] for one in live.of("message")] == list(range(after + 1, 8))
 
 
-async def test_nobody_resumes_a_foreign_case(harness: CsHarness, origin: str) -> None:
-    """It is not there for another buyer."""
+async def test_a_buyer_cannot_resume_a_foreign_case(harness: CsHarness, origin: str) -> None:
+    """A foreign case is not found for another buyer."""
     _, _, case_id = await harness.active()
     async with listening(harness.buyer(), origin, {case_id: 0}) as live:
         assert [one["code"] for one in live.of("error")] == ["not_found"]
@@ -174,9 +176,9 @@ async def test_nobody_resumes_a_foreign_case(harness: CsHarness, origin: str) ->
 
 
 async def test_a_used_ticket_and_a_foreign_page_are_refused(harness: CsHarness, origin: str) -> None:
-    """A ticket is worth one socket; pages of other sites get none."""
+    """A ticket opens one socket, and none from a page of another site."""
     buyer = harness.buyer()
-    ticket = (await buyer.post("/cs/tickets", 201))["ticket"]
+    ticket = (await buyer.send("/cs/tickets", 201))["ticket"]
     url = f"ws://{origin}/cs/live?ticket="
     with pytest.raises(InvalidStatus, match="403"):
         async with connect(url + ticket, proxy=None, origin="http://evil.example"):  # type: ignore[arg-type]
@@ -190,21 +192,21 @@ async def test_a_used_ticket_and_a_foreign_page_are_refused(harness: CsHarness, 
 
 
 async def test_an_agent_who_is_connected_stays_on_duty(harness: CsHarness, origin: str) -> None:
-    """A live connection is enough, however long nothing is asked; when it is gone for too long, so is the agent."""
+    """An agent with a live connection stays on duty without requests, and goes off duty some time after it."""
     agent = await harness.agent_on_duty()
     harness.dependencies.presence._judges_from = 0
     case_id = (await harness.buyer().open_case())["case_id"]
     async with listening(agent, origin):
-        await harness.dependencies.presence.look()
+        await harness.dependencies.presence.check()
         await harness.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
-        await harness.dependencies.presence.look()
+        await harness.dependencies.presence.check()
         assert await harness.fetch("select on_duty from agents") == [True]
-    await eventually(lambda: _here(harness), lambda here: not here)
+    await eventually(lambda: _connected(harness), enough=lambda connected: not connected)
     await harness.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
-    await harness.dependencies.presence.look()
+    await harness.dependencies.presence.check()
     assert await harness.fetch("select on_duty from agents") == [False]
     assert await harness.fetch("select state from cases where case_id = $1", case_id) == ["waiting"]
 
 
-async def _here(harness: CsHarness) -> list[Any]:
+async def _connected(harness: CsHarness) -> list[Any]:
     return list(harness.dependencies.live.people)

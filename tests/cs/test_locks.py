@@ -1,4 +1,4 @@
-"""One order of locks: what happens to cases at the same time waits for its turn, and never for each other."""
+"""One order of locks: what happens to cases at the same time never deadlocks."""
 
 import asyncio
 import random
@@ -13,7 +13,8 @@ import pytest
 
 from contracts.orders import OrderPacked
 from runtime.storage.database import connect
-from tests.harness.cs import Contacted, CsHarness, eventually
+from tests.harness.cs import Contacted, CsHarness
+from tests.harness.waiting import eventually
 
 WAITING = "select count(*) from pg_locks where not granted"
 SECOND = timedelta(seconds=1)
@@ -21,7 +22,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The deadlocks that PostgreSQL has to resolve, also where the loser tries again and nobody is told."""
+    """The deadlocks that PostgreSQL has to resolve, also where the loser tries again without an error."""
     found: list[str] = []
     original = asyncpg.DeadlockDetectedError.__init__
 
@@ -44,9 +45,9 @@ async def held(harness: CsHarness, query: str) -> AsyncIterator[None]:
 
 
 async def begin(harness: CsHarness, act: Awaitable[Any], waiting: int) -> "asyncio.Future[Any]":
-    """Begins something that has to wait; returns once so many wait in the database."""
+    """Starts an act that has to wait; returns once so many wait in the database."""
     task = asyncio.ensure_future(act)
-    await eventually(lambda: harness.fetch(WAITING), lambda found: found[0] >= waiting)
+    await eventually(lambda: harness.fetch(WAITING), enough=lambda found: found[0] >= waiting)
     return task
 
 
@@ -67,16 +68,16 @@ async def close(harness: CsHarness, case: Contacted) -> None:
 
 
 async def write(harness: CsHarness, case: Contacted) -> None:
-    """The buyer says something, if the case is not over."""
+    """The buyer writes a message, if the case is not over."""
     await case.buyer.ask("POST", f"/cs/cases/{case.case_id}/messages", json={"text": "Halo?"})
 
 
-@pytest.mark.parametrize(("act", "table"), [(reply, "hearing"), (close, "cases")], ids=["reply", "close"])
+@pytest.mark.parametrize(("act", "table"), [(reply, "consumed_until"), (close, "cases")], ids=["reply", "close"])
 async def test_a_deadline_and_what_calls_it_off_do_not_deadlock(
     harness: CsHarness, deadlocks: list[str], act: Callable[[CsHarness, Contacted], Awaitable[None]], table: str
 ) -> None:
-    """An answer or a closing that comes in the moment in which the 24 hours end is finished first, then the deadline
-    finds nothing to do."""
+    """An answer or a closing in the moment in which the 24 hours end is finished first; the deadline then finds nothing
+    to do."""
     case = await harness.contacted()
     await harness.stand_still(case.respond_by)
     async with held(harness, f"select from {table} for update"):
@@ -89,17 +90,17 @@ async def test_a_deadline_and_what_calls_it_off_do_not_deadlock(
 
 
 async def test_all_at_once_deadlocks_nowhere(harness: CsHarness, deadlocks: list[str]) -> None:
-    """Deadlines, answers, parcels, agents who close, come and go, and buyers who write: none loses against another."""
+    """Deadlines, answers, parcels, agents who close, come and go, and buyers who write do not deadlock."""
     for _ in range(2):
         await harness.clean()
-        harness.office.max_cases = 4
+        harness.cases.max_cases = 4
         cases = [await harness.contacted() for _ in range(8)]
-        await harness.go_on(max(case.respond_by for case in cases))
+        await harness.resume_clock(max(case.respond_by for case in cases))
         acts = [random.choice([reply, pack, close])(harness, case) for case in cases]
         acts += [write(harness, case) for case in cases] + [harness.buyer().open_case() for _ in range(8)]
         duties = [case.agent.duty(on=on) for case in cases for on in (False, True)]
         fires = [harness.fire() for _ in range(8)]
-        together: list[Awaitable[object]] = [*acts, *duties, *fires]
-        random.shuffle(together)
-        await asyncio.gather(*together)
+        at_once: list[Awaitable[object]] = [*acts, *duties, *fires]
+        random.shuffle(at_once)
+        await asyncio.gather(*at_once)
     assert deadlocks == []

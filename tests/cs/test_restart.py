@@ -1,4 +1,4 @@
-"""The service goes down and comes back: nothing is lost, nothing happens twice, nobody is wronged."""
+"""A service that restarts loses nothing and does nothing twice."""
 
 import asyncio
 from collections import Counter
@@ -10,9 +10,10 @@ from contracts.orders import OrderPaid
 from runtime.messaging import deadlines
 from runtime.observability.trace_context import new_id
 from runtime.storage.database import connect
-from services.cs.office import SELLER_SILENT
+from services.cs.cases import SELLER_SILENT
 from tests.conftest import Databases
-from tests.harness.cs import HOUR, MIGRATIONS, eventually, open_harness
+from tests.harness.cs import HOUR, MIGRATIONS, open_harness
+from tests.harness.waiting import eventually
 
 DUE = """
 insert into cases (case_id, buyer_id, state, agent_id, order_id, contacted, respond_by, opened_at, spoken_at,
@@ -29,18 +30,18 @@ select $1, case_id::text, respond_by, correlation_id, correlation_id, traceparen
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is due is looked for often, so that nobody waits for that."""
+    """Deadlines are polled often, so that tests are quick."""
     monkeypatch.setattr(deadlines, "POLL", 0.02)
 
 
 async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases: Databases, keys: Keys) -> None:
-    """At the start the deadlines are overdue and fire at once; the seller's answer from the 23rd hour is still in the
-    queue, and is heard before anything is cancelled. The silence of the other seller has its end."""
+    """A seller's answer from the 23rd hour that is still in the queue after a restart counts, though the deadlines are
+    overdue and fire at once. The order of the silent seller is cancelled."""
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("cs", MIGRATIONS)
         async with open_harness(databases, keys, url=url) as harness:
             saved, lost = await harness.contacted(), await harness.contacted()
-            told = (await lost.buyer.case(lost.case_id))["correlation_id"]
+            correlation_id = (await lost.buyer.case(lost.case_id))["correlation_id"]
         connection = await connect(url)
         await connection.execute("update clock set shift = interval '30 hours'")
         await connection.close()
@@ -48,11 +49,11 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
         waiting.append(harness.publisher.publish_as("chat", harness.reply(saved), at=saved.respond_by - HOUR))
         queued = [asyncio.create_task(one) for one in waiting]
         async with open_harness(databases, keys, url=url, publisher=harness.publisher, SETTLING="0.5") as later:
-            request = await later.recorder.wait_for("OrderCancelRequested", order_id=lost.order_id)
+            request = await later.recorder.first("OrderCancelRequested", order_id=lost.order_id)
             await later.becomes(saved.case_id, "seller_replied")
             await later.becomes(lost.case_id, "resolved")
             assert not later.recorder.about("OrderCancelRequested", order_id=saved.order_id)
-            assert request["correlationid"] == told
+            assert request["correlationid"] == correlation_id
         await asyncio.gather(*queued)
 
 
@@ -61,7 +62,7 @@ def _other() -> OrderPaid:
 
 
 async def test_cases_and_agents_are_there_after_a_restart(embedded_databases: Databases, keys: Keys) -> None:
-    """Who is with whom, who waits and in which order stands in the database alone."""
+    """A restarted service finds its cases, their agents and the queue in the database."""
     async with embedded_databases.lent() as databases:
         url = await databases.fresh("cs", MIGRATIONS)
         async with open_harness(databases, keys, url=url) as harness:
@@ -70,8 +71,8 @@ async def test_cases_and_agents_are_there_after_a_restart(embedded_databases: Da
             before = await harness.fetch("select case_id, state, agent_id, arrived from cases order by arrived")
         async with open_harness(databases, keys, url=url, publisher=harness.publisher) as later:
             assert await later.fetch("select case_id, state, agent_id, arrived from cases order by arrived") == before
-            again = later.people.person("agent", agent.account_id, later.https[0])
-            await again.post(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
+            again = later.person("agent", agent.account_id, later.https[0])
+            await again.send(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
             assert (await again.case(cases[3]["case_id"]))["agent_id"] == str(agent.account_id)
 
 
@@ -80,14 +81,16 @@ async def test_cases_and_agents_are_there_after_a_restart(embedded_databases: Da
 async def test_deadlines_due_at_the_same_moment_fire_once_each(
     embedded_databases: Databases, keys: Keys, many: int
 ) -> None:
-    """Three replicas look at the same time, one dies in the middle: every order is asked to be cancelled once."""
+    """Three replicas, of which one dies, request each cancellation that is due once."""
     async with embedded_databases.lent() as databases, open_harness(databases, keys, replicas=3) as harness:
         harness.recorder.answers = False
         async with harness.service.uow.begin() as tx:
             await tx.connection.execute(DUE, many)
             await tx.connection.execute(DEADLINES, SELLER_SILENT)
-        await eventually(lambda: harness.fetch("select count(*) from cases where state <> 'awaiting_seller'"), any)
-        await harness.lives[-1].aclose()
+        await eventually(
+            lambda: harness.fetch("select count(*) from cases where state <> 'awaiting_seller'"), enough=any
+        )
+        await harness.runs[-1].aclose()
         async with asyncio.timeout(200):
             while len(harness.recorder.about("OrderCancelRequested")) < many:
                 await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Who gets which case, with several replicas at once and agents who come and go."""
+"""Which agent gets which case, with several replicas and agents who come and go."""
 
 import asyncio
 import random
@@ -11,12 +11,13 @@ import pytest
 
 from batalkan.keys import Keys
 from contracts.chat import SellerReplied
-from services.cs.domain import FOLLOWS, State
+from services.cs.domain import TRANSITIONS
 from tests.conftest import Databases
-from tests.harness.cs import CsHarness, eventually, open_harness
-from tests.harness.cs_actors import Person
+from tests.harness.cs import CsHarness, open_harness
+from tests.harness.cs_actors import Customer
+from tests.harness.waiting import eventually
 
-MOST = 3
+MAX_CASES = 3
 
 WATCH = (
     "create table seen (n bigint generated always as identity, tx bigint default txid_current(), case_id uuid, "
@@ -27,12 +28,12 @@ WATCH = (
     "case when tg_op = 'UPDATE' then old.state end, new.state); return null; end $$",
     "create trigger see after insert or update of agent_id, state on cases for each row execute function see()",
 )
-"""Writes down every change of a case, in the transaction that makes it."""
+"""Records every change of a case, in the transaction that makes it."""
 
 
 @pytest.fixture
 async def replicas(embedded_databases: Databases, keys: Keys) -> AsyncIterator[CsHarness]:
-    """Three replicas of the service, whose every step is written down."""
+    """Three replicas of the service, with all changes of cases recorded."""
     async with embedded_databases.lent() as databases, open_harness(databases, keys, replicas=3) as harness:
         for statement in WATCH:
             await harness.fetch(statement)
@@ -40,7 +41,7 @@ async def replicas(embedded_databases: Databases, keys: Keys) -> AsyncIterator[C
 
 
 def check(steps: list[Any]) -> None:
-    """Nobody ever had too many cases or another's, and whenever some were given, they were the first in line."""
+    """Asserts that no agent had too many cases or another's, and that given cases were the first in line."""
     line: dict[str, int] = {}
     desks: dict[str, set[str]] = defaultdict(set)
     given: dict[int, list[int]] = defaultdict(list)
@@ -59,24 +60,24 @@ def check(steps: list[Any]) -> None:
             assert not any(case_id in desk for desk in desks.values()), "with one agent"
             desks[agent_id].add(case_id)
             given[tx].append(line.pop(case_id))
-            assert len(desks[agent_id]) <= MOST, "over the limit"
+            assert len(desks[agent_id]) <= MAX_CASES, "over the limit"
 
 
 @pytest.mark.parametrize(("agents", "buyers"), [(6, 40), pytest.param(20, 300, marks=pytest.mark.servers)])
 async def test_every_case_is_with_one_agent_in_the_order_of_arrival(
     replicas: CsHarness, agents: int, buyers: int
 ) -> None:
-    """Agents come and go as they like at three replicas, buyers keep coming: nothing is lost, nothing is double."""
+    """While agents come and go at three replicas, each case is with one agent, in the order of arrival."""
     chance = random.Random(agents)
     over = asyncio.Event()
 
     async def buy() -> None:
-        buyer = replicas.people.person("buyer", http=chance.choice(replicas.https))
+        buyer = replicas.person("buyer", http=chance.choice(replicas.https))
         await asyncio.sleep(chance.random() * buyers / 100)
         await buyer.open_case()
 
-    async def uow() -> None:
-        agent = replicas.people.person("agent", http=chance.choice(replicas.https))
+    async def serve_cases() -> None:
+        agent = replicas.person("agent", http=chance.choice(replicas.https))
         while not over.is_set():
             await agent.duty()
             for _ in range(chance.randrange(4)):
@@ -85,8 +86,8 @@ async def test_every_case_is_with_one_agent_in_the_order_of_arrival(
                 await agent.duty(False)
             await asyncio.sleep(0.02)
 
-    async def serve(agent: Person) -> None:
-        for case in (await agent.get("/cs/cases", state="active", limit=MOST))["items"]:
+    async def serve(agent: Customer) -> None:
+        for case in (await agent.get("/cs/cases", state="active", limit=MAX_CASES))["items"]:
             if chance.random() < 0.6:
                 answer = await agent.ask("POST", f"/cs/cases/{case['case_id']}/close", json={"outcome": "answered"})
                 assert answer.status_code == 200 or answer.json()["code"] == "not_your_case"
@@ -94,7 +95,7 @@ async def test_every_case_is_with_one_agent_in_the_order_of_arrival(
     async def closed() -> int:
         return int((await replicas.fetch("select count(*) from cases where state = 'closed'"))[0])
 
-    working = [asyncio.create_task(uow()) for _ in range(agents)]
+    working = [asyncio.create_task(serve_cases()) for _ in range(agents)]
     try:
         await asyncio.gather(*(buy() for _ in range(buyers)))
         async with asyncio.timeout(60):
@@ -107,7 +108,7 @@ async def test_every_case_is_with_one_agent_in_the_order_of_arrival(
 
 
 async def test_the_least_busy_agent_gets_the_next_case(harness: CsHarness) -> None:
-    """And among equals, whoever has waited longest."""
+    """A new case goes to the agent with the fewest, among equals to the one whose last case is the oldest."""
     first, second = await harness.agent_on_duty(), await harness.agent_on_duty()
     got = [(await harness.buyer().open_case())["agent_id"] for _ in range(7)]
     one, other = str(first.account_id), str(second.account_id)
@@ -116,7 +117,7 @@ async def test_the_least_busy_agent_gets_the_next_case(harness: CsHarness) -> No
 
 
 async def test_an_agent_who_goes_off_duty_keeps_nothing(harness: CsHarness) -> None:
-    """The cases go to others, in the order in which they arrived, before newer ones."""
+    """The cases of an agent who goes off duty go to others, in the order of arrival, before newer ones."""
     leaving = await harness.agent_on_duty()
     cases = [(await harness.buyer().open_case())["case_id"] for _ in range(5)]
     await leaving.duty(False)
@@ -129,33 +130,33 @@ async def test_an_agent_who_goes_off_duty_keeps_nothing(harness: CsHarness) -> N
 
 
 async def test_cases_are_given_and_taken_by_the_rules(harness: CsHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the table of states does not allow, routing does not do either: the tested rules are those that run."""
+    """Routing refuses a transition that is not in the table of `domain`."""
     agent, buyer = await harness.agent_on_duty(), harness.buyer()
-    monkeypatch.setitem(FOLLOWS, State.WAITING, frozenset())
+    monkeypatch.setitem(TRANSITIONS, "given", {})
     assert await buyer.refused("/cs/cases", text="Halo") == "wrong_state"
     monkeypatch.undo()
     await buyer.open_case()
-    monkeypatch.setitem(FOLLOWS, State.ACTIVE, frozenset())
+    monkeypatch.setitem(TRANSITIONS, "taken_away", {})
     answer = await agent.ask("PUT", "/cs/duty", json={"on": False})
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
 
 
 async def test_closing_and_contacting_make_room(harness: CsHarness) -> None:
-    """The next in line is connected at once."""
+    """An agent who closes a case or contacts its seller gets the next in line at once."""
     agent = await harness.agent_on_duty()
     buyers = [harness.buyer() for _ in range(5)]
     cases = [await buyer.open_case() for buyer in buyers]
-    await agent.post(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
+    await agent.send(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
     assert (await buyers[3].case(cases[3]["case_id"]))["state"] == "active"
     order_id, _ = await harness.order(buyers[1])
-    await buyers[1].post(f"/cs/cases/{cases[1]['case_id']}/order", order_id=order_id)
-    await agent.post(f"/cs/cases/{cases[1]['case_id']}/contact-seller")
+    await buyers[1].send(f"/cs/cases/{cases[1]['case_id']}/order", order_id=order_id)
+    await agent.send(f"/cs/cases/{cases[1]['case_id']}/contact-seller")
     assert (await buyers[4].case(cases[4]["case_id"]))["state"] == "active"
 
 
 @pytest.mark.parametrize("room", [True, False])
 async def test_a_case_comes_back_to_its_agent_if_there_is_room(harness: CsHarness, room: bool) -> None:
-    """Otherwise to whoever has; and if nobody has, it stands in front of those who came later."""
+    """A case whose agent has no room goes to one who has, before those that came later."""
     case = await harness.contacted()
     for _ in range(2 if room else 3):
         await harness.buyer().open_case()
@@ -164,7 +165,7 @@ async def test_a_case_comes_back_to_its_agent_if_there_is_room(harness: CsHarnes
         await newer.open_case()
     await harness.publisher.publish_as("chat", harness.reply(case))
     if room:
-        await eventually(lambda: case.buyer.case(case.case_id), lambda one: one["agent_id"] is not None)
+        await eventually(lambda: case.buyer.case(case.case_id), enough=lambda one: one["agent_id"] is not None)
         assert (await case.buyer.case(case.case_id))["agent_id"] == str(case.agent.account_id)
     else:
         shown = await case.buyer.case(case.case_id)
@@ -174,57 +175,57 @@ async def test_a_case_comes_back_to_its_agent_if_there_is_room(harness: CsHarnes
 
 
 async def test_an_agent_who_is_gone_for_too_long_is_off_duty(harness: CsHarness) -> None:
-    """By the real time of the database; somebody who was seen in time stays, also when the clock is moved."""
+    """An agent not seen for too long in real time goes off duty; others stay, also when the clock is moved."""
     gone, there = await harness.agent_on_duty(), await harness.agent_on_duty()
     buyers = [harness.buyer() for _ in range(2)]
     cases = [(await buyer.open_case())["case_id"] for buyer in buyers]
     await harness.fetch("update clock set shift = interval '24 hours'")
     await harness.fetch("update agents set seen_at = now() - interval '59 seconds'")
-    await harness.dependencies.presence.look()
+    await harness.dependencies.presence.check()
     assert (await there.get("/cs/duty"))["agents_on_duty"] == 2
     await harness.fetch("update agents set seen_at = now() - interval '61 seconds'")
     await there.get("/cs/duty")
     harness.dependencies.presence._judges_from = 0
-    await harness.dependencies.presence.look()
+    await harness.dependencies.presence.check()
     assert (await gone.get("/cs/duty"))["on"] is False
     for buyer, case_id in zip(buyers, cases, strict=True):
         assert (await buyer.case(case_id))["agent_id"] == str(there.account_id)
 
 
-async def test_nobody_is_sent_home_right_after_a_start(harness: CsHarness) -> None:
-    """When the service was away, its agents get the time to come back."""
+async def test_no_agent_goes_off_duty_right_after_a_start(harness: CsHarness) -> None:
+    """Agents get time to return after the service was away."""
     agent = await harness.agent_on_duty()
     await harness.fetch("update agents set seen_at = now() - interval '1 hour'")
     harness.dependencies.presence._judges_from = float("inf")
-    await harness.dependencies.presence.look()
+    await harness.dependencies.presence.check()
     assert await harness.fetch("select on_duty from agents") == [True]
     assert (await agent.get("/cs/duty"))["on"] is True
 
 
 async def test_a_reserved_agent_takes_what_asks_for_it_alone(harness: CsHarness) -> None:
-    """However many wait, and whoever is on duty, a case that asks for a reserved agent is with it at once, and comes
-    back to it; nothing else is given to it, and when it leaves, its cases are everybody's."""
+    """A case that asks for a reserved agent is with it at once, and returns to it; the agent gets no others, and its
+    cases go to any agent when it leaves."""
     reserved, waiting = harness.agent(), [await harness.buyer().open_case() for _ in range(5)]
     assert (await reserved.ask("PUT", "/cs/duty", json={"on": True, "reserved": True})).status_code == 200
     buyer = harness.buyer()
-    case = await buyer.post("/cs/cases", 201, text="Halo", agent_id=str(reserved.account_id))
+    case = await buyer.send("/cs/cases", 201, text="Halo", agent_id=str(reserved.account_id))
     assert (case["agent_id"], case["state"]) == (str(reserved.account_id), "active")
     assert [(await reserved.case(one["case_id"]))["state"] for one in waiting] == ["waiting"] * 5
     other = await harness.agent_on_duty()
-    assert len((await other.get("/cs/cases", state="active"))["items"]) == MOST
+    assert len((await other.get("/cs/cases", state="active"))["items"]) == MAX_CASES
     order_id, seller_id = await harness.order(buyer)
-    await buyer.post(f"/cs/cases/{case['case_id']}/order", order_id=order_id)
-    await reserved.post(f"/cs/cases/{case['case_id']}/contact-seller")
+    await buyer.send(f"/cs/cases/{case['case_id']}/order", order_id=order_id)
+    await reserved.send(f"/cs/cases/{case['case_id']}/contact-seller")
     replied = SellerReplied(case_id=UUID(case["case_id"]), order_id=UUID(order_id), seller_id=UUID(seller_id))
     await harness.publisher.publish_as("chat", replied)
     back = {"state": "seller_replied", "agent_id": str(reserved.account_id)}
-    await eventually(lambda: buyer.case(case["case_id"]), lambda now: now | back == now)
+    await eventually(lambda: buyer.case(case["case_id"]), enough=lambda now: now | back == now)
     await reserved.duty(False)
     assert (await buyer.case(case["case_id"]))["position"] == 3
 
 
 async def test_only_a_reserved_agent_can_be_asked_for(harness: CsHarness) -> None:
-    """Who asks for another, or for one who has gone, is told so, and no case is opened."""
+    """A request for an agent who is not reserved, or not on duty, is refused, and opens no case."""
     agent, buyer = await harness.agent_on_duty(), harness.buyer()
     for agent_id in (agent.account_id, buyer.account_id):
         assert await buyer.refused("/cs/cases", text="Halo", agent_id=str(agent_id)) == "agent_not_available"

@@ -1,4 +1,4 @@
-"""A case's life, lived by hypothesis, and who gets which case."""
+"""The rules of a case, explored by hypothesis, and which agent gets which case."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from contracts.orders import RejectionCode
 from contracts.words import OrderStatus
 from runtime.errors import WrongState
 from services.cs import domain
-from services.cs.domain import FOLLOWS, OVER, Case, Desk, InLine, State, route
+from services.cs.domain import OVER, TRANSITIONS, Case, Desk, State, route
 
 OPENED = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -47,7 +47,7 @@ def a_case(state: State = State.WAITING, agent_id: UUID | None = None) -> Case:
 
 
 class CaseLife(RuleBasedStateMachine):
-    """Everybody does what they like with one case, at any time."""
+    """Any step at any time, on one case."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class CaseLife(RuleBasedStateMachine):
         self.requests: list[UUID] = []
 
     def become(self, case: Case | None) -> None:
-        """What came of something."""
+        """Records the result of a step."""
         if case is not None and case.state != self.case.state:
             self.history.append(case.state)
         self.case = case or self.case
@@ -136,17 +136,17 @@ class CaseLife(RuleBasedStateMachine):
             assert before.state in OVER
 
     def attempt(self, do: Callable[[], Case]) -> None:
-        """Something that may be refused."""
+        """A step that may be refused."""
         with suppress(*REFUSALS):
             self.become(do())
 
     @invariant()
-    def it_goes_only_the_ways_there_are(self) -> None:
+    def it_follows_the_graph(self) -> None:
         for before, after in zip(self.history, self.history[1:], strict=False):
             assert after.value in GRAPH[before.value]
 
     @invariant()
-    def it_is_where_it_says(self) -> None:
+    def its_fields_agree_with_its_state(self) -> None:
         case = self.case
         assert (case.outcome is not None) == (case.state in OVER)
         assert case.agent_id is not None or case.state is not State.ACTIVE
@@ -159,21 +159,25 @@ TestCaseLife.settings = settings(max_examples=60, stateful_step_count=25, deadli
 
 
 def test_the_table_of_states_is_that_of_the_flow() -> None:
-    """What may follow what is written in two places, which agree."""
-    assert {str(state): {str(after) for after in follows} for state, follows in FOLLOWS.items()} == GRAPH
+    """The table that production executes has the transitions that are written here from the flow, and no other."""
+    follows: dict[str, set[str]] = {str(state): set() for state in State}
+    for moves in TRANSITIONS.values():
+        for before, after in moves.items():
+            follows[before] |= {str(after)} - {str(before)}
+    assert follows == GRAPH
 
 
 @pytest.mark.parametrize(("seconds", "saves"), [(-1, True), (-0.000001, True), (0, False), (1, False)])
 @pytest.mark.parametrize("state", [State.AWAITING_SELLER, State.CANCELLING])
 def test_a_deed_of_the_seller_counts_until_the_last_moment(state: State, seconds: float, saves: bool) -> None:
-    """At 23:59:59 nothing is cancelled, whenever that is heard of; at 24:00:00 it is too late (A)."""
+    """A deed at 23:59:59 counts, also if its event arrives later; at 24:00:00 it is too late (A)."""
     case = replace(a_case(state, AGENT), order_id=ORDER, respond_by=OPENED + DAY)
     returned = domain.seller_acted(case, ORDER, OPENED + DAY + timedelta(seconds=seconds))
     assert (returned is not None) == saves
 
 
-def test_a_deed_cannot_take_back_what_was_asked_for() -> None:
-    """Once `orders` has been asked to cancel, it alone decides."""
+def test_a_deed_cannot_call_off_a_requested_cancellation() -> None:
+    """A deed calls nothing off once `orders` has been asked to cancel."""
     case = replace(
         a_case(State.CANCELLING, AGENT), order_id=ORDER, respond_by=OPENED + DAY, cancellation_id=UUID(int=7)
     )
@@ -189,12 +193,15 @@ LOADS = st.dictionaries(st.integers(0, 5), st.tuples(st.integers(0, 5), st.integ
 def test_the_first_in_line_get_what_room_there_is(
     line: list[int | None], loads: dict[int, tuple[int, int]], max_cases: int
 ) -> None:
-    """In the order of arrival, to as many as there is room for, nobody over the limit, nobody idle beside the busy."""
-    waiting = [InLine(UUID(int=100 + n), None if back is None else UUID(int=back)) for n, back in enumerate(line)]
+    """Cases are given by arrival to as many as there is room for, no agent over the limit, evenly among agents."""
+    waiting = [
+        replace(a_case(), case_id=UUID(int=100 + n), returns_to=None if back is None else UUID(int=back))
+        for n, back in enumerate(line)
+    ]
     desks = [Desk(UUID(int=agent), load, turn) for agent, (load, turn) in loads.items()]
     plan = route(waiting, desks, max_cases)
     room = sum(max(0, max_cases - desk.load) for desk in desks)
-    assert [case for case, _ in plan] == [case.case_id for case in waiting[:room]]
+    assert [case for case, _ in plan] == waiting[:room]
     got = Counter(agent for _, agent in plan)
     assert all(desk.load + got[desk.agent_id] <= max_cases for desk in desks if got[desk.agent_id])
     if all(back is None for back in line):
@@ -204,10 +211,11 @@ def test_the_first_in_line_get_what_room_there_is(
 
 @given(max_cases=st.integers(1, 3), loads=st.lists(st.integers(0, 2), min_size=1, max_size=4))
 def test_a_case_goes_back_to_the_agent_who_knows_it(max_cases: int, loads: list[int]) -> None:
-    """If that agent has room; otherwise to whoever has."""
+    """A case that returns goes to its agent if there is room, otherwise to one who has."""
     desks = [Desk(UUID(int=n), load, 0) for n, load in enumerate(loads)]
-    plan = route([InLine(UUID(int=50), UUID(int=0))], desks, max_cases)
+    case = replace(a_case(), returns_to=UUID(int=0))
+    plan = route([case], desks, max_cases)
     if loads[0] < max_cases:
-        assert plan == [(UUID(int=50), UUID(int=0))]
+        assert plan == [(case, UUID(int=0))]
     else:
         assert len(plan) == (min(loads) < max_cases)

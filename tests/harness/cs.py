@@ -1,11 +1,11 @@
-"""Customer service, running in the test's own process, with everybody who has to do with it."""
+"""Customer service in the test's own process, with its buyers and agents, and a stand-in for `orders`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -13,26 +13,31 @@ import httpx
 
 from batalkan.keys import Keys
 from contracts.chat import SellerReplied
-from contracts.orders import OrderLine, OrderPaid, OrderPlaced
+from contracts.orders import (
+    OrderLine,
+    OrderPaid,
+    OrderPlaced,
+)
 from contracts.words import PaymentMethod
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.deadlines import Deadlines
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from services.cs import agents
-from services.cs.api import Dependencies
+from services.cs.cases import SELLER_SILENT, SETTLED, Cases
 from services.cs.handlers import deadlines
+from services.cs.live import Dependencies
 from services.cs.main import SPEC, build
-from services.cs.office import SELLER_SILENT, SETTLED, Office
 from tests.conftest import Databases
-from tests.harness.cs_actors import People, Person
-from tests.harness.cs_events import TIMEOUT, EventJson, EventPublisher, EventRecorder
+from tests.harness.bus_events import EventJson
+from tests.harness.cs_actors import Customer, EventPublisher, OrdersStandIn
+from tests.harness.orders_actors import People
+from tests.harness.waiting import eventually
 
 MIGRATIONS = SPEC.migrations
 SETTLING = 0.05
 HOUR = timedelta(hours=1)
 OF_THE_24_HOURS = (SELLER_SILENT, SETTLED)
-T = TypeVar("T")
 
 _TIME = "create or replace function clock_now() returns timestamptz language sql stable return"
 _REAL_TIME = f"{_TIME} now() + (select shift from clock)"  # noqa: S608 (a constant)
@@ -40,10 +45,10 @@ _REAL_TIME = f"{_TIME} now() + (select shift from clock)"  # noqa: S608 (a const
 
 @dataclass
 class Contacted:
-    """A case in which the seller has been written to."""
+    """A case in which the seller has been contacted."""
 
-    buyer: Person
-    agent: Person
+    buyer: Customer
+    agent: Customer
     case_id: str
     order_id: str
     seller_id: str
@@ -51,17 +56,17 @@ class Contacted:
 
 
 class CsHarness:
-    """The replicas of the service on one database, and what is around them."""
+    """The replicas of the service on one database, with their people and their bus."""
 
     def __init__(
-        self, services: list[Service], people: People, publisher: EventPublisher, recorder: EventRecorder
+        self, services: list[Service], people: People, publisher: EventPublisher, recorder: OrdersStandIn
     ) -> None:
         self.services = services
         self.people = people
         self.publisher = publisher
         self.recorder = recorder
-        self.lives: list[AsyncExitStack] = []
-        """The life of each replica, which a test may end."""
+        self.runs: list[AsyncExitStack] = []
+        """Each running replica, which a test may stop."""
         self.https = [
             httpx.AsyncClient(transport=httpx.ASGITransport(one.app), base_url="http://cs") for one in services
         ]
@@ -73,24 +78,29 @@ class CsHarness:
 
     @property
     def dependencies(self) -> Dependencies:
-        """What its routes work with."""
+        """What its routes need."""
         dependencies: Dependencies = self.service.app.state.dependencies
         return dependencies
 
     @property
-    def office(self) -> Office:
-        """Its office."""
-        return self.dependencies.office
+    def cases(self) -> Cases:
+        """Its process manager."""
+        return self.dependencies.cases
 
-    def buyer(self) -> Person:
+    def person(self, role: str, account_id: UUID | None = None, http: httpx.AsyncClient | None = None) -> Customer:
+        """A person at one of the replicas, new if no account is named."""
+        person = self.people.person(role, account_id=account_id)
+        return Customer(person.account_id, http or self.https[0], person.token)
+
+    def buyer(self) -> Customer:
         """A new buyer."""
-        return self.people.person("buyer", http=self.https[0])
+        return self.person("buyer")
 
-    def agent(self) -> Person:
+    def agent(self) -> Customer:
         """A new agent."""
-        return self.people.person("agent", http=self.https[0])
+        return self.person("agent")
 
-    async def agent_on_duty(self) -> Person:
+    async def agent_on_duty(self) -> Customer:
         """A new agent, on duty."""
         agent = self.agent()
         await agent.duty()
@@ -103,38 +113,38 @@ class CsHarness:
         return [row[0] if len(row) == 1 else tuple(row) for row in rows]
 
     async def stand_still(self, at: datetime) -> None:
-        """Stops the database's clock, as the service sees it."""
+        """Stops the clock of the database, as the service sees it."""
         await self.fetch(f"{_TIME} timestamptz '{at.isoformat()}'")
 
-    async def go_on(self, at: datetime) -> None:
-        """From this time on, the database's clock goes."""
+    async def resume_clock(self, at: datetime) -> None:
+        """The clock of the database goes on from this time."""
         await self.fetch(_REAL_TIME)
         await self.fetch("update clock set shift = $1 - now()", at)
 
     async def run_out(self, case: Contacted) -> EventJson:
-        """The 24 hours have gone by; the request that follows."""
-        await self.go_on(case.respond_by)
+        """Lets the 24 hours end; returns the request that follows."""
+        await self.resume_clock(case.respond_by)
 
         async def ask() -> list[EventJson]:
             await self.fire()
             return self.recorder.about("OrderCancelRequested", order_id=case.order_id)
 
-        return (await eventually(ask, bool))[0]
+        return (await eventually(ask))[0]
 
     async def fire(self, *kinds: str) -> int:
-        """Fires what is due now, of the 24 hours if no kinds are named; says how much it was."""
-        due = {kind: handler for kind, handler in deadlines(self.office).items() if kind in (kinds or OF_THE_24_HOURS)}
+        """Fires the deadlines that are due, of the 24 hours if no kinds are named; returns their number."""
+        due = {kind: handler for kind, handler in deadlines(self.cases).items() if kind in (kinds or OF_THE_24_HOURS)}
         return await Deadlines(self.service.uow, due).fire_due()
 
     async def clean(self) -> None:
-        """Takes everything away that a test has left."""
-        await eventually(self._empty, bool)
+        """Deletes everything that a test has left."""
+        await eventually(self._empty)
         await self.fetch(_REAL_TIME)
         await self.fetch("update clock set shift = interval '0'")
-        self.office.settling, self.office.max_cases = timedelta(seconds=SETTLING), 3
+        self.cases.settling, self.cases.max_cases = timedelta(seconds=SETTLING), 3
 
     async def _empty(self) -> bool:
-        """Whether it is done; what the test has left running may hold the same rows, in another order."""
+        """Whether it is done; tasks that the test has left running may hold the same rows, in another order."""
         try:
             async with self.service.uow.begin() as tx:
                 await agents.in_turn(tx)
@@ -145,8 +155,8 @@ class CsHarness:
             return False
         return True
 
-    async def order(self, buyer: Person, paid: bool = True) -> tuple[str, str]:
-        """An order of the buyer that `cs` has heard of, and its seller."""
+    async def order(self, buyer: Customer, paid: bool = True) -> tuple[str, str]:
+        """An order of the buyer that `cs` knows, and its seller."""
         order_id, seller_id = uuid4(), uuid4()
         line = OrderLine(product_id=uuid4(), title="Kopi", quantity=2, unit_price=50)
         placed = OrderPlaced(
@@ -165,19 +175,19 @@ class CsHarness:
             )
         return str(order_id), str(seller_id)
 
-    async def active(self) -> tuple[Person, Person, str]:
-        """A case that an agent has just got: its buyer, the agent, the case."""
+    async def active(self) -> tuple[Customer, Customer, str]:
+        """A new case with an agent: its buyer, the agent, the case."""
         agent, buyer = await self.agent_on_duty(), self.buyer()
         case = await buyer.open_case()
         assert case["agent_id"] == str(agent.account_id)
         return buyer, agent, case["case_id"]
 
     async def contacted(self) -> Contacted:
-        """A case whose seller has just been written to."""
+        """A case whose seller has just been contacted."""
         buyer, agent, case_id = await self.active()
         order_id, seller_id = await self.order(buyer)
-        await buyer.post(f"/cs/cases/{case_id}/order", order_id=order_id)
-        case = await agent.post(f"/cs/cases/{case_id}/contact-seller")
+        await buyer.send(f"/cs/cases/{case_id}/order", order_id=order_id)
+        case = await agent.send(f"/cs/cases/{case_id}/contact-seller")
         assert case["state"] == "awaiting_seller"
         return Contacted(buyer, agent, case_id, order_id, seller_id, datetime.fromisoformat(case["respond_by"]))
 
@@ -187,19 +197,11 @@ class CsHarness:
 
     async def becomes(self, case_id: str | UUID, state: str) -> None:
         """Waits until a case has that state."""
-        await eventually(self.states, {str(case_id): state}.items().__le__)
+        await eventually(self.states, enough={str(case_id): state}.items().__le__)
 
     async def states(self) -> Any:
         """The states of all cases."""
         return {str(one): state for one, state in await self.fetch("select case_id, state from cases")}.items()
-
-
-async def eventually(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool]) -> T:
-    """Asks until the answer is enough."""
-    async with asyncio.timeout(TIMEOUT):
-        while not enough(found := await ask()):
-            await asyncio.sleep(0.01)
-    return found
 
 
 @asynccontextmanager
@@ -213,8 +215,8 @@ async def open_harness(
     fires: bool = True,
     **env: str,
 ) -> AsyncIterator[CsHarness]:
-    """Runs the service, on a new database and a new bus if there are none from an earlier life. With `fires` false,
-    what is due waits for the test."""
+    """Runs the service, on a new database and a new bus unless those of an earlier run are given. With `fires` false,
+    deadlines wait for the test."""
     url = url or await databases.fresh("cs", MIGRATIONS)
     variables = {"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", "SETTLING": str(SETTLING)}
     variables |= {"REDIS_URL": f"memory://{uuid4()}"} | env
@@ -222,15 +224,16 @@ async def open_harness(
     settings = Settings.read("cs", environment)
     publisher = publisher or EventPublisher(MemoryBus())
     async with AsyncExitStack() as stack:
-        recorder = await stack.enter_async_context(EventRecorder(publisher).listening())
+        recorder = OrdersStandIn(publisher)
+        await stack.enter_async_context(recorder.listening("cs", SPEC.publishes))
         services = [build(settings, environment, url, publisher.bus) for _ in range(replicas)]
         harness = CsHarness(services, People(keys, httpx.AsyncClient()), publisher, recorder)
         for service in services if not fires else []:
             service._deadlines.clear()
         for service, http in zip(services, harness.https, strict=True):
             await stack.enter_async_context(http)
-            life = AsyncExitStack()
-            await life.enter_async_context(service.running())
-            harness.lives.append(await stack.enter_async_context(life))
+            run = AsyncExitStack()
+            await run.enter_async_context(service.running())
+            harness.runs.append(await stack.enter_async_context(run))
         await asyncio.gather(*(service.until_ready() for service in services))
         yield harness

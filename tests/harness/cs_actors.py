@@ -1,44 +1,25 @@
-"""People with access tokens, who talk to customer service over HTTP."""
+"""Buyers and agents at customer service, and the services around it."""
 
-import json
-from dataclasses import dataclass
-from time import time
+from collections import Counter
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import httpx
-import jwt
+from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested, RejectionCode
+from contracts.words import Channel, Fault
+from runtime.messaging.bus.memory import MemoryBus
+from runtime.messaging.envelope import Event
+from runtime.observability.trace_context import TraceContext, new_id
+from tests.harness import bus_events
+from tests.harness.bus_events import EventJson, EventRecorder
+from tests.harness.orders_actors import Json, Person
 
-from batalkan.keys import Keys
-from runtime.http.auth import ALGORITHM, ISSUER
 
-Json = Any
+class Customer(Person):
+    """A buyer or an agent, at customer service."""
 
-
-@dataclass(frozen=True)
-class Person:
-    """An account; `token` is empty for a passer-by."""
-
-    account_id: UUID
-    http: httpx.AsyncClient
-    token: str = ""
-
-    async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Any request."""
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return await self.http.request(method, path, headers=headers | more.pop("headers", {}), **more)
-
-    async def get(self, path: str, **params: Any) -> Json:
-        """The JSON of an answer, which must be 200."""
-        response = await self.ask("GET", path, params=params)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    async def post(self, path: str, status: int = 200, **body: Any) -> Json:
-        """The JSON of an answer, which must have this status."""
-        response = await self.ask("POST", path, json=body)
-        assert response.status_code == status, response.text
-        return response.json()
+    async def send(self, path: str, status: int = 200, **body: Any) -> Json:
+        """The JSON of the answer to a POST, which must have this status."""
+        return await self.post(path, body, status)
 
     async def refused(self, path: str, **body: Any) -> str:
         """The code of a refusal."""
@@ -49,14 +30,14 @@ class Person:
 
     async def open_case(self, text: str = "Penjual tidak menjawab.") -> Json:
         """A new case of this buyer."""
-        return await self.post("/cs/cases", 201, text=text)
+        return await self.send("/cs/cases", 201, text=text)
 
     async def case(self, case_id: str) -> Json:
-        """How a case stands."""
+        """The state of a case."""
         return await self.get(f"/cs/cases/{case_id}")
 
     async def codes(self, case_id: str) -> list[str]:
-        """What the system has said in a case, in its order."""
+        """The codes of the system messages of a case, in their order."""
         messages = (await self.get(f"/cs/cases/{case_id}/messages"))["items"]
         assert [message["seq"] for message in messages] == list(range(1, len(messages) + 1))
         return [message["code"] for message in messages if message["kind"] == "system"]
@@ -68,18 +49,61 @@ class Person:
         return response.json()
 
 
-class People:
-    """Makes people out of nothing: signs their tokens as accounts does."""
+class EventPublisher:
+    """Publishes in the name of other services, in the order of their subjects."""
 
-    def __init__(self, keys: Keys, http: httpx.AsyncClient) -> None:
-        self._key = keys.signing_key.read_text()
-        self._key_id = json.loads(keys.token_keys.read_text())["keys"][0]["kid"]
-        self._http = http
+    def __init__(self, bus: MemoryBus) -> None:
+        self.bus = bus
+        self._sequences: Counter[tuple[str, str]] = Counter()
 
-    def person(self, role: str, account_id: UUID | None = None, http: httpx.AsyncClient | None = None) -> Person:
-        """Somebody, new if no account is named."""
-        account_id, now = account_id or uuid4(), int(time())
-        claims: dict[str, str | int] = {"iss": ISSUER, "sub": str(account_id), "role": role}
-        claims |= {"client_id": "app", "sid": "s", "iat": now, "exp": now + 900}
-        token = jwt.encode(claims, self._key, ALGORITHM, headers={"kid": self._key_id})
-        return Person(account_id, http or self._http, token)
+    async def publish_as(self, source: str, event: Event, **more: Any) -> None:
+        """Publishes an event; returns when it has been handled. `more`: see `bus_events.publish_as`."""
+        self._sequences[source, event.subject] += 1
+        await bus_events.publish_as(self.bus, source, event, sequence=self._sequences[source, event.subject], **more)
+
+
+class OrdersStandIn(EventRecorder):
+    """Records the events of `cs`, and answers its requests to cancel as `orders` does."""
+
+    def __init__(self, publisher: EventPublisher) -> None:
+        super().__init__(publisher.bus, "chat", on_event=self._answer_request)
+        self.rejects: dict[str, RejectionCode] = {}
+        """The orders that are not cancelled, and why not; the others are."""
+        self.silent: set[str] = set()
+        """The orders about which no answer is given."""
+        self.answers = True
+        self._publisher = publisher
+
+    async def _answer_request(self, event: EventJson) -> None:
+        if event["type"] == "OrderCancelRequested" and self.answers and event["subject"] not in self.silent:
+            await self.answer(event)
+
+    async def answer(self, event: EventJson) -> None:
+        """Decides on a request as `orders` does."""
+        asked = OrderCancelRequested.model_validate(event["data"])
+        context = TraceContext(UUID(event["correlationid"]), UUID(event["causationid"]), event["traceparent"])
+        answer: Event = cancelled(asked.order_id, asked.cancellation_id, asked.channel)
+        if code := self.rejects.get(str(asked.order_id)):
+            ids = {"cancellation_id": asked.cancellation_id, "order_id": asked.order_id}
+            answer = OrderCancelRejected(**ids, code=code, detail="no")
+        await self._publisher.publish_as("orders", answer, context=context.caused_by(UUID(event["id"])))
+
+    def about(self, kind: str, **data: str) -> list[EventJson]:
+        """The events of this type with these data so far."""
+        return [
+            event
+            for events in self.events.values()
+            for event in events
+            if event["type"] == kind and data.items() <= event["data"].items()
+        ]
+
+    async def first(self, kind: str, **data: str) -> EventJson:
+        """The first event of this type with these data, once it has arrived."""
+        await self.until(lambda: bool(self.about(kind, **data)))
+        return self.about(kind, **data)[0]
+
+
+def cancelled(order_id: UUID, cancellation_id: UUID, channel: Channel | str, paid: int = 100) -> OrderCancelled:
+    """The order is cancelled."""
+    ids = {"cancellation_id": cancellation_id, "order_id": order_id, "buyer_id": new_id(), "seller_id": new_id()}
+    return OrderCancelled(**ids, channel=channel, paid_amount=paid, fault=Fault.SELLER)

@@ -1,4 +1,4 @@
-"""Cases with their messages, agents on duty, and what is heard of accounts and orders."""
+"""Cases with their messages, agents on duty, and what is known of accounts and orders."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Keeps since when an answer is waited for, and which refunds a case has told of; asks again what is open already."""
+"""Keeps since when a case waits for an answer, and which refunds it shows; repeats what is open already."""
 
 from alembic import op
 
