@@ -1,4 +1,4 @@
-"""Stand-ins for partners outside the house. They import no service, and no service imports them."""
+"""Simulators of external partners. They import no service, and no service imports them."""
 
 PORTS = {"dana": 8090}
 """Every simulator, with its port when PORT is not set."""

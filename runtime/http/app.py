@@ -105,7 +105,7 @@ def create_app(
         app.add_exception_handler(error, _answer_error)
 
     waiting: dict[int | str, dict[str, Any]] = {
-        503: {"description": "Something is missing", "content": {"application/json": {}}}
+        503: {"description": "A needed part is not available", "content": {"application/json": {}}}
     }
 
     @app.get(f"/{service}/health/live", tags=["operation"])
@@ -115,7 +115,7 @@ def create_app(
 
     @app.get(f"/{service}/health/ready", tags=["operation"], responses=waiting)
     async def is_ready(response: Response) -> dict[str, Any]:
-        """200 when everything that the service stands on is there, else 503."""
+        """200 when all needed parts are available, else 503."""
         parts = await ready()
         if not all(parts.values()):
             response.status_code = 503
@@ -124,7 +124,7 @@ def create_app(
 
     @app.get(f"/{service}/health/serving", tags=["operation"], responses=waiting)
     async def is_serving(response: Response) -> dict[str, Any]:
-        """200 when the service can answer requests, else 503; for that it does not need the broker."""
+        """200 when the service can answer requests, else 503; it needs no broker for that."""
         parts = {name: available for name, available in (await ready()).items() if name != "broker"}
         if not all(parts.values()):
             response.status_code = 503
@@ -152,7 +152,7 @@ class RetryOnConflict(APIRoute):
 
         async def handle_with_retries(request: Request) -> Response:
             if self.body_field is None and (await request.body()).strip() not in (b"", b"{}", b"null"):
-                raise InvalidRequest("There is nothing to say here: send no body.")
+                raise InvalidRequest("This request has no body: send it without one.")
             for _ in range(TRIES - 1):
                 try:
                     return await handle(request)

@@ -110,7 +110,7 @@ def as_problem(error: Exception) -> Problem:
     if (refusal := _as_refusal(error)) is not None:
         return Problem.of(refusal)
     log.error("a request failed", exc_info=error)
-    return Problem("This is our fault, and it was logged.")
+    return Problem("An internal error; it was logged. Try again later.")
 
 
 def _as_refusal(error: Exception) -> Refusal | None:
@@ -122,7 +122,9 @@ def _as_refusal(error: Exception) -> Refusal | None:
         errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
         return InvalidRequest(f"{where}: {first['msg']}", errors=errors)
     if isinstance(error, ClientDisconnect):
-        return InvalidRequest("The request broke off.")
+        return InvalidRequest("The client disconnected during the request.")
     if is_transient(error):
-        return DatabaseUnavailable("The database broke off before it could say that all is done. Try again.")
+        return DatabaseUnavailable(
+            "The connection to the database was lost before the commit was confirmed. Try again."
+        )
     return None

@@ -115,7 +115,7 @@ class EventReader:
         """The envelope in `body`, checked.
 
         Raises `UnreadableEvent` when it is too large, not a CloudEvent, of an unknown type, of the wrong shape, or
-        says that it comes from another service than the one under whose key it was published.
+        names another service as its source than its routing key.
         """
         if len(body) > MAX_BODY:
             raise UnreadableEvent(f"too large: {len(body)} bytes, at most {MAX_BODY} are read")

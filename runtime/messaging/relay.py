@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Session = asyncpg.Connection[asyncpg.Record]
 
 BATCH = 256
-"""Events that the relay takes at once."""
+"""Events in one batch of the relay."""
 POLL = 1.0
 """Seconds between two queries of the relay, at most."""
 LEADER_LOCK = 0x0B0A7A1

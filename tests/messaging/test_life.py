@@ -231,5 +231,5 @@ async def test_the_process_of_a_service_that_gave_up_ends_with_an_error(embedded
         check=False,
     )
     assert ended.returncode == 1
-    assert "refunds cannot go on" in ended.stderr
+    assert "refunds has failed" in ended.stderr
     assert "ZeroDivisionError" in ended.stderr

@@ -85,7 +85,7 @@ class Bus(Protocol):
     """Opens publishers, subscriptions and gauges."""
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
-        """Opens a connection for publishing; raises `BusError` until each of `queues` is there and bound."""
+        """Opens a connection for publishing; raises `BusError` until all `queues` exist and are bound."""
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         """Declares the queue of a service, binds it, and starts deliveries."""

@@ -1,4 +1,4 @@
-"""What every service's database has: clock, outbox, inbox, deadlines, idempotency keys."""
+"""The runtime's tables, in every service's database: clock, outbox, inbox, deadlines, idempotency keys."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Counts, of the events of each subject, those that another service hears: what the invariants are held against."""
+"""Counts the events of each subject that another service consumes, for the invariants."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0001_runtime"
 branch_labels = None
 
 TABLES = (
-    # Null: from before they were counted, so that nothing is known.
+    # Null: unknown, because the events were not counted before.
     "alter table event_sequence add column heard integer",
 )
 

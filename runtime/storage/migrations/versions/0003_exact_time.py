@@ -18,6 +18,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Changes what is there."""
+    """Changes clock and function."""
     for statement in STATEMENTS:
         op.execute(statement)
