@@ -14,8 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from batalkan.local_servers import free_ports
 from batalkan.secrets import entrance
-from batalkan.servers.data_folder import PORTS, is_free
+from batalkan.servers.data_folder import is_free
 from batalkan.servers.packages import need
 from runtime.settings import Environment
 
@@ -73,7 +74,7 @@ async def terminator(behind: int, log: Path) -> AsyncIterator[tuple[int, ssl.SSL
 
 def free_port() -> int:
     """A port on which nothing listens."""
-    return next(port for port in PORTS[::-1] if is_free(port))
+    return free_ports(1)[0]
 
 
 def _local_config(folder: Path, port: int, service: int, settings: Environment) -> str:

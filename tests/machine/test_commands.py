@@ -17,8 +17,8 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from batalkan.local_servers import free_ports
 from batalkan.servers import LocalServers
-from batalkan.servers.data_folder import PORTS, is_free
 from services.accounts.demonstration import PASSWORD
 from tests.conftest import BusOf
 
@@ -42,7 +42,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def port() -> int:
     """A free port."""
-    return next(port for port in PORTS if is_free(port))
+    return free_ports(1)[0]
 
 
 async def batalkan(*arguments: str, **environment: str) -> asyncio.subprocess.Process:

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from batalkan import single_process
 from batalkan.gateway import Gateway
-from batalkan.servers.data_folder import PORTS, is_free
+from batalkan.local_servers import free_ports
 from runtime.live.sockets import ABORT
 
 
@@ -147,7 +147,7 @@ def _forgets(harness: OrdersHarness) -> None:
 @pytest.fixture(scope="module")
 async def origin(harness: OrdersHarness) -> AsyncIterator[str]:
     """`host:port` of the gateway in front of the service; nothing listens where `away` should be."""
-    free = next(port for port in PORTS if is_free(port))
+    free = free_ports(1)[0]
     async with listening(harness.app) as address:
         origins = {"shop": [f"http://{address}"], "away": [f"http://127.0.0.1:{free}"]}
         async with gateway(origins) as front:

@@ -15,6 +15,7 @@ from time import monotonic
 
 import pytest
 
+from batalkan.local_servers import free_ports
 from batalkan.servers.data_folder import PORTS, is_free
 from batalkan.waiting import waiting, waits_for
 from runtime import urls
@@ -89,7 +90,7 @@ async def started(folder: Path, module: str, *arguments: str, **environment: str
 
 def demo(folder: Path, *more: str) -> "asyncio._AsyncGeneratorContextManager[Started]":  # type: ignore[name-defined]
     """`batalkan demo` on a port of its own."""
-    port = next(port for port in PORTS if is_free(port))
+    port = free_ports(1)[0]
     return started(folder, "batalkan", "demo", "--data", str(folder), "--port", str(port), *more)
 
 
