@@ -14,7 +14,7 @@ from services.cs.store import Message, Phrase
 
 ROUTING = 0x0B0A7A5
 Joined = Callable[[UUID, str | None], Phrase]
-"""What is said in a case that an agent of this id and name gets."""
+"""Makes the message for a case that an agent of this id and name gets."""
 
 _LOCK_AGENTS = "select from agents where on_duty order by agent_id for no key update"
 _QUEUED = "agent_id is null and state in ('waiting', 'seller_replied')"

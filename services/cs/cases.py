@@ -95,8 +95,8 @@ class Cases:
         await tx.schedule(ASK_AGAIN, str(case.case_id), first)
 
     async def ask_again(self, tx: Transaction, case_id: str) -> Sequence[Event]:
-        """There is no answer yet: the question, or the answer, may be lost. Who is asked again answers again, and does
-        nothing twice."""
+        """There is no answer yet: the question, or the answer, may be lost. The service that is asked again answers
+        again, and does nothing twice."""
         case = await store.lock(tx, UUID(case_id))
         if case is None:
             return []
@@ -219,7 +219,7 @@ class Cases:
         return closed
 
     async def save(self, tx: Transaction, case: Case) -> None:
-        """Writes the case. One that is over publishes `CaseClosed`; one that waits for an agent is routed soon."""
+        """Writes the case. A case that is over publishes `CaseClosed`; a case in the queue wakes the router."""
         await store.save(tx, case)
         if case.state in OVER:
             await self._call_off(tx, case)

@@ -234,7 +234,7 @@ def order_cancelled(case: Case) -> Case | None:
 
 def rejected(case: Case, cancellation_id: UUID, code: RejectionCode | str) -> Case | None:
     """`orders` does not cancel the order: the case returns to its agent, or is resolved if the order is cancelled
-    already; one that is over stays so. None if the request was not this case's, or has been answered."""
+    already; a case that is over stays so. None if the request was not this case's, or has been answered."""
     if case.cancellation_id is None or case.cancellation_id != cancellation_id:
         return None
     answered = replace(case, cancellation_id=None)
@@ -245,7 +245,7 @@ def rejected(case: Case, cancellation_id: UUID, code: RejectionCode | str) -> Ca
 
 
 def close(case: Case, agent_id: UUID, outcome: Outcome, status: OrderStatus | None) -> Case:
-    """The agent ends the case, also one that waits for the seller, who is not asked again, or for `orders`, which may
+    """The agent ends the case, also while it waits for the seller, who is not asked again, or for `orders`, which may
     cancel the order all the same. The same end again is harmless. Raises `NotYourCase`, `CaseOver`, `NotCancelled`."""
     if case.agent_id == agent_id and case.state is State.CLOSED and case.outcome is outcome:
         return case

@@ -99,7 +99,7 @@ async def note_delivered(cases: Cases, tx: Transaction, delivered: OrderDelivere
 
 
 async def refunds_issued(cases: Cases, tx: Transaction, envelopes: Sequence[Envelope[RefundIssued]]) -> None:
-    """The money has arrived: the cases say where."""
+    """The money has arrived: the cases show where."""
     concerned = await store.about(tx, *(envelope.data.order_id for envelope in envelopes))
     for envelope in envelopes:
         for case in concerned[envelope.data.order_id]:
@@ -109,7 +109,7 @@ async def refunds_issued(cases: Cases, tx: Transaction, envelopes: Sequence[Enve
 
 
 async def refund_delayed(cases: Cases, tx: Transaction, delayed: RefundDelayed) -> None:
-    """The money is late: the cases say so, once."""
+    """The money is late: the cases show it, once."""
     for case in (await store.about(tx, delayed.order_id))[delayed.order_id]:
         if await store.refund_delayed(tx, case.case_id, tx.sequence, delayed.refund_id):
             await cases.say(tx, case, views.refund_delayed(delayed))

@@ -43,7 +43,7 @@ _CONCERNED = "(coalesce(outcome, 'order_cancelled') = 'order_cancelled' or cance
 
 @dataclass(frozen=True)
 class Phrase:
-    """What a system message says: a stable code, the text for it, and the facts for a page with a text of its own."""
+    """The content of a system message: a stable code, its text, and the facts for a page with a text of its own."""
 
     code: str
     text: str
@@ -279,7 +279,7 @@ async def orders(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Order]:
 
 
 async def refund_issued(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID) -> bool:
-    """Whether this is news; what `refunds` said before it is none from now on."""
+    """Whether the case does not show this refund yet; earlier events of `refunds` count no more from now on."""
     is_new = await tx.connection.fetchval(
         "update cases set refund_sequence = $2, told_refunds = told_refunds || $3::uuid "
         "where case_id = $1 and refund_sequence < $2 and $3 <> all (told_refunds) returning true",
@@ -289,7 +289,7 @@ async def refund_issued(tx: Transaction, case_id: UUID, sequence: int, refund_id
 
 
 async def refund_delayed(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID) -> bool:
-    """Whether this is the first news of this refund's delay."""
+    """Whether the case does not show the delay of this refund yet."""
     is_new = await tx.connection.fetchval(
         "update cases set refund_sequence = $2, told_delay = $3 "
         "where case_id = $1 and refund_sequence < $2 and told_delay is distinct from $3 and $3 <> all (told_refunds) "

@@ -35,7 +35,7 @@ class HandedOver(BaseModel):
 
 class CaseView(BaseModel):
     """A case. `position` is the place in the queue, from 1, null outside of it; `respond_by` is what the seller has or
-    had time until; `correlation_id` is that of everything that comes of the case."""
+    had time until; `correlation_id` is that of all events of the case."""
 
     case_id: UUID
     buyer_id: UUID
@@ -247,7 +247,7 @@ def order_cancelled(event: OrderCancelled, *, ours: bool) -> Phrase:
 
 
 def cancel_rejected(order_id: UUID, code: RejectionCode | str, detail: str) -> Phrase:
-    """`orders` says no, and why."""
+    """`orders` rejects the cancellation, with the reason."""
     text = REFUSALS.get(code, "Pesanan tidak dapat dibatalkan.")
     return Phrase("cancel_rejected", text, {"order_id": str(order_id), "code": str(code), "detail": detail})
 
