@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
 from time import time
 from uuid import UUID
 
@@ -19,12 +18,8 @@ from runtime.observability.telemetry import LIVE_DROPPED
 
 MAX_FRAME = 16 * 1024
 """Bytes of a frame from a client."""
-HOLD = 2.0
-"""Seconds for which messages wait for the client to say what it has, if it says nothing at all."""
-CHANCE = 0.05
-"""Seconds more, in which what it said can be read, should this process have stood still meanwhile."""
 PAUSE = 0.02
-"""Seconds between two questions of a client that take the database to answer."""
+"""Seconds between two frames of one client that need the database."""
 PER_PERSON = 32
 """Sockets that one account may have at one replica."""
 
@@ -36,9 +31,9 @@ class TooManySockets(Problem):
 
 
 async def serve_websocket(live: LiveUpdates, websocket: WebSocket) -> None:
-    """Lets a client in, or says why not; then shows it what happens, and hears what it says."""
+    """Admits a client or refuses it with a problem; then sends it frames, and takes its frames, until it is gone."""
     try:
-        socket = Socket(websocket, await _admitted(live, websocket), live)
+        socket = Socket(websocket, await _admitted(live, websocket))
     except Exception as error:
         await websocket.send_denial_response(problem_response(as_problem(error)))
         return
@@ -63,24 +58,15 @@ async def serve_websocket(live: LiveUpdates, websocket: WebSocket) -> None:
 async def _admitted(live: LiveUpdates, websocket: WebSocket) -> Identity:
     check_origin(websocket.headers, live.allowed)
     person = await live.tickets.redeem(websocket.query_params.get("ticket", ""))
-    if len(live.presence.here.get(person.account_id, ())) >= PER_PERSON:
+    if len(live.presence.sockets.get(person.account_id, ())) >= PER_PERSON:
         raise TooManySockets(f"At most {PER_PERSON} at a time.")
-    if person in live.revocations:  # it ended while the ticket was looked up, and nobody closes what is not there yet
+    if person in live.revocations:  # it ended while the ticket was looked up, before there was a socket to close
         raise TicketRefused("The session is over.")
     return person
 
 
 async def _serve(live: LiveUpdates, websocket: WebSocket, socket: Socket) -> None:
     loop = asyncio.get_running_loop()
-    answering = due = False
-
-    def release() -> None:
-        nonlocal due
-        due = True
-        if not answering:
-            socket.release()
-
-    hold = loop.call_later(HOLD, lambda: loop.call_later(CHANCE, release))
     renew = loop.call_later(max(0.0, socket.person.expires - time()), socket.drop, RENEW, "renew")
     socket.start()
     try:
@@ -89,17 +75,12 @@ async def _serve(live: LiveUpdates, websocket: WebSocket, socket: Socket) -> Non
             if len(text.encode()) > MAX_FRAME:
                 socket.drop(TOO_BIG, "at most 16 KiB")
                 continue
-            answering = True
             try:
                 await _answer(live, socket, text)
             except Exception as error:
                 problem = as_problem(error)
-                socket.show(json.dumps({"type": "error", "code": problem.code, "detail": problem.detail}))
-            answering = False
-            if due:
-                socket.release()
+                socket.send(json.dumps({"type": "error", "code": problem.code, "detail": problem.detail}))
     finally:
-        hold.cancel()
         renew.cancel()
 
 
@@ -111,38 +92,27 @@ async def _answer(live: LiveUpdates, socket: Socket, text: str) -> None:
     if not isinstance(frame, dict):
         raise InvalidRequest("A frame is a JSON object, in text.")
     if frame.get("type") == "ping":
-        socket.show('{"type": "pong"}')
+        socket.send('{"type": "pong"}')
         return
     try:
-        if frame.get("type") == "resume":
-            await _resume(live, socket, _positions(frame.get("after", {})))
+        if frame.get("type") == "follow":
+            if unreadable := await live.follow(socket, _ids(frame.get("conversations"))):
+                raise NotFound(f"There is nothing to read: {', '.join(map(str, unreadable))}")
         elif (on_frame := live.on_frame.get(str(frame.get("type")))) is not None:
             await on_frame(socket.person, frame)
         else:
-            raise InvalidRequest(f"Known types of frames: {', '.join(['ping', 'resume', *live.on_frame])}.")
+            raise InvalidRequest(f"Known types of frames: {', '.join(['ping', 'follow', *live.on_frame])}.")
     finally:
-        if frame.get("type") == "resume":
-            socket.release()
         await asyncio.sleep(PAUSE)
 
 
-async def _resume(live: LiveUpdates, socket: Socket, after: Mapping[UUID, int]) -> None:
-    readable = await live.readable(socket.person, list(after)) if after else {}
-    for conversation, head in readable.items():
-        if conversation not in socket.cursors:
-            live.add_reader(socket, conversation)
-        socket.resume(conversation, after[conversation], head)
-    if missing := after.keys() - readable.keys():
-        raise NotFound(f"There is nothing to read: {', '.join(map(str, missing))}")
-
-
-def _positions(after: object) -> dict[UUID, int]:
+def _ids(conversations: object) -> set[UUID]:
     try:
-        if isinstance(after, dict) and all(type(seq) is int and seq >= 0 for seq in after.values()):
-            return {UUID(conversation): seq for conversation, seq in after.items()}
-    except ValueError:
+        if isinstance(conversations, list):
+            return {UUID(one) for one in conversations}
+    except (ValueError, TypeError, AttributeError):  # the latter two for what is no string
         pass
-    raise InvalidRequest('A client resumes with {"after": {"<id>": <seq>, …}}.')
+    raise InvalidRequest('A client follows with {"conversations": ["<id>", …]}.')
 
 
 def live_routes() -> APIRouter:

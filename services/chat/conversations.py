@@ -9,15 +9,14 @@ from pydantic import BaseModel, Field, ValidationError
 
 from runtime.errors import InvalidRequest
 from runtime.http.auth import Identity
-from runtime.live.conversations import Change, Followed
+from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database import Connection
 from services.chat import store
 from services.chat.thread_writer import ThreadWriter
-from services.chat.views import message_frame, message_view
 
-FOLLOWED = 500
-"""Threads that somebody who connects sees live from the start; others, when something is said in them."""
+MAX_WATCHED = 500
+"""Accounts whose presence one client is sent."""
 
 
 class ReadFrame(BaseModel):
@@ -30,24 +29,13 @@ class ReadFrame(BaseModel):
 class Threads:
     """The threads, as conversations."""
 
-    async def following(self, connection: Connection, person: Identity) -> Sequence[Followed]:
-        """One's own threads; one is told whether the other one is there."""
-        return await store.following(connection, person.account_id, FOLLOWED)
+    async def watched(self, connection: Connection, person: Identity) -> Sequence[UUID]:
+        """The other members of the person's own threads."""
+        return await store.counterparts(connection, person.account_id, MAX_WATCHED)
 
     async def readable(self, connection: Connection, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
         """One's own, and for agents all."""
         return await store.heads(connection, ids, None if person.role == "agent" else person.account_id)
-
-    async def messages(
-        self, connection: Connection, conversation: UUID, after: int, limit: int
-    ) -> Sequence[tuple[int, str]]:
-        """The messages, as frames."""
-        messages = await store.messages(connection, conversation, after, limit)
-        return [(message.seq, message_frame(conversation, message_view(message))) for message in messages]
-
-    async def start(self, connection: Connection, conversation: UUID, since: datetime) -> int:
-        """The last message from before."""
-        return await store.last_before(connection, conversation, since)
 
     async def changed(
         self, connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime

@@ -16,7 +16,7 @@ import asyncpg
 from contracts.cs import SellerContacted
 from contracts.orders import OrderPlaced
 from contracts.words import Destination, OrderStatus, known
-from runtime.live.conversations import Change, Followed
+from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import TraceContext
 from runtime.storage.database import Connection
@@ -417,17 +417,16 @@ async def close_question(tx: Transaction, case_id: UUID, order_id: UUID) -> bool
     return before in ("open", "answered")
 
 
-async def following(connection: Connection, account_id: UUID, limit: int) -> list[Followed]:
-    """Somebody's threads, the newest activity first."""
+async def counterparts(connection: Connection, account_id: UUID, limit: int) -> list[UUID]:
+    """The other members of an account's threads, the newest activity first."""
     rows = await connection.fetch(
-        "(select thread_id, last_seq, seller_id as other, active_at from threads where buyer_id = $1 "
-        "order by active_at desc limit $2) union all "
-        "(select thread_id, last_seq, buyer_id, active_at from threads where seller_id = $1 "
-        "order by active_at desc limit $2) order by active_at desc limit $2",
+        "(select seller_id as other, active_at from threads where buyer_id = $1 order by active_at desc limit $2) "
+        "union all (select buyer_id, active_at from threads where seller_id = $1 order by active_at desc limit $2) "
+        "order by active_at desc limit $2",
         account_id,
         limit,
     )
-    return [Followed(row["thread_id"], row["last_seq"], (row["other"],)) for row in rows]
+    return list(dict.fromkeys(row["other"] for row in rows))
 
 
 async def heads(connection: Connection, ids: Sequence[UUID], account_id: UUID | None) -> dict[UUID, int]:
@@ -439,14 +438,6 @@ async def heads(connection: Connection, ids: Sequence[UUID], account_id: UUID | 
         account_id,
     )
     return {row["thread_id"]: row["last_seq"] for row in rows}
-
-
-async def last_before(connection: Connection, thread_id: UUID, since: datetime) -> int:
-    """The last message written before `since`; 0 if there is none."""
-    seq: int = await connection.fetchval(
-        "select coalesce(max(seq), 0) from messages where thread_id = $1 and at < $2", thread_id, since
-    )
-    return seq
 
 
 async def changed(connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime) -> list[Change]:

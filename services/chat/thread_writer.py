@@ -42,7 +42,7 @@ class ThreadWriter:
             return None
         people = (posted.buyer_id, posted.seller_id)
         seq = posted.message.seq
-        self._live.send_message(tx, thread_id, seq, message_frame(thread_id, message_view(posted.message)), people)
+        self._live.send(tx, people, message_frame(thread_id, message_view(posted.message)), thread_id)
         for account_id in people:
             if account_id != sender_id:
                 self._live.send(tx, [account_id], unread_frame(thread_id, seq, posted.unread[account_id]))

@@ -256,7 +256,7 @@ class Cases:
 
     def _send(self, tx: Transaction, case: Case, message: Message) -> None:
         frame = views.message_frame(case.case_id, message)
-        self._live.send_message(tx, case.case_id, message.seq, frame, views.members(case))
+        self._live.send(tx, views.members(case), frame, case.case_id)
 
     async def take_turn(self, tx: Transaction, *ids: UUID, leaving: Sequence[UUID] = ()) -> None:
         """Locks what may change while cases are given or taken: the cases `ids`, those of the agents `leaving`, and the

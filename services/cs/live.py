@@ -17,7 +17,7 @@ from runtime.backoff import Backoff
 from runtime.errors import WrongRole
 from runtime.http.auth import BuyerOrAgent, Identity, SignedIn
 from runtime.http.rate_limit import RateLimit
-from runtime.live.updates import Change, Followed, LiveUpdates
+from runtime.live.updates import Change, LiveUpdates
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.database import Connection
@@ -25,8 +25,6 @@ from runtime.storage.database_errors import is_transient
 from services.cs import agents, store, views
 from services.cs.cases import Cases
 
-MAX_FOLLOWED = 200
-"""Conversations that a person follows without asking."""
 ROUTE_EVERY, POSITIONS_EVERY, PRESENCE_EVERY = 1.0, 5.0, 5.0
 """Seconds between two reads of the database at most, woken or not."""
 GATHER = 0.1
@@ -38,14 +36,9 @@ log = logging.getLogger(__name__)
 class CaseSource:
     """The conversations of `cs`: a buyer follows their own cases, an agent those that are with that agent."""
 
-    async def following(self, connection: Connection, person: Identity) -> Sequence[Followed]:
-        """The cases that a person sees live without asking."""
-        rows = await connection.fetch(
-            "(select case_id, last_seq from cases where buyer_id = $1 order by case_id desc limit $2) union all "
-            "(select case_id, last_seq from cases where agent_id = $1 order by case_id desc limit $2)",
-            *(person.account_id, MAX_FOLLOWED),
-        )
-        return [Followed(row["case_id"], row["last_seq"]) for row in rows]
+    async def watched(self, connection: Connection, person: Identity) -> Sequence[UUID]:
+        """None: customer service shows no presence."""
+        return []
 
     async def readable(self, connection: Connection, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
         """Those cases that a person may read, agents all of them, a buyer their own; each with its last `seq`."""
@@ -54,19 +47,6 @@ class CaseSource:
             *(ids, None if person.role == "agent" else person.account_id),
         )
         return {row["case_id"]: row["last_seq"] for row in rows}
-
-    async def messages(
-        self, connection: Connection, conversation: UUID, after: int, limit: int
-    ) -> Sequence[tuple[int, str]]:
-        """The messages behind `after`."""
-        found = await store.messages(connection, conversation, after, limit)
-        return [(message.seq, views.message_frame(conversation, message)) for message in found]
-
-    async def start(self, connection: Connection, conversation: UUID, since: datetime) -> int:
-        """The last message before that time; 0 if there is none."""
-        sql = "select coalesce(max(seq), 0) from messages where case_id = $1 and at < $2"
-        last: int = await connection.fetchval(sql, conversation, since)
-        return last
 
     async def changed(
         self, connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime
@@ -206,8 +186,7 @@ class QueuePositions:
                 frames[buyer_id] = views.position_frame(case_id, position, len(on_duty))
         for account, frame in frames.items():
             if self._sent.get(account) != frame:
-                for socket in self._live.presence.here.get(account, ()):
-                    socket.show(frame)
+                self._live.send_here([account], frame)
         self._sent = frames
 
     async def _send_due(self) -> None:

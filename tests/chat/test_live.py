@@ -7,22 +7,25 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from runtime.live import presence, websocket
+from runtime.live import presence
 from tests.harness.chat import ChatHarness, Conversation
-from tests.harness.live_client import Listener, address, listening, ticket
+from tests.harness.live_client import Listener, Messages, address, listening, ticket
 
+BAD_IDS: tuple[object, ...] = (-1, 1.5, "1", None, [], {})
 UNKNOWN = "3199a578-46ec-47a0-87dd-1b80035b2082"
 """A thread that is not there."""
 
 
 async def test_both_sides_get_every_message_once_and_in_order(conversation: Conversation, origin: str) -> None:
-    """What the two write at the same time reaches both as 1, 2, 3, …, the same as it stands in the history."""
+    """26 messages that both write at the same time come to both as 1, 2, 3, …, the same as in the history."""
     async with listening(conversation.buyer, origin) as buyer, listening(conversation.seller, origin) as seller:
         await asyncio.gather(
-            *(conversation.write(who, f"{n}") for n in range(10) for who in (conversation.buyer, conversation.seller))
+            *(conversation.write(who, f"{n}") for n in range(13) for who in (conversation.buyer, conversation.seller))
         )
         for listener in (buyer, seller):
-            await listener.has(conversation.thread_id, 20)
+            await listener.has(conversation.thread_id, 26)
+            assert listener.sent(conversation.thread_id) == list(range(1, 27))
+            assert listener.messages.fetches == 0
         assert buyer.of("message") == seller.of("message")
         history = await conversation.messages()
         assert [frame["message"] for frame in buyer.of("message")] == history
@@ -47,10 +50,10 @@ async def test_all_ones_threads_come_over_one_socket(harness: ChatHarness, origi
 
 
 async def test_nobody_else_hears_it(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
-    """Strangers and agents get nothing of a thread; asking to resume it is refused like one that is not there."""
+    """Strangers and agents get nothing of a thread; following it is refused like one that is not there."""
     stranger, agent = harness.people.person("buyer"), harness.people.person("agent")
     async with listening(stranger, origin) as outside, listening(agent, origin) as desk:
-        await outside.publish_as(type="resume", after={conversation.thread_id: 0})
+        await outside.send(type="follow", conversations=[conversation.thread_id])
         await outside.until(lambda one: one.of("error"))
         assert outside.of("error")[0]["code"] == "not_found"
         await conversation.write(conversation.buyer)
@@ -62,19 +65,21 @@ async def test_nobody_else_hears_it(harness: ChatHarness, conversation: Conversa
 
 
 async def test_an_agent_reads_along_who_asks(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
-    """Agents may read any thread: they get what there is, and what comes."""
+    """An agent who follows a thread is told where it stands, and sent what comes."""
     await conversation.write(conversation.buyer)
-    async with listening(harness.people.person("agent"), origin, {conversation.thread_id: 0}) as agent:
+    async with listening(harness.people.person("agent"), origin, follow=[conversation.thread_id]) as agent:
+        await agent.has(conversation.thread_id, 1)
         await conversation.write(conversation.seller)
         await agent.has(conversation.thread_id, 2)
+        assert (agent.of("hint")[0]["seq"], agent.sent(conversation.thread_id)) == (1, [2])
 
 
-async def test_a_client_that_was_away_resumes(conversation: Conversation, origin: str) -> None:
-    """After `after` comes everything that was missed, in order, however much, and then what is said meanwhile."""
+async def test_a_client_that_was_away_fetches_the_rest(conversation: Conversation, origin: str) -> None:
+    """A client that connects fetches what it missed; what is written meanwhile comes once, in order."""
     for number in range(25):
         await conversation.write(conversation.buyer if number % 2 else conversation.seller)
 
-    async def go_on(seconds: float = 0) -> None:
+    async def go_on() -> None:
         for _ in range(4):
             await conversation.write(conversation.buyer)
 
@@ -84,10 +89,10 @@ async def test_a_client_that_was_away_resumes(conversation: Conversation, origin
     await writing
 
 
-async def test_history_longer_than_a_page_is_resumed_whole(
+async def test_history_longer_than_a_page_is_fetched_whole(
     harness: ChatHarness, conversation: Conversation, origin: str
 ) -> None:
-    """What was missed is read in parts; the client does not notice."""
+    """450 missed messages are fetched page by page."""
     async with harness.service.uow.begin() as tx:
         await tx.connection.execute(
             "with m as (insert into messages (thread_id, seq, kind, sender_id, text, at) select thread_id, n, 'text', "
@@ -99,46 +104,28 @@ async def test_history_longer_than_a_page_is_resumed_whole(
         await seller.has(conversation.thread_id, 450)
 
 
-async def test_resuming_again_goes_back(conversation: Conversation, origin: str) -> None:
-    """A client may say anew what it has; what it asks for comes again, from there on without gaps."""
+async def test_following_says_where_a_conversation_stands(conversation: Conversation, origin: str) -> None:
+    """A client that follows its own thread gets a hint each time, and each message once all the same."""
     for _ in range(4):
         await conversation.write(conversation.buyer)
-    async with listening(conversation.buyer, origin, {conversation.thread_id: 2}) as buyer:
-        await buyer.has(conversation.thread_id, 4, first=3)
-        await buyer.publish_as(type="resume", after={conversation.thread_id: 1})
-        await buyer.until(lambda one: len(one.of("message")) == 5)
-        assert buyer.seqs(conversation.thread_id) == [3, 4, 2, 3, 4]
-        await buyer.publish_as(type="resume", after={conversation.thread_id: 1000})
+    async with listening(conversation.buyer, origin, follow=[conversation.thread_id]) as buyer:
+        await buyer.has(conversation.thread_id, 4)
+        await buyer.send(type="follow", conversations=[conversation.thread_id, conversation.thread_id])
+        await buyer.until(lambda one: len(one.of("hint")) == 2)
+        assert [hint["seq"] for hint in buyer.of("hint")] == [4, 4]
+        assert buyer.messages.fetches == 1
         await conversation.write(conversation.seller)
-        await buyer.until(lambda one: len(one.of("message")) == 6)
-        assert buyer.seqs(conversation.thread_id)[-1] == 5
+        await buyer.has(conversation.thread_id, 5)
+        assert buyer.sent(conversation.thread_id) == [5]
 
 
-async def test_who_says_nothing_gets_what_is_new(
-    conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client that never resumes gets what is said from its connecting on, a moment later."""
-    monkeypatch.setattr(websocket, "HOLD", 0.05)
+async def test_a_client_that_knows_nothing_sees_the_gap(conversation: Conversation, origin: str) -> None:
+    """A client that has fetched nothing is sent what is new, and fetches what was before."""
     await conversation.write(conversation.buyer)
-    async with listening(conversation.seller, origin, resume=False) as seller:
+    async with listening(conversation.seller, origin) as seller:
         await conversation.write(conversation.buyer)
-        await seller.until(lambda one: one.of("message"))
-        assert seller.seqs(conversation.thread_id) == [2]
-
-
-async def test_messages_wait_for_the_client_to_say_what_it_has(
-    conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between connecting and resuming nothing is sent that would come before what was missed."""
-    monkeypatch.setattr(websocket, "HOLD", 60)
-    for _ in range(3):
-        await conversation.write(conversation.buyer)
-    async with listening(conversation.buyer, origin, resume=False) as buyer:
-        await conversation.write(conversation.buyer)
-        await buyer.echo()
-        assert not buyer.of("message")
-        await buyer.publish_as(type="resume", after={conversation.thread_id: 1})
-        await buyer.has(conversation.thread_id, 4, first=2)
+        await seller.has(conversation.thread_id, 2)
+        assert seller.sent(conversation.thread_id) == [2]
 
 
 async def test_unread_counts_come_live(conversation: Conversation, origin: str) -> None:
@@ -148,7 +135,7 @@ async def test_unread_counts_come_live(conversation: Conversation, origin: str) 
         await conversation.write(conversation.buyer)
         for device in (phone, desk):
             await device.until(lambda one: len(one.of("thread")) == 2)
-        await phone.publish_as(type="read", thread_id=conversation.thread_id, seq=2)
+        await phone.send(type="read", thread_id=conversation.thread_id, seq=2)
         for device in (phone, desk):
             await device.until(lambda one: len(one.of("thread")) == 3)
             assert [frame["unread"] for frame in device.of("thread")] == [1, 2, 0]
@@ -200,9 +187,10 @@ async def test_presence(conversation: Conversation, origin: str, monkeypatch: py
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "[]", "1", '"resume"', "{}", '{"type": "shout"}', '{"type": "resume", "after": []}', "[" * 5000]
-    + ['{"type": "resume", "after": {"x": 1}}', '{"type": "read"}', '{"type": "read", "thread_id": 1, "seq": "x"}']
-    + [json.dumps({"type": "resume", "after": {UNKNOWN: seq}}) for seq in (-1, 1.5, "1", None, True)],
+    ["", "x", "[]", "1", '"follow"', "{}", '{"type": "shout"}', '{"type": "resume", "after": {}}', "[" * 5000]
+    + ['{"type": "read"}', '{"type": "read", "thread_id": 1, "seq": "x"}', '{"type": "follow"}']
+    + [json.dumps({"type": "follow", "conversations": ids}) for ids in ({UNKNOWN: 1}, UNKNOWN, "x", None, True)]
+    + [json.dumps({"type": "follow", "conversations": [UNKNOWN, one]}) for one in BAD_IDS],
 )
 async def test_a_bad_frame_is_answered_and_harms_nobody(conversation: Conversation, origin: str, text: str) -> None:
     """What cannot be understood is answered by an error frame, and the connection goes on."""
@@ -221,13 +209,13 @@ async def test_reading_a_foreign_thread_is_refused(
 ) -> None:
     """Over the socket, as over HTTP, a foreign thread is not there."""
     async with listening(harness.people.person("seller"), origin) as stranger:
-        await stranger.publish_as(type="read", thread_id=conversation.thread_id, seq=1)
+        await stranger.send(type="read", thread_id=conversation.thread_id, seq=1)
         await stranger.until(lambda one: one.of("error"))
         assert stranger.of("error")[0]["code"] == "not_found"
 
 
 async def test_a_storm_of_clients_that_come_back(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
-    """Thirty clients who lost their connection at once resume at once, and each has everything."""
+    """Thirty clients that connect again at once fetch at once, and each has everything."""
     people = [conversation.buyer, conversation.seller] * 15
     for _ in range(5):
         await conversation.write(conversation.buyer)
@@ -235,9 +223,9 @@ async def test_a_storm_of_clients_that_come_back(harness: ChatHarness, conversat
 
     async def come_back(number: int, one: str) -> list[Any]:
         async with connect(address(origin, one), proxy=None, compression=None) as socket:
-            listener = Listener(socket)
-            task = asyncio.create_task(listener.listen())
-            await listener.publish_as(type="resume", after={conversation.thread_id: number % 5})
+            known = {conversation.thread_id: number % 5}
+            listener = Listener(socket, Messages("chat", conversation.buyer.get, known))
+            task = asyncio.create_task(listener.listen(list(known)))
             await listener.has(conversation.thread_id, 6, first=number % 5 + 1)
         await task
         return listener.frames

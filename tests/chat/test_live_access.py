@@ -241,7 +241,7 @@ async def test_one_account_has_so_many_sockets(
         assert await refusal(url) == (429, "too_many_sockets")
 
 
-async def test_a_slow_reader_is_dropped_and_resumes(
+async def test_a_slow_reader_is_dropped_and_comes_back(
     harness: ChatHarness, conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who takes nothing while hundreds of frames come in is let go; the others notice nothing, and nothing is lost."""
@@ -255,7 +255,7 @@ async def test_a_slow_reader_is_dropped_and_resumes(
     ):
         async with asyncio.timeout(10):
             while conversation.seller.account_id in live.people:  # it never reads
-                live.tell([conversation.seller.account_id], frame)
+                live.send_here([conversation.seller.account_id], frame)
                 await asyncio.sleep(0)
         await conversation.write(conversation.seller)
         await buyer.has(conversation.thread_id, 1)
@@ -272,10 +272,10 @@ async def test_a_reader_that_recovers_is_told_why_it_is_dropped(
     frame = '{"type":"thread","x":"' + "x" * 200_000 + '"}'
     url = address(origin, await ticket(conversation.seller, origin))
     async with connect(url, proxy=None, compression=None, max_queue=1) as slow:
-        [socket] = live.presence.here[conversation.seller.account_id]
+        [socket] = live.presence.sockets[conversation.seller.account_id]
         async with asyncio.timeout(10):
             while socket.code is None:
-                live.tell([conversation.seller.account_id], frame)
+                live.send_here([conversation.seller.account_id], frame)
                 await asyncio.sleep(0)
             with suppress(ConnectionClosed):
                 while True:

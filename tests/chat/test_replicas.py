@@ -1,7 +1,7 @@
 """Two replicas of the service: who is connected to one sees at once what happens at the other."""
 
 import asyncio
-from uuid import UUID
+import random
 
 import pytest
 
@@ -22,7 +22,7 @@ async def test_messages_reach_both_sides_wherever_they_are(conversation: Convers
         await asyncio.gather(*(conversation.write(who, f"{n}") for n in range(8) for who in writers))
         for listener in (buyer, seller):
             await listener.has(conversation.thread_id, 32)
-        assert buyer.of("message") == seller.of("message")
+        assert buyer.messages.of == seller.messages.of
 
 
 async def test_a_ticket_is_good_at_any_replica(conversation: Conversation, pair: list[Replica]) -> None:
@@ -68,10 +68,10 @@ async def test_somebody_who_is_elsewhere_already_is_found(conversation: Conversa
             }
 
 
-async def test_a_lost_hint_leaves_no_gap(
+async def test_a_lost_frame_leaves_no_gap(
     conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a message's hint is lost, the next one shows the gap, and what is missing is sent first."""
+    """When frames are lost between replicas, the next one shows the gap, and the client fetches what is missing."""
     here, there = pair
     async with listening(conversation.buyer, there.origin) as buyer:
         await conversation.write(here.same(conversation.seller))
@@ -82,39 +82,63 @@ async def test_a_lost_hint_leaves_no_gap(
                 await conversation.write(here.same(conversation.seller))
         await conversation.write(here.same(conversation.seller))
         await buyer.has(conversation.thread_id, 5)
+        assert buyer.sent(conversation.thread_id) == [1, 5]
+        assert buyer.messages.fetches == 1
 
 
-async def test_a_lost_last_hint_is_made_up_for(
+async def test_a_lost_last_frame_is_hinted_at(
     harness: ChatHarness, conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hint that is lost with none after it is found by looking into the database, also for a thread that is new."""
+    """A replica finds a message whose frame was lost, with none after it, in the database, also in a new thread; its
+    clients get a hint, once."""
     deal = harness.deal(conversation.buyer)
     await harness.deliver(deal.placed())
     async with listening(conversation.buyer, pair[0].origin) as buyer:
-        new = await harness.about(deal)  # the house shares no Redis with the pair: nobody is told
+        new = await harness.about(deal)  # the harness shares no Redis with the pair: no frame arrives
         await conversation.write(conversation.seller)
         await new.write(deal.seller)
-        await pair[0].live.sweep()
+        for _ in range(2):
+            await pair[0].live.sweep()
         await buyer.has(conversation.thread_id, 1)
         await buyer.has(new.thread_id, 1)
+        await buyer.echo()
+        assert sorted(hint["conversation"] for hint in buyer.of("hint")) == sorted(
+            [conversation.thread_id, new.thread_id]
+        )
         await conversation.write(conversation.seller)
         monkeypatch.setattr(updates, "SWEEP", 0.01)
         pair[0].live.broadcast._on_missed()  # wakes it, as a new subscription does
         await buyer.has(conversation.thread_id, 2)
+        assert not buyer.of("message")
 
 
-async def test_hints_that_come_twice_or_late_change_nothing(conversation: Conversation, pair: list[Replica]) -> None:
-    """A socket is only ever sent the message after its last, whatever it is told."""
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_becomes_of_frames_the_client_has_each_message_once(
+    conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Frames that are lost, late, doubled and out of order between replicas change nothing for a client that fetches
+    when it is behind."""
     here, there = pair
+    chance, publish, waiting = random.Random(seed), here.live.broadcast.publish, list[str]()
+
+    def disturbed(frame: str) -> None:
+        waiting.extend([frame] * chance.choice([0, 1, 1, 2]))
+        if chance.random() < 0.5:
+            chance.shuffle(waiting)
+            while waiting:
+                publish(waiting.pop())
+
+    monkeypatch.setattr(here.live.broadcast, "publish", disturbed)
     async with listening(conversation.buyer, there.origin) as buyer:
-        written = [await conversation.write(here.same(conversation.seller), str(n)) for n in range(3)]
-        await buyer.has(conversation.thread_id, 3)
-        for message in reversed(written):
-            there.live._send_message(
-                UUID(conversation.thread_id), message["seq"], '{"type": "message"}', [conversation.buyer.account_id]
-            )
+        for n in range(25):
+            await conversation.write(here.same(conversation.seller), str(n))
+        await there.live.sweep()
+        await buyer.has(conversation.thread_id, 25)
+        for frame in waiting:
+            publish(frame)
         await buyer.echo()
-        assert buyer.seqs(conversation.thread_id) == [1, 2, 3]
+        await buyer.has(conversation.thread_id, 25)
+        assert buyer.messages.of[conversation.thread_id] == await conversation.messages()
 
 
 async def test_the_limit_on_messages_is_one_for_all_replicas(conversation: Conversation, pair: list[Replica]) -> None:

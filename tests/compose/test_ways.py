@@ -112,7 +112,6 @@ async def test_the_chat_with_the_seller(
     buyer, seller, product = people
     guided, given_up = await buyer.buy(product), await buyer.buy(product)
     async with live(stack, buyer, "chat", stack.url) as socket:
-        await socket.send(json.dumps({"type": "resume", "after": {}}))
         thread = await thread_of(buyer, guided)
         await says(buyer, thread, "Maaf, saya salah pilih. Bisa dibatalkan?")
         await seller.post(f"/chat/threads/{thread}/guide")
@@ -139,7 +138,6 @@ async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str],
     answered = await contacted(buyer, [agent], seller, await buyer.buy(product))
     silent = await contacted(second, [agent], seller, await second.buy(product))
     async with live(stack, second, "cs", stack.url) as socket:
-        await socket.send(json.dumps({"type": "resume", "after": {}}))
         await asyncio.to_thread(stack.compose, "run", "--rm", "batalkan", "clock", "advance", "23h")
         await answered.seller(seller, "reply")
         await told(buyer, f"/cs/cases/{answered.case_id}", "seller_replied")

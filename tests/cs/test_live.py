@@ -1,78 +1,24 @@
 """Live: positions in the queue, cases and messages reach the people concerned at once."""
 
 import asyncio
-import json
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-import uvicorn
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from runtime.http.revocations import revoke
-from runtime.live.server import WEBSOCKETS
 from runtime.live.sockets import OVER
-from runtime.service import Service
+from tests.harness import live_client
 from tests.harness.bus_events import TIMEOUT
+from tests.harness.chat import on_a_port
 from tests.harness.cs import CsHarness
-from tests.harness.cs_actors import Customer
-from tests.harness.orders_actors import Json
 from tests.harness.waiting import eventually
 
-
-@dataclass
-class Listener:
-    """What one socket was sent."""
-
-    socket: ClientConnection
-    frames: list[Json] = field(default_factory=list)
-    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    def of(self, kind: str) -> list[Json]:
-        """The frames of one type."""
-        return [frame for frame in self.frames if frame["type"] == kind]
-
-    async def until(self, happened: Callable[[], Any]) -> None:
-        """Waits until what came is enough."""
-        async with asyncio.timeout(TIMEOUT), self.arrived:
-            await self.arrived.wait_for(happened)
-
-    async def messages(self, count: int) -> None:
-        """Waits until so many messages have come."""
-        await self.until(lambda: len(self.of("message")) == count)
-
-    async def echo(self) -> None:
-        """Everything that the service had to say until now has come."""
-        had = len(self.of("pong"))
-        await self.socket.send('{"type": "ping"}')
-        await self.until(lambda: len(self.of("pong")) > had)
-
-    async def listen(self) -> None:
-        """Takes what comes, until the end."""
-        with suppress(ConnectionClosed):
-            async for text in self.socket:
-                async with self.arrived:
-                    self.frames.append(json.loads(text))
-                    self.arrived.notify_all()
-
-
-@asynccontextmanager
-async def on_a_port(service: Service) -> AsyncIterator[str]:
-    """The service on a free port."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        config = uvicorn.Config(service.app, log_config=None, access_log=False, lifespan="off", **WEBSOCKETS)
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve([listening]))
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await task
+listening = partial(live_client.listening, service="cs")
 
 
 @pytest.fixture(scope="package")
@@ -82,38 +28,22 @@ async def origin(shared_harness: CsHarness) -> AsyncIterator[str]:
         yield origin
 
 
-@asynccontextmanager
-async def listening(person: Customer, origin: str, after: dict[str, int] | None = None) -> AsyncIterator[Listener]:
-    """Connects, says what one has, and takes what comes."""
-    ticket = (await person.send("/cs/tickets", 201))["ticket"]
-    async with connect(f"ws://{origin}/cs/live?ticket={ticket}", proxy=None, compression=None) as websocket:
-        listener = Listener(websocket)
-        task = asyncio.create_task(listener.listen())
-        await websocket.send(json.dumps({"type": "resume", "after": after or {}}))
-        await listener.echo()
-        try:
-            yield listener
-        finally:
-            await websocket.close()
-            await task
-
-
 async def test_positions_in_the_queue_are_live(harness: CsHarness, origin: str) -> None:
     """A waiting buyer sees the position change and the agent join; agents see how many wait."""
     first, second, agent = harness.buyer(), harness.buyer(), harness.agent()
     await first.open_case()
     async with listening(second, origin) as live, listening(agent, origin) as desk:
         case_id = (await second.open_case())["case_id"]
-        await live.until(lambda: [one["position"] for one in live.of("queue")] == [2])
+        await live.until(lambda _: [one["position"] for one in live.of("queue")] == [2])
         harness.cases.max_cases = 1
         await agent.duty()
-        await live.until(lambda: [one["position"] for one in live.of("queue")] == [2, 1])
-        await desk.until(lambda: desk.of("queue"))
+        await live.until(lambda _: [one["position"] for one in live.of("queue")] == [2, 1])
+        await desk.until(lambda _: desk.of("queue"))
         assert (desk.of("queue")[-1]["waiting"], desk.of("queue")[-1]["agents_on_duty"]) == (1, 1)
         await agent.send(f"/cs/cases/{desk.of('case')[0]['case_id']}/close", outcome="answered")
-        await live.until(lambda: live.of("case"))
+        await live.until(lambda _: live.of("case"))
         assert live.of("case")[-1]["agent_id"] == str(agent.account_id)
-        await live.until(lambda: live.of("message")[-1]["message"]["code"] == "agent_joined")
+        await live.until(lambda _: live.of("message")[-1]["message"]["code"] == "agent_joined")
         assert [one["message"]["seq"] for one in live.of("message")] == [1, 2, 3]
         assert {one["case_id"] for one in live.of("message")} == {case_id}
 
@@ -147,7 +77,7 @@ async def test_both_sides_get_messages_live(harness: CsHarness, origin: str) -> 
         await buyer.send(f"/cs/cases/{case_id}/order", order_id=order_id)
         asked = await agent.send(f"/cs/cases/{case_id}/contact-seller")
         for one in (live, desk):
-            await one.messages(4)
+            await one.until(lambda listener: len(listener.of("message")) == 4)
             assert [frame["message"]["seq"] for frame in one.of("message")] == [3, 4, 5, 6]
             assert one.of("case")[-1]["state"] == "awaiting_seller"
             assert one.of("case")[-1]["respond_by"] == asked["respond_by"].replace("Z", "+00:00")
@@ -157,22 +87,30 @@ async def test_both_sides_get_messages_live(harness: CsHarness, origin: str) -> 
 
 
 async def test_a_client_that_was_away_misses_nothing(harness: CsHarness, origin: str) -> None:
-    """It says what it has, and gets the rest, once and in order; so does an agent who reads a foreign case."""
+    """A buyer who connects fetches the rest; an agent who follows another's case gets a hint, and further messages."""
     buyer, _, case_id = await harness.active()
     for n in range(5):
         await buyer.send(f"/cs/cases/{case_id}/messages", 201, text=f"{n}")
-    for person, after in ((buyer, 3), (harness.agent(), 0)):
-        async with listening(person, origin, {case_id: after}) as live:
-            await live.messages(7 - after)
-            assert [one["message"]["seq"] for one in live.of("message")] == list(range(after + 1, 8))
+    async with (
+        listening(buyer, origin, {case_id: 3}) as live,
+        listening(harness.agent(), origin, follow=[case_id]) as colleague,
+    ):
+        await live.has(case_id, 7, first=4)
+        await colleague.has(case_id, 7)
+        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text="Halo")
+        await live.has(case_id, 8, first=4)
+        await colleague.has(case_id, 8)
+        assert [one["message"]["seq"] for one in colleague.of("message")] == [8]
 
 
-async def test_a_buyer_cannot_resume_a_foreign_case(harness: CsHarness, origin: str) -> None:
-    """A foreign case is not found for another buyer."""
-    _, _, case_id = await harness.active()
-    async with listening(harness.buyer(), origin, {case_id: 0}) as live:
+async def test_a_foreign_case_cannot_be_followed(harness: CsHarness, origin: str) -> None:
+    """Following the case of another buyer is answered by the error `not_found`."""
+    buyer, _, case_id = await harness.active()
+    async with listening(harness.buyer(), origin, follow=[case_id]) as live:
         assert [one["code"] for one in live.of("error")] == ["not_found"]
-        assert not live.of("message")
+        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text="Halo")
+        await live.echo()
+        assert not live.of("message") + live.of("hint")
 
 
 async def test_a_used_ticket_and_a_foreign_page_are_refused(harness: CsHarness, origin: str) -> None:

@@ -1,57 +1,115 @@
-"""A client of the live part, as a page is one: it knows what it has, and resumes with that."""
+"""A client of the live part, as a page is one: it fetches when it connects and when it is behind."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.harness.orders_actors import Json, Person
-
+Json = Any
 TIMEOUT = 10.0
-"""Seconds after which what has not happened never will."""
+"""Seconds after which a wait fails."""
+CONVERSATIONS = {"chat": ("threads", "thread_id"), "cs": ("cases", "case_id")}
+"""Of each service: the path of its conversations, and the field with their id."""
 
 
-@dataclass
+class Person(Protocol):
+    """An account that sends requests to a service."""
+
+    @property
+    def token(self) -> str:
+        """Its access token."""
+
+    async def get(self, path: str, **params: Any) -> Json:
+        """The JSON of an answer."""
+
+
+class Messages:
+    """The messages that a client has of each conversation, kept by the rule of `runtime.live.updates`."""
+
+    def __init__(
+        self, service: str, fetch: Callable[[str], Awaitable[Json]], last: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """`fetch` gets a path. `last` has the `seq` up to which the client knows conversations from before."""
+        self.of: dict[str, list[Json]] = defaultdict(list)
+        self.last: dict[str, int] = defaultdict(int, last)
+        self.fetches = 0
+        self.wrong: list[str] = []
+        """Each message that is missing in the history, or stands there in a wrong place."""
+        self._fetch = fetch
+        self._path, self._id = f"/{service}/{CONVERSATIONS[service][0]}", CONVERSATIONS[service][1]
+
+    async def take(self, frame: Json) -> None:
+        """Adds a message that is the next one, ignores one that is there, and fetches when it is behind."""
+        if frame["type"] not in ("message", "hint"):
+            return
+        conversation = frame[self._id if frame["type"] == "message" else "conversation"]
+        seq = frame["message"]["seq"] if frame["type"] == "message" else frame["seq"]
+        if frame["type"] == "message" and seq == self.last[conversation] + 1:
+            self._add(conversation, frame["message"])
+        elif seq > self.last[conversation]:
+            await self.catch_up(conversation)
+            if seq > self.last[conversation]:
+                self.wrong.append(f"{conversation}: {seq} is not there after {self.last[conversation]}")
+
+    async def catch_up(self, conversation: str) -> None:
+        """Fetches what is behind the last message."""
+        self.fetches += 1
+        path = f"{self._path}/{conversation}/messages?limit=100&after="
+        while page := (await self._fetch(f"{path}{self.last[conversation]}"))["items"]:
+            for message in page:
+                self._add(conversation, message)
+
+    def _add(self, conversation: str, message: Json) -> None:
+        if message["seq"] != self.last[conversation] + 1:
+            self.wrong.append(f"{conversation}: {message['seq']} after {self.last[conversation]}")
+        self.last[conversation] = message["seq"]
+        self.of[conversation].append(message)
+
+
 class Listener:
-    """What one socket was sent."""
+    """What one socket was sent, and what its client has."""
 
-    socket: ClientConnection
-    frames: list[Json] = field(default_factory=list)
-    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+    def __init__(self, socket: ClientConnection, messages: Messages) -> None:
+        self.socket = socket
+        self.messages = messages
+        self.frames: list[Json] = []
+        self._arrived = asyncio.Condition()
 
     def of(self, kind: str) -> list[Json]:
         """The frames of one type."""
         return [frame for frame in self.frames if frame["type"] == kind]
 
-    def seqs(self, thread_id: str) -> list[int]:
-        """The numbers of the messages of one thread, in the order in which they came."""
+    def sent(self, thread_id: str) -> list[int]:
+        """The numbers of the messages of one thread that came as frames, in their order."""
         return [frame["message"]["seq"] for frame in self.of("message") if frame["thread_id"] == thread_id]
 
-    async def publish_as(self, **frame: Any) -> None:
+    async def send(self, **frame: Any) -> None:
         """Sends a frame."""
         await self.socket.send(json.dumps(frame))
 
     async def until(self, happened: Callable[["Listener"], Any]) -> None:
         """Waits until what came is enough, or the connection is closed."""
-        async with asyncio.timeout(TIMEOUT), self.arrived:
-            await self.arrived.wait_for(lambda: happened(self) or self.socket.close_code is not None)
+        async with asyncio.timeout(TIMEOUT), self._arrived:
+            await self._arrived.wait_for(lambda: happened(self) or self.socket.close_code is not None)
         assert happened(self), (self.socket.close_code, self.frames)
 
-    async def has(self, thread_id: str, last: int, first: int = 1) -> None:
-        """Waits for message `last` of a thread; everything from `first` on has come, once and in order."""
-        await self.until(lambda listener: last in listener.seqs(thread_id))
-        assert self.seqs(thread_id) == list(range(first, last + 1))
+    async def has(self, conversation: str, last: int, first: int = 1) -> None:
+        """Waits for message `last` of a conversation; the client has everything from `first` on, once and in order."""
+        await self.until(lambda listener: listener.messages.last[conversation] >= last)
+        assert [message["seq"] for message in self.messages.of[conversation]] == list(range(first, last + 1))
+        assert not self.messages.wrong
 
     async def echo(self) -> None:
-        """Everything that the service had to say until now has come."""
+        """Waits until everything that the service has sent until now has come."""
         had = len(self.of("pong"))
-        await self.publish_as(type="ping")
+        await self.send(type="ping")
         await self.until(lambda listener: len(listener.of("pong")) > had)
 
     async def closed(self) -> int | None:
@@ -60,44 +118,51 @@ class Listener:
             await self.socket.wait_closed()
         return self.socket.close_code
 
-    async def listen(self) -> None:
-        """Takes what comes, until the end."""
-        try:
+    async def listen(self, known: Sequence[str] = ()) -> None:
+        """Fetches what is new in the conversations `known`, then takes what comes, until the end."""
+        for conversation in known:
+            await self.messages.catch_up(conversation)
+        with suppress(ConnectionClosed):
             async for text in self.socket:
-                async with self.arrived:
-                    self.frames.append(json.loads(text))
-                    self.arrived.notify_all()
-        except ConnectionClosed:
-            pass
-        async with self.arrived:
-            self.arrived.notify_all()
+                frame = json.loads(text)
+                await self.messages.take(frame)
+                async with self._arrived:
+                    self.frames.append(frame)
+                    self._arrived.notify_all()
+        async with self._arrived:
+            self._arrived.notify_all()
 
 
-async def ticket(person: Person, origin: str) -> str:
+async def ticket(person: Person, origin: str, service: str = "chat") -> str:
     """A ticket, fetched from the service at that address."""
     async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as http:
-        answer = await http.post("/chat/tickets", headers={"Authorization": f"Bearer {person.token}"})
+        answer = await http.post(f"/{service}/tickets", headers={"Authorization": f"Bearer {person.token}"})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["ticket"])
 
 
-def address(origin: str, ticket: str) -> str:
+def address(origin: str, ticket: str, service: str = "chat") -> str:
     """Where the socket is opened."""
-    return f"ws://{origin}/chat/live?ticket={ticket}"
+    return f"ws://{origin}/{service}/live?ticket={ticket}"
 
 
 @asynccontextmanager
 async def listening(
-    person: Person, origin: str, after: dict[str, int] | None = None, *, resume: bool = True
+    person: Person,
+    origin: str,
+    after: Mapping[str, int] = MappingProxyType({}),
+    *,
+    follow: Sequence[str] = (),
+    service: str = "chat",
 ) -> AsyncIterator[Listener]:
-    """Connects, says what one has, and takes what comes."""
-    url = address(origin, await ticket(person, origin))
+    """Connects, fetches what came `after` what the client knows, follows conversations, and takes what comes."""
+    url = address(origin, await ticket(person, origin, service), service)
     async with connect(url, proxy=None, compression=None, open_timeout=TIMEOUT) as socket:
-        listener = Listener(socket)
-        task = asyncio.create_task(listener.listen())
-        if resume:
-            await listener.publish_as(type="resume", after=after or {})
-            await listener.echo()
+        listener = Listener(socket, Messages(service, person.get, after))
+        task = asyncio.create_task(listener.listen(list(after)))
+        if follow:
+            await listener.send(type="follow", conversations=follow)
+        await listener.echo()
         try:
             yield listener
         finally:

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from lab.faults.live_users import Listener, say
+from lab.faults.live_users import LiveUser, say
 from lab.faults.system import LabSystem
 from tests.harness.actors import Buyer, Person, Seller
 from tests.harness.waiting import eventually
@@ -26,7 +26,7 @@ AGENTS, CALLERS, MAX_CASES = 3, 12, 3
 
 
 @asynccontextmanager
-async def listening(listeners: list[Listener]) -> AsyncIterator[None]:
+async def listening(listeners: list[LiveUser]) -> AsyncIterator[None]:
     """Runs the listeners inside the block."""
     tasks = {asyncio.create_task(listener.run()) for listener in listeners}
     try:
@@ -48,12 +48,12 @@ async def test_conversations_survive_crashes(system: LabSystem) -> None:
     pairs = list(zip(buyers, sellers, strict=True))
     threads = [await opened(buyer, await seller.offer()) for buyer, seller in pairs]
     said: Counter[str] = Counter()
-    sides = [Listener(system, "chat", person) for person in (*buyers, *sellers)]
+    sides = [LiveUser(system, "chat", person) for person in (*buyers, *sellers)]
     for one, thread in zip(sides, threads * 2, strict=True):
         one.has[thread] = 0
     agents = [Person.signed(http, keys, "agent") for _ in range(AGENTS)]
     callers = [Buyer.signed(http, keys, "buyer") for _ in range(CALLERS)]
-    desks = [Listener(system, "cs", person) for person in (*agents, *callers)]
+    desks = [LiveUser(system, "cs", person) for person in (*agents, *callers)]
     cases: dict[str, Person] = {}
 
     async def talk(person: Person, thread: str) -> None:
@@ -147,7 +147,7 @@ async def handle(agent: Person, case_id: str) -> None:
         assert answer.is_success or answer.json()["code"] in ("not_your_case", "case_over"), answer.text
 
 
-async def arrived(listeners: list[Listener], heads: dict[str, int], whose: dict[str, Person] | None = None) -> bool:
+async def arrived(listeners: list[LiveUser], heads: dict[str, int], whose: dict[str, Person] | None = None) -> bool:
     """Whether every listener has all messages of its conversations."""
     for one in listeners:
         for conversation, last in one.has.items():

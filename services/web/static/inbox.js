@@ -1,5 +1,5 @@
-// The inbox: whatever happens in any conversation, the list is looked at again.
+// The inbox: every frame, of any conversation, refreshes the list.
 import { refresh } from "./regions.js";
 import { stayConnected } from "./live.js";
 
-stayConnected("chat", { after: () => ({}), hear: refresh, back: refresh });
+stayConnected("chat", { onFrame: refresh, onOpen: refresh });

@@ -2,18 +2,18 @@
 import { pause, root } from "./page.js";
 import { report } from "./offline.js";
 
-const SHORTEST = 300;
+const SHORTEST = 300; // milliseconds
 const LONGEST = 8000;
-const RENEW = 4000; // time for a new ticket
+const RENEW = 4000; // the access token has expired: get a new ticket
 const OVER = 4001; // the session has ended: the ticket is refused, and the page asks to sign in
 
-// `hear` is called with every frame, `after` says what is known of each conversation (id: seq), and `back` is called
-// whenever the connection is there: whatever happened meanwhile is to be looked up then.
-export async function stayConnected(service, { hear, after, back }) {
+// `onFrame` is called with every frame, and `onOpen` whenever the connection has been opened: the page then fetches what
+// it has missed. `follow` returns the ids of the conversations on the page.
+export async function stayConnected(service, { onFrame, onOpen, follow = () => [] }) {
   let wait = SHORTEST;
   for (;;) {
     const opened = performance.now();
-    const code = await connectOnce(service, hear, after, back).catch(() => null);
+    const code = await connectOnce(service, onFrame, onOpen, follow).catch(() => null);
     if (code === "signed-out") return location.reload();
     const expected = code === RENEW || code === OVER;
     if (!expected) report(service, false);
@@ -22,7 +22,7 @@ export async function stayConnected(service, { hear, after, back }) {
   }
 }
 
-async function connectOnce(service, hear, after, back) {
+async function connectOnce(service, onFrame, onOpen, follow) {
   const answer = await fetch(`${root}/api/${service}/tickets`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -34,11 +34,12 @@ async function connectOnce(service, hear, after, back) {
   const socket = new WebSocket(`/${service}/live?ticket=${encodeURIComponent(ticket)}`);
   return await new Promise((resolve) => {
     socket.addEventListener("open", () => {
-      socket.send(JSON.stringify({ type: "resume", after: after() }));
+      const conversations = follow();
+      if (conversations.length) socket.send(JSON.stringify({ type: "follow", conversations }));
       report(service, true);
-      back();
+      onOpen();
     });
-    socket.addEventListener("message", (event) => hear(JSON.parse(event.data)));
+    socket.addEventListener("message", (event) => onFrame(JSON.parse(event.data)));
     socket.addEventListener("close", (event) => resolve(event.code));
   });
 }

@@ -120,13 +120,14 @@ document.addEventListener("click", (event) => {
 
 const service = document.querySelector("[data-log]")?.dataset.log ?? "cs";
 stayConnected(service, {
-  after: () => Object.fromEntries([...talks].filter(([, talk]) => talk.log.isConnected).map(([id, talk]) => [id, talk.known()])),
-  hear(frame) {
-    const id = frame.thread_id ?? frame.case_id;
-    if (frame.type === "message") talks.get(id)?.catchUp();
-    if (frame.type !== "message" || frame.message.kind !== "text") refresh();
+  follow: () => [...talks].filter(([, talk]) => talk.log.isConnected).map(([id]) => id),
+  onFrame(frame) {
+    const talk = talks.get(frame.conversation ?? frame.thread_id ?? frame.case_id);
+    if (frame.type === "hint" && frame.seq <= talk?.known()) return;
+    if (frame.type === "message" || frame.type === "hint") talk?.catchUp();
+    if (frame.message?.kind !== "text") refresh();
   },
-  back() {
+  onOpen() {
     refresh();
     for (const talk of talks.values()) talk.catchUp();
   },
