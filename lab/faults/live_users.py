@@ -17,7 +17,7 @@ class LiveUser:
 
     def __init__(self, system: LabSystem, service: str, person: Person) -> None:
         self.person = person
-        self.messages = Messages(service, person.get)
+        self.messages = Messages(service, person)
         self.connections = 0
         self.errors: list[str] = []
         self._service = service

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Presence:
-    """Knows the sockets of each account, and sends a frame to those who watch an account when it comes and goes."""
+    """Knows the sockets of each account. Sends a frame to its watchers when an account connects or disconnects."""
 
     def __init__(self, redis: Redis, service: str, broadcast: RedisBroadcast) -> None:
         self.sockets: dict[UUID, set[Socket]] = {}
@@ -46,7 +46,7 @@ class Presence:
         sockets.add(socket)
         if len(sockets) > 1:
             return False
-        self._keep(account)
+        self._write(account)
         self._changed(account, True)
         return True
 
@@ -82,7 +82,7 @@ class Presence:
         if online:
             self._changed(account, True, at_others=True)
         elif account in self.sockets:
-            self._keep(account)  # gone there, still connected here: corrects it
+            self._write(account)  # gone there, still connected here: corrects it
         else:
             self._changed(account, False)
 
@@ -141,7 +141,7 @@ class Presence:
             found = await self._redis.mget([self._prefix + str(account) for account in accounts])
         return {account for account, value in zip(accounts, found, strict=True) if value}
 
-    def _keep(self, account: UUID) -> None:
+    def _write(self, account: UUID) -> None:
         self._broadcast.command("SET", self._prefix + str(account), "1", "EX", EXPIRES_IN)
         self._announce(account, True)
 

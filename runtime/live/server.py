@@ -11,25 +11,25 @@ from runtime.live.sockets import ABORT
 from runtime.live.websocket import MAX_FRAME
 
 log = logging.getLogger(__name__)
-log.setLevel(logging.WARNING)  # below that the server writes every address down, tickets included
+log.setLevel(logging.WARNING)  # below that the server logs every address, with its ticket
 
 
 class WebSockets(WebSocketsSansIOProtocol):
-    """Lets the application end a connection whose client reads nothing: closing waits for what was not sent yet."""
+    """Lets the application abort a connection whose client reads nothing: closing would wait for unsent frames."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = log
 
     def handle_connect(self, event: Request) -> None:
-        """The application runs only after this has returned, and finds the extension."""
+        """Adds the extension. The application starts after this has returned."""
         super().handle_connect(event)
         if hasattr(self, "scope"):  # the handshake was well-formed
             cast(dict[str, Any], self.scope["extensions"])[ABORT] = self.transport.abort
 
     def send_receive_event_to_app(self) -> None:
-        """Closes with 1007 what is not UTF-8. So does the library, but with a traceback in the log, for what is
-        the client's mistake."""
+        """Closes a connection with 1007 when a frame is not UTF-8. The library would also log a traceback, for a
+        mistake of the client."""
         try:
             if self.curr_msg_data_type == "text":
                 b"".join(self.frames).decode()
@@ -42,12 +42,12 @@ class WebSockets(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     async def send(self, message: Any) -> None:
-        """A handshake that was refused is over; the library does not take note of that, and logs an error."""
+        """Marks a refused handshake as complete; the library does not, and logs an error."""
         await super().send(message)
         self.handshake_complete = self.handshake_complete or (self.initial_response is not None and self.close_sent)
 
     def keepalive_timeout(self) -> None:
-        """No answer to a ping: what is still to be sent will not be read either."""
+        """Aborts a connection with unsent frames when a ping is not answered: the client will not read them."""
         super().keepalive_timeout()
         if self.transport.get_write_buffer_size():
             self.transport.abort()

@@ -27,15 +27,15 @@ from runtime.settings import Environment, SettingInvalid
 from runtime.storage.redis import Shared
 
 EXPIRES_IN = 30
-"""Seconds from the making of a ticket in which it must be used."""
-MOST = 60
-"""Tickets that one account may get in that time: so many there are at the most."""
+"""Seconds in which a ticket must be used."""
+MAX_TICKETS = 60
+"""Tickets that one account may get in that time."""
 
 _TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class LiveUnavailable(Unavailable):
-    """Redis is away, so nobody can connect for live messages now. Everything else goes on, and nothing is lost."""
+    """Redis is away, so clients cannot connect for live messages. Everything else works, and nothing is lost."""
 
     code, title = "live_unavailable", "Live messages are not possible right now"
     retry_after = 2
@@ -48,13 +48,13 @@ class TicketRefused(Forbidden):
 
 
 class ForeignOrigin(Forbidden):
-    """A page of another site; the browser would lend it the person's tickets."""
+    """A page of another site, which must not connect in the name of the person at the browser."""
 
     code, title = "foreign_origin", "This origin may not connect"
 
 
 class Ticket(BaseModel):
-    """What goes into `?ticket=`, once, within so many seconds."""
+    """The value of `?ticket=`, valid once and for `expires_in` seconds."""
 
     ticket: str
     expires_in: int = EXPIRES_IN
@@ -65,7 +65,7 @@ async def _reached() -> AsyncIterator[None]:
     try:
         yield
     except RedisError as error:
-        raise LiveUnavailable("What this needs cannot be reached right now. Try again soon.") from error
+        raise LiveUnavailable("Redis cannot be reached. Try again soon.") from error
 
 
 class Tickets:
@@ -73,11 +73,11 @@ class Tickets:
 
     def __init__(self, redis: Redis, service: str, away: Callable[[], bool] = lambda: False) -> None:
         self._redis = Shared(redis)
-        self._rate_limit = RateLimit(redis, f"{service}:tickets", MOST, EXPIRES_IN, away)
+        self._rate_limit = RateLimit(redis, f"{service}:tickets", MAX_TICKETS, EXPIRES_IN, away)
         self._prefix = f"{service}:ticket:"
 
     async def issue(self, person: Identity) -> Ticket:
-        """A ticket that proves who `person` is; raises `Unauthenticated`, `RateLimited` and `LiveUnavailable`."""
+        """A ticket for `person`; raises `Unauthenticated`, `RateLimited` and `LiveUnavailable`."""
         ticket = Ticket(ticket=token_urlsafe(32))
         proof = json.dumps([str(person.account_id), person.role, person.client, person.session, person.expires])
         async with _reached():
@@ -88,7 +88,7 @@ class Tickets:
         return ticket
 
     async def redeem(self, ticket: str) -> Identity:
-        """Who the ticket was issued to. It is worth nothing from now on.
+        """The person that the ticket was issued to. The ticket is used up.
 
         Raises `TicketRefused` and `LiveUnavailable`.
         """
@@ -119,7 +119,7 @@ def origins(env: Environment) -> frozenset[str]:
 
 
 def check_origin(headers: Headers, allowed: Collection[str]) -> None:
-    """Raises `ForeignOrigin`. Whoever sends no Origin is no browser; a page of our own host is always welcome."""
+    """Raises `ForeignOrigin`. A client without an Origin is no browser; pages of the service's own host may connect."""
     origin = headers.get("origin")
     if origin is None or origin.lower() in allowed:
         return

@@ -19,7 +19,7 @@ and hands it the frames of a transaction, which are sent once that has committed
 - a hint names a `seq` that it does not have: `{"type": "hint", "conversation": "<id>", "seq": 12}`.
 
 It ignores a message that it has already. A hint is sent for what a frame may not have brought (Redis was away, a
-replica died): the replicas look for it in PostgreSQL as soon as Redis is back, else within `SWEEP` seconds, or
+replica died): the replicas search PostgreSQL for it as soon as Redis is back, else within `SWEEP` seconds, or
 `AWAY_SWEEP` while Redis is away.
 
 A client may send `{"type": "follow", "conversations": ["<id>", …]}`: from then on it also gets the messages of
@@ -125,14 +125,14 @@ class LiveUpdates:
         transaction has committed."""
         tx.after_commit(partial(self._send, to, frame, conversation))
 
-    def send_here(self, to: Collection[UUID], frame: str, conversation: UUID | None = None) -> None:
+    def deliver(self, to: Collection[UUID], frame: str, conversation: UUID | None = None) -> None:
         """Sends a frame now, to sockets at this replica only."""
         sockets = {socket for account in to for socket in self.presence.sockets.get(account, ())}
         for socket in sockets | self._followers.get(conversation, set()) if conversation else sockets:
             socket.send(frame)
 
     def _send(self, to: Collection[UUID], frame: str, conversation: UUID | None) -> None:
-        self.send_here(to, frame, conversation)
+        self.deliver(to, frame, conversation)
         address = {"to": [str(account) for account in to], "conversation": conversation and str(conversation)}
         self.broadcast.publish(f"{json.dumps(address)}\n{frame}")
 
@@ -143,7 +143,7 @@ class LiveUpdates:
             self.presence.on_frame(UUID(notice["presence"]), bool(notice["online"]))
         else:
             conversation = notice.get("conversation")
-            self.send_here([UUID(account) for account in notice["to"]], frame, conversation and UUID(conversation))
+            self.deliver([UUID(account) for account in notice["to"]], frame, conversation and UUID(conversation))
 
     def _miss(self) -> None:
         self._missed.set()
@@ -171,7 +171,7 @@ class LiveUpdates:
         self._since = now - MARGIN
         for change in changes:
             if known.get(change.conversation) != change.last_seq:
-                self.send_here(change.members, hint(change.conversation, change.last_seq), change.conversation)
+                self.deliver(change.members, hint(change.conversation, change.last_seq), change.conversation)
 
     async def _sweep_always(self) -> None:
         backoff = Backoff("PostgreSQL, for live messages", log)
@@ -185,7 +185,7 @@ class LiveUpdates:
                 backoff.reset()
             except Exception as error:
                 if not is_transient(error):
-                    log.exception("looking for missed messages failed")
+                    log.exception("searching for missed messages failed")
                 self._missed.set()
                 await backoff.wait(error)
 

@@ -59,7 +59,7 @@ async def _admitted(live: LiveUpdates, websocket: WebSocket) -> Identity:
     check_origin(websocket.headers, live.allowed)
     person = await live.tickets.redeem(websocket.query_params.get("ticket", ""))
     if len(live.presence.sockets.get(person.account_id, ())) >= PER_PERSON:
-        raise TooManySockets(f"At most {PER_PERSON} at a time.")
+        raise TooManySockets(f"An account may have {PER_PERSON} connections. Close one first.")
     if person in live.revocations:  # it ended while the ticket was looked up, before there was a socket to close
         raise TicketRefused("The session is over.")
     return person

@@ -18,7 +18,7 @@ from runtime.live.updates import LiveUpdatesDep
 from runtime.live.websocket import live_routes
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id, use_context
-from services.chat import asking, domain, store, words
+from services.chat import asking, domain, read_models, store, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.thread_writer import NoThread, ThreadWriter
 from services.chat.views import (
@@ -40,25 +40,25 @@ router.include_router(live_routes())
 
 
 class NewThread(Body):
-    """What the buyer wants to talk about."""
+    """The order that the thread is about."""
 
     order_id: Annotated[UUID, Field(strict=False)]
 
 
 class NewMessage(Body):
-    """What somebody says."""
+    """The text of a message."""
 
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
 
 
 class Read(Body):
-    """Up to where somebody has seen a thread."""
+    """The last message that was read."""
 
     seq: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Cancel(Body):
-    """Why, if the seller cares to say."""
+    """The seller's reason, if any."""
 
     reason: Annotated[
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None, BlankIsNone
@@ -77,11 +77,11 @@ async def _threads(request: Request) -> ThreadWriter:
 
 Threads = Annotated[ThreadWriter, Depends(_threads)]
 MessageLimit = Annotated[RateLimit, Depends(_rate_limit)]
-Place = Annotated[
+PageCursor = Annotated[
     str | None,
     Query(
         pattern=r"^[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}\.[0-9]{6}Z~[0-9a-f-]{36}$",
-        description="`next` of the part before",
+        description="`next` of the page before",
     ),
 ]
 
@@ -90,16 +90,16 @@ Place = Annotated[
 async def open_thread(
     body: NewThread, buyer: Buyer, uow: UnitOfWorkDep, threads: Threads, live: LiveUpdatesDep, response: Response
 ) -> ThreadView:
-    """The thread about an order of the buyer's own; it is made once, asking again answers 200 with the same one."""
+    """Opens the thread about an order of the buyer. If there is one already, the answer is 200 with that one."""
     async with uow.begin() as tx:
-        order = await store.order(tx, body.order_id)
+        order = await read_models.order(tx, body.order_id)
         if order is None or not order.placed or order.buyer_id != buyer.account_id:
             raise NotFound("There is no such order.")
         made = await store.make_thread(tx, new_id(), order)
         thread = await store.thread_of(tx, body.order_id)
         assert thread is not None
         if made:
-            await threads.show(tx, thread.thread_id)
+            await threads.send(tx, thread.thread_id)
     response.status_code = 201 if made else 200
     return await _shown(thread, buyer, live)
 
@@ -111,9 +111,9 @@ async def list_threads(
     live: LiveUpdatesDep,
     order_id: UUID | None = None,
     limit: Limit = 50,
-    cursor: Place = None,
+    cursor: PageCursor = None,
 ) -> ThreadPage:
-    """One's own threads, the newest activity first. With `order_id` the thread about that order; agents have no
+    """The account's own threads, the newest activity first. With `order_id` the thread about that order; agents have no
     threads of their own, and find any by its order."""
     async with uow.begin() as tx:
         if order_id is not None:
@@ -123,7 +123,9 @@ async def list_threads(
             threads = []
         else:
             selling = person.role == "seller"
-            threads = await store.page(tx, person.account_id, selling=selling, before=_place(cursor), limit=limit)
+            threads = await store.page(
+                tx, person.account_id, selling=selling, before=_parse_cursor(cursor), limit=limit
+            )
     online = await live.online({other_than(thread, person.account_id) for thread in threads})
     items = [
         show_thread(thread, person.account_id, other_than(thread, person.account_id) in online) for thread in threads
@@ -134,7 +136,7 @@ async def list_threads(
 
 @router.get("/threads/{thread_id}")
 async def get_thread(thread_id: UUID, person: SignedIn, uow: UnitOfWorkDep, live: LiveUpdatesDep) -> ThreadView:
-    """The thread, for its two people and agents."""
+    """The thread, for its members and agents."""
     async with uow.begin() as tx:
         thread = await _readable(tx, thread_id, person)
     return await _shown(thread, person, live)
@@ -148,7 +150,7 @@ async def list_messages(
     after: Seq = 0,
     limit: Limit = 50,
 ) -> MessagePage:
-    """The messages behind `after`, in their order, which is without gaps: 1, 2, 3, …"""
+    """The messages after the number `after`, in their order, which is without gaps: 1, 2, 3, …"""
     async with uow.begin() as tx:
         thread = await _readable(tx, thread_id, person)
         messages = await store.messages(tx.connection, thread_id, after, limit)
@@ -164,7 +166,7 @@ async def list_messages(
 async def send_message(
     thread_id: UUID, body: NewMessage, person: BuyerOrSeller, once: OncePerKey, threads: Threads, limit: MessageLimit
 ) -> Response:
-    """Says something to the other one. A seller who writes also answers what customer service has asked."""
+    """Sends a message. A message of the seller also answers the questions of customer service."""
 
     async def send(tx: Transaction) -> MessageView:
         posted = await threads.say(tx, thread_id, Kind.TEXT, person.account_id, body.text)
@@ -172,7 +174,7 @@ async def send_message(
             raise NoThread
         if posted.questioned and person.account_id == posted.seller_id:
             order_id = posted.order_id
-            for case_id, context in await store.answer_questions(tx, order_id, current_context()):
+            for case_id, context in await read_models.answer_questions(tx, order_id, current_context()):
                 with use_context(context):  # the case's, not that of the seller's request
                     tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
         return message_view(posted.message)
@@ -217,8 +219,8 @@ async def cancel(
     limit: MessageLimit,
     body: Cancel | None = None,
 ) -> Requested:
-    """The seller cancels the order itself, which counts against its score (A). `orders` decides, and the thread shows
-    the outcome. Asking again while it is undecided is the same request; with another reason it is refused."""
+    """The seller cancels the order, which counts against the seller's score (A). `orders` decides, and the thread shows
+    the outcome. A repeat while it is undecided is the same request; with another reason it is refused."""
     reason = body.reason if body else None
     await limit.take(str(seller.account_id))
     async with uow.begin() as tx:
@@ -228,7 +230,7 @@ async def cancel(
             return Requested(cancellation_id=thread.pending)
         request = await asking.ask(tx, thread, new_id(), reason)
         tx.publish(request)
-        await threads.show(tx, thread_id)
+        await threads.send(tx, thread_id)
         return Requested(cancellation_id=request.cancellation_id)
 
 
@@ -255,11 +257,11 @@ def _cursor(thread: Thread) -> str:
     return f"{thread.active_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}~{thread.thread_id}"
 
 
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
+def _parse_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
     if cursor is None:
         return None
     at, _, thread_id = cursor.partition("~")
     try:
         return datetime.fromisoformat(at), UUID(thread_id)
     except ValueError as error:
-        raise InvalidRequest("cursor: not one that was given out") from error
+        raise InvalidRequest("cursor: this is none; send the `next` of the page before") from error

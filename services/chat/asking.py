@@ -1,4 +1,4 @@
-"""What a seller asks `orders` for: to cancel, once, and again until there is an answer."""
+"""Requests a seller's cancellation from `orders`, and repeats the request until it is answered."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,24 +13,24 @@ from services.chat import store
 from services.chat.domain import Thread
 
 ASK_AGAIN = "ask_again"
-"""The deadline at which `orders` is asked again, because the request or the answer may have got lost."""
+"""The deadline at which the request is repeated: it, or its answer, may have got lost."""
 
 
 async def ask(tx: Transaction, thread: Thread, cancellation_id: UUID, reason: str | None) -> OrderCancelRequested:
-    """The request; from now on an answer is waited for."""
+    """Returns the request, and waits for its answer from now on."""
     await store.begin_asking(tx, thread.thread_id, cancellation_id, reason)
     await tx.schedule(ASK_AGAIN, str(thread.thread_id), deadlines.SHORTEST)
     return _request(thread, cancellation_id, reason)
 
 
 async def answered(tx: Transaction, thread: Thread) -> None:
-    """There is an answer."""
+    """Takes note of the answer."""
     await store.end_asking(tx, thread.thread_id)
     await tx.call_off(ASK_AGAIN, str(thread.thread_id))
 
 
 async def ask_again(tx: Transaction, thread_id: str) -> Sequence[Event]:
-    """The same request, if there is no answer yet."""
+    """Repeats the request if it is not answered yet."""
     thread = await store.thread(tx, UUID(thread_id), lock=True)
     if thread is None or thread.pending is None:
         return []

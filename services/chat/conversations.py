@@ -1,4 +1,4 @@
-"""What the live part needs to know of the threads."""
+"""What the live part reads of the threads."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ MAX_WATCHED = 500
 
 
 class ReadFrame(BaseModel):
-    """Up to where somebody has seen a thread."""
+    """The last message of a thread that was read."""
 
     thread_id: UUID
     seq: int = Field(ge=0, le=2**31 - 1)
@@ -34,14 +34,14 @@ class Threads:
         return await store.counterparts(connection, person.account_id, MAX_WATCHED)
 
     async def readable(self, connection: Connection, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        """One's own, and for agents all."""
+        """The person's own threads; for agents, all."""
         return await store.heads(connection, ids, None if person.role == "agent" else person.account_id)
 
     async def changed(
-        self, connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime
+        self, connection: Connection, accounts: Sequence[UUID], ids: Sequence[UUID], since: datetime
     ) -> Sequence[Change]:
-        """Threads with something new."""
-        return await store.changed(connection, people, ids, since)
+        """The threads with a message since then."""
+        return await store.changed(connection, accounts, ids, since)
 
 
 async def read_frame(threads: ThreadWriter, uow: UnitOfWork, person: Identity, frame: Mapping[str, Any]) -> None:

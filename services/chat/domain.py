@@ -1,4 +1,4 @@
-"""The rules of talking about an order. Pure: time and ids come in as arguments."""
+"""The rules of a conversation about an order. Pure: time and ids come in as arguments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from contracts.words import Channel, Fault, OrderStatus
 from runtime.errors import Refusal, WrongState
 
 TITLE_LENGTH = 200
+STATUSES = tuple(OrderStatus)
+"""By rank."""
 
 
 class Kind(StrEnum):
-    """What a message is: written by a person, the card with directions for cancelling, or said by the system."""
+    """A message is written by a person, a card with directions for cancelling, or a message of the system."""
 
     TEXT = "text"
     GUIDE = "guide"
@@ -22,7 +24,7 @@ class Kind(StrEnum):
 
 
 class Code(StrEnum):
-    """What a guide or a system message says, for a page that shows it in its own way."""
+    """The meaning of a guide or a system message, for a client that shows it in its own way."""
 
     CANCEL_GUIDE = "cancel_guide"
     ORDER_CANCELLED = "order_cancelled"
@@ -34,7 +36,7 @@ class Code(StrEnum):
 
 
 class GuideUnasked(Refusal):
-    """M: directions for cancelling answer a buyer's message; a seller does not talk a buyer into it."""
+    """M: a guide answers a buyer's message; a seller may not suggest cancelling unasked."""
 
     code, title = "guide_unasked", "A guide answers a message of the buyer"
 
@@ -53,8 +55,8 @@ class AlreadyCancelled(Refusal):
 
 @dataclass(frozen=True)
 class Order:
-    """What chat has heard of an order. Events of several publishers may come in any order, so anything may be missing
-    yet; `placed` says that both people are known."""
+    """An order, as far as `chat` knows it. Events of several publishers arrive in any order, so each field may be
+    missing; once the order is `placed`, both members are known."""
 
     order_id: UUID
     buyer_id: UUID | None
@@ -70,7 +72,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a thread; `data` is for a page that shows a guide or a system message in its own way."""
+    """One message of a thread; `data` is for a client that shows a guide or a system message in its own way."""
 
     seq: int
     kind: Kind
@@ -93,13 +95,13 @@ class Thread:
     buyer_read: int
     seller_read: int
     asked: bool
-    """Whether the last who spoke is the buyer."""
+    """Whether the last message of a person is the buyer's."""
     guided: bool
     """Whether the seller has sent a guide."""
     thanks_due: bool
-    """Whether the order was cancelled by the seller's kindness, and the buyer has said nothing since."""
+    """Whether the seller helped to cancel the order, and the buyer has written nothing since."""
     pending: UUID | None
-    """The cancellation that the seller has asked for and that is not answered yet."""
+    """The cancellation that the seller has requested and `orders` has not answered."""
     active_at: datetime
     status: OrderStatus
     title: str
@@ -107,22 +109,22 @@ class Thread:
     seller_name: str | None
     last_message: Message | None = None
     pending_reason: str | None = None
-    """Why the seller has asked for it, if that was said."""
+    """The seller's reason for it, if there is one."""
 
     @property
-    def people(self) -> tuple[UUID, UUID]:
-        """Who takes part."""
+    def members(self) -> tuple[UUID, UUID]:
+        """The accounts of the buyer and the seller."""
         return self.buyer_id, self.seller_id
 
     def unread(self, account_id: UUID) -> int:
-        """How many messages one of the two has not seen."""
+        """How many messages a member has not read; 0 for other accounts."""
         if account_id == self.buyer_id:
             return self.last_seq - self.buyer_read
         return self.last_seq - self.seller_read if account_id == self.seller_id else 0
 
 
 def headline(lines: Sequence[OrderLine]) -> str:
-    """What an order is called in a list of threads: its first product, and how many more there are."""
+    """An order's title in a list of threads: its first product, and how many more there are."""
     more = f" +{len(lines) - 1}" if len(lines) > 1 else ""
     return (lines[0].title[: TITLE_LENGTH - len(more)] if lines else "") + more
 
@@ -132,24 +134,24 @@ def check_guide(thread: Thread) -> None:
     if not thread.status.cancellable:
         raise WrongState(f"The order is {thread.status}, so it cannot be cancelled.")
     if not thread.asked:
-        raise GuideUnasked("Wait for a message of the buyer; one guide answers it.")
+        raise GuideUnasked("Wait for a message of the buyer. One guide answers it.")
 
 
 def check_cancel(thread: Thread, reason: str | None = None) -> None:
-    """Raises `AlreadyCancelled` or `AlreadyShipped`, if that is known here already; `orders` decides in any case.
+    """Raises `AlreadyCancelled` or `AlreadyShipped`, if `chat` knows that already; `orders` decides in any case.
 
-    Raises `WrongState` if the order's cancelling was asked for with another reason, and is not decided yet.
+    Raises `WrongState` if the seller has requested it with another reason, and `orders` has not decided yet.
     """
     if thread.status is OrderStatus.CANCELLED:
         raise AlreadyCancelled("The order is cancelled already.")
     if not thread.status.cancellable:
         raise AlreadyShipped("An order that is on its way cannot be cancelled.")
     if thread.pending is not None and reason not in (None, thread.pending_reason):
-        raise WrongState("This was asked for already, with another reason; wait for the answer.")
+        raise WrongState("This was requested already, with another reason. Wait for the answer.")
 
 
 def owes_thanks(channel: Channel | str, guided: bool) -> bool:
-    """A: "jangan lupa untuk meminta maaf … dan berterima kasih", where the seller cancelled, or showed the way."""
+    """A: "jangan lupa untuk meminta maaf … dan berterima kasih", where the seller cancelled or sent a guide."""
     return channel is Channel.CHAT or (guided and channel in (Channel.APP, Channel.WEB))
 
 

@@ -20,7 +20,7 @@ from services.chat.handlers import handlers
 from services.chat.thread_writer import ThreadWriter
 
 MAX_MESSAGES, IN_SECONDS = 30, 10
-"""How much one account may say."""
+"""How many messages one account may send."""
 
 SPEC = ServiceSpec(
     text="Conversations between buyers and sellers, one for each order, live and kept.",

@@ -1,4 +1,4 @@
-"""How threads and messages look from outside, and the frames in which they go to who is connected."""
+"""Threads and messages as the interface shows them, and the frames in which they are sent."""
 
 import json
 from datetime import datetime
@@ -13,7 +13,7 @@ from services.chat.words import QUICK_REPLIES, QuickReply
 
 
 class MessageView(BaseModel):
-    """A message. `code` and `data` are for showing a guide or a system message in another way than as its text."""
+    """A message. A client may show a guide or a system message by `code` and `data` instead of its text."""
 
     seq: int
     kind: Kind
@@ -25,7 +25,7 @@ class MessageView(BaseModel):
 
 
 class ThreadView(BaseModel):
-    """A thread, as one of its two people sees it; agents have nothing unread."""
+    """A thread, as one account sees it; agents have nothing unread."""
 
     thread_id: UUID
     order_id: UUID
@@ -40,22 +40,22 @@ class ThreadView(BaseModel):
     last_message: MessageView | None
     active_at: datetime
     pending_cancellation: UUID | None
-    """The cancellation that the seller has asked for and that is not decided yet."""
+    """The cancellation that the seller has requested and `orders` has not decided."""
     quick_replies: list[QuickReply]
-    """What the buyer is offered to say with one tap."""
+    """Replies that the buyer can send with one tap."""
     online: bool
-    """Whether the other one is connected; for an agent, whether the seller is."""
+    """Whether the other member is connected; for an agent, whether the seller is."""
 
 
 class ThreadPage(BaseModel):
-    """Threads; `next` goes into `?cursor=` for those behind them, null at the end."""
+    """Threads; `next` is the `?cursor=` of the next page, null at the end."""
 
     items: list[ThreadView]
     next: str | None
 
 
 class MessagePage(BaseModel):
-    """Messages in their order; `next` goes into `?after=` for those behind them, null when there are none now."""
+    """Messages in their order; `next` is the `?after=` of the next page, null when there is none now."""
 
     items: list[MessageView]
     next: int | None
@@ -63,7 +63,7 @@ class MessagePage(BaseModel):
 
 
 class ReadView(BaseModel):
-    """What somebody has not seen of a thread."""
+    """How many messages of a thread the account has not read."""
 
     thread_id: UUID
     last_seq: int
@@ -71,14 +71,14 @@ class ReadView(BaseModel):
 
 
 class Requested(BaseModel):
-    """A cancellation that was asked for; the thread shows what becomes of it."""
+    """A cancellation that was requested; the thread shows the decision."""
 
     cancellation_id: UUID
     status: str = "requested"
 
 
 def quick_replies(thread: Thread, account_id: UUID) -> list[QuickReply]:
-    """What somebody is offered to say with one tap: the buyer, and only when there is something to thank for."""
+    """The replies that an account can send with one tap: for the buyer, when there is something to thank for."""
     return QUICK_REPLIES if thread.thanks_due and account_id == thread.buyer_id else []
 
 
@@ -88,12 +88,12 @@ def message_view(message: Message) -> MessageView:
 
 
 def other_than(thread: Thread, account_id: UUID) -> UUID:
-    """Whose presence is of interest to somebody."""
+    """The member whose presence the account is shown: the other one; for an agent, the seller."""
     return thread.buyer_id if account_id == thread.seller_id else thread.seller_id
 
 
 def show_thread(thread: Thread, account_id: UUID, online: bool) -> ThreadView:
-    """The thread, as somebody sees it."""
+    """The thread, as one account sees it."""
     return ThreadView(
         thread_id=thread.thread_id,
         order_id=thread.order_id,
@@ -114,22 +114,22 @@ def show_thread(thread: Thread, account_id: UUID, online: bool) -> ThreadView:
 
 
 def may_read(thread: Thread | None, person: Identity) -> bool:
-    """Whether the thread is somebody's own, or they are an agent."""
-    return thread is not None and (person.role == "agent" or person.account_id in thread.people)
+    """Whether the person is a member of the thread, or an agent."""
+    return thread is not None and (person.role == "agent" or person.account_id in thread.members)
 
 
 def message_frame(thread_id: UUID, message: MessageView) -> str:
-    """The frame of a message, the same for everybody."""
+    """The frame of a message, the same for all readers."""
     return f'{{"type":"message","thread_id":"{thread_id}","message":{message.model_dump_json()}}}'
 
 
 def thread_frame(thread: Thread, account_id: UUID) -> str:
-    """The frame of a thread, as somebody sees it. Presence has a frame of its own."""
+    """The frame of a thread, as one account sees it. Presence has a frame of its own."""
     view = show_thread(thread, account_id, online=False).model_dump(mode="json", exclude={"online"})
     return json.dumps({"type": "thread", **view}, ensure_ascii=False)
 
 
 def unread_frame(thread_id: UUID, last_seq: int, unread: int) -> str:
-    """The frame that changes no more of a thread than what is unread."""
-    told = {"type": "thread", "thread_id": str(thread_id), "last_seq": last_seq, "unread": unread}
-    return json.dumps(told)
+    """The frame that changes only the unread count of a thread."""
+    frame = {"type": "thread", "thread_id": str(thread_id), "last_seq": last_seq, "unread": unread}
+    return json.dumps(frame)

@@ -1,4 +1,4 @@
-"""What the system says in a thread, in Indonesian, and what a buyer may say with one tap."""
+"""The system's messages in a thread, in Indonesian, and the buyer's replies with one tap."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
@@ -15,7 +15,7 @@ WIB = timezone(timedelta(hours=7))
 
 
 class QuickReply(BaseModel):
-    """Something that the buyer can send with one tap."""
+    """A reply that the buyer can send with one tap."""
 
     code: str
     id: str
@@ -39,7 +39,7 @@ QUICK_REPLIES = [
         en="My apologies for cancelling. Thank you for your understanding and patience.",
     ),
 ]
-"""A: "jangan lupa untuk meminta maaf … dan berterima kasih": each does both."""
+"""A: "jangan lupa untuk meminta maaf … dan berterima kasih": each reply does both."""
 
 GUIDE = (
     "Pesanan ini dapat Anda batalkan sendiri: buka pesanannya, tekan “Batalkan pesanan”, pilih alasannya bila mau, "
@@ -62,7 +62,7 @@ OUTCOMES: Mapping[str, str] = {
 
 
 def cancelled(channel: Channel | str, fault: Fault | str) -> str:
-    """How the order came to be cancelled."""
+    """Who has cancelled the order."""
     if was_silent(channel, fault):
         return "Pesanan dibatalkan oleh layanan pelanggan karena penjual tidak memproses dan tidak menjawab."
     if channel is Channel.SYSTEM and fault is Fault.NONE:
@@ -79,7 +79,7 @@ def cancelled(channel: Channel | str, fault: Fault | str) -> str:
 
 
 def rejected(code: RejectionCode | str) -> str:
-    """Why the cancellation that the seller asked for did not happen."""
+    """Why the seller's cancellation was rejected."""
     why = f": {REJECTIONS[code]}" if code in REJECTIONS else ""
     return f"Pembatalan oleh penjual tidak dapat dilakukan{why}."
 
@@ -91,18 +91,18 @@ def refund_issued(amount: int, destination: Destination | str) -> str:
 
 
 def refund_delayed(destination: Destination | str) -> str:
-    """The money is late, and it is tried on."""
-    place = DESTINATIONS.get(destination, destination)
-    return f"Pengembalian dana ke {place} tertunda. Sistem terus mencoba sampai berhasil."
+    """The money is late, and the system keeps trying."""
+    wallet = DESTINATIONS.get(destination, destination)
+    return f"Pengembalian dana ke {wallet} tertunda. Sistem terus mencoba sampai berhasil."
 
 
 def seller_contacted(question: str, respond_by: datetime) -> str:
-    """What customer service asks the seller, and until when it waits."""
+    """The question to the seller, and until when customer service waits."""
     until = f"{respond_by.astimezone(WIB):%d-%m-%Y %H.%M} WIB"
     return f"Layanan pelanggan bertanya kepada penjual: “{question}” Mohon dijawab sebelum {until}."
 
 
 def case_closed(outcome: Outcome | str) -> str:
-    """Customer service is done with it."""
+    """How the case has ended."""
     how = f": {OUTCOMES[outcome]}" if outcome in OUTCOMES else ""
     return f"Layanan pelanggan menutup kasus ini{how}."

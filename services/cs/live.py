@@ -186,7 +186,7 @@ class QueuePositions:
                 frames[buyer_id] = views.position_frame(case_id, position, len(on_duty))
         for account, frame in frames.items():
             if self._sent.get(account) != frame:
-                self._live.send_here([account], frame)
+                self._live.deliver([account], frame)
         self._sent = frames
 
     async def _send_due(self) -> None:

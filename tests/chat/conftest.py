@@ -24,7 +24,7 @@ async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[Ch
 
 @pytest.fixture
 async def conversation(harness: ChatHarness) -> Conversation:
-    """A thread about a paid order, in which nothing was said yet."""
+    """A thread about a paid order, without messages."""
     return await harness.conversation()
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: every route, for everybody who should not."""
+"""Access: every route, for every kind of account that may not use it."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("POST", "/chat/threads/{}/cancel", None, {"buyer": 403, "agent": 403, "other buyer": 403, "other seller": 404}),
     ("POST", "/chat/tickets", None, {}),
 ]
-PEOPLE = ("nobody", "buyer", "seller", "agent", "other buyer", "other seller")
+CALLERS = ("no token", "buyer", "seller", "agent", "other buyer", "other seller")
 
 
 def who(harness: ChatHarness, conversation: Conversation, name: str) -> Person:
-    """One of the people."""
+    """The account of one caller."""
     if name in ("buyer", "seller"):
         return conversation.buyer if name == "buyer" else conversation.seller
-    return harness.people.passer_by() if name == "nobody" else harness.people.person(name.removeprefix("other "))
+    return harness.people.passer_by() if name == "no token" else harness.people.person(name.removeprefix("other "))
 
 
 def test_every_route_is_in_the_table(harness: ChatHarness) -> None:
@@ -38,7 +38,7 @@ def test_every_route_is_in_the_table(harness: ChatHarness) -> None:
     assert {route for route in routes if "/health/" not in route[1] and "/metrics" not in route[1]} == listed
 
 
-@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("person", CALLERS)
 @pytest.mark.parametrize(("method", "path", "body", "refused"), ROUTES, ids=lambda value: str(value)[:30])
 async def test_who_gets_in(
     harness: ChatHarness,
@@ -49,11 +49,11 @@ async def test_who_gets_in(
     body: Any,
     refused: dict[str, int],
 ) -> None:
-    """Strangers find nothing (404), the wrong role is told so (403), nobody gets in without a token (401)."""
+    """A route answers a stranger 404, the wrong role 403, and a request without a token 401."""
     await conversation.write(conversation.buyer)
     json = {"order_id": str(conversation.deal.order_id)} if body == "order" else body
     answer = await who(harness, conversation, person).ask(method, path.format(conversation.thread_id), json=json)
-    status = 401 if person == "nobody" else refused.get(person)
+    status = 401 if person == "no token" else refused.get(person)
     if status is None:
         assert answer.is_success, answer.text
     else:
@@ -62,7 +62,7 @@ async def test_who_gets_in(
 
 @pytest.mark.parametrize("method_path", [(m, p, b) for m, p, b, _ in ROUTES if "{}" in p], ids=str)
 async def test_there_is_no_such_thread(harness: ChatHarness, method_path: tuple[str, str, Any]) -> None:
-    """A thread that is not there is answered like one that is somebody else's."""
+    """A thread that does not exist is answered like a thread of other members."""
     method, path, body = method_path
     seller = harness.people.person("seller")
     missing = await seller.ask(method, path.format("0190d3a0-0000-7000-8000-00000000ffff"), json=body)
@@ -72,7 +72,7 @@ async def test_there_is_no_such_thread(harness: ChatHarness, method_path: tuple[
 
 
 async def test_refused_messages_leave_no_trace(harness: ChatHarness, conversation: Conversation) -> None:
-    """What a stranger or an agent tries to say is not there, and counts for nothing."""
+    """A refused message of a stranger or an agent is not stored, and changes no unread count."""
     for person in ("agent", "other buyer", "other seller"):
         await who(harness, conversation, person).ask("POST", f"{conversation.path}/messages", json=TEXT)
         await who(harness, conversation, person).ask("POST", f"{conversation.path}/read", json={"seq": 5})

@@ -49,7 +49,7 @@ async def test_a_guide_needs_an_order_that_can_be_cancelled(harness: ChatHarness
 
 
 async def test_the_seller_cancels(harness: ChatHarness, conversation: Conversation) -> None:
-    """The seller's request goes to `orders`; asking again is the same request; the thread shows that it is granted."""
+    """A repeated request of the seller is published once; the thread shows that `orders` grants it."""
     asked = await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202)
     again = await conversation.seller.post(f"{conversation.path}/cancel", status=202)
     assert asked == again
@@ -86,14 +86,14 @@ async def test_a_request_needs_no_reason(harness: ChatHarness, conversation: Con
 
 async def test_another_reason_is_not_dropped(harness: ChatHarness, conversation: Conversation) -> None:
     """While the request is undecided, asking again with the same reason or none is the same request; with another
-    reason it is refused, since that one would reach nobody."""
+    reason it is refused, since `orders` would never get that one."""
     asked = await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202)
     assert await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202) == asked
     answer = await conversation.seller.ask("POST", f"{conversation.path}/cancel", json={"reason": "Salah harga"})
     assert_problem(answer, 409, "wrong_state")
 
 
-async def test_a_request_without_an_answer_is_said_again(harness: ChatHarness, conversation: Conversation) -> None:
+async def test_an_unanswered_request_is_published_again(harness: ChatHarness, conversation: Conversation) -> None:
     """The same request after growing pauses, in case it or its answer was lost; no more once it is answered. A second
     answer has no second effect."""
     asked = await conversation.seller.post(f"{conversation.path}/cancel", {"reason": "Stok habis"}, 202)
@@ -123,7 +123,7 @@ async def test_a_shipped_order_is_not_cancelled(harness: ChatHarness) -> None:
 async def test_the_thread_shows_a_rejection(
     harness: ChatHarness, conversation: Conversation, code: RejectionCode
 ) -> None:
-    """What the seller asked for and `orders` did not grant is said, with the reason; then it may be asked for anew."""
+    """The thread shows a rejection with its reason; the seller may then request again."""
     first = (await conversation.seller.post(f"{conversation.path}/cancel", status=202))["cancellation_id"]
     await harness.deliver(conversation.deal.rejected(first, code))
     [shown] = await conversation.messages()
@@ -133,14 +133,14 @@ async def test_the_thread_shows_a_rejection(
     await harness.recorder.wait_for(str(conversation.deal.order_id), "OrderCancelRequested", times=2)
 
 
-async def test_a_rejection_from_elsewhere_is_told_there(harness: ChatHarness, conversation: Conversation) -> None:
-    """That the buyer tried in the app and failed is not the thread's business."""
+async def test_a_rejection_of_another_channel_is_not_shown(harness: ChatHarness, conversation: Conversation) -> None:
+    """The thread does not show a rejection of what the buyer requested in the app."""
     await harness.deliver(conversation.deal.rejected(str(uuid4())))
     assert await conversation.messages() == []
 
 
 async def test_the_buyer_was_faster(harness: ChatHarness, conversation: Conversation) -> None:
-    """When the buyer cancels in the app while the seller does here, both are told what happened."""
+    """When the buyer cancels in the app while the seller requests it in the thread, the thread shows both outcomes."""
     mine = (await conversation.seller.post(f"{conversation.path}/cancel", status=202))["cancellation_id"]
     await harness.deliver(conversation.deal.cancelled("app"), conversation.deal.rejected(mine, "already_cancelled"))
     shown = await conversation.messages()
@@ -156,7 +156,7 @@ async def test_the_buyer_was_faster(harness: ChatHarness, conversation: Conversa
 async def test_the_buyer_is_offered_to_apologise_and_thank(
     harness: ChatHarness, conversation: Conversation, channel: str, guided: bool, offered: bool
 ) -> None:
-    """A: "jangan lupa untuk meminta maaf … dan berterima kasih": with one tap, until the buyer has said something."""
+    """A: "jangan lupa untuk meminta maaf … dan berterima kasih": with one tap, until the buyer writes."""
     await conversation.write(conversation.buyer)
     if guided:
         await conversation.seller.post(f"{conversation.path}/guide", status=201)
@@ -173,7 +173,7 @@ async def test_the_buyer_is_offered_to_apologise_and_thank(
 
 
 async def test_the_money_comes_back(harness: ChatHarness, conversation: Conversation) -> None:
-    """A refund that is late is said once, however often it is tried; that it has arrived, once as well."""
+    """A late refund is announced once, however often it is tried; its arrival is announced once, too."""
     refund_id = uuid4()
     await harness.deliver(conversation.deal.cancelled())
     await harness.deliver(*(conversation.deal.delayed(refund_id, attempts) for attempts in (1, 2, 3)))
@@ -185,10 +185,10 @@ async def test_the_money_comes_back(harness: ChatHarness, conversation: Conversa
     assert shown[2]["data"] == {"refund_id": str(refund_id), "destination": "dana", "amount": PRICE}
 
 
-async def test_a_refund_heard_before_its_cancellation_is_said_after_it(
+async def test_a_refund_that_arrives_before_its_cancellation_is_shown_after_it(
     harness: ChatHarness, conversation: Conversation
 ) -> None:
-    """`refunds` may be heard before `orders`: the thread tells the story in its order, and only what still holds."""
+    """A refund that arrives before the cancellation is shown after it, in its latest state only."""
     refund_id = uuid4()
     await harness.deliver(conversation.deal.delayed(refund_id), conversation.deal.refunded(refund_id))
     assert await conversation.messages() == []
@@ -197,20 +197,20 @@ async def test_a_refund_heard_before_its_cancellation_is_said_after_it(
 
 
 async def test_events_before_the_order_was_placed(harness: ChatHarness) -> None:
-    """What is heard of an order before the order itself is kept: it is cancelled, not unpaid, when it gets a thread."""
+    """Events that arrive before `OrderPlaced` are kept: the order is cancelled, not unpaid, when it gets a thread."""
     deal = harness.deal()
     await harness.deliver(
         deal.moved("packed"), deal.cancelled(fault=Fault.BUYER), deal.placed(), deal.moved("processing")
     )
     conversation = await harness.about(deal)
     assert (await conversation.seen())["order_status"] == "cancelled"
-    assert await conversation.messages() == []  # nobody talked when it happened
+    assert await conversation.messages() == []  # there was no thread when it happened
     await harness.deliver(deal.refunded(uuid4()))
     assert await conversation.codes() == ["refund_issued"]
 
 
-async def test_without_a_thread_nothing_is_said(harness: ChatHarness) -> None:
-    """Events about orders that nobody talks about make no threads."""
+async def test_events_make_no_threads(harness: ChatHarness) -> None:
+    """Events about an order without a thread create none."""
     deal = await harness.sold()
     await harness.deliver(deal.cancelled(), deal.refunded(uuid4()), deal.closed(uuid4()))
     assert await harness.fetch("select from threads where order_id = $1", deal.order_id) == []
@@ -224,10 +224,8 @@ async def test_the_threads_head_follows_the_order(harness: ChatHarness) -> None:
         assert (await conversation.seen())["order_status"] == status
 
 
-async def test_words_that_were_added_later_are_told_without_being_understood(
-    harness: ChatHarness, conversation: Conversation
-) -> None:
-    """A channel, a code, a destination or an outcome of a later version stops nothing: the thread says what it can."""
+async def test_unknown_words_are_shown_as_they_are(harness: ChatHarness, conversation: Conversation) -> None:
+    """A channel, a code, a destination or an outcome of a later version parks nothing: the thread shows it as it is."""
     deal, case_id, refund_id = conversation.deal, uuid4(), uuid4()
     asked = await conversation.seller.post(f"{conversation.path}/cancel", status=202)
     await harness.deliver(deal.rejected(asked["cancellation_id"]).model_copy(update={"code": "sealed"}))
@@ -246,8 +244,8 @@ async def test_words_that_were_added_later_are_told_without_being_understood(
     assert await harness.fetch("select error from parked") == []
 
 
-async def test_an_order_that_was_not_paid_in_time_is_said_to_be_so(harness: ChatHarness) -> None:
-    """The thread says that the order went by itself, and why; it owes nobody an apology."""
+async def test_the_thread_shows_that_an_order_was_not_paid_in_time(harness: ChatHarness) -> None:
+    """The thread shows the automatic cancellation with its reason, and offers no apology."""
     conversation = await harness.conversation("unpaid")
     await harness.deliver(conversation.deal.cancelled("system", fault=Fault.NONE).model_copy(update={"paid_amount": 0}))
     [shown] = await conversation.messages()

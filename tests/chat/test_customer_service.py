@@ -1,4 +1,4 @@
-"""Customer service writes to the seller, in the order's thread, and hears of the answer."""
+"""Questions of customer service to the seller, in the order's thread, and their answers."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ REPLIED = "SellerReplied"
 
 
 async def test_the_question_stands_in_the_thread(harness: ChatHarness, conversation: Conversation) -> None:
-    """The seller sees what customer service asks, and until when it waits."""
+    """The thread shows the question of customer service, and until when it waits."""
     case_id = uuid4()
     contacted = conversation.deal.contacted(case_id, "Apakah pesanan bisa dibatalkan?")
     await harness.deliver(contacted)
@@ -37,8 +37,8 @@ async def test_a_thread_is_made_for_the_question(harness: ChatHarness) -> None:
     assert (again.status_code, again.json()["thread_id"]) == (200, thread["thread_id"])
 
 
-async def test_a_question_heard_before_its_order_waits_for_it(harness: ChatHarness) -> None:
-    """`cs` may be heard before `orders`: as soon as the order's people are known, the seller is asked."""
+async def test_a_question_that_arrives_before_its_order_waits_for_it(harness: ChatHarness) -> None:
+    """Events of `cs` may arrive before those of `orders`: the thread shows the question once the order is known."""
     deal = harness.deal()
     await harness.deliver(deal.contacted(uuid4()))
     assert (await deal.seller.get("/chat/threads"))["items"] == []
@@ -47,8 +47,8 @@ async def test_a_question_heard_before_its_order_waits_for_it(harness: ChatHarne
     assert thread["last_message"]["code"] == "seller_contacted"
 
 
-async def test_the_sellers_answer_is_told_once(harness: ChatHarness, conversation: Conversation) -> None:
-    """The first text of the seller after the question tells `cs`; the buyer's, and further ones, do not."""
+async def test_the_sellers_answer_is_published_once(harness: ChatHarness, conversation: Conversation) -> None:
+    """The seller's first text after the question publishes `SellerReplied`; other texts do not."""
     case_id, order_id = uuid4(), str(conversation.deal.order_id)
     await conversation.write(conversation.seller, "Sebelum ditanya")
     await harness.deliver(conversation.deal.contacted(case_id))
@@ -83,14 +83,14 @@ async def test_every_open_case_is_answered(harness: ChatHarness, conversation: C
     await harness.deliver(conversation.deal.contacted(first), conversation.deal.contacted(second))
     await conversation.write(conversation.seller)
     await harness.recorder.wait_for(order_id, REPLIED, times=2)
-    assert {heard["data"]["case_id"] for heard in harness.recorder.events[order_id]} == {str(first), str(second)}
+    assert {event["data"]["case_id"] for event in harness.recorder.events[order_id]} == {str(first), str(second)}
     await harness.deliver(conversation.deal.contacted(first, "Kapan tepatnya?"))
     await conversation.write(conversation.seller)
     assert (await harness.recorder.wait_for(order_id, REPLIED, times=3))["data"]["case_id"] == str(first)
 
 
 async def test_a_question_that_is_asked_again_is_asked_once(harness: ChatHarness, conversation: Conversation) -> None:
-    """It is shown once. If the seller has answered, customer service has not heard of it, and is told again."""
+    """A repeated question is shown once. If the seller has answered it, `SellerReplied` is published again."""
     asked, order_id = conversation.deal.contacted(uuid4()), str(conversation.deal.order_id)
     await harness.deliver(asked, asked)
     assert await conversation.codes() == ["seller_contacted"]
@@ -139,8 +139,8 @@ async def test_an_answer_and_the_end_of_a_case_do_not_deadlock(
     assert (await conversation.codes()).count("case_closed") == 3
 
 
-async def test_a_closed_case_waits_for_nobody(harness: ChatHarness, conversation: Conversation) -> None:
-    """Once the case is closed the thread says so, and what the seller writes is no answer any more."""
+async def test_a_closed_case_takes_no_answer(harness: ChatHarness, conversation: Conversation) -> None:
+    """The thread shows that the case is closed; the seller's texts are no answers from then on."""
     case_id = uuid4()
     await harness.deliver(conversation.deal.contacted(case_id), conversation.deal.closed(case_id, Outcome.WITHDRAWN))
     shown = (await conversation.messages())[-1]

@@ -1,4 +1,4 @@
-"""Live: what is said reaches both sides at once, once and in order."""
+"""Live: messages reach both members at once, once and in order."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.harness.live_client import Listener, Messages, address, listening, ti
 
 BAD_IDS: tuple[object, ...] = (-1, 1.5, "1", None, [], {})
 UNKNOWN = "3199a578-46ec-47a0-87dd-1b80035b2082"
-"""A thread that is not there."""
+"""A thread that does not exist."""
 
 
 async def test_both_sides_get_every_message_once_and_in_order(conversation: Conversation, origin: str) -> None:
@@ -32,7 +32,7 @@ async def test_both_sides_get_every_message_once_and_in_order(conversation: Conv
 
 
 async def test_all_ones_threads_come_over_one_socket(harness: ChatHarness, origin: str) -> None:
-    """A seller hears of every thread without asking for any; so of one that is opened while the socket is."""
+    """A seller's socket is sent the messages of all the seller's threads, also of one that is opened later."""
     seller = harness.people.person("seller")
     deals = [harness.deal(seller=seller) for _ in range(3)]
     await harness.deliver(*(deal.placed() for deal in deals))
@@ -49,8 +49,8 @@ async def test_all_ones_threads_come_over_one_socket(harness: ChatHarness, origi
             await listener.has(conversation.thread_id, 3)
 
 
-async def test_nobody_else_hears_it(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
-    """Strangers and agents get nothing of a thread; following it is refused like one that is not there."""
+async def test_other_accounts_are_sent_nothing(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
+    """Strangers and agents are sent nothing of a thread; a stranger who follows it gets the error `not_found`."""
     stranger, agent = harness.people.person("buyer"), harness.people.person("agent")
     async with listening(stranger, origin) as outside, listening(agent, origin) as desk:
         await outside.send(type="follow", conversations=[conversation.thread_id])
@@ -64,8 +64,8 @@ async def test_nobody_else_hears_it(harness: ChatHarness, conversation: Conversa
             assert not listener.of("message") + listener.of("thread")
 
 
-async def test_an_agent_reads_along_who_asks(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
-    """An agent who follows a thread is told where it stands, and sent what comes."""
+async def test_an_agent_follows_a_thread(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
+    """An agent who follows a thread gets a hint with its last message, and further messages."""
     await conversation.write(conversation.buyer)
     async with listening(harness.people.person("agent"), origin, follow=[conversation.thread_id]) as agent:
         await agent.has(conversation.thread_id, 1)
@@ -75,7 +75,7 @@ async def test_an_agent_reads_along_who_asks(harness: ChatHarness, conversation:
 
 
 async def test_a_client_that_was_away_fetches_the_rest(conversation: Conversation, origin: str) -> None:
-    """A client that connects fetches what it missed; what is written meanwhile comes once, in order."""
+    """A client that connects fetches what it missed; messages that are written meanwhile come once, in order."""
     for number in range(25):
         await conversation.write(conversation.buyer if number % 2 else conversation.seller)
 
@@ -104,8 +104,8 @@ async def test_history_longer_than_a_page_is_fetched_whole(
         await seller.has(conversation.thread_id, 450)
 
 
-async def test_following_says_where_a_conversation_stands(conversation: Conversation, origin: str) -> None:
-    """A client that follows its own thread gets a hint each time, and each message once all the same."""
+async def test_following_sends_a_hint(conversation: Conversation, origin: str) -> None:
+    """A client that follows its own thread gets a hint each time, and each message once."""
     for _ in range(4):
         await conversation.write(conversation.buyer)
     async with listening(conversation.buyer, origin, follow=[conversation.thread_id]) as buyer:
@@ -120,7 +120,7 @@ async def test_following_says_where_a_conversation_stands(conversation: Conversa
 
 
 async def test_a_client_that_knows_nothing_sees_the_gap(conversation: Conversation, origin: str) -> None:
-    """A client that has fetched nothing is sent what is new, and fetches what was before."""
+    """A client that has fetched nothing is sent new messages, and fetches the earlier ones."""
     await conversation.write(conversation.buyer)
     async with listening(conversation.seller, origin) as seller:
         await conversation.write(conversation.buyer)
@@ -129,7 +129,7 @@ async def test_a_client_that_knows_nothing_sees_the_gap(conversation: Conversati
 
 
 async def test_unread_counts_come_live(conversation: Conversation, origin: str) -> None:
-    """Who is written to is told how much is unread; who reads on one device is told on the other."""
+    """A new message sends the unread count to the other member; reading on one device sends it to all."""
     async with listening(conversation.seller, origin) as phone, listening(conversation.seller, origin) as desk:
         await conversation.write(conversation.buyer)
         await conversation.write(conversation.buyer)
@@ -145,7 +145,7 @@ async def test_unread_counts_come_live(conversation: Conversation, origin: str) 
 async def test_what_becomes_of_the_order_comes_live(
     harness: ChatHarness, conversation: Conversation, origin: str
 ) -> None:
-    """System messages and the thread's head, with the buyer's one-tap replies, are there without asking."""
+    """System messages and the thread with the buyer's one-tap replies are sent."""
     async with listening(conversation.buyer, origin) as buyer, listening(conversation.seller, origin) as seller:
         await conversation.seller.post(f"{conversation.path}/cancel", status=202)
         await seller.until(lambda one: one.of("thread"))
@@ -165,7 +165,7 @@ async def test_presence(conversation: Conversation, origin: str, monkeypatch: py
     """ "Penjual sedang online": the other side's coming and going is shown live and in the list of threads."""
     monkeypatch.setattr(presence, "LINGER", 0.01)
 
-    def heard(listener: Listener) -> list[bool]:
+    def presence_of_seller(listener: Listener) -> list[bool]:
         return [
             one["online"] for one in listener.of("presence") if one["account_id"] == str(conversation.seller.account_id)
         ]
@@ -173,15 +173,15 @@ async def test_presence(conversation: Conversation, origin: str, monkeypatch: py
     async with listening(conversation.buyer, origin) as buyer:
         assert (await conversation.seen())["online"] is False
         async with listening(conversation.seller, origin) as seller:
-            await buyer.until(heard)
+            await buyer.until(presence_of_seller)
             assert (await conversation.seen())["online"] is True
             [thread] = (await conversation.buyer.get("/chat/threads"))["items"]
             assert thread["online"] is True
             await seller.until(lambda one: one.of("presence"))  # the buyer was there before
             async with listening(conversation.seller, origin):
                 pass  # a second device, which goes again
-        await buyer.until(lambda one: heard(one)[-1:] == [False])
-        assert heard(buyer) == [True, False]
+        await buyer.until(lambda one: presence_of_seller(one)[-1:] == [False])
+        assert presence_of_seller(buyer) == [True, False]
         assert (await conversation.seen())["online"] is False
 
 
@@ -192,8 +192,8 @@ async def test_presence(conversation: Conversation, origin: str, monkeypatch: py
     + [json.dumps({"type": "follow", "conversations": ids}) for ids in ({UNKNOWN: 1}, UNKNOWN, "x", None, True)]
     + [json.dumps({"type": "follow", "conversations": [UNKNOWN, one]}) for one in BAD_IDS],
 )
-async def test_a_bad_frame_is_answered_and_harms_nobody(conversation: Conversation, origin: str, text: str) -> None:
-    """What cannot be understood is answered by an error frame, and the connection goes on."""
+async def test_a_bad_frame_is_answered_by_an_error(conversation: Conversation, origin: str, text: str) -> None:
+    """An invalid frame is answered by an error frame, and the connection stays open."""
     async with listening(conversation.buyer, origin) as buyer:
         await buyer.socket.send(text)
         await buyer.until(lambda one: one.of("error"))
@@ -207,7 +207,7 @@ async def test_a_bad_frame_is_answered_and_harms_nobody(conversation: Conversati
 async def test_reading_a_foreign_thread_is_refused(
     harness: ChatHarness, conversation: Conversation, origin: str
 ) -> None:
-    """Over the socket, as over HTTP, a foreign thread is not there."""
+    """A `read` frame for a foreign thread is answered by the error `not_found`."""
     async with listening(harness.people.person("seller"), origin) as stranger:
         await stranger.send(type="read", thread_id=conversation.thread_id, seq=1)
         await stranger.until(lambda one: one.of("error"))
@@ -224,7 +224,7 @@ async def test_a_storm_of_clients_that_come_back(harness: ChatHarness, conversat
     async def come_back(number: int, one: str) -> list[Any]:
         async with connect(address(origin, one), proxy=None, compression=None) as socket:
             known = {conversation.thread_id: number % 5}
-            listener = Listener(socket, Messages("chat", conversation.buyer.get, known))
+            listener = Listener(socket, Messages("chat", conversation.buyer, known))
             task = asyncio.create_task(listener.listen(list(known)))
             await listener.has(conversation.thread_id, 6, first=number % 5 + 1)
         await task

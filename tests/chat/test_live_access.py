@@ -1,43 +1,28 @@
-"""Who gets a socket, and who loses it."""
+"""Access to sockets: tickets, origins, limits."""
 
 import asyncio
 import logging
 from contextlib import suppress
 from time import time
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
-from redis.asyncio import Redis
 from starlette.datastructures import Headers
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from batalkan.keys import Keys
-from batalkan.servers import LocalServers
-from runtime.http.auth import LEEWAY, Identity
-from runtime.http.revocations import ENDED, revoke
+from runtime.http.auth import Identity
 from runtime.live import sockets, websocket
-from runtime.live.tickets import MOST, ForeignOrigin, Tickets, check_origin, origins
+from runtime.live.tickets import MAX_TICKETS, ForeignOrigin, Tickets, check_origin, origins
 from runtime.settings import Environment
-from tests.harness.chat import ChatHarness, Conversation, Replica, replicas
-from tests.harness.live_client import address, listening, ticket
+from tests.harness.chat import ChatHarness, Conversation, replicas
+from tests.harness.live_client import address, listening, refusal, ticket
 from tests.harness.orders_actors import assert_problem
 
 
-async def refusal(url: str, **more: Any) -> tuple[int, str]:
-    """Status and code with which a handshake is refused."""
-    with pytest.raises(InvalidStatus) as refused:
-        async with connect(url, proxy=None, **more):
-            pass
-    response = refused.value.response
-    assert response.headers["content-type"] == "application/problem+json"
-    code = response.body.decode().partition('"code":"')[2].partition('"')[0]
-    return response.status_code, code
-
-
 async def test_a_ticket_opens_one_socket(conversation: Conversation, origin: str) -> None:
-    """A ticket that was used is worth nothing, also to two who use it at once."""
+    """A ticket opens one socket only, also when two clients use it at once."""
     once = await ticket(conversation.buyer, origin)
     async with connect(address(origin, once), proxy=None):
         assert await refusal(address(origin, once)) == (403, "ticket_refused")
@@ -52,7 +37,7 @@ async def test_a_ticket_opens_one_socket(conversation: Conversation, origin: str
 
 @pytest.mark.parametrize("made_up", ["", "x", "A" * 43, "*" * 43, "../../x", "%00"])
 async def test_a_made_up_ticket_opens_nothing(origin: str, made_up: str) -> None:
-    """Neither a missing ticket nor a guessed one is let in."""
+    """A missing or made-up ticket is refused."""
     assert await refusal(address(origin, made_up)) == (403, "ticket_refused")
 
 
@@ -70,9 +55,9 @@ async def test_a_ticket_expires(harness: ChatHarness, conversation: Conversation
 
 
 async def test_an_account_has_so_many_tickets(conversation: Conversation) -> None:
-    """Beyond sixty in half a minute nobody gets tickets, so that nobody can fill Redis with them."""
-    answers = [await conversation.buyer.ask("POST", "/chat/tickets") for _ in range(MOST + 2)]
-    assert [answer.status_code for answer in answers] == [201] * MOST + [429] * 2
+    """An account gets sixty tickets in half a minute, so that it cannot fill Redis with them."""
+    answers = [await conversation.buyer.ask("POST", "/chat/tickets") for _ in range(MAX_TICKETS + 2)]
+    assert [answer.status_code for answer in answers] == [201] * MAX_TICKETS + [429] * 2
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 30
 
 
@@ -145,7 +130,7 @@ async def test_a_frame_that_is_not_utf_8_ends_the_connection(
 async def test_a_frame_that_makes_no_sense_is_refused(
     conversation: Conversation, origin: str, caplog: pytest.LogCaptureFixture, frame: str | bytes
 ) -> None:
-    """Binary ones, what is no JSON, and unknown types: the client is told, and the connection goes on."""
+    """A binary frame, one that is no JSON, and an unknown type are answered by an error; the connection stays open."""
     async with listening(conversation.buyer, origin) as buyer:
         await buyer.socket.send(frame)
         await buyer.until(lambda one: one.of("error"))
@@ -154,87 +139,10 @@ async def test_a_frame_that_makes_no_sense_is_refused(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_socket_lives_no_longer_than_its_token(
-    harness: ChatHarness, conversation: Conversation, origin: str
-) -> None:
-    """When the token of its ticket has run out a socket is closed, and needs a new ticket; nothing is lost by it."""
-    briefly = harness.people.person("buyer", account_id=conversation.buyer.account_id, lasts=1 - LEEWAY)
-    async with listening(briefly, origin) as buyer:
-        await conversation.write(conversation.buyer)
-        assert await buyer.closed() == sockets.RENEW
-    async with listening(conversation.buyer, origin, {conversation.thread_id: 0}) as buyer:
-        await buyer.has(conversation.thread_id, 1)
-
-
-async def test_a_ticket_outlives_neither_its_token_nor_its_session(harness: ChatHarness, origin: str) -> None:
-    """A ticket opens nothing once its token has run out or its session has ended, however young it is."""
-    live, who = harness.service.app.state.live, uuid4()
-    late = await live.tickets.issue(Identity(who, "buyer", "app", "s", time()))
-    assert await refusal(address(origin, late.ticket)) == (403, "ticket_refused")
-    void = await live.tickets.issue(Identity(who, "buyer", "app", "gone", time() + 900))
-    await end(live.redis, who, "gone")
-    assert await refusal(address(origin, void.ticket)) == (403, "ticket_refused")
-
-
-@pytest.mark.parametrize("heard", [True, False])
-async def test_the_end_of_a_session_closes_its_sockets(
-    conversation: Conversation, pair: list[Replica], heard: bool
-) -> None:
-    """At every replica, at once or, if nobody was told, as soon as the connection to Redis is back; the token is worth
-    nothing then. The other sessions of the account go on."""
-    here, there = pair
-    lost = here.people.person("buyer", account_id=conversation.buyer.account_id, session=f"lost {heard}")
-    kept = here.people.person("buyer", account_id=conversation.buyer.account_id, session="kept")
-    async with (
-        listening(lost, here.origin) as one,
-        listening(lost, there.origin) as other,
-        listening(kept, there.origin) as mine,
-    ):
-        if heard:
-            await end(here.live.redis, lost.account_id, f"lost {heard}")
-        else:
-            await here.live.redis.zadd(ENDED, {f"{lost.account_id} lost {heard}": time() + 900})
-            for replica in pair:
-                replica.live.revocations._due.set()  # as when it listens again
-        assert [await listener.closed() for listener in (one, other)] == [sockets.OVER] * 2
-        await mine.echo()
-        for replica in pair:
-            answer = await replica.people.passer_by().http.post(
-                "/chat/tickets", headers={"Authorization": f"Bearer {lost.token}"}
-            )
-            assert_problem(answer, 401, "unauthenticated")
-
-
-@pytest.mark.servers
-async def test_ends_are_heard_over_redis(
-    harness: ChatHarness, conversation: Conversation, servers: LocalServers, keys: Keys
-) -> None:
-    """What `accounts` says with its own rights closes sockets of `chat`, also if it was said while Redis was away for
-    `chat`."""
-    async with (
-        replicas(harness, keys, servers.redis.url("chat"), count=1) as [replica],
-        Redis.from_url(servers.redis.url("accounts")) as accounts,
-    ):
-        for session in ("first", "second"):
-            person = replica.people.person("buyer", account_id=conversation.buyer.account_id, session=session)
-            async with listening(person, replica.origin) as buyer:
-                if session == "second":
-                    await replica.live.redis.connection_pool.disconnect()
-                await end(accounts, person.account_id, session)
-                assert await buyer.closed() == sockets.OVER
-
-
-async def end(redis: Redis, account_id: UUID, session: str) -> None:
-    """What `accounts` does when a session ends."""
-    async with redis.pipeline() as pipeline:
-        revoke(pipeline, account_id, [session])
-        await pipeline.execute()
-
-
 async def test_one_account_has_so_many_sockets(
     conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More sockets than anybody needs are refused; one that is closed makes room."""
+    """An account has a limited number of sockets at a replica; further ones are refused."""
     monkeypatch.setattr(websocket, "PER_PERSON", 1)
     async with listening(conversation.buyer, origin):
         url = address(origin, await ticket(conversation.buyer, origin))
@@ -244,7 +152,7 @@ async def test_one_account_has_so_many_sockets(
 async def test_a_slow_reader_is_dropped_and_comes_back(
     harness: ChatHarness, conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who takes nothing while hundreds of frames come in is let go; the others notice nothing, and nothing is lost."""
+    """A client that reads nothing while hundreds of frames come is dropped; nothing is lost, others are unaffected."""
     monkeypatch.setattr(sockets, "CLOSING", 0.05)
     live = harness.service.app.state.live
     frame = '{"type":"thread","x":"' + "x" * 200_000 + '"}'
@@ -255,7 +163,7 @@ async def test_a_slow_reader_is_dropped_and_comes_back(
     ):
         async with asyncio.timeout(10):
             while conversation.seller.account_id in live.people:  # it never reads
-                live.send_here([conversation.seller.account_id], frame)
+                live.deliver([conversation.seller.account_id], frame)
                 await asyncio.sleep(0)
         await conversation.write(conversation.seller)
         await buyer.has(conversation.thread_id, 1)
@@ -264,7 +172,7 @@ async def test_a_slow_reader_is_dropped_and_comes_back(
         await seller.has(conversation.thread_id, 1)
 
 
-async def test_a_reader_that_recovers_is_told_why_it_is_dropped(
+async def test_a_reader_that_recovers_finds_the_close_code(
     harness: ChatHarness, conversation: Conversation, origin: str
 ) -> None:
     """A slow reader that goes on reading in time finds the close code 4008 behind what was sent before."""
@@ -275,7 +183,7 @@ async def test_a_reader_that_recovers_is_told_why_it_is_dropped(
         [socket] = live.presence.sockets[conversation.seller.account_id]
         async with asyncio.timeout(10):
             while socket.code is None:
-                live.send_here([conversation.seller.account_id], frame)
+                live.deliver([conversation.seller.account_id], frame)
                 await asyncio.sleep(0)
             with suppress(ConnectionClosed):
                 while True:
@@ -295,7 +203,7 @@ async def test_tickets_stay_out_of_the_log(
 
 
 async def test_who_is_refused_writes_no_errors_into_the_log(origin: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A handshake that was turned away is nothing that an operator should be called for."""
+    """A refused handshake logs no warning."""
     assert await refusal(address(origin, "A" * 43)) == (403, "ticket_refused")
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -304,7 +212,7 @@ async def test_who_is_refused_writes_no_errors_into_the_log(origin: str, caplog:
 async def test_without_redis_there_are_no_tickets_and_all_else_goes_on(
     harness: ChatHarness, conversation: Conversation, keys: Keys, redis_url: str
 ) -> None:
-    """A replica without Redis is ready, says so, takes and shows messages, and gives out no tickets."""
+    """A replica without Redis is ready, reports it, takes and shows messages, and issues no tickets."""
     async with replicas(harness, keys, redis_url, count=1) as [away]:
         buyer = away.same(conversation.buyer)
         started = asyncio.get_running_loop().time()

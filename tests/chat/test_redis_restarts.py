@@ -1,4 +1,4 @@
-"""Redis is restarted, killed, frozen while people talk: nobody misses a message, gets one twice, or out of order."""
+"""Redis is restarted, killed or frozen while messages are sent: each client has each message once, in order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -31,13 +31,13 @@ async def restarted(servers: LocalServers) -> None:
 
 
 async def killed(servers: LocalServers) -> None:
-    """Gone without a word, and back."""
+    """Killed, and started again."""
     await servers.redis.kill()
     await servers.redis.start()
 
 
 async def frozen(servers: LocalServers) -> None:
-    """Silent for longer than it is waited for, with its connections open."""
+    """Paused for longer than the timeout, with its connections open."""
     servers.redis.pause()
     await asyncio.sleep(1.5)
     servers.redis.resume()
@@ -48,13 +48,13 @@ async def test_nothing_is_lost_while_redis_is_away(
     servers: LocalServers, conversation: Conversation, on_redis: list[Replica], fault: Fault
 ) -> None:
     """Messages written before, while and after Redis is away reach clients at both replicas as 1, 2, 3, …"""
-    here, there = on_redis
+    left, right = on_redis
     writers = [replica.same(who) for replica in on_redis for who in (conversation.buyer, conversation.seller)]
     total = 0
 
     async with (
-        listening(conversation.buyer, here.origin) as buyer,
-        listening(conversation.seller, there.origin) as seller,
+        listening(conversation.buyer, left.origin) as buyer,
+        listening(conversation.seller, right.origin) as seller,
     ):
         away = asyncio.create_task(fault(servers))
         while not away.done() or total < 40:
@@ -70,39 +70,39 @@ async def test_while_redis_is_away_messages_still_cross(
     servers: LocalServers, conversation: Conversation, on_redis: list[Replica]
 ) -> None:
     """With Redis gone for good, replicas find each other's messages in the database, within two seconds."""
-    here, there = on_redis
-    async with listening(conversation.buyer, there.origin) as buyer:
+    left, right = on_redis
+    async with listening(conversation.buyer, right.origin) as buyer:
         await servers.redis.kill()
         try:
-            while not there.live.broadcast.away:
+            while not right.live.broadcast.away:
                 await asyncio.sleep(0.01)
-            assert_problem(await there.same(conversation.buyer).ask("POST", "/chat/tickets"), 503, "live_unavailable")
+            assert_problem(await right.same(conversation.buyer).ask("POST", "/chat/tickets"), 503, "live_unavailable")
             loop = asyncio.get_running_loop()
             for seq in (1, 2, 3):
                 started = loop.time()
-                await conversation.write(here.same(conversation.seller))
+                await conversation.write(left.same(conversation.seller))
                 await buyer.has(conversation.thread_id, seq)
                 assert loop.time() - started < 3  # two, and one for a busy machine
-            ready = await there.same(conversation.buyer).get("/chat/health/ready")
+            ready = await right.same(conversation.buyer).get("/chat/health/ready")
             assert (ready["status"], ready["parts"]["redis"]) == ("ready", False)
         finally:
             await servers.redis.start()
-        while there.live.broadcast.away or here.live.broadcast.away:
+        while right.live.broadcast.away or left.live.broadcast.away:
             await asyncio.sleep(0.01)
-        async with listening(here.same(conversation.seller), here.origin, {conversation.thread_id: 0}) as seller:
-            await conversation.write(there.same(conversation.buyer))
+        async with listening(left.same(conversation.seller), left.origin, {conversation.thread_id: 0}) as seller:
+            await conversation.write(right.same(conversation.buyer))
             for listener in (buyer, seller):
                 await listener.has(conversation.thread_id, 4)
 
 
 async def test_presence_on_a_real_redis(conversation: Conversation, on_redis: list[Replica]) -> None:
     """The other side's presence is found at the other replica, under a key that expires by itself."""
-    here, there = on_redis
+    left, right = on_redis
     async with (
-        listening(there.same(conversation.seller), there.origin) as seller,
-        listening(here.same(conversation.buyer), here.origin) as buyer,
+        listening(right.same(conversation.seller), right.origin) as seller,
+        listening(left.same(conversation.buyer), left.origin) as buyer,
     ):
         await buyer.until(lambda one: one.of("presence"))
         await seller.until(lambda one: one.of("presence"))
-        assert (await here.same(conversation.buyer).get(conversation.path))["online"] is True
-        assert 20 < await here.live.redis.ttl(f"chat:online:{conversation.seller.account_id}") <= 40
+        assert (await left.same(conversation.buyer).get(conversation.path))["online"] is True
+        assert 20 < await left.live.redis.ttl(f"chat:online:{conversation.seller.account_id}") <= 40

@@ -1,4 +1,4 @@
-"""Two replicas of the service: who is connected to one sees at once what happens at the other."""
+"""Two replicas of the service: a client of one is sent at once what happens at the other."""
 
 import asyncio
 import random
@@ -12,11 +12,11 @@ from tests.harness.orders_actors import assert_problem
 
 
 async def test_messages_reach_both_sides_wherever_they_are(conversation: Conversation, pair: list[Replica]) -> None:
-    """What is written at either replica at the same time reaches a client at each, once and in order."""
-    here, there = pair
+    """Messages that are sent to both replicas at the same time reach a client of each, once and in order."""
+    left, right = pair
     async with (
-        listening(conversation.buyer, here.origin) as buyer,
-        listening(conversation.seller, there.origin) as seller,
+        listening(conversation.buyer, left.origin) as buyer,
+        listening(conversation.seller, right.origin) as seller,
     ):
         writers = [replica.same(who) for replica in pair for who in (conversation.buyer, conversation.seller)]
         await asyncio.gather(*(conversation.write(who, f"{n}") for n in range(8) for who in writers))
@@ -27,9 +27,9 @@ async def test_messages_reach_both_sides_wherever_they_are(conversation: Convers
 
 async def test_a_ticket_is_good_at_any_replica(conversation: Conversation, pair: list[Replica]) -> None:
     """A ticket from one replica opens a socket at the other, as behind a gateway."""
-    here, there = pair
-    async with listening(here.same(conversation.buyer), there.origin) as buyer:
-        await conversation.write(here.same(conversation.seller))
+    left, right = pair
+    async with listening(left.same(conversation.buyer), right.origin) as buyer:
+        await conversation.write(left.same(conversation.seller))
         await buyer.has(conversation.thread_id, 1)
 
 
@@ -38,28 +38,30 @@ async def test_presence_spans_replicas(
 ) -> None:
     """The other side is online wherever it is connected, until its last connection anywhere is gone."""
     monkeypatch.setattr(presence, "LINGER", 0.01)
-    here, there = pair
-    async with listening(conversation.buyer, here.origin) as buyer:
-        async with listening(conversation.seller, there.origin) as first:
+    left, right = pair
+    async with listening(conversation.buyer, left.origin) as buyer:
+        async with listening(conversation.seller, right.origin) as first:
             await buyer.until(lambda one: one.of("presence"))
             await first.until(lambda one: one.of("presence"))  # the buyer was there before
-            assert (await here.same(conversation.buyer).get(conversation.path))["online"] is True
-            async with listening(conversation.seller, here.origin):
+            assert (await left.same(conversation.buyer).get(conversation.path))["online"] is True
+            async with listening(conversation.seller, left.origin):
                 pass  # gone here, but still there
-            await conversation.write(here.same(conversation.buyer))
+            await conversation.write(left.same(conversation.buyer))
             await first.has(conversation.thread_id, 1)
             await buyer.until(lambda one: one.of("presence")[-1]["online"])
         await buyer.until(lambda one: not one.of("presence")[-1]["online"])
-    assert (await there.same(conversation.buyer).get(conversation.path))["online"] is False
+    assert (await right.same(conversation.buyer).get(conversation.path))["online"] is False
 
 
-async def test_somebody_who_is_elsewhere_already_is_found(conversation: Conversation, pair: list[Replica]) -> None:
-    """Who connects is told that the other side has long been connected to another replica."""
-    here, there = pair
-    async with listening(conversation.seller, there.origin):
-        while not await there.live.redis.exists(f"chat:online:{conversation.seller.account_id}"):
+async def test_an_earlier_connection_to_another_replica_is_found(
+    conversation: Conversation, pair: list[Replica]
+) -> None:
+    """A client that connects is sent that the other member is connected to another replica already."""
+    left, right = pair
+    async with listening(conversation.seller, right.origin):
+        while not await right.live.redis.exists(f"chat:online:{conversation.seller.account_id}"):
             await asyncio.sleep(0.01)
-        async with listening(conversation.buyer, here.origin) as buyer:
+        async with listening(conversation.buyer, left.origin) as buyer:
             await buyer.until(lambda one: one.of("presence"))
             assert buyer.of("presence")[0] == {
                 "type": "presence",
@@ -72,15 +74,15 @@ async def test_a_lost_frame_leaves_no_gap(
     conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When frames are lost between replicas, the next one shows the gap, and the client fetches what is missing."""
-    here, there = pair
-    async with listening(conversation.buyer, there.origin) as buyer:
-        await conversation.write(here.same(conversation.seller))
+    left, right = pair
+    async with listening(conversation.buyer, right.origin) as buyer:
+        await conversation.write(left.same(conversation.seller))
         await buyer.has(conversation.thread_id, 1)
         with monkeypatch.context() as silence:
-            silence.setattr(here.live.broadcast, "publish", lambda hint: None)
+            silence.setattr(left.live.broadcast, "publish", lambda hint: None)
             for _ in range(3):
-                await conversation.write(here.same(conversation.seller))
-        await conversation.write(here.same(conversation.seller))
+                await conversation.write(left.same(conversation.seller))
+        await conversation.write(left.same(conversation.seller))
         await buyer.has(conversation.thread_id, 5)
         assert buyer.sent(conversation.thread_id) == [1, 5]
         assert buyer.messages.fetches == 1
@@ -113,13 +115,13 @@ async def test_a_lost_last_frame_is_hinted_at(
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_whatever_becomes_of_frames_the_client_has_each_message_once(
+async def test_disturbed_frames_leave_each_message_once(
     conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Frames that are lost, late, doubled and out of order between replicas change nothing for a client that fetches
     when it is behind."""
-    here, there = pair
-    chance, publish, waiting = random.Random(seed), here.live.broadcast.publish, list[str]()
+    left, right = pair
+    chance, publish, waiting = random.Random(seed), left.live.broadcast.publish, list[str]()
 
     def disturbed(frame: str) -> None:
         waiting.extend([frame] * chance.choice([0, 1, 1, 2]))
@@ -128,11 +130,11 @@ async def test_whatever_becomes_of_frames_the_client_has_each_message_once(
             while waiting:
                 publish(waiting.pop())
 
-    monkeypatch.setattr(here.live.broadcast, "publish", disturbed)
-    async with listening(conversation.buyer, there.origin) as buyer:
+    monkeypatch.setattr(left.live.broadcast, "publish", disturbed)
+    async with listening(conversation.buyer, right.origin) as buyer:
         for n in range(25):
-            await conversation.write(here.same(conversation.seller), str(n))
-        await there.live.sweep()
+            await conversation.write(left.same(conversation.seller), str(n))
+        await right.live.sweep()
         await buyer.has(conversation.thread_id, 25)
         for frame in waiting:
             publish(frame)

@@ -87,12 +87,12 @@ def test_a_seller_cancels_until_it_ships() -> None:
     ],
 )
 def test_whom_to_thank(channel: Channel, guided: bool, owed: bool) -> None:
-    """A: thanks are due to a seller who cancelled or showed the way, not to one whose silence was ended."""
+    """A: thanks are due to a seller who cancelled or sent a guide, not to one who did not answer customer service."""
     assert owes_thanks(channel, guided) is owed
 
 
 def test_unread_is_what_came_after_the_last_that_was_seen() -> None:
-    """Each of the two has a count of their own; nobody else has any."""
+    """Each member has an unread count of their own; other accounts have none."""
     thread = a_thread()
     assert thread.unread(thread.buyer_id) == 3
     assert thread.unread(thread.seller_id) == 0
@@ -100,7 +100,7 @@ def test_unread_is_what_came_after_the_last_that_was_seen() -> None:
 
 
 def test_statuses_go_up_in_rank() -> None:
-    """What is heard late cannot take an order back to an earlier status, and nothing comes after cancelled."""
+    """A late event cannot take an order back to an earlier status, and no status follows cancelled."""
     ranks = [status.rank for status in (*CANCELLABLE, *GONE, OrderStatus.CANCELLED)]
     assert ranks == sorted(set(ranks))
 

@@ -88,8 +88,8 @@ async def test_a_reader_that_takes_nothing_is_dropped(monkeypatch: pytest.Monkey
     assert wire.sent == []
 
 
-async def test_many_frames_at_once_drop_nobody() -> None:
-    """Hundreds of frames at once, as when an account with many threads connects, are no fault of the client."""
+async def test_many_frames_at_once_are_all_sent() -> None:
+    """Hundreds of frames at once, as when an account with many threads connects, do not drop the client."""
     wire = Wire()
     async with connected(wire) as socket:
         for n in range(MAX_FRAMES):

@@ -28,7 +28,7 @@ async def test_a_thread_is_made_once(harness: ChatHarness) -> None:
 
 
 async def test_only_the_buyer_of_a_known_order_opens_its_thread(harness: ChatHarness) -> None:
-    """An order that is unknown, not heard of whole, or somebody else's is not there."""
+    """An order that is unknown, known in part only, or of another buyer is answered 404."""
     deal, half = await harness.sold(), harness.deal()
     await harness.deliver(half.moved("packed"))
     for buyer, order_id in (
@@ -40,8 +40,8 @@ async def test_only_the_buyer_of_a_known_order_opens_its_thread(harness: ChatHar
         assert_problem(answer, 404, "not_found")
 
 
-async def test_a_thread_names_its_people(harness: ChatHarness, conversation: Conversation) -> None:
-    """Names come from the accounts, whenever those are heard of."""
+async def test_a_thread_names_its_members(harness: ChatHarness, conversation: Conversation) -> None:
+    """The names come from `AccountRegistered`, whenever it arrives."""
     assert (await conversation.seen())["buyer_name"] is None
     for person, role, name in (
         (conversation.buyer, Role.BUYER, "Siti"),
@@ -76,7 +76,7 @@ async def test_fifty_who_write_at_once_get_numbers_without_gaps(
     assert [message["at"] for message in messages] == sorted(message["at"] for message in messages)
 
 
-async def test_history_is_read_from_any_place(conversation: Conversation) -> None:
+async def test_history_is_read_from_any_message(conversation: Conversation) -> None:
     """`after` names the last message that is known; `next` leads on until there is nothing more."""
     for number in range(1, 6):
         await conversation.write(conversation.buyer, str(number))
@@ -93,7 +93,7 @@ async def test_history_is_read_from_any_place(conversation: Conversation) -> Non
 
 
 async def test_unread_counts(conversation: Conversation) -> None:
-    """What the other one wrote is unread until it is marked, or answered; what was seen stays seen."""
+    """Messages of the other member are unread until they are marked, or answered; read messages stay read."""
     for _ in range(3):
         await conversation.write(conversation.buyer)
     assert (await conversation.seen())["unread"] == 0
@@ -110,7 +110,7 @@ async def test_unread_counts(conversation: Conversation) -> None:
 
 
 async def test_the_newest_activity_comes_first(harness: ChatHarness) -> None:
-    """The list goes by the last message, in parts that fit together; everybody has a list of their own."""
+    """The list is ordered by the last message, in pages that fit together; each account has its own."""
     buyer = harness.people.person("buyer")
     deals = [harness.deal(buyer) for _ in range(5)]
     await harness.deliver(*(deal.placed() for deal in deals))
@@ -166,7 +166,7 @@ async def test_bad_messages_are_refused(conversation: Conversation, text: object
 
 
 async def test_a_long_message_of_many_bytes_fits(conversation: Conversation) -> None:
-    """2,000 characters are allowed, whatever they are."""
+    """2,000 characters are allowed, also of four bytes each."""
     assert (await conversation.write(conversation.buyer, "🙏" * 2000))["text"] == "🙏" * 2000
 
 
@@ -189,7 +189,7 @@ async def test_who_writes_too_much_waits(conversation: Conversation) -> None:
 
 @pytest.mark.parametrize("what", ["messages", "guide"])
 async def test_what_is_sent_again_under_its_key_counts_once(conversation: Conversation, what: str) -> None:
-    """A repeat gets its answer, also when nothing new would be let through; what is refused leaves nothing behind."""
+    """A repeat gets its answer, also when new requests are refused; a refused request leaves nothing behind."""
     await conversation.write(conversation.buyer)
     path, keyed = f"{conversation.path}/{what}", {"Idempotency-Key": "k"}
     body = {"json": {"text": "Sekali"}} if what == "messages" else {}

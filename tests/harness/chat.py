@@ -1,4 +1,4 @@
-"""The chat service, running in the test's own process: orders that it hears of, and people who talk about them."""
+"""The chat service, running in the test's own process, with orders and conversations about them."""
 
 import asyncio
 import socket
@@ -45,14 +45,14 @@ PRICE = 189_000
 
 @dataclass(frozen=True)
 class Deal:
-    """An order and its two people."""
+    """An order with its buyer and seller."""
 
     order_id: UUID
     buyer: Person
     seller: Person
 
     def placed(self) -> OrderPlaced:
-        """What `orders` said when it was placed."""
+        """The order is placed."""
         line = OrderLine(product_id=uuid4(), title="Kemeja batik", quantity=1, unit_price=PRICE)
         return OrderPlaced(
             order_id=self.order_id,
@@ -114,7 +114,7 @@ class Deal:
         )
 
     def contacted(self, case_id: UUID, question: str = "Apakah pesanan sudah diproses?") -> SellerContacted:
-        """Customer service has written to the seller."""
+        """Customer service asks the seller."""
         return SellerContacted(
             case_id=case_id,
             order_id=self.order_id,
@@ -124,7 +124,7 @@ class Deal:
         )
 
     def closed(self, case_id: UUID, outcome: Outcome = Outcome.SELLER_ANSWERED) -> CaseClosed:
-        """Customer service is done with it."""
+        """The case is closed."""
         return CaseClosed(case_id=case_id, order_id=self.order_id, outcome=outcome)
 
 
@@ -137,55 +137,55 @@ class Conversation:
 
     @property
     def buyer(self) -> Person:
-        """Who bought."""
+        """The buyer of the order."""
         return self.deal.buyer
 
     @property
     def seller(self) -> Person:
-        """Who sold."""
+        """The seller of the order."""
         return self.deal.seller
 
     @property
     def path(self) -> str:
-        """Where the thread is found."""
+        """The path of the thread."""
         return f"/chat/threads/{self.thread_id}"
 
     async def write(self, who: Person, text: str = "Halo") -> Json:
-        """Somebody says something."""
+        """Sends a message."""
         return await who.post(f"{self.path}/messages", {"text": text}, 201)
 
     async def messages(self, after: int = 0) -> list[Json]:
-        """What was said, as the buyer reads it."""
+        """The messages, as the buyer reads them."""
         return list((await self.buyer.get(f"{self.path}/messages", after=after, limit=100))["items"])
 
     async def codes(self) -> list[str]:
-        """The codes of the messages so far; a text has its own words."""
+        """The codes of the messages so far; of a text, its words."""
         return [message["code"] or message["text"] for message in await self.messages()]
 
     async def seen(self, by: Person | None = None) -> Json:
-        """The thread, as somebody sees it."""
+        """The thread, as one account sees it."""
         return await (by or self.buyer).get(self.path)
 
 
 @dataclass(frozen=True)
 class ChatHarness:
-    """One replica of the service, and who hears it."""
+    """One replica of the service, with a recorder of its events."""
 
     service: Service
     people: People
     recorder: EventRecorder
 
     def deal(self, buyer: Person | None = None, seller: Person | None = None) -> Deal:
-        """An order that nobody has heard of yet."""
+        """An order that the service does not know yet."""
         return Deal(uuid4(), buyer or self.people.person("buyer"), seller or self.people.person("seller"))
 
     async def deliver(self, *events: Event) -> None:
-        """Events arrive; returns when they are handled. Their publisher is the first that may have said them."""
+        """Publishes events as the first service that may publish them; returns when they are handled."""
         for event in events:
             await publish_as(self.recorder.bus, event.published_by[0], event)
 
     async def sold(self, status: str = "processing") -> Deal:
-        """An order on its way through life, as far as `status`."""
+        """An order that has reached `status`."""
         deal = self.deal()
         steps = ("processing", "packed", "shipped")
         await self.deliver(deal.placed(), *(deal.moved(to) for to in steps[: ("unpaid", *steps).index(status)]))
@@ -221,11 +221,11 @@ async def running(
 
 @asynccontextmanager
 async def open_harness(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[ChatHarness]:
-    """Runs the service, and listens to what it says."""
+    """Runs the service, and records its events."""
     bus = MemoryBus()
     async with (
         EventRecorder(bus, "orders").listening("chat", SPEC.publishes) as recorder,
-        EventRecorder(bus, "cs").listening("nobody", ()),
+        EventRecorder(bus, "cs").listening("observer", ()),
         running(database_url, keys, bus=bus, **more) as service,
         httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://chat") as http,
     ):
@@ -252,7 +252,7 @@ async def on_a_port(service: Service) -> AsyncIterator[str]:
 
 @dataclass(frozen=True)
 class Replica:
-    """A further replica of the house's service, with an address."""
+    """A further replica of the harness's service, with an address."""
 
     service: Service
     origin: str
@@ -265,14 +265,14 @@ class Replica:
         return live
 
     def same(self, person: Person) -> Person:
-        """The same person, who talks to this replica."""
+        """The same person, at this replica."""
         claims = jwt.decode(person.token, options={"verify_signature": False})
         return self.people.person(claims["role"], account_id=person.account_id)
 
 
 @asynccontextmanager
 async def replicas(harness: ChatHarness, keys: Keys, redis_url: str, count: int = 2) -> AsyncIterator[list[Replica]]:
-    """Further replicas on the house's database, sharing one Redis."""
+    """Further replicas on the harness's database, sharing one Redis."""
     url = harness.service.uow.database.url
     async with AsyncExitStack() as stack:
         made = []

@@ -3,14 +3,14 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 Json = Any
 TIMEOUT = 10.0
@@ -26,23 +26,21 @@ class Person(Protocol):
     def token(self) -> str:
         """Its access token."""
 
-    async def get(self, path: str, **params: Any) -> Json:
-        """The JSON of an answer."""
+    async def ask(self, method: str, path: str) -> httpx.Response:
+        """A request under its token."""
 
 
 class Messages:
     """The messages that a client has of each conversation, kept by the rule of `runtime.live.updates`."""
 
-    def __init__(
-        self, service: str, fetch: Callable[[str], Awaitable[Json]], last: Mapping[str, int] = MappingProxyType({})
-    ) -> None:
-        """`fetch` gets a path. `last` has the `seq` up to which the client knows conversations from before."""
+    def __init__(self, service: str, person: Person, last: Mapping[str, int] = MappingProxyType({})) -> None:
+        """`last` has the `seq` up to which the client knows conversations from before."""
         self.of: dict[str, list[Json]] = defaultdict(list)
         self.last: dict[str, int] = defaultdict(int, last)
         self.fetches = 0
         self.wrong: list[str] = []
         """Each message that is missing in the history, or stands there in a wrong place."""
-        self._fetch = fetch
+        self._person = person
         self._path, self._id = f"/{service}/{CONVERSATIONS[service][0]}", CONVERSATIONS[service][1]
 
     async def take(self, frame: Json) -> None:
@@ -62,9 +60,12 @@ class Messages:
         """Fetches what is behind the last message."""
         self.fetches += 1
         path = f"{self._path}/{conversation}/messages?limit=100&after="
-        while page := (await self._fetch(f"{path}{self.last[conversation]}"))["items"]:
+        while page := (await self._get(f"{path}{self.last[conversation]}"))["items"]:
             for message in page:
                 self._add(conversation, message)
+
+    async def _get(self, path: str) -> Json:
+        return (await self._person.ask("GET", path)).raise_for_status().json()
 
     def _add(self, conversation: str, message: Json) -> None:
         if message["seq"] != self.last[conversation] + 1:
@@ -158,7 +159,7 @@ async def listening(
     """Connects, fetches what came `after` what the client knows, follows conversations, and takes what comes."""
     url = address(origin, await ticket(person, origin, service), service)
     async with connect(url, proxy=None, compression=None, open_timeout=TIMEOUT) as socket:
-        listener = Listener(socket, Messages(service, person.get, after))
+        listener = Listener(socket, Messages(service, person, after))
         task = asyncio.create_task(listener.listen(list(after)))
         if follow:
             await listener.send(type="follow", conversations=follow)
@@ -168,3 +169,15 @@ async def listening(
         finally:
             await socket.close()
             await task
+
+
+async def refusal(url: str, **more: Any) -> tuple[int, str]:
+    """Status and code with which a handshake is refused."""
+    try:
+        async with connect(url, proxy=None, **more):
+            raise AssertionError("the socket was opened")
+    except InvalidStatus as refused:
+        response = refused.response
+    assert response.headers["content-type"] == "application/problem+json"
+    code = response.body.decode().partition('"code":"')[2].partition('"')[0]
+    return response.status_code, code

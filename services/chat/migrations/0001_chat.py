@@ -1,4 +1,4 @@
-"""What chat has heard of people, orders, refunds and customer service's questions; threads and their messages."""
+"""Read models of accounts, orders, refunds and questions of customer service; threads and their messages."""
 
 from alembic import op
 

@@ -32,7 +32,7 @@ setInterval(() => {
   }
 }, 1000);
 
-// The scrolling row of statuses begins at the one that is shown.
+// The scrolling row of statuses starts at the current one.
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 const badge = document.querySelector('[data-count="chat"]');

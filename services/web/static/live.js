@@ -1,4 +1,4 @@
-// The live connection to one service: opened with a one-use ticket, and opened again whenever it is lost.
+// The live connection to one service: opened with a one-use ticket, and again whenever it is lost.
 import { pause, root } from "./page.js";
 import { report } from "./offline.js";
 

@@ -1,4 +1,4 @@
-// The bar that says that the connection is lost; each part of a page reports for itself.
+// The bar that shows a lost connection; each part of a page reports on its own.
 const bar = document.querySelector("[data-offline]");
 const lost = new Set();
 

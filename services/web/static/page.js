@@ -1,4 +1,4 @@
-// What the page says of itself: where its seat is, and the words that scripts need.
+// What the server wrote into the page for scripts: the path of its seat, and words.
 export const root = document.documentElement.dataset.seat;
 const words = JSON.parse(document.body.dataset.words);
 
@@ -6,7 +6,7 @@ export function word(key) {
   return words[key];
 }
 
-// One after the other: while `work` runs, any number of calls make it run once more, no more.
+// Runs `work` one at a time: calls while it runs make it run once more.
 export function inTurn(work) {
   let running = null;
   let again = false;

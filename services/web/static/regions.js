@@ -1,12 +1,12 @@
-// Parts of a page that change: the page is fetched again, and what differs is put in its place. The server writes all
-// of it, so that there is one description of how things look. Nothing that somebody is typing in is touched.
+// Parts of a page that change: the script fetches the page again and replaces the parts that differ. The server renders
+// all of them. A part in which a person is typing stays as it is.
 import { inTurn } from "./page.js";
 import { report } from "./offline.js";
 
 const written = new Map();
 for (const region of document.querySelectorAll("[data-region]")) written.set(region.dataset.region, outer(region));
 
-// A form's key is new each time; it makes no difference.
+// Ignores the key of a form, which is new each time, and running countdowns.
 function outer(region) {
   return region.outerHTML.replaceAll(/name="key" value="[^"]*"/g, "").replaceAll(/data-left="\d+">[^<]*/g, "data-left>");
 }
@@ -49,7 +49,7 @@ function swap(old, fresh) {
   (same ?? document.getElementById("content")).focus({ preventScroll: true });
 }
 
-// A list whose entries live on: what is new comes, what is gone goes, what stays is not touched.
+// A list with keys: adds new entries, removes old ones, and leaves the others as they are.
 function rekey(list, fresh) {
   if (!fresh) return;
   const keys = new Set([...fresh.children].map((child) => child.dataset.key));
@@ -63,7 +63,7 @@ function rekey(list, fresh) {
   }
 }
 
-// Looked at again every so often, as the server says, while the page can be seen.
+// Refreshes at the interval that the server sets, while the page is visible.
 const every = Math.min(...[...document.querySelectorAll("[data-every]")].map((one) => Number(one.dataset.every)));
 if (Number.isFinite(every)) tick();
 

@@ -1,4 +1,4 @@
-// Conversations: what is new is fetched as the server writes it, behind what is already there, in order, once.
+// Conversations: fetches new messages, rendered by the server, and appends each once, in order.
 import { inTurn, root, word } from "./page.js";
 import { report } from "./offline.js";
 import { refresh } from "./regions.js";
@@ -64,8 +64,7 @@ document.addEventListener("visibilitychange", () => {
   for (const talk of talks.values()) markRead(talk.log, talk.known());
 });
 
-// A message is sent under one key until it has arrived, so that trying again cannot say it twice; another text is another
-// message.
+// A message keeps its key until it has arrived, so that a retry cannot send it twice; another text is another message.
 function compose(form) {
   const text = form.elements.text;
   const state = form.querySelector(".state");
