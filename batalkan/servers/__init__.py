@@ -31,9 +31,7 @@ class LocalServers:
     `admin_url` and `port`. No server outlives this process, even if it is killed.
     """
 
-    def __init__(
-        self, folder: Path | None = None, *, services: Sequence[str] = SERVICES, management: bool = False
-    ) -> None:
+    def __init__(self, folder: Path | None = None, *, services: Sequence[str] = SERVICES) -> None:
         """Without a folder, the data are in a temporary one, removed at the end. Raises ServersMissing, FolderInUse."""
         if absent := missing():
             raise ServersMissing(f"not installed: {', '.join(absent)}; install them with: make servers")
@@ -43,7 +41,7 @@ class LocalServers:
         self._reaper = Reaper(open_files=[self._data_folder.lock], remove=remove)
         self.postgres = Postgres(self._data_folder, services, self._reaper)
         self.redis = Redis(self._data_folder, services, self._reaper)
-        self.rabbitmq = RabbitMQ(self._data_folder, services, self._reaper, management=management)
+        self.rabbitmq = RabbitMQ(self._data_folder, services, self._reaper)
 
     def environment(self, service: str) -> dict[str, str]:
         """The settings with a service's URLs."""

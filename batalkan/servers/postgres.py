@@ -8,6 +8,7 @@ import asyncpg
 
 from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
+from batalkan.servers.server import Server
 from batalkan.subprocesses import Child, ChildFailed, Reaper
 from runtime.storage.database import connect
 
@@ -23,7 +24,7 @@ SETTINGS = {
 }
 
 
-class Postgres:
+class Postgres(Server):
     def __init__(self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper) -> None:
         self._data_folder, self._services, self._reaper = data_folder, services, reaper
         self.port = data_folder.port("postgres")
@@ -35,10 +36,10 @@ class Postgres:
 
     @property
     def admin_url(self) -> str:
-        return self._url("postgres")
+        return self.url("postgres")
 
     def url(self, service: str) -> str:
-        return self._url(service)
+        return f"postgresql://{service}:{self._data_folder.secret('postgres', service)}@127.0.0.1:{self.port}/{service}"
 
     async def start(self) -> None:
         """Starts it; ready when every service can connect to its database."""
@@ -57,18 +58,6 @@ class Postgres:
 
     async def stop(self) -> None:
         await self.child.stop(20, signal.SIGINT)  # PostgreSQL's "fast" shutdown: ends sessions, then stops
-
-    async def kill(self) -> None:
-        await self.child.kill()
-
-    def pause(self) -> None:
-        self.child.pause()
-
-    def resume(self) -> None:
-        self.child.resume()
-
-    def _url(self, role: str) -> str:
-        return f"postgresql://{role}:{self._data_folder.secret('postgres', role)}@127.0.0.1:{self.port}/{role}"
 
     def _child(self, name: str, *argv: object) -> Child:
         return Child(

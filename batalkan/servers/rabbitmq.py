@@ -11,18 +11,16 @@ from collections.abc import Sequence
 from batalkan.permissions import VHOST, broker_users
 from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
+from batalkan.servers.server import Server
 from batalkan.subprocesses import Child, ChildFailed, Reaper
 
 USER = "rabbitmq"
 
 
-class RabbitMQ:
-    def __init__(
-        self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper, *, management: bool = False
-    ) -> None:
-        self._data_folder, self._services, self._management, self._reaper = data_folder, services, management, reaper
+class RabbitMQ(Server):
+    def __init__(self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper) -> None:
+        self._data_folder, self._services, self._reaper = data_folder, services, reaper
         self.port = data_folder.port("rabbitmq")
-        self.management_port = data_folder.port("rabbitmq-management")
         self._epmd_port, self._dist_port = data_folder.port("epmd"), data_folder.port("rabbitmq-dist")
         self._folder = data_folder.make("rabbitmq", user=USER)
         environment = self._environment()
@@ -37,18 +35,12 @@ class RabbitMQ:
     def admin_url(self) -> str:
         return self.url("admin")
 
-    @property
-    def management_url(self) -> str:
-        """The management page and interface, if enabled; the user is `admin`."""
-        return f"http://admin:{self._data_folder.secret('rabbitmq', 'admin')}@127.0.0.1:{self.management_port}"
-
     def url(self, service: str) -> str:
         return f"amqp://{service}:{self._data_folder.secret('rabbitmq', service)}@127.0.0.1:{self.port}/{VHOST}"
 
     async def start(self) -> None:
         """Starts it; ready when it answers on its port, which it opens last, after users and queues exist."""
-        plugins = "[rabbitmq_management]." if self._management else "[]."
-        self._data_folder.write(self._folder / "enabled_plugins", plugins, user=USER)
+        self._data_folder.write(self._folder / "enabled_plugins", "[].", user=USER)
         self._data_folder.write(self._folder / "rabbitmq.conf", self._configuration(), user=USER)
         self._data_folder.write(self._folder / "definitions.json", json.dumps(self._definitions()), user=USER)
         if not self._epmd.running:
@@ -62,13 +54,7 @@ class RabbitMQ:
 
     async def kill(self) -> None:
         """Like a power cut. RabbitMQ stores new queues a second late: one declared since then is broken afterwards."""
-        await self.child.kill()
-
-    def pause(self) -> None:
-        self.child.pause()
-
-    def resume(self) -> None:
-        self.child.resume()
+        await super().kill()
 
     async def control(self, *arguments: str) -> None:
         """Runs `rabbitmqctl`, which takes a second or two. Raises ChildFailed."""
@@ -119,8 +105,6 @@ class RabbitMQ:
             "loopback_users.guest": "true",
             "log.console.level": "info",
         }
-        if self._management:
-            settings |= {"management.tcp.ip": "127.0.0.1", "management.tcp.port": self.management_port}
         return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
     def _definitions(self) -> dict[str, object]:

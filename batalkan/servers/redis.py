@@ -9,12 +9,13 @@ from redis.exceptions import RedisError
 from batalkan.permissions import redis_user
 from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
+from batalkan.servers.server import Server
 from batalkan.subprocesses import Child, Reaper
 
 USER = "redis"
 
 
-class Redis:
+class Redis(Server):
     def __init__(self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper) -> None:
         self._data_folder, self._services = data_folder, services
         self.port = data_folder.port("redis")
@@ -45,15 +46,6 @@ class Redis:
 
     async def stop(self) -> None:
         await self.child.stop(10)
-
-    async def kill(self) -> None:
-        await self.child.kill()
-
-    def pause(self) -> None:
-        self.child.pause()
-
-    def resume(self) -> None:
-        self.child.resume()
 
     def _configuration(self) -> str:
         return f'bind 127.0.0.1\nport {self.port}\ndir "{self._folder}"\naclfile users.acl\nsave ""\nappendonly yes\n'
