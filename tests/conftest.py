@@ -1,4 +1,4 @@
-"""What every test may stand on: databases, a bus, keys. The real servers start when a test first asks for them."""
+"""Fixtures for all tests: databases, a bus, keys. The real servers start when a test first uses them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,7 +24,7 @@ from runtime.storage.database import Database, connect
 from services import SERVICES
 
 BusOf = Callable[[str], Bus]
-"""The bus as the service of that name reaches it."""
+"""The bus as the service of that name connects to it."""
 
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -34,13 +34,13 @@ def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callab
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps folders together, since what one stands on starts slowly: pytest would run all those tests first that
+    """Keeps folders together, since their fixtures start slowly: pytest would run all those tests first that
     are coroutines, wherever they are."""
     items.sort(key=lambda item: item.path.parent)
 
 
 class Databases:
-    """Makes databases that have their migrations already: the first of a kind is migrated, the others are copies."""
+    """Makes migrated databases: the first of a kind is migrated, the others are copies of it."""
 
     def __init__(self, admin_url: str, url_of: Callable[[str], str]) -> None:
         self.admin_url = admin_url
@@ -50,14 +50,14 @@ class Databases:
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator["Databases"]:
-        """The same, for a while: what is made through it is dropped at the end, the templates stay."""
+        """The same; databases that are made through it are dropped at the end of the block, the templates stay."""
         borrowed = Databases(self.admin_url, self._url_of)
         borrowed._templates = self._templates
         yield borrowed
         for name in borrowed._made:
             await self.admin(f'drop database "{name}" with (force)')
 
-    async def fresh(self, service: str, migrations: Path) -> str:
+    async def migrated(self, service: str, migrations: Path) -> str:
         """The URL of a new database, owned by the role of the service."""
         kind = service, migrations
         if kind not in self._templates:
@@ -93,9 +93,9 @@ class Databases:
 
 @pytest.fixture(scope="session")
 async def embedded_databases() -> AsyncIterator[Databases]:
-    """The PostgreSQL of the embedded mode. What it holds need not survive a power cut.
+    """The PostgreSQL of the embedded mode, without fsync.
 
-    Not in pytest's temporary folder: to root's, each run of pytest closes the way for the user that PostgreSQL runs as.
+    Not in pytest's temporary folder: root's is not readable for the user that PostgreSQL runs as.
     """
     with TemporaryDirectory(prefix="batalkan-tests-") as folder:
         async with embedded.running(f"{embedded.SCHEME}{folder}", ["postgres"]) as urls:
@@ -107,7 +107,7 @@ async def embedded_databases() -> AsyncIterator[Databases]:
 
 @pytest.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalServers]:
-    """RabbitMQ, PostgreSQL and Redis as servers of our own. A test that stops one starts it again."""
+    """RabbitMQ, PostgreSQL and Redis as private servers. A test that stops one starts it again."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     async with LocalServers() as started:
         yield started
@@ -140,16 +140,16 @@ async def rabbit_bus(servers: LocalServers) -> BusOf:
 
 @pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.servers)])
 def bus(request: pytest.FixtureRequest) -> BusOf:
-    """One bus after the other: a test that takes this holds for both."""
+    """Each bus in turn: a test that uses this holds for both."""
     found: BusOf = request.getfixturevalue(f"{request.param}_bus")
     return found
 
 
 @pytest.fixture
 def all_databases(bus: BusOf, request: pytest.FixtureRequest) -> Databases:
-    """The databases that go with the bus: embedded ones with the one in memory, or those of the real server."""
-    place = "embedded" if isinstance(bus("orders"), MemoryBus) else "server"
-    found: Databases = request.getfixturevalue(f"{place}_databases")
+    """The databases for the bus: embedded ones for the bus in memory, else those of the real server."""
+    kind = "embedded" if isinstance(bus("orders"), MemoryBus) else "server"
+    found: Databases = request.getfixturevalue(f"{kind}_databases")
     return found
 
 

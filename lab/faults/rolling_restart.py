@@ -104,7 +104,7 @@ class BackgroundTraffic:
         buyer = await self._sign_in(Buyer, "buyer")
 
         async def action() -> None:
-            case = (await buyer.post("/cs/cases", text="Penjual tidak membalas."))["case_id"]
+            case = (await buyer.send("/cs/cases", text="Penjual tidak membalas."))["case_id"]
             self.cases += 1
 
             async def closed() -> bool:
@@ -121,9 +121,9 @@ class BackgroundTraffic:
         async def action() -> None:
             (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
             for case in (await agent.get("/cs/cases?state=active"))["items"]:
-                if case["agent_id"] == agent.account_id:
+                if case["agent_id"] == str(agent.account_id):
                     await send(agent, f"/cs/cases/{case['case_id']}")
-                    await agent.post(f"/cs/cases/{case['case_id']}/close", outcome="answered")
+                    await agent.send(f"/cs/cases/{case['case_id']}/close", outcome="answered")
 
         return action
 

@@ -1,6 +1,6 @@
 """The templates: all values are escaped, and all names must exist."""
 
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ def version() -> str:
     return digest.hexdigest()[:12]
 
 
+@cache
 def environment(static: str) -> jinja2.Environment:
-    """The template environment; `static` is the address of the static files."""
+    """The template environment, with its compiled templates; `static` is the address of the static files."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

@@ -14,13 +14,13 @@ from tests.harness.accounts import MIGRATIONS, AccountsHarness, Visitor, open_ha
 async def database_url(embedded_databases: Databases) -> AsyncIterator[str]:
     """A database for one test."""
     async with embedded_databases.lent() as lent:
-        yield await lent.fresh("accounts", MIGRATIONS)
+        yield await lent.migrated("accounts", MIGRATIONS)
 
 
 @pytest.fixture(scope="session")
 async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[AccountsHarness]:
     """A service that tests share; each test makes its own accounts and addresses."""
-    url = await embedded_databases.fresh("accounts", MIGRATIONS)
+    url = await embedded_databases.migrated("accounts", MIGRATIONS)
     async with open_harness(url, keys, REGISTRATIONS_PER_HOUR="1000") as harness:
         yield harness
 

@@ -10,7 +10,7 @@ from lab.bench.flow import SAMPLE, WATCH, totals
 from lab.bench.synthetic_records import RECORDS, SyntheticServices
 from tests.browser.site import Site
 from tests.browser.users import BrowserUsers
-from tests.messaging.toys import becomes
+from tests.harness.waiting import becomes
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

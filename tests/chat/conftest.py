@@ -17,7 +17,7 @@ async def harness(embedded_databases: Databases, keys: Keys) -> AsyncIterator[Ch
     """The service at work. Each test brings its own people and orders, so that one cannot trouble another."""
     async with (
         embedded_databases.lent() as databases,
-        open_harness(await databases.fresh("chat", MIGRATIONS), keys) as harness,
+        open_harness(await databases.migrated("chat", MIGRATIONS), keys) as harness,
     ):
         yield harness
 

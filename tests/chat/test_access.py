@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.actors import Person, assert_problem
 from tests.harness.chat import ChatHarness, Conversation
-from tests.harness.orders_actors import Person, assert_problem
 
 TEXT = {"text": "Halo"}
 ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
@@ -27,7 +27,7 @@ def who(harness: ChatHarness, conversation: Conversation, name: str) -> Person:
     """The account of one caller."""
     if name in ("buyer", "seller"):
         return conversation.buyer if name == "buyer" else conversation.seller
-    return harness.people.passer_by() if name == "no token" else harness.people.person(name.removeprefix("other "))
+    return harness.actors.anonymous() if name == "no token" else harness.actors.person(name.removeprefix("other "))
 
 
 def test_every_route_is_in_the_table(harness: ChatHarness) -> None:
@@ -64,7 +64,7 @@ async def test_who_gets_in(
 async def test_there_is_no_such_thread(harness: ChatHarness, method_path: tuple[str, str, Any]) -> None:
     """A thread that does not exist is answered like a thread of other members."""
     method, path, body = method_path
-    seller = harness.people.person("seller")
+    seller = harness.actors.person("seller")
     missing = await seller.ask(method, path.format("0190d3a0-0000-7000-8000-00000000ffff"), json=body)
     assert_problem(missing, 404, "not_found")
     malformed = await seller.ask(method, path.format("x"), json=body)

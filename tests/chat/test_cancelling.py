@@ -6,8 +6,8 @@ import pytest
 
 from contracts.orders import RejectionCode
 from contracts.words import Fault
+from tests.harness.actors import assert_problem
 from tests.harness.chat import PRICE, ChatHarness, Conversation
-from tests.harness.orders_actors import assert_problem
 
 
 async def test_a_guide_answers_a_message_of_the_buyer(conversation: Conversation) -> None:
@@ -103,7 +103,7 @@ async def test_an_unanswered_request_is_published_again(harness: ChatHarness, co
             "update deadlines set due_at = clock_now() where subject = $1 and kind = 'ask_again'", thread_id
         )
         await harness.recorder.wait_for(order_id, "OrderCancelRequested", times=times)
-    first, *others = [one for one in harness.recorder.events[order_id] if one["type"] == "OrderCancelRequested"]
+    first, *others = [one for one in harness.recorder.about(order_id) if one["type"] == "OrderCancelRequested"]
     assert all(one["data"] == first["data"] for one in others)
     assert all(one["correlationid"] == first["correlationid"] for one in others)
     for _ in range(2):

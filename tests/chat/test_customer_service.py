@@ -83,7 +83,7 @@ async def test_every_open_case_is_answered(harness: ChatHarness, conversation: C
     await harness.deliver(conversation.deal.contacted(first), conversation.deal.contacted(second))
     await conversation.write(conversation.seller)
     await harness.recorder.wait_for(order_id, REPLIED, times=2)
-    assert {event["data"]["case_id"] for event in harness.recorder.events[order_id]} == {str(first), str(second)}
+    assert {event["data"]["case_id"] for event in harness.recorder.about(order_id)} == {str(first), str(second)}
     await harness.deliver(conversation.deal.contacted(first, "Kapan tepatnya?"))
     await conversation.write(conversation.seller)
     assert (await harness.recorder.wait_for(order_id, REPLIED, times=3))["data"]["case_id"] == str(first)
@@ -97,7 +97,7 @@ async def test_a_question_that_is_asked_again_is_asked_once(harness: ChatHarness
     await conversation.write(conversation.seller, "Besok dikirim")
     await harness.recorder.wait_for(order_id, REPLIED)
     await harness.deliver(asked)
-    first, second = (await harness.recorder.wait_for(order_id, REPLIED, times=2)), harness.recorder.events[order_id][-1]
+    first, second = (await harness.recorder.wait_for(order_id, REPLIED, times=2)), harness.recorder.about(order_id)[-1]
     assert first["data"] == second["data"]
     assert await conversation.codes() == ["seller_contacted", "Besok dikirim"]
 

@@ -33,7 +33,7 @@ async def test_both_sides_get_every_message_once_and_in_order(conversation: Conv
 
 async def test_all_ones_threads_come_over_one_socket(harness: ChatHarness, origin: str) -> None:
     """A seller's socket is sent the messages of all the seller's threads, also of one that is opened later."""
-    seller = harness.people.person("seller")
+    seller = harness.actors.person("seller")
     deals = [harness.deal(seller=seller) for _ in range(3)]
     await harness.deliver(*(deal.placed() for deal in deals))
     talks = [await harness.about(deal) for deal in deals[:2]]
@@ -51,7 +51,7 @@ async def test_all_ones_threads_come_over_one_socket(harness: ChatHarness, origi
 
 async def test_other_accounts_are_sent_nothing(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
     """Strangers and agents are sent nothing of a thread; a stranger who follows it gets the error `not_found`."""
-    stranger, agent = harness.people.person("buyer"), harness.people.person("agent")
+    stranger, agent = harness.actors.person("buyer"), harness.actors.person("agent")
     async with listening(stranger, origin) as outside, listening(agent, origin) as desk:
         await outside.send(type="follow", conversations=[conversation.thread_id])
         await outside.until(lambda one: one.of("error"))
@@ -67,7 +67,7 @@ async def test_other_accounts_are_sent_nothing(harness: ChatHarness, conversatio
 async def test_an_agent_follows_a_thread(harness: ChatHarness, conversation: Conversation, origin: str) -> None:
     """An agent who follows a thread gets a hint with its last message, and further messages."""
     await conversation.write(conversation.buyer)
-    async with listening(harness.people.person("agent"), origin, follow=[conversation.thread_id]) as agent:
+    async with listening(harness.actors.person("agent"), origin, follow=[conversation.thread_id]) as agent:
         await agent.has(conversation.thread_id, 1)
         await conversation.write(conversation.seller)
         await agent.has(conversation.thread_id, 2)
@@ -208,7 +208,7 @@ async def test_reading_a_foreign_thread_is_refused(
     harness: ChatHarness, conversation: Conversation, origin: str
 ) -> None:
     """A `read` frame for a foreign thread is answered by the error `not_found`."""
-    async with listening(harness.people.person("seller"), origin) as stranger:
+    async with listening(harness.actors.person("seller"), origin) as stranger:
         await stranger.send(type="read", thread_id=conversation.thread_id, seq=1)
         await stranger.until(lambda one: one.of("error"))
         assert stranger.of("error")[0]["code"] == "not_found"

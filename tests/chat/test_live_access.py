@@ -16,9 +16,9 @@ from runtime.http.auth import Identity
 from runtime.live import sockets, websocket
 from runtime.live.tickets import MAX_TICKETS, ForeignOrigin, Tickets, check_origin, origins
 from runtime.settings import Environment
+from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation, replicas
 from tests.harness.live_client import address, listening, refusal, ticket
-from tests.harness.orders_actors import assert_problem
 
 
 async def test_a_ticket_opens_one_socket(conversation: Conversation, origin: str) -> None:
@@ -223,4 +223,4 @@ async def test_without_redis_there_are_no_tickets_and_all_else_goes_on(
         assert (ready["status"], ready["parts"]["redis"]) == ("ready", False)
         await buyer.post(f"{conversation.path}/messages", {"text": "Halo"}, 201)
         assert (await buyer.get("/chat/threads"))["items"][0]["last_seq"] == 1
-    assert (await harness.people.passer_by().get("/chat/health/ready"))["parts"]["redis"] is True
+    assert (await harness.actors.anonymous().get("/chat/health/ready"))["parts"]["redis"] is True

@@ -11,16 +11,16 @@ from batalkan.servers import LocalServers
 from runtime.http.auth import LEEWAY, Identity
 from runtime.http.revocations import ENDED, revoke
 from runtime.live import sockets
+from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation, Replica, replicas
 from tests.harness.live_client import address, listening, refusal
-from tests.harness.orders_actors import assert_problem
 
 
 async def test_a_socket_lives_no_longer_than_its_token(
     harness: ChatHarness, conversation: Conversation, origin: str
 ) -> None:
     """When the token of its ticket has run out a socket is closed, and needs a new ticket; nothing is lost by it."""
-    briefly = harness.people.person("buyer", account_id=conversation.buyer.account_id, lasts=1 - LEEWAY)
+    briefly = harness.actors.person("buyer", account_id=conversation.buyer.account_id, lasts=1 - LEEWAY)
     async with listening(briefly, origin) as buyer:
         await conversation.write(conversation.buyer)
         assert await buyer.closed() == sockets.RENEW
@@ -45,8 +45,8 @@ async def test_the_end_of_a_session_closes_its_sockets(
     """The end of a session closes its sockets at every replica at once or, if the news was lost, as soon as Redis is
     back; its token is refused. Other sessions of the account stay."""
     left, right = pair
-    lost = left.people.person("buyer", account_id=conversation.buyer.account_id, session=f"lost {announced}")
-    kept = left.people.person("buyer", account_id=conversation.buyer.account_id, session="kept")
+    lost = left.actors.person("buyer", account_id=conversation.buyer.account_id, session=f"lost {announced}")
+    kept = left.actors.person("buyer", account_id=conversation.buyer.account_id, session="kept")
     async with (
         listening(lost, left.origin) as one,
         listening(lost, right.origin) as other,
@@ -61,7 +61,7 @@ async def test_the_end_of_a_session_closes_its_sockets(
         assert [await listener.closed() for listener in (one, other)] == [sockets.OVER] * 2
         await mine.echo()
         for replica in pair:
-            answer = await replica.people.passer_by().http.post(
+            answer = await replica.actors.anonymous().http.post(
                 "/chat/tickets", headers={"Authorization": f"Bearer {lost.token}"}
             )
             assert_problem(answer, 401, "unauthenticated")
@@ -78,7 +78,7 @@ async def test_ends_of_sessions_arrive_over_redis(
         Redis.from_url(servers.redis.url("accounts")) as accounts,
     ):
         for session in ("first", "second"):
-            person = replica.people.person("buyer", account_id=conversation.buyer.account_id, session=session)
+            person = replica.actors.person("buyer", account_id=conversation.buyer.account_id, session=session)
             async with listening(person, replica.origin) as buyer:
                 if session == "second":
                     await replica.live.redis.connection_pool.disconnect()

@@ -8,9 +8,9 @@ import pytest
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
+from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation, Replica, replicas
 from tests.harness.live_client import listening
-from tests.harness.orders_actors import assert_problem
 
 pytestmark = pytest.mark.servers
 

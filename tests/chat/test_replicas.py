@@ -6,9 +6,9 @@ import random
 import pytest
 
 from runtime.live import presence, updates
+from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation, Replica
 from tests.harness.live_client import listening
-from tests.harness.orders_actors import assert_problem
 
 
 async def test_messages_reach_both_sides_wherever_they_are(conversation: Conversation, pair: list[Replica]) -> None:

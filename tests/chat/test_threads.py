@@ -9,8 +9,8 @@ from contracts.accounts import AccountRegistered
 from contracts.words import Role
 from services.chat import store
 from services.chat.domain import Kind
+from tests.harness.actors import Json, assert_problem
 from tests.harness.chat import ChatHarness, Conversation
-from tests.harness.orders_actors import Json, assert_problem
 
 UNPRINTABLE = ["a\0b", "a\x1bb"]
 
@@ -32,7 +32,7 @@ async def test_only_the_buyer_of_a_known_order_opens_its_thread(harness: ChatHar
     deal, half = await harness.sold(), harness.deal()
     await harness.deliver(half.moved("packed"))
     for buyer, order_id in (
-        (harness.people.person("buyer"), deal.order_id),
+        (harness.actors.person("buyer"), deal.order_id),
         (deal.buyer, uuid4()),
         (half.buyer, half.order_id),
     ):
@@ -111,7 +111,7 @@ async def test_unread_counts(conversation: Conversation) -> None:
 
 async def test_the_newest_activity_comes_first(harness: ChatHarness) -> None:
     """The list is ordered by the last message, in pages that fit together; each account has its own."""
-    buyer = harness.people.person("buyer")
+    buyer = harness.actors.person("buyer")
     deals = [harness.deal(buyer) for _ in range(5)]
     await harness.deliver(*(deal.placed() for deal in deals))
     talks = [await harness.about(deal) for deal in deals]
@@ -130,19 +130,19 @@ async def test_the_newest_activity_comes_first(harness: ChatHarness) -> None:
     assert [thread["thread_id"] for thread in (await talks[2].seller.get("/chat/threads"))["items"]] == [
         talks[2].thread_id
     ]
-    assert (await harness.people.person("seller").get("/chat/threads"))["items"] == []
+    assert (await harness.actors.person("seller").get("/chat/threads"))["items"] == []
 
 
 async def test_an_agent_finds_a_thread_by_its_order(harness: ChatHarness, conversation: Conversation) -> None:
     """Agents have no threads of their own and read any; for others an order that is not theirs finds nothing."""
-    agent = harness.people.person("agent")
+    agent = harness.actors.person("agent")
     order_id = str(conversation.deal.order_id)
     await conversation.write(conversation.buyer)
     assert (await agent.get("/chat/threads"))["items"] == []
     found = (await agent.get("/chat/threads", order_id=order_id))["items"]
     assert [(thread["thread_id"], thread["unread"]) for thread in found] == [(conversation.thread_id, 0)]
     assert len((await agent.get(f"{conversation.path}/messages"))["items"]) == 1
-    assert (await harness.people.person("buyer").get("/chat/threads", order_id=order_id))["items"] == []
+    assert (await harness.actors.person("buyer").get("/chat/threads", order_id=order_id))["items"] == []
 
 
 async def test_the_same_key_is_the_same_message(conversation: Conversation) -> None:
@@ -191,17 +191,15 @@ async def test_who_writes_too_much_waits(conversation: Conversation) -> None:
 async def test_what_is_sent_again_under_its_key_counts_once(conversation: Conversation, what: str) -> None:
     """A repeat gets its answer, also when new requests are refused; a refused request leaves nothing behind."""
     await conversation.write(conversation.buyer)
-    path, keyed = f"{conversation.path}/{what}", {"Idempotency-Key": "k"}
-    body = {"json": {"text": "Sekali"}} if what == "messages" else {}
-    first = await conversation.seller.ask("POST", path, headers=keyed, **body)
-    again = [await conversation.seller.ask("POST", path, headers=keyed, **body) for _ in range(40)]
+    path, keyed = f"{conversation.path}/{what}", {"key": "k"}
+    body = {"text": "Sekali"} if what == "messages" else None
+    first = await conversation.seller.ask("POST", path, body, **keyed)
+    again = [await conversation.seller.ask("POST", path, body, **keyed) for _ in range(40)]
     assert {(answer.status_code, answer.text) for answer in [first, *again]} == {(201, first.text)}
     for _ in range(29):
         await conversation.write(conversation.seller)
-    refused = {"json": {"text": "!"}, "headers": {"Idempotency-Key": "refused"}}
-    assert_problem(
-        await conversation.seller.ask("POST", f"{conversation.path}/messages", **refused), 429, "rate_limited"
-    )
-    last = await conversation.seller.ask("POST", path, headers=keyed, **body)
+    refused = await conversation.seller.ask("POST", f"{conversation.path}/messages", {"text": "!"}, "refused")
+    assert_problem(refused, 429, "rate_limited")
+    last = await conversation.seller.ask("POST", path, body, **keyed)
     assert (last.status_code, last.text, last.headers["idempotent-replayed"]) == (201, first.text, "true")
     assert len(await conversation.messages()) == 31

@@ -30,7 +30,7 @@ KILLS, CUTS = int(os.environ.get("KILLS", "2")), int(os.environ.get("CUTS", "1")
 CUT_SECONDS = float(os.environ.get("CUT_SECONDS", "20"))
 MINUTES = float(os.environ.get("MINUTES", "60"))
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
-TAP = (Path(__file__).parent / "tap.py").read_text()
+BUS_TAP = (Path(__file__).parent / "tap.py").read_text()
 
 pytestmark = [pytest.mark.compose, pytest.mark.long, pytest.mark.timeout(300 + 60 * KILLS + (60 + CUT_SECONDS) * CUTS)]
 
@@ -61,7 +61,7 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     chance, cluster, log = random.Random(SEED), Cluster(stack), Log(stack)
     faults = ["kill"] * KILLS + ["cut"] * CUTS
     chance.shuffle(faults)
-    before = ask_tap(stack, "open")
+    before = ask_bus_tap(stack, "open")
     retrying = RetryingTransport(httpx.AsyncHTTPTransport())
     async with httpx.AsyncClient(transport=retrying, base_url=stack.url, timeout=30) as http:
         workload = Workload(http)
@@ -95,7 +95,7 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     snapshot = json.loads(stack.compose("run", "--rm", "batalkan", "check", "--dana", "http://dana:8000", "--json"))
     assert (snapshot["broken"], snapshot["open_refunds"]) == ([], 0)
     assert snapshot["refunds"] == snapshot["cancelled_paid_orders"] == len(accepted)
-    tapped = ask_tap(stack, "close", json.dumps(before))
+    tapped = ask_bus_tap(stack, "close", json.dumps(before))
     log.say(f"{len(accepted)} cancellations refunded; {tapped}")
     assert tapped["missing"] == []
     assert json.loads(stack.compose("run", "--rm", "batalkan", "parked", "list", "--json")) == []
@@ -135,9 +135,9 @@ async def drained(stack: Stack, cancellations: int) -> bool:
     return await asyncio.to_thread(look)
 
 
-def ask_tap(stack: Stack, *arguments: str) -> dict[str, object]:
+def ask_bus_tap(stack: Stack, *arguments: str) -> dict[str, object]:
     """Runs the tap in the operator's container."""
     said: dict[str, object] = json.loads(
-        stack.compose("run", "--rm", "--entrypoint", "python", "batalkan", "-c", TAP, *arguments)
+        stack.compose("run", "--rm", "--entrypoint", "python", "batalkan", "-c", BUS_TAP, *arguments)
     )
     return said

@@ -7,7 +7,7 @@ from tests.compose.stack import Stack, service_of
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
 
-def test_no_container_has_rights_that_it_does_not_need(stack: Stack) -> None:
+def test_no_container_has_capabilities_that_it_does_not_need(stack: Stack) -> None:
     """No container is root, may become root, has a capability, or writes to its root file system; all are limited."""
     for container in stack.containers():
         service, host = service_of(container), container["HostConfig"]
@@ -20,7 +20,7 @@ def test_no_container_has_rights_that_it_does_not_need(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("service", ["gateway", "accounts", "dana", "postgres", "rabbitmq", "redis"])
-def test_a_process_has_no_rights_either(stack: Stack, service: str) -> None:
+def test_a_process_has_no_capabilities(stack: Stack, service: str) -> None:
     """The first process in the container is not root and holds no capability."""
     lines = stack.run_in(service, "cat", "/proc/1/status").splitlines()
     status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
@@ -32,7 +32,7 @@ def test_a_process_has_no_rights_either(stack: Stack, service: str) -> None:
 def test_only_the_gateway_is_published(stack: Stack) -> None:
     """One port can be reached from the machine, and from no other machine: the gateway's, on 127.0.0.1."""
     published = {
-        service_of(container): [place["HostIp"] for places in bindings.values() for place in places]
+        service_of(container): [binding["HostIp"] for binds in bindings.values() for binding in binds]
         for container in stack.containers()
         if (bindings := container["HostConfig"]["PortBindings"])
     }

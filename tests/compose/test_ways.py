@@ -1,4 +1,4 @@
-"""The four ways through the gateway, its WebSockets included, and the events that one story of each is made of."""
+"""The four ways through the gateway, its WebSockets included, and the events of each."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from services.accounts.demonstration import PASSWORD
 from tests.compose.stack import Stack, wait_for
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.customer_service import contacted, says, thread_of, told
+from tests.harness.customer_service import contacted, says, system_message, thread_of
 from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
@@ -34,8 +34,8 @@ asyncio.run(main())
 """
 
 
-class EventRecorder:
-    """A container that writes down what travels between the services."""
+class BusTap:
+    """A container that records the events between the services."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -46,8 +46,8 @@ class EventRecorder:
     def _lines(self) -> list[str]:
         return self._stack.logs_of(self._container).splitlines()
 
-    async def story(self, correlation_id: str) -> list[str]:
-        """The types of the events of one story, once the money is back."""
+    async def types(self, correlation_id: str) -> list[str]:
+        """The types of the events of one correlation id, once the refund is issued."""
 
         async def look() -> list[str] | None:
             events = [json.loads(line) for line in await asyncio.to_thread(lambda: self._lines()[1:])]
@@ -62,15 +62,15 @@ class EventRecorder:
 
 
 @pytest.fixture(scope="module")
-def recorder(stack: Stack) -> Iterator[EventRecorder]:
-    """Hears everything while these tests run."""
-    made = EventRecorder(stack)
+def recorder(stack: Stack) -> Iterator[BusTap]:
+    """Records all events while these tests run."""
+    made = BusTap(stack)
     yield made
     made.remove()
 
 
 @pytest.fixture
-async def people(stack: Stack) -> AsyncIterator[tuple[Buyer, Seller, str]]:
+async def actors(stack: Stack) -> AsyncIterator[tuple[Buyer, Seller, str]]:
     """A buyer, a seller, and what the seller sells."""
     async with httpx.AsyncClient(base_url=stack.url, timeout=30) as http:
         seller = await Seller.register(http, "seller")
@@ -80,14 +80,14 @@ async def people(stack: Stack) -> AsyncIterator[tuple[Buyer, Seller, str]]:
 @asynccontextmanager
 async def live(stack: Stack, person: Person, service: str, origin: str) -> AsyncIterator[ClientConnection]:
     """A live connection through the gateway, from a page of that origin."""
-    ticket = (await person.post(f"/{service}/tickets"))["ticket"]
+    ticket = (await person.send(f"/{service}/tickets"))["ticket"]
     url = f"{stack.url.replace('http', 'ws')}/{service}/live?ticket={ticket}"
     async with connect(url, origin=origin, proxy=None) as socket:  # type: ignore[arg-type]
         yield socket
 
 
-async def hears(socket: ClientConnection, code: str) -> None:
-    """Waits until the socket is sent a message with this code."""
+async def receive(socket: ClientConnection, code: str) -> None:
+    """Waits until the socket receives a message with this code."""
     async with asyncio.timeout(30):
         while True:
             frame = json.loads(await socket.recv())
@@ -95,43 +95,41 @@ async def hears(socket: ClientConnection, code: str) -> None:
                 return
 
 
-async def test_the_app_and_the_website(people: tuple[Buyer, Seller, str], recorder: EventRecorder) -> None:
+async def test_the_app_and_the_website(actors: tuple[Buyer, Seller, str], recorder: BusTap) -> None:
     """Ways 1 and 2: one account, two clients; the channel is the client's, and all money comes back."""
-    buyer, _, product = people
+    buyer, _, product = actors
     for channel, person in (("app", buyer), ("web", await buyer.on_the_website())):
         answer = await person.cancel(await person.buy(product))
         assert answer.json()["cancellation"]["channel"] == channel
         assert (await person.refund(answer.json()["order_id"]))["amount"] == 189_000
-        assert await recorder.story(answer.headers["X-Correlation-Id"]) == TO_REFUND
+        assert await recorder.types(answer.headers["X-Correlation-Id"]) == TO_REFUND
 
 
-async def test_the_chat_with_the_seller(
-    stack: Stack, people: tuple[Buyer, Seller, str], recorder: EventRecorder
-) -> None:
+async def test_the_chat_with_the_seller(stack: Stack, actors: tuple[Buyer, Seller, str], recorder: BusTap) -> None:
     """Way 3: the seller guides and the buyer cancels, or the seller cancels; the buyer's page sees it live."""
-    buyer, seller, product = people
+    buyer, seller, product = actors
     guided, given_up = await buyer.buy(product), await buyer.buy(product)
     async with live(stack, buyer, "chat", stack.url) as socket:
         thread = await thread_of(buyer, guided)
         await says(buyer, thread, "Maaf, saya salah pilih. Bisa dibatalkan?")
-        await seller.post(f"/chat/threads/{thread}/guide")
-        await hears(socket, "cancel_guide")
+        await seller.send(f"/chat/threads/{thread}/guide")
+        await receive(socket, "cancel_guide")
         by_buyer = await buyer.cancel(guided)
-        await hears(socket, "refund_issued")
+        await receive(socket, "refund_issued")
         thread = await thread_of(buyer, given_up)
         await says(buyer, thread, "Kak, tolong batalkan ya.")
         by_seller = await seller.ask("POST", f"/chat/threads/{thread}/cancel")
         assert by_seller.status_code == 202
-        await hears(socket, "refund_issued")
+        await receive(socket, "refund_issued")
     assert (await buyer.order(given_up))["cancellation"]["channel"] == "chat"
-    assert await recorder.story(by_buyer.headers["X-Correlation-Id"]) == TO_REFUND
-    assert await recorder.story(by_seller.headers["X-Correlation-Id"]) == TO_REFUND
+    assert await recorder.types(by_buyer.headers["X-Correlation-Id"]) == TO_REFUND
+    assert await recorder.types(by_seller.headers["X-Correlation-Id"]) == TO_REFUND
 
 
-async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str], recorder: EventRecorder) -> None:
-    """Way 4: who answers in the 23rd hour keeps the order, and the silent seller's is cancelled after 24; the clock of
+async def test_customer_service(stack: Stack, actors: tuple[Buyer, Seller, str], recorder: BusTap) -> None:
+    """Way 4: a reply in the 23rd hour keeps the order, a silent seller's order is cancelled after 24; the clock of
     all containers is moved by one command."""
-    buyer, seller, product = people
+    buyer, seller, product = actors
     agent = await Person.sign_in(buyer.http, "agent@example.com", PASSWORD)
     (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
     second = await Buyer.register(buyer.http, "buyer")
@@ -140,21 +138,21 @@ async def test_customer_service(stack: Stack, people: tuple[Buyer, Seller, str],
     async with live(stack, second, "cs", stack.url) as socket:
         await asyncio.to_thread(stack.compose, "run", "--rm", "batalkan", "clock", "advance", "23h")
         await answered.seller(seller, "reply")
-        await told(buyer, f"/cs/cases/{answered.case_id}", "seller_replied")
+        await system_message(buyer, f"/cs/cases/{answered.case_id}", "seller_replied")
         await asyncio.to_thread(stack.compose, "run", "--rm", "batalkan", "clock", "advance", "2h")
-        await hears(socket, "refund_issued")
+        await receive(socket, "refund_issued")
     assert (await silent.becomes("resolved"))["outcome"] == "order_cancelled"
     assert (await second.order(silent.order_id))["cancellation"]["channel"] == "cs"
     assert (await buyer.order(answered.order_id))["status"] == "processing"
-    story = await recorder.story(silent.story)  # closing the case and paying go on side by side
-    assert [one for one in story if one != "CaseClosed"] == ["SellerContacted", *TO_REFUND]
-    fresh = await Person.sign_in(buyer.http, "agent@example.com", PASSWORD)  # 15 minutes may have gone by for a token
-    (await fresh.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
+    types = await recorder.types(silent.correlation_id)  # closing the case and paying go on side by side
+    assert [one for one in types if one != "CaseClosed"] == ["SellerContacted", *TO_REFUND]
+    agent = await Person.sign_in(buyer.http, "agent@example.com", PASSWORD)  # 15 minutes may have gone by for a token
+    (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
 
 
-async def test_a_socket_of_a_foreign_page(stack: Stack, people: tuple[Buyer, Seller, str]) -> None:
+async def test_a_socket_of_a_foreign_page(stack: Stack, actors: tuple[Buyer, Seller, str]) -> None:
     """A page of another origin gets no live connection, even with a valid ticket."""
-    buyer, _, _ = people
+    buyer, _, _ = actors
     for service in ("chat", "cs"):
         with pytest.raises(InvalidStatus) as refused:
             async with live(stack, buyer, service, "https://evil.example"):

@@ -1,4 +1,4 @@
-"""People who order, pay and cancel all the time, and write down every cancellation that was accepted."""
+"""Buyers and sellers who order, pay and cancel continuously, and record every accepted cancellation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,17 +10,17 @@ import httpx
 from tests.harness.actors import Buyer, Seller
 from tests.harness.waiting import eventually
 
-PEOPLE = 6
+PAIRS = 6
 PACE = 1.0
-"""Seconds between two orders of one person: the machine has to carry three brokers beside them."""
-FRESH = 600.0
-"""Seconds after which they sign in again: a token lives for 15 minutes."""
+"""Seconds between two orders of one buyer: three brokers run on the same machine."""
+SIGN_IN_AGAIN = 600.0
+"""Seconds between two sign-ins of an account: a token lives for 15 minutes."""
 KNOWN_WITHIN = 600.0
 """Seconds within which chat has consumed an order's events, also while the broker fails over."""
 
 
 class Workload:
-    """Every request succeeds, if it has to be sent again because the machine was too slow for the database."""
+    """Six buyers with their sellers. Every request must succeed, perhaps after a repeat."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -33,11 +33,11 @@ class Workload:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """They order and cancel inside the block; at its end each finishes what it has begun."""
+        """Orders and cancels inside the block; at its end each buyer finishes the current order."""
         # One after the other: hashing passwords is what the machine is slow at, on purpose.
         pairs = [
             (await Seller.register(self._http, "seller"), await Buyer.register(self._http, "buyer"))
-            for _ in range(PEOPLE)
+            for _ in range(PAIRS)
         ]
         async with asyncio.TaskGroup() as group:
             for number, (seller, buyer) in enumerate(pairs):
@@ -50,7 +50,7 @@ class Workload:
     async def _live(self, seller: Seller, buyer: Buyer, *, by_seller: bool) -> None:
         product, signed_in = await seller.offer(price=10_000), monotonic()
         while not self._over:
-            if monotonic() - signed_in > FRESH:
+            if monotonic() - signed_in > SIGN_IN_AGAIN:
                 async with self._signing_in:
                     seller = await Seller.sign_in(self._http, seller.email, seller.password)
                     buyer = await Buyer.sign_in(self._http, buyer.email, buyer.password)
@@ -74,7 +74,7 @@ class Workload:
             return str(answer.json()["thread_id"]) if answer.is_success else None
 
         thread_id = await eventually(thread, KNOWN_WITHIN, every=0.5)
-        await buyer.post(f"/chat/threads/{thread_id}/messages", text="Kak, tolong batalkan ya.")
+        await buyer.send(f"/chat/threads/{thread_id}/messages", text="Kak, tolong batalkan ya.")
         answer = await seller.ask("POST", f"/chat/threads/{thread_id}/cancel")
         assert answer.status_code == 202, answer.text
         self.accepted[order_id] = ""

@@ -82,7 +82,7 @@ async def test_a_deed_in_the_last_second_calls_it_off(harness: CsHarness, deed: 
     shown = await case.agent.case(case.case_id)
     assert (shown["state"], shown["agent_id"]) == ("seller_replied", str(case.agent.account_id))
     assert (await case.buyer.codes(case.case_id))[-2:] == [CODES[deed], "agent_joined"]
-    assert not harness.recorder.about("OrderCancelRequested", order_id=case.order_id)
+    assert not harness.recorder.of_type("OrderCancelRequested", order_id=case.order_id)
 
 
 @pytest.mark.parametrize("deed", DEEDS)
@@ -97,7 +97,7 @@ async def test_a_deed_in_time_counts_when_its_event_arrives_late(harness: CsHarn
     await harness.becomes(case.case_id, "seller_replied")
     await harness.stand_still(case.respond_by + 10 * HOUR)
     assert await harness.fire() == 0
-    assert not harness.recorder.about("OrderCancelRequested", order_id=case.order_id)
+    assert not harness.recorder.of_type("OrderCancelRequested", order_id=case.order_id)
 
 
 @pytest.mark.parametrize("fired", [True, False])
@@ -140,7 +140,7 @@ async def test_a_cancellation_of_another_way_resolves_the_case(harness: CsHarnes
     assert await harness.fetch("select count(*) from deadlines") == [0]
     last = (await case.buyer.get(f"/cs/cases/{case.case_id}/messages"))["items"][-1]
     assert (last["code"], last["data"]["channel"], last["data"]["ours"]) == ("order_cancelled", channel.value, False)
-    assert len(harness.recorder.about("CaseClosed", case_id=case.case_id)) == 1
+    assert len(harness.recorder.of_type("CaseClosed", case_id=case.case_id)) == 1
 
 
 async def test_a_cancellation_just_before_the_request_is_shown(harness: CsHarness) -> None:

@@ -11,8 +11,8 @@ from contracts.words import Destination
 from runtime.messaging.deadlines import LONGEST, SHORTEST, pause
 from runtime.observability.trace_context import new_id
 from services.cs.cases import ASK_AGAIN, ASK_SELLER_AGAIN
-from tests.harness.bus_events import EventJson
 from tests.harness.cs import HOUR, Contacted, CsHarness
+from tests.harness.event_recorder import EventJson
 
 SECOND = timedelta(seconds=1)
 
@@ -28,7 +28,7 @@ async def unanswered(harness: CsHarness) -> Contacted:
 
 async def asked(harness: CsHarness, case: Contacted) -> list[EventJson]:
     """The requests to cancel so far."""
-    return harness.recorder.about("OrderCancelRequested", order_id=case.order_id)
+    return harness.recorder.of_type("OrderCancelRequested", order_id=case.order_id)
 
 
 async def pass_time(harness: CsHarness, by: timedelta) -> None:
@@ -56,7 +56,7 @@ async def test_a_request_without_an_answer_is_repeated(harness: CsHarness, unans
     assert len(await asked(harness, unanswered)) == 1
     for count in (2, 3, 4):
         await pass_time(harness, SHORTEST * 2**count)
-        await harness.recorder.until(lambda count=count: len(harness.recorder.about("OrderCancelRequested")) >= count)  # type: ignore[misc]
+        await harness.recorder.until(lambda count=count: len(harness.recorder.of_type("OrderCancelRequested")) >= count)  # type: ignore[misc]
     requests = await asked(harness, unanswered)
     assert {request["data"]["cancellation_id"] for request in requests} == {first["data"]["cancellation_id"]}
     assert {request["correlationid"] for request in requests} == {first["correlationid"]}
@@ -80,7 +80,7 @@ async def test_an_answer_that_is_said_again_has_no_second_effect(
         await harness.recorder.answer(request)
     codes = await unanswered.buyer.codes(unanswered.case_id)
     assert codes.count("cancel_rejected") == 1
-    assert len(harness.recorder.about("CaseClosed", case_id=unanswered.case_id)) <= 1
+    assert len(harness.recorder.of_type("CaseClosed", case_id=unanswered.case_id)) <= 1
 
 
 async def test_the_agent_can_close_a_case_that_waits_for_orders(harness: CsHarness, unanswered: Contacted) -> None:
@@ -103,11 +103,11 @@ async def test_the_seller_is_asked_again_within_the_24_hours(harness: CsHarness)
     no more once the time is over."""
     case = await harness.contacted()
     await pass_time(harness, 2 * ASK_SELLER_AGAIN)
-    assert len(harness.recorder.about("SellerContacted", case_id=case.case_id)) == 1
+    assert len(harness.recorder.of_type("SellerContacted", case_id=case.case_id)) == 1
     await harness.fetch("update cases set asked_at = asked_at - $1::interval", ASK_SELLER_AGAIN)
     await pass_time(harness, ASK_SELLER_AGAIN)
-    await harness.recorder.until(lambda: len(harness.recorder.about("SellerContacted", case_id=case.case_id)) == 2)
-    first, second = harness.recorder.about("SellerContacted", case_id=case.case_id)
+    await harness.recorder.until(lambda: len(harness.recorder.of_type("SellerContacted", case_id=case.case_id)) == 2)
+    first, second = harness.recorder.of_type("SellerContacted", case_id=case.case_id)
     assert first["data"] == second["data"]
     assert datetime.fromisoformat(second["data"]["respond_by"]) == case.respond_by
     await harness.resume_clock(case.respond_by)
@@ -120,8 +120,8 @@ async def test_an_answer_to_a_case_that_is_over_repeats_its_end(harness: CsHarne
     case = await harness.contacted()
     await case.agent.send(f"/cs/cases/{case.case_id}/close", outcome="withdrawn")
     await harness.publisher.publish_as("chat", harness.reply(case))
-    await harness.recorder.until(lambda: len(harness.recorder.about("CaseClosed", case_id=case.case_id)) == 2)
-    assert [one["data"]["outcome"] for one in harness.recorder.about("CaseClosed", case_id=case.case_id)] == [
+    await harness.recorder.until(lambda: len(harness.recorder.of_type("CaseClosed", case_id=case.case_id)) == 2)
+    assert [one["data"]["outcome"] for one in harness.recorder.of_type("CaseClosed", case_id=case.case_id)] == [
         "withdrawn"
     ] * 2
 

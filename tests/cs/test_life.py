@@ -56,15 +56,15 @@ async def test_a_buyer_has_one_open_case(harness: CsHarness) -> None:
     """A second opening adds its message to the open case; a repeated keyed request gets its own answer and adds
     nothing."""
     buyer = harness.buyer()
-    keyed = {"json": {"text": "Halo"}, "headers": {"Idempotency-Key": "k"}}
-    first = await buyer.ask("POST", "/cs/cases", **keyed)
+    keyed = ({"text": "Halo"}, "k")
+    first = await buyer.ask("POST", "/cs/cases", *keyed)
     assert first.status_code == 201
     again = await buyer.send("/cs/cases", 200, text="Halo?")
     assert again["case_id"] == first.json()["case_id"]
-    replayed = await buyer.ask("POST", "/cs/cases", **keyed)
+    replayed = await buyer.ask("POST", "/cs/cases", *keyed)
     assert (replayed.status_code, replayed.json()) == (201, first.json())
-    keyed = {"json": {"text": "Ada orang?"}, "headers": {"Idempotency-Key": "l"}}
-    answers = [await buyer.ask("POST", "/cs/cases", **keyed) for _ in range(2)]
+    keyed = ({"text": "Ada orang?"}, "l")
+    answers = [await buyer.ask("POST", "/cs/cases", *keyed) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == answers[1].json()
     messages = (await buyer.get(f"/cs/cases/{again['case_id']}/messages"))["items"]
@@ -119,11 +119,11 @@ async def test_a_message_that_is_sent_again_under_its_key_counts_once(harness: C
     """A repeat of a keyed message does not count against the rate limit, and gets its answer beyond it."""
     buyer = harness.buyer()
     path = f"/cs/cases/{(await buyer.open_case('satu'))['case_id']}/messages"
-    keyed = {"json": {"text": "dua"}, "headers": {"Idempotency-Key": "k"}}
-    answers = [await buyer.ask("POST", path, **keyed) for _ in range(40)]
+    keyed = ({"text": "dua"}, "k")
+    answers = [await buyer.ask("POST", path, *keyed) for _ in range(40)]
     answers += [await buyer.ask("POST", path, json={"text": "!"}) for _ in range(30)]
     assert [answer.status_code for answer in answers] == [201] * 69 + [429]
-    last = await buyer.ask("POST", path, **keyed)
+    last = await buyer.ask("POST", path, *keyed)
     assert (last.status_code, last.text) == (201, answers[0].text)
 
 

@@ -13,10 +13,9 @@ from websockets.exceptions import InvalidStatus
 from runtime.http.revocations import revoke
 from runtime.live.sockets import OVER
 from tests.harness import live_client
-from tests.harness.bus_events import TIMEOUT
 from tests.harness.chat import on_a_port
 from tests.harness.cs import CsHarness
-from tests.harness.waiting import eventually
+from tests.harness.waiting import TIMEOUT, eventually
 
 listening = partial(live_client.listening, service="cs")
 

@@ -86,7 +86,7 @@ async def test_a_deadline_and_what_calls_it_off_do_not_deadlock(
     await asyncio.gather(first, second)
     assert deadlocks == []
     assert await harness.fetch("select count(*) from deadlines") == [0]
-    assert not harness.recorder.about("OrderCancelRequested", order_id=case.order_id)
+    assert not harness.recorder.of_type("OrderCancelRequested", order_id=case.order_id)
 
 
 async def test_all_at_once_deadlocks_nowhere(harness: CsHarness, deadlocks: list[str]) -> None:

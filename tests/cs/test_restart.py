@@ -38,7 +38,7 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
     """A seller's answer from the 23rd hour that is still in the queue after a restart counts, though the deadlines are
     overdue and fire at once. The order of the silent seller is cancelled."""
     async with embedded_databases.lent() as databases:
-        url = await databases.fresh("cs", MIGRATIONS)
+        url = await databases.migrated("cs", MIGRATIONS)
         async with open_harness(databases, keys, url=url) as harness:
             saved, lost = await harness.contacted(), await harness.contacted()
             correlation_id = (await lost.buyer.case(lost.case_id))["correlation_id"]
@@ -52,7 +52,7 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
             request = await later.recorder.first("OrderCancelRequested", order_id=lost.order_id)
             await later.becomes(saved.case_id, "seller_replied")
             await later.becomes(lost.case_id, "resolved")
-            assert not later.recorder.about("OrderCancelRequested", order_id=saved.order_id)
+            assert not later.recorder.of_type("OrderCancelRequested", order_id=saved.order_id)
             assert request["correlationid"] == correlation_id
         await asyncio.gather(*queued)
 
@@ -64,7 +64,7 @@ def _other() -> OrderPaid:
 async def test_cases_and_agents_are_there_after_a_restart(embedded_databases: Databases, keys: Keys) -> None:
     """A restarted service finds its cases, their agents and the queue in the database."""
     async with embedded_databases.lent() as databases:
-        url = await databases.fresh("cs", MIGRATIONS)
+        url = await databases.migrated("cs", MIGRATIONS)
         async with open_harness(databases, keys, url=url) as harness:
             agent = await harness.agent_on_duty()
             cases = [await harness.buyer().open_case() for _ in range(5)]
@@ -92,9 +92,9 @@ async def test_deadlines_due_at_the_same_moment_fire_once_each(
         )
         await harness.runs[-1].aclose()
         async with asyncio.timeout(200):
-            while len(harness.recorder.about("OrderCancelRequested")) < many:
+            while len(harness.recorder.of_type("OrderCancelRequested")) < many:
                 await asyncio.sleep(0.02)
-        asked = Counter(event["subject"] for event in harness.recorder.about("OrderCancelRequested"))
+        asked = Counter(event["subject"] for event in harness.recorder.of_type("OrderCancelRequested"))
         assert len(asked) == many
         assert set(asked.values()) == {1}
         assert await harness.fetch("select count(*) from deadlines where kind <> 'ask_again'") == [0]

@@ -1,11 +1,10 @@
-"""A partner of DANA for the tests: keys, hand-made requests, and waiting for something to happen."""
+"""A partner of DANA for the tests: keys and hand-made requests."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -14,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.refunds.answers import Answer, Outcome
 from services.refunds.snap import JAKARTA, Dana, signature
-
-T = TypeVar("T")
+from tests.harness.waiting import eventually
 
 PHONE = "081234567890"
 NUMBER = "6281234567890"
@@ -74,14 +72,6 @@ async def call(
     return await http.post(path, content=sent or content, headers=given)
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], within: float = 15) -> T:
-    """Asks until the answer is the wanted one; TimeoutError when it never is."""
-    async with asyncio.timeout(within):
-        while not wanted(answer := await ask()):
-            await asyncio.sleep(0.02)
-    return answer
-
-
 async def settled(dana: Dana, reference: str) -> Answer:
     """The status of a reference, once it is PAID."""
-    return await eventually(lambda: dana.status(reference), lambda answer: answer.outcome is Outcome.PAID)
+    return await eventually(lambda: dana.status(reference), enough=lambda answer: answer.outcome is Outcome.PAID)

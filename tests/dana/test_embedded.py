@@ -35,7 +35,7 @@ async def test_it_pays(app: FastAPI, key: RSAPrivateKey) -> None:
 
 
 @pytest.mark.parametrize(("mode", "code"), [(Mode.TIMEOUT_AFTER, "timeout"), (Mode.DROP_AFTER, "dropped")])
-async def test_a_lost_answer_is_lost_here_too(mode: Mode, code: str, app: FastAPI, key: RSAPrivateKey) -> None:
+async def test_a_lost_answer_is_lost_in_process_too(mode: Mode, code: str, app: FastAPI, key: RSAPrivateKey) -> None:
     """Hanging and hanging up look to the client as they do over a connection, and the payment is made."""
     app.state.faults.current = Fault(mode=mode, times=1)
     hasty = Dana("http://dana", "batalkan", key, timeout=0.25, transport=httpx.ASGITransport(app))

@@ -12,9 +12,10 @@ from services.refunds.answers import Outcome
 from services.refunds.snap import Dana, DanaUnreachable
 from simulators.dana.app import Settings, build
 from simulators.dana.server import running
+from tests.harness.waiting import eventually
 
 from .conftest import Control
-from .partner import NUMBER, PHONE, eventually, new_reference, public_pem, settled
+from .partner import NUMBER, PHONE, new_reference, public_pem, settled
 
 
 async def test_a_top_up_is_paid(dana: Dana, control: Control) -> None:
@@ -74,7 +75,7 @@ async def test_not_paid_without_an_answer(mode: str, hasty: Dana, dana: Dana, co
     await control.fault(mode, times=1)
     reference = new_reference()
     assert (await hasty.top_up(reference, PHONE, 7)).outcome is Outcome.UNKNOWN
-    await eventually(control.requests, lambda items: items[0]["fault"] == mode)
+    await eventually(control.requests, enough=lambda items: items[0]["fault"] == mode)
     assert (await dana.status(reference)).outcome is Outcome.NOT_FOUND
     assert (await dana.top_up(reference, PHONE, 7)).outcome is Outcome.PAID
 
@@ -209,7 +210,7 @@ async def test_a_hang_does_not_hold_up_the_end(key: RSAPrivateKey, tmp_path: Pat
             await http.put("/control/faults", json={"mode": "timeout_after", "seconds": 60})
             dana = Dana(url, "batalkan", key)
             hanging = asyncio.create_task(dana.top_up(new_reference(), PHONE, 7))
-            await eventually(lambda: http.get("/control/journal"), lambda found: found.json()["count"] == 1)
+            await eventually(lambda: http.get("/control/journal"), enough=lambda found: found.json()["count"] == 1)
         assert (await hanging).outcome is Outcome.UNKNOWN
     await dana.close()
 

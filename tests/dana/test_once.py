@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from services.refunds.answers import Answer, Outcome
 from services.refunds.snap import TOP_UP, Dana
+from tests.harness.waiting import eventually
 
 from .conftest import Control
-from .partner import PHONE, call, eventually, new_reference, public_pem, top_up_body
+from .partner import PHONE, call, new_reference, public_pem, top_up_body
 
 
 async def test_twenty_at_a_time_pay_once(dana: Dana, control: Control) -> None:
@@ -63,7 +64,7 @@ async def process(journal: Path, key: RSAPrivateKey) -> AsyncIterator[tuple[str,
 
     try:
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
-            await eventually(answers, bool, within=60)
+            await eventually(answers)
         yield url, running
     finally:
         if running.returncode is None:
@@ -88,7 +89,7 @@ async def test_a_payment_survives_a_kill(tmp_path: Path, key: RSAPrivateKey) -> 
             await http.put("/control/faults", json={"mode": "timeout_after", "seconds": 60})
         dana = Dana(url, "batalkan", key)
         hanging = asyncio.create_task(dana.top_up(reference, PHONE, 150_000))
-        await eventually(lambda: paid(url), lambda references: reference in references)
+        await eventually(lambda: paid(url), enough=lambda references: reference in references)
         simulator.send_signal(signal.SIGKILL)
         assert (await hanging).outcome is Outcome.UNKNOWN
         await dana.close()

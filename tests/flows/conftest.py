@@ -1,4 +1,4 @@
-"""The places, and the people in them."""
+"""The systems under test, and the actors that share them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,16 +10,16 @@ from batalkan.servers import install
 from services.accounts.demonstration import PASSWORD
 from tests.conftest import Databases
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.event_recorder import EventRecorder, listening
+from tests.harness.event_recorder import EventRecorder, recording
 from tests.harness.system import SystemUnderTest, embedded, on_servers
 
 
 @pytest.fixture(scope="package")
-async def embedded_place(
+async def embedded_system(
     embedded_databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[SystemUnderTest]:
-    """Everything in this process. Its databases go with it: where the files of other folders come between, there is
-    another place later, with a DANA that has paid nothing yet."""
+    """Everything in this process. Its databases are dropped with it: if tests of other folders run in between, there is
+    another system later, with a DANA that has paid nothing yet."""
     async with embedded(tmp_path_factory.mktemp("flows"), embedded_databases.admin_url) as system:
         yield system
     for url in system.database_urls.values():
@@ -27,7 +27,7 @@ async def embedded_place(
 
 
 @pytest.fixture(scope="package")
-async def server_place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SystemUnderTest]:
+async def server_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SystemUnderTest]:
     """One process per service on real servers."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
     async with on_servers() as system:
@@ -36,8 +36,8 @@ async def server_place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest.fixture(scope="package", params=["embedded", pytest.param("server", marks=pytest.mark.servers)])
 def system(request: pytest.FixtureRequest) -> SystemUnderTest:
-    """One place after the other: what a test states holds in both."""
-    found: SystemUnderTest = request.getfixturevalue(f"{request.param}_place")
+    """Each system in turn: a test holds for both."""
+    found: SystemUnderTest = request.getfixturevalue(f"{request.param}_system")
     return found
 
 
@@ -84,5 +84,5 @@ async def product(seller: Seller) -> str:
 @pytest.fixture(scope="package")
 async def recorder(system: SystemUnderTest) -> AsyncIterator[EventRecorder]:
     """Records all events. On the memory bus a queue, once declared, must be read until the end."""
-    async with listening(system.bus("web")) as recorder:
+    async with recording(system.bus("web"), "web") as recorder:
         yield recorder

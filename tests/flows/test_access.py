@@ -1,4 +1,4 @@
-"""Who gets in where: every route of every service, for everybody who should not, and for tokens that are none."""
+"""Access: every route of every service, for accounts without permission, and for invalid tokens."""
 
 import json
 from time import time
@@ -23,7 +23,7 @@ OPEN = {
     ("GET", "/orders/clock"),
     ("GET", "/orders/sellers/{seller_id}/score"),
 }
-"""What anybody may call, and of each service its health and metrics."""
+"""Public routes, and the health and metrics of each service."""
 ELSEWHERE = ("/chat/", "/cs/", "/accounts/password", "/accounts/logout")
 """Routes whose access is tested in the folders of their services."""
 NOT_FOR_SELLERS = {"seller": 403, "other seller": 403}
@@ -51,9 +51,9 @@ REFUSED: dict[Route, tuple[Any, dict[str, int]]] = {
     ("PUT", "/refunds/wallet/dana"): ({"phone": "081234567890"}, BUYERS_ONLY),
     ("DELETE", "/refunds/wallet/dana"): (None, BUYERS_ONLY),
 }
-"""The body of a valid request, and the status for each who has no business there."""
+"""The body of a valid request, and the status for each account without permission."""
 CODES = {401: "unauthenticated", 403: "wrong_role", 404: "not_found"}
-PEOPLE = ("buyer", "other buyer", "seller", "other seller", "agent")
+ACTORS = ("buyer", "other buyer", "seller", "other seller", "agent")
 
 
 @pytest.fixture(scope="package")
@@ -65,17 +65,17 @@ async def refunded(buyer: Buyer, product: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="package")
-async def people(
+async def accounts(
     system: SystemUnderTest, buyer: Buyer, stranger: Buyer, seller: Seller, agent: Person
 ) -> dict[str, Person]:
-    """Everybody."""
+    """An account of each kind."""
     rival = await Seller.register(system.http, "seller")
     return {"buyer": buyer, "other buyer": stranger, "seller": seller, "other seller": rival, "agent": agent}
 
 
 async def closed_routes(system: SystemUnderTest) -> set[Route]:
-    """All that the services publish of themselves, without what anybody may call, and without what is there for
-    everybody in a demonstration (`runtime.demo`)."""
+    """All routes of the services' OpenAPI documents, without public ones and without those for
+    demonstration mode (`runtime.demo`)."""
     found: set[Route] = set()
     for service in SERVICES:
         paths = (await system.http.get(f"/{service}/openapi.json")).raise_for_status().json()["paths"]
@@ -90,11 +90,11 @@ async def test_every_route_is_in_the_table(system: SystemUnderTest) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), REFUSED, ids=lambda value: str(value))
-async def test_who_gets_in(people: dict[str, Person], refunded: dict[str, str], method: str, path: str) -> None:
+async def test_access(accounts: dict[str, Person], refunded: dict[str, str], method: str, path: str) -> None:
     """A resource of another account answers 404, a wrong role 403, all others succeed."""
     body, refused = REFUSED[method, path]
-    for name in PEOPLE:
-        answer = await people[name].ask(method, path.format(**refunded), body)
+    for name in ACTORS:
+        answer = await accounts[name].ask(method, path.format(**refunded), body)
         status = refused.get(name)
         if status is None:
             assert answer.status_code not in CODES, (name, answer.text)
@@ -118,11 +118,11 @@ async def test_a_token_that_is_none(system: SystemUnderTest, agent: Person, kind
 
 
 def token(system: SystemUnderTest, whose: Person, kind: str) -> str:
-    """One that is not to be believed, in one way."""
+    """A token that is invalid in one way."""
     if kind == "nonsense":
         return "nonsense"
     now = int(time())
-    claims = {"iss": ISSUER, "sub": whose.account_id, "role": "agent", "client_id": "app", "sid": "s", "iat": now}
+    claims = {"iss": ISSUER, "sub": str(whose.account_id), "role": "agent", "client_id": "app", "sid": "s", "iat": now}
     claims["exp"] = now - 60 if kind == "expired" else now + 900
     claims["iss"] = "another" if kind == "of another issuer" else ISSUER
     if kind == "unsigned":

@@ -54,7 +54,7 @@ async def test_other_request_under_the_same_key(buyer: Buyer, stranger: Buyer, p
 
 
 async def test_refusal_is_not_kept(buyer: Buyer, seller: Seller) -> None:
-    """What was refused under a key may be tried again under it, and succeed."""
+    """A request that was refused under a key may be sent again under it, and succeed."""
     product, key = await seller.offer(stock=1), token_hex(8)
     waiting = await buyer.place(product)
     body = {"lines": [{"product_id": product, "quantity": 1}], "payment_method": "cod"}
@@ -70,10 +70,10 @@ async def test_many_cancels_of_many_orders(
     """Of many requests at once for each of many orders, each order has one cancellation, one refund, one stock."""
     orders, times = (200, 50) if system.full else (10, 40)
     product = await seller.offer(stock=orders)
-    people = [(buyer, dana_buyer)[number % 2] for number in range(orders)]
-    ids = await gathered([person.buy(product) for person in people], 8)
+    buyers = [(buyer, dana_buyer)[number % 2] for number in range(orders)]
+    ids = await gathered([person.buy(product) for person in buyers], 8)
     before = await system.settled()
-    calls = [person.cancel(order) for person, order in zip(people, ids, strict=True) for _ in range(times)]
+    calls = [person.cancel(order) for person, order in zip(buyers, ids, strict=True) for _ in range(times)]
     answers = await gathered(calls, 50)
     cancellations: dict[str, set[str]] = {}
     for answer in answers:
@@ -122,7 +122,7 @@ async def test_stock_is_never_oversold(system: SystemUnderTest, buyer: Buyer, st
 
 
 async def test_cancelling_gives_stock_back(buyer: Buyer, seller: Seller) -> None:
-    """What a cancelled order had reserved can be ordered again: all of it, and once."""
+    """The stock of a cancelled order can be ordered again, once."""
     product = await seller.offer(stock=5)
     order_id = await buyer.buy(product, quantity=3)
     assert await stock(buyer, product) == 2

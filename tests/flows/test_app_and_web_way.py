@@ -8,7 +8,7 @@ from tests.harness.system import SystemUnderTest
 
 
 async def test_cancelled_in_the_app_and_credited(system: SystemUnderTest) -> None:
-    """Who registers, signs in, orders, pays and cancels in the app finds all the money in Lazada Credit."""
+    """After registering, ordering, paying and cancelling in the app all the money is in Lazada Credit."""
     seller, buyer = await Seller.register(system.http, "seller"), await Buyer.register(system.http, "buyer")
     order_id = await buyer.buy(await seller.offer(price=125_000), quantity=2)
     answer = await buyer.cancel(order_id, reason="changed_mind", note="maaf, salah pilih")
@@ -50,7 +50,7 @@ async def test_cancelled_on_the_website_and_paid_by_dana(
     assert await dana_buyer.credit() == credit
 
 
-async def test_order_tells_its_life(buyer: Buyer, seller: Seller, agent: Person, product: str) -> None:
+async def test_an_order_has_its_history(buyer: Buyer, seller: Seller, agent: Person, product: str) -> None:
     """Buyer, seller and agents see the same order, with each status that it went through, in order."""
     order_id = await buyer.place(product)
     placed = await buyer.order(order_id)
@@ -68,21 +68,21 @@ async def test_order_tells_its_life(buyer: Buyer, seller: Seller, agent: Person,
     assert seen[0]["version"] == 5
 
 
-async def test_one_story_from_the_request_to_the_refund(
+async def test_one_correlation_id_from_the_request_to_the_refund(
     system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, stranger: Buyer, product: str
 ) -> None:
-    """Everything that a cancellation sets off bears the id that its answer names, and says what caused it."""
+    """All events of a cancellation have the correlation id of its answer, and name their cause."""
     order_id = await buyer.buy(product)
     answer = await buyer.cancel(order_id)
-    issued = await recorder.until(order_id, "RefundIssued")
-    story = [e for e in recorder.about(order_id) if e["correlationid"] == answer.headers["X-Correlation-Id"]]
-    assert {event["type"] for event in story} == {"OrderCancelRequested", "OrderCancelled", "RefundIssued"}
-    cancelled = next(event for event in story if event["type"] == "OrderCancelled")
+    issued = await recorder.wait_for(order_id, "RefundIssued")
+    trace = [e for e in recorder.about(order_id) if e["correlationid"] == answer.headers["X-Correlation-Id"]]
+    assert {event["type"] for event in trace} == {"OrderCancelRequested", "OrderCancelled", "RefundIssued"}
+    cancelled = next(event for event in trace if event["type"] == "OrderCancelled")
     assert issued["causationid"] == cancelled["id"]
     assert issued["data"]["cancellation_id"] == cancelled["data"]["cancellation_id"]
-    assert len({event["traceparent"].split("-")[1] for event in story}) == 1
-    told = [event["type"] for event in recorder.about(order_id) if event["source"] == "orders"]
-    assert told == ["OrderPlaced", "OrderPaid", "OrderCancelRequested", "OrderCancelled"]
+    assert len({event["traceparent"].split("-")[1] for event in trace}) == 1
+    system_message = [event["type"] for event in recorder.about(order_id) if event["source"] == "orders"]
+    assert system_message == ["OrderPlaced", "OrderPaid", "OrderCancelRequested", "OrderCancelled"]
     assert [event["sequence"] for event in recorder.about(order_id) if event["source"] == "orders"] == [1, 2, 3, 4]
 
 
@@ -94,7 +94,7 @@ async def test_trace_of_the_caller_goes_on(
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = {"Authorization": f"Bearer {buyer.token}", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     await system.http.post(f"/orders/{order_id}/cancel", headers=headers)
-    assert (await recorder.until(order_id, "RefundIssued"))["traceparent"].split("-")[1] == trace
+    assert (await recorder.wait_for(order_id, "RefundIssued"))["traceparent"].split("-")[1] == trace
 
 
 async def test_refund_is_the_same_everywhere(buyer: Buyer, agent: Person, product: str) -> None:

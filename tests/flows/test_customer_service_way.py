@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.customer_service import Asked, codes, contacted, told
+from tests.harness.customer_service import ContactedCase, codes, contacted, system_message
 from tests.harness.event_recorder import EventRecorder
 from tests.harness.system import SystemUnderTest
 
@@ -18,12 +18,12 @@ DEEDS = {
     "pack": ("order_packed", "packed", "order_processed"),
     "ship": ("order_shipped", "shipped", "order_processed"),
 }
-"""What the seller does: what the case says then, where the order stands, and how the case ends."""
+"""The seller's action: the message in the case, the order's status, and the outcome of the case."""
 
 
 @pytest.fixture
 async def on_duty(agent: Person) -> AsyncIterator[Person]:
-    """The agent, at work: whose page asks now and then, as one does that is open, and so is not sent home."""
+    """The agent on duty; requests at intervals, as of an open page, keep the agent on duty."""
     (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
 
     async def look() -> None:
@@ -38,8 +38,8 @@ async def on_duty(agent: Person) -> AsyncIterator[Person]:
     (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
 
 
-async def asked(system: SystemUnderTest, agent: Person, seller: Seller, product: str, deed: str = "") -> Asked:
-    """Another buyer whose seller is written to; what is to be shipped is packed by then."""
+async def asked(system: SystemUnderTest, agent: Person, seller: Seller, product: str, deed: str = "") -> ContactedCase:
+    """A new case whose seller has been contacted; the order is packed if the seller will ship it."""
     buyer = Buyer.signed(system.http, system.keys, "buyer")
     order_id = await buyer.buy(product)
     if deed == "ship":
@@ -48,7 +48,7 @@ async def asked(system: SystemUnderTest, agent: Person, seller: Seller, product:
 
 
 async def test_the_seller_is_silent(system: SystemUnderTest, recorder: EventRecorder, on_duty: Person) -> None:
-    """After 24 hours the order is cancelled by itself, at the seller's fault, and all the money comes back."""
+    """After 24 hours customer service cancels the order, at the seller's fault, and all the money comes back."""
     seller = await Seller.register(system.http, "seller")
     case = await asked(system, on_duty, seller, await seller.offer())
     path = f"/cs/cases/{case.case_id}"
@@ -61,21 +61,21 @@ async def test_the_seller_is_silent(system: SystemUnderTest, recorder: EventReco
     cancellation = (await case.buyer.order(case.order_id))["cancellation"]
     assert (cancellation["channel"], cancellation["fault"]) == ("cs", "seller")
     assert (await seller.score())["rating"] < before["rating"]
-    await told(case.buyer, path, "refund_issued")
+    await system_message(case.buyer, path, "refund_issued")
     assert (await codes(case.buyer, path))[-4:] == [
         *("seller_contacted", "seller_silent", "order_cancelled", "refund_issued")
     ]
-    await told(case.buyer, f"/chat/threads/{case.thread_id}", "case_closed")
-    await told(case.buyer, f"/chat/threads/{case.thread_id}", "refund_issued")
-    assert (await case.buyer.post(f"{path}/rate", rating=5))["rating"] == 5
-    await recorder.until(order_id := case.order_id, "RefundIssued")
-    await recorder.until(case.case_id, "CaseClosed")
-    story = [one for one in recorder.heard if one["correlationid"] == case.story]
-    assert [one["type"] for one in story if one["subject"] == order_id] == [
+    await system_message(case.buyer, f"/chat/threads/{case.thread_id}", "case_closed")
+    await system_message(case.buyer, f"/chat/threads/{case.thread_id}", "refund_issued")
+    assert (await case.buyer.send(f"{path}/rate", rating=5))["rating"] == 5
+    await recorder.wait_for(order_id := case.order_id, "RefundIssued")
+    await recorder.wait_for(case.case_id, "CaseClosed")
+    trace = [one for one in recorder.events if one["correlationid"] == case.correlation_id]
+    assert [one["type"] for one in trace if one["subject"] == order_id] == [
         *("SellerContacted", "OrderCancelRequested", "OrderCancelled", "RefundIssued")
     ]
-    assert {one["subject"] for one in story if one["type"] == "CaseClosed"} == {case.case_id}
-    assert len({one["traceparent"].split("-")[1] for one in story}) == 1
+    assert {one["subject"] for one in trace if one["type"] == "CaseClosed"} == {case.case_id}
+    assert len({one["traceparent"].split("-")[1] for one in trace}) == 1
 
 
 async def test_the_seller_acts_in_the_23rd_hour(
@@ -90,21 +90,21 @@ async def test_the_seller_acts_in_the_23rd_hour(
     await system.advance(23 * HOUR)
     for deed, case in cases.items():
         await case.seller(seller, deed)
-        await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
+        await system_message(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
     await system.advance(2 * HOUR)
     await silent.becomes("resolved")
     await asyncio.gather(*(case.back() for case in cases.values()))
     for deed, (_, status, outcome) in DEEDS.items():
         case = cases[deed]
         assert (await case.buyer.order(case.order_id))["status"] == status
-        await on_duty.post(f"/cs/cases/{case.case_id}/close", outcome=outcome)
-        await recorder.until(case.case_id, "CaseClosed")
+        await on_duty.send(f"/cs/cases/{case.case_id}/close", outcome=outcome)
+        await recorder.wait_for(case.case_id, "CaseClosed")
         assert "OrderCancelRequested" not in {one["type"] for one in recorder.about(case.order_id)}
-    replied = await recorder.until(cases["reply"].order_id, "SellerReplied")
-    assert replied["correlationid"] == cases["reply"].story
-    story = [one for one in recorder.heard if one["correlationid"] == replied["correlationid"]]
-    assert [one["type"] for one in story] == ["SellerContacted", "SellerReplied", "CaseClosed"]
-    assert len({one["traceparent"].split("-")[1] for one in story}) == 1
+    replied = await recorder.wait_for(cases["reply"].order_id, "SellerReplied")
+    assert replied["correlationid"] == cases["reply"].correlation_id
+    trace = [one for one in recorder.events if one["correlationid"] == replied["correlationid"]]
+    assert [one["type"] for one in trace] == ["SellerContacted", "SellerReplied", "CaseClosed"]
+    assert len({one["traceparent"].split("-")[1] for one in trace}) == 1
 
 
 async def test_24_hours_to_the_second(system: SystemUnderTest, on_duty: Person, seller: Seller, product: str) -> None:
@@ -117,7 +117,7 @@ async def test_24_hours_to_the_second(system: SystemUnderTest, on_duty: Person, 
         for deed, case in cases.items():
             await stand_still(case.respond_by - timedelta(seconds=1))
             await case.seller(seller, deed)
-            await told(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
+            await system_message(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
         await stand_still(silent.respond_by - timedelta(microseconds=1))
         await earlier.becomes("cancelling")  # so the deadline loop has run
         assert (await silent.now())["state"] == "awaiting_seller"
@@ -128,7 +128,7 @@ async def test_24_hours_to_the_second(system: SystemUnderTest, on_duty: Person, 
     for deed, (_, status, outcome) in DEEDS.items():
         assert (await cases[deed].buyer.order(cases[deed].order_id))["status"] == status
         await cases[deed].back()
-        await on_duty.post(f"/cs/cases/{cases[deed].case_id}/close", outcome=outcome)
+        await on_duty.send(f"/cs/cases/{cases[deed].case_id}/close", outcome=outcome)
 
 
 async def test_the_sellers_clock_is_not_asked(
@@ -138,7 +138,7 @@ async def test_the_sellers_clock_is_not_asked(
     at 24:00:00."""
     ahead, behind = [await asked(system, on_duty, seller, product) for _ in range(2)]
 
-    async def reply(case: Asked, wrong: timedelta) -> None:
+    async def reply(case: ContactedCase, wrong: timedelta) -> None:
         now = datetime.fromisoformat((await case.now())["respond_by"]) + wrong
         headers = {"Authorization": f"Bearer {seller.token}", "Date": format_datetime(now.astimezone(UTC), usegmt=True)}
         path = f"/chat/threads/{case.thread_id}/messages"
@@ -147,7 +147,7 @@ async def test_the_sellers_clock_is_not_asked(
     async with system.clock() as stand_still:
         await stand_still(ahead.respond_by - timedelta(seconds=1))
         await reply(ahead, HOUR)
-        await told(ahead.buyer, f"/cs/cases/{ahead.case_id}", "seller_replied")
+        await system_message(ahead.buyer, f"/cs/cases/{ahead.case_id}", "seller_replied")
         await stand_still(behind.respond_by)
         await behind.becomes("cancelling")
         await reply(behind, -HOUR)

@@ -11,7 +11,7 @@ from tests.harness.system import SystemUnderTest
 from tests.harness.waiting import eventually
 
 LATER = timedelta(minutes=1)
-"""At least as long as any pause between two tries, and less than what is doubtful stays so."""
+"""At least as long as any pause between two tries, and shorter than a payment can stay in doubt."""
 
 
 async def fault(system: SystemUnderTest, mode: str, **more: Any) -> None:
@@ -45,8 +45,8 @@ async def issued(system: SystemUnderTest, buyer: Buyer, order_id: str, step: tim
 
 
 @pytest.mark.parametrize("mode", ["timeout_after", "drop_after"])
-async def test_paid_and_not_told(system: SystemUnderTest, dana_buyer: Buyer, product: str, mode: str) -> None:
-    """DANA pays and says nothing: it is asked, and the money is paid once."""
+async def test_paid_and_not_answered(system: SystemUnderTest, dana_buyer: Buyer, product: str, mode: str) -> None:
+    """DANA pays and does not answer: refunds queries it, and the money is paid once."""
     await fault(system, mode, times=1, seconds=5)
     order_id = await dana_buyer.buy(product)
     await dana_buyer.cancel(order_id)
@@ -57,8 +57,8 @@ async def test_paid_and_not_told(system: SystemUnderTest, dana_buyer: Buyer, pro
     assert await calls(system, refund["refund_id"].replace("-", "")) == ["2003800"]
 
 
-async def test_not_paid_and_not_told(system: SystemUnderTest, dana_buyer: Buyer, product: str) -> None:
-    """DANA says nothing and has not paid: the same payment is sent again, under the same reference, and paid once."""
+async def test_not_paid_and_not_answered(system: SystemUnderTest, dana_buyer: Buyer, product: str) -> None:
+    """DANA neither answers nor pays: the same payment is sent again, under the same reference, and paid once."""
     await fault(system, "timeout_before", times=1, seconds=5)
     order_id = await dana_buyer.buy(product)
     await dana_buyer.cancel(order_id)
@@ -67,11 +67,11 @@ async def test_not_paid_and_not_told(system: SystemUnderTest, dana_buyer: Buyer,
 
 
 async def test_away_and_back(system: SystemUnderTest, recorder: EventRecorder, dana_buyer: Buyer, product: str) -> None:
-    """While DANA is down the buyer is told that the money is late; when it is back the money comes by itself."""
+    """While DANA is down the order shows that the money is late; when it is back the money arrives automatically."""
     await fault(system, "down")
     order_id = await dana_buyer.buy(product)
     await dana_buyer.cancel(order_id)
-    delayed = (await recorder.until(order_id, "RefundDelayed"))["data"]
+    delayed = (await recorder.wait_for(order_id, "RefundDelayed"))["data"]
     assert delayed.items() >= {"attempts": 1, "destination": "dana"}.items()
     assert (await dana_buyer.refund(order_id, "sending"))["amount"] == 189_000
     await system.dana.post("/reset")
@@ -80,7 +80,7 @@ async def test_away_and_back(system: SystemUnderTest, recorder: EventRecorder, d
 
 
 async def test_turned_away_to_the_last(system: SystemUnderTest, dana_buyer: Buyer, product: str) -> None:
-    """A payment that DANA refuses six times goes to Lazada Credit, and the refund says so."""
+    """A payment that DANA refuses six times goes to Lazada Credit, and the refund shows it."""
     credit = await dana_buyer.credit()
     await fault(system, "throttle")
     order_id = await dana_buyer.buy(product)
@@ -113,7 +113,7 @@ async def test_unlinked_while_it_waits(system: SystemUnderTest, dana_buyer: Buye
 
 
 async def test_unlinked_when_it_may_have_paid(system: SystemUnderTest, dana_buyer: Buyer, product: str) -> None:
-    """Unlinking does not pay twice: what DANA has paid already, unheard, stays paid by DANA."""
+    """Unlinking does not pay twice: a payment that DANA made without an answer stays DANA's."""
     credit = await dana_buyer.credit()
     await fault(system, "timeout_after", times=1, seconds=5)
     order_id = await dana_buyer.buy(product)
@@ -126,7 +126,7 @@ async def test_unlinked_when_it_may_have_paid(system: SystemUnderTest, dana_buye
 
 
 async def test_unlinked_before(dana_buyer: Buyer, product: str) -> None:
-    """What is cancelled after the wallet was unlinked is credited."""
+    """A cancellation after the wallet was unlinked is credited."""
     order_id = await dana_buyer.buy(product)
     await dana_buyer.unlink_dana()
     await dana_buyer.cancel(order_id)
@@ -156,13 +156,13 @@ async def test_linking_what_cannot_receive(system: SystemUnderTest, stranger: Bu
 
 
 async def test_linking_while_dana_is_away(system: SystemUnderTest, dana_buyer: Buyer, stranger: Buyer) -> None:
-    """What DANA cannot confirm now is not linked now, and the caller is told to come back."""
+    """A number that DANA cannot confirm now is not linked; the answer has the time to wait."""
     await fault(system, "down")
     answer = await stranger.ask("PUT", "/refunds/wallet/dana", {"phone": "085700000002"})
     assert (answer.status_code, answer.json()["code"]) == (503, "dana_unreachable")
 
 
-async def test_books_are_in_order(system: SystemUnderTest) -> None:
-    """After all this the ledger sums to zero, and DANA paid what it was to pay, each reference once."""
+async def test_the_ledger_is_balanced(system: SystemUnderTest) -> None:
+    """After all tests the ledger sums to zero, and DANA has paid each reference once."""
     snapshot = await system.settled()
     assert (snapshot.broken, snapshot.ledger_sum) == ([], 0)

@@ -8,24 +8,25 @@ from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from runtime.observability.trace_context import new_id
 from tests.harness.actors import Buyer, Seller
-from tests.harness.event_recorder import EventRecorder, request_cancellation
+from tests.harness.event_recorder import EventRecorder
+from tests.harness.publishing import publish_as
 from tests.harness.system import SystemUnderTest
 
 
-def request(order_id: str, channel: Channel, by: str | None, role: RequesterRole) -> OrderCancelRequested:
-    """A request that bears an id of its own."""
+def request(order_id: str, channel: Channel, by: UUID | None, role: RequesterRole) -> OrderCancelRequested:
+    """A request with a cancellation id of its own."""
     return OrderCancelRequested(
         cancellation_id=new_id(),
         order_id=UUID(order_id),
         channel=channel,
-        requested_by=UUID(by) if by else None,
+        requested_by=by,
         role=role,
         reason="Stok habis",
     )
 
 
 async def test_seller_cancels(system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer) -> None:
-    """A seller who cancels, after the 24 hours or before, gives the money back and loses score."""
+    """A cancellation by the seller, also after 24 hours, refunds the buyer and lowers the seller's score."""
     seller = await Seller.register(system.http, "seller")
     product = await seller.offer()
     other = Buyer.signed(system.http, system.keys, "buyer")
@@ -36,8 +37,8 @@ async def test_seller_cancels(system: SystemUnderTest, recorder: EventRecorder, 
     before = await seller.score()
     assert before.items() >= {"orders": 10, "rating": 5.0, "cancellation_rate": 0.0}.items()
     asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
-    await request_cancellation(system.bus("chat"), "chat", asked)
-    cancelled = (await recorder.until(order_id, "OrderCancelled"))["data"]
+    await publish_as(system.bus("chat"), "chat", asked)
+    cancelled = (await recorder.wait_for(order_id, "OrderCancelled"))["data"]
     assert cancelled.items() >= {"channel": "chat", "fault": "seller", "paid_amount": 189_000}.items()
     assert (await buyer.refund(order_id))["amount"] == 189_000
     order = await buyer.order(order_id)
@@ -61,10 +62,10 @@ async def test_buyer_costs_the_seller_nothing(system: SystemUnderTest, buyer: Bu
 async def test_customer_service_cancels(
     system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, product: str, role: RequesterRole, fault: str
 ) -> None:
-    """Customer service cancels for a seller who keeps silent, or by itself; the money comes back either way."""
+    """Customer service cancels for a silent seller, or on its own; the money comes back in both cases."""
     order_id = await buyer.buy(product)
-    await request_cancellation(system.bus("cs"), "cs", request(order_id, Channel.CS, None, role))
-    assert (await recorder.until(order_id, "OrderCancelled"))["data"].items() >= {
+    await publish_as(system.bus("cs"), "cs", request(order_id, Channel.CS, None, role))
+    assert (await recorder.wait_for(order_id, "OrderCancelled"))["data"].items() >= {
         "channel": "cs",
         "fault": fault,
     }.items()
@@ -74,12 +75,12 @@ async def test_customer_service_cancels(
 async def test_too_late_for_the_seller_too(
     system: SystemUnderTest, recorder: EventRecorder, buyer: Buyer, seller: Seller, product: str
 ) -> None:
-    """What has shipped is not cancelled by anybody (A); who asked is told why."""
+    """A shipped order is not cancelled through any channel (A); the requester gets the reason."""
     order_id = await buyer.buy(product)
     await seller.done(order_id, "pack", "ship")
     asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
-    await request_cancellation(system.bus("chat"), "chat", asked)
-    rejected = (await recorder.until(order_id, "OrderCancelRejected"))["data"]
+    await publish_as(system.bus("chat"), "chat", asked)
+    rejected = (await recorder.wait_for(order_id, "OrderCancelRejected"))["data"]
     assert (rejected["code"], rejected["cancellation_id"]) == ("already_shipped", str(asked.cancellation_id))
     assert (await buyer.order(order_id))["status"] == "shipped"
 
@@ -90,17 +91,17 @@ async def test_not_theirs_to_cancel(
 ) -> None:
     """A request in the name of an account that has no part in the order is answered as if the order did not exist."""
     order_id = await buyer.buy(product)
-    by = buyer.account_id if who == "the buyer" else str(uuid4())
-    await request_cancellation(system.bus("chat"), "chat", request(order_id, Channel.CHAT, by, RequesterRole.SELLER))
-    assert (await recorder.until(order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    by = buyer.account_id if who == "the buyer" else uuid4()
+    await publish_as(system.bus("chat"), "chat", request(order_id, Channel.CHAT, by, RequesterRole.SELLER))
+    assert (await recorder.wait_for(order_id, "OrderCancelRejected"))["data"]["code"] == "not_found"
     assert (await buyer.order(order_id))["status"] == "processing"
 
 
 async def test_unknown_order(system: SystemUnderTest, recorder: EventRecorder) -> None:
     """A request about an order that there is not is answered, too."""
     unknown = str(uuid4())
-    await request_cancellation(system.bus("cs"), "cs", request(unknown, Channel.CS, None, RequesterRole.SYSTEM))
-    assert (await recorder.until(unknown, "OrderCancelRejected"))["data"]["code"] == "not_found"
+    await publish_as(system.bus("cs"), "cs", request(unknown, Channel.CS, None, RequesterRole.SYSTEM))
+    assert (await recorder.wait_for(unknown, "OrderCancelRejected"))["data"]["code"] == "not_found"
 
 
 async def test_same_request_twice(
@@ -110,10 +111,10 @@ async def test_same_request_twice(
     order_id, event_id = await buyer.buy(product), new_id()
     asked = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
     for known in (event_id, event_id, new_id()):
-        await request_cancellation(system.bus("chat"), "chat", asked, known)
+        await publish_as(system.bus("chat"), "chat", asked, event_ids=[known])
     other = request(order_id, Channel.CHAT, seller.account_id, RequesterRole.SELLER)
-    await request_cancellation(system.bus("chat"), "chat", other)
-    rejected = (await recorder.until(order_id, "OrderCancelRejected"))["data"]
+    await publish_as(system.bus("chat"), "chat", other)
+    rejected = (await recorder.wait_for(order_id, "OrderCancelRejected"))["data"]
     assert (rejected["code"], rejected["cancellation_id"]) == ("already_cancelled", str(other.cancellation_id))
     answers = [event["type"] for event in recorder.about(order_id) if event["type"].startswith("OrderCancel")]
     answers = [kind for kind in answers if kind != "OrderCancelRequested"]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.customer_service import Asked, contacted, messages
+from tests.harness.customer_service import ContactedCase, contacted, messages
 from tests.harness.event_recorder import EventRecorder
 from tests.harness.system import SystemUnderTest, gathered
 from tests.harness.waiting import eventually
@@ -30,9 +30,9 @@ update deadlines set due_at = clock_now() where subject in (select case_id::text
 
 @dataclass(frozen=True)
 class Race:
-    """One order that three want to have cancelled, and what two of them were answered."""
+    """One order with three concurrent requests to cancel, and the answers to two of them."""
 
-    case: Asked
+    case: ContactedCase
     app: httpx.Response
     chat: httpx.Response
 
@@ -67,19 +67,19 @@ async def test_buyer_seller_and_the_24_hours(system: SystemUnderTest, recorder: 
 
 
 async def all_at_once(
-    system: SystemUnderTest, recorder: EventRecorder, cases: list[Asked], seller: Seller
+    system: SystemUnderTest, recorder: EventRecorder, cases: list[ContactedCase], seller: Seller
 ) -> list[Race]:
-    """The 24 hours run out; some buyers and sellers are a little earlier than customer service, the others are not."""
+    """The 24 hours run out; some buyers and sellers ask a little earlier than customer service."""
     await system.run("cs", RUN_OUT, [case.case_id for case in cases])
     orders, asks = {case.order_id for case in cases}, asyncio.Event()
-    known = len(recorder.heard)
+    known = len(recorder.events)
 
     async def cs_asks() -> bool:
         system.hurry()
-        requests = (one for one in recorder.heard[known:] if one["type"] == "OrderCancelRequested")
+        requests = (one for one in recorder.events[known:] if one["type"] == "OrderCancelRequested")
         return any(one["source"] == "cs" and one["subject"] in orders for one in requests)
 
-    async def race(number: int, case: Asked) -> Race:
+    async def race(number: int, case: ContactedCase) -> Race:
         with suppress(TimeoutError):
             async with asyncio.timeout(random.uniform(0, SOON) if number % 3 == 0 else None):
                 await asks.wait()
@@ -94,7 +94,7 @@ async def all_at_once(
 
 
 async def truth(race: Race, seller: Seller, recorder: EventRecorder) -> str:
-    """Holds what everybody is told against the one cancellation there is; its channel."""
+    """Compares every answer and message with the one cancellation; returns its channel."""
     case, thread = race.case, f"/chat/threads/{race.case.thread_id}"
     assert race.chat.status_code in (202, 409), race.chat.text
     accepted = {race.chat.json()["cancellation_id"]} if race.chat.status_code == 202 else set()
@@ -109,15 +109,15 @@ async def truth(race: Race, seller: Seller, recorder: EventRecorder) -> str:
     assert by_chat == accepted
     assert accepted or race.chat.json()["code"] == "already_cancelled"
 
-    async def told(person: Person, path: str, refused: bool) -> list[dict[str, Any]] | None:
+    async def system_messages(person: Person, path: str, refused: bool) -> list[dict[str, Any]] | None:
         items = [one for one in await messages(person, path) if one["kind"] == "system"]
         said = Counter(one["code"] for one in items)
         whole = said["refund_issued"] and said["cancel_rejected"] >= refused
         return items if whole and said["order_cancelled"] else None
 
     case_path = f"/cs/cases/{case.case_id}"
-    in_thread = await eventually(lambda: told(seller, thread, bool(by_chat - {mine})), every=0.05)
-    in_case = await eventually(lambda: told(case.buyer, case_path, bool(by_cs - {mine})), every=0.05)
+    in_thread = await eventually(lambda: system_messages(seller, thread, bool(by_chat - {mine})), every=0.05)
+    in_case = await eventually(lambda: system_messages(case.buyer, case_path, bool(by_cs - {mine})), every=0.05)
     for items, rejections in ((in_thread, by_chat - {mine}), (in_case, by_cs - {mine})):
         said = Counter(str(one["code"]) for one in items)
         assert (said["order_cancelled"], said["refund_issued"], said["cancel_rejected"]) == (1, 1, len(rejections))
@@ -132,7 +132,7 @@ async def truth(race: Race, seller: Seller, recorder: EventRecorder) -> str:
     return str(channel)
 
 
-async def all_answered(case: Asked, recorder: EventRecorder, accepted: set[str]) -> list[dict[str, Any]]:
+async def all_answered(case: ContactedCase, recorder: EventRecorder, accepted: set[str]) -> list[dict[str, Any]]:
     """The requests about the order, the accepted ones among them, once each has been answered; exactly one of the
     answers grants it."""
 
@@ -141,8 +141,9 @@ async def all_answered(case: Asked, recorder: EventRecorder, accepted: set[str])
         asked = [one for one in about if one["type"] == "OrderCancelRequested"]
         answers = [one for one in about if one["type"] in ("OrderCancelled", "OrderCancelRejected")]
         ids = {one["data"]["cancellation_id"] for one in asked}
-        told = any(one["type"] == "RefundIssued" for one in about)
-        return asked if told and accepted <= ids <= {one["data"]["cancellation_id"] for one in answers} else None
+        refunded = any(one["type"] == "RefundIssued" for one in about)
+        decided = {one["data"]["cancellation_id"] for one in answers}
+        return asked if refunded and accepted <= ids <= decided else None
 
     asked = await eventually(look, every=0.05)
     kinds = Counter(one["type"] for one in recorder.about(case.order_id))

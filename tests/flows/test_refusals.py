@@ -1,4 +1,4 @@
-"""What is not to be had, and that nothing has changed afterwards."""
+"""Refusals, each without an effect."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -18,7 +18,7 @@ async def test_older_than_a_day(system: SystemUnderTest, recorder: EventRecorder
     assert (answer.status_code, answer.json()["code"]) == (409, "window_closed")
     order = await buyer.order(order_id)
     assert (order["status"], order["cancellation"]["code"], order["refund"]) == ("processing", "window_closed", None)
-    assert (await recorder.until(order_id, "OrderCancelRejected"))["data"]["code"] == "window_closed"
+    assert (await recorder.wait_for(order_id, "OrderCancelRejected"))["data"]["code"] == "window_closed"
 
 
 async def test_younger_than_a_day(system: SystemUnderTest, buyer: Buyer, product: str) -> None:
@@ -30,7 +30,7 @@ async def test_younger_than_a_day(system: SystemUnderTest, buyer: Buyer, product
 
 @pytest.mark.parametrize("steps", [("pack", "ship"), ("pack", "ship", "deliver")])
 async def test_shipped(buyer: Buyer, seller: Seller, product: str, steps: tuple[str, ...]) -> None:
-    """What is on its way, or has arrived, is not cancelled (A)."""
+    """A shipped or delivered order is not cancelled (A)."""
     order_id = await buyer.buy(product)
     await seller.done(order_id, *steps)
     answer = await buyer.cancel(order_id)
@@ -54,7 +54,7 @@ async def test_nothing_paid_nothing_refunded(
     """An unpaid order, and one that would be paid at the door, are cancelled without a refund."""
     order_id = await buyer.place(product, method=method)
     assert (await buyer.cancel(order_id)).status_code == 200
-    assert (await recorder.until(order_id, "OrderCancelled"))["data"]["paid_amount"] == 0
+    assert (await recorder.wait_for(order_id, "OrderCancelled"))["data"]["paid_amount"] == 0
     assert (await system.settled()).broken == []
     assert (await buyer.order(order_id))["refund"] is None
 
@@ -115,7 +115,7 @@ async def test_other_sellers_cannot_move_it(system: SystemUnderTest, buyer: Buye
 async def test_wrong_role(
     buyer: Buyer, seller: Seller, agent: Person, product: str, role: str, method: str, path: str
 ) -> None:
-    """What a role may not do is refused for that reason, before anything is looked at."""
+    """An action that a role may not take is refused with `wrong_role`, before the order is read."""
     person = {"buyer": buyer, "seller": seller, "agent": agent}[role]
     order_id = await buyer.place(product)
     answer = await person.ask(method, path.format(order=order_id))
@@ -133,7 +133,7 @@ async def test_wrong_role(
         ("GET", "/refunds/wallet"),
     ],
 )
-async def test_nobody(system: SystemUnderTest, method: str, path: str) -> None:
+async def test_without_a_valid_token(system: SystemUnderTest, method: str, path: str) -> None:
     """Without a token, or with one of an unknown signer, every read is refused."""
     for headers in ({}, {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}):
         answer = await system.http.request(method, path, headers=headers)

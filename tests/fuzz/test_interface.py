@@ -118,7 +118,7 @@ def test_cs(case: Case[Any], origin: str, tokens: dict[str, str]) -> None:
     ask(case, origin, tokens)
 
 
-def test_every_service_is_tried_here() -> None:
+def test_every_service_is_tested() -> None:
     """A new service must be entered above; the pages, which are no interface for programs, are tried in tests/web."""
     assert {schema.raw_schema["info"]["title"].split()[-1] for schema in TRIED} == set(SERVICES) - {"web"}
 

@@ -1,4 +1,4 @@
-"""The accounts service, running in the test's own process, and the people who knock at it."""
+"""The accounts service, running in the test's own process, and its visitors."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +20,7 @@ from runtime.settings import Environment, Settings
 from services.accounts import main
 from services.accounts.api import Dependencies
 from services.accounts.passwords import Passwords
-from tests.harness.bus_events import EventRecorder
+from tests.harness.event_recorder import recording_service
 
 MIGRATIONS = Path(main.__file__).parent / "migrations"
 PASSWORD = "rahasia-sekali"
@@ -32,7 +32,7 @@ _addresses = count(1)
 
 @dataclass
 class Visitor:
-    """Somebody with an address of their own, and the account they have or want."""
+    """A client with an IP address of its own, and the e-mail of an account."""
 
     http: httpx.AsyncClient
     email: str
@@ -84,7 +84,7 @@ class AccountsHarness:
 
     @asynccontextmanager
     async def visitor(self) -> AsyncIterator[Visitor]:
-        """Somebody new, from an address that nobody came from before."""
+        """A new visitor, from an unused IP address."""
         number = next(_addresses)
         host = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
         transport = httpx.ASGITransport(self.service.app, client=(host, 1), raise_app_exceptions=False)
@@ -106,15 +106,15 @@ async def open_harness(
     """Runs the service; `env` holds further settings."""
     environment = Environment({"SIGNING_KEY": str(keys.signing_key), "TOKEN_KEYS": str(keys.token_keys), **env})
     settings = replace(Settings.read("accounts", environment), redis_url=redis_url, demonstration=demonstration)
-    heard = bus or MemoryBus()
+    used_bus = bus or MemoryBus()
     with patch("services.accounts.passwords.PasswordHasher", lambda: QUICK):
-        service = main.build(settings, environment, database_url, heard)
+        service = main.build(settings, environment, database_url, used_bus)
     harness = AccountsHarness(service)
     async with AsyncExitStack() as stack:
-        if isinstance(heard, MemoryBus):
+        if isinstance(used_bus, MemoryBus):
             kinds = main.SPEC.publishes if bus is None else ()  # else the test listens itself
-            await stack.enter_async_context(EventRecorder(heard, "chat").listening("accounts", kinds))
-            await heard.subscribe("cs", [])  # both are waited for
+            await stack.enter_async_context(recording_service(used_bus, "chat", "accounts", kinds))
+            await used_bus.subscribe("cs", [])  # both are waited for
         await stack.enter_async_context(service.running())
         if wait:
             await service.until_ready()

@@ -35,8 +35,9 @@ from runtime.messaging.envelope import Event
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from services.chat.main import SPEC, build
-from tests.harness.bus_events import EventRecorder, publish_as
-from tests.harness.orders_actors import Json, People, Person
+from tests.harness.actors import Actors, Json, Person
+from tests.harness.event_recorder import EventRecorder, recording_service
+from tests.harness.publishing import publish_as
 
 MIGRATIONS = Path(SPEC.migrations)
 STEPS: tuple[type[OrderPaid] | type[OrderPacked] | type[OrderShipped], ...] = (OrderPaid, OrderPacked, OrderShipped)
@@ -172,12 +173,12 @@ class ChatHarness:
     """One replica of the service, with a recorder of its events."""
 
     service: Service
-    people: People
+    actors: Actors
     recorder: EventRecorder
 
     def deal(self, buyer: Person | None = None, seller: Person | None = None) -> Deal:
         """An order that the service does not know yet."""
-        return Deal(uuid4(), buyer or self.people.person("buyer"), seller or self.people.person("seller"))
+        return Deal(uuid4(), buyer or self.actors.person("buyer"), seller or self.actors.person("seller"))
 
     async def deliver(self, *events: Event) -> None:
         """Publishes events as the first service that may publish them; returns when they are handled."""
@@ -223,13 +224,13 @@ async def running(
 async def open_harness(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[ChatHarness]:
     """Runs the service, and records its events."""
     bus = MemoryBus()
+    await bus.subscribe("cs", [])  # the service waits for it
     async with (
-        EventRecorder(bus, "orders").listening("chat", SPEC.publishes) as recorder,
-        EventRecorder(bus, "cs").listening("observer", ()),
+        recording_service(bus, "orders", "chat", SPEC.publishes) as recorder,
         running(database_url, keys, bus=bus, **more) as service,
         httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://chat") as http,
     ):
-        yield ChatHarness(service, People(keys, http), recorder)
+        yield ChatHarness(service, Actors(keys, http), recorder)
 
 
 @asynccontextmanager
@@ -256,7 +257,7 @@ class Replica:
 
     service: Service
     origin: str
-    people: People
+    actors: Actors
 
     @property
     def live(self) -> LiveUpdates:
@@ -267,7 +268,7 @@ class Replica:
     def same(self, person: Person) -> Person:
         """The same person, at this replica."""
         claims = jwt.decode(person.token, options={"verify_signature": False})
-        return self.people.person(claims["role"], account_id=person.account_id)
+        return self.actors.person(claims["role"], account_id=person.account_id)
 
 
 @asynccontextmanager
@@ -280,5 +281,5 @@ async def replicas(harness: ChatHarness, keys: Keys, redis_url: str, count: int 
             service = await stack.enter_async_context(running(url, keys, redis_url=redis_url))
             origin = await stack.enter_async_context(on_a_port(service))
             http = httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False)
-            made.append(Replica(service, origin, People(keys, await stack.enter_async_context(http))))
+            made.append(Replica(service, origin, Actors(keys, await stack.enter_async_context(http))))
         yield made

@@ -29,9 +29,9 @@ from services.cs.handlers import deadlines
 from services.cs.live import Dependencies
 from services.cs.main import SPEC, build
 from tests.conftest import Databases
-from tests.harness.bus_events import EventJson
+from tests.harness.actors import Actors
 from tests.harness.cs_actors import Customer, EventPublisher, OrdersStandIn
-from tests.harness.orders_actors import People
+from tests.harness.event_recorder import EventJson, recording_service
 from tests.harness.waiting import eventually
 
 MIGRATIONS = SPEC.migrations
@@ -59,10 +59,10 @@ class CsHarness:
     """The replicas of the service on one database, with their people and their bus."""
 
     def __init__(
-        self, services: list[Service], people: People, publisher: EventPublisher, recorder: OrdersStandIn
+        self, services: list[Service], actors: Actors, publisher: EventPublisher, recorder: OrdersStandIn
     ) -> None:
         self.services = services
-        self.people = people
+        self.actors = actors
         self.publisher = publisher
         self.recorder = recorder
         self.runs: list[AsyncExitStack] = []
@@ -89,7 +89,7 @@ class CsHarness:
 
     def person(self, role: str, account_id: UUID | None = None, http: httpx.AsyncClient | None = None) -> Customer:
         """A person at one of the replicas, new if no account is named."""
-        person = self.people.person(role, account_id=account_id)
+        person = self.actors.person(role, account_id=account_id)
         return Customer(person.account_id, http or self.https[0], person.token)
 
     def buyer(self) -> Customer:
@@ -127,7 +127,7 @@ class CsHarness:
 
         async def ask() -> list[EventJson]:
             await self.fire()
-            return self.recorder.about("OrderCancelRequested", order_id=case.order_id)
+            return self.recorder.of_type("OrderCancelRequested", order_id=case.order_id)
 
         return (await eventually(ask))[0]
 
@@ -217,7 +217,7 @@ async def open_harness(
 ) -> AsyncIterator[CsHarness]:
     """Runs the service, on a new database and a new bus unless those of an earlier run are given. With `fires` false,
     deadlines wait for the test."""
-    url = url or await databases.fresh("cs", MIGRATIONS)
+    url = url or await databases.migrated("cs", MIGRATIONS)
     variables = {"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", "SETTLING": str(SETTLING)}
     variables |= {"REDIS_URL": f"memory://{uuid4()}"} | env
     environment = Environment(variables)
@@ -225,9 +225,9 @@ async def open_harness(
     publisher = publisher or EventPublisher(MemoryBus())
     async with AsyncExitStack() as stack:
         recorder = OrdersStandIn(publisher)
-        await stack.enter_async_context(recorder.listening("cs", SPEC.publishes))
+        await stack.enter_async_context(recording_service(publisher.bus, "chat", "cs", SPEC.publishes, recorder))
         services = [build(settings, environment, url, publisher.bus) for _ in range(replicas)]
-        harness = CsHarness(services, People(keys, httpx.AsyncClient()), publisher, recorder)
+        harness = CsHarness(services, Actors(keys, httpx.AsyncClient()), publisher, recorder)
         for service in services if not fires else []:
             service._deadlines.clear()
         for service, http in zip(services, harness.https, strict=True):

@@ -9,9 +9,9 @@ from contracts.words import Channel, Fault
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
 from runtime.observability.trace_context import TraceContext, new_id
-from tests.harness import bus_events
-from tests.harness.bus_events import EventJson, EventRecorder
-from tests.harness.orders_actors import Json, Person
+from tests.harness import publishing
+from tests.harness.actors import Json, Person
+from tests.harness.event_recorder import EventJson, EventRecorder
 
 
 class Customer(Person):
@@ -57,16 +57,16 @@ class EventPublisher:
         self._sequences: Counter[tuple[str, str]] = Counter()
 
     async def publish_as(self, source: str, event: Event, **more: Any) -> None:
-        """Publishes an event; returns when it has been handled. `more`: see `bus_events.publish_as`."""
+        """Publishes an event; returns when it has been handled. `more`: see `publishing.publish_as`."""
         self._sequences[source, event.subject] += 1
-        await bus_events.publish_as(self.bus, source, event, sequence=self._sequences[source, event.subject], **more)
+        await publishing.publish_as(self.bus, source, event, sequence=self._sequences[source, event.subject], **more)
 
 
 class OrdersStandIn(EventRecorder):
     """Records the events of `cs`, and answers its requests to cancel as `orders` does."""
 
     def __init__(self, publisher: EventPublisher) -> None:
-        super().__init__(publisher.bus, "chat", on_event=self._answer_request)
+        super().__init__(publisher.bus, on_event=self._answer_request)
         self.rejects: dict[str, RejectionCode] = {}
         """The orders that are not cancelled, and why not; the others are."""
         self.silent: set[str] = set()
@@ -88,19 +88,14 @@ class OrdersStandIn(EventRecorder):
             answer = OrderCancelRejected(**ids, code=code, detail="no")
         await self._publisher.publish_as("orders", answer, context=context.caused_by(UUID(event["id"])))
 
-    def about(self, kind: str, **data: str) -> list[EventJson]:
+    def of_type(self, kind: str, **data: str) -> list[EventJson]:
         """The events of this type with these data so far."""
-        return [
-            event
-            for events in self.events.values()
-            for event in events
-            if event["type"] == kind and data.items() <= event["data"].items()
-        ]
+        return [event for event in self.events if event["type"] == kind and data.items() <= event["data"].items()]
 
     async def first(self, kind: str, **data: str) -> EventJson:
         """The first event of this type with these data, once it has arrived."""
-        await self.until(lambda: bool(self.about(kind, **data)))
-        return self.about(kind, **data)[0]
+        await self.until(lambda: bool(self.of_type(kind, **data)))
+        return self.of_type(kind, **data)[0]
 
 
 def cancelled(order_id: UUID, cancellation_id: UUID, channel: Channel | str, paid: int = 100) -> OrderCancelled:

@@ -1,16 +1,16 @@
-"""What buyers, sellers and agents do in the ways that go through a conversation: chat, and customer service."""
+"""Actions of buyers, sellers and agents in conversations: chat and customer service."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Buyer, Json, Person, Seller
 from tests.harness.waiting import eventually
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A case in which the seller was written to, and its order's thread."""
+class ContactedCase:
+    """A case whose seller was contacted, and its order's thread."""
 
     buyer: Buyer
     agent: Person
@@ -18,11 +18,11 @@ class Asked:
     case_id: str
     thread_id: str
     respond_by: datetime
-    story: str
-    """The correlation id of all that comes of it."""
+    correlation_id: str
+    """The correlation id of all events that follow."""
 
-    async def now(self) -> dict[str, Any]:
-        """How the case stands."""
+    async def now(self) -> Json:
+        """The case as its buyer sees it."""
         return await self.buyer.get(f"/cs/cases/{self.case_id}")
 
     async def becomes(self, state: str) -> dict[str, Any]:
@@ -38,14 +38,14 @@ class Asked:
         """Waits until the case is with its agent again."""
 
         async def look() -> bool:
-            return bool((await self.now())["agent_id"] == self.agent.account_id)
+            return bool((await self.now())["agent_id"] == str(self.agent.account_id))
 
         await eventually(look)
 
     async def seller(self, seller: Seller, deed: str) -> None:
         """The seller replies, packs or ships."""
         if deed == "reply":
-            await seller.post(f"/chat/threads/{self.thread_id}/messages", text="Mohon maaf, besok kami kirim.")
+            await seller.send(f"/chat/threads/{self.thread_id}/messages", text="Mohon maaf, besok kami kirim.")
         else:
             await seller.done(self.order_id, deed)
 
@@ -57,18 +57,18 @@ async def thread_of(buyer: Buyer, order_id: str) -> str:
 
 async def says(person: Person, thread_id: str, text: str) -> None:
     """One message in the thread."""
-    await person.post(f"/chat/threads/{thread_id}/messages", text=text)
+    await person.send(f"/chat/threads/{thread_id}/messages", text=text)
 
 
 async def messages(person: Person, path: str) -> list[dict[str, Any]]:
-    """Everything that was said in a thread or a case."""
+    """All messages of a thread or a case."""
     items: list[dict[str, Any]] = (await person.get(f"{path}/messages?limit=100"))["items"]
     assert [message["seq"] for message in items] == list(range(1, len(items) + 1))
     return items
 
 
-async def told(person: Person, path: str, code: str) -> dict[str, Any]:
-    """What the system says with this code in a thread or a case, once it has."""
+async def system_message(person: Person, path: str, code: str) -> dict[str, Any]:
+    """The system message with this code in a thread or a case, once it is there."""
 
     async def look() -> dict[str, Any] | None:
         return next((message for message in await messages(person, path) if message["code"] == code), None)
@@ -77,14 +77,14 @@ async def told(person: Person, path: str, code: str) -> dict[str, Any]:
 
 
 async def codes(person: Person, path: str) -> list[str]:
-    """What the system has said, in its order."""
+    """The codes of the system messages, in order."""
     return [message["code"] for message in await messages(person, path) if message["kind"] == "system"]
 
 
-async def contacted(buyer: Buyer, agents: list[Person], seller: Seller, order_id: str) -> Asked:
-    """The buyer turns to customer service, is connected, hands the order over, and the agent writes to the seller."""
-    by_id = {agent.account_id: agent for agent in agents}
-    opened = await buyer.post("/cs/cases", text="Penjual tidak membalas. Tolong batalkan.")
+async def contacted(buyer: Buyer, agents: list[Person], seller: Seller, order_id: str) -> ContactedCase:
+    """The buyer opens a case, gets an agent and shares the order; the agent contacts the seller."""
+    by_id = {str(agent.account_id): agent for agent in agents}
+    opened = await buyer.send("/cs/cases", text="Penjual tidak membalas. Tolong batalkan.")
     case_id = opened["case_id"]
     path = f"/cs/cases/{case_id}"
 
@@ -94,7 +94,7 @@ async def contacted(buyer: Buyer, agents: list[Person], seller: Seller, order_id
 
     agent = by_id[opened["agent_id"] or await eventually(connected, every=0.05)]
     await buyer.once_known(f"{path}/order", order_id=order_id)
-    case = await agent.post(f"{path}/contact-seller")
+    case = await agent.send(f"{path}/contact-seller")
     assert case["state"] == "awaiting_seller"
 
     async def shown() -> str | None:
@@ -104,4 +104,4 @@ async def contacted(buyer: Buyer, agents: list[Person], seller: Seller, order_id
 
     thread_id = await eventually(shown, every=0.05)
     until = datetime.fromisoformat(case["respond_by"])
-    return Asked(buyer, agent, order_id, case_id, thread_id, until, case["correlation_id"])
+    return ContactedCase(buyer, agent, order_id, case_id, thread_id, until, case["correlation_id"])

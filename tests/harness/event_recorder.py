@@ -1,55 +1,76 @@
-"""Hearing what travels on the bus, and speaking on it as a service that does not exist yet."""
+"""Records the events on a bus."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from contracts import EVENTS
-from contracts.orders import OrderCancelRequested
-from runtime.messaging.bus import Bus, Message
-from runtime.messaging.envelope import Envelope
-from runtime.observability.trace_context import new_id, start_context
-from tests.harness.waiting import eventually
+from runtime.messaging.bus import Bus
+from runtime.messaging.envelope import Event
+from tests.harness.waiting import TIMEOUT
 
+EventJson = dict[str, Any]
+"""An envelope as JSON."""
 KEYS = sorted({f"{publisher}.{event.wire_name}" for event in EVENTS for publisher in event.published_by})
 
 
+@dataclass
 class EventRecorder:
-    """The events heard so far, as they travelled."""
+    """The events so far, in the order in which they came."""
 
-    def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
+    bus: Bus
+    events: list[EventJson] = field(default_factory=list)
+    on_event: Callable[[EventJson], Awaitable[None]] | None = None
+    """Called with each event once it is recorded: stands in for the service that consumes it."""
+    _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def about(self, subject: str) -> list[dict[str, Any]]:
-        """The events of one order, in the order in which they came."""
-        return [event for event in self.heard if event["subject"] == subject]
+    def about(self, subject: str) -> list[EventJson]:
+        """The events about a subject so far."""
+        return [event for event in self.events if event["subject"] == subject]
 
-    async def until(self, subject: str, kind: str) -> dict[str, Any]:
-        """The first event of this type about the subject, once it has been heard."""
+    def names(self, subject: str) -> list[str]:
+        """The names of the events about a subject so far."""
+        return [event["type"] for event in self.about(subject)]
 
-        async def look() -> dict[str, Any] | None:
-            return next((event for event in self.about(subject) if event["type"] == kind), None)
+    async def wait_for(self, subject: str, name: str, times: int = 1) -> EventJson:
+        """The event of this name about a subject, once it has come; the last one, if it is to come several times."""
+        await self.until(lambda: self.names(subject).count(name) >= times)
+        return [event for event in self.about(subject) if event["type"] == name][times - 1]
 
-        return await eventually(look)
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Waits until the events so far are enough."""
+        async with asyncio.timeout(TIMEOUT), self._arrived:
+            await self._arrived.wait_for(happened)
+
+    async def record(self, events: list[EventJson]) -> None:
+        """Adds events, and wakes those that wait for them."""
+        async with self._arrived:
+            self.events += events
+            self._arrived.notify_all()
 
 
 @asynccontextmanager
-async def listening(bus: Bus) -> AsyncIterator[EventRecorder]:
-    """Hears everything, on the queue of the service `web`."""
-    recorder = EventRecorder()
-    subscription = await bus.subscribe("web", KEYS)
+async def recording(
+    bus: Bus, queue: str, keys: Sequence[str] = KEYS, recorder: EventRecorder | None = None
+) -> AsyncIterator[EventRecorder]:
+    """Records what comes to the queue of a service, inside the block."""
+    recorder = recorder or EventRecorder(bus)
+    subscription = await bus.subscribe(queue, keys)
 
-    async def listen() -> None:
+    async def read() -> None:
         while True:
-            deliveries = await subscription.take(64)
-            recorder.heard += [json.loads(delivery.body) for delivery in deliveries]
+            deliveries = await subscription.take(100)
+            events = [json.loads(delivery.body) for delivery in deliveries]
+            await recorder.record(events)
             await subscription.acknowledge(deliveries[-1])
+            if recorder.on_event:
+                for event in events:
+                    await recorder.on_event(event)
 
-    task = asyncio.create_task(listen())
+    task = asyncio.create_task(read())
     try:
         yield recorder
     finally:
@@ -58,24 +79,14 @@ async def listening(bus: Bus) -> AsyncIterator[EventRecorder]:
         await subscription.close()
 
 
-async def request_cancellation(
-    bus: Bus, source: str, request: OrderCancelRequested, event_id: UUID | None = None
-) -> None:
-    """Publishes the request as `source` (chat or cs) would."""
-    story = start_context()
-    envelope = Envelope[OrderCancelRequested](
-        id=event_id or new_id(),
-        source=source,
-        type=request.wire_name,
-        subject=request.subject,
-        time=datetime.now(UTC),
-        dataschema=request.dataschema(),
-        correlationid=story.correlation_id,
-        causationid=story.causation_id,
-        sequence=1,
-        traceparent=story.traceparent,
-        data=request,
-    )
-    publisher = await bus.publisher(["orders"])
-    await publisher.publish([Message(f"{source}.{request.wire_name}", envelope.to_json())])
-    await publisher.close()
+@asynccontextmanager
+async def recording_service(
+    bus: Bus, queue: str, publisher: str, events: Sequence[type[Event]], recorder: EventRecorder | None = None
+) -> AsyncIterator[EventRecorder]:
+    """Records the events of one service on the queue of a consumer, and declares the queues of the other consumers,
+    for which the service waits."""
+    for other in {consumer for event in events for consumer in event.consumed_by} - {queue, publisher}:
+        await bus.subscribe(other, [])
+    keys = [f"{publisher}.{event.wire_name}" for event in events]
+    async with recording(bus, queue, keys, recorder) as recorder:
+        yield recorder

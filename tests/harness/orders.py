@@ -1,17 +1,26 @@
-"""The orders service with its doors open: buyers, sellers, products, orders."""
+"""The orders service, running in the test's own process: buyers, sellers, products, orders."""
 
-import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
+
+from batalkan.keys import Keys
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
+from runtime.messaging.bus.memory import MemoryBus
 from runtime.service import Service
+from runtime.settings import Environment, Settings
 from runtime.storage import clock
-from tests.harness.bus_events import TIMEOUT, EventRecorder, publish_as
-from tests.harness.orders_actors import Json, People, Person
+from services.orders.main import SPEC, build
+from tests.harness.actors import Actors, Json, Person
+from tests.harness.event_recorder import EventRecorder, recording_service
+from tests.harness.publishing import publish_as
+from tests.harness.waiting import eventually
 
 STATUSES = ("unpaid", "processing", "packed", "shipped", "delivered")
 STEPS = ("pay", "pack", "ship", "deliver")
@@ -19,19 +28,19 @@ STEPS = ("pay", "pack", "ship", "deliver")
 
 @dataclass(frozen=True)
 class OrdersHarness:
-    """One orders service, and who hears it."""
+    """One orders service, and what it publishes."""
 
     service: Service
-    people: People
+    actors: Actors
     recorder: EventRecorder
 
     def buyer(self, client: str = "app") -> Person:
         """A new buyer."""
-        return self.people.person("buyer", client)
+        return self.actors.person("buyer", client)
 
     def seller(self) -> Person:
         """A new seller."""
-        return self.people.person("seller")
+        return self.actors.person("seller")
 
     async def product(self, seller: Person, stock: int = 10, price: int = 50_000, title: str = "Kopi Gayo") -> str:
         """The id of a new product."""
@@ -43,7 +52,7 @@ class OrdersHarness:
         return await buyer.post("/orders", an_order(*products, quantity=quantity, method=method), 201)
 
     async def sold(self, status: str = "processing", client: str = "app", stock: int = 10) -> "Sale":
-        """An order on its way through life, as far as `status`."""
+        """An order that has got as far as `status`."""
         buyer, seller = self.buyer(client), self.seller()
         product = await self.product(seller, stock)
         order = await self.order(buyer, product)
@@ -80,13 +89,10 @@ class OrdersHarness:
         async with self.service.uow.begin() as tx:
             return list(await tx.connection.fetch(query, *arguments))
 
-    async def until_somebody_waits(self) -> None:
+    async def until_blocked(self) -> None:
         """Until a transaction waits for a lock that another one has."""
-        async with asyncio.timeout(TIMEOUT):
-            while not await self.fetch(
-                "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-            ):
-                await asyncio.sleep(0.01)
+        waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        await eventually(lambda: self.fetch(waiting))
 
     async def later(self, **by: float) -> None:
         """Moves the demonstration's clock."""
@@ -94,7 +100,7 @@ class OrdersHarness:
             await clock.advance(tx.connection, timedelta(**by))
 
     async def request(self, sale: "Sale", channel: str = "chat", **changes: Any) -> OrderCancelRequested:
-        """Chat or customer service wants the order cancelled; returns when orders has decided."""
+        """Publishes a request of chat or customer service to cancel; returns when orders has decided."""
         role = RequesterRole.SELLER if channel == "chat" else RequesterRole.SYSTEM
         wanted = {
             "cancellation_id": uuid4(),
@@ -110,7 +116,7 @@ class OrdersHarness:
 
 @dataclass(frozen=True)
 class Sale:
-    """An order with its people."""
+    """An order with its buyer and seller."""
 
     buyer: Person
     seller: Person
@@ -123,7 +129,7 @@ class Sale:
         return f"/orders/{self.order_id}"
 
     async def seen(self) -> Json:
-        """What the buyer sees of it."""
+        """The order as the buyer sees it."""
         return await self.buyer.get(self.path)
 
 
@@ -133,3 +139,18 @@ def an_order(*products: str, quantity: int = 1, method: str = "dana") -> Json:
         "lines": [{"product_id": product, "quantity": quantity} for product in products],
         "payment_method": method,
     }
+
+
+@asynccontextmanager
+async def open_harness(url: str, keys: Keys, **env: str) -> AsyncIterator[OrdersHarness]:
+    """Runs the service in demonstration mode, so that time can be moved; `env` holds further settings."""
+    environment = Environment({"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", **env})
+    bus = MemoryBus()
+    service = build(Settings.read("orders", environment), environment, url, bus)
+    async with (
+        recording_service(bus, "refunds", "orders", SPEC.publishes) as recorder,
+        httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://orders") as http,
+        service.running(),
+    ):
+        await service.until_ready()
+        yield OrdersHarness(service, Actors(keys, http), recorder)

@@ -9,7 +9,7 @@ PIECE = 64 * 1024
 
 
 class Proxy:
-    """Listens on a port of its own and leads to another."""
+    """Listens on a port of its own and forwards to another."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -23,11 +23,11 @@ class Proxy:
         """How many were opened so far."""
 
     def swallow(self) -> None:
-        """From now on it is half-open: takes everything, new connections too, and passes nothing on."""
+        """From now on accepts everything, new connections too, and forwards nothing."""
         self._flows.clear()
 
     def pass_on(self) -> None:
-        """What was held back goes on its way."""
+        """Forwards what was held back, and everything from now on."""
         self._flows.set()
 
     def cut(self) -> None:

@@ -1,6 +1,7 @@
-"""The refunds service with its doors open, and the DANA that it pays through."""
+"""The refunds service, running in the test's own process, and the DANA simulator that it pays through."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,22 +23,24 @@ from runtime.storage import clock
 from services.refunds.main import SPEC, build
 from simulators.dana import faults
 from simulators.dana.journal import AccountState
-from tests.harness.bus_events import TIMEOUT, EventJson, EventRecorder, publish_as
-from tests.harness.orders_actors import Json, People, Person
+from tests.harness.actors import Actors, Json, Person
+from tests.harness.event_recorder import EventJson, EventRecorder, recording_service
+from tests.harness.publishing import publish_as
+from tests.harness.waiting import TIMEOUT
 
 
 @dataclass(frozen=True)
 class Dana:
-    """The simulator, from behind."""
+    """The simulator's faults, accounts and journal."""
 
     app: FastAPI
 
     def fails(self, mode: str = "none", **more: Any) -> None:
-        """From now on calls meet this fault."""
+        """Switches a fault on."""
         self.app.state.faults.current = faults.Fault.model_validate({"mode": mode} | more)
 
     def wakes(self) -> None:
-        """All is well again: calls that hang are answered, and no later one hangs."""
+        """Switches faults off, and answers the calls that hang."""
         self.fails()
         self.app.state.faults.stop()
 
@@ -50,7 +53,7 @@ class Dana:
         await self.app.state.journal.within(lambda tx: tx.settle(state))
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        """Out of the journal."""
+        """Rows of the journal."""
         found: list[dict[str, Any]] = await self.app.state.journal.within(lambda tx: tx.rows(query, *arguments))
         return found
 
@@ -60,11 +63,11 @@ class Dana:
         return {row["reference"]: row["amount"] for row in rows}
 
     async def is_called(self) -> bool:
-        """Whether a payment has got as far as this."""
+        """Whether a payment has reached the simulator."""
         return bool(await self.rows("select id from requests where service = '38'"))
 
     async def calls(self, refund_id: str) -> list[str]:
-        """The services that were called for a refund, in order: 38 pays, 39 asks."""
+        """The SNAP services that were called for a refund, in order: 38 pays, 39 queries."""
         reference = UUID(refund_id).hex
         rows = await self.rows("select service from requests where reference = ? order by id", reference)
         return [row["service"] for row in rows]
@@ -72,17 +75,17 @@ class Dana:
 
 @dataclass(frozen=True)
 class RefundsHarness:
-    """One refunds service, who hears it, and its DANA."""
+    """One refunds service, what it publishes, and its DANA."""
 
     service: Service
-    people: People
+    actors: Actors
     recorder: EventRecorder
     dana: Dana
 
     async def buyer(self, *, linked: bool = False) -> "Customer":
         """A new buyer, with a DANA wallet linked or without."""
         phone = f"628{random.randint(10**9, 10**10 - 1)}".replace("6280", "6281", 1)
-        customer = Customer(self, self.people.person("buyer"), phone)
+        customer = Customer(self, self.actors.person("buyer"), phone)
         if linked:
             await customer.link()
         return customer
@@ -93,7 +96,7 @@ class RefundsHarness:
             return list(await tx.connection.fetch(query, *arguments))
 
     async def later(self, by: timedelta) -> None:
-        """Moves the demonstration's clock, and has a look at what is due now."""
+        """Moves the demonstration's clock, and fires what is due now."""
         async with self.service.uow.begin() as tx:
             await clock.advance(tx.connection, by)
         self.service.uow.wake_deadlines()
@@ -105,18 +108,17 @@ class RefundsHarness:
         await self.later(max(wait, timedelta(0)) + timedelta(milliseconds=1))
 
     async def carry_on(self, order_id: str) -> list[EventJson]:
-        """Skips every pause until the refund is issued; returns all that was said about it."""
-        events = self.recorder.events[order_id]
-        skipped = 0
-        while True:
-            await self.recorder.until(lambda skipped=skipped: len(events) > skipped)  # type: ignore[misc]
+        """Skips every pause until the refund is issued; returns its events."""
+        for skipped in itertools.count():
+            await self.recorder.until(lambda at_least=skipped: len(self.recorder.about(order_id)) > at_least)  # type: ignore[misc]
+            events = self.recorder.about(order_id)
             if events[-1]["type"] == "RefundIssued":
                 return events
-            skipped = len(events)
             await self.until(events[-1]["data"]["next_attempt_at"])
+        raise AssertionError
 
     async def agrees(self) -> None:
-        """The ledger sums to zero, nothing is in transit, and it says of DANA what DANA's journal says."""
+        """The ledger sums to zero, nothing is in transit, and ledger and DANA's journal agree."""
         rows = await self.fetch(
             "select account, refund_id, sum(amount)::bigint as amount from ledger_entries "
             "join ledger_transactions using (transaction_id) group by account, refund_id having sum(amount) <> 0"
@@ -175,13 +177,13 @@ class Customer:
         )
 
     async def cancel(self, amount: int = 150_000) -> str:
-        """The id of an order that was cancelled; refunds has heard of it."""
+        """The id of an order whose cancellation refunds has consumed."""
         event = self.cancelled(amount)
         await publish_as(self.harness.recorder.bus, "orders", event)
         return str(event.order_id)
 
     async def refunded(self, amount: int = 150_000) -> tuple[Json, Sequence[EventJson]]:
-        """A refund from the cancellation to its end, and what was said about it."""
+        """A refund from the cancellation to its end, and its events."""
         events = await self.harness.carry_on(await self.cancel(amount))
         return (await self.refunds())[0], events
 
@@ -190,7 +192,7 @@ class Customer:
 async def opened(
     url: str, keys: Keys, dana: Dana, recorder: EventRecorder, timeout: str = "8"
 ) -> AsyncIterator[RefundsHarness]:
-    """The service at work on a database, in demonstration mode; more than one there are replicas."""
+    """Runs the service on a database, in demonstration mode; several on one database are replicas."""
     variables = {
         "TOKEN_KEYS": str(keys.token_keys),
         "DANA_PRIVATE_KEY": str(keys.dana_private_key),
@@ -207,17 +209,17 @@ async def opened(
     ):
         async with asyncio.timeout(TIMEOUT):
             await service.until_ready()
-        yield RefundsHarness(service, People(keys, http), recorder, dana)
+        yield RefundsHarness(service, Actors(keys, http), recorder, dana)
 
 
-def listening() -> AbstractAsyncContextManager[EventRecorder]:
-    """A bus, and the ears of orders on it."""
-    return EventRecorder(MemoryBus(), "orders").listening("refunds", SPEC.publishes)
+def recording() -> AbstractAsyncContextManager[EventRecorder]:
+    """A bus, and a recorder of what refunds publishes on it."""
+    return recording_service(MemoryBus(), "orders", "refunds", SPEC.publishes)
 
 
 @dataclass(frozen=True)
 class RefundsSetup:
-    """A place for a bank, or two, of a test's own."""
+    """The parts for one or more refunds services of a test's own."""
 
     url: str
     keys: Keys
@@ -225,5 +227,5 @@ class RefundsSetup:
     recorder: EventRecorder
 
     def opened(self, timeout: str = "8") -> AbstractAsyncContextManager[RefundsHarness]:
-        """The bank, until the end of the block."""
+        """The service, until the end of the block."""
         return opened(self.url, self.keys, self.dana, self.recorder, timeout)

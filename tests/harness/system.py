@@ -1,4 +1,4 @@
-"""Where the flows are tried: everything in this process, or one process per service on real servers."""
+"""The systems under test: all services in this process, or one process per service on real servers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -24,14 +24,14 @@ from runtime.storage.database import Database
 from tests.harness.waiting import eventually
 
 OUTSIDERS = Evidence(outsiders=True)
-"""Tests speak in the names of services, so that events cannot be counted."""
+"""Tests publish in the names of services, so that events cannot be counted."""
 _TIME = "create or replace function clock_now() returns timestamptz language sql stable return"
 _REAL_TIME = f"{_TIME} now() + (select shift from clock)"  # noqa: S608 (a constant)
 
 
 @dataclass(frozen=True)
 class SystemUnderTest:
-    """The running system, as its users see it (`http`), and what a test needs to look behind it and to disturb it."""
+    """The running system, as its users see it (`http`), with access to its stores, bus and time."""
 
     http: httpx.AsyncClient
     dana: httpx.AsyncClient
@@ -43,7 +43,7 @@ class SystemUnderTest:
     full: bool
     """Whether there is time for the full numbers."""
     hurry: Callable[[], object] = lambda: None
-    """Has deadlines that time has moved past fire now; elsewhere they are looked for every second."""
+    """Fires deadlines that are due now; without it the loop reads them every second."""
 
     async def advance(self, by: timedelta) -> None:
         """Moves the time of all services."""
@@ -71,7 +71,7 @@ class SystemUnderTest:
                 await connection.execute(_REAL_TIME)
 
     async def run(self, service: str, statement: str, *arguments: object) -> None:
-        """Changes something behind the service's back."""
+        """Changes the service's database directly."""
         async with _opened(self.database_urls[service]) as database, database.connection() as connection:
             await connection.execute(statement, *arguments)
 
@@ -87,7 +87,7 @@ class SystemUnderTest:
         return items
 
     async def settled(self, within: float = 30.0, evidence: Evidence = OUTSIDERS) -> Snapshot:
-        """The books, once every event has travelled and every refund has arrived; nothing is parked."""
+        """The snapshot of all stores, once no event is on its way and every refund is issued; nothing is parked."""
 
         async def look() -> Snapshot | None:
             async with opened(self.database_urls) as stores:

@@ -1,21 +1,38 @@
-"""Waiting for what is to happen."""
+"""Waits for what is to happen."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
+TIMEOUT = 60.0
+"""Seconds after which what has not happened never will."""
 T = TypeVar("T")
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T | None]],
-    within: float = 60.0,
+    ask: Callable[[], Awaitable[T | None]],
+    within: float = TIMEOUT,
     every: float = 0.01,
     *,
     enough: Callable[[Any], object] = bool,
 ) -> T:
-    """The result of `look`, once it is `enough`; raises TimeoutError after `within` seconds."""
+    """The result of `ask`, once it is `enough`; raises TimeoutError after `within` seconds."""
     async with asyncio.timeout(within):
-        while (found := await look()) is None or not enough(found):
+        while (found := await ask()) is None or not enough(found):
             await asyncio.sleep(every)
     return found
+
+
+async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
+    """Asks until the answer is the expected one; fails with the last answer."""
+    last: object = None
+
+    def is_expected(answer: object) -> bool:
+        nonlocal last
+        last = answer
+        return answer == expected
+
+    with suppress(TimeoutError):
+        await eventually(ask, enough=is_expected)
+    assert last == expected

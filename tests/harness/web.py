@@ -1,22 +1,19 @@
-"""The pages alone: whatever the other services would say is made up here."""
+"""The web service with stand-ins for the other services."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import time
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import jwt
 from fastapi import FastAPI
 
 from batalkan.keys import Keys
-from runtime.http.auth import ALGORITHM, ISSUER
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.settings import Environment, Settings
 from services.web.main import build
+from tests.harness.actors import access_token
 
 ORIGIN = "http://localhost"
 HTML = {"Accept": "text/html"}
@@ -49,7 +46,7 @@ class Services:
 
 @dataclass(frozen=True)
 class WebHarness:
-    """A web service, and a way to make tokens that it believes."""
+    """A web service, and tokens that it accepts."""
 
     keys: Keys
     services: Services
@@ -67,16 +64,12 @@ class WebHarness:
         return service.app
 
     def browser(self) -> httpx.AsyncClient:
-        """A browser that knows nothing yet, at a replica of its own."""
+        """A browser without cookies, at a replica of its own."""
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=ORIGIN, headers=HTML)
 
     def token(self, role: str = "buyer", client: str = "app", lasts: int = 900) -> str:
         """An access token, as accounts would sign it."""
-        claims = {"iss": ISSUER, "sub": str(uuid4()), "role": role, "client_id": client, "sid": "s", "iat": int(time())}
-        key_id = json.loads(self.keys.token_keys.read_text())["keys"][0]["kid"]
-        return jwt.encode(
-            claims | {"exp": int(time()) + lasts}, self.keys.signing_key.read_text(), ALGORITHM, headers={"kid": key_id}
-        )
+        return access_token(self.keys, role, uuid4(), client=client, lasts=lasts)
 
     def token_answer(self, refresh: str = "s.next", **about: Any) -> dict[str, Any]:
         """What the token endpoint answers."""

@@ -65,7 +65,7 @@ async def test_conversations_survive_crashes(system: LabSystem) -> None:
 
     async def call(caller: Person) -> None:
         while not over.is_set():
-            case = await caller.post("/cs/cases", text="Penjual tidak membalas.")
+            case = await caller.send("/cs/cases", text="Penjual tidak membalas.")
             cases[case["case_id"]] = caller
             await eventually(partial(is_over, caller, case["case_id"]), 60, every=0.2)
 

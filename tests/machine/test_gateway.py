@@ -48,9 +48,9 @@ class OrdersHarness:
 
     async def echo(self, request: Request) -> Response:
         """The body, and in headers what else came."""
-        told = {name: request.headers.get(name, "") for name in ("host", "cookie", "x-forwarded-for", "x-mine")}
-        told["target"] = f"{request.scope['raw_path'].decode()}?{request.url.query}"
-        return Response(await request.body(), 201, {f"saw-{name}": value for name, value in told.items()})
+        received = {name: request.headers.get(name, "") for name in ("host", "cookie", "x-forwarded-for", "x-mine")}
+        received["target"] = f"{request.scope['raw_path'].decode()}?{request.url.query}"
+        return Response(await request.body(), 201, {f"saw-{name}": value for name, value in received.items()})
 
     async def cookie(self, _: Request) -> Response:
         """Two cookies."""
@@ -86,12 +86,12 @@ class OrdersHarness:
         """Echoes every message until the client closes."""
         await socket.accept(subprotocol="chat" if "chat" in socket.scope["subprotocols"] else None)
         await socket.send_text(f"{socket.headers['host']} {socket.headers.get('origin')} {socket.url.query}")
-        while (heard := await socket.receive())["type"] != "websocket.disconnect":
-            if (text := heard.get("text")) is not None:
+        while (message := await socket.receive())["type"] != "websocket.disconnect":
+            if (text := message.get("text")) is not None:
                 await socket.send_text(text)
             else:
-                await socket.send_bytes(heard["bytes"])
-        self.codes.append(heard.get("code"))
+                await socket.send_bytes(message["bytes"])
+        self.codes.append(message.get("code"))
         self.over.set()
 
     async def closes(self, socket: WebSocket) -> None:

@@ -109,8 +109,8 @@ async def test_service_has_its_own_keys_only(servers: LocalServers) -> None:
 async def test_ended_sessions_are_written_by_accounts_alone(servers: LocalServers) -> None:
     """Every service may read ended sessions and subscribe to them; only `accounts` may write and publish them."""
     accounts, chat = (redis.asyncio.Redis.from_url(servers.redis.url(name)) for name in ("accounts", "chat"))
-    heard = chat.pubsub()
-    await heard.subscribe(ENDED)
+    received = chat.pubsub()
+    await received.subscribe(ENDED)
     assert await accounts.zadd(ENDED, {"entry": 1}) == 1
     assert await accounts.publish(ENDED, "entry") == 1
     assert await chat.zscore(ENDED, "entry") == 1
@@ -118,7 +118,7 @@ async def test_ended_sessions_are_written_by_accounts_alone(servers: LocalServer
         with pytest.raises(NoPermissionError):
             await refused
     await accounts.delete(ENDED)
-    await heard.aclose()  # type: ignore[no-untyped-call]
+    await received.aclose()  # type: ignore[no-untyped-call]
     await accounts.aclose()
     await chat.aclose()
 

@@ -12,8 +12,9 @@ from runtime.observability.trace_context import new_id
 from runtime.storage import broadcast
 from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.redis import connect
+from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
-from tests.messaging.toys import Toys, becomes, message, running
+from tests.messaging.toys import Toys, message, running
 
 Pauses = list[float]
 

@@ -4,7 +4,8 @@ import json
 
 from runtime.messaging.bus import Message
 from runtime.messaging.envelope import MAX_BODY
-from tests.messaging.toys import Toys, becomes, message, running
+from tests.harness.waiting import becomes
+from tests.messaging.toys import Toys, message, running
 
 KEY = "orders.Counted"
 

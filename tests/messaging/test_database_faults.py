@@ -25,8 +25,9 @@ from runtime.storage import database as databases
 from runtime.storage import database_errors
 from runtime.storage.database import Database, DatabaseUnavailable
 from runtime.storage.database_errors import RETRIES, Retry
+from tests.harness.waiting import becomes
 from tests.messaging.test_parked import replay
-from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toy, Toys, becomes, message, running, write_down
+from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toy, Toys, message, running, write_down
 
 Spoil = Callable[[Transaction], Awaitable[object]]
 

@@ -15,7 +15,8 @@ from runtime.messaging.unit_of_work import Transaction
 from runtime.observability import trace_context
 from runtime.storage import clock
 from tests.conftest import BusOf
-from tests.messaging.toys import Noted, Toy, Toys, becomes, running
+from tests.harness.waiting import becomes
+from tests.messaging.toys import Noted, Toy, Toys, running
 
 HOUR = timedelta(hours=1)
 NOW = timedelta()

@@ -19,8 +19,9 @@ from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
+from tests.harness.waiting import becomes
 from tests.messaging.demo_harness import DemoHarness, in_demonstration
-from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, becomes, running
+from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, running
 
 
 @pytest.fixture(autouse=True)

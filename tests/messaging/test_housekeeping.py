@@ -4,7 +4,8 @@ import pytest
 
 from runtime.messaging import retention
 from runtime.messaging.retention import BATCH, KEPT, run_retention
-from tests.messaging.toys import Toys, becomes, running
+from tests.harness.waiting import becomes
+from tests.messaging.toys import Toys, running
 
 ROWS = {
     "inbox": "insert into inbox select gen_random_uuid(), now() - $2::interval from generate_series(1, $1)",

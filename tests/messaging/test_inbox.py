@@ -14,8 +14,9 @@ from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability import trace_context
 from runtime.storage.database import DatabaseUnavailable
+from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
-from tests.messaging.toys import Counted, Toys, becomes, message, running, write_down
+from tests.messaging.toys import Counted, Toys, message, running, write_down
 
 
 async def test_an_event_has_its_effect_in_another_service(toys: Toys) -> None:

@@ -18,7 +18,8 @@ from runtime.service import LoopEnded, Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage import schema
 from runtime.storage.database import Database, DatabaseUnavailable
-from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, becomes, message, write_down
+from tests.harness.waiting import becomes
+from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, message, write_down
 
 
 class NoBus:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction
+from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
-from tests.messaging.toys import Counted, Toys, becomes, running
+from tests.messaging.toys import Counted, Toys, running
 
 
 async def note_the_sequence(tx: Transaction, event: Counted) -> Sequence[Event]:

@@ -13,8 +13,9 @@ from runtime.messaging.relay import Relay
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.telemetry import OUTBOX_UNROUTABLE
 from runtime.observability.trace_context import current_context, start_context
+from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
-from tests.messaging.toys import Counted, Toy, Toys, becomes, running, write_down
+from tests.messaging.toys import Counted, Toy, Toys, running, write_down
 
 
 class Remembered(

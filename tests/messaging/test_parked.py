@@ -11,7 +11,8 @@ from runtime.messaging import replay as replaying
 from runtime.messaging.consumer import BatchHandler
 from runtime.messaging.envelope import MAX_BODY, Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
-from tests.messaging.toys import Counted, Toy, Toys, becomes, message, running, write_down
+from tests.harness.waiting import becomes
+from tests.messaging.toys import Counted, Toy, Toys, message, running, write_down
 
 
 class Mendable:

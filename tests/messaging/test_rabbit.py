@@ -16,8 +16,9 @@ from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
 from tests.harness.proxy import proxied
+from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
-from tests.messaging.toys import Toys, becomes, message, running
+from tests.messaging.toys import Toys, message, running
 
 pytestmark = pytest.mark.servers
 KEY = "orders.Counted"

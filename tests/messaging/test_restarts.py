@@ -9,8 +9,9 @@ from batalkan.servers import LocalServers
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.storage.database_errors import is_transient
 from tests.conftest import Databases
+from tests.harness.waiting import becomes
 from tests.messaging.test_life import ready, service
-from tests.messaging.toys import Counted, Shelf, Toy, Toys, becomes, running, write_down
+from tests.messaging.toys import Counted, Shelf, Toy, Toys, running, write_down
 
 pytestmark = pytest.mark.servers
 

@@ -117,7 +117,7 @@ class Shelf:
     async def take(self, service: str) -> str:
         """The URL of an empty database."""
         free = self._free.setdefault(service, [])
-        return free.pop() if free else await self.databases.fresh(service, MIGRATIONS)
+        return free.pop() if free else await self.databases.migrated(service, MIGRATIONS)
 
     async def give_back(self, service: str, url: str) -> None:
         """Empties the database."""
@@ -232,13 +232,3 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert not ended, [task.exception() for task in ended if not task.cancelled()]
-
-
-async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
-    """Asks until the answer is the expected one."""
-    last: object = None
-    with suppress(TimeoutError):
-        async with asyncio.timeout(TIMEOUT):
-            while (last := await ask()) != expected:
-                await asyncio.sleep(0.01)
-    assert last == expected

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.actors import assert_problem
 from tests.harness.orders import OrdersHarness
-from tests.harness.orders_actors import assert_problem
 
 ID = "0190d3a0-0000-7000-8000-00000000abcd"
 LINE = {"product_id": ID, "quantity": 1}
@@ -141,11 +141,11 @@ async def test_more_than_64_kib_is_refused(path: str, harness: OrdersHarness) ->
     """A body that is too large is refused with 413, with a Content-Length header or without."""
     person = harness.seller() if path.endswith("products") else harness.buyer()
     headers = {"Content-Type": "application/json"}
-    told = await person.ask("POST", path, content=b'{"title": "' + b"x" * 65_536 + b'"}', headers=headers)
-    assert_problem(told, 413)
-    untold = await person.ask("POST", path, content=chunks(70_000), headers=headers)
-    assert_problem(untold, 413)
-    assert told.json()["code"] == untold.json()["code"]
+    announced = await person.ask("POST", path, content=b'{"title": "' + b"x" * 65_536 + b'"}', headers=headers)
+    assert_problem(announced, 413)
+    unannounced = await person.ask("POST", path, content=chunks(70_000), headers=headers)
+    assert_problem(unannounced, 413)
+    assert announced.json()["code"] == unannounced.json()["code"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ async def test_head_is_get(harness: OrdersHarness) -> None:
 async def test_a_bad_token_is_no_token(token: str, harness: OrdersHarness) -> None:
     """An invalid token is answered with 401 and a WWW-Authenticate header."""
     headers = [(b"Authorization", b"Bearer " + token.encode("latin-1"))]
-    answer = await harness.people.passer_by().http.get("/orders", headers=headers)
+    answer = await harness.actors.anonymous().http.get("/orders", headers=headers)
     assert_problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.harness.actors import assert_problem
 from tests.harness.orders import OrdersHarness
-from tests.harness.orders_actors import assert_problem
 
 
 @pytest.mark.parametrize("client", ["app", "web"])
@@ -139,7 +139,7 @@ async def test_the_window_closes_after_24_hours(harness: OrdersHarness) -> None:
     assert (await early.buyer.post(f"{early.path}/cancel"))["status"] == "cancelled"
 
 
-async def test_the_story_is_one(harness: OrdersHarness) -> None:
+async def test_one_correlation_id_for_request_and_answer(harness: OrdersHarness) -> None:
     """A request and its answer are published with one correlation id, which the HTTP answer names."""
     sale = await harness.sold()
     answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
@@ -155,16 +155,16 @@ async def test_the_score_counts(harness: OrdersHarness) -> None:
     sale = await harness.sold()
     path = f"/orders/sellers/{sale.seller.account_id}/score"
     await sale.buyer.post(f"{sale.path}/cancel")
-    score = await harness.people.passer_by().get(path)
+    score = await harness.actors.anonymous().get(path)
     assert score["cancellations"] == {"seller": 0, "buyer": 1, "platform": 0}
     assert (score["orders"], score["cancellation_rate"], score["rating"]) == (1, 0.0, 5.0)
     unpaid = await harness.order(sale.buyer, sale.product)
     await sale.buyer.post(f"/orders/{unpaid['order_id']}/cancel")
     await harness.order(sale.buyer, sale.product)
-    assert await harness.people.passer_by().get(path) == score  # what was not paid counts neither here nor there
+    assert await harness.actors.anonymous().get(path) == score  # what was not paid counts neither here nor there
     [other] = await harness.many(1, sale.buyer, sale.seller)
     await harness.request(type(sale)(sale.buyer, sale.seller, other, other))
     await harness.recorder.wait_for(other, "OrderCancelled")
-    score = await harness.people.passer_by().get(path)
+    score = await harness.actors.anonymous().get(path)
     assert score["cancellations"] == {"seller": 1, "buyer": 1, "platform": 0}
     assert (score["orders"], score["cancellation_rate"], score["rating"]) == (2, 0.5, 1.0)

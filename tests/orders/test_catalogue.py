@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from tests.harness.actors import Json, assert_problem
 from tests.harness.orders import OrdersHarness
-from tests.harness.orders_actors import Json, assert_problem
 
 
 async def test_a_product_is_offered_to_everybody(harness: OrdersHarness) -> None:
@@ -17,7 +17,7 @@ async def test_a_product_is_offered_to_everybody(harness: OrdersHarness) -> None
     found: list[Json] = []
     cursor: dict[str, str] = {}
     while True:
-        page = await harness.people.passer_by().get("/orders/products", limit=100, **cursor)
+        page = await harness.actors.anonymous().get("/orders/products", limit=100, **cursor)
         found += page["items"]
         if page["next"] is None:
             break
@@ -28,7 +28,7 @@ async def test_a_product_is_offered_to_everybody(harness: OrdersHarness) -> None
 
 async def test_the_catalogue_comes_in_parts(harness: OrdersHarness) -> None:
     """`next` leads through the catalogue without a gap and without a repetition."""
-    everybody = harness.people.passer_by()
+    everybody = harness.actors.anonymous()
     first = await everybody.get("/orders/products", limit=2)
     second = await everybody.get("/orders/products", limit=2, cursor=first["next"])
     both = await everybody.get("/orders/products", limit=4)
@@ -44,7 +44,7 @@ async def test_the_products_of_one_seller_can_be_asked_for(harness: OrdersHarnes
 
 async def test_everybody_can_ask_what_time_it_is(harness: OrdersHarness) -> None:
     """`/orders/clock` returns the database's time, also when it was moved: orders are decided by it."""
-    told = datetime.fromisoformat((await harness.people.passer_by().get("/orders/clock"))["now"])
+    told = datetime.fromisoformat((await harness.actors.anonymous().get("/orders/clock"))["now"])
     (row,) = await harness.fetch("select clock_now() as now")
     assert timedelta(0) <= row["now"] - told < timedelta(minutes=1)
 
@@ -52,14 +52,14 @@ async def test_everybody_can_ask_what_time_it_is(harness: OrdersHarness) -> None
 async def test_only_sellers_sell(harness: OrdersHarness) -> None:
     """Buyers and agents may not offer products, and a passer-by is asked to sign in."""
     body = {"title": "Kopi", "price": 1, "stock": 1}
-    for person in (harness.buyer(), harness.people.person("agent")):
+    for person in (harness.buyer(), harness.actors.person("agent")):
         assert_problem(await person.ask("POST", "/orders/products", json=body), 403, "wrong_role")
-    assert_problem(await harness.people.passer_by().ask("POST", "/orders/products", json=body), 401, "unauthenticated")
+    assert_problem(await harness.actors.anonymous().ask("POST", "/orders/products", json=body), 401, "unauthenticated")
 
 
 async def test_the_reasons_are_in_two_languages(harness: OrdersHarness) -> None:
     """The reasons are public, each with its text in Indonesian and English."""
-    reasons = (await harness.people.passer_by().get("/orders/cancel-reasons"))["items"]
+    reasons = (await harness.actors.anonymous().get("/orders/cancel-reasons"))["items"]
     assert {"changed_mind", "other"} <= {reason["code"] for reason in reasons}
     assert all(reason["id"] and reason["en"] and reason["id"] != reason["en"] for reason in reasons)
 

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 
 from batalkan.keys import Keys
@@ -20,9 +19,8 @@ from runtime.storage.schema import migrate
 from services.orders import store
 from services.orders.main import SPEC, build
 from tests.conftest import Databases
-from tests.harness.bus_events import EventRecorder
-from tests.harness.orders import OrdersHarness, Sale, an_order
-from tests.harness.orders_actors import People, Person, assert_problem
+from tests.harness.actors import Person, assert_problem
+from tests.harness.orders import OrdersHarness, Sale, an_order, open_harness
 
 HOUR = timedelta(hours=1)
 
@@ -86,19 +84,19 @@ async def test_what_is_paid_or_needs_no_payment_stays(harness: OrdersHarness) ->
     """Paying and cancelling call the deadline off; cash on delivery has none."""
     paid, gone = await harness.sold(), await harness.sold("unpaid")
     await gone.buyer.post(f"{gone.path}/cancel")
-    door = await harness.order(paid.buyer, paid.product, method="cod")
-    ids = [paid.order_id, gone.order_id, door["order_id"]]
-    assert (door["pay_by"], (await paid.seen())["pay_by"]) == (None, None)
+    cash = await harness.order(paid.buyer, paid.product, method="cod")
+    ids = [paid.order_id, gone.order_id, cash["order_id"]]
+    assert (cash["pay_by"], (await paid.seen())["pay_by"]) == (None, None)
     assert await harness.fetch("select from deadlines where subject = any($1)", ids) == []
     await harness.later(hours=2)
-    assert [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, door["order_id"])] == [
+    assert [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, cash["order_id"])] == [
         "processing",
         "processing",
     ]
     assert (await gone.seen())["cancellation"]["channel"] == "app"
 
 
-async def test_paying_late_is_refused_though_nobody_has_cancelled_yet(harness: OrdersHarness) -> None:
+async def test_paying_late_is_refused_before_the_cancellation(harness: OrdersHarness) -> None:
     """The time decides, and not whether the service has been there to act on it."""
     sale = await harness.sold("unpaid")
     await harness.fetch("delete from deadlines where subject = $1", sale.order_id)
@@ -126,27 +124,17 @@ async def test_an_order_expires_though_the_service_was_down(
 ) -> None:
     """What expires while the service is down is cancelled at its next start, by the database's clock, which was moved
     meanwhile; how long there is to pay is a setting."""
-    url = await embedded_databases.fresh("orders", SPEC.migrations)
-    env = Environment({"TOKEN_KEYS": str(keys.token_keys), "DEMONSTRATION": "1", "PAY_WITHIN": "86400"})
+    url = await embedded_databases.migrated("orders", SPEC.migrations)
     sale: Sale | None = None
     for _ in range(2):
-        bus = MemoryBus()
-        service = build(Settings.read("orders", env), env, url, bus)
-        transport = httpx.ASGITransport(service.app)
-        async with (
-            EventRecorder(bus, "refunds").listening("orders", SPEC.publishes) as recorder,
-            httpx.AsyncClient(transport=transport, base_url="http://orders") as http,
-            service.running(),
-        ):
-            await service.until_ready()
-            one = OrdersHarness(service, People(keys, http), recorder)
+        async with open_harness(url, keys, PAY_WITHIN="86400") as one:
             if sale:
-                await recorder.wait_for(sale.order_id, "OrderCancelled")
+                await one.recorder.wait_for(sale.order_id, "OrderCancelled")
                 assert await one.stock(sale.product) == 10
             else:
                 sale = await one.sold("unpaid")
                 assert (await sale.seen())["pay_by"][:10] > (await sale.seen())["placed_at"][:10]
-        await service.uow.database.close()
+        await one.service.uow.database.close()
         connection = await connect(url)
         await connection.execute("update clock set shift = interval '86400 seconds'")
         await connection.close()

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from tests.harness.actors import Person
 from tests.harness.orders import OrdersHarness
-from tests.harness.orders_actors import Person
 
 
 async def all_of(person: Person, limit: int, **more: Any) -> list[str]:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from tests.harness.actors import Person, assert_problem
 from tests.harness.orders import STATUSES, STEPS, OrdersHarness
-from tests.harness.orders_actors import Person, assert_problem
 
 
 async def test_an_order_goes_its_way(harness: OrdersHarness) -> None:
@@ -16,7 +16,7 @@ async def test_an_order_goes_its_way(harness: OrdersHarness) -> None:
     assert (order["status"], order["version"], order["paid_amount"]) == ("delivered", 5, order["total"])
     assert [step["at"] for step in order["history"]] == sorted(step["at"] for step in order["history"])
     await harness.recorder.wait_for(sale.order_id, "OrderDelivered")
-    events = harness.recorder.events[sale.order_id]
+    events = harness.recorder.about(sale.order_id)
     assert [event["type"] for event in events] == [
         "OrderPlaced",
         "OrderPaid",
@@ -39,7 +39,7 @@ async def test_paying_twice_is_harmless(harness: OrdersHarness) -> None:
     assert harness.recorder.names(sale.order_id) == ["OrderPlaced", "OrderPaid", "OrderPacked"]
 
 
-async def test_cash_on_delivery_is_not_paid_here(harness: OrdersHarness) -> None:
+async def test_cash_on_delivery_is_not_paid_online(harness: OrdersHarness) -> None:
     """An order to be paid at the door cannot be paid before."""
     buyer = harness.buyer()
     order = await harness.order(buyer, await harness.product(harness.seller()), method="cod")
@@ -86,16 +86,16 @@ async def test_foreign_orders_are_not_there(harness: OrdersHarness) -> None:
             foreign, absent = await stranger.ask(method, sale.path + step), await stranger.ask(method, nothing + step)
             assert_problem(foreign, 404, "not_found")
             assert foreign.text == absent.text
-    assert_problem(await harness.people.person("agent").ask("GET", nothing), 404, "not_found")
+    assert_problem(await harness.actors.person("agent").ask("GET", nothing), 404, "not_found")
 
 
 async def test_the_wrong_role_is_refused(harness: OrdersHarness) -> None:
     """The seller's steps are refused to the buyer, and the other way round; agents can only read."""
-    sale, agent = await harness.sold("processing"), harness.people.person("agent")
+    sale, agent = await harness.sold("processing"), harness.actors.person("agent")
     for person, steps in ((sale.buyer, STEPS[1:]), (sale.seller, ("pay", "cancel")), (agent, (*STEPS, "cancel"))):
         for step in steps:
             assert_problem(await person.ask("POST", f"{sale.path}/{step}"), 403, "wrong_role")
     assert_problem(await agent.ask("GET", "/orders"), 403, "wrong_role")
     for step in (*STEPS, "cancel"):
-        assert_problem(await harness.people.passer_by().ask("POST", f"{sale.path}/{step}"), 401, "unauthenticated")
+        assert_problem(await harness.actors.anonymous().ask("POST", f"{sale.path}/{step}"), 401, "unauthenticated")
     assert await agent.get(sale.path) == await sale.seller.get(sale.path) == await sale.seen()

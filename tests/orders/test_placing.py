@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.harness.actors import Person, assert_problem
 from tests.harness.orders import OrdersHarness, an_order
-from tests.harness.orders_actors import Person, assert_problem
 
 
 async def test_an_order_reserves_its_stock(harness: OrdersHarness) -> None:
@@ -91,7 +91,7 @@ async def test_an_unknown_product_cannot_be_ordered(harness: OrdersHarness) -> N
 async def test_only_buyers_order(role: str, harness: OrdersHarness) -> None:
     """Sellers and agents cannot place orders."""
     body = an_order(await harness.product(harness.seller()))
-    assert_problem(await harness.people.person(role).ask("POST", "/orders", json=body), 403, "wrong_role")
+    assert_problem(await harness.actors.person(role).ask("POST", "/orders", json=body), 403, "wrong_role")
 
 
 class TestIdempotencyKey:

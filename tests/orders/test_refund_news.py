@@ -8,8 +8,8 @@ import pytest
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from runtime.messaging import consumer
-from tests.harness.bus_events import publish_as
 from tests.harness.orders import OrdersHarness, Sale
+from tests.harness.publishing import publish_as
 
 
 async def cancelled(harness: OrdersHarness) -> tuple[Sale, RefundDelayed, RefundIssued]:
@@ -66,7 +66,7 @@ async def test_old_news_changes_nothing(harness: OrdersHarness) -> None:
     assert await sale.seen() == shown
 
 
-async def test_news_of_an_unknown_order_harms_nobody(harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_order_blocks_nothing(harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event about an unknown order does not block the events behind it."""
     monkeypatch.setattr(consumer, "MAX_FAILURES", 1)
     sale, delayed, issued = await cancelled(harness)

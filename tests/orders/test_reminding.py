@@ -6,8 +6,9 @@ from uuid import UUID, uuid4
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from services.orders.reminding import remind_once
-from tests.harness.bus_events import EventJson, publish_as
+from tests.harness.event_recorder import EventJson
 from tests.harness.orders import OrdersHarness, Sale
+from tests.harness.publishing import publish_as
 
 AFTER = timedelta(minutes=7)
 
@@ -26,7 +27,7 @@ async def said(harness: OrdersHarness, sale: Sale) -> list[EventJson]:
         "select 1 + reminded as times from cancellations where order_id = $1", UUID(sale.order_id)
     )
     await harness.recorder.wait_for(sale.order_id, "OrderCancelled", times=rows[0]["times"])
-    return [heard for heard in harness.recorder.events[sale.order_id] if heard["type"] == "OrderCancelled"]
+    return [event for event in harness.recorder.about(sale.order_id) if event["type"] == "OrderCancelled"]
 
 
 async def test_silence_is_broken(harness: OrdersHarness) -> None:

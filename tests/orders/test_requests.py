@@ -9,9 +9,9 @@ import pytest
 from contracts.orders import OrderCancelRequested, RequesterRole
 from contracts.words import Channel
 from services.orders import store
-from tests.harness.bus_events import publish_as
+from tests.harness.actors import assert_problem
 from tests.harness.orders import OrdersHarness, Sale
-from tests.harness.orders_actors import assert_problem
+from tests.harness.publishing import publish_as
 
 
 @pytest.mark.parametrize("channel", ["chat", "cs"])
@@ -164,7 +164,7 @@ async def test_requests_wait_for_an_order_before_they_take_stock(harness: Orders
     async with harness.service.uow.begin() as tx:
         await store.lock(tx, UUID(held.order_id))
         asked = asyncio.create_task(publish_as(harness.recorder.bus, "cs", *(a_request(sale) for sale in (free, held))))
-        await harness.until_somebody_waits()
+        await harness.until_blocked()
         await tx.connection.execute("select from products where product_id = $1 for update nowait", UUID(product))
         assert not asked.done()
     await asked
@@ -198,7 +198,13 @@ async def test_all_ways_at_once_are_one_cancellation(harness: OrdersHarness) -> 
         assert answer.status_code == 200
         granted = answer.json()["cancellation"]["cancellation_id"]
         wanted = {granted, *(str(request.cancellation_id) for request in asked)}
-        await harness.recorder.until(lambda: wanted <= harness.recorder.answered(order_id))
+
+        def answered() -> set[str]:
+            answers = {"OrderCancelled", "OrderCancelRejected"}
+            events = harness.recorder.about(order_id)
+            return {event["data"]["cancellation_id"] for event in events if event["type"] in answers}
+
+        await harness.recorder.until(lambda: wanted <= answered())
         assert harness.recorder.names(order_id).count("OrderCancelled") == 1
 
     await asyncio.gather(*map(ask, ids))

@@ -10,7 +10,7 @@ from batalkan.keys import Keys
 from services.refunds.main import SPEC
 from simulators.dana.app import Settings, build
 from tests.conftest import Databases
-from tests.harness.refunds import Dana, RefundsHarness, RefundsSetup, listening
+from tests.harness.refunds import Dana, RefundsHarness, RefundsSetup, recording
 
 
 @contextmanager
@@ -28,9 +28,9 @@ async def shared_harness(
     """The running service. Each test makes its own buyers."""
     journal = tmp_path_factory.mktemp("dana") / "journal.sqlite"
     async with embedded_databases.lent() as databases:
-        url = await databases.fresh("refunds", SPEC.migrations)
+        url = await databases.migrated("refunds", SPEC.migrations)
         with simulated(journal, keys) as dana:
-            async with listening() as recorder, RefundsSetup(url, keys, dana, recorder).opened() as harness:
+            async with recording() as recorder, RefundsSetup(url, keys, dana, recorder).opened() as harness:
                 yield harness
 
 
@@ -46,7 +46,7 @@ async def harness(shared_harness: RefundsHarness) -> AsyncIterator[RefundsHarnes
 async def setup(embedded_databases: Databases, keys: Keys, tmp_path: Path) -> AsyncIterator[RefundsSetup]:
     """A database and a DANA of its own, for a service that is stopped and started again."""
     async with embedded_databases.lent() as databases:
-        url = await databases.fresh("refunds", SPEC.migrations)
+        url = await databases.migrated("refunds", SPEC.migrations)
         with simulated(tmp_path / "journal.sqlite", keys) as dana:
-            async with listening() as recorder:
+            async with recording() as recorder:
                 yield RefundsSetup(url, keys, dana, recorder)

@@ -7,8 +7,8 @@ import pytest
 
 from contracts.orders import OrderCancelled
 from runtime.messaging import consumer
-from tests.harness.bus_events import publish_as
-from tests.harness.orders_actors import assert_problem
+from tests.harness.actors import assert_problem
+from tests.harness.publishing import publish_as
 from tests.harness.refunds import RefundsHarness
 
 
@@ -56,7 +56,7 @@ async def test_a_reminder_is_answered(harness: RefundsHarness) -> None:
     await publish_as(harness.recorder.bus, "orders", event)
     await publish_as(harness.recorder.bus, "orders", event, event_ids=[reminder_id])
     again = await harness.recorder.wait_for(str(event.order_id), "RefundIssued", times=2)
-    first = harness.recorder.events[str(event.order_id)][0]
+    first = harness.recorder.about(str(event.order_id))[0]
     assert again["data"] == first["data"]
     assert again["causationid"] == str(reminder_id)
     assert len(await buyer.refunds()) == 1
@@ -118,7 +118,7 @@ async def test_two_cancellations_of_one_order_are_one_refund(
 
 async def test_refunds_are_private(harness: RefundsHarness) -> None:
     """A refund is there for its buyer and for agents; for other buyers it is not, and sellers have no business here."""
-    buyer, stranger, agent = await harness.buyer(), await harness.buyer(), harness.people.person("agent")
+    buyer, stranger, agent = await harness.buyer(), await harness.buyer(), harness.actors.person("agent")
     await buyer.cancel()
     [refund] = await buyer.refunds()
     path = f"/refunds/{refund['refund_id']}"
@@ -129,8 +129,8 @@ async def test_refunds_are_private(harness: RefundsHarness) -> None:
     assert await stranger.refunds() == []
     assert refund in (await agent.get("/refunds", limit=100))["items"]
     for private in ("/refunds", path, "/refunds/wallet"):
-        assert_problem(await harness.people.person("seller").ask("GET", private), 403, "wrong_role")
-        assert_problem(await harness.people.passer_by().ask("GET", private), 401, "unauthenticated")
+        assert_problem(await harness.actors.person("seller").ask("GET", private), 403, "wrong_role")
+        assert_problem(await harness.actors.anonymous().ask("GET", private), 401, "unauthenticated")
     assert_problem(await agent.ask("GET", "/refunds/wallet"), 403, "wrong_role")
 
 
@@ -138,7 +138,7 @@ async def test_refunds_come_in_parts(harness: RefundsHarness) -> None:
     """`next` leads through a buyer's refunds, newest first, and through all refunds for an agent."""
     buyer = await harness.buyer()
     orders = [await buyer.cancel(amount) for amount in range(1, 6)]
-    for person in (buyer.person, harness.people.person("agent")):
+    for person in (buyer.person, harness.actors.person("agent")):
         first = await person.get("/refunds", limit=2)
         second = await person.get("/refunds", limit=3, cursor=first["next"])
         found = [refund["order_id"] for refund in first["items"] + second["items"]]

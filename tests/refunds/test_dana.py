@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.bus_events import publish_as
+from tests.harness.publishing import publish_as
 from tests.harness.refunds import RefundsHarness
 
 PAUSES = [5, 10, 20, 40, 60]

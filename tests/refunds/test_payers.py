@@ -1,7 +1,6 @@
 """The worker that pays DANA: stopped and started, overtaken, doubled, and with more to do than it can."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
@@ -12,18 +11,11 @@ from contracts.words import Destination
 from services.refunds import main, store
 from services.refunds.domain import IN_HAND, Refund, State
 from services.refunds.payer import AT_ONCE, MAX_QUEUED, Payer
-from tests.harness.bus_events import TIMEOUT
 from tests.harness.refunds import RefundsHarness, RefundsSetup
+from tests.harness.waiting import TIMEOUT, eventually
 
 LATER = IN_HAND + timedelta(seconds=1)
 PAY, ASK = "38", "39"
-
-
-async def happens(ask: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until it is so."""
-    async with asyncio.timeout(TIMEOUT):
-        while not await ask():
-            await asyncio.sleep(0.02)
 
 
 async def all_issued(harness: RefundsHarness) -> None:
@@ -33,7 +25,7 @@ async def all_issued(harness: RefundsHarness) -> None:
         await harness.later(timedelta(seconds=1))
         return not await harness.fetch("select from refunds where state <> 'issued'")
 
-    await happens(issued)
+    await eventually(issued)
     await harness.agrees()
 
 
@@ -47,7 +39,7 @@ async def test_a_payer_that_is_stopped_amid_a_call(
     async with setup.opened(timeout="30") as harness:
         buyer = await harness.buyer(linked=True)
         await buyer.cancel()
-        await happens(setup.dana.is_called)
+        await eventually(setup.dana.is_called)
     setup.dana.fails()
     async with setup.opened() as harness:
         [refund] = await harness.fetch("select refund_id::text, state, uncertain from refunds")
@@ -67,7 +59,7 @@ async def test_a_payer_that_is_overtaken_has_no_say(setup: RefundsSetup, caplog:
         buyer = await one.buyer(linked=True)
         setup.dana.fails("timeout_after", seconds=60, times=1)
         order_id = await buyer.cancel()
-        await happens(setup.dana.is_called)
+        await eventually(setup.dana.is_called)
         await one.later(LATER)
         other.service.uow.wake_deadlines()
         await one.recorder.wait_for(order_id, "RefundIssued")
@@ -110,7 +102,7 @@ async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
         buyer = await harness.buyer(linked=True)
         setup.dana.fails("timeout_before", seconds=60)
         await asyncio.gather(*(buyer.cancel() for _ in range(MAX_QUEUED + 10)))
-        await happens(setup.dana.is_called)
+        await eventually(setup.dana.is_called)
         taken = await harness.fetch("select from refunds where state = 'sending'")
         assert AT_ONCE <= len(taken) <= MAX_QUEUED
         setup.dana.wakes()
@@ -126,7 +118,7 @@ async def test_what_waited_too_long_is_not_sent(setup: RefundsSetup, caplog: pyt
         setup.dana.fails("timeout_before", seconds=60)
         for _ in range(AT_ONCE + 5):
             await buyer.cancel()
-        await happens(lambda: waiting(harness, AT_ONCE + 5))
+        await eventually(lambda: waiting(harness, AT_ONCE + 5))
         in_line = await harness.fetch("select refund_id::text from refunds order by refund_id offset $1", AT_ONCE)
         await harness.later(LATER)
         setup.dana.wakes()
@@ -145,9 +137,9 @@ async def test_unlinked_while_in_line(then: str, setup: RefundsSetup) -> None:
         setup.dana.fails("timeout_before", seconds=60)
         for _ in range(AT_ONCE):
             await first.cancel()
-        await happens(lambda: waiting(harness, AT_ONCE))
+        await eventually(lambda: waiting(harness, AT_ONCE))
         await buyer.cancel()
-        await happens(lambda: waiting(harness, AT_ONCE + 1))
+        await eventually(lambda: waiting(harness, AT_ONCE + 1))
         await first.unlink()
         if then != "linked to another number":
             await buyer.unlink()
@@ -162,7 +154,7 @@ async def test_unlinked_while_in_line(then: str, setup: RefundsSetup) -> None:
         assert await setup.dana.calls(refund["refund_id"]) == ([PAY] if wanted else [])
         for _ in range(AT_ONCE + 2):
             await harness.later(timedelta(minutes=1))
-            await happens(lambda: nothing_due(harness))
+            await eventually(lambda: nothing_due(harness))
         await all_issued(harness)
         for maybe_sent in await first.refunds():
             assert ASK in await setup.dana.calls(maybe_sent["refund_id"])
@@ -173,7 +165,7 @@ async def nothing_due(harness: RefundsHarness) -> bool:
     return not await harness.fetch("select from deadlines where due_at <= clock_now()")
 
 
-async def test_only_calls_take_places_in_the_line(setup: RefundsSetup) -> None:
+async def test_only_calls_are_queued(setup: RefundsSetup) -> None:
     """Other work after the commit takes no place in the line: one transaction decides on `MAX_QUEUED` payments."""
     async with setup.opened() as harness:
         buyer = await harness.buyer(linked=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.harness.orders_actors import assert_problem
+from tests.harness.actors import assert_problem
 from tests.harness.refunds import RefundsHarness
 
 
@@ -24,7 +24,7 @@ async def test_a_wallet_is_linked_and_unlinked(harness: RefundsHarness) -> None:
     subject = str(buyer.person.account_id)
     await harness.recorder.wait_for(subject, "WalletUnlinked")
     assert harness.recorder.names(subject) == ["WalletLinked", "WalletUnlinked"]
-    assert buyer.phone[2:] not in str(harness.recorder.events[subject])
+    assert buyer.phone[2:] not in str(harness.recorder.about(subject))
 
 
 async def test_another_number_takes_the_place_of_the_first(harness: RefundsHarness) -> None:

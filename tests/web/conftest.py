@@ -1,4 +1,4 @@
-"""The house of the pages."""
+"""Fixtures of the tests of the pages."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from tests.harness.web import Services, WebHarness
 
 @pytest.fixture
 def harness(keys: Keys) -> WebHarness:
-    """A web service whose surroundings say what a test has them say."""
+    """A web service with stand-ins for the other services."""
     return WebHarness(keys, Services())

@@ -35,7 +35,7 @@ async def redis() -> AsyncIterator[Redis]:
 @pytest.fixture
 async def database(embedded_databases: Databases) -> AsyncIterator[Database]:
     """An empty database of `web`."""
-    database = Database(await embedded_databases.fresh("web", MIGRATIONS))
+    database = Database(await embedded_databases.migrated("web", MIGRATIONS))
     await database.connect()
     yield database
     await database.close()
@@ -164,12 +164,12 @@ async def test_a_slow_browser_misses_frames_and_delays_no_other() -> None:
 async def test_only_so_many_browsers_can_look_on() -> None:
     """A browser beyond the limit is refused; a connection counts at once, and no longer after it is closed."""
     browsers = Browsers()
-    with ExitStack() as looking:
-        places = [looking.enter_context(browsers.subscribe()) for _ in range(MAX_BROWSERS)]
+    with ExitStack() as stack:
+        streams = [stack.enter_context(browsers.subscribe()) for _ in range(MAX_BROWSERS)]
         with pytest.raises(TooManyBrowsers), browsers.subscribe():
             pass
         browsers.send("frame")
-        assert [await anext(frames) for frames in places] == ["frame"] * MAX_BROWSERS
+        assert [await anext(frames) for frames in streams] == ["frame"] * MAX_BROWSERS
     with browsers.subscribe():
         assert len(browsers) == 1
 

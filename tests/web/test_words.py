@@ -16,14 +16,14 @@ from services.web.formats import moment, rupiah, span
 from services.web.speech import said
 from services.web.words import TABLES, WORDS, knows, some
 
-HERE = Path(services.web.__file__).parent
+SERVICE = Path(services.web.__file__).parent
 USED = re.compile(r"""\bt\(\s*['"]([\w.]+)['"]\s*[,)]""")
 BUILT = re.compile(r"""\bt\(\s*['"]([\w.]+\.)['"]\s*~""")
 
 
 def texts() -> list[str]:
     """The templates and the modules of the pages."""
-    return [path.read_text() for path in chain(HERE.rglob("*.html"), HERE.glob("pages/*.py"))]
+    return [path.read_text() for path in chain(SERVICE.rglob("*.html"), SERVICE.glob("pages/*.py"))]
 
 
 def fields(words: str) -> set[str]:

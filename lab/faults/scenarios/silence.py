@@ -14,7 +14,7 @@ from lab.faults.outcomes import InvariantBroken
 from lab.faults.random_faults import calm_dana, kill_services
 from lab.faults.workload import LASTS
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.customer_service import Asked, contacted, told
+from tests.harness.customer_service import ContactedCase, contacted, system_message
 from tests.harness.waiting import eventually
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ LONG = Size(1_000, (0.5, 3.0))
 async def run(lab: Lab, size: Size) -> None:
     """Contacts the sellers, moves the clock 23 hours, lets some sellers act, and moves it two more hours."""
     http, keys, over = lab.system.base.http, lab.system.base.keys, asyncio.Event()
-    cases: list[tuple[str, Seller, Asked]] = []
+    cases: list[tuple[str, Seller, ContactedCase]] = []
 
     async def ask(number: int) -> None:
         seller = Seller.signed(http, keys, "seller", lasts=LASTS)
@@ -51,14 +51,14 @@ async def run(lab: Lab, size: Size) -> None:
         )
         cases.append((list(ACTIONS)[number % len(ACTIONS)], seller, case))
 
-    async def act(one: tuple[str, Seller, Asked]) -> None:
+    async def act(one: tuple[str, Seller, ContactedCase]) -> None:
         action, seller, case = one
         if action == "reply":
             await case.seller(seller, action)
         elif action:
             await seller.move(case.order_id, action)  # a retry after a lost answer is refused
         if action:
-            shown = told(case.buyer, f"/cs/cases/{case.case_id}", ACTIONS[action])
+            shown = system_message(case.buyer, f"/cs/cases/{case.case_id}", ACTIONS[action])
             await kept(shown, f"case {case.case_id} does not show {ACTIONS[action]}")
 
     async with on_duty(lab) as agent, asyncio.TaskGroup() as group:
@@ -98,7 +98,7 @@ async def close_old_cases(agent: Person) -> None:
 
     async def no_case_waits() -> bool:
         for case in (await agent.get("/cs/cases?state=active&limit=100"))["items"]:
-            if case["agent_id"] == agent.account_id:
+            if case["agent_id"] == str(agent.account_id):
                 await agent.ask("POST", f"/cs/cases/{case['case_id']}/close", {"outcome": "answered"})
         duty = await agent.get("/cs/duty")
         return bool(duty["on"] and not duty["waiting"] and not duty["load"])

@@ -17,7 +17,7 @@ from lab.faults.lab import Lab
 from lab.faults.scenarios.disk import serving
 from runtime.settings import Environment
 from tests.harness.actors import Buyer, Person, Seller
-from tests.harness.customer_service import contacted, told
+from tests.harness.customer_service import contacted, system_message
 from tests.harness.waiting import eventually
 
 ZONE = "Europe/Berlin"
@@ -93,7 +93,7 @@ async def the_24_hours(lab: Lab, http: httpx.AsyncClient, urls: Mapping[str, str
     for _ in range(cases):
         buyer = Buyer.signed(http, keys, "buyer")
         case = await contacted(buyer, agents, seller, await buyer.buy(product))
-        said = await told(buyer, f"/cs/cases/{case.case_id}", "seller_contacted")
+        said = await system_message(buyer, f"/cs/cases/{case.case_id}", "seller_contacted")
         has = case.respond_by - datetime.fromisoformat(said["at"])
         lab.hold(has == DAY, f"the seller of case {case.case_id} has {has}")
         asked.append(case)
@@ -103,7 +103,7 @@ async def the_24_hours(lab: Lab, http: httpx.AsyncClient, urls: Mapping[str, str
     lab.history.accept(bought[0], done.json()["cancellation"]["cancellation_id"])
     for case in asked[::3]:
         await case.seller(seller, "pack")
-        await told(case.buyer, f"/cs/cases/{case.case_id}", "order_packed")
+        await system_message(case.buyer, f"/cs/cases/{case.case_id}", "order_packed")
     await advance_clock(urls, 2 * SOON)
     refused = await late.cancel(bought[1])
     lab.hold(refused.status_code == 409, f"after 24 hours and {SOON} the buyer was answered {refused.text[:200]}")
