@@ -157,7 +157,7 @@ async def test_every_end_is_said(redis: Redis) -> None:
 
 async def test_what_is_said_of_ends_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many sessions end, so many entries are kept, the latest, and all of them are forgotten in time."""
-    monkeypatch.setattr(revocations, "MOST", 5)
+    monkeypatch.setattr(revocations, "MAX_ENTRIES", 5)
     sessions = Sessions(redis)
     for _ in range(20):
         await sessions.end(WHO, (await sessions.start(WHO, Client.APP)).session_id)

@@ -140,12 +140,12 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
         async with AsyncExitStack() as held:
             for _ in range(databases.POOL_SIZE):
                 await held.enter_async_context(refunds.database.connection())
-            monkeypatch.setattr(databases, "BUSY", 0.02)
+            monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.02)
             await embedded_toys.send(message(1))
             async with asyncio.timeout(10):
                 while len(tries) < 8:
                     await asyncio.sleep(0.01)
-            monkeypatch.setattr(databases, "BUSY", 5.0)
+            monkeypatch.setattr(databases, "BUSY_TIMEOUT", 5.0)
         await becomes(refunds.effects, [1])
     assert all(isinstance(one, DatabaseUnavailable) for one in tries)
     assert await refunds.count("failures")() == 0
@@ -317,7 +317,7 @@ async def test_a_pool_takes_its_share_of_the_server(embedded_toys: Toys, monkeyp
 
 async def test_standing_still_is_not_the_databases_fault(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that waits for a connection gets it also when its process stands still for longer than it waits."""
-    monkeypatch.setattr(databases, "BUSY", 1.0)
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT", 1.0)
     toy = await embedded_toys.refunds()
     async with AsyncExitStack() as held:
         for _ in range(databases.POOL_SIZE):
