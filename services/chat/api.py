@@ -216,13 +216,11 @@ async def cancel(
     seller: Seller,
     uow: UnitOfWorkDep,
     threads: Threads,
-    limit: MessageLimit,
     body: Cancel | None = None,
 ) -> Requested:
     """The seller cancels the order, which counts against the seller's score (A). `orders` decides, and the thread shows
     the outcome. A repeat while it is undecided is the same request; with another reason it is refused."""
     reason = body.reason if body else None
-    await limit.take(str(seller.account_id))
     async with uow.begin() as tx:
         thread = await _own(tx, thread_id, seller)
         domain.check_cancel(thread, reason)
