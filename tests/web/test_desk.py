@@ -29,7 +29,7 @@ async def test_an_open_case_stays_on_the_desk_however_many_came_since(harness: W
 
     harness.services.answers["GET /cs/cases"] = cases_page
     harness.services.say("GET /orders/clock", now="2026-11-25T10:00:00Z")
-    harness.services.say("GET /cs/duty", on=True, load=0, limit=3, waiting=0, agents_on_duty=1)
+    harness.services.say("GET /cs/duty", on=True, load=0, most=3, waiting=0, agents_on_duty=1)
     async with harness.browser() as browser:
         await harness.sign_in(browser, "agent")
         answer = await browser.get("/web/s/a/")
