@@ -177,7 +177,8 @@ async def _is_running(data: Path) -> bool:
 def _is_postgres(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+        name, _, state = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        return name == "postgres" and state.split()[0] != "Z"  # a zombie waits for its parent, and serves no more
     except ProcessLookupError:
         return False
     except OSError:  # another user's process, or a machine without /proc
