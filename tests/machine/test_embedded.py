@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,3 +130,12 @@ async def test_a_first_start_that_was_killed_is_begun_again() -> None:
         killed.wait()
         async with user(folder):
             assert is_there(postmaster(folder))
+
+
+async def test_a_zombie_is_no_server(tmp_path: Path) -> None:
+    """A PostgreSQL that has ended and was not reaped does not count as running: the next start would wait for it."""
+    program = shutil.copy("/bin/true", tmp_path / "postgres")
+    ended = subprocess.Popen([program])  # noqa: S603, ASYNC220
+    await gone(ended.pid)
+    assert not embedded._is_postgres(ended.pid)
+    ended.wait()
