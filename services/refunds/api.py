@@ -15,7 +15,7 @@ from runtime.http.auth import Buyer, BuyerOrAgent
 from runtime.messaging.unit_of_work import Transaction
 from services.refunds import store
 from services.refunds.domain import Refund, State, phone_number
-from services.refunds.snap import Dana
+from services.refunds.snap import Dana, DanaUnreachable
 
 router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=RetryOnConflict)
 
@@ -107,14 +107,20 @@ async def wallet(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
 async def link_dana(
     body: LinkDana, buyer: Buyer, uow: UnitOfWorkDep, dana: Annotated[Dana, Depends(_dana)]
 ) -> WalletView:
-    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five attempts an hour."""
+    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five attempts that DANA
+    answers, an hour."""
     phone = body.phone
     async with uow.begin() as tx:
         if phone == await store.phone_of(tx, buyer.account_id):  # a repeat after a lost answer, for example
             return await _wallet(tx, buyer.account_id)
         if wait := await store.take_inquiry(tx, buyer.account_id, MAX_LINKS, LINKS_WITHIN):
             raise RateLimited(f"A buyer can try to link DANA {MAX_LINKS} times an hour. Try again later.", wait)
-    inquiry = await dana.account_inquiry(phone)
+    try:
+        inquiry = await dana.account_inquiry(phone)
+    except DanaUnreachable:
+        async with uow.begin() as tx:
+            await store.return_inquiry(tx, buyer.account_id)
+        raise
     if not inquiry.active:
         raise NoSuchWallet
     async with uow.begin() as tx:

@@ -238,6 +238,13 @@ async def take_inquiry(tx: Transaction, buyer_id: UUID, limit: int, within: time
     return max(1, ceil(left or 0))
 
 
+async def return_inquiry(tx: Transaction, buyer_id: UUID) -> None:
+    """Takes back a buyer's newest account inquiry, which DANA has not answered."""
+    await tx.connection.execute(
+        "update dana_inquiries set at = trim_array(at, 1) where buyer_id = $1 and cardinality(at) > 0", buyer_id
+    )
+
+
 async def balances(tx: Transaction) -> dict[str, int]:
     """The sum of each account of the ledger."""
     rows = await tx.connection.fetch(

@@ -22,13 +22,14 @@ async def test_both_sides_get_every_message_once_and_in_order(conversation: Conv
         await asyncio.gather(
             *(conversation.write(who, f"{n}") for n in range(13) for who in (conversation.buyer, conversation.seller))
         )
+        history = await conversation.messages()
         for listener in (buyer, seller):
             await listener.has(conversation.thread_id, 26)
-            assert listener.sent(conversation.thread_id) == list(range(1, 27))
-            assert listener.messages.fetches == 0
-        assert buyer.of("message") == seller.of("message")
-        history = await conversation.messages()
-        assert [frame["message"] for frame in buyer.of("message")] == history
+            assert listener.messages.of[conversation.thread_id] == history
+            await listener.echo()
+            frames = [frame["message"] for frame in listener.of("message")]
+            # Two frames may change places when their transactions commit at the same moment; the client then fetches.
+            assert sorted(frames, key=lambda message: message["seq"]) == history
 
 
 async def test_all_ones_threads_come_over_one_socket(harness: ChatHarness, origin: str) -> None:
