@@ -1,6 +1,8 @@
 # All development commands; the first one creates .venv. PYTHON=python3.12 chooses its Python.
 .DEFAULT_GOAL := help
 export PYTHONUTF8 := 1
+# Without bytecode, each of the processes that tests start would compile all its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo up check contracts test test-fast faults bench screenshots lock clean servers
 
 # The first Python of 3.11 to 3.14 with pip, otherwise the first one; evaluated only when it is needed.
@@ -9,6 +11,8 @@ PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 pytho
 	&& echo $$python && exit; done; done)
 BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is needed; name it: make PYTHON=..." >&2; exit 1; }; \
 	$(PYTHON) deploy/bootstrap.py
+
+WORKERS = -n 2 --no-loadscope-reorder
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,10 +34,11 @@ contracts: .venv/dev.stamp ## write shapes, golden messages, docs/events.md and 
 	@.venv/bin/python -m tests.contracts.shapes
 
 test: check servers ## check, and all tests, on real servers too (installs them where it may)
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest $(WORKERS) $(ARGS)
 
 test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own
-	@.venv/bin/pytest -n 2 --dist loadfile -m "not servers and not compose and not processes and not fuzz and not browser" $(ARGS)
+	@.venv/bin/pytest $(WORKERS) --ignore tests/fuzz -p no:schemathesis \
+		-m "not servers and not compose and not processes and not browser" $(ARGS)
 
 faults: .venv/dev.stamp servers ## the fault laboratory; ARGS=list, ARGS="run killing --long", ARGS=mutations
 	@.venv/bin/python -m lab.faults $(or $(ARGS),--help)

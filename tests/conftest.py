@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 import uvloop
+from xdist.scheduler import LoadFileScheduling
 
 from batalkan.keys import Keys, make_keys
 from batalkan.servers import LocalServers, install
@@ -32,11 +33,37 @@ def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callab
     return {"uvloop": uvloop.new_event_loop}
 
 
+SHARED = ("tests/compose", "tests/lab", "tests/flows")
+"""Folders whose tests share a running system: one worker takes the whole folder."""
+SLOW = (*SHARED, "tests/browser", "tests/machine", "tests/fuzz")
+"""Folders that start first, so that no worker is alone with one at the end."""
+
+
+class FolderScheduling(LoadFileScheduling):
+    """Gives each worker whole files, or whole folders of `SHARED`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return next((folder for folder in SHARED if path.startswith(f"{folder}/")), path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    """Distributes the tests over the workers."""
+    return FolderScheduling(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps folders together, since their fixtures start slowly: pytest would run all those tests first that
     are coroutines, wherever they are."""
-    items.sort(key=lambda item: item.path.parent)
+    slow = [f"{folder}/" for folder in SLOW]
+
+    def place(item: pytest.Item) -> tuple[int, Path]:
+        rank = next((rank for rank, folder in enumerate(slow) if item.nodeid.startswith(folder)), len(slow))
+        return rank, item.path.parent
+
+    items.sort(key=place)
 
 
 class Databases:
