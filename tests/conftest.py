@@ -39,18 +39,17 @@ SLOW = (*SHARED, "tests/browser", "tests/machine", "tests/fuzz")
 """Folders that start first, so that no worker is alone with one at the end."""
 
 
-class FolderScheduling(LoadFileScheduling):
-    """Gives each worker whole files, or whole folders of `SHARED`."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return next((folder for folder in SHARED if path.startswith(f"{folder}/")), path)
-
-
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
-    """Distributes the tests over the workers."""
-    return FolderScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives each worker whole files, or whole folders of `SHARED`."""
+    scheduler = LoadFileScheduling(config, log)
+    scheduler._split_scope = scope_of
+    return scheduler
+
+
+def scope_of(test: str) -> str:
+    """What a worker takes together with a test."""
+    return next((folder for folder in SHARED if test.startswith(f"{folder}/")), test.partition("::")[0])
 
 
 @pytest.hookimpl(trylast=True)
