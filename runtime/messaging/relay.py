@@ -13,7 +13,7 @@ import asyncpg
 from runtime.backoff import Backoff
 from runtime.messaging.bus import Bus, BusError, Message, Publisher, Unroutable
 from runtime.observability.telemetry import OUTBOX_PUBLISHED, OUTBOX_UNROUTABLE
-from runtime.storage.database import ACQUIRE_TIMEOUT, COMMAND_TIMEOUT, Database, connect
+from runtime.storage.database import COMMAND_TIMEOUT, Database, connect
 from runtime.storage.database_errors import is_transient
 
 if TYPE_CHECKING:
@@ -123,7 +123,6 @@ class Relay:
     async def _lead(self, bus: Backoff, database: Backoff) -> None:
         connection = await connect(
             self._database.url,
-            timeout=ACQUIRE_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
             server_settings={**LEASE, **PLANS},
         )

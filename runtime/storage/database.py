@@ -5,12 +5,13 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from runtime.backoff import Backoff
+from runtime.storage.connections import SafeConnection
+from runtime.storage.connections import connect as connect
 from runtime.storage.database_errors import DatabaseUnavailable as DatabaseUnavailable
 from runtime.storage.database_errors import is_transient as is_transient
 
@@ -25,8 +26,6 @@ POOL_SIZE = 10
 SHARES = 8
 """The shares of the server's connections: one for each of the six services, the connection of its relay included, and
 two for the command line and others."""
-ACQUIRE_TIMEOUT = 5.0
-"""Seconds for connecting."""
 BUSY_TIMEOUT = 8.0
 """Seconds to wait for a connection when all are in use: less than the timeout of clients."""
 SLICE = 0.25
@@ -41,41 +40,8 @@ WRITES_FOR = 1.0
 """Seconds for which a successful write is valid for the readiness, if the database answers."""
 FULL = 0.05
 """Seconds between two tries at a server that has no connections left."""
-UTC = {"timezone": "UTC"}
-"""In a time zone with summer time PostgreSQL adds a day of 23 or 25 hours. It overrides the settings of server,
-database, role and URL."""
-MICROSECOND = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
-
-
-async def connect(
-    url: str, *, server_settings: dict[str, str] | None = None, **options: Any
-) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection with exact time: in UTC, and with durations in microseconds, never in days.
-
-    All connections are made here; `options` are those of `asyncpg.connect`.
-    """
-    settings = {**(server_settings or {}), **UTC}
-    connection: asyncpg.Connection[asyncpg.Record]
-    connection = await asyncpg.connect(url, server_settings=settings, **options)  # noqa: TID251
-    try:
-        await connection.set_type_codec(
-            "interval", encoder=_exact, decoder=_duration, schema="pg_catalog", format="tuple"
-        )
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
-
-
-def _exact(duration: timedelta) -> tuple[int, int, int]:
-    return 0, 0, duration // MICROSECOND
-
-
-def _duration(parts: tuple[int, int, int]) -> timedelta:
-    months, days, microseconds = parts
-    return timedelta(days=30 * months + days, microseconds=microseconds)  # as in PostgreSQL: a day is 24 hours
 
 
 class Database:
@@ -98,10 +64,10 @@ class Database:
                 self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
                     self.url,
                     connect=connect,
+                    connection_class=SafeConnection,
                     min_size=1,
                     max_size=size,
                     command_timeout=COMMAND_TIMEOUT,
-                    timeout=ACQUIRE_TIMEOUT,
                     init=_prepare,
                     reset=_no_reset,
                 )
@@ -134,25 +100,44 @@ class Database:
             yield connection
         except asyncpg.ReadOnlySQLTransactionError:
             connection.terminate()
-            await self._expire(pool)
+            await self._expire(pool, "is read-only")
+            raise
+        except TimeoutError:
+            await self._expire(pool, "does not answer in time")
+            raise
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)  # `SafeConnection` is about to close itself, which the pool must see first
             raise
         finally:
             await pool.release(connection)
 
-    async def _expire(self, pool: Pool) -> None:
-        """Replaces all connections: after a failover these lead to a read-only server. Not too often, since the new
-        server may not be available yet."""
+    async def _expire(self, pool: Pool, why: str) -> None:
+        """Replaces all connections: after a failover these lead to the former primary. Not too often, since the new
+        one may not be available yet."""
         now = asyncio.get_running_loop().time()
         if now - self._expired > BETWEEN_SERVERS:
             self._expired = now
-            log.warning("the database is read-only: all connections to it are replaced")
+            log.warning("the database %s: all connections to it are replaced", why)
             await pool.expire_connections()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection with an open transaction: commits at the end of the block, rolls back on an error."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        """A connection with an open transaction: commits at the end of the block, rolls back on an error.
+
+        Raises `DatabaseUnavailable` when the commit times out: it may take effect later.
+        """
+        async with self.connection() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except TimeoutError as error:
+                raise DatabaseUnavailable("The database has not confirmed a commit in time.") from error
 
     async def writes(self) -> bool:
         """Whether the database accepts writes now. It writes at most once a second, because the health routes are
@@ -184,7 +169,7 @@ _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg
 
 async def _share(url: str) -> int:
     """The number of connections for one service on this server; at least two."""
-    connection = await connect(url, timeout=ACQUIRE_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
+    connection = await connect(url, command_timeout=COMMAND_TIMEOUT)
     try:
         allowed: int = await connection.fetchval(_ALLOWED)
     finally:

@@ -31,6 +31,7 @@ class Retry(StrEnum):
 
 RETRIES: Mapping[str, Retry] = {
     "08": Retry.UNCOUNTED,  # connection exception
+    "08P01": Retry.NEVER,  # protocol violation: a pooler that refuses a setting of the session, for example
     "0A": Retry.NEVER,  # feature not supported
     "21": Retry.NEVER,  # cardinality violation
     "22": Retry.NEVER,  # data exception

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,7 +121,7 @@ async def test_slow_deadline_harms_itself_only(embedded_toys: Toys) -> None:
     toy = await embedded_toys.on(await embedded_toys.database("refunds"), "refunds", {}, {"due": act})
     async with toy.uow.begin() as tx:
         for subject in "123":
-            await tx.schedule("due", subject, databases.MICROSECOND)
+            await tx.schedule("due", subject, timedelta(microseconds=1))
     async with running(toy.deadlines.run()):
         await becomes(lambda: toy.fetch("select number from effects order by 1"), [2, 3])
         await becomes(lambda: toy.fetch("select failures > 0 from deadlines"), [True])

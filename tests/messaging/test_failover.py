@@ -1,0 +1,113 @@
+"""Clients of a PostgreSQL that can fail over: a commit is never cancelled, and a silent host holds up nobody."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from runtime.storage import connections
+from runtime.storage import database as databases
+from runtime.storage.connections import connect
+from runtime.storage.database import Database, DatabaseUnavailable
+from tests.conftest import Databases
+from tests.harness.waiting import becomes
+from tests.messaging.toys import Toys
+
+INSERT = "insert into effects (thing, number, note) values ('a', 1, '')"
+Work = Callable[[Database], Awaitable[object]]
+
+
+@pytest.fixture
+async def await_standby(server_databases: Databases) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """Has the server's commits wait for the synchronous standby of a name, or for none."""
+
+    async def set_standby(names: str) -> None:
+        await server_databases.admin(f"alter system set synchronous_standby_names = '{names}'")
+        await server_databases.admin("select pg_reload_conf()")
+
+    yield set_standby
+    await set_standby("")
+
+
+async def commit(database: Database) -> None:
+    """Commits a transaction."""
+    async with database.transaction() as connection:
+        await connection.execute(INSERT)
+
+
+async def commit_by_itself(database: Database) -> None:
+    """Runs a statement that is its own transaction."""
+    async with database.connection() as connection:
+        await connection.execute(INSERT)
+
+
+async def stop_while_committing(database: Database) -> None:
+    """Is cancelled during its commit, as when a service stops."""
+    task = asyncio.create_task(commit(database))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    raise TimeoutError
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("work", [commit, commit_by_itself, stop_while_committing])
+async def test_a_commit_that_times_out_is_invisible(
+    work: Work, toys_on_rabbit: Toys, await_standby: Callable[[str], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the synchronous standby is away, a commit that times out, or whose task is cancelled, has no effect that
+    another transaction sees; it takes effect when the standby is back."""
+    monkeypatch.setattr(databases, "COMMAND_TIMEOUT", 0.5)
+    toy = await toys_on_rabbit.refunds()
+    await await_standby("absent")
+    with pytest.raises((TimeoutError, DatabaseUnavailable)):
+        await work(toy.database)
+    await asyncio.sleep(0.3)  # a cancel request would have arrived
+    assert await toy.effects() == []
+    await await_standby("")
+    await becomes(toy.effects, [1])
+
+
+@asynccontextmanager
+async def silent_host() -> AsyncIterator[str]:
+    """An address that accepts connections and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield f"127.0.0.1:{silent.getsockname()[1]}"
+
+
+@pytest.mark.servers
+async def test_a_silent_host_takes_only_its_share(server_databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two silent hosts beside a healthy one, a connection is made within the time limit, wherever they stand."""
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT", 1.5)
+    whole = urlsplit(server_databases.admin_url)
+    account, _, healthy = whole.netloc.rpartition("@")
+    for _ in range(4):
+        async with silent_host() as one, silent_host() as two, asyncio.timeout(2):
+            url = whole._replace(netloc=f"{account}@{one},{two},{healthy}", query="target_session_attrs=read-write")
+            connection = await connect(url.geturl())
+            assert await connection.fetchval("select 1") == 1
+            connection.terminate()
+
+
+async def test_a_pooler_that_refuses_a_session_is_reported_at_once() -> None:
+    """A server that answers with a protocol violation (08P01) is a mistake in the configuration: no retry."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # the request for TLS
+        writer.write(b"N")
+        await reader.read(1024)
+        fields = b"SERROR\0C08P01\0Munsupported startup parameter: timezone\0\0"
+        writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, asyncio.timeout(2):
+        with pytest.raises(asyncpg.ProtocolViolationError, match="unsupported startup parameter"):
+            await Database(f"postgresql://x@127.0.0.1:{port}/x").connect()
