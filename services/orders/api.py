@@ -190,17 +190,7 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
         seller_id = reserved[0].seller_id
         order = domain.new_order(new_id(), buyer.account_id, seller_id, lines, body.payment_method, now, pay_within)
         await store.place(tx, order)
-        tx.publish(
-            OrderPlaced(
-                order_id=order.order_id,
-                buyer_id=order.buyer_id,
-                seller_id=order.seller_id,
-                lines=order.lines,
-                total=order.total,
-                payment_method=order.payment_method,
-                placed_at=order.placed_at,
-            )
-        )
+        tx.publish(OrderPlaced.model_validate(order, from_attributes=True))
         return show(order, now)
 
     return await once(str(buyer.account_id), place)

@@ -217,15 +217,7 @@ def expiry(order: Order, cancellation_id: UUID, now: datetime) -> Cancellation |
 
 def cancelled_event(order: Order, cancellation: Cancellation) -> OrderCancelled:
     """The event of an order's cancellation: the same each time that it is published."""
-    return OrderCancelled(
-        cancellation_id=cancellation.cancellation_id,
-        order_id=order.order_id,
-        buyer_id=order.buyer_id,
-        seller_id=order.seller_id,
-        channel=cancellation.channel,
-        paid_amount=order.paid_amount,
-        fault=cancellation.fault,
-    )
+    return OrderCancelled.model_validate(vars(order) | vars(cancellation))
 
 
 def is_repeat(order: Order | None, request: OrderCancelRequested) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from contracts import events_from
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
-from runtime.settings import Environment, SettingInvalid, Settings
+from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from services.orders import api, catalogue, demonstration, store
 from services.orders.handlers import DEADLINES, HANDLERS
@@ -21,17 +21,8 @@ SPEC = ServiceSpec(
     handlers=HANDLERS,
 )
 
-
 PAY_WITHIN, MAX_PAY_WITHIN = 3600, 86400
 """Seconds to pay an order: the default and the maximum."""
-
-
-def pay_within(env: Environment) -> timedelta:
-    """The setting `PAY_WITHIN`; raises `SettingInvalid`."""
-    text = env.get("PAY_WITHIN", str(PAY_WITHIN))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_PAY_WITHIN):
-        raise SettingInvalid("PAY_WITHIN", f"whole seconds from 1 to {MAX_PAY_WITHIN}, not {text!r:.50}")
-    return timedelta(seconds=int(text))
 
 
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
@@ -39,7 +30,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
     after = timedelta(seconds=env.seconds("REMIND_AFTER", AFTER.total_seconds(), 0.01, 86400))
     service.background.append(partial(remind, service.uow, after))
-    within = pay_within(env)
+    within = timedelta(seconds=env.number("PAY_WITHIN", PAY_WITHIN, 1, MAX_PAY_WITHIN))
     service.app.state.pay_within = within
     for kind, deadline in DEADLINES.items():
         service.on_deadline(kind, deadline)

@@ -67,12 +67,7 @@ async def add_product(tx: Transaction, product: Product) -> bool:
         "insert into products (product_id, seller_id, title, price, stock, offered, listed) "
         "values ($1, $2, $3, $4, $5, $5, $6) "
         "on conflict do nothing returning true",
-        product.product_id,
-        product.seller_id,
-        product.title,
-        product.price,
-        product.stock,
-        product.listed,
+        *vars(product).values(),
     )
     return bool(added)
 

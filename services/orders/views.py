@@ -100,33 +100,13 @@ class ScoreView(BaseModel):
 def show(order: Order, now: datetime) -> OrderView:
     """The view of an order."""
     refused = refusal(order, Channel.APP, now)
-    gone = order.cancellation
-    return OrderView(
-        order_id=order.order_id,
-        buyer_id=order.buyer_id,
-        seller_id=order.seller_id,
-        status=order.status,
-        lines=order.lines,
-        total=order.total,
-        payment_method=order.payment_method,
-        paid_amount=order.paid_amount,
-        placed_at=order.placed_at,
-        pay_by=order.pay_by,
-        version=order.version,
-        history=[StepView(status=step.status, at=step.at) for step in order.history],
-        cancellation=CancellationView(
-            allowed=refused is None,
-            code=refused.code if refused else None,
-            until=order.placed_at + WINDOW,
-            cancellation_id=gone.cancellation_id if gone else None,
-            channel=gone.channel if gone else None,
-            reason=gone.reason if gone else None,
-            note=gone.note if gone else None,
-            fault=gone.fault if gone else None,
-            at=gone.at if gone else None,
-        ),
-        refund=RefundView(**vars(order.refund)) if order.refund else None,
+    cancellation = CancellationView(
+        allowed=refused is None,
+        code=refused.code if refused else None,
+        until=order.placed_at + WINDOW,
+        **(vars(order.cancellation) if order.cancellation else {}),
     )
+    return OrderView.model_validate(vars(order) | {"cancellation": cancellation}, from_attributes=True)
 
 
 def show_score(seller_id: UUID, score: Score) -> ScoreView:
@@ -135,12 +115,8 @@ def show_score(seller_id: UUID, score: Score) -> ScoreView:
     return ScoreView(
         seller_id=seller_id,
         orders=score.orders,
-        cancellations={
-            Fault.SELLER: score.by_seller,
-            Fault.BUYER: score.by_buyer,
-            Fault.PLATFORM: score.by_platform,
-        },
+        cancellations={Fault.SELLER: score.by_seller, Fault.BUYER: score.by_buyer, Fault.PLATFORM: score.by_platform},
         cancellation_rate=score.cancellation_rate,
         rating=score.rating,
-        after_cancelling=ConsequenceView(cancellation_rate=after.cancellation_rate, rating=after.rating),
+        after_cancelling=ConsequenceView.model_validate(after, from_attributes=True),
     )

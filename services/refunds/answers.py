@@ -36,19 +36,7 @@ class Answer:
     It is about that call only: FAILED or NOT_SENT after an earlier UNKNOWN tells nothing about the earlier call.
     `code` is what decided: DANA's seven-digit response code; in an inquiry the two-digit transaction status; or, when
     DANA did not answer, a word of ours: `not_connected`, `throttled`, `timeout`, `dropped`, `unreadable`.
-    `message` is for people.
     """
 
     outcome: Outcome
     code: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountInquiry:
-    """DANA's answer about a phone number. Only an active account can be linked; only an existing one can be active."""
-
-    exists: bool
-    active: bool
-    code: str = ""
-    message: str = ""

@@ -14,7 +14,7 @@ from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfW
 from runtime.http.auth import Buyer, BuyerOrAgent
 from runtime.messaging.unit_of_work import Transaction
 from services.refunds import store
-from services.refunds.domain import Refund, State, phone_number
+from services.refunds.domain import State, phone_number
 from services.refunds.snap import Dana, DanaUnreachable
 
 router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=RetryOnConflict)
@@ -92,7 +92,8 @@ async def list_refunds(
     """The buyer's refunds, or for agents all refunds, newest first."""
     async with uow.begin() as tx:
         buyer_id = None if person.role == "agent" else person.account_id
-        items = [_view(refund) for refund in await store.page(tx, buyer_id, cursor, limit)]
+        refunds = await store.page(tx, buyer_id, cursor, limit)
+    items = [RefundView.model_validate(refund, from_attributes=True) for refund in refunds]
     return Page(items=items, next=items[-1].refund_id if len(items) == limit else None)
 
 
@@ -116,12 +117,12 @@ async def link_dana(
         if wait := await store.take_inquiry(tx, buyer.account_id, MAX_LINKS, LINKS_WITHIN):
             raise RateLimited(f"A buyer can try to link DANA {MAX_LINKS} times an hour. Try again later.", wait)
     try:
-        inquiry = await dana.account_inquiry(phone)
+        is_active = await dana.account_inquiry(phone)
     except DanaUnreachable:
         async with uow.begin() as tx:
             await store.return_inquiry(tx, buyer.account_id)
         raise
-    if not inquiry.active:
+    if not is_active:
         raise NoSuchWallet
     async with uow.begin() as tx:
         if phone != await store.phone_of(tx, buyer.account_id):
@@ -146,20 +147,7 @@ async def get_refund(refund_id: UUID, person: BuyerOrAgent, uow: UnitOfWorkDep) 
         refund = await store.find(tx, refund_id)
     if refund is None or (person.role != "agent" and person.account_id != refund.buyer_id):
         raise NotFound("There is no such refund.")
-    return _view(refund)
-
-
-def _view(refund: Refund) -> RefundView:
-    return RefundView(
-        refund_id=refund.refund_id,
-        cancellation_id=refund.cancellation_id,
-        order_id=refund.order_id,
-        buyer_id=refund.buyer_id,
-        amount=refund.amount,
-        destination=refund.destination,
-        state=refund.state,
-        attempts=refund.attempts,
-    )
+    return RefundView.model_validate(refund, from_attributes=True)
 
 
 async def _wallet(tx: Transaction, buyer_id: UUID) -> WalletView:

@@ -16,14 +16,14 @@ from services.refunds.snap import DanaUnreachable
 
 Weather = Literal["well", "slow", "failing", "timing_out", "down"]
 
-_MODES = {"well": "none", "slow": "slow", "failing": "fail", "timing_out": "timeout_after", "down": "down"}
-_WEATHER: dict[str, Weather] = {
-    "none": "well",
+_MODES: dict[Weather, str] = {
+    "well": "none",
     "slow": "slow",
-    "fail": "failing",
-    "timeout_after": "timing_out",
+    "failing": "fail",
+    "timing_out": "timeout_after",
     "down": "down",
 }
+_WEATHER = {mode: weather for weather, mode in _MODES.items()}
 _PART_OF_TIMEOUT = {"slow": 0.5, "timing_out": 1.5}
 """How long DANA takes, as a part of the timeout of `refunds`."""
 

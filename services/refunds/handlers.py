@@ -61,14 +61,7 @@ def _due(refund_id: UUID, cancelled: OrderCancelled, phones: Mapping[UUID, str])
 
 def issued(money: Refund) -> RefundIssued:
     """The event that the money has arrived."""
-    return RefundIssued(
-        refund_id=money.refund_id,
-        cancellation_id=money.cancellation_id,
-        order_id=money.order_id,
-        buyer_id=money.buyer_id,
-        amount=money.amount,
-        destination=money.destination,
-    )
+    return RefundIssued.model_validate(money, from_attributes=True)
 
 
 HANDLERS: Handlers = {OrderCancelled: BatchHandler(refund)}

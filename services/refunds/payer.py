@@ -183,16 +183,7 @@ async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -
         return await _credit(tx, refund)
     pause = domain.pause(refund, step, now)
     await tx.schedule(PAY_DANA, str(refund.refund_id), pause)
-    return [
-        RefundDelayed(
-            refund_id=refund.refund_id,
-            order_id=refund.order_id,
-            buyer_id=refund.buyer_id,
-            destination=refund.destination,
-            attempts=refund.attempts,
-            next_attempt_at=now + pause,
-        )
-    ]
+    return [RefundDelayed.model_validate(vars(refund) | {"next_attempt_at": now + pause})]
 
 
 async def _credit(tx: Transaction, refund: Refund) -> Sequence[Event]:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from runtime.errors import Unavailable
-from services.refunds.answers import AccountInquiry, Answer, Outcome
+from services.refunds.answers import Answer, Outcome
 from services.refunds.snap_codes import TOP_UP_CODE, read_inquiry, read_status, read_top_up
 
 INQUIRY: Final = "/v1.0/emoney/account-inquiry.htm"
@@ -94,7 +94,7 @@ class Dana:
         await self._payments.aclose()
         await self._inquiries.aclose()
 
-    async def account_inquiry(self, phone: str) -> AccountInquiry:
+    async def account_inquiry(self, phone: str) -> bool:
         """Asks whether the number has a DANA account that can receive money. Raises `DanaUnreachable`."""
         body = {"customerNumber": customer_number(phone), "amount": money(1), "additionalInfo": FUND_TYPE}
         try:
@@ -102,11 +102,11 @@ class Dana:
         except (httpx.HTTPError, TimeoutError) as error:
             log.warning("DANA account inquiry for %s: %s", masked(phone), type(error).__name__)
             raise DanaUnreachable from error
-        inquiry = read_inquiry(response)
-        if inquiry is None:
+        is_active = read_inquiry(response)
+        if is_active is None:
             log.warning("DANA account inquiry for %s: HTTP %d, no usable answer", masked(phone), response.status_code)
             raise DanaUnreachable
-        return inquiry
+        return is_active
 
     async def top_up(self, reference: str, phone: str, amount: int) -> Answer:
         """Pays `amount` rupiah into the wallet of `phone`. Never raises for network errors, never answers NOT_FOUND.
@@ -122,8 +122,8 @@ class Dana:
         }
         try:
             answer = read_top_up(await self._post(TOP_UP, body), reference, money(amount))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            answer = Answer(Outcome.NOT_SENT, "not_connected", type(error).__name__)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            answer = Answer(Outcome.NOT_SENT, "not_connected")
         except (httpx.HTTPError, TimeoutError) as error:
             answer = _no_answer(error)
         log.info("DANA top-up %s to %s: %s (%s)", reference, masked(phone), answer.outcome.value, answer.code)
@@ -196,4 +196,4 @@ def masked(phone: str) -> str:
 
 def _no_answer(error: Exception) -> Answer:
     late = isinstance(error, (TimeoutError, httpx.TimeoutException))
-    return Answer(Outcome.UNKNOWN, "timeout" if late else "dropped", type(error).__name__)
+    return Answer(Outcome.UNKNOWN, "timeout" if late else "dropped")

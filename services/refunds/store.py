@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -14,10 +15,8 @@ from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
 from services.refunds.domain import Refund, State
 
-_COLUMNS = (
-    "refund_id, cancellation_id, order_id, buyer_id, amount, destination, state, phone, attempts, inquiries, "
-    "uncertain, doubtful_until, wallet_closed"
-)
+_OPENED = ("refund_id", "cancellation_id", "order_id", "buyer_id", "amount", "destination", "state", "phone")
+_COLUMNS = f"{', '.join(_OPENED)}, attempts, inquiries, uncertain, doubtful_until, wallet_closed"
 
 
 class Account(StrEnum):
@@ -64,22 +63,10 @@ async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refun
     if not refunds:
         return []
     rows = await tx.connection.fetch(
-        "insert into refunds (refund_id, cancellation_id, order_id, buyer_id, amount, destination, state, phone) "
+        f"insert into refunds ({', '.join(_OPENED)}) "
         "select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], "
         "$8::text[]) on conflict (cancellation_id) do nothing returning refund_id",
-        *_columns(
-            (
-                refund.refund_id,
-                refund.cancellation_id,
-                refund.order_id,
-                refund.buyer_id,
-                refund.amount,
-                refund.destination,
-                refund.state,
-                refund.phone,
-            )
-            for refund in refunds
-        ),
+        *_columns(map(attrgetter(*_OPENED), refunds)),
     )
     added = {row["refund_id"] for row in rows}
     return [refund for refund in refunds if refund.refund_id in added]

@@ -74,21 +74,21 @@ def build(settings: Settings) -> FastAPI:
                 await note(service, fault, Reply(503, "00", "Service Unavailable"))
                 return PlainTextResponse("503 Service Unavailable", 503)
             case Mode.THROTTLE:
-                return answer(service, await note(service, fault, replies.throttled()))
+                return answer(service, await note(service, fault, replies.THROTTLED))
             case Mode.DROP_BEFORE:
-                await note(service, fault, replies.timed_out())
+                await note(service, fault, replies.TIMED_OUT)
                 return await hang_up(request)
             case Mode.TIMEOUT_BEFORE:
-                await note(service, fault, replies.timed_out())
+                await note(service, fault, replies.TIMED_OUT)
                 await faults.hang(fault)
-                return answer(service, replies.timed_out())
+                return answer(service, replies.TIMED_OUT)
             case Mode.SLOW:
                 await faults.hang(fault)
         reply = await carry_out(service, request, fault)
         match fault.mode:
             case Mode.TIMEOUT_AFTER:
                 await faults.hang(fault)
-                return answer(service, replies.timed_out())
+                return answer(service, replies.TIMED_OUT)
             case Mode.DROP_AFTER:
                 return await hang_up(request)
         return answer(service, reply)

@@ -75,7 +75,7 @@ def read_top_up(body: bytes) -> TopUp:
     if amount == 0:
         raise Refused(replies.invalid_format("amount.value"))
     if amount > MAX_AMOUNT:
-        raise Refused(replies.over_limit())
+        raise Refused(replies.OVER_LIMIT)
     return TopUp(reference, _number(fields), amount)
 
 
@@ -105,9 +105,9 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(replies.bad_request()) from None
+        raise Refused(replies.BAD_REQUEST) from None
     if not isinstance(fields, dict):
-        raise Refused(replies.bad_request())
+        raise Refused(replies.BAD_REQUEST)
     return fields
 
 
@@ -123,7 +123,7 @@ def _text(fields: dict[str, Any], name: str, form: re.Pattern[str] | None = None
 def _number(fields: dict[str, Any]) -> str:
     number = _text(fields, "customerNumber")
     if not is_mobile_number(number):
-        raise Refused(replies.no_such_number())
+        raise Refused(replies.NO_SUCH_NUMBER)
     return number
 
 

@@ -28,7 +28,7 @@ def top_up(tx: JournalTransaction, wanted: TopUp, fault: Fault) -> Reply:
             return replies.failed()
         payment = _enter(tx, wanted, fault)
     elif (payment.number, payment.amount) != (wanted.number, wanted.amount):
-        return replies.inconsistent()
+        return replies.INCONSISTENT
     fields = {
         "referenceNo": payment.dana_reference,
         "partnerReferenceNo": payment.reference,

@@ -149,7 +149,7 @@ class Journal:
 
         def run(tx: JournalTransaction) -> Reply:
             new = entry.external_id is None or tx.is_new(entry.external_id)
-            reply = decide(tx) if new else replies.conflict()
+            reply = decide(tx) if new else replies.CONFLICT
             tx.note(entry, reply)
             return reply
 

@@ -51,16 +51,21 @@ class Refused(Exception):
         self.reply = reply
 
 
+BAD_REQUEST = Reply(400, "00", "Bad Request")
+OVER_LIMIT = Reply(403, "02", "Exceed maximum limit amount|Nilai transaksi melebihi batas maksimum limit")
+NO_SUCH_NUMBER = Reply(404, "11", "Invalid Card/Account/Customer Number/Virtual Account")
+INCONSISTENT = Reply(404, "18", "Inconsistent Request")
+CONFLICT = Reply(409, "00", "Conflict. Cannot use same X-EXTERNAL-ID in same day")
+THROTTLED = Reply(429, "00", "Too Many Requests")
+TIMED_OUT = Reply(504, "00", "Timeout")
+
+
 def successful(**fields: Any) -> Reply:
     return Reply(200, "00", "Successful", fields)
 
 
 def in_progress(**fields: Any) -> Reply:
     return Reply(202, "00", "Request In Progress", fields)
-
-
-def bad_request() -> Reply:
-    return Reply(400, "00", "Bad Request")
 
 
 def invalid_format(name: str) -> Reply:
@@ -75,10 +80,6 @@ def unauthorized(reason: str) -> Reply:
     return Reply(401, "00", f"Unauthorized. {reason}")
 
 
-def over_limit() -> Reply:
-    return Reply(403, "02", "Exceed maximum limit amount|Nilai transaksi melebihi batas maksimum limit")
-
-
 def do_not_honor(reason: str) -> Reply:
     return Reply(403, "05", "Do Not Honor", {"additionalInfo": {"resultMsg": reason}})
 
@@ -88,25 +89,5 @@ def not_found(reference: str) -> Reply:
     return Reply(404, "01", "Transaction Not Found", fields)
 
 
-def no_such_number() -> Reply:
-    return Reply(404, "11", "Invalid Card/Account/Customer Number/Virtual Account")
-
-
-def inconsistent() -> Reply:
-    return Reply(404, "18", "Inconsistent Request")
-
-
-def conflict() -> Reply:
-    return Reply(409, "00", "Conflict. Cannot use same X-EXTERNAL-ID in same day")
-
-
-def throttled() -> Reply:
-    return Reply(429, "00", "Too Many Requests")
-
-
 def failed(**fields: Any) -> Reply:
     return Reply(500, "00", "General Error", fields)
-
-
-def timed_out() -> Reply:
-    return Reply(504, "00", "Timeout")
