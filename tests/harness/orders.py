@@ -10,8 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from batalkan.keys import Keys
-from contracts.orders import OrderCancelRequested, RequesterRole
-from contracts.words import Channel
+from contracts.orders import OrderCancelRequested
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
@@ -24,6 +23,7 @@ from tests.harness.waiting import eventually
 
 STATUSES = ("unpaid", "processing", "packed", "shipped", "delivered")
 STEPS = ("pay", "pack", "ship", "deliver")
+PRODUCT = {"title": "Kopi Gayo", "price": 50_000, "stock": 10}
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class OrdersHarness:
         """A new seller."""
         return self.actors.person("seller")
 
-    async def product(self, seller: Person, stock: int = 10, price: int = 50_000, title: str = "Kopi Gayo") -> str:
-        """The id of a new product."""
-        body = {"title": title, "price": price, "stock": stock}
-        return str((await seller.post("/orders/products", body, 201))["product_id"])
+    async def product(self, seller: Person | None = None, stock: int = 10, **changes: Any) -> str:
+        """The id of a new product, by default of a new seller."""
+        body = PRODUCT | {"stock": stock} | changes
+        return str((await (seller or self.seller()).post("/orders/products", body, 201))["product_id"])
 
     async def order(self, buyer: Person, *products: str, quantity: int = 1, method: str = "dana") -> Json:
         """A new order, unpaid (or, with cash on delivery, in process)."""
@@ -101,15 +101,7 @@ class OrdersHarness:
 
     async def request(self, sale: "Sale", channel: str = "chat", **changes: Any) -> OrderCancelRequested:
         """Publishes a request of chat or customer service to cancel; returns when orders has decided."""
-        role = RequesterRole.SELLER if channel == "chat" else RequesterRole.SYSTEM
-        wanted = {
-            "cancellation_id": uuid4(),
-            "order_id": UUID(sale.order_id),
-            "channel": Channel(channel),
-            "requested_by": sale.seller.account_id if channel == "chat" else None,
-            "role": role,
-        }
-        request = OrderCancelRequested.model_validate(wanted | changes)
+        request = a_request(sale, channel, **changes)
         await publish_as(self.recorder.bus, channel, request)
         return request
 
@@ -135,10 +127,15 @@ class Sale:
 
 def an_order(*products: str, quantity: int = 1, method: str = "dana") -> Json:
     """The body of an order."""
-    return {
-        "lines": [{"product_id": product, "quantity": quantity} for product in products],
-        "payment_method": method,
-    }
+    lines = [{"product_id": product, "quantity": quantity} for product in products]
+    return {"lines": lines, "payment_method": method}
+
+
+def a_request(sale: Sale, channel: str, **changes: Any) -> OrderCancelRequested:
+    """A seller's request through the chat, or that of customer service on a silent seller; with changes."""
+    who: Json = {"chat": {"requested_by": sale.seller.account_id, "role": "seller"}, "cs": {"role": "system"}}[channel]
+    wanted = {"cancellation_id": uuid4(), "order_id": sale.order_id, "channel": channel, "requested_by": None}
+    return OrderCancelRequested.model_validate(wanted | who | changes)
 
 
 @asynccontextmanager

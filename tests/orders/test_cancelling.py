@@ -5,19 +5,21 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.harness.actors import assert_problem
-from tests.harness.orders import OrdersHarness
+from tests.harness.actors import Person, assert_problem
+from tests.harness.orders import OrdersHarness, Sale
 
 
 @pytest.mark.parametrize("client", ["app", "web"])
 @pytest.mark.parametrize("status", ["unpaid", "processing", "packed"])
 async def test_the_buyer_cancels(client: str, status: str, harness: OrdersHarness) -> None:
-    """An order that has not shipped is cancelled at once, by the channel of the token, and the stock comes back."""
+    """An order that has not shipped is cancelled at once, by the channel of the token; the stock comes back, it cannot
+    be paid any more, and request and answer are published with the correlation id of the HTTP answer."""
     sale = await harness.sold(status, client)
     before = await sale.seen()
     assert before["cancellation"]["allowed"]
     assert await harness.stock(sale.product) == 9
-    order = await sale.buyer.post(f"{sale.path}/cancel", {"reason": "changed_mind", "note": "Maaf 🙏"})
+    answer = await sale.buyer.ask("POST", f"{sale.path}/cancel", {"reason": "changed_mind", "note": "Maaf 🙏"})
+    order = answer.json()
     cancellation = order["cancellation"]
     assert order["status"] == order["history"][-1]["status"] == "cancelled"
     assert order["version"] == before["version"] + 1
@@ -25,52 +27,39 @@ async def test_the_buyer_cancels(client: str, status: str, harness: OrdersHarnes
     assert (cancellation["channel"], cancellation["fault"]) == (client, "buyer")
     assert (cancellation["reason"], cancellation["note"]) == ("changed_mind", "Maaf 🙏")
     assert await harness.stock(sale.product) == 10
-    requested = (await harness.recorder.wait_for(sale.order_id, "OrderCancelRequested"))["data"]
-    cancelled = (await harness.recorder.wait_for(sale.order_id, "OrderCancelled"))["data"]
-    assert requested["cancellation_id"] == cancelled["cancellation_id"] == cancellation["cancellation_id"]
-    assert (requested["role"], requested["channel"], requested["reason"]) == ("buyer", client, "changed_mind")
-    assert cancelled["paid_amount"] == (0 if status == "unpaid" else 50_000)
+    cancelled = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
+    requested = await harness.recorder.wait_for(sale.order_id, "OrderCancelRequested")
+    for event in (cancelled, requested):
+        assert event["correlationid"] == answer.headers["x-correlation-id"]
+        assert event["data"]["cancellation_id"] == cancellation["cancellation_id"]
+        assert event["data"]["channel"] == client
+    assert cancelled["sequence"] == requested["sequence"] + 1
+    assert (requested["data"]["role"], requested["data"]["reason"]) == ("buyer", "changed_mind")
+    assert cancelled["data"]["paid_amount"] == (0 if status == "unpaid" else 50_000)
+    assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "wrong_state")
     assert await sale.seen() == order
 
 
 async def test_no_reason_is_needed(harness: OrdersHarness) -> None:
     """The reason may be skipped: no body, an empty object and nulls are all well."""
     for body in (None, {}, {"reason": None, "note": None}):
-        sale = await harness.sold()
+        sale = await harness.sold("unpaid")
         order = await sale.buyer.post(f"{sale.path}/cancel", body)
         assert (order["cancellation"]["reason"], order["cancellation"]["note"]) == (None, None)
 
 
-async def test_cash_on_delivery_is_cancelled_without_a_refund(harness: OrdersHarness) -> None:
-    """Cancelling an unpaid order refunds nothing."""
-    buyer = harness.buyer()
-    order = await harness.order(buyer, await harness.product(harness.seller()), method="cod")
-    await buyer.post(f"/orders/{order['order_id']}/cancel")
-    assert (await harness.recorder.wait_for(order["order_id"], "OrderCancelled"))["data"]["paid_amount"] == 0
-
-
-async def test_cancelling_again_is_harmless(harness: OrdersHarness) -> None:
-    """A second request with another reason gets the same answer, and no further event is published."""
-    sale = await harness.sold()
-    first = await sale.buyer.post(f"{sale.path}/cancel", {"reason": "other"})
-    assert await sale.buyer.post(f"{sale.path}/cancel", {"reason": "too_slow"}) == first
-    await sale.buyer.post(f"{sale.path}/cancel")
-    await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
-    assert harness.recorder.names(sale.order_id)[-2:] == ["OrderCancelRequested", "OrderCancelled"]
-    assert await harness.stock(sale.product) == 10
-
-
 async def test_fifty_at_once_are_one_cancellation(harness: OrdersHarness) -> None:
-    """Fifty requests at the same time get the same body, to the letter; there is one cancellation, the stock is
-    given back once."""
+    """Fifty requests at the same time, and later one with another reason, get the same body, to the letter; there is
+    one cancellation, the stock is given back once, and no further event is published."""
     sale = await harness.sold("packed")
     answers = await asyncio.gather(*(sale.buyer.ask("POST", f"{sale.path}/cancel") for _ in range(50)))
+    answers.append(await sale.buyer.ask("POST", f"{sale.path}/cancel", {"reason": "too_slow"}))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
     assert answers[0].json()["cancellation"]["cancellation_id"]
     assert await harness.stock(sale.product) == 10
     await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
-    assert harness.recorder.names(sale.order_id).count("OrderCancelled") == 1
+    assert harness.recorder.names(sale.order_id)[3:] == ["OrderCancelRequested", "OrderCancelled"]
 
 
 async def test_cancel_and_ship_never_both_win(harness: OrdersHarness) -> None:
@@ -79,7 +68,7 @@ async def test_cancel_and_ship_never_both_win(harness: OrdersHarness) -> None:
     buyer, seller = harness.buyer(), harness.seller()
     ids = await harness.many(200, buyer, seller)
 
-    async def race(number: int, order_id: str) -> tuple[str, int, int]:
+    async def race(number: int, order_id: str) -> tuple[int, int]:
         requests = [buyer.ask("POST", f"/orders/{order_id}/cancel"), seller.ask("POST", f"/orders/{order_id}/ship")]
         answers = await asyncio.gather(*(reversed(requests) if number % 2 else requests))
         cancel, ship = reversed(answers) if number % 2 else answers
@@ -87,11 +76,9 @@ async def test_cancel_and_ship_never_both_win(harness: OrdersHarness) -> None:
             assert_problem(cancel, 409, "already_shipped")
         if ship.status_code != 200:
             assert_problem(ship, 409, "wrong_state")
-        return order_id, cancel.status_code, ship.status_code
+        return cancel.status_code, ship.status_code
 
-    ends = await asyncio.gather(*(race(number, order_id) for number, order_id in enumerate(ids)))
-    assert {(cancel, ship) for _, cancel, ship in ends} <= {(200, 409), (409, 200)}
-    lost = {order_id for order_id, cancel, _ in ends if cancel == 200}
+    ends = dict(zip(ids, await asyncio.gather(*map(race, range(200), ids)), strict=True))
     rows = await harness.fetch(
         "select order_id::text, status, version, (select count(*) from order_history h where h.order_id = o.order_id) "
         "as steps, (select stock from products where product_id = order_id) as stock, "
@@ -100,11 +87,9 @@ async def test_cancel_and_ship_never_both_win(harness: OrdersHarness) -> None:
         buyer.account_id,
     )
     assert len(rows) == 200
+    expected = {(200, 409): ("cancelled", 1, True), (409, 200): ("shipped", 0, False)}
     for row in rows:
-        gone = row["order_id"] in lost
-        assert (row["status"], row["stock"], row["cancelled"]) == (
-            ("cancelled", 1, True) if gone else ("shipped", 0, False)
-        )
+        assert (row["status"], row["stock"], row["cancelled"]) == expected[ends[row["order_id"]]]
         assert row["version"] == row["steps"] == 2
 
 
@@ -139,32 +124,53 @@ async def test_the_window_closes_after_24_hours(harness: OrdersHarness) -> None:
     assert (await early.buyer.post(f"{early.path}/cancel"))["status"] == "cancelled"
 
 
-async def test_one_correlation_id_for_request_and_answer(harness: OrdersHarness) -> None:
-    """A request and its answer are published with one correlation id, which the HTTP answer names."""
-    sale = await harness.sold()
-    answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
-    cancelled = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
-    requested = await harness.recorder.wait_for(sale.order_id, "OrderCancelRequested")
-    told = answer.headers["x-correlation-id"]
-    assert cancelled["correlationid"] == requested["correlationid"] == told
-    assert cancelled["sequence"] == requested["sequence"] + 1
-
-
 async def test_the_score_counts(harness: OrdersHarness) -> None:
     """The buyer's cancellations stand in the seller's score without hurting it; the seller's own do."""
     sale = await harness.sold()
-    path = f"/orders/sellers/{sale.seller.account_id}/score"
+
+    async def score() -> tuple[dict[str, int], int, float, float]:
+        score = await harness.actors.anonymous().get(f"/orders/sellers/{sale.seller.account_id}/score")
+        return score["cancellations"], score["orders"], score["cancellation_rate"], score["rating"]
+
     await sale.buyer.post(f"{sale.path}/cancel")
-    score = await harness.actors.anonymous().get(path)
-    assert score["cancellations"] == {"seller": 0, "buyer": 1, "platform": 0}
-    assert (score["orders"], score["cancellation_rate"], score["rating"]) == (1, 0.0, 5.0)
+    before = ({"seller": 0, "buyer": 1, "platform": 0}, 1, 0.0, 5.0)
+    assert await score() == before
     unpaid = await harness.order(sale.buyer, sale.product)
     await sale.buyer.post(f"/orders/{unpaid['order_id']}/cancel")
     await harness.order(sale.buyer, sale.product)
-    assert await harness.actors.anonymous().get(path) == score  # what was not paid counts neither here nor there
+    assert await score() == before  # what was not paid counts neither here nor there
     [other] = await harness.many(1, sale.buyer, sale.seller)
-    await harness.request(type(sale)(sale.buyer, sale.seller, other, other))
+    await harness.request(Sale(sale.buyer, sale.seller, other, other))
     await harness.recorder.wait_for(other, "OrderCancelled")
-    score = await harness.actors.anonymous().get(path)
-    assert score["cancellations"] == {"seller": 1, "buyer": 1, "platform": 0}
-    assert (score["orders"], score["cancellation_rate"], score["rating"]) == (2, 0.5, 1.0)
+    assert await score() == ({"seller": 1, "buyer": 1, "platform": 0}, 2, 0.5, 1.0)
+
+
+class TestRefusedCancellations:
+    """Refused requests are published up to a limit; beyond it they leave no state."""
+
+    async def ask(self, person: Person, path: str, count: int) -> list[int]:
+        return [(await person.ask("POST", f"{path}/cancel")).status_code for _ in range(count)]
+
+    async def test_of_one_order(self, harness: OrdersHarness) -> None:
+        """Twenty refusals of an order in an hour are published, the next ones are 429 and leave no state; then it goes
+        on. What is granted is not limited."""
+        sale = await harness.sold("shipped")
+        assert await self.ask(sale.buyer, sale.path, 20) == [409] * 20
+        kept = "select (select sum(refused) from refused_cancellations), (select sum(last) from event_sequence)"
+        before = await harness.fetch(kept)
+        assert await self.ask(sale.buyer, sale.path, 5) == [429] * 5
+        answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
+        assert_problem(answer, 429, "rate_limited")
+        assert 3500 < int(answer.headers["Retry-After"]) <= 3600
+        assert await harness.fetch(kept) == before
+        other = await harness.order(sale.buyer, sale.product)
+        assert await self.ask(sale.buyer, f"/orders/{other['order_id']}", 30) == [200] * 30
+        await harness.later(hours=1)
+        assert await self.ask(sale.buyer, sale.path, 1) == [409]
+        assert harness.recorder.names(sale.order_id).count("OrderCancelRejected") <= 21
+
+    async def test_of_one_buyer(self, harness: OrdersHarness) -> None:
+        """However many orders there are, there are 1,000 in an hour."""
+        sale = await harness.sold("shipped")
+        await harness.fetch("insert into refused_cancellations values ($1, clock_now(), 999)", sale.buyer.account_id)
+        assert await self.ask(sale.buyer, sale.path, 2) == [409, 429]

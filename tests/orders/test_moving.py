@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.harness.actors import Person, assert_problem
+from tests.harness.actors import assert_problem
 from tests.harness.orders import STATUSES, STEPS, OrdersHarness
 
 
@@ -17,14 +17,8 @@ async def test_an_order_goes_its_way(harness: OrdersHarness) -> None:
     assert [step["at"] for step in order["history"]] == sorted(step["at"] for step in order["history"])
     await harness.recorder.wait_for(sale.order_id, "OrderDelivered")
     events = harness.recorder.about(sale.order_id)
-    assert [event["type"] for event in events] == [
-        "OrderPlaced",
-        "OrderPaid",
-        "OrderPacked",
-        "OrderShipped",
-        "OrderDelivered",
-    ]
-    assert [event["sequence"] for event in events] == [1, 2, 3, 4, 5]
+    names = ["OrderPlaced", "OrderPaid", "OrderPacked", "OrderShipped", "OrderDelivered"]
+    assert [(event["type"], event["sequence"]) for event in events] == list(zip(names, range(1, 6), strict=True))
     assert events[1]["data"]["amount"] == order["total"]
 
 
@@ -40,18 +34,14 @@ async def test_paying_twice_is_harmless(harness: OrdersHarness) -> None:
 
 
 async def test_cash_on_delivery_is_not_paid_online(harness: OrdersHarness) -> None:
-    """An order to be paid at the door cannot be paid before."""
+    """An order to be paid at the door is in process at once, cannot be paid before, and is cancelled without a
+    refund."""
     buyer = harness.buyer()
-    order = await harness.order(buyer, await harness.product(harness.seller()), method="cod")
+    order = await harness.order(buyer, await harness.product(), method="cod")
+    assert (order["status"], order["paid_amount"]) == ("processing", 0)
     assert_problem(await buyer.ask("POST", f"/orders/{order['order_id']}/pay"), 409, "wrong_state")
-
-
-async def test_a_cancelled_order_cannot_be_paid(harness: OrdersHarness) -> None:
-    """Paying comes too late for an order that is cancelled, paid before or not."""
-    for status in ("unpaid", "processing"):
-        sale = await harness.sold(status)
-        await sale.buyer.post(f"{sale.path}/cancel")
-        assert_problem(await sale.buyer.ask("POST", f"{sale.path}/pay"), 409, "wrong_state")
+    await buyer.post(f"/orders/{order['order_id']}/cancel")
+    assert (await harness.recorder.wait_for(order["order_id"], "OrderCancelled"))["data"]["paid_amount"] == 0
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -60,9 +50,8 @@ async def test_a_step_out_of_turn_is_refused(status: str, harness: OrdersHarness
     sale = await harness.sold(status)
     before = await sale.seen()
     possible = STEPS[STATUSES.index(status)] if status != "delivered" else None
-    for step in ("pack", "ship", "deliver"):
-        if step != possible:
-            assert_problem(await sale.seller.ask("POST", f"{sale.path}/{step}"), 409, "wrong_state")
+    for step in {"pack", "ship", "deliver"} - {possible}:
+        assert_problem(await sale.seller.ask("POST", f"{sale.path}/{step}"), 409, "wrong_state")
     assert await sale.seen() == before
 
 
@@ -77,25 +66,11 @@ async def test_two_steps_at_once_are_one(harness: OrdersHarness) -> None:
 async def test_foreign_orders_are_not_there(harness: OrdersHarness) -> None:
     """An account that has no part in an order gets exactly the 404 of an order that does not exist."""
     sale, nothing = await harness.sold("processing"), "/orders/00000000-0000-7000-8000-000000000000"
-    strangers: list[tuple[Person, list[tuple[str, str]]]] = [
-        (harness.buyer(), [("GET", ""), ("POST", "/pay"), ("POST", "/cancel")]),
-        (harness.seller(), [("GET", ""), ("POST", "/pack"), ("POST", "/ship"), ("POST", "/deliver")]),
-    ]
-    for stranger, requests in strangers:
-        for method, step in requests:
-            foreign, absent = await stranger.ask(method, sale.path + step), await stranger.ask(method, nothing + step)
-            assert_problem(foreign, 404, "not_found")
-            assert foreign.text == absent.text
+    buyer, seller = harness.buyer(), harness.seller()
+    requests = [(buyer, "GET", ""), (seller, "GET", ""), (buyer, "POST", "/pay"), (buyer, "POST", "/cancel")]
+    requests += [(seller, "POST", f"/{step}") for step in STEPS[1:]]
+    for stranger, method, step in requests:
+        foreign, absent = await stranger.ask(method, sale.path + step), await stranger.ask(method, nothing + step)
+        assert_problem(foreign, 404, "not_found")
+        assert foreign.text == absent.text
     assert_problem(await harness.actors.person("agent").ask("GET", nothing), 404, "not_found")
-
-
-async def test_the_wrong_role_is_refused(harness: OrdersHarness) -> None:
-    """The seller's steps are refused to the buyer, and the other way round; agents can only read."""
-    sale, agent = await harness.sold("processing"), harness.actors.person("agent")
-    for person, steps in ((sale.buyer, STEPS[1:]), (sale.seller, ("pay", "cancel")), (agent, (*STEPS, "cancel"))):
-        for step in steps:
-            assert_problem(await person.ask("POST", f"{sale.path}/{step}"), 403, "wrong_role")
-    assert_problem(await agent.ask("GET", "/orders"), 403, "wrong_role")
-    for step in (*STEPS, "cancel"):
-        assert_problem(await harness.actors.anonymous().ask("POST", f"{sale.path}/{step}"), 401, "unauthenticated")
-    assert await agent.get(sale.path) == await sale.seller.get(sale.path) == await sale.seen()
