@@ -62,6 +62,10 @@ class Dana:
         rows = await self.rows("select reference, amount from payments where state = 'paid'")
         return {row["reference"]: row["amount"] for row in rows}
 
+    async def inquiries(self) -> int:
+        """How many accounts were inquired."""
+        return len(await self.rows("select id from requests where service = '37'"))
+
     async def is_called(self) -> bool:
         """Whether a payment has reached the simulator."""
         return bool(await self.rows("select id from requests where service = '38'"))
@@ -128,8 +132,7 @@ class RefundsHarness:
         assert not [key for key in at if key[0] == "dana_in_transit"]
         paid = await self.dana.paid()
         assert {reference: amount for (account, reference), amount in at.items() if account == "dana"} == paid
-        refunds = await self.fetch("select refund_id, amount, destination, state from refunds")
-        for refund in refunds:
+        for refund in await self.fetch("select refund_id, amount, destination, state from refunds"):
             assert refund["state"] == "issued"
             assert at[refund["destination"], refund["refund_id"].hex] == refund["amount"]
             assert at["cancelled_orders", refund["refund_id"].hex] == -refund["amount"]
@@ -145,15 +148,15 @@ class Customer:
 
     async def link(self, phone: str | None = None) -> Json:
         """Links the DANA wallet."""
-        answer = await self.person.ask("PUT", "/refunds/wallet/dana", json={"phone": phone or self.phone})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return (await self.ask_to_link(phone or self.phone)).raise_for_status().json()
+
+    async def ask_to_link(self, phone: str) -> httpx.Response:
+        """The answer to linking the DANA wallet of a number."""
+        return await self.person.ask("PUT", "/refunds/wallet/dana", {"phone": phone})
 
     async def unlink(self) -> Json:
         """Unlinks it."""
-        answer = await self.person.ask("DELETE", "/refunds/wallet/dana")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return (await self.person.ask("DELETE", "/refunds/wallet/dana")).raise_for_status().json()
 
     async def wallet(self) -> Json:
         """The wallet."""
@@ -188,30 +191,6 @@ class Customer:
         return (await self.refunds())[0], events
 
 
-@asynccontextmanager
-async def opened(
-    url: str, keys: Keys, dana: Dana, recorder: EventRecorder, timeout: str = "8"
-) -> AsyncIterator[RefundsHarness]:
-    """Runs the service on a database, in demonstration mode; several on one database are replicas."""
-    variables = {
-        "TOKEN_KEYS": str(keys.token_keys),
-        "DANA_PRIVATE_KEY": str(keys.dana_private_key),
-        "DANA_URL": "http://dana",
-        "DANA_TIMEOUT": timeout,
-        "DEMONSTRATION": "1",
-    }
-    env = Environment(variables)
-    transport = httpx.ASGITransport(dana.app)
-    service = build(Settings.read("refunds", env), env, url, recorder.bus, transport)
-    async with (
-        httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://refunds") as http,
-        service.running(),
-    ):
-        async with asyncio.timeout(TIMEOUT):
-            await service.until_ready()
-        yield RefundsHarness(service, Actors(keys, http), recorder, dana)
-
-
 def recording() -> AbstractAsyncContextManager[EventRecorder]:
     """A bus, and a recorder of what refunds publishes on it."""
     return recording_service(MemoryBus(), "orders", "refunds", SPEC.publishes)
@@ -226,6 +205,17 @@ class RefundsSetup:
     dana: Dana
     recorder: EventRecorder
 
-    def opened(self, timeout: str = "8") -> AbstractAsyncContextManager[RefundsHarness]:
-        """The service, until the end of the block."""
-        return opened(self.url, self.keys, self.dana, self.recorder, timeout)
+    @asynccontextmanager
+    async def opened(self, timeout: str = "8") -> AsyncIterator[RefundsHarness]:
+        """Runs the service on the database, in demonstration mode; several on one database are replicas."""
+        variables = {"TOKEN_KEYS": str(self.keys.token_keys), "DANA_PRIVATE_KEY": str(self.keys.dana_private_key)}
+        env = Environment(variables | {"DANA_URL": "http://dana", "DANA_TIMEOUT": timeout, "DEMONSTRATION": "1"})
+        transport = httpx.ASGITransport(self.dana.app)
+        service = build(Settings.read("refunds", env), env, self.url, self.recorder.bus, transport)
+        async with (
+            httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://refunds") as http,
+            service.running(),
+        ):
+            async with asyncio.timeout(TIMEOUT):
+                await service.until_ready()
+            yield RefundsHarness(service, Actors(self.keys, http), self.recorder, self.dana)

@@ -5,7 +5,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from contracts.orders import OrderCancelled
 from runtime.messaging import consumer
 from tests.harness.actors import assert_problem
 from tests.harness.publishing import publish_as
@@ -50,25 +49,18 @@ async def test_a_repeated_event_refunds_once(harness: RefundsHarness) -> None:
 
 
 async def test_a_reminder_is_answered(harness: RefundsHarness) -> None:
-    """A cancellation that is published again under another event id moves no money; RefundIssued is published again."""
-    buyer, reminder_id = await harness.buyer(), uuid4()
+    """A cancellation that is published again under another event id moves no money; RefundIssued is published again.
+    Each RefundIssued names the event that caused it."""
+    buyer, event_ids = await harness.buyer(), [uuid4(), uuid4()]
     event = buyer.cancelled()
-    await publish_as(harness.recorder.bus, "orders", event)
-    await publish_as(harness.recorder.bus, "orders", event, event_ids=[reminder_id])
-    again = await harness.recorder.wait_for(str(event.order_id), "RefundIssued", times=2)
-    first = harness.recorder.about(str(event.order_id))[0]
+    for event_id in event_ids:
+        await publish_as(harness.recorder.bus, "orders", event, event_ids=[event_id])
+    await harness.recorder.wait_for(str(event.order_id), "RefundIssued", times=2)
+    first, again = harness.recorder.about(str(event.order_id))
     assert again["data"] == first["data"]
-    assert again["causationid"] == str(reminder_id)
+    assert [first["causationid"], again["causationid"]] == [str(event_id) for event_id in event_ids]
     assert len(await buyer.refunds()) == 1
     assert (await buyer.wallet())["credit_balance"] == 150_000
-
-
-async def test_the_refund_has_the_correlation_id_of_the_cancellation(harness: RefundsHarness) -> None:
-    """Events of refunds have the correlation id of the event that caused them."""
-    buyer, event_id = await harness.buyer(), uuid4()
-    event = buyer.cancelled()
-    await publish_as(harness.recorder.bus, "orders", event, event_ids=[event_id])
-    assert (await harness.recorder.wait_for(str(event.order_id), "RefundIssued"))["causationid"] == str(event_id)
 
 
 @pytest.mark.parametrize("table", ["ledger_entries", "ledger_transactions"])
@@ -108,16 +100,15 @@ async def test_two_cancellations_of_one_order_are_one_refund(
     monkeypatch.setattr(consumer, "MAX_FAILURES", 1)
     buyer = await harness.buyer()
     event = buyer.cancelled()
-    await publish_as(harness.recorder.bus, "orders", event)
-    second = event.model_copy(update={"cancellation_id": uuid4()})
-    assert isinstance(second, OrderCancelled)
-    await publish_as(harness.recorder.bus, "orders", second)
+    for cancellation_id in (event.cancellation_id, uuid4()):
+        cancelled = event.model_copy(update={"cancellation_id": cancellation_id})
+        await publish_as(harness.recorder.bus, "orders", cancelled)
     assert len(await buyer.refunds()) == 1
     assert (await buyer.wallet())["credit_balance"] == 150_000
 
 
 async def test_refunds_are_private(harness: RefundsHarness) -> None:
-    """A refund is there for its buyer and for agents; for other buyers it is not, and sellers have no business here."""
+    """A refund is there for its buyer and for agents; for other buyers it is like one that does not exist."""
     buyer, stranger, agent = await harness.buyer(), await harness.buyer(), harness.actors.person("agent")
     await buyer.cancel()
     [refund] = await buyer.refunds()
@@ -128,10 +119,6 @@ async def test_refunds_are_private(harness: RefundsHarness) -> None:
     assert foreign.text == absent.text
     assert await stranger.refunds() == []
     assert refund in (await agent.get("/refunds", limit=100))["items"]
-    for private in ("/refunds", path, "/refunds/wallet"):
-        assert_problem(await harness.actors.person("seller").ask("GET", private), 403, "wrong_role")
-        assert_problem(await harness.actors.anonymous().ask("GET", private), 401, "unauthenticated")
-    assert_problem(await agent.ask("GET", "/refunds/wallet"), 403, "wrong_role")
 
 
 async def test_refunds_come_in_parts(harness: RefundsHarness) -> None:

@@ -12,7 +12,7 @@ from services.refunds import main, store
 from services.refunds.domain import IN_HAND, Refund, State
 from services.refunds.payer import AT_ONCE, MAX_QUEUED, Payer
 from tests.harness.refunds import RefundsHarness, RefundsSetup
-from tests.harness.waiting import TIMEOUT, eventually
+from tests.harness.waiting import TIMEOUT, becomes, eventually
 
 LATER = IN_HAND + timedelta(seconds=1)
 PAY, ASK = "38", "39"
@@ -27,6 +27,11 @@ async def all_issued(harness: RefundsHarness) -> None:
 
     await eventually(issued)
     await harness.agrees()
+
+
+async def destinations(harness: RefundsHarness) -> list[str]:
+    """Where the refunds have gone."""
+    return [row["destination"] for row in await harness.fetch("select destination from refunds")]
 
 
 @pytest.mark.parametrize(("mode", "calls"), [("timeout_after", [PAY, ASK]), ("timeout_before", [ASK, PAY])])
@@ -47,8 +52,7 @@ async def test_a_payer_that_is_stopped_amid_a_call(
         await harness.later(LATER)
         await all_issued(harness)
         assert await setup.dana.calls(refund["refund_id"]) == calls
-        [row] = await harness.fetch("select destination from refunds")
-        assert row["destination"] == "dana"
+        assert await destinations(harness) == ["dana"]
 
 
 async def test_a_payer_that_is_overtaken_has_no_say(setup: RefundsSetup, caplog: pytest.LogCaptureFixture) -> None:
@@ -91,8 +95,7 @@ async def test_two_payers_pay_once(mode: str, setup: RefundsSetup) -> None:
         setup.dana.fails(mode, seconds=0, times=6)
         await asyncio.gather(*(buyer.cancel() for _ in range(10)))
         await asyncio.gather(all_issued(one), all_issued(other))
-        rows = await one.fetch("select destination from refunds")
-        assert [row["destination"] for row in rows] == ["dana"] * 10
+        assert await destinations(one) == ["dana"] * 10
 
 
 async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
@@ -107,8 +110,7 @@ async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
         assert AT_ONCE <= len(taken) <= MAX_QUEUED
         setup.dana.wakes()
         await all_issued(harness)
-        rows = await harness.fetch("select destination from refunds")
-        assert [row["destination"] for row in rows] == ["dana"] * (MAX_QUEUED + 10)
+        assert await destinations(harness) == ["dana"] * (MAX_QUEUED + 10)
 
 
 async def test_what_waited_too_long_is_not_sent(setup: RefundsSetup, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,15 +156,10 @@ async def test_unlinked_while_in_line(then: str, setup: RefundsSetup) -> None:
         assert await setup.dana.calls(refund["refund_id"]) == ([PAY] if wanted else [])
         for _ in range(AT_ONCE + 2):
             await harness.later(timedelta(minutes=1))
-            await eventually(lambda: nothing_due(harness))
+            await becomes(lambda: harness.fetch("select from deadlines where due_at <= clock_now()"), [])
         await all_issued(harness)
         for maybe_sent in await first.refunds():
             assert ASK in await setup.dana.calls(maybe_sent["refund_id"])
-
-
-async def nothing_due(harness: RefundsHarness) -> bool:
-    """Whether all that is due is done."""
-    return not await harness.fetch("select from deadlines where due_at <= clock_now()")
 
 
 async def test_only_calls_are_queued(setup: RefundsSetup) -> None:

@@ -3,43 +3,37 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
 import pytest
 
+from simulators.dana.journal import AccountState
 from tests.harness.actors import assert_problem
 from tests.harness.refunds import RefundsHarness
 
 
 async def test_a_wallet_is_linked_and_unlinked(harness: RefundsHarness) -> None:
-    """A number is linked once DANA has confirmed it, shown and published masked, and can be unlinked."""
-    buyer = await harness.buyer()
+    """A number is linked once DANA has confirmed it, shown and published masked, replaced and unlinked."""
+    buyer, other = await harness.buyer(), await harness.buyer()
     assert (await buyer.wallet())["dana"] == {"linked": False, "phone": None}
     for form in (f"+{buyer.phone}", f"\u202a+62 (0){buyer.phone[2:5]}\u00a0{buyer.phone[5:]}\u202c", buyer.phone):
         linked = await buyer.link(form)
         assert linked["dana"]["linked"]
         assert linked["dana"]["phone"].endswith(buyer.phone[-4:])
         assert buyer.phone[2:] not in linked["dana"]["phone"]
-    assert (await buyer.unlink())["dana"] == {"linked": False, "phone": None}
-    assert (await buyer.unlink())["dana"] == {"linked": False, "phone": None}
+    assert (await buyer.link(other.phone))["dana"]["phone"].endswith(other.phone[-4:])
+    for _ in range(2):
+        assert (await buyer.unlink())["dana"] == {"linked": False, "phone": None}
     subject = str(buyer.person.account_id)
     await harness.recorder.wait_for(subject, "WalletUnlinked")
-    assert harness.recorder.names(subject) == ["WalletLinked", "WalletUnlinked"]
+    assert harness.recorder.names(subject) == ["WalletLinked", "WalletLinked", "WalletUnlinked"]
     assert buyer.phone[2:] not in str(harness.recorder.about(subject))
 
 
-async def test_another_number_takes_the_place_of_the_first(harness: RefundsHarness) -> None:
-    """Linking a second number replaces the first."""
-    buyer, other = await harness.buyer(linked=True), await harness.buyer()
-    assert (await buyer.link(other.phone))["dana"]["phone"].endswith(other.phone[-4:])
-
-
 @pytest.mark.parametrize("state", ["frozen", "closed"])
-async def test_a_wallet_that_cannot_receive_is_not_linked(state: str, harness: RefundsHarness) -> None:
+async def test_a_wallet_that_cannot_receive_is_not_linked(state: AccountState, harness: RefundsHarness) -> None:
     """A number that DANA does not know or has frozen is refused, and the link stays as it was."""
     buyer = await harness.buyer()
-    await harness.dana.account(buyer.phone, "frozen" if state == "frozen" else "closed")
-    answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": buyer.phone})
-    assert_problem(answer, 422, "dana_account_not_found")
+    await harness.dana.account(buyer.phone, state)
+    assert_problem(await buyer.ask_to_link(buyer.phone), 422, "dana_account_not_found")
     assert not (await buyer.wallet())["dana"]["linked"]
 
 
@@ -49,53 +43,33 @@ async def test_without_dana_nothing_is_linked(mode: str, harness: RefundsHarness
     buyer = await harness.buyer(linked=True)
     harness.dana.fails(mode, applies_to="all", seconds=0)
     for _ in range(6):
-        answer = await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": "081234567890"})
-        assert_problem(answer, 503, "dana_unreachable")
+        assert_problem(await buyer.ask_to_link("081234567890"), 503, "dana_unreachable")
     assert (await buyer.wallet())["dana"]["phone"].endswith(buyer.phone[-4:])
     assert not (await buyer.unlink())["dana"]["linked"]
 
 
+NUMBERS = ("", "08123", "+1 555 0100", "0812345678901234", "081234567890\0", "٠٨١٢٣٤٥٦٧٨٩٠", None, 6281234567890)
+
+
 @pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"phone": None},
-        {"phone": 6281234567890},
-        {"phone": ""},
-        {"phone": "08123"},
-        {"phone": "+1 555 0100"},
-        {"phone": "0812345678901234"},
-        {"phone": "081234567890\0"},
-        {"phone": "٠٨١٢٣٤٥٦٧٨٩٠"},
-        {"phone": "081234567890", "extra": 1},
-        [],
-    ],
+    "body", [*({"phone": phone} for phone in NUMBERS), {}, {"phone": "081234567890", "extra": 1}, []]
 )
 async def test_what_is_no_number_is_refused(body: object, harness: RefundsHarness) -> None:
     """Only Indonesian mobile numbers, as text."""
     buyer = await harness.buyer()
-    assert_problem(await buyer.person.ask("PUT", "/refunds/wallet/dana", json=body), 422, "invalid_request")
+    assert_problem(await buyer.person.ask("PUT", "/refunds/wallet/dana", body), 422, "invalid_request")
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/refunds/x",
-        "/refunds/%00",
-        "/refunds?limit=0",
-        "/refunds?limit=101",
-        "/refunds?limit=1_0",
-        "/refunds?limit=%205",
-        "/refunds?limit=%2B5",
-        "/refunds?limit=5.0",
-        "/refunds?limit=05",
-        "/refunds?cursor=%00",
-        "/refunds?cursor=x",
+        *("/refunds/x", "/refunds/%00", "/refunds?cursor=%00", "/refunds?cursor=x"),
+        *(f"/refunds?limit={limit}" for limit in ("0", "101", "1_0", "%205", "%2B5", "5.0", "05")),
     ],
 )
 async def test_malformed_paths_and_queries_are_refused(path: str, harness: RefundsHarness) -> None:
     """Ids that are none, NUL bytes, limits out of range: 422."""
-    assert_problem(await (await harness.buyer()).person.ask("GET", path), 422, "invalid_request")
+    assert_problem(await harness.actors.person("buyer").ask("GET", path), 422, "invalid_request")
 
 
 async def test_linking_is_limited(harness: RefundsHarness) -> None:
@@ -103,19 +77,13 @@ async def test_linking_is_limited(harness: RefundsHarness) -> None:
     the time to wait and does not count. Other buyers are not affected."""
     buyer, other = await harness.buyer(), await harness.buyer()
     await harness.dana.account("6281111111111", "closed")
-
-    async def inquiries() -> int:
-        return len(await harness.dana.rows("select id from requests where service = '37'"))
-
-    async def link(phone: str) -> httpx.Response:
-        return await buyer.person.ask("PUT", "/refunds/wallet/dana", json={"phone": phone})
-
-    before = await inquiries()
-    assert_problem(await link("0812"), 422, "invalid_request")
-    answers = await asyncio.gather(*(link(phone) for phone in ["081111111111", *(f"08122222000{n}" for n in range(9))]))
+    before = await harness.dana.inquiries()
+    assert_problem(await buyer.ask_to_link("0812"), 422, "invalid_request")
+    phones = ["081111111111", *(f"08122222000{n}" for n in range(9))]
+    answers = await asyncio.gather(*map(buyer.ask_to_link, phones))
     assert sorted(answer.status_code for answer in answers).count(429) == 5
-    assert await inquiries() == before + 5
-    refused = await link(buyer.phone)
+    assert await harness.dana.inquiries() == before + 5
+    refused = await buyer.ask_to_link(buyer.phone)
     assert_problem(refused, 429, "rate_limited")
     assert 3500 < int(refused.headers["retry-after"]) <= 3600
     [row] = await harness.fetch("select at from dana_inquiries where buyer_id = $1", buyer.person.account_id)
@@ -123,7 +91,9 @@ async def test_linking_is_limited(harness: RefundsHarness) -> None:
     assert (await other.link())["dana"]["linked"]
     await buyer.unlink()
     await harness.later(timedelta(minutes=59))
-    assert (await link(buyer.phone)).status_code == 429
+    assert (await buyer.ask_to_link(buyer.phone)).status_code == 429
     await harness.later(timedelta(minutes=1))
-    assert [(await link(buyer.phone)).status_code for _ in range(9)] == [200] * 9  # repeats, of which DANA is not asked
-    assert await inquiries() == before + 7
+    assert [(await buyer.ask_to_link(buyer.phone)).status_code for _ in range(9)] == [
+        200
+    ] * 9  # repeats, of which DANA is not asked
+    assert await harness.dana.inquiries() == before + 7
