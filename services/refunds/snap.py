@@ -63,17 +63,13 @@ class Dana:
         base_url: str,
         partner_id: str,
         private_key: RSAPrivateKey,
-        channel_id: str = "95221",
         *,
         timeout: float = TIMEOUT,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Takes seconds as `timeout`, and another `transport` to reach a DANA in this process. Raises ValueError."""
-        if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"DANA_URL must be an http or https URL, not {base_url!r}")
+        """Takes seconds as `timeout`, and another `transport` to reach a DANA in this process."""
         self._partner_id = partner_id
         self._private_key = private_key
-        self._channel_id = channel_id
         self._timeout = timeout
         # Connecting gets half of the time, to distinguish a host that never accepts from one that never answers.
         verify = httpx.create_ssl_context(trust_env=False)
@@ -158,7 +154,7 @@ class Dana:
             "X-SIGNATURE": signature(self._private_key, path, content, timestamp),
             "X-PARTNER-ID": self._partner_id,
             "X-EXTERNAL-ID": f"{secrets.randbelow(10**36):036d}",
-            "CHANNEL-ID": self._channel_id,
+            "CHANNEL-ID": "95221",
         }
 
 

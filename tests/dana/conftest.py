@@ -10,7 +10,7 @@ from services.refunds.snap import Dana
 from simulators.dana.app import Settings, build
 from simulators.dana.server import running
 
-from .partner import new_key, public_pem
+from .partner import Partner, new_key, public_pem
 
 
 @pytest.fixture(scope="session")
@@ -71,19 +71,12 @@ async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="session")
-async def slow_client(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
-    """The client of `dana`, for all tests."""
-    client = Dana(url, "batalkan", key)
-    yield client
-    await client.close()
-
-
-@pytest.fixture(scope="session")
-async def quick_client(url: str, key: RSAPrivateKey) -> AsyncIterator[Dana]:
-    """The client of `hasty`, for all tests."""
-    client = Dana(url, "batalkan", key, timeout=0.25)
-    yield client
-    await client.close()
+async def clients(url: str, key: RSAPrivateKey) -> AsyncIterator[tuple[Dana, Dana]]:
+    """The clients of `dana` and `hasty`, for all tests."""
+    clients = Dana(url, "batalkan", key), Dana(url, "batalkan", key, timeout=0.25)
+    yield clients
+    for client in clients:
+        await client.close()
 
 
 @pytest.fixture
@@ -96,12 +89,18 @@ async def control(http: httpx.AsyncClient) -> AsyncIterator[Control]:
 
 
 @pytest.fixture
-def dana(slow_client: Dana, control: Control) -> Dana:
-    """The client with its normal timeout."""
-    return slow_client
+def partner(http: httpx.AsyncClient, key: RSAPrivateKey, control: Control) -> Partner:
+    """The partner that the simulator knows."""
+    return Partner(http, key)
 
 
 @pytest.fixture
-def hasty(quick_client: Dana, control: Control) -> Dana:
+def dana(clients: tuple[Dana, Dana], control: Control) -> Dana:
+    """The client with its normal timeout."""
+    return clients[0]
+
+
+@pytest.fixture
+def hasty(clients: tuple[Dana, Dana], control: Control) -> Dana:
     """The client with a short timeout, for calls that are meant to time out."""
-    return quick_client
+    return clients[1]

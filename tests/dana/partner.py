@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.refunds.answers import Answer, Outcome
-from services.refunds.snap import JAKARTA, Dana, signature
+from services.refunds.snap import JAKARTA, TOP_UP, Dana, signature
 from tests.harness.waiting import eventually
 
 PHONE = "081234567890"
@@ -34,42 +35,57 @@ def new_reference() -> str:
     return f"refund-{uuid4()}"
 
 
+def rupiah(value: object, currency: str = "IDR") -> dict[str, object]:
+    """An amount on the wire."""
+    return {"value": value, "currency": currency}
+
+
 def top_up_body(reference: str, **changes: Any) -> dict[str, Any]:
     """A top-up that DANA accepts, with changes; a field changed to None is left out."""
     body = {
         "partnerReferenceNo": reference,
         "customerNumber": NUMBER,
-        "amount": {"value": "150000.00", "currency": "IDR"},
-        "feeAmount": {"value": "0.00", "currency": "IDR"},
+        "amount": rupiah("150000.00"),
+        "feeAmount": rupiah("0.00"),
         "additionalInfo": {"fundType": "AGENT_TOPUP_FOR_USER_SETTLE"},
     } | changes
     return {name: value for name, value in body.items() if value is not None}
 
 
-async def call(
-    http: httpx.AsyncClient,
-    key: RSAPrivateKey,
-    path: str,
-    body: dict[str, Any] | bytes,
-    *,
-    age: timedelta = timedelta(0),
-    sent: bytes | None = None,
-    headers: Mapping[str, str] = MappingProxyType({}),
-) -> httpx.Response:
-    """A hand-made call: `age` makes it old, `sent` replaces the body after signing, `headers` replaces headers or, with
-    empty ones, leaves them out."""
-    content = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
-    timestamp = (datetime.now(JAKARTA) - age).isoformat(timespec="seconds")
-    usual = {
-        "Content-Type": "application/json",
-        "X-TIMESTAMP": timestamp,
-        "X-SIGNATURE": signature(key, path, content, timestamp),
-        "X-PARTNER-ID": "batalkan",
-        "X-EXTERNAL-ID": uuid4().hex,
-        "CHANNEL-ID": "95221",
-    } | dict(headers)
-    given = {name: value for name, value in usual.items() if value}
-    return await http.post(path, content=sent or content, headers=given)
+@dataclass(frozen=True)
+class Partner:
+    """Signs requests by hand, with its key."""
+
+    http: httpx.AsyncClient
+    key: RSAPrivateKey
+
+    async def call(
+        self,
+        path: str,
+        body: dict[str, Any] | bytes,
+        *,
+        age: timedelta = timedelta(0),
+        sent: dict[str, Any] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> httpx.Response:
+        """A call: `age` makes it old, `sent` replaces the body after signing, `headers` replaces headers or, with empty
+        ones, leaves them out."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        timestamp = (datetime.now(JAKARTA) - age).isoformat(timespec="seconds")
+        usual = {
+            "Content-Type": "application/json",
+            "X-TIMESTAMP": timestamp,
+            "X-SIGNATURE": signature(self.key, path, content, timestamp),
+            "X-PARTNER-ID": "batalkan",
+            "X-EXTERNAL-ID": uuid4().hex,
+            "CHANNEL-ID": "95221",
+        } | dict(headers)
+        given = {name: value for name, value in usual.items() if value}
+        return await self.http.post(path, content=json.dumps(sent).encode() if sent else content, headers=given)
+
+    async def top_up(self, reference: str, **how: Any) -> httpx.Response:
+        """A top-up; `how`: `call`."""
+        return await self.call(TOP_UP, top_up_body(reference), **how)
 
 
 async def settled(dana: Dana, reference: str) -> Answer:

@@ -34,7 +34,8 @@ async def test_a_linked_wallet_is_paid(
     assert (refund["state"], refund["destination"], refund["attempts"]) == ("issued", destination, attempts)
     assert [event["type"] for event in events] == ["RefundDelayed"] * (attempts - 1) + ["RefundIssued"]
     assert events[-1]["data"].items() >= {"destination": destination, "amount": amount}.items()
-    assert await harness.dana.calls(refund["refund_id"]) == [PAY] * len(await harness.dana.calls(refund["refund_id"]))
+    # What is above the limit is not in the journal under its reference.
+    assert await harness.dana.calls(refund["refund_id"]) == ([PAY] if attempts == 1 else [])
     assert (await buyer.wallet())["credit_balance"] == (amount if destination == "lazada_credit" else 0)
 
 
@@ -44,10 +45,8 @@ async def test_a_linked_wallet_is_paid(
         ({"mode": "fail", "recorded": False, "times": 1}, "dana", 2),
         ({"mode": "fail", "recorded": False, "times": 5}, "dana", 6),
         ({"mode": "fail", "recorded": True, "times": 1}, "lazada_credit", 6),
-        *(
-            ({"mode": mode, "times": 1}, "dana", 1)
-            for mode in ("slow", "timeout_before", "timeout_after", "drop_after")
-        ),
+        ({"mode": "slow", "seconds": 0.02, "times": 1}, "dana", 1),
+        *(({"mode": mode, "times": 1}, "dana", 1) for mode in ("timeout_before", "timeout_after", "drop_after")),
         *(({"mode": mode, "times": 4}, "dana", 1) for mode in ("drop_before", "throttle", "down")),
         ({"mode": "down", "times": 4, "applies_to": "all"}, "dana", 1),
         ({"mode": "pending", "seconds": 0}, "dana", 1),
