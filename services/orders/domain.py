@@ -101,7 +101,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Refund:
-    """The latest state of a cancelled order's refund, as `refunds` published it."""
+    """The latest state of a cancelled order's refund, as `refunds` published it: `sending` or `issued`."""
 
     refund_id: UUID
     state: str

@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from contracts.orders import OrderLine
-from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod
-from services.orders.domain import WINDOW, Order, Score, refusal
+from contracts.words import Channel, Fault, OrderStatus, PaymentMethod
+from services.orders.domain import WINDOW, Order, Refund, Score, Step, refusal
 
 
 class ProductView(BaseModel):
@@ -19,13 +19,6 @@ class ProductView(BaseModel):
     price: int
     stock: int
     listed: bool = True
-
-
-class StepView(BaseModel):
-    """One entry of the history."""
-
-    status: OrderStatus
-    at: datetime
 
 
 class CancellationView(BaseModel):
@@ -40,15 +33,6 @@ class CancellationView(BaseModel):
     note: str | None = None
     fault: Fault | str | None = None
     at: datetime | None = None
-
-
-class RefundView(BaseModel):
-    """What is known of the refund; `state` is `sending` or `issued`."""
-
-    refund_id: UUID
-    state: str
-    amount: int
-    destination: Destination | str
 
 
 class OrderView(BaseModel):
@@ -67,9 +51,9 @@ class OrderView(BaseModel):
     pay_by: datetime | None
     """Until when an unpaid order can be paid; null for all others."""
     version: int
-    history: list[StepView]
+    history: tuple[Step, ...]
     cancellation: CancellationView
-    refund: RefundView | None
+    refund: Refund | None
 
 
 class ClockView(BaseModel):
@@ -106,7 +90,7 @@ def show(order: Order, now: datetime) -> OrderView:
         until=order.placed_at + WINDOW,
         **(vars(order.cancellation) if order.cancellation else {}),
     )
-    return OrderView.model_validate(vars(order) | {"cancellation": cancellation}, from_attributes=True)
+    return OrderView(**vars(order) | {"cancellation": cancellation})
 
 
 def show_score(seller_id: UUID, score: Score) -> ScoreView:

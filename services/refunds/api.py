@@ -1,6 +1,6 @@
 """The HTTP interface of `refunds`."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -51,21 +51,13 @@ class DanaView(BaseModel):
     phone: str | None
 
 
-class EntryView(BaseModel):
-    """One movement into Lazada Credit."""
-
-    refund_id: UUID
-    amount: int
-    at: datetime
-
-
 class WalletView(BaseModel):
     """A buyer's Lazada Credit in whole rupiah, its latest movements, and the link to DANA."""
 
     credit_balance: int
     currency: str = "IDR"
     dana: DanaView
-    entries: list[EntryView]
+    entries: list[store.Entry]
 
 
 def _phone(typed: str) -> str:
@@ -152,11 +144,10 @@ async def get_refund(refund_id: UUID, person: BuyerOrAgent, uow: UnitOfWorkDep) 
 
 async def _wallet(tx: Transaction, buyer_id: UUID) -> WalletView:
     phone = await store.phone_of(tx, buyer_id)
-    entries = await store.entries(tx, buyer_id, ENTRIES_SHOWN)
     return WalletView(
         credit_balance=await store.balance(tx, buyer_id),
         dana=DanaView(linked=phone is not None, phone=_masked(phone) if phone else None),
-        entries=[EntryView(**vars(entry)) for entry in entries],
+        entries=await store.entries(tx, buyer_id, ENTRIES_SHOWN),
     )
 
 

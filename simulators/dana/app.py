@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,17 +119,8 @@ def build(settings: Settings) -> FastAPI:
             reply = refused.reply
             return await journal.record(Entry(service, mode, external_id), lambda _: reply)
 
-    @app.post(Service.TOP_UP.path)
-    async def top_up(request: Request) -> Response:
-        return await serve(Service.TOP_UP, request)
-
-    @app.post(Service.STATUS.path)
-    async def status(request: Request) -> Response:
-        return await serve(Service.STATUS, request)
-
-    @app.post(Service.INQUIRY.path)
-    async def account_inquiry(request: Request) -> Response:
-        return await serve(Service.INQUIRY, request)
+    for service in Service:
+        app.add_api_route(service.path, partial(serve, service), methods=["POST"])
 
     @app.get("/health/live")
     async def live() -> dict[str, Any]:

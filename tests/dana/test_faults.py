@@ -135,6 +135,7 @@ async def test_a_hang_does_not_hold_up_the_end(key: RSAPrivateKey, tmp_path: Pat
             hanging = asyncio.create_task(dana.top_up(new_reference(), PHONE, 7))
             await eventually(lambda: http.get("/control/journal"), enough=lambda found: found.json()["count"] == 1)
         assert (await hanging).outcome is Outcome.UNKNOWN
+    app.state.journal.close()  # again, which is harmless
     await dana.close()
 
 

@@ -33,12 +33,8 @@ DAY = PLACED + 24 * HOUR
 @pytest.mark.parametrize(
     ("now", "answer"),
     [
-        (PLACED, "granted"),
-        (DAY - timedelta(seconds=1), "granted"),
-        (DAY - timedelta(microseconds=1), "granted"),
-        (DAY, "granted"),
-        (DAY + timedelta(microseconds=1), "window_closed"),
-        (DAY + 365 * 24 * HOUR, "window_closed"),
+        *((now, "granted") for now in (PLACED, DAY - timedelta(microseconds=1), DAY)),
+        *((now, "window_closed") for now in (DAY + timedelta(microseconds=1), DAY + 365 * 24 * HOUR)),
     ],
 )
 def test_the_window_is_at_most_24_hours(channel: str, now: datetime, answer: str) -> None:
@@ -72,12 +68,7 @@ def test_an_unknown_order_is_not_found() -> None:
     """Where there is no order, there is a refusal all the same, under the ids of the request."""
     request = a_request(an_order(), "chat", "seller", SELLER)
     answer = decide(None, request, PLACED)
-    assert answer is not None
-    assert (answer.wire_name, answer.cancellation_id, answer.order_id) == (
-        "OrderCancelRejected",
-        request.cancellation_id,
-        request.order_id,
-    )
+    assert (answer.cancellation_id, answer.order_id) == (request.cancellation_id, request.order_id)
     assert answer_to(None, request, PLACED) == "not_found"
 
 
@@ -136,25 +127,18 @@ def test_a_new_order_waits_for_its_payment(method: PaymentMethod, status: str) -
     assert order.pay_by == (PLACED + HOUR if status == "unpaid" else None)
 
 
-@pytest.mark.parametrize(
-    ("now", "code"),
-    [
-        (PLACED, None),
-        (PLACED + HOUR - timedelta(microseconds=1), None),
-        (PLACED + HOUR, "not_paid"),
-        (PLACED + 24 * HOUR, "not_paid"),
-    ],
-)
-def test_an_order_is_paid_in_time_or_not_at_all(now: datetime, code: str | None) -> None:
+def test_an_order_is_paid_in_time_or_not_at_all() -> None:
     """M: until its time is over an unpaid order can be paid; then it cannot, cancelled already or not yet."""
     order = an_order(OrderStatus.UNPAID)
-    for one in (order, *([cancelled(order, how)] if code and (how := expiry(order, uuid4(), now)) else [])):
-        if code is None:
-            check_payment(one, now)
-        else:
+    for in_time in (PLACED, PLACED + HOUR - timedelta(microseconds=1)):
+        check_payment(order, in_time)
+    for late in (PLACED + HOUR, DAY):
+        how = expiry(order, uuid4(), late)
+        assert how is not None
+        for one in (order, cancelled(order, how)):
             with pytest.raises(NotPaid) as refused:
-                check_payment(one, now)
-            assert (Problem.of(refused.value).status, refused.value.code) == (409, code)
+                check_payment(one, late)
+            assert (Problem.of(refused.value).status, refused.value.code) == (409, "not_paid")
 
 
 def test_only_what_was_not_paid_expires() -> None:

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.words import Destination
 from services.refunds.answers import Answer, Outcome
 from services.refunds.domain import DOUBT, IN_HAND, State, Step, answered, next_step, sent
 from tests.rules.dana_model import CLOSED, NOT_FOUND, THROTTLED, TIMEOUT, TOLERANCE, Call, DanaModel
@@ -24,11 +23,16 @@ def call_that_is_lost_sight_of(model: DanaModel) -> Call:
     return call
 
 
-def test_it_is_paid_at_once_where_all_is_well() -> None:
-    """One payment, one answer: issued at DANA."""
-    model = DanaModel()
+@pytest.mark.parametrize(
+    ("linked", "wallet_open", "destination", "sends"),
+    [(True, True, "dana", 1), (True, False, "lazada_credit", 1), (False, True, "lazada_credit", 0)],
+)
+def test_it_is_paid_at_once_where_all_is_well(linked: bool, wallet_open: bool, destination: str, sends: int) -> None:
+    """One payment, one answer: issued at DANA. If DANA refuses the wallet and no payment is in flight, the money goes
+    to credit at once; after unlinking before the first payment, nothing is sent."""
+    model = DanaModel(linked=linked, wallet_open=wallet_open)
     model.play()
-    assert (model.refund.state, model.refund.destination, len(model.sends)) == (State.ISSUED, Destination.DANA, 1)
+    assert (model.refund.state, model.refund.destination, len(model.sends)) == (State.ISSUED, destination, sends)
     assert next_step(model.refund, linked=True, now=model.now) is Step.NOTHING
 
 
@@ -163,22 +167,6 @@ def test_a_pending_payment_found_late_is_not_sent_again() -> None:
     model.linked = True
     model.finish()
     assert len(model.sends) == 1
-
-
-def test_a_closed_wallet_goes_to_credit_at_once() -> None:
-    """If DANA refuses the wallet and no payment is in flight, the money goes to credit at once."""
-    model = DanaModel(wallet_open=False)
-    model.play()
-    assert model.is_credited
-    assert len(model.sends) == 1
-
-
-def test_an_unlinked_wallet_goes_to_credit_without_a_payment() -> None:
-    """After unlinking before the first payment, nothing is sent."""
-    model = DanaModel(linked=False)
-    model.play()
-    assert model.is_credited
-    assert not model.sends
 
 
 @pytest.mark.parametrize("doubt", [False, True])

@@ -4,7 +4,6 @@ from alembic import op
 
 revision = "0002_offered_and_reminded"
 down_revision = "0001_orders"
-branch_labels = None
 
 TABLES = (
     # Null: older than this column, so that its stock is not known.

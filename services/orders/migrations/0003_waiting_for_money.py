@@ -5,7 +5,6 @@ from alembic import op
 
 revision = "0003_waiting_for_money"
 down_revision = "0002_offered_and_reminded"
-branch_labels = None
 
 TABLES = (
     # Null: the refund has arrived, or none is due.

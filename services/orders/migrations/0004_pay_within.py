@@ -4,7 +4,6 @@ from alembic import op
 
 revision = "0004_pay_within"
 down_revision = "0003_waiting_for_money"
-branch_labels = None
 
 TABLES = (
     # Null: paid, cancelled, or cash on delivery.

@@ -5,7 +5,6 @@ from alembic import op
 
 revision = "0005_scored"
 down_revision = "0004_pay_within"
-branch_labels = None
 
 TABLES = (
     "alter table cancellations add column scored boolean not null default true",

@@ -4,7 +4,6 @@ from alembic import op
 
 revision = "0006_listed"
 down_revision = "0005_scored"
-branch_labels = None
 depends_on = "0001_runtime"
 
 

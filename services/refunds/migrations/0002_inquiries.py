@@ -4,7 +4,6 @@ from alembic import op
 
 revision = "0002_inquiries"
 down_revision = "0001_refunds"
-branch_labels = None
 
 TABLE = """
     create table dana_inquiries (
