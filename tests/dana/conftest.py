@@ -33,31 +33,22 @@ class Control:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
+    async def send(self, method: str, path: str, **body: Any) -> Any:
+        """Any command."""
+        return (await self._http.request(method, f"/control/{path}", json=body)).raise_for_status().json()
+
     async def fault(self, mode: str, **more: Any) -> None:
         """Switches a fault on."""
-        (await self._http.put("/control/faults", json={"mode": mode, **more})).raise_for_status()
-
-    async def account(self, phone: str, state: str) -> None:
-        """Freezes, closes or opens an account."""
-        (await self._http.post("/control/accounts", json={"phone": phone, "state": state})).raise_for_status()
-
-    async def post(self, path: str, **body: Any) -> dict[str, Any]:
-        """Any other command."""
-        response = (await self._http.post(f"/control/{path}", json=body)).raise_for_status()
-        return dict(response.json())
-
-    async def current(self) -> dict[str, Any]:
-        """The fault that is set."""
-        return dict((await self._http.get("/control/faults")).json())
+        await self.send("PUT", "faults", mode=mode, **more)
 
     async def payments(self, reference: str, state: str = "paid") -> list[dict[str, Any]]:
         """What the journal holds under a reference."""
-        found = await self._http.get("/control/journal", params={"state": state})
-        return [item for item in found.json()["items"] if item["reference"] == reference]
+        found = await self.send("GET", f"journal?state={state}")
+        return [item for item in found["items"] if item["reference"] == reference]
 
     async def requests(self) -> list[dict[str, Any]]:
         """The latest requests, newest first."""
-        return list((await self._http.get("/control/requests")).json()["items"])
+        return list((await self.send("GET", "requests"))["items"])
 
 
 # The clients live as long as the tests: each new one reads the machine's certificates, which takes longer than a test.
@@ -83,9 +74,9 @@ async def clients(url: str, key: RSAPrivateKey) -> AsyncIterator[tuple[Dana, Dan
 async def control(http: httpx.AsyncClient) -> AsyncIterator[Control]:
     """The control interface of a simulator without faults, before and after the test."""
     control = Control(http)
-    await control.post("reset")
+    await control.send("POST", "reset")
     yield control
-    await control.post("reset")
+    await control.send("POST", "reset")
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ async def test_pending_settles_on_demand(state: str, outcome: Outcome, dana: Dan
     for _ in range(2):
         assert await dana.top_up(reference, PHONE, 7) == Answer(Outcome.PENDING, "2023800")
     assert (await dana.status(reference)).code == "03"
-    assert await control.post("settle", reference=reference, state=state) == {"settled": 1}
+    assert await control.send("POST", "settle", reference=reference, state=state) == {"settled": 1}
     assert (await dana.status(reference)).outcome is outcome
     assert (await dana.top_up(reference, PHONE, 7)).outcome is outcome
 
@@ -95,7 +95,7 @@ async def test_faults_count_down(dana: Dana, control: Control) -> None:
     assert await dana.account_inquiry(PHONE)
     outcomes = [(await dana.top_up(new_reference(), PHONE, 7)).outcome for _ in range(3)]
     assert outcomes == [Outcome.NOT_SENT, Outcome.NOT_SENT, Outcome.PAID]
-    assert (await control.current())["mode"] == "none"
+    assert (await control.send("GET", "faults"))["mode"] == "none"
 
 
 async def test_a_refused_connection_is_not_sent(key: RSAPrivateKey) -> None:
@@ -117,7 +117,7 @@ async def test_accounts(dana: Dana, control: Control) -> None:
     assert await dana.account_inquiry("+6281234567890")
     assert (await dana.top_up(reference, PHONE, 7)).outcome is Outcome.PAID
     for state in ("frozen", "closed"):
-        await control.account(NUMBER, state)
+        await control.send("POST", "accounts", phone=NUMBER, state=state)
         assert not await dana.account_inquiry(PHONE)
         assert await dana.top_up(new_reference(), PHONE, 7) == Answer(Outcome.FAILED, "4033805")
         assert (await dana.top_up(reference, PHONE, 7)).outcome is Outcome.PAID

@@ -131,10 +131,10 @@ def an_order(*products: str, quantity: int = 1, method: str = "dana") -> Json:
     return {"lines": lines, "payment_method": method}
 
 
-def a_request(sale: Sale, channel: str, **changes: Any) -> OrderCancelRequested:
+def a_request(sale: Sale, way: str, **changes: Any) -> OrderCancelRequested:
     """A seller's request through the chat, or that of customer service on a silent seller; with changes."""
-    who: Json = {"chat": {"requested_by": sale.seller.account_id, "role": "seller"}, "cs": {"role": "system"}}[channel]
-    wanted = {"cancellation_id": uuid4(), "order_id": sale.order_id, "channel": channel, "requested_by": None}
+    who: Json = {"chat": {"requested_by": sale.seller.account_id, "role": "seller"}, "cs": {"role": "system"}}[way]
+    wanted = {"cancellation_id": uuid4(), "order_id": sale.order_id, "channel": way, "requested_by": None}
     return OrderCancelRequested.model_validate(wanted | who | changes)
 
 

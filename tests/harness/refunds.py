@@ -62,13 +62,9 @@ class Dana:
         rows = await self.rows("select reference, amount from payments where state = 'paid'")
         return {row["reference"]: row["amount"] for row in rows}
 
-    async def inquiries(self) -> int:
-        """How many accounts were inquired."""
-        return len(await self.rows("select id from requests where service = '37'"))
-
-    async def is_called(self) -> bool:
-        """Whether a payment has reached the simulator."""
-        return bool(await self.rows("select id from requests where service = '38'"))
+    async def called(self, service: str) -> int:
+        """How many calls of a SNAP service have reached the simulator: 37 inquires accounts, 38 pays."""
+        return len(await self.rows("select id from requests where service = ?", service))
 
     async def calls(self, refund_id: str) -> list[str]:
         """The SNAP services that were called for a refund, in order: 38 pays, 39 queries."""

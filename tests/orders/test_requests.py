@@ -134,7 +134,7 @@ async def test_requests_wait_for_an_order_before_they_take_stock(harness: Orders
 async def test_all_ways_at_once_are_one_cancellation(harness: OrdersHarness) -> None:
     """Buyer, seller and customer service at the same moment: one is granted, the others get `already_cancelled`."""
     buyer, seller = harness.buyer(), harness.seller()
-    ids = await harness.many(30, buyer, seller)
+    ids = await harness.many(10, buyer, seller)
 
     async def ask(order_id: str) -> None:
         one = Sale(buyer, seller, order_id, order_id)

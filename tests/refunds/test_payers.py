@@ -44,7 +44,7 @@ async def test_a_payer_that_is_stopped_amid_a_call(
     async with setup.opened(timeout="30") as harness:
         buyer = await harness.buyer(linked=True)
         await buyer.cancel()
-        await eventually(setup.dana.is_called)
+        await eventually(lambda: setup.dana.called(PAY))
     setup.dana.fails()
     async with setup.opened() as harness:
         [refund] = await harness.fetch("select refund_id::text, state, uncertain from refunds")
@@ -63,7 +63,7 @@ async def test_a_payer_that_is_overtaken_has_no_say(setup: RefundsSetup, caplog:
         buyer = await one.buyer(linked=True)
         setup.dana.fails("timeout_after", seconds=60, times=1)
         order_id = await buyer.cancel()
-        await eventually(setup.dana.is_called)
+        await eventually(lambda: setup.dana.called(PAY))
         await one.later(LATER)
         other.service.uow.wake_deadlines()
         await one.recorder.wait_for(order_id, "RefundIssued")
@@ -105,7 +105,7 @@ async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
         buyer = await harness.buyer(linked=True)
         setup.dana.fails("timeout_before", seconds=60)
         await asyncio.gather(*(buyer.cancel() for _ in range(MAX_QUEUED + 10)))
-        await eventually(setup.dana.is_called)
+        await eventually(lambda: setup.dana.called(PAY))
         taken = await harness.fetch("select from refunds where state = 'sending'")
         assert AT_ONCE <= len(taken) <= MAX_QUEUED
         setup.dana.wakes()
@@ -139,7 +139,7 @@ async def test_unlinked_while_in_line(then: str, setup: RefundsSetup) -> None:
         setup.dana.fails("timeout_before", seconds=60)
         for _ in range(AT_ONCE):
             await first.cancel()
-        await eventually(lambda: waiting(harness, AT_ONCE))
+        await becomes(lambda: setup.dana.called(PAY), AT_ONCE)
         await buyer.cancel()
         await eventually(lambda: waiting(harness, AT_ONCE + 1))
         await first.unlink()

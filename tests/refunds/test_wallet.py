@@ -77,12 +77,12 @@ async def test_linking_is_limited(harness: RefundsHarness) -> None:
     the time to wait and does not count. Other buyers are not affected."""
     buyer, other = await harness.buyer(), await harness.buyer()
     await harness.dana.account("6281111111111", "closed")
-    before = await harness.dana.inquiries()
+    before = await harness.dana.called("37")
     assert_problem(await buyer.ask_to_link("0812"), 422, "invalid_request")
     phones = ["081111111111", *(f"08122222000{n}" for n in range(9))]
     answers = await asyncio.gather(*map(buyer.ask_to_link, phones))
     assert sorted(answer.status_code for answer in answers).count(429) == 5
-    assert await harness.dana.inquiries() == before + 5
+    assert await harness.dana.called("37") == before + 5
     refused = await buyer.ask_to_link(buyer.phone)
     assert_problem(refused, 429, "rate_limited")
     assert 3500 < int(refused.headers["retry-after"]) <= 3600
@@ -96,4 +96,4 @@ async def test_linking_is_limited(harness: RefundsHarness) -> None:
     assert [(await buyer.ask_to_link(buyer.phone)).status_code for _ in range(9)] == [
         200
     ] * 9  # repeats, of which DANA is not asked
-    assert await harness.dana.inquiries() == before + 7
+    assert await harness.dana.called("37") == before + 7
