@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter
 
@@ -27,9 +27,6 @@ from runtime.settings import Settings
 from runtime.storage import clock, schema
 from runtime.storage.database import Database
 from runtime.storage.database_errors import is_transient
-
-if TYPE_CHECKING:
-    from runtime.demo.instrumentation import DemoInstrumentation
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +72,13 @@ class Service:
         self._migrated = False
         self._tried = asyncio.Event()
         self._main_task: asyncio.Task[None] | None = None
-        handlers = description.handlers
-        instrumentation = _instrumented(settings, self.uow, bus, description) if settings.demonstration else None
-        if instrumentation is not None:
+        handlers, routers = description.handlers, [description.router]
+        if settings.demonstration:
+            from runtime.demo.instrumentation import DemoInstrumentation
+
+            instrumentation = DemoInstrumentation(settings, self.uow, bus, handlers, description.publishes)
             bus, handlers = instrumentation.bus, instrumentation.handlers
+            routers.insert(0, instrumentation.router)
             self.background += instrumentation.loops
             self.on_stop.append(instrumentation.close)
         self._relay = Relay(name, database, bus, consumers)
@@ -91,9 +91,8 @@ class Service:
         )
         self.app.state.uow = self.uow
         self.app.state.verifier = TokenVerifier(token_keys)
-        if instrumentation is not None:
-            self.app.include_router(instrumentation.router)
-        self.app.include_router(description.router)
+        for router in routers:
+            self.app.include_router(router)
         self.app.router.lifespan_context = lambda _: self._listening()
 
     def on_deadline(self, kind: str, handler: DeadlineHandler | Locking) -> None:
@@ -189,12 +188,6 @@ class Service:
             if self._main_task is not None and self._main_task.done():
                 self._main_task.result()
             await asyncio.sleep(0.02)
-
-
-def _instrumented(settings: Settings, uow: UnitOfWork, bus: Bus, description: ServiceSpec) -> "DemoInstrumentation":
-    from runtime.demo.instrumentation import DemoInstrumentation
-
-    return DemoInstrumentation(settings, uow, bus, description.handlers, description.publishes)
 
 
 class LoopEnded(Exception):

@@ -5,7 +5,7 @@ from time import time
 
 from runtime.demo.recorder import DemoObserver, taken_at
 from runtime.demo.switches import FaultSwitchboard
-from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
+from runtime.messaging.bus import Bus, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 
 class SwitchedBus:
@@ -25,9 +25,7 @@ class SwitchedBus:
         return _Subscription(await self._bus.subscribe(queue, routing_keys), self._board)
 
     async def gauge(self, queue: str) -> Gauge:
-        if not self._board.on("connected"):
-            raise BusError("switched off, for demonstration")
-        return await self._bus.gauge(queue)
+        return await self._board.during(self._bus.gauge(queue), "connected")
 
 
 class _Publisher:
@@ -35,6 +33,7 @@ class _Publisher:
         self._publisher = publisher
         self._board = board
         self._observer = observer
+        self.close = publisher.close
 
     async def publish(self, messages: Sequence[Message]) -> None:
         if self._board.on("connected"):
@@ -46,14 +45,12 @@ class _Publisher:
             raise
         self._observer.confirmed(messages)
 
-    async def close(self) -> None:
-        await self._publisher.close()
-
 
 class _Subscription:
     def __init__(self, subscription: Subscription, board: FaultSwitchboard) -> None:
         self._subscription = subscription
         self._board = board
+        self.close = subscription.close
 
     async def take(self, limit: int) -> list[Delivery]:
         deliveries = await self._board.during(self._subscription.take(limit), "connected", "consuming")
@@ -62,6 +59,3 @@ class _Subscription:
 
     async def acknowledge(self, last: Delivery) -> None:
         await self._board.during(self._subscription.acknowledge(last), "connected")
-
-    async def close(self) -> None:
-        await self._subscription.close()

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from runtime.demo import routes
 from runtime.demo.bus import SwitchedBus
 from runtime.demo.handlers import InstrumentedHandlers
 from runtime.demo.recorder import DemoObserver
+from runtime.demo.routes import routes
 from runtime.demo.switches import FaultSwitchboard
 from runtime.messaging.bus import Bus, BusError, Gauge
 from runtime.messaging.consumer import Handlers
@@ -32,8 +32,8 @@ class DemoInstrumentation:
         self.bus: Bus = SwitchedBus(bus, board, observer)
         self.handlers = InstrumentedHandlers(board, observer).all(handlers)
         self.loops = [observer.run, board.run]
-        poison = max(publishes, key=lambda event: len(event.consumed_by), default=None)
-        self.router = routes.routes(routes.DemoDependencies(uow, board, self.waiting, poison))
+        most_consumed = max(publishes, key=lambda event: len(event.consumed_by), default=None)
+        self.router = routes(uow, board, self.waiting, most_consumed)
 
     async def waiting(self) -> int | None:
         """The number of messages in the service's queue; None without a queue, or without a broker."""

@@ -29,6 +29,8 @@ MAX_RECORDS = 100
 """Records in one entry of the stream."""
 KEPT = 500
 """Entries of the stream: with records of 300 bytes at most 15 MB."""
+NAMES = {"id": "id", "type": "type", "subject": "subject", "correlation_id": "correlationid"}
+"""The fields of an envelope in the records of its message."""
 LONGEST = 300
 """Characters of an error or a path, at most."""
 
@@ -154,12 +156,7 @@ def _names(body: bytes) -> dict[str, str]:
         fields = from_json(body) if len(body) <= MAX_BODY else {}
         return {
             ours: fields[theirs]
-            for ours, theirs in (
-                ("id", "id"),
-                ("type", "type"),
-                ("subject", "subject"),
-                ("correlation_id", "correlationid"),
-            )
+            for ours, theirs in NAMES.items()
             if isinstance(fields[theirs], str) and len(fields[theirs]) <= LONGEST
         }
     except (ValueError, TypeError, KeyError):

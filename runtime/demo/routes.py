@@ -5,7 +5,6 @@ the same browser, may not.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,7 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from runtime.demo.switches import FaultSwitchboard, Switches
 from runtime.errors import NotFound
-from runtime.http.app import Body, UnitOfWorkDep
+from runtime.http.app import Body
 from runtime.http.hosts import ForeignSite, is_foreign
 from runtime.messaging import outbox, parked
 from runtime.messaging.envelope import Event
@@ -78,24 +77,18 @@ class Poisoned(BaseModel):
     subject: str
 
 
-@dataclass(frozen=True)
-class DemoDependencies:
-    """What the routes need from a service."""
+def routes(
+    uow: UnitOfWork, board: FaultSwitchboard, waiting: Callable[[], Awaitable[int | None]], event: type[Event] | None
+) -> APIRouter:
+    """`/{service}/demonstration/…`
 
-    uow: UnitOfWork
-    board: FaultSwitchboard
-    waiting: Callable[[], Awaitable[int | None]]
-    poison: type[Event] | None
-    """The event to publish without its required fields: the one with most consumers."""
-
-
-def routes(dependencies: DemoDependencies) -> APIRouter:
-    """`/{service}/demonstration/…`"""
-    service = dependencies.uow.service
+    `waiting` counts the messages in the service's queue; `event` is the one to publish without its required fields.
+    """
+    service = uow.service
     router = APIRouter(prefix=f"/{service}/demonstration", tags=["demonstration"], dependencies=[Depends(own_site)])
 
     @router.get("/state")
-    async def state(uow: UnitOfWorkDep) -> ServiceState:
+    async def state() -> ServiceState:
         """The number of events in outbox and queue, the parked messages, the switches, the offset of the clock."""
         async with uow.database.connection() as connection:
             unpublished = await outbox.count(connection, service, uow.held())
@@ -104,21 +97,21 @@ def routes(dependencies: DemoDependencies) -> APIRouter:
         return ServiceState(
             service=service,
             unpublished=unpublished,
-            waiting=await dependencies.waiting(),
+            waiting=await waiting(),
             parked=[ParkedView.model_validate(one, from_attributes=True) for one in kept[: -PARKED_SHOWN - 1 : -1]],
             parked_in_all=len(kept),
-            switches=dependencies.board.now,
+            switches=board.now,
             clock=shift.total_seconds(),
         )
 
     @router.put("/switches")
     async def turn(switches: Switches) -> Switches:
         """Sets the switches. They reset after ten minutes."""
-        await dependencies.board.turn(switches)
+        await board.turn(switches)
         return switches
 
     @router.post("/clock")
-    async def advance(body: Advance, uow: UnitOfWorkDep) -> Moved:
+    async def advance(body: Advance) -> Moved:
         """Moves the clock of this service forward."""
         async with uow.database.connection() as connection:
             moved = await clock.advance(connection, timedelta(hours=body.hours))
@@ -126,17 +119,16 @@ def routes(dependencies: DemoDependencies) -> APIRouter:
         return Moved(clock=moved.total_seconds())
 
     @router.post("/parked/{parked_id}/replay", status_code=202)
-    async def replay(parked_id: UUID, uow: UnitOfWorkDep) -> None:
+    async def replay(parked_id: UUID) -> None:
         """Requests the replay of a message, within a second."""
         async with uow.database.connection() as connection:
             if not await parked.ask_for_replay(connection, [parked_id]):
                 raise NotFound("No such message is parked.")
 
-    if dependencies.poison is not None:
-        event = dependencies.poison
+    if event is not None:
 
         @router.post("/poison", status_code=202)
-        async def poison(uow: UnitOfWorkDep) -> Poisoned:
+        async def poison() -> Poisoned:
             """Publishes an event with its subject only. Its consumers park it."""
             field = event.subject_field
             kind: Any = event.model_fields[field].annotation

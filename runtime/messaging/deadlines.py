@@ -118,7 +118,11 @@ class Deadlines:
     async def fire_due(self) -> int:
         """Fires what is due now, up to a batch: in one transaction or, if one fails, in one transaction each."""
         try:
-            return await self._fire(BATCH)
+            async with self._uow.begin() as tx:
+                rows = await self._claim(tx, BATCH)
+                for row in sorted(rows, key=lambda row: row["due_at"]):
+                    await self._act(tx, row)
+            return len(rows)
         except Exception as error:
             if is_away(error):
                 raise
@@ -126,13 +130,6 @@ class Deadlines:
         while fired < BATCH and (claimed := await self._fire_alone()):
             fired += claimed
         return fired
-
-    async def _fire(self, limit: int) -> int:
-        async with self._uow.begin() as tx:
-            rows = await self._claim(tx, limit)
-            for row in sorted(rows, key=lambda row: row["due_at"]):
-                await self._act(tx, row)
-        return len(rows)
 
     async def _claim(self, tx: Transaction, limit: int) -> Sequence[asyncpg.Record]:
         kinds = list(self._handlers)

@@ -55,15 +55,9 @@ async def publish_as(
 
 async def publish_and_wait(bus: MemoryBus, messages: Sequence[Message]) -> None:
     """Returns when every consumer of the messages has handled them."""
-    all_settled, left = asyncio.Event(), len(messages)
-
-    def settled() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            all_settled.set()
-
+    settled = asyncio.Semaphore(0)
     publisher = await bus.publisher([])
     async with asyncio.timeout(TIMEOUT):
-        await publisher.publish([replace(message, settled=settled) for message in messages])
-        await all_settled.wait()
+        await publisher.publish([replace(message, settled=settled.release) for message in messages])
+        for _ in messages:
+            await settled.acquire()

@@ -26,13 +26,13 @@ async def eventually(
 
 async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
     """Asks until the answer is the expected one; fails with the last answer."""
-    last: object = None
+    answer: T | None = None
 
-    def is_expected(answer: object) -> bool:
-        nonlocal last
-        last = answer
+    async def as_expected() -> bool:
+        nonlocal answer
+        answer = await ask()
         return answer == expected
 
     with suppress(TimeoutError):
-        await eventually(ask, enough=is_expected)
-    assert last == expected
+        await eventually(as_expected)
+    assert answer == expected

@@ -1,40 +1,35 @@
 """Buses with injected faults."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
 
 
+@dataclass
 class Unreliable:
     """A bus with faults: each happens as often as its number, which is counted down."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        *,
-        refuse: int = 0,
-        lose_confirms: int = 0,
-        lose_acknowledgements: int = 0,
-        fail_closing: int = 0,
-    ) -> None:
-        self.bus = bus
-        self.refuse = refuse
-        self.lose_confirms = lose_confirms
-        self.lose_acknowledgements = lose_acknowledgements
-        self.fail_closing = fail_closing
-        self.publishers = 0
-        """How many connections for publishing are open."""
-        self.max_publishers = 0
-        self.opened = 0
-        """How many ever were."""
-        self.published: list[Message] = []
-        self.unrouted: set[str] = set()
-        """Routing keys that no queue takes, as if the bindings had been deleted."""
-        self.before_acknowledging: Callable[[], Awaitable[None]] | None = None
+    bus: Bus
+    refuse: int = 0
+    lose_confirms: int = 0
+    lose_acknowledgements: int = 0
+    fail_closing: int = 0
+    away: bool = False
+    """Whether no connection can be opened."""
+    publishers: int = 0
+    """How many connections for publishing are open."""
+    max_publishers: int = 0
+    opened: int = 0
+    """How many ever were."""
+    published: list[Message] = field(default_factory=list)
+    unrouted: set[str] = field(default_factory=set)
+    """Routing keys that no queue takes, as if the bindings had been deleted."""
+    before_acknowledging: Callable[[], Awaitable[None]] | None = None
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         """As the bus does."""
+        self._check()
         publisher = _Publisher(self, await self.bus.publisher(queues))
         self.publishers += 1
         self.opened += 1
@@ -43,11 +38,16 @@ class Unreliable:
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         """As the bus does."""
+        self._check()
         return _Subscription(self, await self.bus.subscribe(queue, routing_keys))
 
     async def gauge(self, queue: str) -> Gauge:
         """As the bus does."""
         return await self.bus.gauge(queue)
+
+    def _check(self) -> None:
+        if self.away:
+            raise BusError("away")
 
     async def faults_left(self) -> int:
         """How many faults are still to happen."""
@@ -88,9 +88,7 @@ class _Subscription:
     def __init__(self, faults: Unreliable, subscription: Subscription) -> None:
         self._faults = faults
         self._subscription = subscription
-
-    async def take(self, limit: int) -> list[Delivery]:
-        return await self._subscription.take(limit)
+        self.take = subscription.take
 
     async def acknowledge(self, last: Delivery) -> None:
         if self._faults.before_acknowledging is not None:

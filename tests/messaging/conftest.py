@@ -1,6 +1,7 @@
 """Fixtures of the messaging tests."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
@@ -43,22 +44,19 @@ def shelf(bus: BusOf, request: pytest.FixtureRequest) -> Shelf:
 @pytest.fixture
 async def toys(bus: BusOf, shelf: Shelf) -> AsyncIterator[Toys]:
     """Services to try things with, on both buses."""
-    made = Toys(bus, shelf)
-    yield made
-    await made.close()
+    async with aclosing(Toys(bus, shelf)) as toys:
+        yield toys
 
 
 @pytest.fixture
 async def embedded_toys(memory_bus: BusOf, embedded_shelf: Shelf) -> AsyncIterator[Toys]:
     """Services to try things with that have nothing to do with the bus."""
-    made = Toys(memory_bus, embedded_shelf)
-    yield made
-    await made.close()
+    async with aclosing(Toys(memory_bus, embedded_shelf)) as toys:
+        yield toys
 
 
 @pytest.fixture
 async def toys_on_rabbit(rabbit_bus: BusOf, server_shelf: Shelf) -> AsyncIterator[Toys]:
     """Services to try things with that only RabbitMQ can show."""
-    made = Toys(rabbit_bus, server_shelf)
-    yield made
-    await made.close()
+    async with aclosing(Toys(rabbit_bus, server_shelf)) as toys:
+        yield toys

@@ -1,24 +1,21 @@
 """The toys as whole services in demonstration mode, and their records."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from fastapi import APIRouter
 
-from batalkan.keys import Keys
+from batalkan.system import OneOrigin
 from runtime.demo.recorder import STREAM
-from runtime.messaging.envelope import Event
-from runtime.messaging.unit_of_work import Transaction
+from runtime.messaging.bus import Bus
+from runtime.messaging.consumer import Handlers
 from runtime.observability.trace_context import new_id
-from runtime.service import Service, ServiceSpec
-from runtime.settings import Settings
-from runtime.storage.database import Database
+from runtime.service import Service
 from runtime.storage.redis import connect
-from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, write_down
+from tests.messaging.toys import Counted, Toys, whole_service, write_down
 
 
 @dataclass(frozen=True)
@@ -40,16 +37,17 @@ class DemoHarness:
         async with self.refunds.uow.database.connection() as connection:
             return [row[0] for row in await connection.fetch("select number from effects order by place")]
 
-    async def records(self) -> list[dict[str, Any]]:
-        """All records so far."""
+    async def records(self, event: str = "Counted") -> list[dict[str, Any]]:
+        """The records of the events of this name so far."""
         redis = connect(self.redis_url)
         entries: Any = await redis.xrange(STREAM)
         await redis.aclose()
-        return [record for _, entry in entries for record in json.loads(entry["records"])]
+        records = [record for _, entry in entries for record in json.loads(entry["records"])]
+        return [record for record in records if record.get("type") == event]
 
-    async def stages(self, kind: str = "Counted") -> set[tuple[str, str]]:
-        """The stages of the events of this kind that each service has recorded."""
-        return {(one["service"], one["stage"]) for one in await self.records() if one.get("type") == kind}
+    async def stages(self) -> set[tuple[str, str]]:
+        """The stages of `Counted` that each service has recorded."""
+        return {(one["service"], one["stage"]) for one in await self.records()}
 
     async def state(self, service: str) -> dict[str, Any]:
         """The state that the service reports."""
@@ -57,14 +55,11 @@ class DemoHarness:
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
 
-    def of(self, service: str, *what: str) -> Callable[[], Awaitable[Any]]:
+    def of(self, service: str, part: str) -> Callable[[], Awaitable[Any]]:
         """Asks for a part of the service's state."""
 
         async def ask() -> Any:
-            found: Any = await self.state(service)
-            for one in what:
-                found = found[one]
-            return found
+            return (await self.state(service))[part]
 
         return ask
 
@@ -73,36 +68,23 @@ class DemoHarness:
         (await self.http.put(f"/{service}/demonstration/switches", json=switches)).raise_for_status()
 
 
-class PrefixRouter(httpx.AsyncBaseTransport):
-    """Sends requests to the service that the path names."""
-
-    def __init__(self, *services: Service) -> None:
-        self._apps = {service.name: httpx.ASGITransport(service.app) for service in services}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._apps[request.url.path.split("/")[1]].handle_async_request(request)
+def demo_service(name: str, url: str, bus: Bus, redis_url: str, handlers: Handlers) -> Service:
+    """A toy as a whole service in demonstration mode."""
+    return whole_service(url, bus, handlers, name=name, DEMONSTRATION="1", REDIS_URL=redis_url)
 
 
 @asynccontextmanager
-async def in_demonstration(
-    toys: Toys, keys: Keys, handler: Callable[[Transaction, Counted], Awaitable[Sequence[Event]]] = write_down
-) -> AsyncIterator[DemoHarness]:
+async def in_demonstration(toys: Toys) -> AsyncIterator[DemoHarness]:
     """Runs both services."""
     redis_url = f"memory://{new_id().hex}"
 
-    async def build(name: str, description: ServiceSpec) -> Service:
-        url = await toys.database(name)
-        settings = Settings(name, url, "", redis_url, "", 0, True, "info")
-        return Service(settings, Database(url), toys.bus(name), keys.token_keys, description)
+    async def build(name: str, handlers: Handlers) -> Service:
+        return demo_service(name, await toys.database(name), toys.bus(name), redis_url, handlers)
 
-    refunds = await build("refunds", ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: handler}))
-    orders = await build("orders", ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Counted]))
-    async with AsyncExitStack() as stack:
-        for service in (refunds, orders):
-            await stack.enter_async_context(service.running())
-        for service in (refunds, orders):
-            await service.until_ready()
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(transport=PrefixRouter(orders, refunds), base_url="http://localhost")
-        )
+    refunds, orders = await build("refunds", {Counted: write_down}), await build("orders", {})
+    transport = httpx.ASGITransport(OneOrigin({"refunds": refunds.app, "orders": orders.app}))
+    http = httpx.AsyncClient(transport=transport, base_url="http://localhost")
+    async with refunds.running(), orders.running(), http:
+        await refunds.until_ready()
+        await orders.until_ready()
         yield DemoHarness(orders, refunds, http, redis_url)

@@ -29,7 +29,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
         made.append(real(self, error))
         return made[-1]
 
-    monkeypatch.setattr(random, "uniform", lambda _, most: most)
+    monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
     monkeypatch.setattr(Backoff, "pause", pause)
     return made
 
@@ -38,59 +38,60 @@ LONGER = [0.01, 0.02, 0.04, 0.05, 0.05, 0.05]
 """As the pauses of the tests grow, up to the longest."""
 
 
-_REFUSE = """
-create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$
-"""
+def first_six(pauses: Pauses) -> Callable[[], Awaitable[Pauses]]:
+    """Asks for the first six pauses so far."""
+
+    async def ask() -> Pauses:
+        return pauses[:6]
+
+    return ask
 
 
-async def test_a_relay_that_connects_and_cannot_publish_tries_less_and_less_often(toys: Toys, pauses: Pauses) -> None:
-    """To be connected is no success; to have published is one, after which a new failure begins with a short pause."""
+async def test_a_relay_that_cannot_publish_backs_off(toys: Toys, pauses: Pauses) -> None:
+    """A connection is no success, and a publish is one, after which a new failure begins with a short pause."""
     orders, refunds = await toys.orders(), await toys.refunds()
-    async with running(refunds.consumer.run()):
-        await becomes(refunds.is_consuming, True)
-        orders.relay._bus = bus = Unreliable(orders.bus, refuse=6)
-        async with running(orders.relay.run()):
-            await orders.say(1)
-            await becomes(refunds.effects, [1])
-            assert pauses == LONGER
-            bus.refuse = 1
-            await orders.say(2)
-            await becomes(refunds.effects, [1, 2])
-            assert pauses == [*LONGER, 0.01]
+    orders.relay._bus = bus = Unreliable(orders.bus, refuse=6)
+    async with refunds.consuming(), running(orders.relay.run()):
+        await orders.say(1)
+        await becomes(refunds.effects, [1])
+        assert pauses == LONGER
+        bus.refuse = 1
+        await orders.say(2)
+        await becomes(refunds.effects, [1, 2])
+        assert pauses == [*LONGER, 0.01]
 
 
-async def test_a_relay_that_cannot_delete_publishes_nothing_again(toys: Toys, pauses: Pauses) -> None:
+async def test_a_relay_that_cannot_delete_publishes_once(toys: Toys, pauses: Pauses) -> None:
     """Where rows cannot be deleted the relay tries less and less often, and what was published leaves the outbox in the
     end without having been published a second time."""
     orders, refunds = await toys.orders(), await toys.refunds()
-    await orders.fetch(_REFUSE)
+    await orders.fetch(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$"
+    )
     await orders.fetch("create trigger refuse before delete on outbox for each row execute function refuse()")
-    async with running(refunds.consumer.run()):
-        await becomes(refunds.is_consuming, True)
-        orders.relay._bus = bus = Unreliable(orders.bus)
+    orders.relay._bus = bus = Unreliable(orders.bus)
+    async with refunds.consuming(), running(orders.relay.run()):
         await orders.say(1)
-        async with running(orders.relay.run()):
-            await becomes(_at_least(6, pauses), True)
-            assert pauses[:6] == LONGER
-            await becomes(refunds.effects, [1])
-            await orders.fetch("drop function refuse cascade")
-            await becomes(orders.outbox, 0)
-        assert len(bus.published) == 1
+        await becomes(first_six(pauses), LONGER)
+        await becomes(refunds.effects, [1])
+        await orders.fetch("drop function refuse cascade")
+        await becomes(orders.outbox, 0)
+    assert len(bus.published) == 1
 
 
-async def test_a_consumer_that_cannot_acknowledge_tries_less_and_less_often(toys: Toys, pauses: Pauses) -> None:
-    """To have subscribed is no success; to have acknowledged is one."""
+async def test_a_consumer_that_cannot_acknowledge_backs_off(toys: Toys, pauses: Pauses) -> None:
+    """A subscription is no success, and an acknowledgement is one."""
     refunds = await toys.refunds()
     refunds.consumer._bus = Unreliable(refunds.bus, lose_acknowledgements=6)
-    async with running(refunds.consumer.run()):
+    async with refunds.consuming():
         await toys.send(message(1), message(2))
         await becomes(refunds.effects, [1, 2])
-        await becomes(_at_least(6, pauses), True)
-        assert pauses == LONGER
+        await becomes(first_six(pauses), LONGER)
+    assert pauses == LONGER
 
 
 async def test_a_broken_broadcast_subscription_backs_off(pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To have subscribed at Redis is no success, where the first hint breaks it off each time."""
+    """A subscription at Redis is no success, if the first hint breaks it each time."""
     monkeypatch.setattr(broadcast, "RETRY", 60)
     name = new_id().hex
     redis, other = connect(f"memory://{name}"), connect(f"memory://{name}")
@@ -113,14 +114,7 @@ async def test_a_broken_broadcast_subscription_backs_off(pauses: Pauses, monkeyp
     assert pauses == LONGER
 
 
-def test_the_pause_is_bounded_however_long_something_is_away() -> None:
+def test_the_pause_is_bounded() -> None:
     """After thousands of failures, hours of them, it is still a pause of at most five seconds."""
     waiting = Backoff("nothing", logging.getLogger(__name__))
     assert max(waiting.pause(OSError()) for _ in range(3_000)) <= backoff.LONGEST
-
-
-def _at_least(many: int, pauses: Pauses) -> Callable[[], Awaitable[bool]]:
-    async def ask() -> bool:
-        return len(pauses) >= many
-
-    return ask

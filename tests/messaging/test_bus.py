@@ -78,21 +78,8 @@ async def test_messages_arrive_in_the_order_of_publishing(bus: BusOf) -> None:
         assert await finish(subscription, 1000) == list(range(1000))
 
 
-async def test_every_queue_gets_a_copy(bus: BusOf) -> None:
-    """Each subscribed service gets the message, independently of what the others do with theirs."""
-    async with subscribed(bus) as first, subscribed(bus, "chat") as second, published(bus, 1, 2):
-        assert await finish(first, 2) == [1, 2]
-        assert await finish(second, 2) == [1, 2]
-
-
-async def test_a_message_waits_for_a_service_that_is_away(bus: BusOf) -> None:
-    """A queue outlives its subscription: messages that are published without one are delivered to the next."""
-    async with published(bus, 1), subscribed(bus) as subscription:
-        assert await finish(subscription, 1) == [1]
-
-
-async def test_take_returns_no_more_than_was_asked_for(bus: BusOf) -> None:
-    """A batch is bounded; the rest stays for the next one."""
+async def test_a_batch_is_bounded(bus: BusOf) -> None:
+    """`take` returns at most as many as asked for; the rest stays for the next batch."""
     async with subscribed(bus) as subscription, published(bus, *range(30)):
         taken: list[int] = []
         while len(taken) < 30:
@@ -130,8 +117,9 @@ async def test_a_publisher_waits_for_the_queues_of_its_consumers(bus: BusOf) -> 
         pass
 
 
-async def test_what_was_not_acknowledged_is_delivered_again(bus: BusOf) -> None:
-    """After a subscription has ended, the next gets what the first did not acknowledge: marked, and in order."""
+async def test_unacknowledged_messages_are_delivered_again(bus: BusOf) -> None:
+    """A queue outlives its subscription: the next one gets the messages that came without one, and those that the first
+    did not acknowledge, marked and in order."""
     async with published(bus, *range(8)):
         async with subscribed(bus) as first:
             taken = await take(first, 5)
@@ -169,7 +157,7 @@ async def test_a_large_body_arrives_whole(bus: BusOf) -> None:
         await subscription.acknowledge(delivery)
 
 
-async def test_a_closed_subscription_says_so(bus: BusOf) -> None:
+async def test_a_closed_subscription_raises_a_bus_error(bus: BusOf) -> None:
     """Waiting on a subscription that is closed, or using it afterwards, raises a BusError."""
     async with subscribed(bus) as subscription, published(bus, 1):
         (delivery,) = await take(subscription, 1)
@@ -196,8 +184,8 @@ async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, mon
         assert await finish(subscription, 1) == [1]
 
 
-async def test_a_queue_from_which_nothing_is_taken_delays_no_other(bus: BusOf) -> None:
-    """While one service is paused and one is slow, publishing continues, and a third gets everything at once."""
+async def test_every_queue_gets_a_copy_without_delay(bus: BusOf) -> None:
+    """Each subscribed service gets each message; one that is paused or slow delays neither publishing nor a third."""
     async with (
         subscribed(bus),
         subscribed(bus, "cs") as slow,
@@ -213,8 +201,8 @@ async def test_a_queue_from_which_nothing_is_taken_delays_no_other(bus: BusOf) -
         assert await finish(refunds_again, 5) == list(range(5))
 
 
-async def test_in_memory_a_message_is_settled_when_every_queue_is_done_with_it(memory_bus: BusOf) -> None:
-    """The bus in memory has no disk: until every queue is done with a message, its publisher has to keep it."""
+async def test_in_memory_a_message_is_settled_when_every_queue_has_acknowledged_it(memory_bus: BusOf) -> None:
+    """The bus in memory has no disk: until every queue has acknowledged a message, its publisher has to keep it."""
     settled = asyncio.Event()
     async with subscribed(memory_bus, "chat") as chat, subscribed(memory_bus) as refunds:
         async with publishing(memory_bus) as publisher:

@@ -1,12 +1,11 @@
 """How each database error is counted: not at all, as one attempt, or as the last."""
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,45 +14,33 @@ import httpx
 import pytest
 from fastapi import APIRouter
 
-from batalkan.keys import Keys
 from runtime.http.app import RetryOnConflict
 from runtime.messaging import consumer
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction
-from runtime.service import Service, ServiceSpec
-from runtime.settings import Environment, Settings
 from runtime.storage import database as databases
 from runtime.storage import database_errors
 from runtime.storage.database import Database, DatabaseUnavailable
 from runtime.storage.database_errors import RETRIES, Retry
 from tests.harness.waiting import becomes
 from tests.messaging.test_parked import replay
-from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toy, Toys, message, running, write_down
+from tests.messaging.toys import Counted, Toy, Toys, message, running, whole_service, write_down
+from tests.test_docs_tables import named, table
 
-Spoil = Callable[[Transaction], Awaitable[object]]
-
-
-def sql(*statements: str) -> Spoil:
-    """Runs these, of which the last one fails."""
-
-    async def run(tx: Transaction) -> None:
-        for statement in statements:
-            await tx.connection.execute(statement)
-
-    return run
-
-
-async def lost(tx: Transaction) -> None:
-    """The error of the transaction that loses a deadlock."""
-    raise asyncpg.DeadlockDetectedError("deadlock detected")
-
-
-SLOW: dict[str, Spoil] = {
-    "command timeout": sql("select pg_sleep(30)"),
-    "statement timeout": sql("set local statement_timeout = '1ms'", "select pg_sleep(30)"),
-    "lock timeout": sql("set local lock_timeout = '1ms'", "lock table busy"),
-    "deadlock": lost,
+COUNTED: dict[str, list[tuple[Any, ...]]] = {
+    "command timeout": [("select pg_sleep(30)",)],
+    "statement timeout": [("set local statement_timeout = '1ms'",), ("select pg_sleep(30)",)],
+    "lock timeout": [("set local lock_timeout = '1ms'",), ("lock table busy",)],
+    "deadlock": [("do $$ begin raise exception using errcode = 'deadlock_detected'; end $$",)],
+    "wrong use": [("select $1::int", 1, 2)],
 }
+"""Statements with their arguments, of which the last fails for a reason that may be in the message: each try counts."""
+
+
+async def spoil(tx: Transaction, fault: str) -> None:
+    """Runs the statements of a fault."""
+    for statement in COUNTED[fault]:
+        await tx.connection.execute(*statement)
 
 
 @pytest.fixture
@@ -72,17 +59,17 @@ async def busy(toy: Toy) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("short_commands")
-@pytest.mark.parametrize("fault", SLOW)
-async def test_slow_message_is_parked(embedded_toys: Toys, fault: str) -> None:
-    """A message whose statement never comes to its end is parked after five attempts, and the next one is handled."""
+@pytest.mark.parametrize("fault", COUNTED)
+async def test_message_that_keeps_failing_is_parked(embedded_toys: Toys, fault: str) -> None:
+    """A message whose statement fails each time is parked after five attempts, and the next one is handled."""
 
     async def handle(tx: Transaction, event: Counted) -> Sequence[Event]:
         if event.number == 1:
-            await SLOW[fault](tx)
+            await spoil(tx, fault)
         return await write_down(tx, event)
 
     refunds = await embedded_toys.refunds(handle)
-    async with busy(refunds), running(refunds.consumer.run()):
+    async with busy(refunds), refunds.consuming():
         await embedded_toys.send(message(1), message(2))
         await becomes(refunds.effects, [2])
         (parked,) = await refunds.parked()
@@ -90,33 +77,14 @@ async def test_slow_message_is_parked(embedded_toys: Toys, fault: str) -> None:
         assert await replay(refunds) == ["parked"]
 
 
-async def test_hopeless_message_is_parked_at_once(embedded_toys: Toys) -> None:
-    """A message that fails in the same way each time is not tried again."""
-    attempts = 0
-
-    async def divide(tx: Transaction, event: Counted) -> Sequence[Event]:
-        nonlocal attempts
-        attempts += 1
-        await tx.connection.execute("select 1 / $1::integer", event.number)
-        return []
-
-    refunds = await embedded_toys.refunds(divide)
-    async with running(refunds.consumer.run()):
-        await embedded_toys.send(message(0))
-        await becomes(refunds.count("parked"), 1)
-    assert attempts == 1
-    assert await refunds.count("failures")() == 0
-
-
 @pytest.mark.usefixtures("short_commands")
-async def test_slow_deadline_harms_itself_only(embedded_toys: Toys) -> None:
-    """A deadline whose statement never comes to its end is put off, and those behind it fire."""
+async def test_slow_deadline_delays_no_other(embedded_toys: Toys) -> None:
+    """A deadline whose statement times out is put off, and those behind it fire."""
 
     async def act(tx: Transaction, subject: str) -> Sequence[Event]:
         if subject == "1":
-            await SLOW["command timeout"](tx)
-        await tx.connection.execute("insert into effects (thing, number, note) values ('due', $1, '')", int(subject))
-        return []
+            await spoil(tx, "command timeout")
+        return await write_down(tx, subject)
 
     toy = await embedded_toys.on(await embedded_toys.database("refunds"), "refunds", {}, {"due": act})
     async with toy.uow.begin() as tx:
@@ -132,20 +100,21 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
     refunds = await embedded_toys.refunds()
     tries: list[BaseException] = []
 
-    def records(error: BaseException) -> Retry:
+    def record(error: BaseException) -> Retry:
         tries.append(error)
         return database_errors.retry_of(error)
 
-    monkeypatch.setattr(consumer, "retry_of", records)
-    async with running(refunds.consumer.run()):
+    async def tried_often() -> bool:
+        return len(tries) >= 8
+
+    monkeypatch.setattr(consumer, "retry_of", record)
+    async with refunds.consuming():
         async with AsyncExitStack() as held:
             for _ in range(databases.POOL_SIZE):
                 await held.enter_async_context(refunds.database.connection())
             monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.02)
             await embedded_toys.send(message(1))
-            async with asyncio.timeout(10):
-                while len(tries) < 8:
-                    await asyncio.sleep(0.01)
+            await becomes(tried_often, True)
             monkeypatch.setattr(databases, "BUSY_TIMEOUT", 5.0)
         await becomes(refunds.effects, [1])
     assert all(isinstance(one, DatabaseUnavailable) for one in tries)
@@ -154,128 +123,124 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
 
 def test_docs_show_the_table() -> None:
     """docs/operations.md lists for each SQLSTATE what the code does."""
-    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
-    section = text.split("## Faults of the database")[1].split("\n## ")[0]
-    shown: dict[str, str] = {}
-    for line in section.splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        for state in re.findall(r"`([0-9A-Z]{2,5})`", cells[1]) if len(cells) > 3 else ():
-            assert state not in shown
-            shown[state] = cells[3]
-    assert shown == {state: retry.value for state, retry in RETRIES.items()}
+    rows = table("docs/operations.md", "SQLSTATE", "meaning")
+    shown = [(state, retry) for states, _, retry, _ in rows[:-1] for state in named(states)]
+    assert sorted(shown) == sorted((state, retry.value) for state, retry in RETRIES.items())
 
 
 class ToyService:
     """A service that writes one row for each request, on a server that can be made read-only."""
 
-    def __init__(self, toys: Toys, url: str, keys: Keys) -> None:
+    def __init__(self, toys: Toys, url: str) -> None:
         self._admin = toys.databases.admin
-        self.name = urlsplit(url).path[1:]
+        self._name = urlsplit(url).path[1:]
         router = APIRouter(route_class=RetryOnConflict)
 
         @router.post("/refunds/things")
-        async def write() -> dict[str, bool]:
+        async def write() -> None:
             async with self.service.uow.begin() as tx:
-                await tx.connection.execute("insert into effects (thing, number, note) values ('asked', 1, '')")
-                tx.publish(Noted(thing="a", number=1))
-            return {"written": True}
+                tx.publish(*await write_down(tx, "1"))
 
         @router.get("/refunds/things")
-        async def read() -> dict[str, int]:
-            async with self.service.uow.begin() as tx:
-                return {"things": await tx.connection.fetchval("select count(*) from effects")}
+        async def read() -> int:
+            return await self.count("effects")
 
-        description = ServiceSpec("A toy.", router, MIGRATIONS, [Noted], {Counted: write_down})
-        settings = Settings.read("refunds", Environment({}))
-        self.bus = toys.bus("refunds")
-        self.service = Service(settings, Database(url), self.bus, keys.token_keys, description)
+        self.service = whole_service(url, toys.bus("refunds"), {Counted: write_down}, router=router)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.service.app), base_url="http://localhost")
+
+    async def write(self) -> httpx.Response:
+        """The answer to a request that writes."""
+        return await self.http.post("/refunds/things")
 
     async def turn(self, read_only: str) -> None:
         """Has new connections begin read-only transactions, or others."""
-        await self._admin(f'alter database "{self.name}" set default_transaction_read_only = {read_only}')
+        await self._admin(f'alter database "{self._name}" set default_transaction_read_only = {read_only}')
 
     async def cut(self) -> None:
-        """Ends the connections that are there."""
+        """Ends all connections."""
         ends = "select pg_terminate_backend(pid) from pg_stat_activity where datname ="
-        await self._admin(f"{ends} '{self.name}'")
+        await self._admin(f"{ends} '{self._name}'")
+
+    async def to_standby(self) -> None:
+        """Has every open connection lead to a read-only server, as after a failover behind one address."""
+        pool: Any = self.service.uow.database._pool
+        for holder in pool._holders:
+            while holder.is_connected():
+                try:
+                    await holder._con.execute("set default_transaction_read_only = on")
+                    break
+                except asyncpg.InterfaceError:  # it is in use
+                    await asyncio.sleep(0)
 
     async def health(self) -> dict[str, int]:
-        """The status of each question of health."""
+        """The status of each health route."""
         paths = ("ready", "serving", "live")
         return {path: (await self.http.get(f"/refunds/health/{path}")).status_code for path in paths}
 
-
-async def to_standby(toy_service: ToyService) -> None:
-    """Every connection that is there leads to a read-only server, as after a failover behind one address."""
-    pool: Any = toy_service.service.uow.database._pool
-    for holder in pool._holders:
-        while holder.is_connected():
-            try:
-                await holder._con.execute("set default_transaction_read_only = on")
-                break
-            except asyncpg.InterfaceError:  # it is in use
-                await asyncio.sleep(0)
+    async def count(self, table: str) -> int:
+        """How many rows there are."""
+        async with self.service.uow.begin() as tx:
+            rows: int = await tx.connection.fetchval(f"select count(*) from {table}")  # noqa: S608
+        return rows
 
 
-async def test_failover_to_another_server(embedded_toys: Toys, keys: Keys) -> None:
-    """When the connections at hand lead to a server that is read-only by now, one request at the most is told to come
-    again, and the next ones are served, over new connections, as is an event."""
-    toy_service = ToyService(embedded_toys, await embedded_toys.database("refunds"), keys)
-    async with toy_service.service.running(), toy_service.http:
-        await toy_service.service.until_ready()
-        await asyncio.gather(*(toy_service.http.post("/refunds/things") for _ in range(8)))
-        await to_standby(toy_service)
-        first = await toy_service.http.post("/refunds/things")  # unless something else has met the server before
-        assert first.status_code == 200 or (first.status_code, first.json()["code"]) == (503, "database_unavailable")
-        assert first.status_code == 200 or int(first.headers["retry-after"]) > 0
-        answers = await asyncio.gather(*(toy_service.http.post("/refunds/things") for _ in range(8)))
-        assert [answer.status_code for answer in answers] == [200] * 8
-        await to_standby(toy_service)
-        await embedded_toys.send(message(1))
-        await becomes(lambda: count(toy_service, "effects"), 8 + (first.status_code == 200) + 8 + 1)
-        assert await count(toy_service, "failures") == 0
+@pytest.fixture
+async def toy_service(embedded_toys: Toys) -> AsyncIterator[ToyService]:
+    """The service, which is ready."""
+    made = ToyService(embedded_toys, await embedded_toys.database("refunds"))
+    async with made.service.running(), made.http:
+        await made.service.until_ready()
+        yield made
 
 
-async def count(toy_service: ToyService, table: str) -> int:
-    """How many rows there are."""
-    async with toy_service.service.uow.database.connection() as connection:
-        rows: int = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608
-    return rows
+async def test_failover_to_another_server(embedded_toys: Toys, toy_service: ToyService) -> None:
+    """When the open connections lead to a server that is read-only by now, at most one request is answered 503, and the
+    next ones are served over new connections, as is an event."""
+    await asyncio.gather(*(toy_service.write() for _ in range(8)))
+    await toy_service.to_standby()
+    first = await toy_service.write()  # unless something else has met the server before
+    if first.status_code != 200:
+        assert (first.status_code, first.json()["code"]) == (503, "database_unavailable")
+        assert int(first.headers["retry-after"]) > 0
+    answers = await asyncio.gather(*(toy_service.write() for _ in range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    await toy_service.to_standby()
+    await embedded_toys.send(message(1))
+    await becomes(partial(toy_service.count, "effects"), 8 + (first.status_code == 200) + 8 + 1)
+    assert await toy_service.count("failures") == 0
 
 
-async def test_read_only_database(embedded_toys: Toys, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nothing can be written the service reads, refuses what writes with 503, and is neither ready nor serving;
-    then it goes on by itself, and has lost nothing."""
+async def test_read_only_database(
+    embedded_toys: Toys, toy_service: ToyService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing can be written the service reads, refuses writing requests with 503, and is neither ready nor
+    serving; then it recovers by itself, and has lost nothing."""
     monkeypatch.setattr(databases, "WRITES_FOR", 0.0)
     monkeypatch.setattr(databases, "BETWEEN_SERVERS", 0.05)
-    toy_service = ToyService(embedded_toys, await embedded_toys.database("refunds"), keys)
-    async with toy_service.service.running(), toy_service.http:
-        await toy_service.service.until_ready()
-        assert await toy_service.health() == {"ready": 200, "serving": 200, "live": 200}
-        await toy_service.turn("on")
-        await toy_service.cut()
-        assert await toy_service.health() == {"ready": 503, "serving": 503, "live": 200}
-        await embedded_toys.send(message(1))
-        for _ in range(5):
-            assert (await toy_service.http.post("/refunds/things")).status_code == 503
-            assert (await toy_service.http.get("/refunds/things")).json() == {"things": 0}
-        await toy_service.turn("off")
-        await becomes(toy_service.health, {"ready": 200, "serving": 200, "live": 200})
-        await becomes(lambda: count(toy_service, "effects"), 1)
-        assert (await toy_service.http.post("/refunds/things")).status_code == 200
-        await becomes(lambda: count(toy_service, "outbox"), 0)
-        assert await count(toy_service, "failures") == await count(toy_service, "parked") == 0
+    assert await toy_service.health() == {"ready": 200, "serving": 200, "live": 200}
+    await toy_service.turn("on")
+    await toy_service.cut()
+    assert await toy_service.health() == {"ready": 503, "serving": 503, "live": 200}
+    await embedded_toys.send(message(1))
+    for _ in range(5):
+        assert (await toy_service.write()).status_code == 503
+        assert (await toy_service.http.get("/refunds/things")).json() == 0
+    await toy_service.turn("off")
+    await becomes(toy_service.health, {"ready": 200, "serving": 200, "live": 200})
+    await becomes(partial(toy_service.count, "effects"), 1)
+    assert (await toy_service.write()).status_code == 200
+    await becomes(partial(toy_service.count, "outbox"), 0)
+    assert await toy_service.count("failures") == await toy_service.count("parked") == 0
 
 
-async def test_serving_does_not_need_the_broker(embedded_toys: Toys, keys: Keys) -> None:
+async def test_serving_does_not_need_the_broker(toy_service: ToyService, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the broker a service is not ready, and serves."""
-    toy_service = ToyService(embedded_toys, await embedded_toys.database("refunds"), keys)
-    async with toy_service.service.running(), toy_service.http:
-        await toy_service.service.until_ready()
-        toy_service.service._relay._publisher, publisher = None, toy_service.service._relay._publisher
-        assert await toy_service.health() == {"ready": 503, "serving": 200, "live": 200}
-        toy_service.service._relay._publisher = publisher
+
+    async def broker_ready() -> bool:
+        return False
+
+    monkeypatch.setitem(toy_service.service.health_checks, "broker", broker_ready)
+    assert await toy_service.health() == {"ready": 503, "serving": 200, "live": 200}
 
 
 async def test_server_without_free_connections_is_waited_for(embedded_toys: Toys) -> None:

@@ -16,23 +16,16 @@ from runtime.observability import trace_context
 from runtime.storage import clock
 from tests.conftest import BusOf
 from tests.harness.waiting import becomes
-from tests.messaging.toys import Noted, Toy, Toys, running
+from tests.messaging.toys import HeldHandler, Toy, Toys, running, write_down
 
 HOUR = timedelta(hours=1)
 NOW = timedelta()
 
 
-async def write_down(tx: Transaction, subject: str) -> Sequence[Event]:
-    """The effect of a deadline; its subject is a number."""
-    await tx.connection.execute("insert into effects (thing, number, note) values ('due', $1, '')", int(subject))
-    return [Noted(thing=subject, number=0)]
-
-
 async def service(toys: Toys, handler: DeadlineHandler | Locking = write_down) -> Toy:
     """A service with deadlines of the kind `due`, whose time can be moved."""
     toy = await toys.on(await toys.database("refunds"), "refunds", {}, {"due": handler})
-    async with toy.database.connection() as connection:
-        await clock.allow(connection, True)
+    await toy.call(clock.allow, True)
     return toy
 
 
@@ -45,11 +38,10 @@ async def schedule(toy: Toy, delay: timedelta, *subjects: int) -> None:
 
 async def pass_time(toy: Toy, by: timedelta) -> None:
     """Moves the service's time."""
-    async with toy.database.connection() as connection:
-        await clock.advance(connection, by)
+    await toy.call(clock.advance, by)
 
 
-async def test_a_deadline_is_not_acted_on_before_it_is_due(embedded_toys: Toys) -> None:
+async def test_a_deadline_fires_when_it_is_due(embedded_toys: Toys) -> None:
     """By the database's clock, a minute early is too early, and then it is time."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
@@ -61,7 +53,7 @@ async def test_a_deadline_is_not_acted_on_before_it_is_due(embedded_toys: Toys) 
     assert await toy.deadlines.fire_due() == 0
 
 
-async def test_what_comes_due_is_found_by_the_timer(embedded_toys: Toys) -> None:
+async def test_a_deadline_without_a_notification_fires(embedded_toys: Toys) -> None:
     """A deadline that becomes due without a notification fires, because the loop reads every second."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
@@ -70,7 +62,7 @@ async def test_what_comes_due_is_found_by_the_timer(embedded_toys: Toys) -> None
         await becomes(toy.effects, [1])
 
 
-async def test_what_is_due_soon_does_not_wait_for_the_next_look(
+async def test_the_loop_wakes_when_the_next_deadline_is_due(
     embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop wakes when the next deadline is due, also if one was due just before."""
@@ -82,8 +74,8 @@ async def test_what_is_due_soon_does_not_wait_for_the_next_look(
         await becomes(toy.effects, [1, 2])
 
 
-async def test_a_deadline_that_was_called_off_is_never_acted_on(embedded_toys: Toys) -> None:
-    """Taking it back is enough, and does nothing to others."""
+async def test_a_deadline_that_was_called_off_does_not_fire(embedded_toys: Toys) -> None:
+    """A deadline that is called off does not fire, and all others do."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1, 2)
     async with toy.uow.begin() as tx:
@@ -98,13 +90,13 @@ async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> No
     """Scheduling a deadline again replaces it: it fires once, at the new time, with the newer trace context."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
-    with trace_context.use_context(trace_context.start_context()) as records:
+    with trace_context.use_context(trace_context.start_context()) as context:
         await schedule(toy, 2 * HOUR, 1)
     await pass_time(toy, HOUR)
     assert await toy.deadlines.fire_due() == 0
     await pass_time(toy, HOUR)
     assert await toy.deadlines.fire_due() == 1
-    assert await toy.fetch("select correlation_id from outbox") == [records.correlation_id]
+    assert await toy.fetch("select correlation_id from outbox") == [context.correlation_id]
 
 
 async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None:
@@ -122,12 +114,12 @@ async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None
     await pass_time(toy, HOUR)
     fired = [0, 0, 0]
 
-    async def uow(number: int, replica: Toy) -> None:
+    async def fire(number: int, replica: Toy) -> None:
         while await toy.count("deadlines limit 1")():
             fired[number] += await replica.deadlines.fire_due()
 
     async with asyncio.timeout(100):
-        await asyncio.gather(*(uow(number, one) for number, one in enumerate((toy, *replicas))))
+        await asyncio.gather(*(fire(number, one) for number, one in enumerate((toy, *replicas))))
     assert sum(fired) == many
     assert all(fired)
     assert sorted(await toy.effects()) == list(range(many))
@@ -136,21 +128,14 @@ async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None
 
 async def test_replicas_do_not_wait_for_a_claimed_deadline(embedded_toys: Toys) -> None:
     """While one replica fires the deadlines that it has claimed, another fires the rest."""
-    claimed, go_on = asyncio.Event(), asyncio.Event()
-
-    async def dawdle(tx: Transaction, subject: str) -> Sequence[Event]:
-        claimed.set()
-        await go_on.wait()
-        return await write_down(tx, subject)
-
-    slow = await service(embedded_toys, dawdle)
+    slow = await service(embedded_toys, held := HeldHandler())
     other = await embedded_toys.on(slow.url, "refunds", {}, {"due": write_down})
     await schedule(slow, NOW, *range(deadlines.BATCH + 5))
     first = asyncio.create_task(slow.deadlines.fire_due())
-    await claimed.wait()
+    await held.reached.wait()
     async with asyncio.timeout(20):
         assert await other.deadlines.fire_due() == 5
-    go_on.set()
+    held.released.set()
     assert await first == deadlines.BATCH
 
 
@@ -192,18 +177,10 @@ async def test_a_deadline_is_tried_again_however_often_it_failed(embedded_toys: 
 
 async def test_a_crash_while_acting_leaves_the_deadline(embedded_toys: Toys) -> None:
     """Acting and removing the deadline are one transaction: cut off in the middle, neither has happened."""
-    reached = asyncio.Event()
-
-    async def stand_still(tx: Transaction, subject: str) -> Sequence[Event]:
-        await write_down(tx, subject)
-        reached.set()
-        await asyncio.Event().wait()
-        return []
-
-    toy = await service(embedded_toys, stand_still)
+    toy = await service(embedded_toys, held := HeldHandler())
     await schedule(toy, NOW, 1)
     async with running(toy.deadlines.run()):
-        await reached.wait()
+        await held.reached.wait()
     replica = await embedded_toys.on(toy.url, "refunds", {}, {"due": write_down})
     async with running(replica.deadlines.run()):
         await becomes(toy.effects, [1])
@@ -225,19 +202,12 @@ async def test_a_deadline_can_set_itself_again(embedded_toys: Toys) -> None:
     assert await toy.effects() == [1, 1, 1]
 
 
-async def test_calling_off_waits_for_who_is_acting(embedded_toys: Toys) -> None:
+async def test_calling_off_waits_for_the_handler(embedded_toys: Toys) -> None:
     """Either the deadline is called off or it is acted on: never half of each."""
-    reached, go_on = asyncio.Event(), asyncio.Event()
-
-    async def take_a_while(tx: Transaction, subject: str) -> Sequence[Event]:
-        reached.set()
-        await go_on.wait()
-        return await write_down(tx, subject)
-
-    toy = await service(embedded_toys, take_a_while)
+    toy = await service(embedded_toys, held := HeldHandler())
     await schedule(toy, NOW, 1)
     firing = asyncio.create_task(toy.deadlines.fire_due())
-    await reached.wait()
+    await held.reached.wait()
 
     async def call_off() -> list[int]:
         async with toy.uow.begin() as tx:
@@ -246,14 +216,13 @@ async def test_calling_off_waits_for_who_is_acting(embedded_toys: Toys) -> None:
 
     calling_off = asyncio.create_task(call_off())
     await becomes(toy.count("pg_locks where not granted"), 1)
-    go_on.set()
+    held.released.set()
     assert await calling_off == [1]
     assert await firing == 1
 
 
-async def test_what_a_deadline_is_about_is_locked_before_it_is_claimed(embedded_toys: Toys) -> None:
-    """Who has locked the same and calls the deadline off is not waited for by a deadline that holds itself already: it
-    is called off, and never acted on."""
+async def test_the_subject_is_locked_before_the_deadline(embedded_toys: Toys) -> None:
+    """A transaction that has locked the subject can call the deadline off while it is due: then it does not fire."""
 
     async def lock(tx: Transaction, subjects: Sequence[str]) -> None:
         assert subjects == ["1", "2"]
@@ -274,8 +243,7 @@ async def test_time_stands_still_outside_a_demonstration(embedded_toys: Toys) ->
     """Moving the clock is refused, and an offset from an earlier demonstration is taken back."""
     toy = await service(embedded_toys)
     await pass_time(toy, HOUR)
-    async with toy.database.connection() as connection:
-        await clock.allow(connection, False)
-        assert await clock.shift(connection) == NOW
-        with pytest.raises(clock.ClockFixed):
-            await clock.advance(connection, HOUR)
+    await toy.call(clock.allow, False)
+    assert await toy.call(clock.shift) == NOW
+    with pytest.raises(clock.ClockFixed):
+        await pass_time(toy, HOUR)

@@ -7,55 +7,51 @@ from typing import Any
 import httpx
 import pytest
 from fakeredis import FakeServer
-from fastapi import APIRouter
 
-from batalkan.keys import Keys
 from runtime.demo import recorder, switches
 from runtime.demo.recorder import MAX_WAITING, STREAM, DemoObserver
 from runtime.messaging.bus import Delivery
+from runtime.messaging.consumer import Handlers
 from runtime.messaging.observer import NO_OBSERVER
-from runtime.observability.trace_context import start_context
-from runtime.service import Service, ServiceSpec
-from runtime.settings import Environment, Settings
-from runtime.storage.database import Database
+from runtime.observability.trace_context import new_id, start_context
 from runtime.storage.redis import connect
 from tests.harness.waiting import becomes
-from tests.messaging.demo_harness import DemoHarness, in_demonstration
-from tests.messaging.toys import MIGRATIONS, Counted, Noted, Toys, running
+from tests.messaging.demo_harness import DemoHarness, demo_service, in_demonstration
+from tests.messaging.toys import Counted, Toys, running, whole_service, write_down
+
+PUBLISHED = {("orders", "written"), ("orders", "sent"), ("orders", "confirmed")}
+"""The stages that the publisher records."""
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switches are looked at often."""
+    """Switches are read often, and records are written often."""
     monkeypatch.setattr(switches, "POLL", 0.02)
     monkeypatch.setattr(recorder, "PAUSE", 0.005)
 
 
 @pytest.fixture
-async def harness(toys: Toys, keys: Keys) -> AsyncIterator[DemoHarness]:
+async def harness(toys: Toys) -> AsyncIterator[DemoHarness]:
     """Two services on show."""
-    async with in_demonstration(toys, keys) as harness:
+    async with in_demonstration(toys) as harness:
         yield harness
 
 
 async def test_every_stage_of_an_event_is_recorded_in_order(harness: DemoHarness) -> None:
     """Each stage (written, sent, confirmed, handled) is recorded with the event, its trace and its times."""
     await harness.say(1)
-    expected = {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), ("refunds", "handled")}
-    await becomes(harness.stages, expected)
-    records = [one for one in await harness.records() if one.get("type") == "Counted"]
+    await becomes(harness.stages, PUBLISHED | {("refunds", "handled")})
+    records = await harness.records()
     assert len({one["id"] for one in records}) == len({one["story"] for one in records}) == 1
     at = {one["stage"]: one["at"] for one in records}
     assert at["written"] <= at["sent"] <= at["confirmed"]
     handled = next(one for one in records if one["stage"] == "handled")
     assert at["sent"] <= handled["taken"] <= handled["began"] <= handled["ended"] <= handled["at"]
 
-    async def follows() -> set[str]:
-        return {
-            one["cause"] for one in await harness.records() if one.get("type") == "Noted" and one["stage"] == "written"
-        }
+    async def causes() -> set[str]:
+        return {one["cause"] for one in await harness.records("Noted") if one["stage"] == "written"}
 
-    await becomes(follows, {records[0]["id"]})
+    await becomes(causes, {records[0]["id"]})
 
 
 async def test_without_a_broker_events_wait_in_the_outbox(harness: DemoHarness) -> None:
@@ -90,7 +86,7 @@ async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: D
     await becomes(harness.of("refunds", "parked_in_all"), 1)
     parked = (await harness.state("refunds"))["parked"][0]
     assert "switched off" in parked["error"]
-    await becomes(harness.stages, {("orders", "written"), ("orders", "sent"), ("orders", "confirmed"), *FAILED})
+    await becomes(harness.stages, PUBLISHED | {("refunds", "failed"), ("refunds", "parked")})
     assert sum(one["stage"] == "failed" for one in await harness.records()) == 5
     await harness.turn("refunds")
     replay = f"/refunds/demonstration/parked/{parked['parked_id']}/replay"
@@ -98,9 +94,6 @@ async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: D
     await becomes(harness.effects, [1])
     await becomes(harness.of("refunds", "parked_in_all"), 0)
     assert (await harness.http.post(replay)).status_code == 404
-
-
-FAILED = {("refunds", "failed"), ("refunds", "parked")}
 
 
 async def test_a_poison_message_ends_parked_and_harms_nothing_else(harness: DemoHarness) -> None:
@@ -112,23 +105,18 @@ async def test_a_poison_message_ends_parked_and_harms_nothing_else(harness: Demo
     await becomes(harness.of("refunds", "parked_in_all"), 1)
     assert "number: Field required" in (await harness.state("refunds"))["parked"][0]["error"]
 
-    async def records() -> list[bool]:
-        written = [one for one in await harness.records() if one.get("type") == "Counted" and one["stage"] == "written"]
-        return [one.get("broken", False) for one in written]
+    async def broken() -> list[bool]:
+        return [one.get("broken", False) for one in await harness.records() if one["stage"] == "written"]
 
-    await becomes(records, [True, False])
+    await becomes(broken, [True, False])
 
 
-async def test_the_switches_reach_every_replica(harness: DemoHarness, toys: Toys, keys: Keys) -> None:
+async def test_the_switches_reach_every_replica(harness: DemoHarness, toys: Toys) -> None:
     """Turned at one process, they are followed by another that shares its Redis."""
     url = harness.refunds.uow.database.url
-    settings = Settings("refunds", url, "", harness.redis_url, "", 0, True, "info")
-    description = ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: _unused})
-    replica = Service(settings, Database(url), toys.bus("refunds"), keys.token_keys, description)
-    async with (
-        replica.running(),
-        httpx.AsyncClient(transport=httpx.ASGITransport(replica.app), base_url="http://localhost") as http,
-    ):
+    replica = demo_service("refunds", url, toys.bus("refunds"), harness.redis_url, {Counted: write_down})
+    transport = httpx.ASGITransport(replica.app)
+    async with replica.running(), httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         await replica.until_ready()
         await harness.turn("refunds", handling=False)
 
@@ -137,10 +125,6 @@ async def test_the_switches_reach_every_replica(harness: DemoHarness, toys: Toys
             return bool(state["switches"]["handling"])
 
         await becomes(followed, False)
-
-
-async def _unused(*_: object) -> list[Noted]:
-    raise AssertionError("the replica stands by")
 
 
 async def test_the_clock_of_a_service_moves_forward(harness: DemoHarness) -> None:
@@ -175,90 +159,91 @@ async def test_a_page_of_another_site_can_do_nothing(harness: DemoHarness) -> No
         assert (await harness.http.get("/orders/demonstration/state", headers=headers)).status_code == 200
 
 
-async def test_outside_of_demonstration_mode_there_is_nothing_of_it(embedded_toys: Toys, keys: Keys) -> None:
-    """No route, no witness, and the bus and the handlers as they were given."""
-    url, bus = await embedded_toys.database("refunds"), embedded_toys.bus("refunds")
-    description = ServiceSpec("A toy.", APIRouter(), MIGRATIONS, [Noted], {Counted: _unused})
-    plain = Service(Settings.read("refunds", Environment({})), Database(url), bus, keys.token_keys, description)
+async def test_outside_of_demonstration_mode_a_service_is_plain(embedded_toys: Toys) -> None:
+    """It has no route and no observer of the demonstration, and uses bus and handlers as they were given."""
+    bus = embedded_toys.bus("refunds")
+    handlers: Handlers = {Counted: write_down}
+    plain = whole_service(await embedded_toys.database("refunds"), bus, handlers)
     assert plain.uow.observer is NO_OBSERVER
     assert plain._relay._bus is bus
     assert plain._consumer is not None
-    assert plain._consumer._handlers is description.handlers
+    assert plain._consumer._handlers is handlers
     async with httpx.AsyncClient(transport=httpx.ASGITransport(plain.app), base_url="http://localhost") as http:
         for method, path in (
             ("GET", "state"),
             ("PUT", "switches"),
             ("POST", "poison"),
             ("POST", "clock"),
-            ("POST", f"parked/{start_context().correlation_id}/replay"),
+            ("POST", f"parked/{new_id()}/replay"),
         ):
             answer = await http.request(method, f"/refunds/demonstration/{path}", json={})
             assert answer.status_code == 404, path
 
 
-async def test_records_that_are_dropped_are_counted() -> None:
+class Recording:
+    """An observer, and another client of its Redis."""
+
+    def __init__(self) -> None:
+        name = new_id().hex
+        self.observer = DemoObserver("orders", connect(f"memory://{name}"))
+        self.redis = connect(f"memory://{name}")
+        self.server = FakeServer.get_server(name, (7,), "redis")
+
+    async def entries(self) -> list[tuple[int, int]]:
+        """Each entry of the stream: the number of records before it, and of those in it."""
+        entries: Any = await self.redis.xrange(STREAM)
+        return [(int(entry["passed"]), len(json.loads(entry["records"]))) for _, entry in entries]
+
+    async def recorded(self) -> int:
+        """The number of records so far, dropped ones included."""
+        return sum((await self.entries() or [(0, 0)])[-1])
+
+
+@pytest.fixture
+async def recording() -> AsyncIterator[Recording]:
+    """An observer that does not run yet."""
+    made = Recording()
+    yield made
+    await made.redis.aclose()
+
+
+async def test_dropped_records_are_counted(recording: Recording) -> None:
     """Records beyond the buffer are dropped; the last entry counts all records, dropped ones too."""
-    redis_url = f"memory://{start_context().correlation_id}"
-    observer = DemoObserver("orders", connect(redis_url))
     event = Counted(thing="a", number=1)
     for _ in range(MAX_WAITING + 10):
-        observer.written([start_context().correlation_id], [(event, start_context())])
-    redis = connect(redis_url)
-
-    async def passed() -> int:
-        entries: Any = await redis.xrevrange(STREAM, count=1)
-        return sum(int(entry["passed"]) + len(json.loads(entry["records"])) for _, entry in entries)
-
-    async with running(observer.run()):
-        await becomes(passed, MAX_WAITING + 10)
-    assert await redis.xlen(STREAM) == MAX_WAITING // recorder.MAX_RECORDS
-    await redis.aclose()
+        recording.observer.written([new_id()], [(event, start_context())])
+    async with running(recording.observer.run()):
+        await becomes(recording.recorded, MAX_WAITING + 10)
+    assert len(await recording.entries()) == MAX_WAITING // recorder.MAX_RECORDS
 
 
-async def test_no_message_breaks_the_recorder() -> None:
+async def test_no_message_breaks_the_recorder(recording: Recording) -> None:
     """Every parked message is recorded, also one that is nested deeper than the parser reads."""
-    observer = DemoObserver("orders", connect("memory://"))
     for body in (b"[" * 100_000, b"\xff", b"[]", b'{"id": 1}'):
-        observer.parked(Delivery(1, "orders.Counted", body, 0), "cannot be read")
-    assert [one["stage"] for one in observer._waiting] == ["parked"] * 4
+        recording.observer.parked(Delivery(1, "orders.Counted", body, 0), "cannot be read")
+    assert [one["stage"] for one in recording.observer._waiting] == ["parked"] * 4
 
 
-async def test_what_was_dropped_while_redis_was_away_is_said_afterwards() -> None:
+async def test_records_dropped_without_redis_are_counted(recording: Recording) -> None:
     """Old records are dropped instead of sent late; an entry without records counts them."""
-    name = start_context().correlation_id.hex
-    observer, redis = DemoObserver("orders", connect(f"memory://{name}")), connect(f"memory://{name}")
-    server = FakeServer.get_server(name, (7,), "redis")
-    server.connected = False
+    recording.server.connected = False
 
     async def waiting() -> int:
-        return len(observer._waiting)
+        return len(recording.observer._waiting)
 
-    async def records() -> list[tuple[str, str]]:
-        entries: Any = await redis.xrange(STREAM)
-        return [(entry["passed"], entry["records"]) for _, entry in entries]
-
-    async with running(observer.run()):
-        observer.fired("x", start_context())
+    async with running(recording.observer.run()):
+        recording.observer.fired("x", start_context())
         await becomes(waiting, 0)
-        server.connected = True
-        await becomes(records, [("1", "[]")])
-    await redis.aclose()
+        recording.server.connected = True
+        await becomes(recording.entries, [(1, 0)])
 
 
-async def test_the_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_stream_is_bounded(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream keeps a bounded number of entries of bounded size, at any rate of records."""
     monkeypatch.setattr(recorder, "KEPT", 100)
     monkeypatch.setattr(recorder, "MAX_RECORDS", 1)
-    redis_url = f"memory://{start_context().correlation_id}"
-    observer, redis = DemoObserver("orders", connect(redis_url)), connect(redis_url)
     for _ in range(1_000):
-        observer.fired("x" * 10, start_context())
-
-    async def all_recorded() -> bool:
-        entries: Any = await redis.xrevrange(STREAM, count=1)
-        return bool(entries) and entries[0][1]["passed"] == "999"
-
-    async with running(observer.run()):
-        await becomes(all_recorded, True)
-    assert 100 <= await redis.xlen(STREAM) < 250
-    await redis.aclose()
+        recording.observer.fired("x" * 10, start_context())
+    async with running(recording.observer.run()):
+        await becomes(recording.recorded, 1_000)
+    assert 100 <= len(await recording.entries()) < 250

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
 
 import aio_pika
 import pytest
@@ -11,18 +10,17 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from batalkan.servers import LocalServers
-from runtime.messaging.bus import BusError, Delivery, Message, Publisher, Subscription, rabbitmq
+from runtime.messaging.bus import BusError, Message, rabbitmq
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
-from tests.harness.proxy import proxied
+from tests.harness.proxy import Proxy, proxied
 from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
-from tests.messaging.toys import Toys, message, running
+from tests.messaging.test_bus import KEY, messages, published, publishing, subscribed, take
+from tests.messaging.toys import Toys, running
 
 pytestmark = pytest.mark.servers
-KEY = "orders.Counted"
-C = TypeVar("C", Publisher, Subscription)
 
 
 @asynccontextmanager
@@ -35,11 +33,19 @@ async def channel_of(url: str) -> AsyncIterator[AbstractChannel]:
 @pytest.fixture
 async def queue(rabbit_bus: BusOf) -> None:
     """The queue of `refunds` is there."""
-    await (await rabbit_bus("refunds").subscribe("refunds", [KEY])).close()
+    async with subscribed(rabbit_bus):
+        pass
+
+
+@asynccontextmanager
+async def through_proxy(servers: LocalServers, service: str) -> AsyncIterator[tuple[Proxy, RabbitBus]]:
+    """A service's bus with a proxy in front of the broker."""
+    async with proxied(servers.rabbitmq.port) as proxy:
+        yield proxy, RabbitBus(proxy.through(servers.rabbitmq.url(service)), service)
 
 
 async def get(servers: LocalServers, how_many: int) -> list[AbstractIncomingMessage]:
-    """The next messages in the queue of `refunds`, as a stranger sees them."""
+    """The next messages in the queue of `refunds`, as another client receives them."""
     async with channel_of(servers.rabbitmq.admin_url) as channel:
         found: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         queue = await channel.declare_queue("refunds", passive=True)
@@ -49,10 +55,10 @@ async def get(servers: LocalServers, how_many: int) -> list[AbstractIncomingMess
 
 
 @pytest.mark.usefixtures("queue")
-async def test_events_are_persistent_messages_each_with_an_id_of_its_own(
+async def test_each_published_copy_is_a_persistent_message_of_its_own(
     servers: LocalServers, toys_on_rabbit: Toys
 ) -> None:
-    """The same event, published again, is another AMQP message; which event it is stands in its body alone."""
+    """The same event, published again, is another AMQP message; only the body names the event."""
     orders = await toys_on_rabbit.orders()
     orders.relay._bus = Unreliable(orders.bus, lose_confirms=1)
     await orders.say(1, 2)
@@ -88,7 +94,7 @@ REFUSED: dict[str, Callable[[AbstractChannel, AbstractExchange, AbstractQueue], 
 
 
 @pytest.mark.usefixtures("queue")
-async def test_a_service_can_neither_speak_for_another_nor_read_its_queue(servers: LocalServers) -> None:
+async def test_a_service_has_no_access_to_the_queue_of_another(servers: LocalServers) -> None:
     """The broker refuses `orders` the resources of `refunds`, and permits its own."""
     url = servers.rabbitmq.url("orders")
     for attempt in REFUSED.values():
@@ -103,45 +109,23 @@ async def test_a_service_can_neither_speak_for_another_nor_read_its_queue(server
 @pytest.mark.usefixtures("queue")
 async def test_a_message_beyond_the_brokers_limit_is_refused(servers: LocalServers, rabbit_bus: BusOf) -> None:
     """RabbitMQ accepts no message of a megabyte from any publisher."""
-    publisher = await rabbit_bus("orders").publisher([])
-    with pytest.raises(BusError):
-        await publisher.publish([Message(KEY, b" " * 1_100_000)])
-    await publisher.close()
+    async with publishing(rabbit_bus) as publisher:
+        with pytest.raises(BusError):
+            await publisher.publish([Message(KEY, b" " * 1_100_000)])
     async with channel_of(servers.rabbitmq.url("orders")) as channel:
         exchange = await channel.get_exchange(EXCHANGE, ensure=False)
         with pytest.raises(ChannelPreconditionFailed):
             await exchange.publish(aio_pika.Message(b" " * 1_100_000), KEY)
 
 
-async def test_a_deleted_queue_ends_the_subscription_and_is_made_anew(
-    servers: LocalServers, toys_on_rabbit: Toys
-) -> None:
-    """A consumer whose queue is deleted declares it again and continues to consume."""
-    refunds = await toys_on_rabbit.refunds()
-    subscription = await refunds.bus.subscribe("refunds", [KEY])
-    taking = asyncio.create_task(subscription.take(1))
-    async with channel_of(servers.rabbitmq.admin_url) as channel:
-        await channel.queue_delete("refunds")
-        with pytest.raises(BusError):
-            await asyncio.wait_for(taking, 5)
-        await subscription.close()
-        async with running(refunds.consumer.run()):
-            await becomes(refunds.is_consuming, True)
-            await channel.queue_delete("refunds")
-            await becomes(refunds.is_consuming, False)
-            await becomes(refunds.is_consuming, True)
-            await toys_on_rabbit.send(message(1))
-            await becomes(refunds.effects, [1])
-
-
 @pytest.mark.usefixtures("queue")
-async def test_a_connection_that_breaks_is_a_bus_error_for_all_who_use_it(servers: LocalServers) -> None:
+async def test_a_broken_connection_is_a_bus_error_for_all_users(servers: LocalServers) -> None:
     """Cut while publishing, taking and acknowledging: each of them fails with a BusError, and nothing hangs."""
-    async with proxied(servers.rabbitmq.port) as line, proxied(servers.rabbitmq.port) as other:
-        publisher = await RabbitBus(line.through(servers.rabbitmq.url("orders")), "orders").publisher([])
-        subscription = await RabbitBus(other.through(servers.rabbitmq.url("refunds")), "refunds").subscribe(
-            "refunds", [KEY]
-        )
+    async with (
+        through_proxy(servers, "orders") as (line, orders),
+        through_proxy(servers, "refunds") as (other, refunds),
+    ):
+        publisher, subscription = await orders.publisher([]), await refunds.subscribe("refunds", [KEY])
         await publisher.publish([Message(KEY, b"1")])
         (delivery,) = await subscription.take(1)
         line.swallow()
@@ -164,11 +148,9 @@ async def test_a_connection_that_breaks_again_and_again_loses_nothing(
 ) -> None:
     """While both sides' connections are cut every few messages, every event has its effect once, in order."""
     orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
-    async with proxied(servers.rabbitmq.port) as line, proxied(servers.rabbitmq.port) as other:
-        orders.relay._bus = RabbitBus(line.through(servers.rabbitmq.url("orders")), "orders")
-        refunds.consumer._bus = RabbitBus(other.through(servers.rabbitmq.url("refunds")), "refunds")
-        async with running(orders.relay.run(), refunds.consumer.run()):
-            await becomes(refunds.is_consuming, True)
+    async with through_proxy(servers, "orders") as (line, bus), through_proxy(servers, "refunds") as (other, other_bus):
+        orders.relay._bus, refunds.consumer._bus = bus, other_bus
+        async with refunds.consuming(), running(orders.relay.run()):
             for number in range(0, 200, 10):
                 await orders.say(*range(number, number + 10))
                 if number % 40 == 30:
@@ -201,17 +183,13 @@ async def test_a_broker_that_falls_silent_is_noticed(
         await becomes(orders.outbox, 0)
 
 
-async def test_what_was_delivered_too_often_is_kept(rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the delivery limit a message is not dropped: it lies among the dead letters of its service."""
+async def test_a_message_beyond_the_delivery_limit_is_kept(rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message beyond the delivery limit is not dropped: it is a dead letter of its service."""
     monkeypatch.setattr(rabbitmq, "DELIVERY_LIMIT", 1)
-    await (await rabbit_bus("refunds").subscribe("refunds", [KEY])).close()
-    publisher = await rabbit_bus("orders").publisher(["refunds"])
-    await publisher.publish([Message(KEY, b"")])
-    await publisher.close()
-    for _ in range(2):
-        subscription = await rabbit_bus("refunds").subscribe("refunds", [KEY])
-        await subscription.take(1)
-        await subscription.close()
+    async with published(rabbit_bus, 1):
+        for _ in range(2):
+            async with subscribed(rabbit_bus) as subscription:
+                await subscription.take(1)
     dead = await rabbit_bus("refunds").gauge("refunds.dead")
     await becomes(dead.waiting, 1)
     await dead.close()
@@ -223,68 +201,57 @@ async def test_publishing_does_not_wait_for_a_heartbeat(
 ) -> None:
     """A publish that is not confirmed in time fails; the message may have arrived."""
     monkeypatch.setattr(rabbitmq, "PUBLISH_TIMEOUT", 0.5)
-    publisher = await rabbit_bus("orders").publisher(["refunds"])
-    servers.rabbitmq.pause()
-    try:
-        async with asyncio.timeout(rabbitmq.HEARTBEAT / 2):
-            with pytest.raises(BusError, match="TimeoutError"):
-                await publisher.publish([Message(KEY, b"")])
-    finally:
-        servers.rabbitmq.resume()
-    await publisher.close()
+    async with publishing(rabbit_bus) as publisher:
+        servers.rabbitmq.pause()
+        try:
+            async with asyncio.timeout(rabbitmq.HEARTBEAT / 2):
+                with pytest.raises(BusError, match="TimeoutError"):
+                    await publisher.publish([Message(KEY, b"")])
+        finally:
+            servers.rabbitmq.resume()
 
 
 async def test_publishing_and_consuming_go_over_connections_of_their_own(
     servers: LocalServers, toys_on_rabbit: Toys
 ) -> None:
     """A broker that blocks publishers because it is short of memory does not block consumers."""
-    async with proxied(servers.rabbitmq.port) as line:
-        bus = RabbitBus(line.through(servers.rabbitmq.url("refunds")), "refunds")
+    async with through_proxy(servers, "refunds") as (line, bus):
         refunds = await toys_on_rabbit.refunds()
         refunds.relay._bus = refunds.consumer._bus = bus
-        async with running(refunds.relay.run(), refunds.consumer.run()):
+        async with refunds.consuming(), running(refunds.relay.run()):
             await becomes(refunds.leads, True)
-            await becomes(refunds.is_consuming, True)
             assert line.connections == 2
 
 
 @pytest.mark.usefixtures("queue")
-async def test_no_more_is_fetched_than_can_be_in_hand(rabbit_bus: BusOf) -> None:
-    """Of a long queue, a service holds a bounded part; the rest stays at the broker until that is done with."""
-    publisher = await rabbit_bus("orders").publisher(["refunds"])
-    await publisher.publish([Message(KEY, b"")] * (rabbitmq.PREFETCH + 10))
-    await publisher.close()
-    subscription = await rabbit_bus("refunds").subscribe("refunds", [KEY])
-    taken: list[Delivery] = []
-    while len(taken) < rabbitmq.PREFETCH:
-        taken += await subscription.take(1000)
-    assert len(taken) == rabbitmq.PREFETCH
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await subscription.take(1)
-    await subscription.acknowledge(taken[-1])
-    assert await subscription.take(1)
-    await subscription.close()
+async def test_a_subscription_holds_a_bounded_number_of_messages(rabbit_bus: BusOf) -> None:
+    """Of a long queue a service holds a bounded part; the rest stays at the broker until the part is acknowledged."""
+    async with published(rabbit_bus, *range(rabbitmq.PREFETCH + 10)), subscribed(rabbit_bus) as subscription:
+        taken = await take(subscription, rabbitmq.PREFETCH)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await subscription.take(1)
+        await subscription.acknowledge(taken[-1])
+        assert await subscription.take(1)
 
 
 @pytest.mark.usefixtures("queue")
 @pytest.mark.parametrize("lost", ["binding", "exchange", "queue"])
-async def test_what_was_deleted_is_declared_again(
+async def test_a_deleted_part_is_declared_again(
     servers: LocalServers, rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    """A service whose binding, queue or exchange is deleted consumes again soon, without a restart."""
-    monkeypatch.setattr(rabbitmq, "REDECLARE", 0.2)
-    bus, consumed = rabbit_bus("refunds"), asyncio.Event()
+    """A service whose binding or exchange is deleted consumes again soon, and at once if its queue is deleted."""
+    if lost != "queue":
+        monkeypatch.setattr(rabbitmq, "REDECLARE", 0.2)
 
     async def consume() -> None:
         while True:
             with suppress(BusError):
-                async with closed_at_last(await bus.subscribe("refunds", [KEY])) as subscription:
+                async with subscribed(rabbit_bus) as subscription:
                     await subscription.take(1)
-                    consumed.set()
                     return
 
-    listening = asyncio.create_task(consume())
+    consuming = asyncio.create_task(consume())
     async with channel_of(servers.rabbitmq.admin_url) as channel:
         await becomes(lambda: _consumers(channel), 1)
         if lost == "binding":
@@ -293,21 +260,13 @@ async def test_what_was_deleted_is_declared_again(
             await channel.exchange_delete(EXCHANGE)
         else:
             await channel.queue_delete("refunds")
-    while not consumed.is_set():
-        with suppress(BusError):
-            async with closed_at_last(await rabbit_bus("orders").publisher(["refunds"])) as publisher:
-                await publisher.publish([Message(KEY, b"{}")])
-        await asyncio.sleep(0.05)
-    await listening
-
-
-@asynccontextmanager
-async def closed_at_last(one: C) -> AsyncIterator[C]:
-    """A publisher or a subscription, which is closed in every case."""
-    try:
-        yield one
-    finally:
-        await one.close()
+    async with asyncio.timeout(rabbitmq.HEARTBEAT / 2):
+        while not consuming.done():
+            with suppress(BusError):
+                async with publishing(rabbit_bus, "refunds") as publisher:
+                    await publisher.publish(messages(1))
+            await asyncio.sleep(0.05)
+    await consuming
 
 
 async def _consumers(channel: AbstractChannel) -> int:

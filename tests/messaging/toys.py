@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
+from fastapi import APIRouter
 from pydantic import Field
 
-from runtime.messaging.bus import Bus, BusError, Message, Publisher
+from runtime.messaging.bus import Bus, Message, Publisher
 from runtime.messaging.consumer import Consumer, Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
@@ -18,11 +19,14 @@ from runtime.messaging.relay import Relay
 from runtime.messaging.replay import Replays
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import new_id, new_traceparent
-from runtime.storage.database import Database, connect
+from runtime.service import Service, ServiceSpec
+from runtime.settings import Environment, Settings
+from runtime.storage.database import Connection, Database, connect
 from tests.conftest import BusOf, Databases
+from tests.harness.waiting import becomes
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-TIMEOUT = 20.0
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -43,12 +47,28 @@ class Noted(Event, name="Noted", version=1, subject="thing", published_by=("refu
     number: int
 
 
-async def write_down(tx: Transaction, event: Counted) -> list[Event]:
-    """The effect of `Counted`, which must happen once."""
+async def write_down(tx: Transaction, cause: Counted | str) -> list[Event]:
+    """The effect of `Counted`, or of a deadline whose subject is a number; it must happen once."""
+    event = cause if isinstance(cause, Counted) else Counted(thing=cause, number=int(cause))
     await tx.connection.execute(
         "insert into effects (thing, number, note) values ($1, $2, $3)", event.thing, event.number, event.note
     )
     return [Noted(thing=event.thing, number=event.number)]
+
+
+class HeldHandler:
+    """Writes down, and then does not return before it is released."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def __call__(self, tx: Transaction, cause: Counted | str) -> Sequence[Event]:
+        """Handles an event or a deadline."""
+        written = await write_down(tx, cause)
+        self.reached.set()
+        await self.released.wait()
+        return written
 
 
 class Toy:
@@ -72,6 +92,13 @@ class Toy:
         async with self.uow.begin() as tx:
             tx.publish(*(Counted(thing=thing, number=number) for number in numbers))
 
+    async def call(
+        self, do: Callable[Concatenate[Connection, P], Awaitable[T]], *arguments: P.args, **options: P.kwargs
+    ) -> T:
+        """The result of a function that takes a connection."""
+        async with self.database.connection() as connection:
+            return await do(connection, *arguments, **options)
+
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """The first column of the rows."""
         async with self.database.connection() as connection:
@@ -89,6 +116,13 @@ class Toy:
         """Whether it listens on its queue."""
         return self.consumer.connected
 
+    @asynccontextmanager
+    async def consuming(self) -> AsyncIterator[None]:
+        """Runs its consumer, which listens on its queue from the beginning of the block."""
+        async with running(self.consumer.run()):
+            await becomes(self.is_consuming, True)
+            yield
+
     def count(self, what: str) -> Callable[[], Awaitable[int]]:
         """Asks how many rows there are of that."""
 
@@ -103,8 +137,7 @@ class Toy:
 
     async def parked(self) -> list[Parked]:
         """The parked messages."""
-        async with self.database.connection() as connection:
-            return await listing(connection)
+        return await self.call(listing)
 
 
 class Shelf:
@@ -145,9 +178,9 @@ class Toys:
         self._made: list[Toy] = []
         self._sending: list[asyncio.Task[None]] = []
 
-    async def orders(self, handlers: Handlers | None = None) -> Toy:
+    async def orders(self) -> Toy:
         """A publisher."""
-        return await self.on(await self.database("orders"), "orders", handlers or {})
+        return await self.on(await self.database("orders"), "orders", {})
 
     async def refunds(self, handler: Callable[[Transaction, Counted], Awaitable[Sequence[Event]]] = write_down) -> Toy:
         """A toy consumer."""
@@ -172,17 +205,11 @@ class Toys:
         return toy
 
     async def send(self, *messages: Message, bus: Bus | None = None) -> None:
-        """Publishes as `orders`, without an outbox, once the queue of `refunds` exists; waits for no confirms."""
-        bus = bus or self.bus("orders")
-        async with asyncio.timeout(TIMEOUT):
-            while True:
-                with suppress(BusError):
-                    publisher = await bus.publisher(["refunds"])
-                    break
-                await asyncio.sleep(0.01)
+        """Publishes as `orders`, without an outbox, to the queue of `refunds`; waits for no confirms."""
+        publisher = await (bus or self.bus("orders")).publisher(["refunds"])
         self._sending.append(asyncio.create_task(_send(publisher, messages)))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Disconnects them, and leaves nothing behind."""
         for sending in self._sending:
             sending.cancel()
@@ -191,6 +218,21 @@ class Toys:
             await toy.database.close()
         for service, url in self._taken:
             await self._shelf.give_back(service, url)
+
+
+def whole_service(
+    url: str,
+    bus: Bus,
+    handlers: Handlers | None = None,
+    *,
+    name: str = "refunds",
+    router: APIRouter | None = None,
+    **variables: str,
+) -> Service:
+    """A toy as a whole service, which does not run yet; without handlers if none are given."""
+    publishes: list[type[Event]] = [Counted] if name == "orders" else [Noted]
+    spec = ServiceSpec("A toy.", router or APIRouter(), MIGRATIONS, publishes, handlers or {})
+    return Service(Settings.read(name, Environment(variables)), Database(url), bus, Path("none"), spec)
 
 
 async def _send(publisher: Publisher, messages: Sequence[Message]) -> None:

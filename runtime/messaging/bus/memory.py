@@ -78,14 +78,14 @@ class MemoryBus:
         return _MemoryGauge(self.queues[queue])
 
 
+@dataclass(frozen=True)
 class _MemoryPublisher:
-    def __init__(self, bus: MemoryBus) -> None:
-        self._bus = bus
+    bus: MemoryBus
 
     async def publish(self, messages: Sequence[Message]) -> None:
         nowhere: list[Message] = []
         for message in messages:
-            queues = [queue for queue in self._bus.queues.values() if message.routing_key in queue.routing_keys]
+            queues = [queue for queue in self.bus.queues.values() if message.routing_key in queue.routing_keys]
             if not queues and message.mandatory:
                 nowhere.append(message)
             elif not queues:

@@ -9,8 +9,9 @@ This uses aiormq, the layer below aio-pika, which needs less time for each messa
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -101,33 +102,29 @@ class RabbitBus:
         self._client = client
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
-        connection = await self._connect("publishes")
-        try:
-            with _bus_errors("cannot publish yet"):
-                # A subscriber declares the dead-letter queue last: if it exists, the bindings exist too.
-                for name in queues:
-                    channel = await _open(connection)
-                    await channel.queue_declare(f"{name}.dead", passive=True)
-                    await channel.close()
-                return await _RabbitPublisher.open(connection)
-        except BaseException:
-            await _close(connection)
-            raise
+        async with self._connection("publishes") as connection:
+            # A subscriber declares the dead-letter queue last: if it exists, the bindings exist too.
+            for name in queues:
+                channel = await _open(connection)
+                await channel.queue_declare(f"{name}.dead", passive=True)
+                await channel.close()
+            return await _RabbitPublisher.open(connection)
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
-        connection = await self._connect("consumes")
-        try:
-            with _bus_errors("cannot consume yet"):
-                return await _RabbitSubscription.open(connection, queue, routing_keys)
-        except BaseException:
-            await _close(connection)
-            raise
+        async with self._connection("consumes") as connection:
+            return await _RabbitSubscription.open(connection, queue, routing_keys)
 
     async def gauge(self, queue: str) -> Gauge:
-        connection = await self._connect("measures")
+        async with self._connection("measures") as connection:
+            return _RabbitGauge(connection, await _open(connection), queue)
+
+    @asynccontextmanager
+    async def _connection(self, does: str) -> AsyncIterator[_Connection]:
+        """A new connection, which stays open unless the block fails."""
+        connection = await self._connect(does)
         try:
-            with _bus_errors("cannot measure yet"):
-                return _RabbitGauge(connection, await _open(connection), queue)
+            with _bus_errors("RabbitMQ is not ready"):
+                yield connection
         except BaseException:
             await _close(connection)
             raise
@@ -155,10 +152,10 @@ class RabbitBus:
         return connection
 
 
+@dataclass(frozen=True)
 class _RabbitPublisher:
-    def __init__(self, connection: _Connection, channel: Channel) -> None:
-        self._connection = connection
-        self._channel = channel
+    _connection: _Connection
+    _channel: Channel
 
     @classmethod
     async def open(cls, connection: _Connection) -> "_RabbitPublisher":
@@ -275,11 +272,11 @@ class _RabbitSubscription:
         await _close(self._connection)
 
 
+@dataclass(frozen=True)
 class _RabbitGauge:
-    def __init__(self, connection: _Connection, channel: Channel, queue: str) -> None:
-        self._connection = connection
-        self._channel = channel
-        self._queue = queue
+    _connection: _Connection
+    _channel: Channel
+    _queue: str
 
     async def waiting(self) -> int:
         with _bus_errors("measuring"):

@@ -6,13 +6,7 @@ revision = "0002_heard"
 down_revision = "0001_runtime"
 branch_labels = None
 
-TABLES = (
-    # Null: unknown, because the events were not counted before.
-    "alter table event_sequence add column heard integer",
-)
-
 
 def upgrade() -> None:
-    """Adds the column."""
-    for statement in TABLES:
-        op.execute(statement)
+    """Adds the column; null: unknown, because the events were not counted before."""
+    op.execute("alter table event_sequence add column heard integer")

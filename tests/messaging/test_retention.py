@@ -35,8 +35,6 @@ async def test_many_old_rows(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatc
         )
     async with running(run_retention(toy.uow)):
         await becomes(toy.count(table), 1)
-    assert await toy.fetch("select max(rows) from steps") == [BATCH]
-    assert await toy.fetch("select sum(rows)::integer from steps") == [3 * BATCH + 1]
-    async with toy.database.connection() as connection:
-        await connection.execute("drop function note_step cascade")
-        await connection.execute("drop table steps")
+    assert sorted(await toy.fetch("select rows from steps where rows > 0")) == [1, BATCH, BATCH, BATCH]
+    await toy.fetch("drop function note_step cascade")
+    await toy.fetch("drop table steps")
