@@ -43,12 +43,6 @@ async def spoil(tx: Transaction, fault: str) -> None:
         await tx.connection.execute(*statement)
 
 
-@pytest.fixture
-async def short_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A statement may take 0.1 seconds."""
-    monkeypatch.setattr(databases, "COMMAND_TIMEOUT", 0.1)
-
-
 @asynccontextmanager
 async def busy(toy: Toy) -> AsyncIterator[None]:
     """There is a table that another session holds."""
@@ -58,10 +52,13 @@ async def busy(toy: Toy) -> AsyncIterator[None]:
         yield
 
 
-@pytest.mark.usefixtures("short_commands")
 @pytest.mark.parametrize("fault", COUNTED)
-async def test_message_that_keeps_failing_is_parked(embedded_toys: Toys, fault: str) -> None:
+async def test_message_that_keeps_failing_is_parked(
+    embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     """A message whose statement fails each time is parked after five attempts, and the next one is handled."""
+    if fault == "command timeout":
+        monkeypatch.setattr(databases, "COMMAND_TIMEOUT", 0.2)
 
     async def handle(tx: Transaction, event: Counted) -> Sequence[Event]:
         if event.number == 1:
@@ -77,9 +74,9 @@ async def test_message_that_keeps_failing_is_parked(embedded_toys: Toys, fault: 
         assert await replay(refunds) == ["parked"]
 
 
-@pytest.mark.usefixtures("short_commands")
-async def test_slow_deadline_delays_no_other(embedded_toys: Toys) -> None:
+async def test_slow_deadline_delays_no_other(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deadline whose statement times out is put off, and those behind it fire."""
+    monkeypatch.setattr(databases, "COMMAND_TIMEOUT", 0.2)
 
     async def act(tx: Transaction, subject: str) -> Sequence[Event]:
         if subject == "1":
@@ -113,6 +110,7 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
             for _ in range(databases.POOL_SIZE):
                 await held.enter_async_context(refunds.database.connection())
             monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.02)
+            monkeypatch.setattr(databases, "SLICE", 0.01)
             await embedded_toys.send(message(1))
             await becomes(tried_often, True)
             monkeypatch.setattr(databases, "BUSY_TIMEOUT", 5.0)
@@ -283,13 +281,14 @@ async def test_a_pool_takes_its_share_of_the_server(embedded_toys: Toys, monkeyp
 
 async def test_standing_still_is_not_the_databases_fault(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that waits for a connection gets it also when its process stands still for longer than it waits."""
-    monkeypatch.setattr(databases, "BUSY_TIMEOUT", 1.0)
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr(databases, "SLICE", 0.05)
     toy = await embedded_toys.refunds()
     async with AsyncExitStack() as held:
         for _ in range(databases.POOL_SIZE):
             await held.enter_async_context(toy.database.connection())
         waiting = asyncio.create_task(toy.fetch("select 1"))
         await asyncio.sleep(0.01)
-        asyncio.get_running_loop().call_soon(time.sleep, 1.2)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.3)
         await asyncio.sleep(0.01)
     assert await waiting == [1]

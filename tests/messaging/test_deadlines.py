@@ -101,7 +101,7 @@ async def test_a_deadline_that_was_moved_has_one_time(embedded_toys: Toys) -> No
 
 async def test_many_deadlines_and_three_replicas(toys: Toys, bus: BusOf) -> None:
     """Deadlines that are due at one moment each fire exactly once, on one replica: 10,000 on the real server."""
-    many = 2_000 if isinstance(bus("-"), MemoryBus) else 10_000
+    many = 600 if isinstance(bus("-"), MemoryBus) else 10_000
     toy = await service(toys)
     replicas = [await toys.on(toy.url, "refunds", {}, {"due": write_down}) for _ in range(2)]
     await schedule(toy, HOUR, 0)

@@ -56,9 +56,9 @@ async def test_two_consuming_replicas_keep_the_order(toys: Toys) -> None:
             for number in range(60):
                 await orders.say(number)
             await stack.aclose()
-            await orders.say(*range(60, 300))
-            await becomes(first.count("effects"), 300)
-    assert await first.effects() == list(range(1, 301))
+            await orders.say(*range(60, 120))
+            await becomes(first.count("effects"), 120)
+    assert await first.effects() == list(range(1, 121))
 
 
 class Other(Event, name="Other", version=1, subject="thing", published_by=("orders",), consumed_by=("refunds",)):

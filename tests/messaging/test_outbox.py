@@ -72,9 +72,9 @@ async def test_unconfirmed_events_stay_in_the_outbox(toys: Toys, closing_fails: 
     connection cannot be closed."""
     orders, refunds = await toys.orders(), await toys.refunds()
     orders.relay._bus = Unreliable(orders.bus, refuse=3, fail_closing=closing_fails)
-    await orders.say(*range(600))
+    await orders.say(*range(300))
     async with running(orders.relay.run(), refunds.consumer.run()):
-        await becomes(refunds.effects, list(range(600)))
+        await becomes(refunds.effects, list(range(300)))
         await becomes(orders.outbox, 0)
 
 

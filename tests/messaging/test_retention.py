@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.messaging import retention
-from runtime.messaging.retention import BATCH, KEPT, run_retention
+from runtime.messaging.retention import KEPT, run_retention
 from tests.harness.waiting import becomes
 from tests.messaging.toys import Toys, running
 
@@ -20,10 +20,11 @@ ROWS = {
 async def test_many_old_rows(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch, table: str, age: str) -> None:
     """No statement deletes more than a batch, however many rows are old; in the end these are gone, and no others."""
     monkeypatch.setattr(retention, "EVERY", 0.05)
+    monkeypatch.setattr(retention, "BATCH", 50)
     toy = await embedded_toys.refunds()
     async with toy.database.connection() as connection:
         days = await connection.fetchval(f"select interval '{age}'")
-        await connection.execute(ROWS[table], 3 * BATCH + 1, days)
+        await connection.execute(ROWS[table], 151, days)
         await connection.execute(ROWS[table].replace("n::text", "'young'"), 1, days / 2)
         await connection.execute("create table steps (rows bigint)")
         await connection.execute(
@@ -35,6 +36,6 @@ async def test_many_old_rows(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatc
         )
     async with running(run_retention(toy.uow)):
         await becomes(toy.count(table), 1)
-    assert sorted(await toy.fetch("select rows from steps where rows > 0")) == [1, BATCH, BATCH, BATCH]
+    assert sorted(await toy.fetch("select rows from steps where rows > 0")) == [1, 50, 50, 50]
     await toy.fetch("drop function note_step cascade")
     await toy.fetch("drop table steps")

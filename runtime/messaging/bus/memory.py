@@ -78,7 +78,7 @@ class MemoryBus:
         return _MemoryGauge(self.queues[queue])
 
 
-@dataclass(frozen=True)
+@dataclass
 class _MemoryPublisher:
     bus: MemoryBus
 
@@ -144,7 +144,7 @@ class _MemorySubscription:
         self._queue.arrived.set()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _MemoryGauge:
     queue: _Queue
 

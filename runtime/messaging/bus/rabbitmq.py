@@ -152,7 +152,7 @@ class RabbitBus:
         return connection
 
 
-@dataclass(frozen=True)
+@dataclass
 class _RabbitPublisher:
     _connection: _Connection
     _channel: Channel
@@ -272,7 +272,7 @@ class _RabbitSubscription:
         await _close(self._connection)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _RabbitGauge:
     _connection: _Connection
     _channel: Channel
