@@ -24,7 +24,7 @@ from batalkan.waiting import Say
 from runtime.errors import Refusal
 from runtime.http.connections import BoundedHttp
 from runtime.live.server import WEBSOCKETS
-from runtime.shutdown.server import Listener, serve_until_cancelled
+from runtime.shutdown.server import HttpServer, serve_until_cancelled
 from runtime.shutdown.signals import run_to_end
 from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
 
@@ -126,9 +126,9 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
         await gateway.close()
 
 
-def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> Listener:
+def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> HttpServer:
     """The HTTP server; it takes a client's address and scheme from the headers of `trusted_proxies` (networks)."""
-    return Listener(
+    return HttpServer(
         uvicorn.Config(
             app,
             log_config=None,

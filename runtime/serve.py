@@ -16,7 +16,7 @@ from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.observability.telemetry import log_to_stderr
 from runtime.settings import Environment, SettingInvalid, SettingMissing, Settings
-from runtime.shutdown.server import GRACE, KEEP_ALIVE, Server, serve_until_cancelled
+from runtime.shutdown.server import GRACE, KEEP_ALIVE, DrainingServer, serve_until_cancelled
 from runtime.shutdown.signals import run_to_end
 from runtime.storage import embedded
 from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
@@ -105,7 +105,7 @@ async def listen(built: Built, host: str, port: int, trusted_proxies: Sequence[s
         timeout_graceful_shutdown=GRACE,
         **WEBSOCKETS,
     )
-    server = Server(config)
+    server = DrainingServer(config)
     await serve_until_cancelled(server, hurry=built.serve_now)
     if server.lifespan.should_exit:
         sys.exit(1)

@@ -18,17 +18,17 @@ class SwitchedBus:
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         await self._board.until("connected")
-        return _Publisher(await self._bus.publisher(queues), self._board, self._observer)
+        return _SwitchedPublisher(await self._bus.publisher(queues), self._board, self._observer)
 
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         await self._board.until("connected", "consuming")
-        return _Subscription(await self._bus.subscribe(queue, routing_keys), self._board)
+        return _SwitchedSubscription(await self._bus.subscribe(queue, routing_keys), self._board)
 
     async def gauge(self, queue: str) -> Gauge:
         return await self._board.during(self._bus.gauge(queue), "connected")
 
 
-class _Publisher:
+class _SwitchedPublisher:
     def __init__(self, publisher: Publisher, board: FaultSwitchboard, observer: DemoObserver) -> None:
         self._publisher = publisher
         self._board = board
@@ -46,7 +46,7 @@ class _Publisher:
         self._observer.confirmed(messages)
 
 
-class _Subscription:
+class _SwitchedSubscription:
     def __init__(self, subscription: Subscription, board: FaultSwitchboard) -> None:
         self._subscription = subscription
         self._board = board

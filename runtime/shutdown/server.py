@@ -24,7 +24,7 @@ GRACE = 5
 """Seconds for requests to finish."""
 
 
-class Listener(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn's server, which leaves signals to `runtime.shutdown.signals`."""
 
     @contextmanager
@@ -34,7 +34,7 @@ class Listener(uvicorn.Server):
 
 
 async def serve_until_cancelled(
-    server: Listener, sockets: list[socket.socket] | None = None, hurry: Callable[[], object] = lambda: None
+    server: HttpServer, sockets: list[socket.socket] | None = None, hurry: Callable[[], object] = lambda: None
 ) -> None:
     """Serves until this task is cancelled, then finishes open requests and returns. If the server has not started and
     does not start soon, it stays cancelled; `hurry` makes a start skip its waiting."""
@@ -55,7 +55,7 @@ async def serve_until_cancelled(
     await serving
 
 
-class Server(Listener):
+class DrainingServer(HttpServer):
     """uvicorn's server, changed in its shutdown: uvicorn closes idle connections at once, also if a request is
     arriving."""
 

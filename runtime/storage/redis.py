@@ -33,7 +33,7 @@ class RedisAway(Unavailable):
     retry_after = 2
 
 
-class _Connection(Connection):
+class _RedisConnection(Connection):
     """A connection over uvloop, which raises its own error, unknown to the library, for a write after a disconnect.
     After a failover it reconnects, because the server is read-only."""
 
@@ -62,7 +62,7 @@ def connect(url: str) -> Redis:
         return FakeAsyncRedis(server=server, decode_responses=True)
     pool = BlockingConnectionPool.from_url(
         url,
-        connection_class=_Connection,
+        connection_class=_RedisConnection,
         max_connections=CONNECTIONS,
         timeout=CALL_TIMEOUT,
         decode_responses=True,

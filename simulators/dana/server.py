@@ -9,10 +9,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from runtime.http.connections import BoundedHttp
-from runtime.shutdown.server import Listener
+from runtime.shutdown.server import HttpServer
 
 
-class Server(Listener):
+class Server(HttpServer):
     """A server that ends hanging calls when it stops."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:

@@ -1,4 +1,4 @@
-"""What services could tell, made up for tests."""
+"""Records of an event's stages, made up for tests."""
 
 import json
 from typing import Any
@@ -12,32 +12,26 @@ from services.web.flow.records import Record, read_records
 CONSUMERS = ("refunds", "chat", "cs")
 
 
-def cancellation(story: str = "", at: float = 1_000.0, **changes: Any) -> list[dict[str, Any]]:
-    """All that is told of a cancellation of which `refunds` has heard, and chat and cs as well."""
-    story = story or str(new_id())
-    event: dict[str, Any] = {"story": story, "id": str(new_id()), "type": "OrderCancelled", "subject": "order-1"}
-    records: list[dict[str, Any]] = [
-        {
-            "stage": "requested",
-            "at": at + 0.02,
-            "service": "orders",
-            "story": story,
-            "request": "POST /orders/{order_id}/cancel",
-            "status": 200,
-            "took": 0.02,
-        },
-        {"stage": "written", "at": at + 0.015, "service": "orders", "cause": story, **event},
-        {"stage": "sent", "at": at + 0.021, "service": "orders", **event},
-        {"stage": "confirmed", "at": at + 0.024, "service": "orders", **event},
+def cancellation(correlation_id: str = "", at: float = 1_000.0, **changes: Any) -> list[dict[str, Any]]:
+    """All records of a cancellation whose event `refunds`, `chat` and `cs` have handled."""
+    trace = correlation_id or str(new_id())
+    event = {"id": str(new_id()), "type": "OrderCancelled", "subject": "order-1"}
+    times = {"taken": at + 0.03, "began": at + 0.031, "ended": at + 0.033}
+
+    def record(stage: str, after: float, service: str = "orders", **facts: object) -> dict[str, Any]:
+        return {"stage": stage, "at": at + after, "service": service, "story": trace, **facts, **changes}
+
+    return [
+        record("requested", 0.02, request="POST /orders/{order_id}/cancel", status=200, took=0.02),
+        record("written", 0.015, cause=trace, **event),
+        record("sent", 0.021, **event),
+        record("confirmed", 0.024, **event),
+        *(record("handled", 0.035, name, **event, **times) for name in CONSUMERS),
     ]
-    for name in CONSUMERS:
-        times = {"taken": at + 0.03, "began": at + 0.031, "ended": at + 0.033}
-        records.append({"stage": "handled", "at": at + 0.035, "service": name, **event, **times})
-    return [record | changes for record in records]
 
 
 def parsed(records: list[dict[str, Any]]) -> list[Record]:
-    """As they are read."""
+    """The records as a reader gets them."""
     found, unreadable = read_records(records)
     assert unreadable == 0
     return found

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime.shutdown import server as http_server
-from runtime.shutdown.server import KEEP_ALIVE, Server
+from runtime.shutdown.server import KEEP_ALIVE, DrainingServer
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n"
 
@@ -23,13 +23,13 @@ async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
+async def server() -> AsyncIterator[DrainingServer]:
     """A server that listens."""
     config = uvicorn.Config(
         app, port=0, lifespan="off", log_config=None, http=HttpToolsProtocol, timeout_keep_alive=KEEP_ALIVE
     )
     config.load()
-    server = Server(config)
+    server = DrainingServer(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     await server.on_tick(0)
@@ -38,7 +38,7 @@ async def server() -> AsyncIterator[Server]:
         listening.close()
 
 
-def port_of(server: Server) -> int:
+def port_of(server: DrainingServer) -> int:
     """Where it listens."""
     (listener,) = server.servers[0].sockets
     return int(listener.getsockname()[1])
@@ -63,7 +63,7 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(server: Server) -> AsyncIterator[Client]:
+async def connected(server: DrainingServer) -> AsyncIterator[Client]:
     """A connection, as long as the block lasts."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
     yield Client(reader, writer)
@@ -71,7 +71,7 @@ async def connected(server: Server) -> AsyncIterator[Client]:
     await writer.wait_closed()
 
 
-async def test_a_kept_connection_is_served_to_the_end(server: Server) -> None:
+async def test_a_kept_connection_is_served_to_the_end(server: DrainingServer) -> None:
     """A request on a kept connection while the server stops is answered with `Connection: close`."""
     async with connected(server) as client:
         assert b"connection: close" not in await client.ask()
@@ -82,7 +82,7 @@ async def test_a_kept_connection_is_served_to_the_end(server: Server) -> None:
         await stop
 
 
-async def test_a_new_connection_is_served_to_the_end(server: Server) -> None:
+async def test_a_new_connection_is_served_to_the_end(server: DrainingServer) -> None:
     """A client that is connected when the server begins to stop gets an answer to its first request."""
     async with connected(server) as client:
         while not server.server_state.connections:
@@ -93,7 +93,7 @@ async def test_a_new_connection_is_served_to_the_end(server: Server) -> None:
         await stop
 
 
-async def test_who_has_knocked_is_let_in(server: Server) -> None:
+async def test_who_has_knocked_is_let_in(server: DrainingServer) -> None:
     """Connections that the kernel has made and that the server has not seen yet are served, too."""
     address = "127.0.0.1", port_of(server)
     knocked = [socket.create_connection(address) for _ in range(5)]  # nothing runs in between: none is accepted yet
@@ -105,7 +105,7 @@ async def test_who_has_knocked_is_let_in(server: Server) -> None:
             assert one.recv(1000).startswith(b"HTTP/1.1 200")
 
 
-async def test_a_stopping_server_accepts_no_new_connection(server: Server) -> None:
+async def test_a_stopping_server_accepts_no_new_connection(server: DrainingServer) -> None:
     """A later connection is refused at once, so that the client can use another replica."""
     address = "127.0.0.1", port_of(server)
     await server.shutdown()
@@ -113,7 +113,9 @@ async def test_a_stopping_server_accepts_no_new_connection(server: Server) -> No
         await asyncio.open_connection(*address)
 
 
-async def test_an_idle_connection_does_not_hold_the_server_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_connection_does_not_hold_the_server_up(
+    server: DrainingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection over which nothing has come for a while is closed at once."""
     async with connected(server) as client:
         await client.ask()

@@ -30,7 +30,7 @@ class Unreliable:
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         """As the bus does."""
         self._check()
-        publisher = _Publisher(self, await self.bus.publisher(queues))
+        publisher = _UnreliablePublisher(self, await self.bus.publisher(queues))
         self.publishers += 1
         self.opened += 1
         self.max_publishers = max(self.max_publishers, self.publishers)
@@ -39,7 +39,7 @@ class Unreliable:
     async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
         """As the bus does."""
         self._check()
-        return _Subscription(self, await self.bus.subscribe(queue, routing_keys))
+        return _UnreliableSubscription(self, await self.bus.subscribe(queue, routing_keys))
 
     async def gauge(self, queue: str) -> Gauge:
         """As the bus does."""
@@ -60,7 +60,7 @@ class Unreliable:
         return left > 0
 
 
-class _Publisher:
+class _UnreliablePublisher:
     def __init__(self, faults: Unreliable, publisher: Publisher) -> None:
         self._faults = faults
         self._publisher = publisher
@@ -84,7 +84,7 @@ class _Publisher:
             raise RuntimeError("closing failed")
 
 
-class _Subscription:
+class _UnreliableSubscription:
     def __init__(self, faults: Unreliable, subscription: Subscription) -> None:
         self._faults = faults
         self._subscription = subscription

@@ -27,7 +27,7 @@ class DemoHarness:
     http: httpx.AsyncClient
     redis_url: str
 
-    async def say(self, *numbers: int) -> None:
+    async def publish(self, *numbers: int) -> None:
         """Publishes `Counted`, all of it in one transaction."""
         async with self.orders.uow.begin() as tx:
             tx.publish(*(Counted(thing="a", number=number) for number in numbers))

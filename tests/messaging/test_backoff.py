@@ -52,11 +52,11 @@ async def test_a_relay_that_cannot_publish_backs_off(toys: Toys, pauses: Pauses)
     orders, refunds = await toys.orders(), await toys.refunds()
     orders.relay._bus = bus = Unreliable(orders.bus, refuse=6)
     async with refunds.consuming(), running(orders.relay.run()):
-        await orders.say(1)
+        await orders.publish(1)
         await becomes(refunds.effects, [1])
         assert pauses == LONGER
         bus.refuse = 1
-        await orders.say(2)
+        await orders.publish(2)
         await becomes(refunds.effects, [1, 2])
         assert pauses == [*LONGER, 0.01]
 
@@ -71,7 +71,7 @@ async def test_a_relay_that_cannot_delete_publishes_once(toys: Toys, pauses: Pau
     await orders.fetch("create trigger refuse before delete on outbox for each row execute function refuse()")
     orders.relay._bus = bus = Unreliable(orders.bus)
     async with refunds.consuming(), running(orders.relay.run()):
-        await orders.say(1)
+        await orders.publish(1)
         await becomes(first_six(pauses), LONGER)
         await becomes(refunds.effects, [1])
         await orders.fetch("drop function refuse cascade")

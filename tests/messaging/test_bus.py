@@ -135,7 +135,7 @@ async def test_unacknowledged_messages_are_delivered_again(bus: BusOf) -> None:
 
 
 async def test_one_subscription_at_a_time_gets_messages(bus: BusOf) -> None:
-    """Of two replicas one gets everything, so that order is kept; when it goes, the other takes over."""
+    """Of two replicas one gets all messages, so that order is kept; when it stops, the other takes over."""
     async with subscribed(bus) as first, subscribed(bus) as second, published(bus, *range(50)):
         waiting = asyncio.create_task(finish(second, 40))
         taken = await take(first, 50)
@@ -172,7 +172,7 @@ async def test_a_closed_subscription_raises_a_bus_error(bus: BusOf) -> None:
 
 
 async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the delivery limit a message goes to the dead letters, and no longer holds up the others."""
+    """After the delivery limit a message becomes a dead letter, and no longer delays the others."""
     for module in (rabbitmq, memory):
         monkeypatch.setattr(module, "DELIVERY_LIMIT", 3)
     async with published(bus, 0):

@@ -39,7 +39,7 @@ async def harness(toys: Toys) -> AsyncIterator[DemoHarness]:
 
 async def test_every_stage_of_an_event_is_recorded_in_order(harness: DemoHarness) -> None:
     """Each stage (written, sent, confirmed, handled) is recorded with the event, its trace and its times."""
-    await harness.say(1)
+    await harness.publish(1)
     await becomes(harness.stages, PUBLISHED | {("refunds", "handled")})
     records = await harness.records()
     assert len({one["id"] for one in records}) == len({one["story"] for one in records}) == 1
@@ -58,7 +58,7 @@ async def test_without_a_broker_events_wait_in_the_outbox(harness: DemoHarness) 
     """Cut off, `orders` still commits; its event is not lost, and arrives when the broker is back."""
     await harness.turn("orders", connected=False)
     await becomes(harness.orders._broker_ready, False)
-    await harness.say(1)
+    await harness.publish(1)
     await becomes(harness.of("orders", "unpublished"), 1)
     assert await harness.effects() == []
     await harness.turn("orders")
@@ -70,7 +70,7 @@ async def test_without_consumers_messages_wait_in_the_queue(harness: DemoHarness
     """While `refunds` is paused, messages wait in its queue and are counted; afterwards each is handled once."""
     await harness.turn("refunds", consuming=False)
     await becomes(harness.refunds._broker_ready, False)
-    await harness.say(1, 2)
+    await harness.publish(1, 2)
     await becomes(harness.of("refunds", "waiting"), 2)
     await becomes(harness.of("orders", "unpublished"), 0)
     assert await harness.effects() == []
@@ -82,7 +82,7 @@ async def test_without_consumers_messages_wait_in_the_queue(harness: DemoHarness
 async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: DemoHarness) -> None:
     """Each failure is recorded and the event parked with its error; a replay after the repair has its effect once."""
     await harness.turn("refunds", handling=False)
-    await harness.say(1)
+    await harness.publish(1)
     await becomes(harness.of("refunds", "parked_in_all"), 1)
     parked = (await harness.state("refunds"))["parked"][0]
     assert "switched off" in parked["error"]
@@ -100,7 +100,7 @@ async def test_a_poison_message_ends_parked_and_harms_nothing_else(harness: Demo
     """A poison message is published like every event, and parked; the events behind it are handled."""
     poisoned = (await harness.http.post("/orders/demonstration/poison")).json()
     assert poisoned["type"] == "Counted"
-    await harness.say(1)
+    await harness.publish(1)
     await becomes(harness.effects, [1])
     await becomes(harness.of("refunds", "parked_in_all"), 1)
     assert "number: Field required" in (await harness.state("refunds"))["parked"][0]["error"]

@@ -262,7 +262,7 @@ async def test_events_that_follow_carry_their_cause(toys: Toys) -> None:
     """An event that a handler returns has correlation id and trace of the handled event, which is its cause."""
     orders, refunds = await toys.orders(), await toys.refunds()
     with trace_context.use_context(trace_context.start_context()) as context:
-        await orders.say(1)
+        await orders.publish(1)
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.outbox, 1)
     (cause,) = await refunds.fetch("select event_id from inbox")

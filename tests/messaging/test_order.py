@@ -54,9 +54,9 @@ async def test_two_consuming_replicas_keep_the_order(toys: Toys) -> None:
         await stack.enter_async_context(first.consuming())
         async with second.consuming():
             for number in range(60):
-                await orders.say(number)
+                await orders.publish(number)
             await stack.aclose()
-            await orders.say(*range(60, 120))
+            await orders.publish(*range(60, 120))
             await becomes(first.count("effects"), 120)
     assert await first.effects() == list(range(1, 121))
 

@@ -60,7 +60,7 @@ async def test_a_row_that_commits_late_is_published(toys: Toys) -> None:
     async with running(orders.relay.run(), refunds.consumer.run()):
         async with orders.uow.begin() as slow:
             await outbox.write(slow.connection, "orders", [(Counted(thing="slow", number=1), current_context())])
-            await orders.say(2, thing="quick")
+            await orders.publish(2, thing="quick")
             await becomes(refunds.effects, [2])
         await becomes(refunds.effects, [2, 1])
         await becomes(orders.outbox, 0)
@@ -72,7 +72,7 @@ async def test_unconfirmed_events_stay_in_the_outbox(toys: Toys, closing_fails: 
     connection cannot be closed."""
     orders, refunds = await toys.orders(), await toys.refunds()
     orders.relay._bus = Unreliable(orders.bus, refuse=3, fail_closing=closing_fails)
-    await orders.say(*range(300))
+    await orders.publish(*range(300))
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.effects, list(range(300)))
         await becomes(orders.outbox, 0)
@@ -82,10 +82,10 @@ async def test_a_lost_confirm_leads_to_a_second_copy_and_no_second_effect(toys: 
     """A publish that failed may have arrived: it is repeated with the same event id, and handled once."""
     orders, refunds = await toys.orders(), await toys.refunds()
     orders.relay._bus = bus = Unreliable(orders.bus, lose_confirms=2)
-    await orders.say(1, 2, 3)
+    await orders.publish(1, 2, 3)
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(orders.outbox, 0)
-        await orders.say(4)
+        await orders.publish(4)
         await becomes(refunds.effects, [1, 2, 3, 4])
     assert bus.published[:3] == bus.published[3:6] == bus.published[6:9]
 
@@ -93,7 +93,7 @@ async def test_a_lost_confirm_leads_to_a_second_copy_and_no_second_effect(toys: 
 async def test_an_event_without_its_consumer_waits(toys: Toys) -> None:
     """Until each consumer's queue exists, the event stays in the outbox, and the publisher is not ready."""
     orders = await toys.orders()
-    await orders.say(1)
+    await orders.publish(1)
     async with running(orders.relay.run()):
         assert not orders.relay.connected
         refunds = await toys.refunds()
@@ -110,15 +110,15 @@ async def test_an_unroutable_event_delays_its_own_subject_only(toys: Toys, monke
     before = counted.get()
     orders, refunds = await toys.orders(), await toys.refunds()
     orders.relay._bus = bus = Unreliable(orders.bus)
-    await orders.say(0, thing="b")
+    await orders.publish(0, thing="b")
     async with orders.uow.begin() as tx:
         tx.publish(*(ForChat(thing=f"only {number}") for number in range(10)))
         tx.publish(Counted(thing="a", number=1), ForChat(thing="a"))
         tx.publish(*(Counted(thing="a", number=number) for number in range(4, 10)), Counted(thing="b", number=2))
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.effects, [0, 1, 2])
-        await orders.say(10, thing="a")
-        await orders.say(3, thing="b")
+        await orders.publish(10, thing="a")
+        await orders.publish(3, thing="b")
         await becomes(refunds.effects, [0, 1, 2, 3])
         seen = [message for message in bus.published if message.routing_key == "orders.Counted"]
         assert len(seen) == len({message.body for message in seen}) == 4
@@ -143,7 +143,7 @@ async def test_finding_what_can_leave_does_not_slow_down_with_what_cannot(embedd
         f"insert into outbox (subject, sequence, {columns}) select n::text, n, {columns} "  # noqa: S608
         "from outbox, generate_series(1, 20000) n"
     )
-    await orders.say(1)
+    await orders.publish(1)
     async with running(orders.relay.run(), refunds.consumer.run()):
         await becomes(refunds.effects, [1])
 
@@ -178,7 +178,7 @@ async def test_a_paused_service_delays_no_other_service(toys: Toys) -> None:
         await becomes(refunds.is_consuming, True)
     async with chat.consuming(), running(orders.relay.run()):
         for number in range(3):
-            await orders.say(number)
+            await orders.publish(number)
             async with orders.uow.begin() as tx:
                 tx.publish(ForChat(thing=str(number)))
             await becomes(chat.effects, list(range(number + 1)))
@@ -193,10 +193,10 @@ async def test_an_embedded_process_that_dies_loses_nothing(embedded_toys: Toys) 
     """Messages in the queues in memory are published again by the next process, and have their effect once."""
     orders, refunds = await embedded_toys.orders(), await embedded_toys.refunds()
     async with refunds.consuming(), running(orders.relay.run()):
-        await orders.say(1)
+        await orders.publish(1)
         await becomes(refunds.effects, [1])
     async with running(orders.relay.run()):
-        await orders.say(2, 3)
+        await orders.publish(2, 3)
 
         async def published() -> int:
             return orders.relay.held
@@ -235,7 +235,7 @@ async def test_one_of_two_relays_publishes_and_the_other_takes_over(toys: Toys) 
     first.relay._bus = second.relay._bus = bus = Unreliable(first.bus)
     async with running(first.relay.run(), second.relay.run(), refunds.consumer.run()):
         for number in range(0, 300, 3):
-            await (first if number % 2 else second).say(number, number + 1, number + 2)
+            await (first if number % 2 else second).publish(number, number + 1, number + 2)
             if number in {90, 180}:
                 await becomes(refunds.effects, list(range(number + 3)))
                 assert bus.max_publishers <= number // 90  # who lost the lock needs a moment to notice
@@ -256,7 +256,7 @@ async def test_a_leader_that_stands_still_is_replaced(toys: Toys, monkeypatch: p
     async with running(refunds.consumer.run(), first.relay.run()):
         await becomes(first.leads, True)
         monkeypatch.setattr(first.relay._publisher, "publish", stand_still)
-        await first.say(1)
+        await first.publish(1)
         async with running(second.relay.run()):
             await becomes(refunds.effects, [1])
 
@@ -269,7 +269,7 @@ async def test_the_leader_is_notified_of_another_replicas_events(toys: Toys, mon
     async with refunds.consuming(), running(first.relay.run()):
         await becomes(first.leads, True)
         async with running(second.relay.run()):
-            await second.say(1)
+            await second.publish(1)
             await becomes(refunds.effects, [1])
 
 

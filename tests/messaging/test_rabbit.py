@@ -61,7 +61,7 @@ async def test_each_published_copy_is_a_persistent_message_of_its_own(
     """The same event, published again, is another AMQP message; only the body names the event."""
     orders = await toys_on_rabbit.orders()
     orders.relay._bus = Unreliable(orders.bus, lose_confirms=1)
-    await orders.say(1, 2)
+    await orders.publish(1, 2)
     async with running(orders.relay.run()):
         await becomes(orders.outbox, 0)
     found = await get(servers, 4)
@@ -152,7 +152,7 @@ async def test_a_connection_that_breaks_again_and_again_loses_nothing(
         orders.relay._bus, refunds.consumer._bus = bus, other_bus
         async with refunds.consuming(), running(orders.relay.run()):
             for number in range(0, 200, 10):
-                await orders.say(*range(number, number + 10))
+                await orders.publish(*range(number, number + 10))
                 if number % 40 == 30:
                     await becomes(refunds.count("effects"), number + 10)
                 (line if number % 20 else other).cut()
@@ -169,11 +169,11 @@ async def test_a_broker_that_falls_silent_is_noticed(
     monkeypatch.setattr(rabbitmq, "HEARTBEAT", 1)
     orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):
-        await orders.say(1)
+        await orders.publish(1)
         await becomes(refunds.effects, [1])
         servers.rabbitmq.pause()
         try:
-            await orders.say(2, 3)
+            await orders.publish(2, 3)
             await becomes(refunds.is_consuming, False)
             await becomes(orders.leads, False)
             assert await orders.outbox() == 2

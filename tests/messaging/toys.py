@@ -87,7 +87,7 @@ class Toy:
         self.replays = Replays(self.uow, self.consumer)
         self.deadlines = Deadlines(self.uow, deadlines)
 
-    async def say(self, *numbers: int, thing: str = "a") -> None:
+    async def publish(self, *numbers: int, thing: str = "a") -> None:
         """Publishes `Counted`, all of it in one transaction."""
         async with self.uow.begin() as tx:
             tx.publish(*(Counted(thing=thing, number=number) for number in numbers))

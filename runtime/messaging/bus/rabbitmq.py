@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 import aiormq
@@ -64,7 +64,7 @@ def _bus_errors(doing: str) -> Iterator[None]:
         raise BusError(f"{doing}: {error!r}") from error
 
 
-class _Connection(aiormq.Connection):
+class _RabbitConnection(aiormq.Connection):
     # With the library's ten, each ten messages wait for a turn of the event loop: two seconds for a batch of the relay
     # under many requests.
     FRAME_BUFFER_SIZE = FRAMES
@@ -73,11 +73,11 @@ class _Connection(aiormq.Connection):
     HEARTBEAT_GRACE_MULTIPLIER = 2
 
 
-async def _open(connection: _Connection, **options: bool) -> Channel:
+async def _open(connection: _RabbitConnection, **options: bool) -> Channel:
     return cast(Channel, await connection.channel(frame_buffer_size=FRAMES, **options))
 
 
-async def _close(connection: _Connection) -> None:
+async def _close(connection: _RabbitConnection) -> None:
     """Closes the connection; never raises, and waits at most `CLOSE_TIMEOUT` for the broker."""
     with suppress(BusError), _bus_errors("closing"):
         async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -119,7 +119,7 @@ class RabbitBus:
             return _RabbitGauge(connection, await _open(connection), queue)
 
     @asynccontextmanager
-    async def _connection(self, does: str) -> AsyncIterator[_Connection]:
+    async def _connection(self, does: str) -> AsyncIterator[_RabbitConnection]:
         """A new connection, which stays open unless the block fails."""
         connection = await self._connect(does)
         try:
@@ -129,7 +129,7 @@ class RabbitBus:
             await _close(connection)
             raise
 
-    async def _connect(self, does: str) -> _Connection:
+    async def _connect(self, does: str) -> _RabbitConnection:
         faults: list[str] = []
         for node in random.sample(self._nodes, len(self._nodes)):
             try:
@@ -138,9 +138,9 @@ class RabbitBus:
                 faults.append(str(error))
         raise BusError("; ".join(faults))
 
-    async def _connect_to(self, node: URL, does: str) -> _Connection:
+    async def _connect_to(self, node: URL, does: str) -> _RabbitConnection:
         name: FieldTable = {"connection_name": f"{self._client} {does}"}
-        connection = _Connection(node.update_query(heartbeat=HEARTBEAT))  # the library reads it from here only
+        connection = _RabbitConnection(node.update_query(heartbeat=HEARTBEAT))  # the library reads it from here only
         try:
             with _bus_errors(f"no connection to RabbitMQ at {node.host}"):
                 async with asyncio.timeout(CONNECT_TIMEOUT / len(self._nodes)):
@@ -154,11 +154,11 @@ class RabbitBus:
 
 @dataclass
 class _RabbitPublisher:
-    _connection: _Connection
+    _connection: _RabbitConnection
     _channel: Channel
 
     @classmethod
-    async def open(cls, connection: _Connection) -> "_RabbitPublisher":
+    async def open(cls, connection: _RabbitConnection) -> Self:
         channel = await _open(connection, publisher_confirms=True, on_return_raises=True)
         await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
         return cls(connection, channel)
@@ -223,14 +223,14 @@ async def _declare(channel: Channel, service: str, routing_keys: Sequence[str]) 
 
 
 class _RabbitSubscription:
-    def __init__(self, connection: _Connection, channel: Channel) -> None:
+    def __init__(self, connection: _RabbitConnection, channel: Channel) -> None:
         self._connection = connection
         self._channel = channel
         self._arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
         self._redeclaring: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, connection: _Connection, service: str, routing_keys: Sequence[str]) -> "_RabbitSubscription":
+    async def open(cls, connection: _RabbitConnection, service: str, routing_keys: Sequence[str]) -> Self:
         channel = await _open(connection)
         subscription = cls(connection, channel)
         # All that a subscription may hold: with less, messages returned to the queue would change their order.
@@ -274,7 +274,7 @@ class _RabbitSubscription:
 
 @dataclass
 class _RabbitGauge:
-    _connection: _Connection
+    _connection: _RabbitConnection
     _channel: Channel
     _queue: str
 
