@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from runtime.http.auth import Identity
 from runtime.storage.database import Connection
 
 
@@ -20,13 +19,14 @@ class Change:
 
 
 class Source(Protocol):
-    """Reads a service's conversations. Each call gets a connection without a transaction."""
+    """Reads a service's conversations: its `store`. Each call gets a connection without a transaction."""
 
-    async def watched(self, connection: Connection, person: Identity) -> Sequence[UUID]:
-        """The accounts whose presence `person` is shown; a few hundred at most."""
+    async def watched(self, connection: Connection, account_id: UUID) -> Sequence[UUID]:
+        """The accounts whose presence the account is shown; a few hundred at most."""
 
-    async def readable(self, connection: Connection, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        """Those of the conversations `ids` that `person` may read, with the last `seq` of each."""
+    async def readable(self, connection: Connection, reader: UUID | None, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+        """Those of the conversations `ids` that the account may read, with the last `seq` of each; for None, an agent,
+        all of them."""
 
     async def changed(
         self, connection: Connection, accounts: Sequence[UUID], ids: Sequence[UUID], since: datetime

@@ -2,7 +2,7 @@
 
 A service with conversations (threads of chat, cases of customer service) builds `LiveUpdates` with its own `Source`:
 
-    live = LiveUpdates("chat", database, redis, Threads(), origins(env))   # in main.build
+    live = LiveUpdates("chat", database, redis, store, origins(env))       # in main.build
     live.attach(service)
     router.include_router(live_routes())                                   # in api.py: POST …/tickets, WS …/live
 
@@ -32,9 +32,7 @@ process stops. After each of them: a new ticket, connect, and fetch. 4001 when t
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -44,11 +42,11 @@ from uuid import UUID
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
-from runtime.backoff import Backoff
 from runtime.http.auth import Identity
 from runtime.http.revocations import Revocations
 from runtime.live.conversations import Change, Source
 from runtime.live.presence import Presence
+from runtime.live.repeating import repeat, woken
 from runtime.live.sockets import OVER, Socket
 from runtime.live.tickets import Tickets, origins
 from runtime.messaging.unit_of_work import Transaction
@@ -56,7 +54,6 @@ from runtime.observability.telemetry import LIVE_SOCKETS
 from runtime.service import Service
 from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.database import Database
-from runtime.storage.database_errors import is_transient
 from runtime.storage.redis import writes
 
 __all__ = ["Change", "LiveUpdates", "LiveUpdatesDep", "Source", "origins"]
@@ -67,8 +64,6 @@ MARGIN = timedelta(seconds=60)
 """Longer than any transaction takes: a message may be committed that long after its time."""
 READERS = 4
 """Connections that reading for sockets may take, so that a storm of clients leaves some for requests."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -82,8 +77,8 @@ class LiveUpdates:
     allowed: frozenset[str]
     on_frame: dict[str, Callable[[Identity, Mapping[str, Any]], Awaitable[None]]] = field(default_factory=dict)
     """The handlers of the service's own types of frames. They raise a `Refusal`."""
-    on_arrival: list[Callable[[Identity], Awaitable[None]]] = field(default_factory=list)
-    """Called when an account has opened its first socket at this replica; failures are logged."""
+    on_arrival: list[Callable[[Identity], None]] = field(default_factory=list)
+    """Called when an account has opened its first socket at this replica."""
 
     def __post_init__(self) -> None:
         service = self.service
@@ -97,7 +92,6 @@ class LiveUpdates:
         self._missed = asyncio.Event()
         self._since: datetime | None = None
         self._found: dict[UUID, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def attach(self, service: Service) -> None:
         """Makes this the live part of the service."""
@@ -112,7 +106,7 @@ class LiveUpdates:
         service.optional_checks["redis"] = redis_writes
 
     @property
-    def people(self) -> Collection[UUID]:
+    def connected(self) -> Collection[UUID]:
         """The accounts that have a socket at this replica now."""
         return self.presence.sockets.keys()
 
@@ -155,10 +149,11 @@ class LiveUpdates:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.broadcast.run())
             group.create_task(self.presence.run())
-            group.create_task(self._sweep_always())
+            group.create_task(repeat("find missed messages", self.sweep, self._wait))
 
     async def sweep(self) -> None:
         """Sends hints for the messages in the database that no frame may have brought."""
+        self._missed.clear()
         accounts = list(self.presence.sockets)
         if not accounts:
             self._since, self._found = None, {}
@@ -173,32 +168,20 @@ class LiveUpdates:
             if known.get(change.conversation) != change.last_seq:
                 self.deliver(change.members, hint(change.conversation, change.last_seq), change.conversation)
 
-    async def _sweep_always(self) -> None:
-        backoff = Backoff("PostgreSQL, for live messages", log)
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(AWAY_SWEEP if self.broadcast.away else SWEEP):
-                    await self._missed.wait()
-            self._missed.clear()
-            try:
-                await self.sweep()
-                backoff.reset()
-            except Exception as error:
-                if not is_transient(error):
-                    log.exception("searching for missed messages failed")
-                self._missed.set()
-                await backoff.wait(error)
+    async def _wait(self) -> None:
+        await woken(self._missed, AWAY_SWEEP if self.broadcast.away else SWEEP)
 
     async def follow(self, socket: Socket, ids: Collection[UUID]) -> Collection[UUID]:
         """Has the socket follow those of the conversations that its person may read, with a hint for each of them.
         Returns the others."""
+        reader = None if socket.person.role == "agent" else socket.person.account_id
         async with self._reading, self.database.connection() as connection:
-            before = await self.source.readable(connection, socket.person, list(ids))
+            before = await self.source.readable(connection, reader, list(ids))
             for conversation in before:
                 socket.follows.add(conversation)
                 self._followers.setdefault(conversation, set()).add(socket)
             # Read again: a message that came between the two is in no frame.
-            heads = await self.source.readable(connection, socket.person, list(before))
+            heads = await self.source.readable(connection, reader, list(before))
         for conversation, seq in heads.items():
             socket.send(hint(conversation, seq))
         return set(ids) - before.keys()
@@ -206,7 +189,7 @@ class LiveUpdates:
     async def load_subscriptions(self, socket: Socket) -> None:
         """Finds the accounts whose presence the socket is sent."""
         async with self._reading, self.database.connection() as connection:
-            watched = await self.source.watched(connection, socket.person)
+            watched = await self.source.watched(connection, socket.person.account_id)
         self.presence.watch(socket, watched)
 
     def enter(self, socket: Socket) -> None:
@@ -214,9 +197,7 @@ class LiveUpdates:
         LIVE_SOCKETS.labels(self.service).inc()
         if self.presence.enter(socket):
             for call in self.on_arrival:
-                task = asyncio.create_task(_logged(call, socket.person))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                call(socket.person)
 
     def leave(self, socket: Socket) -> None:
         """Removes a socket."""
@@ -236,13 +217,6 @@ class LiveUpdates:
 def hint(conversation: UUID, seq: int) -> str:
     """The frame that has clients fetch the messages up to `seq`, unless they have them."""
     return json.dumps({"type": "hint", "conversation": str(conversation), "seq": seq})
-
-
-async def _logged(call: Callable[[Identity], Awaitable[None]], person: Identity) -> None:
-    try:
-        await call(person)
-    except Exception:
-        log.exception("acting on a new connection failed")
 
 
 async def _live(request: Request) -> LiveUpdates:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from time import time
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -115,11 +116,12 @@ def _ids(conversations: object) -> set[UUID]:
     raise InvalidRequest('A client follows with {"conversations": ["<id>", …]}.')
 
 
-def live_routes() -> APIRouter:
-    """`POST /tickets` and `WS /live`, to be included in a service's router."""
+def live_routes(*dependencies: Any) -> APIRouter:
+    """`POST /tickets` and `WS /live`, to be included in a service's router. The FastAPI `dependencies` may refuse
+    tickets."""
     router = APIRouter()
 
-    @router.post("/tickets", status_code=201)
+    @router.post("/tickets", status_code=201, dependencies=dependencies)
     async def get_ticket(person: SignedIn, live: LiveUpdatesDep) -> Ticket:
         """A one-use ticket for the WebSocket; valid for half a minute."""
         return await live.tickets.issue(person)

@@ -1,11 +1,12 @@
 """The HTTP interface of `chat`."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from contracts.chat import SellerReplied
 from runtime.errors import InvalidRequest, NotFound
@@ -16,24 +17,12 @@ from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.live.updates import LiveUpdatesDep
 from runtime.live.websocket import live_routes
-from runtime.messaging.unit_of_work import Transaction
+from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import current_context, new_id, use_context
-from services.chat import asking, domain, read_models, store, words
+from services.chat import asking, domain, read_models, store, views, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.thread_writer import NoThread, ThreadWriter
-from services.chat.views import (
-    MessagePage,
-    MessageView,
-    ReadView,
-    Requested,
-    ThreadPage,
-    ThreadView,
-    may_read,
-    message_view,
-    other_than,
-    quick_replies,
-    show_thread,
-)
+from services.chat.views import MessagePage, MessageView, ReadView, Requested, ThreadPage, ThreadView, other_than
 
 router = APIRouter(prefix="/chat", tags=["chat"], route_class=RetryOnConflict)
 router.include_router(live_routes())
@@ -55,6 +44,13 @@ class Read(Body):
     """The last message that was read."""
 
     seq: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class ReadFrame(BaseModel):
+    """A frame of the type `read`: the last message of a thread that was read."""
+
+    thread_id: UUID
+    seq: int = Field(ge=0, le=2**31 - 1)
 
 
 class Cancel(Body):
@@ -101,7 +97,7 @@ async def open_thread(
         if made:
             await threads.send(tx, thread.thread_id)
     response.status_code = 201 if made else 200
-    return await _shown(thread, buyer, live)
+    return (await _shown([thread], buyer, live))[0]
 
 
 @router.get("/threads")
@@ -118,18 +114,14 @@ async def list_threads(
     async with uow.begin() as tx:
         if order_id is not None:
             found = await store.thread_of(tx, order_id)
-            threads = [found] if found is not None and may_read(found, person) else []
+            threads = [found] if found is not None and views.may_read(found, person) else []
         elif person.role == "agent":
             threads = []
         else:
             selling = person.role == "seller"
-            threads = await store.page(
-                tx, person.account_id, selling=selling, before=_parse_cursor(cursor), limit=limit
-            )
-    online = await live.online({other_than(thread, person.account_id) for thread in threads})
-    items = [
-        show_thread(thread, person.account_id, other_than(thread, person.account_id) in online) for thread in threads
-    ]
+            before = _parse_cursor(cursor)
+            threads = await store.page(tx, person.account_id, selling=selling, before=before, limit=limit)
+    items = await _shown(threads, person, live)
     full = len(threads) == limit and order_id is None
     return ThreadPage(items=items, next=_cursor(threads[-1]) if full else None)
 
@@ -139,16 +131,12 @@ async def get_thread(thread_id: UUID, person: SignedIn, uow: UnitOfWorkDep, live
     """The thread, for its members and agents."""
     async with uow.begin() as tx:
         thread = await _readable(tx, thread_id, person)
-    return await _shown(thread, person, live)
+    return (await _shown([thread], person, live))[0]
 
 
 @router.get("/threads/{thread_id}/messages")
 async def list_messages(
-    thread_id: UUID,
-    person: SignedIn,
-    uow: UnitOfWorkDep,
-    after: Seq = 0,
-    limit: Limit = 50,
+    thread_id: UUID, person: SignedIn, uow: UnitOfWorkDep, after: Seq = 0, limit: Limit = 50
 ) -> MessagePage:
     """The messages after the number `after`, in their order, which is without gaps: 1, 2, 3, …"""
     async with uow.begin() as tx:
@@ -156,9 +144,9 @@ async def list_messages(
         messages = await store.messages(tx.connection, thread_id, after, limit)
     more = bool(messages) and messages[-1].seq < thread.last_seq
     return MessagePage(
-        items=[message_view(message) for message in messages],
+        items=[views.message_view(message) for message in messages],
         next=messages[-1].seq if more else None,
-        quick_replies=quick_replies(thread, person.account_id),
+        quick_replies=views.quick_replies(thread, person.account_id),
     )
 
 
@@ -173,11 +161,11 @@ async def send_message(
         if posted is None:
             raise NoThread
         if posted.questioned and person.account_id == posted.seller_id:
-            order_id = posted.order_id
-            for case_id, context in await read_models.answer_questions(tx, order_id, current_context()):
+            ids = {"order_id": posted.order_id, "seller_id": person.account_id}
+            for case_id, context in await read_models.answer_questions(tx, posted.order_id, current_context()):
                 with use_context(context):  # the case's, not that of the seller's request
-                    tx.publish(SellerReplied(case_id=case_id, order_id=order_id, seller_id=person.account_id))
-        return message_view(posted.message)
+                    tx.publish(SellerReplied(case_id=case_id, **ids))
+        return views.message_view(posted.message)
 
     whose = str(person.account_id)
     return await once(whose, send, limit=limit.one(whose))
@@ -204,7 +192,7 @@ async def send_guide(
         known = {"order_id": str(thread.order_id)}
         posted = await threads.say(tx, thread_id, Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
         assert posted is not None
-        return message_view(posted.message)
+        return views.message_view(posted.message)
 
     whose = str(seller.account_id)
     return await once(whose, send, limit=limit.one(whose))
@@ -212,11 +200,7 @@ async def send_guide(
 
 @router.post("/threads/{thread_id}/cancel", status_code=202)
 async def cancel(
-    thread_id: UUID,
-    seller: Seller,
-    uow: UnitOfWorkDep,
-    threads: Threads,
-    body: Cancel | None = None,
+    thread_id: UUID, seller: Seller, uow: UnitOfWorkDep, threads: Threads, body: Cancel | None = None
 ) -> Requested:
     """The seller cancels the order, which counts against the seller's score (A). `orders` decides, and the thread shows
     the outcome. A repeat while it is undecided is the same request; with another reason it is refused."""
@@ -241,14 +225,25 @@ async def _own(tx: Transaction, thread_id: UUID, seller: Identity) -> Thread:
 
 async def _readable(tx: Transaction, thread_id: UUID, person: Identity) -> Thread:
     thread = await store.thread(tx, thread_id)
-    if thread is None or not may_read(thread, person):
+    if thread is None or not views.may_read(thread, person):
         raise NoThread
     return thread
 
 
-async def _shown(thread: Thread, person: Identity, live: LiveUpdatesDep) -> ThreadView:
-    other = other_than(thread, person.account_id)
-    return show_thread(thread, person.account_id, other in await live.online([other]))
+async def _shown(threads: Sequence[Thread], person: Identity, live: LiveUpdatesDep) -> list[ThreadView]:
+    account_id = person.account_id
+    online = await live.online({other_than(thread, account_id) for thread in threads})
+    return [views.show_thread(thread, account_id, other_than(thread, account_id) in online) for thread in threads]
+
+
+async def read_frame(threads: ThreadWriter, uow: UnitOfWork, person: Identity, frame: Mapping[str, Any]) -> None:
+    """A frame of the type `read` marks a thread as read up to `seq`. Raises `InvalidRequest` and `NoThread`."""
+    try:
+        read = ReadFrame.model_validate(frame)
+    except ValidationError as error:
+        raise InvalidRequest('{"type": "read", "thread_id": "…", "seq": 1}') from error
+    async with uow.begin() as tx:
+        await threads.mark_read(tx, read.thread_id, person, read.seq)
 
 
 def _cursor(thread: Thread) -> str:

@@ -27,83 +27,53 @@ from services.chat.domain import Code, Thread
 from services.chat.read_models import Refund
 from services.chat.thread_writer import ThreadWriter
 
-Handle = Callable[[ThreadWriter, Transaction, Any], Awaitable[Sequence[Event]]]
+Handle = Callable[[ThreadWriter, Transaction, Any], Awaitable[None]]
 """Handles one event or, if its type is among `BATCHED`, all events of that type in a batch."""
+STATUS_AFTER: Mapping[type[Event], OrderStatus] = {
+    OrderPaid: OrderStatus.PROCESSING,
+    OrderPacked: OrderStatus.PACKED,
+    OrderShipped: OrderStatus.SHIPPED,
+    OrderDelivered: OrderStatus.DELIVERED,
+}
 
 
-async def remember_person(threads: ThreadWriter, tx: Transaction, registered: AccountRegistered) -> Sequence[Event]:
+async def remember_person(threads: ThreadWriter, tx: Transaction, registered: AccountRegistered) -> None:
     """Stores the name of an account, which threads show."""
     await read_models.note_person(tx, registered.account_id, registered.name)
-    return []
 
 
-async def remember_order(threads: ThreadWriter, tx: Transaction, placed: OrderPlaced) -> Sequence[Event]:
+async def remember_order(threads: ThreadWriter, tx: Transaction, placed: OrderPlaced) -> None:
     """Stores the order, and shows questions of customer service that came before it."""
     cash = placed.payment_method is PaymentMethod.COD
     await read_models.note_order(tx, placed, OrderStatus.PROCESSING if cash else OrderStatus.UNPAID)
     await show_questions(threads, tx, placed)
-    return []
-
-
-async def note_paid(threads: ThreadWriter, tx: Transaction, paid: OrderPaid) -> Sequence[Event]:
-    """Stores that the order is paid."""
-    return await note_status(threads, tx, paid, OrderStatus.PROCESSING)
-
-
-async def note_packed(threads: ThreadWriter, tx: Transaction, packed: OrderPacked) -> Sequence[Event]:
-    """Stores that the order is packed."""
-    return await note_status(threads, tx, packed, OrderStatus.PACKED)
-
-
-async def note_shipped(threads: ThreadWriter, tx: Transaction, shipped: OrderShipped) -> Sequence[Event]:
-    """Stores that the order is shipped: it takes neither guides nor cancellations from now on."""
-    return await note_status(threads, tx, shipped, OrderStatus.SHIPPED)
-
-
-async def note_delivered(threads: ThreadWriter, tx: Transaction, delivered: OrderDelivered) -> Sequence[Event]:
-    """Stores that the order has arrived."""
-    return await note_status(threads, tx, delivered, OrderStatus.DELIVERED)
 
 
 async def note_status(
-    threads: ThreadWriter,
-    tx: Transaction,
-    moved: OrderPaid | OrderPacked | OrderShipped | OrderDelivered,
-    status: OrderStatus,
-) -> Sequence[Event]:
+    threads: ThreadWriter, tx: Transaction, moved: OrderPaid | OrderPacked | OrderShipped | OrderDelivered
+) -> None:
     """Stores the order's status, and sends the thread to its members."""
-    if await read_models.note_status(tx, [moved.order_id], status) and (thread := await _thread(tx, moved)):
+    newer = await read_models.note_status(tx, [moved.order_id], STATUS_AFTER[type(moved)])
+    if newer and (thread := await store.thread_of(tx, moved.order_id, lock=True)):
         await threads.send(tx, thread.thread_id)
-    return []
 
 
-async def show_cancelled(
-    threads: ThreadWriter, tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]
-) -> Sequence[Event]:
+async def show_cancelled(threads: ThreadWriter, tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
     """Announces the cancellations in the threads. Most orders have none."""
-    news = await read_models.note_status(
-        tx, [cancelled.data.order_id for cancelled in envelopes], OrderStatus.CANCELLED
-    )
-    affected = await store.threads_of(tx, news)
+    orders = [cancelled.data.order_id for cancelled in envelopes]
+    affected = await store.threads_of(tx, await read_models.note_status(tx, orders, OrderStatus.CANCELLED))
     for cancelled in envelopes:
         if thread := affected.pop(cancelled.data.order_id, None):  # once, though the event may be there twice
             with tx.caused_by(cancelled):
                 await _show_cancelled(threads, tx, thread, cancelled.data)
-    return []
 
 
 async def _show_cancelled(threads: ThreadWriter, tx: Transaction, thread: Thread, cancelled: OrderCancelled) -> None:
     """Announces the cancellation and, where the seller helped, offers the buyer to apologise and thank (A)."""
-    await threads.announce(
-        tx,
-        thread.thread_id,
-        words.cancelled(cancelled.channel, cancelled.fault),
-        Code.ORDER_CANCELLED,
-        order_id=str(cancelled.order_id),
-        cancellation_id=str(cancelled.cancellation_id),
-        channel=str(cancelled.channel),
-        fault=str(cancelled.fault),
-    )
+    text = words.cancelled(cancelled.channel, cancelled.fault)
+    ids = {"order_id": str(cancelled.order_id), "cancellation_id": str(cancelled.cancellation_id)}
+    why = {"channel": str(cancelled.channel), "fault": str(cancelled.fault)}
+    await threads.announce(tx, thread, text, Code.ORDER_CANCELLED, **ids, **why)
     if thread.pending == cancelled.cancellation_id:
         await asking.answered(tx, thread)
     if domain.owes_thanks(cancelled.channel, thread.guided):
@@ -112,27 +82,20 @@ async def _show_cancelled(threads: ThreadWriter, tx: Transaction, thread: Thread
     await threads.send(tx, thread.thread_id)
 
 
-async def show_rejected(threads: ThreadWriter, tx: Transaction, rejected: OrderCancelRejected) -> Sequence[Event]:
+async def show_rejected(threads: ThreadWriter, tx: Transaction, rejected: OrderCancelRejected) -> None:
     """Announces that a cancellation was rejected, if the seller requested it in this thread."""
-    thread = await _thread(tx, rejected)
+    thread = await store.thread_of(tx, rejected.order_id, lock=True)
     if thread is not None and thread.pending == rejected.cancellation_id:
         await asking.answered(tx, thread)
-        await threads.announce(
-            tx,
-            thread.thread_id,
-            words.rejected(rejected.code),
-            Code.CANCEL_REJECTED,
-            order_id=str(rejected.order_id),
-            cancellation_id=str(rejected.cancellation_id),
-            rejection=str(rejected.code),
-        )
+        ids = {"order_id": str(rejected.order_id), "cancellation_id": str(rejected.cancellation_id)}
+        text, code = words.rejected(rejected.code), str(rejected.code)
+        await threads.announce(tx, thread, text, Code.CANCEL_REJECTED, **ids, rejection=code)
         await threads.send(tx, thread.thread_id)
-    return []
 
 
 async def show_refunds(
     threads: ThreadWriter, tx: Transaction, envelopes: Sequence[Envelope[RefundIssued | RefundDelayed]]
-) -> Sequence[Event]:
+) -> None:
     """Announces that refunds have arrived or are late, in threads that show the cancellation already."""
     await read_models.note_refunds(tx, [_refund(envelope.data) for envelope in envelopes])
     affected = await store.threads_of(tx, [envelope.data.order_id for envelope in envelopes])
@@ -141,7 +104,6 @@ async def show_refunds(
         if thread is not None and thread.status is OrderStatus.CANCELLED:
             with tx.caused_by(envelope):
                 await threads.announce_refunds(tx, thread)
-    return []
 
 
 def _refund(event: RefundIssued | RefundDelayed) -> Refund:
@@ -149,15 +111,15 @@ def _refund(event: RefundIssued | RefundDelayed) -> Refund:
     return Refund(event.refund_id, event.order_id, event.destination, amount)
 
 
-async def contact_seller(threads: ThreadWriter, tx: Transaction, contacted: SellerContacted) -> Sequence[Event]:
+async def contact_seller(threads: ThreadWriter, tx: Transaction, contacted: SellerContacted) -> None:
     """Shows a question of customer service in the order's thread, which is created if there is none. Publishes the
     answer again if the seller has answered the question already."""
-    await _thread(tx, contacted)
+    await store.thread_of(tx, contacted.order_id, lock=True)  # may be younger than the locks of the batch
     if await read_models.note_question(tx, contacted, current_context()):
         ids = {"case_id": contacted.case_id, "order_id": contacted.order_id, "seller_id": contacted.seller_id}
-        return [SellerReplied(**ids)]
-    await show_questions(threads, tx, contacted)
-    return []
+        tx.publish(SellerReplied(**ids))
+    else:
+        await show_questions(threads, tx, contacted)
 
 
 async def show_questions(threads: ThreadWriter, tx: Transaction, event: OrderPlaced | SellerContacted) -> None:
@@ -167,22 +129,21 @@ async def show_questions(threads: ThreadWriter, tx: Transaction, event: OrderPla
     if order is None or not questions:
         return
     await store.make_thread(tx, new_id(), order)
-    thread = await _thread(tx, event)
+    thread = await store.thread_of(tx, event.order_id, lock=True)
     assert thread is not None
     await threads.announce_questions(tx, thread)
     await threads.send(tx, thread.thread_id)
 
 
-async def close_case(threads: ThreadWriter, tx: Transaction, closed: CaseClosed) -> Sequence[Event]:
+async def close_case(threads: ThreadWriter, tx: Transaction, closed: CaseClosed) -> None:
     """Closes the question of the case, and announces the outcome if the thread has shown the question."""
     if closed.order_id is None:
-        return []
+        return
     thread = await store.thread_of(tx, closed.order_id, lock=True)
     if await read_models.close_question(tx, closed.case_id, closed.order_id) and thread is not None:
         text = words.case_closed(closed.outcome)
         known = {"case_id": str(closed.case_id), "outcome": str(closed.outcome)}
-        await threads.announce(tx, thread.thread_id, text, Code.CASE_CLOSED, **known)
-    return []
+        await threads.announce(tx, thread, text, Code.CASE_CLOSED, **known)
 
 
 async def lock(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
@@ -192,22 +153,10 @@ async def lock(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
     await store.lock_threads(tx, [], orders)
 
 
-OrderEvent = (
-    OrderPlaced | OrderPaid | OrderPacked | OrderShipped | OrderDelivered | OrderCancelRejected | SellerContacted
-)
-
-
-async def _thread(tx: Transaction, event: OrderEvent) -> Thread | None:
-    return await store.thread_of(tx, event.order_id, lock=True)
-
-
 HANDLERS: Mapping[type[Event], Handle] = {
     AccountRegistered: remember_person,
     OrderPlaced: remember_order,
-    OrderPaid: note_paid,
-    OrderPacked: note_packed,
-    OrderShipped: note_shipped,
-    OrderDelivered: note_delivered,
+    **dict.fromkeys(STATUS_AFTER, note_status),
     OrderCancelled: show_cancelled,
     OrderCancelRejected: show_rejected,
     RefundIssued: show_refunds,
@@ -225,10 +174,10 @@ def handlers(threads: ThreadWriter) -> Handlers:
     async def handle_each(handle: Handle, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
         for envelope in envelopes:
             with tx.caused_by(envelope):
-                tx.publish(*await handle(threads, tx, envelope.data))
+                await handle(threads, tx, envelope.data)
 
     async def handle_all(handle: Handle, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
-        tx.publish(*await handle(threads, tx, envelopes))
+        await handle(threads, tx, envelopes)
 
     return {
         event: BatchHandler(partial(handle_all if event in BATCHED else handle_each, handle), lock)

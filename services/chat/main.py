@@ -13,9 +13,8 @@ from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
-from services.chat import api
+from services.chat import api, store
 from services.chat.asking import DEADLINES
-from services.chat.conversations import Threads, read_frame
 from services.chat.handlers import handlers
 from services.chat.thread_writer import ThreadWriter
 
@@ -34,12 +33,12 @@ SPEC = ServiceSpec(
 def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> Service:
     """The service, ready to run."""
     database, redis = Database(database_url), connect(settings.redis_url)
-    live = LiveUpdates("chat", database, redis, Threads(), origins(env))
+    live = LiveUpdates("chat", database, redis, store, origins(env))
     threads = ThreadWriter(live)
     spec = replace(SPEC, handlers=handlers(threads))
     service = Service(settings, database, bus, Path(env.require("TOKEN_KEYS")), spec)
     live.attach(service)
-    live.on_frame["read"] = partial(read_frame, threads, service.uow)
+    live.on_frame["read"] = partial(api.read_frame, threads, service.uow)
     service.app.state.threads = threads
     for kind, fire in DEADLINES.items():
         service.on_deadline(kind, fire)

@@ -37,11 +37,8 @@ class Question:
 
 async def note_person(tx: Transaction, account_id: UUID, name: str) -> None:
     """Stores the name of an account."""
-    await tx.connection.execute(
-        "insert into people (account_id, name) values ($1, $2) on conflict (account_id) do update set name = $2",
-        account_id,
-        name,
-    )
+    sql = "insert into people (account_id, name) values ($1, $2) on conflict (account_id) do update set name = $2"
+    await tx.connection.execute(sql, account_id, name)
 
 
 async def note_order(tx: Transaction, placed: OrderPlaced, status: OrderStatus) -> None:
@@ -50,11 +47,7 @@ async def note_order(tx: Transaction, placed: OrderPlaced, status: OrderStatus) 
         "insert into orders_known as o (order_id, buyer_id, seller_id, title, status_rank) values ($1, $2, $3, $4, $5) "
         "on conflict (order_id) do update set buyer_id = $2, seller_id = $3, title = $4, "
         "status_rank = greatest(o.status_rank, $5)",
-        placed.order_id,
-        placed.buyer_id,
-        placed.seller_id,
-        headline(placed.lines),
-        status.rank,
+        *(placed.order_id, placed.buyer_id, placed.seller_id, headline(placed.lines), status.rank),
     )
 
 
@@ -63,8 +56,7 @@ async def note_status(tx: Transaction, order_ids: Sequence[UUID], status: OrderS
     rows = await tx.connection.fetch(
         "insert into orders_known as o (order_id, status_rank) select distinct unnest($1::uuid[]), $2::smallint "
         "order by 1 on conflict (order_id) do update set status_rank = $2 where o.status_rank < $2 returning order_id",
-        order_ids,
-        status.rank,
+        *(order_ids, status.rank),
     )
     return [row["order_id"] for row in rows]
 
@@ -98,9 +90,7 @@ async def take_unshown_refunds(tx: Transaction, order_id: UUID) -> list[Refund]:
         "returning refund_id, order_id, destination, amount",
         order_id,
     )
-    return [
-        Refund(row["refund_id"], row["order_id"], known(Destination, row["destination"]), row["amount"]) for row in rows
-    ]
+    return [Refund(**{**row, "destination": known(Destination, row["destination"])}) for row in rows]
 
 
 async def note_question(tx: Transaction, asked: SellerContacted, context: TraceContext) -> bool:
@@ -111,22 +101,13 @@ async def note_question(tx: Transaction, asked: SellerContacted, context: TraceC
         "values ($1, $2, $3, $4, 'untold', $5, $6) on conflict (case_id) do update set order_id = $2, question = $3, "
         "respond_by = $4, state = 'untold', correlation_id = $5, traceparent = $6 "
         "where q.state <> 'closed' and q.respond_by < $4 returning state",
-        asked.case_id,
-        asked.order_id,
-        asked.question,
-        asked.respond_by,
-        context.correlation_id,
-        context.traceparent,
+        *(asked.case_id, asked.order_id, asked.question, asked.respond_by),
+        *(context.correlation_id, context.traceparent),
     )
     if state is not None:
         return False
-    return bool(
-        await tx.connection.fetchval(
-            "select state = 'answered' and respond_by = $2 from questions where case_id = $1",
-            asked.case_id,
-            asked.respond_by,
-        )
-    )
+    sql = "select state = 'answered' and respond_by = $2 from questions where case_id = $1"
+    return bool(await tx.connection.fetchval(sql, asked.case_id, asked.respond_by))
 
 
 async def has_unshown_questions(tx: Transaction, order_id: UUID) -> bool:
@@ -155,13 +136,9 @@ async def answer_questions(
         "returning case_id, correlation_id, traceparent",
         order_id,
     )
-    return [
-        (
-            row["case_id"],
-            TraceContext(row["correlation_id"], answer.causation_id, row["traceparent"]).caused_by(answer.causation_id),
-        )
-        for row in rows
-    ]
+    cause = answer.causation_id
+    contexts = [TraceContext(row["correlation_id"], cause, row["traceparent"]).caused_by(cause) for row in rows]
+    return [(row["case_id"], context) for row, context in zip(rows, contexts, strict=True)]
 
 
 async def close_question(tx: Transaction, case_id: UUID, order_id: UUID) -> bool:
@@ -170,7 +147,6 @@ async def close_question(tx: Transaction, case_id: UUID, order_id: UUID) -> bool
     await tx.connection.execute(
         "insert into questions (case_id, order_id, state) values ($1, $2, 'closed') "
         "on conflict (case_id) do update set state = 'closed'",
-        case_id,
-        order_id,
+        *(case_id, order_id),
     )
     return before in ("open", "answered")

@@ -6,7 +6,7 @@ of events and deadlines first lock all their threads (`lock_threads`); a route l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,8 @@ from runtime.storage.database import Connection
 from services.chat.domain import STATUSES, Code, Kind, Message, Order, Thread
 
 CONSUMER_LOCK = 0x0B0A7A7
+MAX_WATCHED = 500
+"""Accounts whose presence one client is sent."""
 
 _THREAD = """
 select t.*, o.status_rank, o.title, b.name as buyer_name, s.name as seller_name,
@@ -52,7 +54,6 @@ from t join threads before using (thread_id)
 class Posted:
     """A message that was written, and the state of its thread."""
 
-    thread_id: UUID
     order_id: UUID
     buyer_id: UUID
     seller_id: UUID
@@ -65,6 +66,9 @@ class Posted:
     message: Message
 
 
+_FIELDS = [field.name for field in fields(Thread) if field.name not in ("status", "last_message")]
+
+
 def _message(row: asyncpg.Record) -> Message:
     code = Code(row["code"]) if row["code"] else None
     return Message(row["seq"], Kind(row["kind"]), row["sender_id"], row["text"], code, row["data"], row["at"])
@@ -72,23 +76,8 @@ def _message(row: asyncpg.Record) -> Message:
 
 def _thread(row: asyncpg.Record) -> Thread:
     return Thread(
-        thread_id=row["thread_id"],
-        order_id=row["order_id"],
-        buyer_id=row["buyer_id"],
-        seller_id=row["seller_id"],
-        last_seq=row["last_seq"],
-        buyer_read=row["buyer_read"],
-        seller_read=row["seller_read"],
-        asked=row["asked"],
-        guided=row["guided"],
-        thanks_due=row["thanks_due"],
-        pending=row["pending"],
-        pending_reason=row["pending_reason"],
-        active_at=row["active_at"],
+        **{name: row[name] for name in _FIELDS},
         status=STATUSES[row["status_rank"]],
-        title=row["title"] or "",
-        buyer_name=row["buyer_name"],
-        seller_name=row["seller_name"],
         last_message=_message(row) if row["seq"] else None,
     )
 
@@ -98,10 +87,7 @@ async def make_thread(tx: Transaction, thread_id: UUID, order: Order) -> bool:
     made = await tx.connection.fetchval(
         "insert into threads (thread_id, order_id, buyer_id, seller_id, active_at) "
         "values ($1, $2, $3, $4, clock_now()) on conflict (order_id) do nothing returning true",
-        thread_id,
-        order.order_id,
-        order.buyer_id,
-        order.seller_id,
+        *(thread_id, order.order_id, order.buyer_id, order.seller_id),
     )
     return bool(made)
 
@@ -122,9 +108,8 @@ async def threads_of(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, T
     """The threads of the orders, locked; not every order has one."""
     if not order_ids:
         return {}
-    rows = await tx.connection.fetch(
-        f"{_THREAD} where t.order_id = any($1) order by t.thread_id {_lock(True)}", order_ids
-    )
+    sql = f"{_THREAD} where t.order_id = any($1) order by t.thread_id {_lock(True)}"
+    rows = await tx.connection.fetch(sql, order_ids)
     return {row["order_id"]: _thread(row) for row in rows}
 
 
@@ -138,8 +123,7 @@ async def lock_threads(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence
     await tx.connection.execute(
         "select from threads where thread_id = any (array(select unnest($1::uuid[]) "
         "union select thread_id from threads where order_id = any($2))) order by thread_id for update",
-        ids,
-        order_ids,
+        *(ids, order_ids),
     )
 
 
@@ -156,10 +140,7 @@ async def page(
     rows = await tx.connection.fetch(
         f"{_THREAD} where t.{owner} = $1 and ($2::timestamptz is null or (t.active_at, t.thread_id) < ($2, $3::uuid)) "
         "order by t.active_at desc, t.thread_id desc limit $4",
-        account_id,
-        at,
-        thread_id,
-        limit,
+        *(account_id, at, thread_id, limit),
     )
     return [_thread(row) for row in rows]
 
@@ -182,7 +163,6 @@ async def post(
     if row is None:
         return None
     return Posted(
-        thread_id=thread_id,
         order_id=row["order_id"],
         buyer_id=row["buyer_id"],
         seller_id=row["seller_id"],
@@ -198,14 +178,8 @@ async def post(
 
 async def messages(connection: Connection, thread_id: UUID, after: int, limit: int) -> list[Message]:
     """The messages of a thread from `after` + 1 on."""
-    rows = await connection.fetch(
-        "select seq, kind, sender_id, text, code, data, at from messages where thread_id = $1 and seq > $2 "
-        "order by seq limit $3",
-        thread_id,
-        after,
-        limit,
-    )
-    return [_message(row) for row in rows]
+    sql = "select * from messages where thread_id = $1 and seq > $2 order by seq limit $3"
+    return [_message(row) for row in await connection.fetch(sql, thread_id, after, limit)]
 
 
 async def mark_read(tx: Transaction, thread_id: UUID, account_id: UUID, seq: int) -> tuple[int, int] | None:
@@ -215,36 +189,28 @@ async def mark_read(tx: Transaction, thread_id: UUID, account_id: UUID, seq: int
         "else buyer_read end, seller_read = case when seller_id = $2 then greatest(seller_read, least($3, last_seq)) "
         "else seller_read end where thread_id = $1 and $2 in (buyer_id, seller_id) "
         "returning last_seq, case when buyer_id = $2 then buyer_read else seller_read end",
-        thread_id,
-        account_id,
-        seq,
+        *(thread_id, account_id, seq),
     )
     return (row[0], row[0] - row[1]) if row else None
 
 
 async def begin_asking(tx: Transaction, thread_id: UUID, cancellation_id: UUID, reason: str | None) -> None:
     """Stores the cancellation that the seller requests."""
-    await tx.connection.execute(
-        "update threads set pending = $2, pending_reason = $3, asked_at = clock_now() where thread_id = $1",
-        thread_id,
-        cancellation_id,
-        reason,
-    )
+    sql = "update threads set pending = $2, pending_reason = $3, asked_at = clock_now() where thread_id = $1"
+    await tx.connection.execute(sql, thread_id, cancellation_id, reason)
 
 
 async def since_asked(tx: Transaction, thread_id: UUID) -> timedelta:
     """How long ago the seller has requested it."""
-    waited: timedelta = await tx.connection.fetchval(
-        "select clock_now() - asked_at from threads where thread_id = $1", thread_id
-    )
+    sql = "select clock_now() - asked_at from threads where thread_id = $1"
+    waited: timedelta = await tx.connection.fetchval(sql, thread_id)
     return waited
 
 
 async def end_asking(tx: Transaction, thread_id: UUID) -> None:
     """Removes the request: it is answered."""
-    await tx.connection.execute(
-        "update threads set pending = null, pending_reason = null where thread_id = $1", thread_id
-    )
+    sql = "update threads set pending = null, pending_reason = null where thread_id = $1"
+    await tx.connection.execute(sql, thread_id)
 
 
 async def owe_thanks(tx: Transaction, thread_id: UUID) -> None:
@@ -252,39 +218,34 @@ async def owe_thanks(tx: Transaction, thread_id: UUID) -> None:
     await tx.connection.execute("update threads set thanks_due = true where thread_id = $1", thread_id)
 
 
-async def counterparts(connection: Connection, account_id: UUID, limit: int) -> list[UUID]:
+async def watched(connection: Connection, account_id: UUID) -> list[UUID]:
     """The other members of an account's threads, the newest activity first."""
     rows = await connection.fetch(
         "(select seller_id as other, active_at from threads where buyer_id = $1 order by active_at desc limit $2) "
         "union all (select buyer_id, active_at from threads where seller_id = $1 order by active_at desc limit $2) "
         "order by active_at desc limit $2",
-        account_id,
-        limit,
+        *(account_id, MAX_WATCHED),
     )
     return list(dict.fromkeys(row["other"] for row in rows))
 
 
-async def heads(connection: Connection, ids: Sequence[UUID], account_id: UUID | None) -> dict[UUID, int]:
-    """The last `seq` of the threads whose member the account is; for None, of all of them."""
+async def readable(connection: Connection, reader: UUID | None, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The last `seq` of those threads whose member the reader is; for None, of all of them."""
     rows = await connection.fetch(
         "select thread_id, last_seq from threads where thread_id = any($1) "
         "and ($2::uuid is null or $2 in (buyer_id, seller_id))",
-        ids,
-        account_id,
+        *(ids, reader),
     )
     return {row["thread_id"]: row["last_seq"] for row in rows}
 
 
-async def changed(connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime) -> list[Change]:
-    """Threads with a message since then that are among `ids`, or of one of `people`."""
+async def changed(
+    connection: Connection, accounts: Sequence[UUID], ids: Sequence[UUID], since: datetime
+) -> list[Change]:
+    """Threads with a message since then that are among `ids`, or have a member among `accounts`."""
+    select = "select thread_id, last_seq, buyer_id, seller_id from threads where active_at >= $3 and"
     rows = await connection.fetch(
-        "select thread_id, last_seq, buyer_id, seller_id from threads where buyer_id = any($1) and active_at >= $3 "
-        "union select thread_id, last_seq, buyer_id, seller_id from threads "
-        "where seller_id = any($1) and active_at >= $3 "
-        "union select thread_id, last_seq, buyer_id, seller_id from threads "
-        "where thread_id = any($2) and active_at >= $3",
-        people,
-        ids,
-        since,
+        f"{select} buyer_id = any($1) union {select} seller_id = any($1) union {select} thread_id = any($2)",
+        *(accounts, ids, since),
     )
     return [Change(row["thread_id"], row["last_seq"], (row["buyer_id"], row["seller_id"])) for row in rows]

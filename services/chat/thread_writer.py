@@ -41,18 +41,19 @@ class ThreadWriter:
         if posted is None:
             return None
         members = (posted.buyer_id, posted.seller_id)
-        seq = posted.message.seq
         self._live.send(tx, members, message_frame(thread_id, message_view(posted.message)), thread_id)
         for account_id in members:
             if account_id != sender_id:
-                self._live.send(tx, [account_id], unread_frame(thread_id, seq, posted.unread[account_id]))
+                self._live.send(
+                    tx, [account_id], unread_frame(thread_id, posted.message.seq, posted.unread[account_id])
+                )
         if posted.thanked:
             await self.send(tx, thread_id)
         return posted
 
-    async def announce(self, tx: Transaction, thread_id: UUID, text: str, code: Code, **data: str | int) -> None:
+    async def announce(self, tx: Transaction, thread: Thread, text: str, code: Code, **data: str | int) -> None:
         """Adds a message of the system."""
-        await self.say(tx, thread_id, Kind.SYSTEM, None, text, code, data)
+        await self.say(tx, thread.thread_id, Kind.SYSTEM, None, text, code, data)
 
     async def send(self, tx: Transaction, thread_id: UUID) -> None:
         """Sends the thread to its members."""
@@ -66,25 +67,18 @@ class ThreadWriter:
         for refund in await read_models.take_unshown_refunds(tx, thread.order_id):
             known = {"refund_id": str(refund.refund_id), "destination": str(refund.destination)}
             if refund.amount is None:
-                await self.announce(
-                    tx, thread.thread_id, words.refund_delayed(refund.destination), Code.REFUND_DELAYED, **known
-                )
+                text = words.refund_delayed(refund.destination)
+                await self.announce(tx, thread, text, Code.REFUND_DELAYED, **known)
             else:
                 text = words.refund_issued(refund.amount, refund.destination)
-                await self.announce(tx, thread.thread_id, text, Code.REFUND_ISSUED, **known, amount=refund.amount)
+                await self.announce(tx, thread, text, Code.REFUND_ISSUED, **known, amount=refund.amount)
 
     async def announce_questions(self, tx: Transaction, thread: Thread) -> None:
         """Announces the questions of customer service that the thread does not show yet."""
         for question in await read_models.take_unshown_questions(tx, thread.order_id):
-            await self.announce(
-                tx,
-                thread.thread_id,
-                words.seller_contacted(question.text, question.respond_by),
-                Code.SELLER_CONTACTED,
-                case_id=str(question.case_id),
-                question=question.text,
-                respond_by=question.respond_by.isoformat(),
-            )
+            text = words.seller_contacted(question.text, question.respond_by)
+            known = {"case_id": str(question.case_id), "respond_by": question.respond_by.isoformat()}
+            await self.announce(tx, thread, text, Code.SELLER_CONTACTED, **known, question=question.text)
 
     async def mark_read(self, tx: Transaction, thread_id: UUID, person: Identity, seq: int) -> ReadView:
         """Marks a thread as read, also on the person's other devices. Raises `NoThread`."""

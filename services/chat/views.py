@@ -95,18 +95,9 @@ def other_than(thread: Thread, account_id: UUID) -> UUID:
 def show_thread(thread: Thread, account_id: UUID, online: bool) -> ThreadView:
     """The thread, as one account sees it."""
     return ThreadView(
-        thread_id=thread.thread_id,
-        order_id=thread.order_id,
-        buyer_id=thread.buyer_id,
-        seller_id=thread.seller_id,
-        buyer_name=thread.buyer_name,
-        seller_name=thread.seller_name,
-        title=thread.title,
+        **vars(thread) | {"last_message": thread.last_message and message_view(thread.last_message)},
         order_status=thread.status,
         unread=thread.unread(account_id),
-        last_seq=thread.last_seq,
-        last_message=message_view(thread.last_message) if thread.last_message else None,
-        active_at=thread.active_at,
         pending_cancellation=thread.pending,
         quick_replies=quick_replies(thread, account_id),
         online=online,
@@ -131,5 +122,4 @@ def thread_frame(thread: Thread, account_id: UUID) -> str:
 
 def unread_frame(thread_id: UUID, last_seq: int, unread: int) -> str:
     """The frame that changes only the unread count of a thread."""
-    frame = {"type": "thread", "thread_id": str(thread_id), "last_seq": last_seq, "unread": unread}
-    return json.dumps(frame)
+    return json.dumps({"type": "thread", "thread_id": str(thread_id), "last_seq": last_seq, "unread": unread})

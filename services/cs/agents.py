@@ -1,15 +1,17 @@
-"""Agents on duty, the queue, and the giving of cases. One transaction at a time gives and takes cases (`in_turn`), so
-that no case is ever with two agents, none is lost, and the order of arrival is kept."""
+"""The SQL of the queue, and of agents and buyers: their names and cases, who is on duty, who gets which case. One
+transaction at a time gives and takes cases (`in_turn`), so that no case is ever with two agents, none is lost, and the
+order of arrival is kept."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+from contracts.accounts import AccountRegistered
 from runtime.errors import Refusal
 from runtime.messaging.unit_of_work import Transaction
 from services.cs import store
-from services.cs.domain import Case, Desk, give, route, take_away
+from services.cs.domain import Case, Desk, State, give, route, take_away
 from services.cs.store import Message, Phrase
 
 ROUTING = 0x0B0A7A5
@@ -85,14 +87,6 @@ class AgentNotAvailable(Refusal):
     """Only a reserved agent on duty can be asked for (M)."""
 
     code, title = "agent_not_available", "The agent cannot be asked for"
-
-
-@dataclass(frozen=True)
-class Duty:
-    """Whether an agent is on duty, and with how many cases at hand."""
-
-    on: bool
-    load: int
 
 
 async def in_turn(tx: Transaction) -> None:
@@ -177,15 +171,18 @@ async def go_off_duty(tx: Transaction, ids: Sequence[UUID]) -> list[Case]:
     return cases
 
 
-async def duty(tx: Transaction, agent_id: UUID) -> Duty:
-    """Whether an agent is on duty, and with how many cases."""
+async def duty(tx: Transaction, agent_id: UUID) -> Mapping[str, Any]:
+    """Whether an agent is `on` duty, and its `load` of cases at hand; how many cases are `waiting` in the queue, and
+    for how many `agents_on_duty`."""
     row = await tx.connection.fetchrow(
-        "select exists (select from agents where agent_id = $1 and on_duty) as on_duty, "
-        f"(select count(*) from cases where agent_id = $1 and {_AT_HAND}) as load",
+        'select exists (select from agents where agent_id = $1 and on_duty) as "on", '
+        f"(select count(*) from cases where agent_id = $1 and {_AT_HAND}) as load, "
+        f"(select count(*) from cases where {_QUEUED}) as waiting, "
+        "(select count(*) from agents where on_duty and not reserved) as agents_on_duty",
         agent_id,
     )
     assert row is not None
-    return Duty(row["on_duty"], row["load"])
+    return dict(row)
 
 
 async def on_duty(tx: Transaction) -> list[UUID]:
@@ -236,12 +233,6 @@ async def line(tx: Transaction) -> list[tuple[UUID, UUID]]:
     return [(row["case_id"], row["buyer_id"]) for row in rows]
 
 
-async def waiting(tx: Transaction) -> int:
-    """How long the queue is."""
-    length: int = await tx.connection.fetchval(f"select count(*) from cases where {_QUEUED}")
-    return length
-
-
 async def positions(tx: Transaction, cases: Sequence[Case]) -> Mapping[UUID, int]:
     """The positions in the queue, from 1, of those cases that wait in it."""
     queued = [case for case in cases if case.is_queued]
@@ -253,3 +244,39 @@ async def positions(tx: Transaction, cases: Sequence[Case]) -> Mapping[UUID, int
         *([case.case_id for case in queued], max(case.arrived for case in queued)),
     )
     return {row["case_id"]: row["position"] for row in rows}
+
+
+async def newest(
+    tx: Transaction, whose: str, person: UUID, state: State | None, before: UUID | None, limit: int
+) -> list[Case]:
+    """The cases of a person, newest first, older than the case `before`. `whose`: the column, `buyer_id` or `agent_id`
+    (the agent who has or had it)."""
+    sql = f"""
+    select * from cases where {whose} = $1 and ($2::text is null or state = $2) and ($3::uuid is null or case_id < $3)
+    order by case_id desc limit $4
+    """
+    rows = await tx.connection.fetch(sql, person, state, before, limit)
+    return [store.case_of(row) for row in rows]
+
+
+async def until_next_order(tx: Transaction, buyer_id: UUID, limit: int, within: timedelta) -> timedelta | None:
+    """How long a buyer has to wait who has handed over `limit` orders `within` so long; None for any other."""
+    wait: timedelta | None = await tx.connection.fetchval(
+        "select m.at + $3::interval - clock_now() from cases c join messages m using (case_id) "
+        "where c.buyer_id = $1 and c.spoken_at > clock_now() - $3::interval and m.code = 'order_handed_over' "
+        "and m.at > clock_now() - $3::interval order by m.at desc offset $2 - 1 limit 1",
+        *(buyer_id, limit, within),
+    )
+    return wait
+
+
+async def note_account(tx: Transaction, account: AccountRegistered) -> None:
+    """Keeps the role and the name of an account."""
+    sql = "insert into accounts (account_id, role, name) values ($1, $2, $3) on conflict do nothing"
+    await tx.connection.execute(sql, account.account_id, account.role, account.name)
+
+
+async def names(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    """The names of those accounts that are known."""
+    rows = await tx.connection.fetch("select account_id, name from accounts where account_id = any($1)", ids)
+    return {row["account_id"]: row["name"] for row in rows}

@@ -6,9 +6,8 @@ from math import ceil
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field, StringConstraints
-from starlette.websockets import WebSocket
 
 from contracts.cs import Outcome
 from runtime.errors import NotFound, RateLimited
@@ -16,16 +15,17 @@ from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, Seq, Un
 from runtime.http.auth import Buyer, Identity
 from runtime.http.idempotency import OncePerKey
 from runtime.http.text import BlankIsNone, Printable, Visible
-from runtime.live.tickets import Ticket
-from runtime.live.websocket import serve_websocket
+from runtime.live.websocket import live_routes
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id
 from services.cs import agents, domain, store, views
 from services.cs.domain import Case, State
-from services.cs.live import Agent, AgentOrBuyer, Dependencies, Inside
-from services.cs.views import CaseView, DutyView, Messages, MessageView, show
+from services.cs.live import Agent, AgentOrBuyer, Inside, agent_or_buyer
+from services.cs.store import Message
+from services.cs.views import CaseView, DutyView, Messages, show
 
 router = APIRouter(prefix="/cs", tags=["cs"], route_class=RetryOnConflict)
+router.include_router(live_routes(Depends(agent_or_buyer)))
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
 
@@ -102,9 +102,7 @@ async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, dependencies:
         context, asks_for = current_context(), body.agent_id
         if asks_for:
             await agents.check_reserved(tx, asks_for)
-        case = await store.open_case(
-            tx, new_id(), buyer.account_id, context.correlation_id, context.traceparent, asks_for
-        )
+        case = await store.open_case(tx, new_id(), buyer.account_id, context, asks_for)
         if case is None:
             raise _OpenAlready
         await cases.say(tx, case, body.text, buyer.account_id)
@@ -144,11 +142,11 @@ async def list_cases(
     async with uow.begin() as tx:
         buyer = person.account_id if person.role == "buyer" else buyer_id
         if buyer is not None:
-            cases = await store.newest(tx, "buyer_id", buyer, state, cursor, limit)
+            cases = await agents.newest(tx, "buyer_id", buyer, state, cursor, limit)
         elif state is State.WAITING:
             cases = await agents.queue(tx, cursor, limit)
         else:
-            cases = await store.newest(tx, "agent_id", person.account_id, state, cursor, limit)
+            cases = await agents.newest(tx, "agent_id", person.account_id, state, cursor, limit)
         items = await show(tx, cases)
     return Page(items=items, next=items[-1].case_id if len(items) == limit else None)
 
@@ -162,32 +160,28 @@ async def get_case(case_id: UUID, person: AgentOrBuyer, uow: UnitOfWorkDep) -> C
 
 @router.get("/cases/{case_id}/messages")
 async def get_messages(
-    case_id: UUID,
-    person: AgentOrBuyer,
-    uow: UnitOfWorkDep,
-    after: Seq = 0,
-    limit: Limit = 100,
+    case_id: UUID, person: AgentOrBuyer, uow: UnitOfWorkDep, after: Seq = 0, limit: Limit = 100
 ) -> Messages:
     """The messages of the case, for its buyer and agents."""
     async with uow.begin() as tx:
         _readable(await store.read(tx, case_id), person)
-        items = [MessageView(**vars(one)) for one in await store.messages(tx.connection, case_id, after, limit)]
+        items = await store.messages(tx, case_id, after, limit)
     return Messages(items=items, next=items[-1].seq if len(items) == limit else None)
 
 
-@router.post("/cases/{case_id}/messages", status_code=201, response_model=MessageView)
+@router.post("/cases/{case_id}/messages", status_code=201, response_model=Message)
 async def post_message(
     case_id: UUID, body: Words, person: AgentOrBuyer, once: OncePerKey, dependencies: Inside
 ) -> Response:
     """Adds a message to the case: of its buyer, who may still be waiting, or its agent."""
 
-    async def say(tx: Transaction) -> MessageView:
+    async def say(tx: Transaction) -> Message:
         case = _readable(await store.lock(tx, case_id), person)
         if person.role == "agent":
             domain.check_agent(case, person.account_id)
         domain.check_open(case)
         with dependencies.cases.trace_of(case):
-            return MessageView(**vars(await dependencies.cases.say(tx, case, body.text, person.account_id)))
+            return await dependencies.cases.say(tx, case, body.text, person.account_id)
 
     whose = str(person.account_id)
     return await once(whose, say, limit=dependencies.rate_limit.one(whose))
@@ -225,7 +219,7 @@ async def hand_over(case_id: UUID, body: HandOver, buyer: Buyer, uow: UnitOfWork
             raise NotFound("You have no such order.")
         changed = domain.hand_over(case, body.order_id)
         if changed != case:
-            if wait := await store.until_next_order(tx, buyer.account_id, MAX_ORDERS, ORDERS_WITHIN):
+            if wait := await agents.until_next_order(tx, buyer.account_id, MAX_ORDERS, ORDERS_WITHIN):
                 raise RateLimited(f"At most {MAX_ORDERS} orders in an hour.", ceil(wait.total_seconds()))
             with dependencies.cases.trace_of(case):
                 await dependencies.cases.save(tx, changed)
@@ -265,19 +259,6 @@ async def rate(case_id: UUID, body: Rate, buyer: Buyer, uow: UnitOfWorkDep) -> C
         rated = domain.rate(_readable(await store.lock(tx, case_id), buyer), body.rating)
         await store.save(tx, rated)
         return await _shown(tx, rated)
-
-
-@router.post("/tickets", status_code=201)
-async def get_ticket(person: AgentOrBuyer, dependencies: Inside) -> Ticket:
-    """A one-use ticket for the WebSocket; valid for half a minute."""
-    return await dependencies.live.tickets.issue(person)
-
-
-@router.websocket("/live")
-async def connect(websocket: WebSocket) -> None:
-    """Messages, cases and positions in the queue, live."""
-    dependencies: Dependencies = websocket.app.state.dependencies
-    await serve_websocket(dependencies.live, websocket)
 
 
 def _readable(case: Case | None, person: Identity) -> Case:

@@ -227,7 +227,7 @@ class Cases:
         if case.is_queued:
             tx.after_commit(self.returned.set)
             tx.after_commit(self.queue_changed.set)
-        self._live.send(tx, views.members(case), views.case_frame(case))
+        self._live.send(tx, case.members, views.case_frame(case))
 
     async def _call_off(self, tx: Transaction, case: Case) -> None:
         for kind in (SELLER_SILENT, SETTLED, ASK_AGAIN):
@@ -256,7 +256,7 @@ class Cases:
 
     def _send(self, tx: Transaction, case: Case, message: Message) -> None:
         frame = views.message_frame(case.case_id, message)
-        self._live.send(tx, views.members(case), frame, case.case_id)
+        self._live.send(tx, case.members, frame, case.case_id)
 
     async def take_turn(self, tx: Transaction, *ids: UUID, leaving: Sequence[UUID] = ()) -> None:
         """Locks what may change while cases are given or taken: the cases `ids`, those of the agents `leaving`, and the
@@ -268,14 +268,14 @@ class Cases:
         """Gives waiting cases to agents who have room. To be called in the turn, after what changed the queue."""
         for case, message in await agents.give_cases(tx, self.max_cases, views.agent_joined):
             self._send(tx, case, message)
-            self._live.send(tx, views.members(case), views.case_frame(case))
+            self._live.send(tx, case.members, views.case_frame(case))
         tx.after_commit(self.queue_changed.set)
 
     async def go_off_duty(self, tx: Transaction, ids: Sequence[UUID]) -> None:
         """The agents go off duty; their cases go to others. To be called in the turn that locked their cases."""
         for case in await agents.go_off_duty(tx, ids):
             await self.say(tx, case, views.AGENT_LEFT)
-            self._live.send(tx, [*views.members(case), *ids], views.case_frame(case))
+            self._live.send(tx, [*case.members, *ids], views.case_frame(case))
         self._live.send(tx, ids, views.duty_frame(on=False))
         await self.give_cases(tx)
 

@@ -133,16 +133,20 @@ class Case:
     rating: int | None = None
 
     @property
+    def members(self) -> list[UUID]:
+        """The accounts that see the case live: its buyer, and the agent who has it or gets it back."""
+        return [one for one in (self.buyer_id, self.agent_id or self.returns_to) if one]
+
+    @property
     def is_queued(self) -> bool:
         """Whether the case waits for an agent."""
         return self.agent_id is None and self.state in TRANSITIONS["given"]
 
 
 def _move(case: Case, transition: str, **changes: Any) -> Case:
-    moved = _move_if(case, transition, **changes)
-    if moved is None:
-        raise WrongState(f"The case is {case.state}.")
-    return moved
+    if moved := _move_if(case, transition, **changes):
+        return moved
+    raise WrongState(f"The case is {case.state}.")
 
 
 def _move_if(case: Case, transition: str, **changes: Any) -> Case | None:

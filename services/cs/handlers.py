@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -25,21 +25,13 @@ from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.deadlines import Locking
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
-from services.cs import store, views
+from services.cs import agents, store, views
 from services.cs.cases import ASK_AGAIN, SELLER_SILENT, SETTLED, Cases
 from services.cs.domain import Case
 
 Act = Callable[[Cases, Transaction, Any], Awaitable[None]]
 """Acts on one event or, if its type is among `BATCHED`, on all of those in a batch."""
 Fire = Callable[[Cases, Transaction, str], Awaitable[Sequence[Event]]]
-
-_SLICE = """
-(
-    select floor(extract(epoch from clock_timestamp()) / greatest(0.001, extract(epoch from $1::interval)))::bigint
-        as slice
-) as this
-"""
-"""Real time in slices of one settling time each."""
 
 
 class BrokerStability:
@@ -68,19 +60,12 @@ class BrokerStability:
     async def has_settled(self, tx: Transaction, case: Case, settling: timedelta) -> bool:
         """Whether the settling time of the case is over, in which the broker was there and no event arrived that was
         published before its 24 hours ended."""
-        return self.is_steady and bool(
-            await tx.connection.fetchval(
-                f"select settles_at <= now() and not exists (select from consumed_until as c, {_SLICE} where "
-                "(c.slice >= this.slice - 1 and oldest < $3) or (c.slice = this.slice and oldest_before < $3)) "
-                "from cases where case_id = $2",
-                *(settling, case.case_id, case.respond_by),
-            )
-        )
+        return self.is_steady and await store.has_settled(tx, case, settling)
 
 
 async def remember_account(cases: Cases, tx: Transaction, account: AccountRegistered) -> None:
     """An account has a name."""
-    await store.note_account(tx, account)
+    await agents.note_account(tx, account)
 
 
 async def remember_order(cases: Cases, tx: Transaction, placed: OrderPlaced) -> None:
@@ -88,14 +73,10 @@ async def remember_order(cases: Cases, tx: Transaction, placed: OrderPlaced) -> 
     await store.note_order(tx, placed, tx.sequence)
 
 
-async def note_paid(cases: Cases, tx: Transaction, paid: OrderPaid) -> None:
-    """The order is paid for."""
-    await store.note_status(tx, {paid.order_id: tx.sequence}, OrderStatus.PROCESSING)
-
-
-async def note_delivered(cases: Cases, tx: Transaction, delivered: OrderDelivered) -> None:
-    """The order has arrived."""
-    await store.note_status(tx, {delivered.order_id: tx.sequence}, OrderStatus.DELIVERED)
+async def note_status(cases: Cases, tx: Transaction, moved: OrderPaid | OrderDelivered) -> None:
+    """The order is paid for, or has arrived."""
+    status = OrderStatus.PROCESSING if isinstance(moved, OrderPaid) else OrderStatus.DELIVERED
+    await store.note_status(tx, {moved.order_id: tx.sequence}, status)
 
 
 async def refunds_issued(cases: Cases, tx: Transaction, envelopes: Sequence[Envelope[RefundIssued]]) -> None:
@@ -104,14 +85,14 @@ async def refunds_issued(cases: Cases, tx: Transaction, envelopes: Sequence[Enve
     for envelope in envelopes:
         for case in concerned[envelope.data.order_id]:
             with tx.caused_by(envelope):
-                if await store.refund_issued(tx, case.case_id, tx.sequence, envelope.data.refund_id):
+                if await store.note_refund(tx, case.case_id, tx.sequence, envelope.data.refund_id, arrived=True):
                     await cases.say(tx, case, views.refund_issued(envelope.data))
 
 
 async def refund_delayed(cases: Cases, tx: Transaction, delayed: RefundDelayed) -> None:
     """The money is late: the cases show it, once."""
     for case in (await store.about(tx, delayed.order_id))[delayed.order_id]:
-        if await store.refund_delayed(tx, case.case_id, tx.sequence, delayed.refund_id):
+        if await store.note_refund(tx, case.case_id, tx.sequence, delayed.refund_id, arrived=False):
             await cases.say(tx, case, views.refund_delayed(delayed))
 
 
@@ -124,10 +105,10 @@ DEADLINES: Mapping[str, Fire] = {
 HANDLERS: Mapping[type[Event], Act] = {
     AccountRegistered: remember_account,
     OrderPlaced: remember_order,
-    OrderPaid: note_paid,
+    OrderPaid: note_status,
     OrderPacked: Cases.order_packed,
     OrderShipped: Cases.order_shipped,
-    OrderDelivered: note_delivered,
+    OrderDelivered: note_status,
     OrderCancelled: Cases.orders_cancelled,
     OrderCancelRejected: Cases.cancel_rejected,
     RefundIssued: refunds_issued,
@@ -145,7 +126,7 @@ def handlers(cases: Cases) -> Handlers:
     """The table for these cases: what they publish belongs to the trace of the case."""
 
     async def acquire_locks(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
-        await note_consumed(tx, min(envelope.time for envelope in envelopes), cases.settling)
+        await store.note_consumed(tx, min(envelope.time for envelope in envelopes), cases.settling)
         replies = [envelope.data.case_id for envelope in envelopes if isinstance(envelope.data, SellerReplied)]
         order_ids = [envelope.data.order_id for envelope in envelopes if isinstance(envelope.data, ABOUT_ORDERS)]
         if replies or order_ids:
@@ -165,23 +146,11 @@ def handlers(cases: Cases) -> Handlers:
     }
 
 
-async def note_consumed(tx: Transaction, at: datetime, settling: timedelta) -> None:
-    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept."""
-    await tx.connection.execute("select from consumed_until for no key update")
-    await tx.connection.execute(
-        "update consumed_until as c set slice = this.slice, "
-        "oldest = least(case when c.slice = this.slice then oldest end, $2), "
-        "oldest_before = case c.slice when this.slice then oldest_before when this.slice - 1 then oldest end "
-        f"from {_SLICE} where c.slice <> this.slice or oldest > $2",
-        *(settling, at),
-    )
-
-
 def deadlines(cases: Cases) -> Mapping[str, Locking]:
     """The deadlines of these cases. An event that is in a handler when one fires has its effect first."""
 
     async def lock(tx: Transaction, case_ids: Sequence[str]) -> None:
-        await tx.connection.execute("select from consumed_until for share")
+        await store.lock_consumed(tx)
         await store.lock_all(tx, [UUID(case_id) for case_id in case_ids])
 
     return {kind: Locking(partial(act, cases), lock) for kind, act in DEADLINES.items()}

@@ -1,11 +1,9 @@
-"""What is live in `cs`: the conversations, agents who come and go, the routing of cases, positions in the queue."""
+"""What is live in `cs`: agents who come and go, the routing of cases, positions in the queue."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 from typing import Annotated
 from uuid import UUID
@@ -13,72 +11,20 @@ from uuid import UUID
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
-from runtime.backoff import Backoff
 from runtime.errors import WrongRole
-from runtime.http.auth import BuyerOrAgent, Identity, SignedIn
+from runtime.http.auth import BuyerOrAgent, Identity
 from runtime.http.rate_limit import RateLimit
-from runtime.live.updates import Change, LiveUpdates
+from runtime.live.repeating import repeat, woken
+from runtime.live.updates import LiveUpdates
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.broadcast import RedisBroadcast
-from runtime.storage.database import Connection
-from runtime.storage.database_errors import is_transient
-from services.cs import agents, store, views
+from services.cs import agents, views
 from services.cs.cases import Cases
 
 ROUTE_EVERY, POSITIONS_EVERY, PRESENCE_EVERY = 1.0, 5.0, 5.0
 """Seconds between two reads of the database at most, woken or not."""
 GATHER = 0.1
 """Seconds in which changes of the queue are gathered."""
-
-log = logging.getLogger(__name__)
-
-
-class CaseSource:
-    """The conversations of `cs`: a buyer follows their own cases, an agent those that are with that agent."""
-
-    async def watched(self, connection: Connection, person: Identity) -> Sequence[UUID]:
-        """None: customer service shows no presence."""
-        return []
-
-    async def readable(self, connection: Connection, person: Identity, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        """Those cases that a person may read, agents all of them, a buyer their own; each with its last `seq`."""
-        rows = await connection.fetch(
-            "select case_id, last_seq from cases where case_id = any($1) and ($2::uuid is null or buyer_id = $2)",
-            *(ids, None if person.role == "agent" else person.account_id),
-        )
-        return {row["case_id"]: row["last_seq"] for row in rows}
-
-    async def changed(
-        self, connection: Connection, people: Sequence[UUID], ids: Sequence[UUID], since: datetime
-    ) -> Sequence[Change]:
-        """The cases with a message since then, as far as they concern these people or are among `ids`."""
-        rows = await connection.fetch(
-            f"select {', '.join(store.COLUMNS)}, last_seq from cases where spoken_at >= $3 "
-            "and (buyer_id = any($1) or agent_id = any($1) or returns_to = any($1) or case_id = any($2))",
-            *(people, ids, since),
-        )
-        return [Change(row["case_id"], row["last_seq"], views.members(store.case_of(row))) for row in rows]
-
-
-async def repeat(purpose: str, step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[object]]) -> None:
-    """Runs `step`, then `pause`, until it is cancelled; what fails is tried again with backoff."""
-    backoff = Backoff(f"PostgreSQL, to {purpose}", log)
-    while True:
-        try:
-            await step()
-            backoff.reset()
-        except Exception as error:
-            if not is_transient(error):
-                log.exception("failed to %s", purpose)
-            await backoff.wait(error)
-        await pause()
-
-
-async def woken(event: asyncio.Event, within: float) -> None:
-    """Waits for the event, at most `within` seconds."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await event.wait()
 
 
 class Router:
@@ -152,8 +98,8 @@ class AgentPresence:
 class QueuePositions:
     """Positions in the queue, live: each buyer who waits sees their own, agents see how many wait.
 
-    Each replica reads the queue once for all changes within a moment, and sends frames to the people who are connected
-    to it. A hint over Redis makes the other replicas do the same; without it, they read by themselves soon.
+    Each replica reads the queue once for all changes within a moment, and sends frames to the accounts with a socket at
+    it. A hint over Redis makes the other replicas do the same; without it, they read by themselves soon.
     """
 
     def __init__(self, uow: UnitOfWork, cases: Cases, live: LiveUpdates, redis: Redis) -> None:
@@ -170,36 +116,31 @@ class QueuePositions:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._broadcast.run())
             group.create_task(self._pass_on())
-            group.create_task(repeat("send positions in the queue", self._send_due, lambda: asyncio.sleep(0)))
+            group.create_task(repeat("send positions in the queue", self.send, self._gather))
 
     async def send(self) -> None:
         """Sends a frame to each person who is connected here and whose position has changed."""
-        people = set(self._live.people)
-        if not people:
+        self._due.clear()
+        connected = set(self._live.connected)
+        if not connected:
             self._sent.clear()
             return
         async with self._uow.begin() as tx:
             line, on_duty = await agents.line(tx), await agents.on_duty(tx)
-        frames = {agent_id: views.queue_frame(len(line), len(on_duty)) for agent_id in on_duty if agent_id in people}
+        frames = {agent_id: views.queue_frame(len(line), len(on_duty)) for agent_id in on_duty if agent_id in connected}
         for position, (case_id, buyer_id) in enumerate(line, start=1):
-            if buyer_id in people:
+            if buyer_id in connected:
                 frames[buyer_id] = views.position_frame(case_id, position, len(on_duty))
         for account, frame in frames.items():
             if self._sent.get(account) != frame:
                 self._live.deliver([account], frame)
         self._sent = frames
 
-    async def _send_due(self) -> None:
+    async def _gather(self) -> None:
         await woken(self._due, POSITIONS_EVERY)
         await asyncio.sleep(GATHER)
-        self._due.clear()
-        try:
-            await self.send()
-        except Exception:
-            self._due.set()
-            raise
 
-    async def _arrived(self, person: Identity) -> None:
+    def _arrived(self, person: Identity) -> None:
         self._sent.pop(person.account_id, None)
         self._due.set()
 
@@ -230,18 +171,20 @@ async def _dependencies(request: Request) -> Dependencies:
 Inside = Annotated[Dependencies, Depends(_dependencies)]
 
 
-async def _agent(person: SignedIn, dependencies: Inside) -> Identity:
-    if person.role != "agent":
-        raise WrongRole("Only for: agent.")
-    dependencies.presence.saw(person.account_id)
-    return person
-
-
-async def _either(person: BuyerOrAgent, dependencies: Inside) -> Identity:
+async def agent_or_buyer(person: BuyerOrAgent, dependencies: Inside) -> Identity:
+    """The person, who is noted as present if it is an agent."""
     if person.role == "agent":
         dependencies.presence.saw(person.account_id)
     return person
 
 
+AgentOrBuyer = Annotated[Identity, Depends(agent_or_buyer)]
+
+
+async def _agent(person: AgentOrBuyer) -> Identity:
+    if person.role != "agent":
+        raise WrongRole("Only for: agent.")
+    return person
+
+
 Agent = Annotated[Identity, Depends(_agent)]
-AgentOrBuyer = Annotated[Identity, Depends(_either)]

@@ -14,10 +14,10 @@ from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
-from services.cs import api
+from services.cs import api, store
 from services.cs.cases import Cases
 from services.cs.handlers import BrokerStability, deadlines, handlers
-from services.cs.live import AgentPresence, CaseSource, Dependencies, QueuePositions, Router
+from services.cs.live import AgentPresence, Dependencies, QueuePositions, Router
 
 MAX_MESSAGES, IN_SECONDS = 30, 10
 """How many messages one account may send."""
@@ -37,7 +37,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     settling = env.seconds("SETTLING", 2, 0, 3600)
     stability = BrokerStability(settling)
     database, redis = Database(database_url), connect(settings.redis_url)
-    live = LiveUpdates("cs", database, redis, CaseSource(), origins(env))
+    live = LiveUpdates("cs", database, redis, store, origins(env))
     max_cases = env.number("CASES_PER_AGENT", 3, 1, 1000)
     cases = Cases(live, stability.has_settled, max_cases=max_cases, settling=timedelta(seconds=settling))
     spec = replace(SPEC, handlers=handlers(cases))
@@ -45,7 +45,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     live.attach(service)
     rate_limit = RateLimit(redis, "cs:messages", MAX_MESSAGES, IN_SECONDS, lambda: live.broadcast.away)
     grace = timedelta(seconds=env.seconds("AGENT_GRACE", 60, 0.01, 86400))
-    presence = AgentPresence(service.uow, cases, grace, lambda: live.people)
+    presence = AgentPresence(service.uow, cases, grace, lambda: live.connected)
     for kind, fire in deadlines(cases).items():
         service.on_deadline(kind, fire)
     service.background += [

@@ -1,7 +1,5 @@
-"""Cases, their messages, and what `cs` knows of orders and accounts. The SQL of the queue is in `agents.py`, that of
-`consumed_until` in `handlers.py`.
-
-Every function works inside the transaction that it is given.
+"""Cases, their messages, and what `cs` knows of orders. The SQL of people and the queue is in `agents.py`. Every
+function works inside the transaction that it is given.
 
 Locks are taken in one order: `consumed_until` (what events and deadlines have in common), the turn and the agents on
 duty (`agents.in_turn`), cases by their ids, what is known of orders, deadlines. A transaction that needs several cases
@@ -9,35 +7,39 @@ locks all of them at once, before it changes one: `lock_all` for events and dead
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from pydantic import BaseModel
 
-from contracts.accounts import AccountRegistered
 from contracts.cs import Outcome
 from contracts.orders import OrderPlaced
 from contracts.words import OrderStatus, PaymentMethod
+from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import TraceContext
 from runtime.storage.database import Connection
 from services.cs.domain import Case, State
 
-COLUMNS = (
-    *("case_id", "arrived", "buyer_id", "correlation_id", "traceparent", "state", "agent_id", "returns_to"),
-    *("order_id", "contacted", "respond_by", "cancellation_id", "outcome", "rating"),
-)
+COLUMNS = tuple(column.name for column in fields(Case))
 """What is read of a case."""
 CHANGING = ("case_id", *COLUMNS[5:])
 """What is written of it, after its id."""
-_CASE = f"select {', '.join(COLUMNS)} from cases"
+_CASE = "select * from cases"
 _MESSAGE = "seq, kind, sender_id, text, code, data, at"
 _ENDED = "('resolved', 'closed')"
 _SAVE = (
     f"update cases set {', '.join(f'{name} = ${n}' for n, name in enumerate(CHANGING[1:], start=2))}, "
     f"ended_at = case when $2 in {_ENDED} then coalesce(ended_at, clock_now()) end where case_id = $1"
 )
+_SLICE = (
+    "(select floor(extract(epoch from clock_timestamp()) / greatest(0.001, extract(epoch from $1::interval)))::bigint "
+    "as slice) as this"
+)
+"""Real time in slices of one settling time each."""
 _CONCERNED = "(coalesce(outcome, 'order_cancelled') = 'order_cancelled' or cancellation_id is not null)"
 
 
@@ -50,8 +52,7 @@ class Phrase:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(BaseModel):
     """One message of a case; `code` and `data` are those of a phrase."""
 
     seq: int
@@ -86,20 +87,20 @@ def case_of(row: asyncpg.Record) -> Case:
 
 def message_of(row: asyncpg.Record) -> Message:
     """The message in a row."""
-    return Message(*(row[name] for name in _MESSAGE.split(", ")))
+    return Message(**{name: row[name] for name in Message.model_fields})
 
 
 async def open_case(
-    tx: Transaction, case_id: UUID, buyer_id: UUID, correlation_id: UUID, traceparent: str, asks_for: UUID | None = None
+    tx: Transaction, case_id: UUID, buyer_id: UUID, context: TraceContext, asks_for: UUID | None
 ) -> Case | None:
     """A new case at the end of the queue, or of that of the agent `asks_for`; None if the buyer has an open one."""
-    values = (case_id, buyer_id, correlation_id, traceparent, asks_for)
+    trace = (context.correlation_id, context.traceparent)
     row = await tx.connection.fetchrow(
         "insert into cases (case_id, buyer_id, state, opened_at, spoken_at, correlation_id, traceparent, returns_to) "
         "values ($1, $2, 'waiting', clock_now(), clock_now(), $3, $4, $5) on conflict do nothing returning arrived",
-        *values,
+        *(case_id, buyer_id, *trace, asks_for),
     )
-    return Case(case_id, row["arrived"], buyer_id, correlation_id, traceparent, returns_to=asks_for) if row else None
+    return Case(case_id, row["arrived"], buyer_id, *trace, returns_to=asks_for) if row else None
 
 
 async def _one(tx: Transaction, condition: str, value: UUID) -> Case | None:
@@ -145,34 +146,10 @@ async def save(tx: Transaction, case: Case) -> None:
     await tx.connection.execute(_SAVE, *(getattr(case, name) for name in CHANGING))
 
 
-async def newest(
-    tx: Transaction, whose: str, person: UUID, state: State | None, before: UUID | None, limit: int
-) -> list[Case]:
-    """The cases of a person, newest first, older than the case `before`. `whose`: the column, `buyer_id` or `agent_id`
-    (the agent who has or had it)."""
-    rows = await tx.connection.fetch(
-        f"{_CASE} where {whose} = $1 and ($2::text is null or state = $2) and ($3::uuid is null or case_id < $3) "
-        "order by case_id desc limit $4",
-        *(person, state, before, limit),
-    )
-    return [case_of(row) for row in rows]
-
-
 async def dates(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, dict[str, Any]]:
     """When cases were opened (`opened_at`) and ended (`ended_at`), and the number of the last message (`last_seq`)."""
     sql = "select case_id, opened_at, ended_at, last_seq from cases where case_id = any($1)"
     return {row["case_id"]: dict(row) for row in await tx.connection.fetch(sql, ids)}
-
-
-async def until_next_order(tx: Transaction, buyer_id: UUID, limit: int, within: timedelta) -> timedelta | None:
-    """How long a buyer has to wait who has handed over `limit` orders `within` so long; None for any other."""
-    wait: timedelta | None = await tx.connection.fetchval(
-        "select m.at + $3::interval - clock_now() from cases c join messages m using (case_id) "
-        "where c.buyer_id = $1 and c.spoken_at > clock_now() - $3::interval and m.code = 'order_handed_over' "
-        "and m.at > clock_now() - $3::interval order by m.at desc offset $2 - 1 limit 1",
-        *(buyer_id, limit, within),
-    )
-    return wait
 
 
 async def say(tx: Transaction, case_id: UUID, words: Phrase | str, sender_id: UUID | None = None) -> Message:
@@ -189,10 +166,10 @@ async def say(tx: Transaction, case_id: UUID, words: Phrase | str, sender_id: UU
     return message_of(row)
 
 
-async def messages(connection: Connection, case_id: UUID, after: int, limit: int) -> list[Message]:
+async def messages(tx: Transaction, case_id: UUID, after: int, limit: int) -> list[Message]:
     """The messages of a case behind number `after`, in their order."""
     sql = f"select {_MESSAGE} from messages where case_id = $1 and seq > $2 order by seq limit $3"
-    return [message_of(row) for row in await connection.fetch(sql, case_id, after, limit)]
+    return [message_of(row) for row in await tx.connection.fetch(sql, case_id, after, limit)]
 
 
 async def due(tx: Transaction, kind: str, case_id: UUID) -> datetime:
@@ -215,11 +192,9 @@ async def since_asked(tx: Transaction, case_id: UUID) -> timedelta:
 
 async def question(tx: Transaction, case_id: UUID) -> str:
     """What the seller was asked last."""
-    asked: str = await tx.connection.fetchval(
-        "select data ->> 'question' from messages where case_id = $1 and code = 'seller_contacted' "
-        "order by seq desc limit 1",
-        case_id,
-    )
+    where = "case_id = $1 and code = 'seller_contacted'"
+    sql = f"select data ->> 'question' from messages where {where} order by seq desc limit 1"
+    asked: str = await tx.connection.fetchval(sql, case_id)
     return asked
 
 
@@ -229,18 +204,33 @@ async def begin_settling(tx: Transaction, case_id: UUID, settling: timedelta) ->
     await tx.connection.execute(sql, case_id, settling)
 
 
-async def note_account(tx: Transaction, account: AccountRegistered) -> None:
-    """Keeps the role and the name of an account."""
+async def note_consumed(tx: Transaction, at: datetime, settling: timedelta) -> None:
+    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept."""
+    await tx.connection.execute("select from consumed_until for no key update")
     await tx.connection.execute(
-        "insert into accounts (account_id, role, name) values ($1, $2, $3) on conflict do nothing",
-        *(account.account_id, account.role, account.name),
+        "update consumed_until as c set slice = this.slice, "
+        "oldest = least(case when c.slice = this.slice then oldest end, $2), "
+        "oldest_before = case c.slice when this.slice then oldest_before when this.slice - 1 then oldest end "
+        f"from {_SLICE} where c.slice <> this.slice or oldest > $2",
+        *(settling, at),
     )
 
 
-async def names(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, str]:
-    """The names of those accounts that are known."""
-    rows = await tx.connection.fetch("select account_id, name from accounts where account_id = any($1)", ids)
-    return {row["account_id"]: row["name"] for row in rows}
+async def lock_consumed(tx: Transaction) -> None:
+    """Waits for the events that are in a handler, and makes the next ones wait."""
+    await tx.connection.execute("select from consumed_until for share")
+
+
+async def has_settled(tx: Transaction, case: Case, settling: timedelta) -> bool:
+    """Whether the settling time of the case is over, in which no event arrived that was published before its 24 hours
+    ended."""
+    settled: bool = await tx.connection.fetchval(
+        f"select settles_at <= now() and not exists (select from consumed_until as c, {_SLICE} where "
+        "(c.slice >= this.slice - 1 and oldest < $3) or (c.slice = this.slice and oldest_before < $3)) "
+        "from cases where case_id = $2",
+        *(settling, case.case_id, case.respond_by),
+    )
+    return settled
 
 
 async def note_order(tx: Transaction, placed: OrderPlaced, sequence: int) -> None:
@@ -270,30 +260,41 @@ async def note_status(tx: Transaction, sequences: Mapping[UUID, int], status: Or
 
 async def orders(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Order]:
     """What is known of some orders."""
-    rows = await tx.connection.fetch(
-        "select order_id, status, buyer_id, seller_id, lines, total, payment_method, placed_at from orders "
-        "where order_id = any($1)",
-        ids,
-    )
+    columns = ", ".join(column.name for column in fields(Order))
+    rows = await tx.connection.fetch(f"select {columns} from orders where order_id = any($1)", ids)
     return {row["order_id"]: Order(**{**row, "status": OrderStatus(row["status"])}) for row in rows}
 
 
-async def refund_issued(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID) -> bool:
-    """Whether the case does not show this refund yet; earlier events of `refunds` count no more from now on."""
-    is_new = await tx.connection.fetchval(
-        "update cases set refund_sequence = $2, told_refunds = told_refunds || $3::uuid "
-        "where case_id = $1 and refund_sequence < $2 and $3 <> all (told_refunds) returning true",
-        *(case_id, sequence, refund_id),
-    )
-    return bool(is_new)
+async def note_refund(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID, *, arrived: bool) -> bool:
+    """Whether the case does not show yet that this refund has arrived, or is delayed; earlier events of `refunds` count
+    no more from now on."""
+    shown = "told_refunds = told_refunds || $3::uuid" if arrived else "told_delay = $3"
+    sql = f"""
+    update cases set refund_sequence = $2, {shown}
+    where case_id = $1 and refund_sequence < $2 and $3 <> all (told_refunds) and ($4 or told_delay is distinct from $3)
+    returning true
+    """
+    return bool(await tx.connection.fetchval(sql, case_id, sequence, refund_id, arrived))
 
 
-async def refund_delayed(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID) -> bool:
-    """Whether the case does not show the delay of this refund yet."""
-    is_new = await tx.connection.fetchval(
-        "update cases set refund_sequence = $2, told_delay = $3 "
-        "where case_id = $1 and refund_sequence < $2 and told_delay is distinct from $3 and $3 <> all (told_refunds) "
-        "returning true",
-        *(case_id, sequence, refund_id),
+async def watched(connection: Connection, account_id: UUID) -> Sequence[UUID]:
+    """None: customer service shows no presence."""
+    return []
+
+
+async def readable(connection: Connection, reader: UUID | None, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """The last `seq` of those cases whose buyer the reader is; for None, of all of them."""
+    sql = "select case_id, last_seq from cases where case_id = any($1) and ($2::uuid is null or buyer_id = $2)"
+    return {row["case_id"]: row["last_seq"] for row in await connection.fetch(sql, ids, reader)}
+
+
+async def changed(
+    connection: Connection, accounts: Sequence[UUID], ids: Sequence[UUID], since: datetime
+) -> list[Change]:
+    """The cases with a message since then that are among `ids`, or have a member among `accounts`."""
+    rows = await connection.fetch(
+        "select * from cases where spoken_at >= $3 "
+        "and (buyer_id = any($1) or agent_id = any($1) or returns_to = any($1) or case_id = any($2))",
+        *(accounts, ids, since),
     )
-    return bool(is_new)
+    return [Change(row["case_id"], row["last_seq"], case_of(row).members) for row in rows]

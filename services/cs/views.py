@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -57,22 +56,10 @@ class CaseView(BaseModel):
     correlation_id: UUID
 
 
-class MessageView(BaseModel):
-    """A message; `code` and `data` belong to system messages."""
-
-    seq: int
-    kind: str
-    sender_id: UUID | None
-    text: str
-    code: str | None
-    data: dict[str, Any] | None
-    at: datetime
-
-
 class Messages(BaseModel):
     """Messages in the order of their numbers, without gaps; `next` goes into `?after=` for more, null at the end."""
 
-    items: list[MessageView]
+    items: list[Message]
     next: int | None
 
 
@@ -91,9 +78,9 @@ async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
     ids = [case.case_id for case in cases]
     dates, positions = await store.dates(tx, ids), await agents.positions(tx, cases)
     orders = await store.orders(tx, [case.order_id for case in cases if case.order_id])
-    people = {case.buyer_id for case in cases} | {case.agent_id for case in cases if case.agent_id}
-    people |= {order.seller_id for order in orders.values() if order.seller_id}
-    names = await store.names(tx, list(people))
+    accounts = {case.buyer_id for case in cases} | {case.agent_id for case in cases if case.agent_id}
+    accounts |= {order.seller_id for order in orders.values() if order.seller_id}
+    names = await agents.names(tx, list(accounts))
     on_duty = len(await agents.on_duty(tx))
     return [
         CaseView(
@@ -109,36 +96,18 @@ async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
 
 
 def _handed_over(order: store.Order | None, names: Mapping[UUID, str]) -> HandedOver | None:
-    if order is None or order.seller_id is None:
-        return None
-    return HandedOver(
-        order_id=order.order_id,
-        status=order.status,
-        seller_id=order.seller_id,
-        seller_name=names.get(order.seller_id),
-        lines=order.lines or [],
-        total=order.total or 0,
-        payment_method=order.payment_method or PaymentMethod.COD,
-        placed_at=order.placed_at,
-    )
+    known = order is not None and order.seller_id
+    return HandedOver(**vars(order), seller_name=names.get(known)) if known else None
 
 
 async def show_duty(tx: Transaction, agent_id: UUID, max_cases: int) -> DutyView:
     """The view of an agent's duty."""
-    duty = await agents.duty(tx, agent_id)
-    waiting, on_duty = await agents.waiting(tx), len(await agents.on_duty(tx))
-    return DutyView(on=duty.on, load=duty.load, most=max_cases, waiting=waiting, agents_on_duty=on_duty)
-
-
-def members(case: Case) -> list[UUID]:
-    """The accounts that see the case live: its buyer, and the agent who has it or gets it back."""
-    agent = case.agent_id or case.returns_to
-    return [case.buyer_id, agent] if agent else [case.buyer_id]
+    return DutyView(**await agents.duty(tx, agent_id), most=max_cases)
 
 
 def message_frame(case_id: UUID, message: Message) -> str:
     """A new message."""
-    return _frame("message", case_id=case_id, message={**asdict(message), "at": message.at.isoformat()})
+    return _frame("message", case_id=case_id, message={**vars(message), "at": message.at.isoformat()})
 
 
 def case_frame(case: Case) -> str:

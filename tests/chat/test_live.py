@@ -235,5 +235,8 @@ async def test_a_storm_of_clients_that_come_back(harness: ChatHarness, conversat
     await conversation.write(conversation.seller)
     assert len(await storm) == 30
     async with asyncio.timeout(5):
-        while harness.service.app.state.live.people & {conversation.buyer.account_id, conversation.seller.account_id}:
+        while harness.service.app.state.live.connected & {
+            conversation.buyer.account_id,
+            conversation.seller.account_id,
+        }:
             await asyncio.sleep(0.01)

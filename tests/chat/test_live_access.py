@@ -162,7 +162,7 @@ async def test_a_slow_reader_is_dropped_and_comes_back(
         connect(url, proxy=None, compression=None, max_queue=1, close_timeout=0.1) as slow,
     ):
         async with asyncio.timeout(10):
-            while conversation.seller.account_id in live.people:  # it never reads
+            while conversation.seller.account_id in live.connected:  # it never reads
                 live.deliver([conversation.seller.account_id], frame)
                 await asyncio.sleep(0)
         await conversation.write(conversation.seller)

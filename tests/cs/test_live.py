@@ -146,4 +146,4 @@ async def test_an_agent_who_is_connected_stays_on_duty(harness: CsHarness, origi
 
 
 async def _connected(harness: CsHarness) -> list[Any]:
-    return list(harness.dependencies.live.people)
+    return list(harness.dependencies.live.connected)
