@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aio_pika
+import asyncpg
 import pytest
 import uvloop
 from xdist.scheduler import LoadFileScheduling
@@ -184,6 +185,20 @@ async def databases(all_databases: Databases) -> AsyncIterator[Databases]:
     """Databases for one test, dropped at its end."""
     async with all_databases.lent() as lent:
         yield lent
+
+
+@pytest.fixture
+def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The deadlocks that PostgreSQL has to resolve, also where the loser tries again without an error."""
+    found: list[str] = []
+    original = asyncpg.DeadlockDetectedError.__init__
+
+    def note(error: Any, *arguments: Any) -> None:
+        found.append(str(arguments))
+        original(error, *arguments)
+
+    monkeypatch.setattr(asyncpg.DeadlockDetectedError, "__init__", note)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ async def test_who_gets_in(
 ) -> None:
     """A route answers a stranger 404, the wrong role 403, and a request without a token 401."""
     await conversation.write(conversation.buyer)
-    json = {"order_id": str(conversation.deal.order_id)} if body == "order" else body
+    json = {"order_id": str(conversation.order_id)} if body == "order" else body
     answer = await who(harness, conversation, person).ask(method, path.format(conversation.thread_id), json=json)
     status = 401 if person == "no token" else refused.get(person)
     if status is None:

@@ -1,7 +1,7 @@
 """Sockets and tickets live no longer than their token and session."""
 
 from time import time
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
@@ -9,11 +9,11 @@ from redis.asyncio import Redis
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from runtime.http.auth import LEEWAY, Identity
-from runtime.http.revocations import ENDED, revoke
+from runtime.http.revocations import ENDED
 from runtime.live import sockets
 from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation, Replica, replicas
-from tests.harness.live_client import address, listening, refusal
+from tests.harness.live_client import address, end_session, listening, refusal
 
 
 async def test_a_socket_lives_no_longer_than_its_token(
@@ -34,7 +34,7 @@ async def test_a_ticket_outlives_neither_its_token_nor_its_session(harness: Chat
     late = await live.tickets.issue(Identity(who, "buyer", "app", "s", time()))
     assert await refusal(address(origin, late.ticket)) == (403, "ticket_refused")
     void = await live.tickets.issue(Identity(who, "buyer", "app", "gone", time() + 900))
-    await end(live.redis, who, "gone")
+    await end_session(live.redis, who, "gone")
     assert await refusal(address(origin, void.ticket)) == (403, "ticket_refused")
 
 
@@ -53,7 +53,7 @@ async def test_the_end_of_a_session_closes_its_sockets(
         listening(kept, right.origin) as mine,
     ):
         if announced:
-            await end(left.live.redis, lost.account_id, f"lost {announced}")
+            await end_session(left.live.redis, lost.account_id, f"lost {announced}")
         else:
             await left.live.redis.zadd(ENDED, {f"{lost.account_id} lost {announced}": time() + 900})
             for replica in pair:
@@ -82,12 +82,5 @@ async def test_ends_of_sessions_arrive_over_redis(
             async with listening(person, replica.origin) as buyer:
                 if session == "second":
                     await replica.live.redis.connection_pool.disconnect()
-                await end(accounts, person.account_id, session)
+                await end_session(accounts, person.account_id, session)
                 assert await buyer.closed() == sockets.OVER
-
-
-async def end(redis: Redis, account_id: UUID, session: str) -> None:
-    """What `accounts` does when a session ends."""
-    async with redis.pipeline() as pipeline:
-        revoke(pipeline, account_id, [session])
-        await pipeline.execute()

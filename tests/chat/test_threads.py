@@ -136,7 +136,7 @@ async def test_the_newest_activity_comes_first(harness: ChatHarness) -> None:
 async def test_an_agent_finds_a_thread_by_its_order(harness: ChatHarness, conversation: Conversation) -> None:
     """Agents have no threads of their own and read any; for others an order that is not theirs finds nothing."""
     agent = harness.actors.person("agent")
-    order_id = str(conversation.deal.order_id)
+    order_id = str(conversation.order_id)
     await conversation.write(conversation.buyer)
     assert (await agent.get("/chat/threads"))["items"] == []
     found = (await agent.get("/chat/threads", order_id=order_id))["items"]

@@ -4,18 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
 
-from runtime.http.revocations import revoke
 from runtime.live.sockets import OVER
 from tests.harness import live_client
 from tests.harness.chat import on_a_port
 from tests.harness.cs import CsHarness
-from tests.harness.waiting import TIMEOUT, eventually
+from tests.harness.live_client import address, refusal, ticket
 
 listening = partial(live_client.listening, service="cs")
 
@@ -51,30 +48,25 @@ async def test_the_end_of_a_session_closes_its_socket(harness: CsHarness, origin
     """The end of a session closes its socket, and it gets no further ticket."""
     for person in (harness.buyer(), harness.agent()):
         async with listening(person, origin) as live:
-            async with harness.dependencies.live.redis.pipeline() as pipeline:
-                revoke(pipeline, person.account_id, ["s"])
-                await pipeline.execute()
-            async with asyncio.timeout(TIMEOUT):
-                await live.socket.wait_closed()
-        assert live.socket.close_code == OVER
+            await live_client.end_session(harness.dependencies.live.redis, person.account_id)
+            assert await live.closed() == OVER
         assert (await person.ask("POST", "/cs/tickets")).status_code == 401
 
 
 async def test_both_sides_get_messages_live(harness: CsHarness, origin: str) -> None:
     """Messages and the countdown reach the buyer and the agent of the case, and no other person."""
-    buyer, agent, case_id = await harness.active()
-    order_id, _ = await harness.order(buyer)
-    others = harness.buyer(), harness.agent()
+    case = await harness.active()
+    order_id = str((await harness.order(case.buyer)).order_id)
     async with (
-        listening(buyer, origin) as live,
-        listening(agent, origin) as desk,
-        listening(others[0], origin) as stranger,
-        listening(others[1], origin) as colleague,
+        listening(case.buyer, origin) as live,
+        listening(case.agent, origin) as desk,
+        listening(harness.buyer(), origin) as stranger,
+        listening(harness.agent(), origin) as colleague,
     ):
-        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text="Halo")
-        await agent.send(f"/cs/cases/{case_id}/messages", 201, text="Selamat pagi")
-        await buyer.send(f"/cs/cases/{case_id}/order", order_id=order_id)
-        asked = await agent.send(f"/cs/cases/{case_id}/contact-seller")
+        await case.buyer.send(f"{case.path}/messages", 201, text="Halo")
+        await case.agent.send(f"{case.path}/messages", 201, text="Selamat pagi")
+        await case.buyer.send(f"{case.path}/order", order_id=order_id)
+        asked = await case.agent.send(f"{case.path}/contact-seller")
         for one in (live, desk):
             await one.until(lambda listener: len(listener.of("message")) == 4)
             assert [frame["message"]["seq"] for frame in one.of("message")] == [3, 4, 5, 6]
@@ -87,45 +79,40 @@ async def test_both_sides_get_messages_live(harness: CsHarness, origin: str) -> 
 
 async def test_a_client_that_was_away_misses_nothing(harness: CsHarness, origin: str) -> None:
     """A buyer who connects fetches the rest; an agent who follows another's case gets a hint, and further messages."""
-    buyer, _, case_id = await harness.active()
+    case = await harness.active()
     for n in range(5):
-        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text=f"{n}")
+        await case.buyer.send(f"{case.path}/messages", 201, text=f"{n}")
     async with (
-        listening(buyer, origin, {case_id: 3}) as live,
-        listening(harness.agent(), origin, follow=[case_id]) as colleague,
+        listening(case.buyer, origin, {case.case_id: 3}) as live,
+        listening(harness.agent(), origin, follow=[case.case_id]) as colleague,
     ):
-        await live.has(case_id, 7, first=4)
-        await colleague.has(case_id, 7)
-        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text="Halo")
-        await live.has(case_id, 8, first=4)
-        await colleague.has(case_id, 8)
+        await live.has(case.case_id, 7, first=4)
+        await colleague.has(case.case_id, 7)
+        await case.buyer.send(f"{case.path}/messages", 201, text="Halo")
+        await live.has(case.case_id, 8, first=4)
+        await colleague.has(case.case_id, 8)
         assert [one["message"]["seq"] for one in colleague.of("message")] == [8]
 
 
 async def test_a_foreign_case_cannot_be_followed(harness: CsHarness, origin: str) -> None:
     """Following the case of another buyer is answered by the error `not_found`."""
-    buyer, _, case_id = await harness.active()
-    async with listening(harness.buyer(), origin, follow=[case_id]) as live:
+    case = await harness.active()
+    async with listening(harness.buyer(), origin, follow=[case.case_id]) as live:
         assert [one["code"] for one in live.of("error")] == ["not_found"]
-        await buyer.send(f"/cs/cases/{case_id}/messages", 201, text="Halo")
+        await case.buyer.send(f"{case.path}/messages", 201, text="Halo")
         await live.echo()
         assert not live.of("message") + live.of("hint")
 
 
 async def test_a_used_ticket_and_a_foreign_page_are_refused(harness: CsHarness, origin: str) -> None:
     """A ticket opens one socket, and none from a page of another site."""
-    buyer = harness.buyer()
-    ticket = (await buyer.send("/cs/tickets", 201))["ticket"]
-    url = f"ws://{origin}/cs/live?ticket="
-    with pytest.raises(InvalidStatus, match="403"):
-        async with connect(url + ticket, proxy=None, origin="http://evil.example"):  # type: ignore[arg-type]
-            pass
-    async with connect(url + ticket, proxy=None):
+    url = address(origin, await ticket(harness.buyer(), origin, "cs"), "cs")
+    foreign = {"Origin": "http://evil.example"}
+    assert await refusal(url, additional_headers=foreign) == (403, "foreign_origin")
+    async with connect(url, proxy=None):
         pass
-    for used in (ticket, "", "A" * 43):
-        with pytest.raises(InvalidStatus, match="403"):
-            async with connect(url + used, proxy=None):
-                pass
+    for used in (url, address(origin, "", "cs"), address(origin, "A" * 43, "cs")):
+        assert await refusal(used) == (403, "ticket_refused")
 
 
 async def test_an_agent_who_is_connected_stays_on_duty(harness: CsHarness, origin: str) -> None:
@@ -138,12 +125,9 @@ async def test_an_agent_who_is_connected_stays_on_duty(harness: CsHarness, origi
         await harness.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
         await harness.dependencies.presence.check()
         assert await harness.fetch("select on_duty from agents") == [True]
-    await eventually(lambda: _connected(harness), enough=lambda connected: not connected)
+    while harness.dependencies.live.connected:
+        await asyncio.sleep(0.01)
     await harness.fetch("update agents set seen_at = now() - $1::interval", timedelta(minutes=5))
     await harness.dependencies.presence.check()
     assert await harness.fetch("select on_duty from agents") == [False]
     assert await harness.fetch("select state from cases where case_id = $1", case_id) == ["waiting"]
-
-
-async def _connected(harness: CsHarness) -> list[Any]:
-    return list(harness.dependencies.live.connected)

@@ -6,32 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-import asyncpg
 import pytest
 
-from contracts.orders import OrderPacked
 from runtime.storage.database import connect
-from tests.harness.cs import Contacted, CsHarness
+from tests.harness.cs import CsHarness
+from tests.harness.cs_actors import Contacted
 from tests.harness.waiting import eventually
 
 WAITING = "select count(*) from pg_locks where not granted"
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The deadlocks that PostgreSQL has to resolve, also where the loser tries again without an error."""
-    found: list[str] = []
-    original = asyncpg.DeadlockDetectedError.__init__
-
-    def note(error: Any, *arguments: Any) -> None:
-        found.append(str(arguments))
-        original(error, *arguments)
-
-    monkeypatch.setattr(asyncpg.DeadlockDetectedError, "__init__", note)
-    return found
 
 
 @asynccontextmanager
@@ -53,23 +37,23 @@ async def begin(harness: CsHarness, act: Awaitable[Any], waiting: int) -> "async
 
 async def reply(harness: CsHarness, case: Contacted) -> None:
     """The seller answers in the last second."""
-    await harness.publisher.publish_as("chat", harness.reply(case), at=case.respond_by - SECOND)
+    await harness.deliver(case.replied, at=case.respond_by - SECOND)
 
 
 async def pack(harness: CsHarness, case: Contacted) -> None:
     """The seller packs the order in the last second."""
-    packed = OrderPacked(order_id=UUID(case.order_id), seller_id=UUID(case.seller_id), at=case.respond_by - SECOND)
-    await harness.publisher.publish_as("orders", packed, at=case.respond_by - SECOND)
+    at = case.respond_by - SECOND
+    await harness.deliver(case.deal.moved("packed", at), at=at)
 
 
 async def close(harness: CsHarness, case: Contacted) -> None:
     """The agent ends the case, if it is still with that agent and not over."""
-    await case.agent.ask("POST", f"/cs/cases/{case.case_id}/close", json={"outcome": "withdrawn"})
+    await case.agent.ask("POST", f"{case.path}/close", {"outcome": "withdrawn"})
 
 
 async def write(harness: CsHarness, case: Contacted) -> None:
     """The buyer writes a message, if the case is not over."""
-    await case.buyer.ask("POST", f"/cs/cases/{case.case_id}/messages", json={"text": "Halo?"})
+    await case.buyer.ask("POST", f"{case.path}/messages", json={"text": "Halo?"})
 
 
 @pytest.mark.parametrize(("act", "table"), [(reply, "consumed_until"), (close, "cases")], ids=["reply", "close"])

@@ -41,12 +41,12 @@ async def test_an_answer_that_waited_through_an_outage_counts(embedded_databases
         url = await databases.migrated("cs", MIGRATIONS)
         async with open_harness(databases, keys, url=url) as harness:
             saved, lost = await harness.contacted(), await harness.contacted()
-            correlation_id = (await lost.buyer.case(lost.case_id))["correlation_id"]
+            correlation_id = (await lost.seen())["correlation_id"]
         connection = await connect(url)
         await connection.execute("update clock set shift = interval '30 hours'")
         await connection.close()
-        waiting = [harness.publisher.publish_as("orders", _other(), at=saved.respond_by - 2 * HOUR) for _ in range(400)]
-        waiting.append(harness.publisher.publish_as("chat", harness.reply(saved), at=saved.respond_by - HOUR))
+        waiting = [harness.deliver(_other(), at=saved.respond_by - 2 * HOUR) for _ in range(400)]
+        waiting.append(harness.deliver(saved.replied, at=saved.respond_by - HOUR))
         queued = [asyncio.create_task(one) for one in waiting]
         async with open_harness(databases, keys, url=url, publisher=harness.publisher, SETTLING="0.5") as later:
             request = await later.recorder.first("OrderCancelRequested", order_id=lost.order_id)

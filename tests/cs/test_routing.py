@@ -5,16 +5,14 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from batalkan.keys import Keys
-from contracts.chat import SellerReplied
 from services.cs.domain import TRANSITIONS
 from tests.conftest import Databases
 from tests.harness.cs import CsHarness, open_harness
-from tests.harness.cs_actors import Customer
+from tests.harness.cs_actors import AgentCase, Customer
 from tests.harness.waiting import eventually
 
 MAX_CASES = 3
@@ -92,15 +90,11 @@ async def test_every_case_is_with_one_agent_in_the_order_of_arrival(
                 answer = await agent.ask("POST", f"/cs/cases/{case['case_id']}/close", json={"outcome": "answered"})
                 assert answer.status_code == 200 or answer.json()["code"] == "not_your_case"
 
-    async def closed() -> int:
-        return int((await replicas.fetch("select count(*) from cases where state = 'closed'"))[0])
-
     working = [asyncio.create_task(serve_cases()) for _ in range(agents)]
     try:
         await asyncio.gather(*(buy() for _ in range(buyers)))
-        async with asyncio.timeout(60):
-            while await closed() < buyers:
-                await asyncio.sleep(0.02)
+        sql = "select count(*) = $1 from cases where state = 'closed'"
+        await eventually(lambda: replicas.fetch(sql, buyers), every=0.02, enough=all)
     finally:
         over.set()
         await asyncio.gather(*working)
@@ -145,33 +139,27 @@ async def test_closing_and_contacting_make_room(harness: CsHarness) -> None:
     """An agent who closes a case or contacts its seller gets the next in line at once."""
     agent = await harness.agent_on_duty()
     buyers = [harness.buyer() for _ in range(5)]
-    cases = [await buyer.open_case() for buyer in buyers]
-    await agent.send(f"/cs/cases/{cases[0]['case_id']}/close", outcome="answered")
-    assert (await buyers[3].case(cases[3]["case_id"]))["state"] == "active"
-    order_id, _ = await harness.order(buyers[1])
-    await buyers[1].send(f"/cs/cases/{cases[1]['case_id']}/order", order_id=order_id)
-    await agent.send(f"/cs/cases/{cases[1]['case_id']}/contact-seller")
-    assert (await buyers[4].case(cases[4]["case_id"]))["state"] == "active"
+    cases = [AgentCase(buyer, agent, (await buyer.open_case())["case_id"]) for buyer in buyers]
+    await cases[0].close()
+    assert (await cases[3].seen())["state"] == "active"
+    await harness.contact(cases[1])
+    assert (await cases[4].seen())["state"] == "active"
 
 
 @pytest.mark.parametrize("room", [True, False])
 async def test_a_case_comes_back_to_its_agent_if_there_is_room(harness: CsHarness, room: bool) -> None:
     """A case whose agent has no room goes to one who has, before those that came later."""
     case = await harness.contacted()
-    for _ in range(2 if room else 3):
+    for _ in range(2 if room else 4):
         await harness.buyer().open_case()
-    newer = harness.buyer()
-    if not room:
-        await newer.open_case()
-    await harness.publisher.publish_as("chat", harness.reply(case))
+    await harness.deliver(case.replied)
     if room:
-        await eventually(lambda: case.buyer.case(case.case_id), enough=lambda one: one["agent_id"] is not None)
-        assert (await case.buyer.case(case.case_id))["agent_id"] == str(case.agent.account_id)
+        await case.back()
     else:
-        shown = await case.buyer.case(case.case_id)
+        shown = await case.seen()
         assert (shown["state"], shown["agent_id"], shown["position"]) == ("seller_replied", None, 1)
         other = await harness.agent_on_duty()
-        assert (await case.buyer.case(case.case_id))["agent_id"] == str(other.account_id)
+        assert (await case.seen())["agent_id"] == str(other.account_id)
 
 
 async def test_an_agent_who_is_gone_for_too_long_is_off_duty(harness: CsHarness) -> None:
@@ -208,20 +196,17 @@ async def test_a_reserved_agent_takes_what_asks_for_it_alone(harness: CsHarness)
     reserved, waiting = harness.agent(), [await harness.buyer().open_case() for _ in range(5)]
     assert (await reserved.ask("PUT", "/cs/duty", json={"on": True, "reserved": True})).status_code == 200
     buyer = harness.buyer()
-    case = await buyer.send("/cs/cases", 201, text="Halo", agent_id=str(reserved.account_id))
-    assert (case["agent_id"], case["state"]) == (str(reserved.account_id), "active")
+    shown = await buyer.send("/cs/cases", 201, text="Halo", agent_id=str(reserved.account_id))
+    assert (shown["agent_id"], shown["state"]) == (str(reserved.account_id), "active")
     assert [(await reserved.case(one["case_id"]))["state"] for one in waiting] == ["waiting"] * 5
     other = await harness.agent_on_duty()
     assert len((await other.get("/cs/cases", state="active"))["items"]) == MAX_CASES
-    order_id, seller_id = await harness.order(buyer)
-    await buyer.send(f"/cs/cases/{case['case_id']}/order", order_id=order_id)
-    await reserved.send(f"/cs/cases/{case['case_id']}/contact-seller")
-    replied = SellerReplied(case_id=UUID(case["case_id"]), order_id=UUID(order_id), seller_id=UUID(seller_id))
-    await harness.publisher.publish_as("chat", replied)
-    back = {"state": "seller_replied", "agent_id": str(reserved.account_id)}
-    await eventually(lambda: buyer.case(case["case_id"]), enough=lambda now: now | back == now)
+    case = await harness.contact(AgentCase(buyer, reserved, shown["case_id"]))
+    await harness.deliver(case.replied)
+    await case.back()
+    assert (await case.seen())["state"] == "seller_replied"
     await reserved.duty(False)
-    assert (await buyer.case(case["case_id"]))["position"] == 3
+    assert (await case.seen())["position"] == 3
 
 
 async def test_only_a_reserved_agent_can_be_asked_for(harness: CsHarness) -> None:

@@ -5,29 +5,15 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import jwt
 import uvicorn
 
 from batalkan.keys import Keys
-from contracts.cs import CaseClosed, Outcome, SellerContacted
-from contracts.orders import (
-    OrderCancelled,
-    OrderCancelRejected,
-    OrderLine,
-    OrderPacked,
-    OrderPaid,
-    OrderPlaced,
-    OrderShipped,
-    RejectionCode,
-)
-from contracts.refunds import RefundDelayed, RefundIssued
-from contracts.words import Channel, Destination, Fault, PaymentMethod
 from runtime.live.server import WEBSOCKETS
 from runtime.live.updates import LiveUpdates
 from runtime.messaging.bus.memory import MemoryBus
@@ -35,116 +21,19 @@ from runtime.messaging.envelope import Event
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from services.chat.main import SPEC, build
-from tests.harness.actors import Actors, Json, Person
+from tests.harness.actors import Actors, Json, Person, assert_problem
+from tests.harness.deals import Deal
 from tests.harness.event_recorder import EventRecorder, recording_service
 from tests.harness.publishing import publish_as
 
 MIGRATIONS = Path(SPEC.migrations)
-STEPS: tuple[type[OrderPaid] | type[OrderPacked] | type[OrderShipped], ...] = (OrderPaid, OrderPacked, OrderShipped)
-PRICE = 189_000
 
 
 @dataclass(frozen=True)
-class Deal:
-    """An order with its buyer and seller."""
-
-    order_id: UUID
-    buyer: Person
-    seller: Person
-
-    def placed(self) -> OrderPlaced:
-        """The order is placed."""
-        line = OrderLine(product_id=uuid4(), title="Kemeja batik", quantity=1, unit_price=PRICE)
-        return OrderPlaced(
-            order_id=self.order_id,
-            buyer_id=self.buyer.account_id,
-            seller_id=self.seller.account_id,
-            lines=(line,),
-            total=PRICE,
-            payment_method=PaymentMethod.DANA,
-            placed_at=datetime.now(UTC),
-        )
-
-    def moved(self, to: str) -> Event:
-        """The order has become `processing`, `packed` or `shipped`."""
-        if to == "processing":
-            return OrderPaid(order_id=self.order_id, buyer_id=self.buyer.account_id, amount=PRICE)
-        step = OrderPacked if to == "packed" else OrderShipped
-        return step(order_id=self.order_id, seller_id=self.seller.account_id, at=datetime.now(UTC))
-
-    def cancelled(
-        self, channel: str = "app", cancellation_id: UUID | None = None, fault: Fault | None = None
-    ) -> OrderCancelled:
-        """The order is cancelled."""
-        return OrderCancelled(
-            cancellation_id=cancellation_id or uuid4(),
-            order_id=self.order_id,
-            buyer_id=self.buyer.account_id,
-            seller_id=self.seller.account_id,
-            channel=Channel(channel),
-            paid_amount=PRICE,
-            fault=fault or (Fault.BUYER if channel in ("app", "web") else Fault.SELLER),
-        )
-
-    def rejected(self, cancellation_id: str, code: str = "already_shipped") -> OrderCancelRejected:
-        """The order is not cancelled."""
-        return OrderCancelRejected(
-            cancellation_id=UUID(cancellation_id), order_id=self.order_id, code=RejectionCode(code), detail="No."
-        )
-
-    def refunded(self, refund_id: UUID, destination: str = "lazada_credit") -> RefundIssued:
-        """The money is back."""
-        return RefundIssued(
-            refund_id=refund_id,
-            cancellation_id=uuid4(),
-            order_id=self.order_id,
-            buyer_id=self.buyer.account_id,
-            amount=PRICE,
-            destination=Destination(destination),
-        )
-
-    def delayed(self, refund_id: UUID, attempts: int = 1) -> RefundDelayed:
-        """The money is late."""
-        return RefundDelayed(
-            refund_id=refund_id,
-            order_id=self.order_id,
-            buyer_id=self.buyer.account_id,
-            destination=Destination.DANA,
-            attempts=attempts,
-            next_attempt_at=datetime.now(UTC),
-        )
-
-    def contacted(self, case_id: UUID, question: str = "Apakah pesanan sudah diproses?") -> SellerContacted:
-        """Customer service asks the seller."""
-        return SellerContacted(
-            case_id=case_id,
-            order_id=self.order_id,
-            seller_id=self.seller.account_id,
-            question=question,
-            respond_by=datetime.now(UTC) + timedelta(hours=24),
-        )
-
-    def closed(self, case_id: UUID, outcome: Outcome = Outcome.SELLER_ANSWERED) -> CaseClosed:
-        """The case is closed."""
-        return CaseClosed(case_id=case_id, order_id=self.order_id, outcome=outcome)
-
-
-@dataclass(frozen=True)
-class Conversation:
+class Conversation(Deal):
     """A deal with its thread."""
 
-    deal: Deal
     thread_id: str
-
-    @property
-    def buyer(self) -> Person:
-        """The buyer of the order."""
-        return self.deal.buyer
-
-    @property
-    def seller(self) -> Person:
-        """The seller of the order."""
-        return self.deal.seller
 
     @property
     def path(self) -> str:
@@ -155,9 +44,21 @@ class Conversation:
         """Sends a message."""
         return await who.post(f"{self.path}/messages", {"text": text}, 201)
 
-    async def messages(self, after: int = 0) -> list[Json]:
+    async def guide(self) -> Json:
+        """The seller sends the guide."""
+        return await self.seller.post(f"{self.path}/guide", status=201)
+
+    async def cancel(self, reason: str | None = None) -> str:
+        """The seller requests the cancellation; returns its id."""
+        return str((await self.seller.post(f"{self.path}/cancel", {"reason": reason}, 202))["cancellation_id"])
+
+    async def refuses(self, action: str, code: str, body: Json = None) -> None:
+        """The seller may not do this now."""
+        assert_problem(await self.seller.ask("POST", f"{self.path}/{action}", body), 409, code)
+
+    async def messages(self) -> list[Json]:
         """The messages, as the buyer reads them."""
-        return list((await self.buyer.get(f"{self.path}/messages", after=after, limit=100))["items"])
+        return list((await self.buyer.get(f"{self.path}/messages", limit=100))["items"])
 
     async def codes(self) -> list[str]:
         """The codes of the messages so far; of a text, its words."""
@@ -198,8 +99,8 @@ class ChatHarness:
 
     async def about(self, deal: Deal) -> Conversation:
         """The thread of an order."""
-        body = {"order_id": str(deal.order_id)}
-        return Conversation(deal, (await deal.buyer.post("/chat/threads", body, 201))["thread_id"])
+        thread = await deal.buyer.post("/chat/threads", {"order_id": str(deal.order_id)}, 201)
+        return Conversation(**vars(deal), thread_id=thread["thread_id"])
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Rows of the database."""
@@ -209,10 +110,10 @@ class ChatHarness:
 
 @asynccontextmanager
 async def running(
-    database_url: str, keys: Keys, *, bus: MemoryBus | None = None, redis_url: str = "memory://", **env: str
+    database_url: str, keys: Keys, *, bus: MemoryBus | None = None, redis_url: str = "memory://"
 ) -> AsyncIterator[Service]:
     """Runs one replica of the service, without a port."""
-    environment = Environment({"TOKEN_KEYS": str(keys.token_keys), **env})
+    environment = Environment({"TOKEN_KEYS": str(keys.token_keys)})
     settings = replace(Settings.read("chat", environment), redis_url=redis_url)
     service = build(settings, environment, database_url, bus or MemoryBus())
     async with service.running():
@@ -221,13 +122,13 @@ async def running(
 
 
 @asynccontextmanager
-async def open_harness(database_url: str, keys: Keys, **more: Any) -> AsyncIterator[ChatHarness]:
+async def open_harness(database_url: str, keys: Keys) -> AsyncIterator[ChatHarness]:
     """Runs the service, and records its events."""
     bus = MemoryBus()
     await bus.subscribe("cs", [])  # the service waits for it
     async with (
         recording_service(bus, "orders", "chat", SPEC.publishes) as recorder,
-        running(database_url, keys, bus=bus, **more) as service,
+        running(database_url, keys, bus=bus) as service,
         httpx.AsyncClient(transport=httpx.ASGITransport(service.app), base_url="http://chat") as http,
     ):
         yield ChatHarness(service, Actors(keys, http), recorder)

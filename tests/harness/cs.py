@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,15 +11,9 @@ import asyncpg
 import httpx
 
 from batalkan.keys import Keys
-from contracts.chat import SellerReplied
-from contracts.orders import (
-    OrderLine,
-    OrderPaid,
-    OrderPlaced,
-)
-from contracts.words import PaymentMethod
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.deadlines import Deadlines
+from runtime.messaging.envelope import Event
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from services.cs import agents
@@ -30,7 +23,8 @@ from services.cs.live import Dependencies
 from services.cs.main import SPEC, build
 from tests.conftest import Databases
 from tests.harness.actors import Actors
-from tests.harness.cs_actors import Customer, EventPublisher, OrdersStandIn
+from tests.harness.cs_actors import AgentCase, Contacted, Customer, EventPublisher, OrdersStandIn
+from tests.harness.deals import Deal
 from tests.harness.event_recorder import EventJson, recording_service
 from tests.harness.waiting import eventually
 
@@ -41,18 +35,6 @@ OF_THE_24_HOURS = (SELLER_SILENT, SETTLED)
 
 _TIME = "create or replace function clock_now() returns timestamptz language sql stable return"
 _REAL_TIME = f"{_TIME} now() + (select shift from clock)"  # noqa: S608 (a constant)
-
-
-@dataclass
-class Contacted:
-    """A case in which the seller has been contacted."""
-
-    buyer: Customer
-    agent: Customer
-    case_id: str
-    order_id: str
-    seller_id: str
-    respond_by: datetime
 
 
 class CsHarness:
@@ -155,53 +137,40 @@ class CsHarness:
             return False
         return True
 
-    async def order(self, buyer: Customer, paid: bool = True) -> tuple[str, str]:
-        """An order of the buyer that `cs` knows, and its seller."""
-        order_id, seller_id = uuid4(), uuid4()
-        line = OrderLine(product_id=uuid4(), title="Kopi", quantity=2, unit_price=50)
-        placed = OrderPlaced(
-            order_id=order_id,
-            buyer_id=buyer.account_id,
-            seller_id=seller_id,
-            lines=(line,),
-            total=100,
-            payment_method=PaymentMethod.DANA,
-            placed_at=datetime.fromisoformat("2026-03-01T09:00:00Z"),
-        )
-        await self.publisher.publish_as("orders", placed)
-        if paid:
-            await self.publisher.publish_as(
-                "orders", OrderPaid(order_id=order_id, buyer_id=buyer.account_id, amount=100)
-            )
-        return str(order_id), str(seller_id)
+    async def deliver(self, *events: Event, **more: Any) -> None:
+        """Publishes events of other services; returns when they have been handled. `more`: see `publish_as`."""
+        for event in events:
+            await self.publisher.deliver(event, **more)
 
-    async def active(self) -> tuple[Customer, Customer, str]:
-        """A new case with an agent: its buyer, the agent, the case."""
+    async def order(self, buyer: Customer) -> Deal:
+        """A paid order of the buyer that `cs` knows."""
+        deal = Deal(uuid4(), buyer, self.actors.person("seller"))
+        await self.deliver(deal.placed(), deal.moved("processing"))
+        return deal
+
+    async def active(self) -> AgentCase:
+        """A new case with an agent."""
         agent, buyer = await self.agent_on_duty(), self.buyer()
         case = await buyer.open_case()
         assert case["agent_id"] == str(agent.account_id)
-        return buyer, agent, case["case_id"]
+        return AgentCase(buyer, agent, case["case_id"])
 
     async def contacted(self) -> Contacted:
         """A case whose seller has just been contacted."""
-        buyer, agent, case_id = await self.active()
-        order_id, seller_id = await self.order(buyer)
-        await buyer.send(f"/cs/cases/{case_id}/order", order_id=order_id)
-        case = await agent.send(f"/cs/cases/{case_id}/contact-seller")
-        assert case["state"] == "awaiting_seller"
-        return Contacted(buyer, agent, case_id, order_id, seller_id, datetime.fromisoformat(case["respond_by"]))
+        return await self.contact(await self.active())
 
-    def reply(self, case: Contacted) -> SellerReplied:
-        """The seller has answered."""
-        return SellerReplied(case_id=UUID(case.case_id), order_id=UUID(case.order_id), seller_id=UUID(case.seller_id))
+    async def contact(self, case: AgentCase) -> Contacted:
+        """The buyer hands an order over, and the agent contacts its seller."""
+        deal = await self.order(case.buyer)
+        await case.buyer.send(f"{case.path}/order", order_id=str(deal.order_id))
+        shown = await case.agent.send(f"{case.path}/contact-seller")
+        assert shown["state"] == "awaiting_seller"
+        return Contacted(**vars(case), deal=deal, respond_by=datetime.fromisoformat(shown["respond_by"]))
 
     async def becomes(self, case_id: str | UUID, state: str) -> None:
         """Waits until a case has that state."""
-        await eventually(self.states, enough={str(case_id): state}.items().__le__)
-
-    async def states(self) -> Any:
-        """The states of all cases."""
-        return {str(one): state for one, state in await self.fetch("select case_id, state from cases")}.items()
+        sql = "select exists (select from cases where case_id = $1 and state = $2)"
+        await eventually(lambda: self.fetch(sql, case_id, state), enough=any)
 
 
 @asynccontextmanager

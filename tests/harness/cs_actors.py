@@ -1,17 +1,22 @@
 """Buyers and agents at customer service, and the services around it."""
 
 from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from contracts.chat import SellerReplied
 from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested, RejectionCode
 from contracts.words import Channel, Fault
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
 from runtime.observability.trace_context import TraceContext, new_id
-from tests.harness import publishing
 from tests.harness.actors import Json, Person
+from tests.harness.deals import Deal
 from tests.harness.event_recorder import EventJson, EventRecorder
+from tests.harness.publishing import publish_as
+from tests.harness.waiting import eventually
 
 
 class Customer(Person):
@@ -38,15 +43,71 @@ class Customer(Person):
 
     async def codes(self, case_id: str) -> list[str]:
         """The codes of the system messages of a case, in their order."""
-        messages = (await self.get(f"/cs/cases/{case_id}/messages"))["items"]
+        return [message["code"] for message in await self.messages(case_id) if message["kind"] == "system"]
+
+    async def messages(self, case_id: str) -> list[Json]:
+        """The messages of a case, which are numbered without gaps."""
+        messages: list[Json] = (await self.get(f"/cs/cases/{case_id}/messages"))["items"]
         assert [message["seq"] for message in messages] == list(range(1, len(messages) + 1))
-        return [message["code"] for message in messages if message["kind"] == "system"]
+        return messages
 
     async def duty(self, on: bool = True) -> Json:
         """Goes on or off duty."""
         response = await self.ask("PUT", "/cs/duty", json={"on": on})
         assert response.status_code == 200, response.text
         return response.json()
+
+
+@dataclass(frozen=True)
+class AgentCase:
+    """A case that an agent has."""
+
+    buyer: Customer
+    agent: Customer
+    case_id: str
+
+    @property
+    def path(self) -> str:
+        """The path of the case."""
+        return f"/cs/cases/{self.case_id}"
+
+    async def seen(self) -> Json:
+        """The case, as its buyer sees it."""
+        return await self.buyer.case(self.case_id)
+
+    async def messages(self) -> list[Json]:
+        """The messages so far."""
+        return await self.buyer.messages(self.case_id)
+
+    async def codes(self) -> list[str]:
+        """The codes of the system messages so far."""
+        return await self.buyer.codes(self.case_id)
+
+    async def close(self, outcome: str = "withdrawn") -> Json:
+        """The agent ends the case."""
+        return await self.agent.send(f"{self.path}/close", outcome=outcome)
+
+    async def back(self) -> None:
+        """Waits until the agent has the case again."""
+        await eventually(self.seen, enough=lambda case: case["agent_id"] == str(self.agent.account_id))
+
+
+@dataclass(frozen=True)
+class Contacted(AgentCase):
+    """A case in which the seller has been contacted."""
+
+    deal: Deal
+    respond_by: datetime
+
+    @property
+    def order_id(self) -> str:
+        """The order that the seller was asked about."""
+        return str(self.deal.order_id)
+
+    @property
+    def replied(self) -> SellerReplied:
+        """The seller has answered."""
+        return self.deal.replied(UUID(self.case_id))
 
 
 class EventPublisher:
@@ -56,10 +117,11 @@ class EventPublisher:
         self.bus = bus
         self._sequences: Counter[tuple[str, str]] = Counter()
 
-    async def publish_as(self, source: str, event: Event, **more: Any) -> None:
-        """Publishes an event; returns when it has been handled. `more`: see `publishing.publish_as`."""
+    async def deliver(self, event: Event, **more: Any) -> None:
+        """Publishes an event; returns when it has been handled. `more`: see `publish_as`."""
+        source = event.published_by[0]
         self._sequences[source, event.subject] += 1
-        await publishing.publish_as(self.bus, source, event, sequence=self._sequences[source, event.subject], **more)
+        await publish_as(self.bus, source, event, sequence=self._sequences[source, event.subject], **more)
 
 
 class OrdersStandIn(EventRecorder):
@@ -86,7 +148,7 @@ class OrdersStandIn(EventRecorder):
         if code := self.rejects.get(str(asked.order_id)):
             ids = {"cancellation_id": asked.cancellation_id, "order_id": asked.order_id}
             answer = OrderCancelRejected(**ids, code=code, detail="no")
-        await self._publisher.publish_as("orders", answer, context=context.caused_by(UUID(event["id"])))
+        await self._publisher.deliver(answer, context=context.caused_by(UUID(event["id"])))
 
     def of_type(self, kind: str, **data: str) -> list[EventJson]:
         """The events of this type with these data so far."""

@@ -6,28 +6,21 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
+from uuid import UUID
 
 import httpx
+from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-Json = Any
+from runtime.http.revocations import revoke
+from tests.harness.actors import Json, Person
+
 TIMEOUT = 10.0
 """Seconds after which a wait fails."""
 CONVERSATIONS = {"chat": ("threads", "thread_id"), "cs": ("cases", "case_id")}
 """Of each service: the path of its conversations, and the field with their id."""
-
-
-class Person(Protocol):
-    """An account that sends requests to a service."""
-
-    @property
-    def token(self) -> str:
-        """Its access token."""
-
-    async def ask(self, method: str, path: str) -> httpx.Response:
-        """A request under its token."""
 
 
 class Messages:
@@ -47,10 +40,10 @@ class Messages:
         """Adds a message that is the next one, ignores one that is there, and fetches when it is behind."""
         if frame["type"] not in ("message", "hint"):
             return
-        conversation = frame[self._id if frame["type"] == "message" else "conversation"]
-        seq = frame["message"]["seq"] if frame["type"] == "message" else frame["seq"]
-        if frame["type"] == "message" and seq == self.last[conversation] + 1:
-            self._add(conversation, frame["message"])
+        message = frame.get("message")
+        conversation, seq = (frame[self._id], message["seq"]) if message else (frame["conversation"], frame["seq"])
+        if message and seq == self.last[conversation] + 1:
+            self._add(conversation, message)
         elif seq > self.last[conversation]:
             await self.catch_up(conversation)
             if seq > self.last[conversation]:
@@ -82,6 +75,11 @@ class Listener:
         self.messages = messages
         self.frames: list[Json] = []
         self._arrived = asyncio.Condition()
+
+    async def first(self, kind: str) -> Json:
+        """The first frame of one type, once it has come."""
+        await self.until(lambda _: self.of(kind))
+        return self.of(kind)[0]
 
     def of(self, kind: str) -> list[Json]:
         """The frames of one type."""
@@ -169,6 +167,13 @@ async def listening(
         finally:
             await socket.close()
             await task
+
+
+async def end_session(redis: Redis, account_id: UUID, session: str = "s") -> None:
+    """What `accounts` does when a session ends."""
+    async with redis.pipeline() as pipeline:
+        revoke(pipeline, account_id, [session])
+        await pipeline.execute()
 
 
 async def refusal(url: str, **more: Any) -> tuple[int, str]:
