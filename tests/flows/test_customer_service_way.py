@@ -119,10 +119,10 @@ async def test_24_hours_to_the_second(system: SystemUnderTest, on_duty: Person, 
             await case.seller(seller, deed)
             await system_message(case.buyer, f"/cs/cases/{case.case_id}", DEEDS[deed][0])
         await stand_still(silent.respond_by - timedelta(microseconds=1))
-        await earlier.becomes("cancelling")  # so the deadline loop has run
+        await earlier.becomes("cancelling", "resolved")  # so the deadline loop has run
         assert (await silent.now())["state"] == "awaiting_seller"
         await stand_still(silent.respond_by)
-        await silent.becomes("cancelling")
+        await silent.becomes("cancelling", "resolved")
     await silent.becomes("resolved")
     assert (await silent.buyer.order(silent.order_id))["cancellation"]["channel"] == "cs"
     for deed, (_, status, outcome) in DEEDS.items():
@@ -149,7 +149,7 @@ async def test_the_sellers_clock_is_not_asked(
         await reply(ahead, HOUR)
         await system_message(ahead.buyer, f"/cs/cases/{ahead.case_id}", "seller_replied")
         await stand_still(behind.respond_by)
-        await behind.becomes("cancelling")
+        await behind.becomes("cancelling", "resolved")
         await reply(behind, -HOUR)
     assert (await behind.becomes("resolved"))["outcome"] == "order_cancelled"
     assert (await ahead.buyer.order(ahead.order_id))["status"] == "processing"

@@ -25,22 +25,13 @@ class ContactedCase:
         """The case as its buyer sees it."""
         return await self.buyer.get(f"/cs/cases/{self.case_id}")
 
-    async def becomes(self, state: str) -> dict[str, Any]:
-        """The case, once it is in this state."""
-
-        async def look() -> dict[str, Any] | None:
-            case = await self.now()
-            return case if case["state"] == state else None
-
-        return await eventually(look)
+    async def becomes(self, *states: str) -> Json:
+        """The case, once it is in one of these states."""
+        return await eventually(self.now, enough=lambda case: case["state"] in states)
 
     async def back(self) -> None:
         """Waits until the case is with its agent again."""
-
-        async def look() -> bool:
-            return bool((await self.now())["agent_id"] == str(self.agent.account_id))
-
-        await eventually(look)
+        await eventually(self.now, enough=lambda case: case["agent_id"] == str(self.agent.account_id))
 
     async def seller(self, seller: Seller, deed: str) -> None:
         """The seller replies, packs or ships."""
@@ -70,10 +61,10 @@ async def messages(person: Person, path: str) -> list[dict[str, Any]]:
 async def system_message(person: Person, path: str, code: str) -> dict[str, Any]:
     """The system message with this code in a thread or a case, once it is there."""
 
-    async def look() -> dict[str, Any] | None:
+    async def find() -> dict[str, Any] | None:
         return next((message for message in await messages(person, path) if message["code"] == code), None)
 
-    return await eventually(look)
+    return await eventually(find)
 
 
 async def codes(person: Person, path: str) -> list[str]:
@@ -84,15 +75,11 @@ async def codes(person: Person, path: str) -> list[str]:
 async def contacted(buyer: Buyer, agents: list[Person], seller: Seller, order_id: str) -> ContactedCase:
     """The buyer opens a case, gets an agent and shares the order; the agent contacts the seller."""
     by_id = {str(agent.account_id): agent for agent in agents}
-    opened = await buyer.send("/cs/cases", text="Penjual tidak membalas. Tolong batalkan.")
-    case_id = opened["case_id"]
+    case_id = (await buyer.send("/cs/cases", text="Penjual tidak membalas. Tolong batalkan."))["case_id"]
     path = f"/cs/cases/{case_id}"
 
-    async def connected() -> str | None:
-        found: str | None = (await buyer.get(path))["agent_id"]
-        return found
-
-    agent = by_id[opened["agent_id"] or await eventually(connected, every=0.05)]
+    given = await eventually(lambda: buyer.get(path), every=0.05, enough=lambda case: case["agent_id"])
+    agent = by_id[given["agent_id"]]
     await buyer.once_known(f"{path}/order", order_id=order_id)
     case = await agent.send(f"{path}/contact-seller")
     assert case["state"] == "awaiting_seller"
