@@ -30,9 +30,9 @@ def check_same_origin(headers: Headers) -> None:
         raise ForeignRequest
 
 
-def check_form(cookie: str | None, field: object) -> None:
+def check_form(cookie: str | None, field: str) -> None:
     """Raises `ForeignRequest` unless the form has the token that our page put into it and into a cookie."""
-    if not cookie or not isinstance(field, str) or not hmac.compare_digest(cookie.encode(), field.encode()):
+    if not cookie or not hmac.compare_digest(cookie.encode(), field.encode()):
         raise ForeignRequest("The form is old. Load the page again.")
 
 

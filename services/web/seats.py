@@ -4,10 +4,10 @@ The cookies of a seat are sent only below its path, so that seats do not see eac
 """
 
 from http.cookies import SimpleCookie
-from typing import Literal
+from typing import Literal, get_args
 
-SEATS = ("a", "b", "c")
 SeatName = Literal["a", "b", "c"]
+SEATS: tuple[SeatName, ...] = get_args(SeatName)
 MARGIN = 30
 """Seconds by which a token's cookie ends before the token, which may still be in transit then."""
 SESSION = 30 * 24 * 3600
@@ -27,18 +27,3 @@ def cookie(name: str, value: str, path: str, max_age: int, *, secure: bool) -> s
     crumb["path"], crumb["max-age"], crumb["httponly"] = path, max_age, True
     crumb["samesite"], crumb["secure"] = "Lax", secure
     return crumb.OutputString()
-
-
-def token_cookies(seat: str, access: str, refresh: str, expires_in: int, *, secure: bool) -> list[str]:
-    """The cookies of a started or continued session; `expires_in` seconds is the access token's life."""
-    path = seat_path(seat)
-    return [
-        cookie("access", access, path, max(0, expires_in - MARGIN), secure=secure),
-        cookie("refresh", refresh, path, SESSION, secure=secure),
-    ]
-
-
-def no_token_cookies(seat: str, *, secure: bool) -> list[str]:
-    """The cookies that end a session."""
-    path = seat_path(seat)
-    return [cookie(name, "", path, 0, secure=secure) for name in ("access", "refresh")]

@@ -1,5 +1,6 @@
 """The templates: all values are escaped, and all names must exist."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -8,15 +9,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from services.web import formats
-from services.web.formats import Language
+from services.web.formats import Language, clock, day, moment, number, percent, rupiah, seconds_until, short, span, when
 from services.web.speech import closed, isolated, said
 from services.web.words import knows, pattern, some, word
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 
-
+FORMATS: list[Callable[..., str]] = [moment, day, when, clock, number, percent, span]
+"""Functions of templates that also take the language."""
 DRAWINGS = {
     **dict.fromkeys(("kemeja", "batik", "kaus", "baju", "shirt"), "shirt"),
     **dict.fromkeys(("sepatu", "sandal", "shoe"), "shoe"),
@@ -49,7 +50,7 @@ def environment(static: str) -> jinja2.Environment:
         auto_reload=False,
     )
     env.globals |= {"static": static, "drawing": drawing}
-    env.filters |= {"rupiah": formats.rupiah, "short": formats.short, "until": formats.seconds_until}
+    env.filters |= {"rupiah": rupiah, "short": short, "until": seconds_until}
     env.filters |= {"isolated": isolated, "isolated_text": isolated_text, "initial": initial}
     return env
 
@@ -84,12 +85,6 @@ def bound(language: Language) -> dict[str, Any]:
         "knows": knows,
         "word": partial(word, language),
         "words": partial(some, language),
-        "moment": lambda at: formats.moment(at, language),
-        "day": lambda at: formats.day(at, language),
-        "when": lambda at, now: formats.when(at, now, language),
-        "clock": lambda at: formats.clock(at, language),
-        "number": lambda value: formats.number(value, language),
-        "percent": lambda part: formats.percent(part, language),
-        "said": lambda message, service: said(language, message, service),
-        "span": lambda seconds: formats.span(seconds, language),
+        "said": partial(said, language),
+        **{write.__name__: partial(write, language=language) for write in FORMATS},
     }

@@ -12,17 +12,15 @@ import httpx
 import jinja2
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from starlette.datastructures import FormData
 
 from runtime.errors import InvalidRequest, Unauthenticated, WrongRole
 from runtime.http.app import Digits
 from runtime.http.auth import Identity, TokenVerifier
 from runtime.http.revocations import Revocations
-from services.web import seats
 from services.web.formats import Language
 from services.web.guard import check_form, check_same_origin
 from services.web.refreshing import Refreshing, SessionEnded
-from services.web.seats import SeatName, seat_path
+from services.web.seats import MARGIN, SESSION, SeatName, cookie, seat_path
 from services.web.templating import bound
 from services.web.upstream import Refused, Upstream, granted
 
@@ -44,6 +42,18 @@ class WebDependencies:
     verifier: TokenVerifier
     templates: jinja2.Environment
     demonstration: bool
+
+
+class Form(dict[str, str]):
+    """A form that one of our pages sent; a missing field is empty."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+    @property
+    def key(self) -> str | None:
+        """Its idempotency key."""
+        return self["key"] or None
 
 
 class SignInFirst(Exception):
@@ -74,9 +84,10 @@ class Visit:
         return self.request.client.host if self.request.client else ""
 
     @property
-    def secure(self) -> bool:
-        """Whether cookies are for encrypted connections only."""
-        return self.request.url.scheme == "https"
+    def person(self) -> Identity:
+        """Who is signed in, on pages that need a session."""
+        assert self.who is not None
+        return self.who
 
     # Requests to the services.
 
@@ -96,11 +107,9 @@ class Visit:
 
     async def _ask(self, method: str, path: str, **body: Any) -> httpx.Response:
         answer = await self.dependencies.upstream.ask(method, path, token=self._token, host=self.host, **body)
-        if (
-            answer.status_code == 401 and self._token
-        ):  # the session has ended, or keys were changed: refreshing finds out
+        if answer.status_code == 401 and self._token:  # the session has ended, or keys were changed
             self.who, self._token = None, ""
-            self._add_cookies(seats.cookie("access", "", self.root, 0, secure=self.secure))
+            self.set_cookie("access", "", 0)  # refreshing finds out
             raise self.sign_in_first()
         return answer
 
@@ -143,14 +152,14 @@ class Visit:
     def go(self, path: str, notice: str = "") -> RedirectResponse:
         """Redirects the browser with a GET; the next page shows `notice`, a key of `words`."""
         if notice:
-            self.set_cookie("notice", notice, NOTICE, self.root if self.seat else "/web")
+            self.set_cookie("notice", notice, NOTICE)
         return RedirectResponse(path, 303)
 
     def take_notice(self) -> str:
         """The notice for this page, shown once."""
         notice = self.request.cookies.get("notice", "")
         if notice:
-            self.set_cookie("notice", "", 0, self.root if self.seat else "/web")
+            self.set_cookie("notice", "", 0)
         return notice
 
     def new_key(self) -> str:
@@ -165,26 +174,25 @@ class Visit:
             self.set_cookie("form", token, YEAR, "/web")
         return token
 
-    async def form(self) -> FormData:
+    async def form(self) -> Form:
         """The submitted form; raises `ForeignRequest` unless one of our pages sent it, and `InvalidRequest` for what no
         browser sends."""
         check_same_origin(self.request.headers)
-        form = await self.request.form(max_files=0, max_fields=100)
-        check_form(self.request.cookies.get("form"), form.get("form"))
+        sent = await self.request.form(max_files=0, max_fields=100)
+        form = Form({name: str(value) for name, value in sent.items()})
+        check_form(self.request.cookies.get("form"), form["form"])
         # The key becomes a header; half a surrogate pair, which some character sets can name, cannot be sent at all.
-        if not _KEY.fullmatch(str(form.get("key", ""))) or any(
-            _SURROGATE.search(str(value)) for value in form.values()
-        ):
+        if not _KEY.fullmatch(form["key"]) or any(map(_SURROGATE.search, form.values())):
             raise InvalidRequest
         return form
 
-    def set_cookie(self, name: str, value: str, max_age: int, path: str) -> None:
-        """Sets a cookie for `max_age` seconds."""
-        self._add_cookies(seats.cookie(name, value, path, max_age, secure=self.secure))
-
-    def _add_cookies(self, *cookies: str) -> None:
+    def set_cookie(self, name: str, value: str, max_age: int, path: str = "") -> None:
+        """Sets a cookie for `max_age` seconds, below a path or below this seat."""
+        path = path or (self.root if self.seat else "/web")
+        made = cookie(name, value, path, max_age, secure=self.request.url.scheme == "https")
         known: list[str] = self.request.scope["state"]["cookies"]
-        known.extend(one for one in cookies if one not in known)
+        if made not in known:
+            known.append(made)
 
     # The session.
 
@@ -192,18 +200,17 @@ class Visit:
         """Starts or continues a session with this token answer."""
         self._token = answer["access_token"]
         self.who = self.dependencies.verifier.verify(self._token)
-        refresh = f"{self.who.client}.{answer['refresh_token']}"
-        self._add_cookies(
-            *seats.token_cookies(self.seat, self._token, refresh, answer["expires_in"], secure=self.secure)
-        )
+        self.set_cookie("access", self._token, max(0, answer["expires_in"] - MARGIN))
+        self.set_cookie("refresh", f"{self.who.client}.{answer['refresh_token']}", SESSION)
         if device := answer.get("device_token"):  # survives signing out: the next sign-in sends it
-            self.set_cookie("device", device, YEAR, self.root)
+            self.set_cookie("device", device, YEAR)
         return self.who
 
     def leave(self) -> None:
         """Ends the session at this seat."""
         self.who, self._token = None, ""
-        self._add_cookies(*seats.no_token_cookies(self.seat, secure=self.secure))
+        for name in ("access", "refresh"):
+            self.set_cookie(name, "", 0)
 
     def remember(self) -> None:
         """Takes the identity from the browser's access token, if it is valid."""
@@ -215,14 +222,13 @@ class Visit:
     async def recognise(self) -> None:
         """Finds the seat's identity, renewing its tokens; raises `ServiceAway` when that fails for the moment."""
         self.remember()
-        cookie = self.request.cookies.get("refresh", "")
-        if self.who is None and cookie:
-            client, _, refresh = cookie.partition(".")
+        stored = self.request.cookies.get("refresh", "")
+        if self.who is None and stored:
+            client, _, refresh = stored.partition(".")
             try:
                 answer = await self.dependencies.refreshing.renew(refresh, client)
-                if await self.dependencies.revocations.is_over(
-                    self.dependencies.verifier.verify(answer["access_token"])
-                ):
+                renewed = self.dependencies.verifier.verify(answer["access_token"])
+                if await self.dependencies.revocations.is_over(renewed):
                     raise SessionEnded  # an older answer was stored
                 self.sit(answer)
             except (SessionEnded, Unauthenticated):

@@ -1,7 +1,8 @@
 """A trace as a waterfall: its steps in sequence and in parallel, with times."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from services.web.flow.records import Record
 from services.web.flow.traces import Trace, consumers
@@ -41,24 +42,22 @@ class Row:
         return max((bar.start + bar.took for bar in self.bars), default=0.0)
 
 
-@dataclass
-class _Event:
-    """What is known of one event."""
+ELSEWHERE = ("handled", "failed", "repeated", "parked")
+"""Stages of an event at its consumers."""
 
-    written: Record
-    sent: list[Record] = field(default_factory=list)
-    confirmed: list[Record] = field(default_factory=list)
-    elsewhere: list[Record] = field(default_factory=list)
-    """At its consumers."""
+_Steps = Mapping[str, list[Record]]
+"""The records of one event, by stage."""
 
 
 def rows(trace: Trace) -> list[Row]:
     """The lines, in the order of their beginning; those of consumers stand below the event."""
-    events = _events(trace)
+    steps: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in trace.records:
+        steps[record.id][record.stage].append(record)
     found: list[Row] = []
     for record in _in_order(trace):
-        if record.stage == "written" and record.id in events:
-            found += _event_rows(events.pop(record.id), trace.began)
+        if record.stage == "written" and record.id in steps:
+            found += _event_rows(record, steps.pop(record.id), trace.began)
         elif record.stage in ("requested", "called", "fired"):
             found.append(_row(record, trace.began))
         elif record.stage in ("parked", "failed") and not record.id:
@@ -76,20 +75,6 @@ def _in_order(trace: Trace) -> Iterator[Record]:
     yield from others
 
 
-def _events(trace: Trace) -> dict[str, _Event]:
-    events = {record.id: _Event(record) for record in trace.records if record.stage == "written"}
-    for record in trace.records:
-        if (event := events.get(record.id)) is not None:
-            match record.stage:
-                case "sent":
-                    event.sent.append(record)
-                case "confirmed":
-                    event.confirmed.append(record)
-                case "handled" | "failed" | "repeated" | "parked":
-                    event.elsewhere.append(record)
-    return events
-
-
 def _row(record: Record, began: float) -> Row:
     bar = Bar(record.stage, record.start - began, record.took)
     if record.stage == "requested":
@@ -97,22 +82,22 @@ def _row(record: Record, began: float) -> Row:
         return Row(record.service, record.request, "", 0, (bar,), detail=str(record.status), problem=refused)
     if record.stage == "called":
         return Row(record.service, record.name, "", 1, (bar,), detail=record.answer, problem=record.answer != "paid")
-    return Row(record.service, record.kind, "", 0, (bar,), note="flow.note.fired")
+    return Row(record.service, record.kind, "", 0, (bar,), note="flow.stage.fired")
 
 
-def _event_rows(event: _Event, began: float) -> Iterator[Row]:
+def _event_rows(written: Record, steps: _Steps, began: float) -> Iterator[Row]:
     """The event's way to the exchange, and then a line for each consumer."""
-    written = event.written
-    sent = max((record.at for record in event.sent), default=None)
-    confirmed = max((record.at for record in event.confirmed), default=None)
+    sent = max((record.at for record in steps["sent"]), default=None)
+    confirmed = max((record.at for record in steps["confirmed"]), default=None)
     bars = [Bar("outbox", written.at - began, max((sent or written.at) - written.at, 0.0))]
     if sent is not None:
         bars.append(Bar("exchange", sent - began, max((confirmed or sent) - sent, 0.0)))
     waits = "" if confirmed else "flow.note.unpublished"
     yield Row(written.service, written.type, written.id, 0, tuple(bars), note=waits)
-    for record in sorted(event.elsewhere, key=lambda record: record.at):
+    elsewhere = sorted((one for stage in ELSEWHERE for one in steps[stage]), key=lambda record: record.at)
+    for record in elsewhere:
         yield _consumer_row(record, sent, began)
-    arrived = {record.service for record in event.elsewhere}
+    arrived = {record.service for record in elsewhere}
     for name in consumers(written) if sent is not None else ():
         if name not in arrived:
             yield Row(name, written.type, written.id, 1, (Bar("queue", (sent or 0) - began, 0.0),), "flow.note.waiting")
@@ -127,7 +112,7 @@ def _consumer_row(record: Record, sent: float | None, began: float) -> Row:
         bars.append(Bar("commit", record.ended - began, record.at - record.ended))
     else:
         bars.append(Bar(record.stage, record.at - began, 0.0))
-    note = {"failed": "flow.note.failed", "repeated": "flow.note.repeated", "parked": "flow.note.parked"}
+    note = {"failed": "flow.note.failed", "repeated": "flow.stage.repeated", "parked": "flow.stage.parked"}
     replayed = "flow.note.replayed" if record.stage == "handled" and record.taken is None else ""
     return Row(
         record.service,

@@ -12,10 +12,9 @@ router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 @router.get("/account")
 async def account(visit: Person) -> Response:
     """The profile, for a buyer with the wallet and how many of the latest hundred orders have which status."""
-    assert visit.who is not None
     counts: Counter[str] = Counter()
     wallet = None
-    if visit.who.role == "buyer":
+    if visit.person.role == "buyer":
         wallet = await visit.get("/refunds/wallet")
         counts.update(order["status"] for order in (await visit.get("/orders", limit=100))["items"])
     return visit.page("account.html", me=await visit.get("/accounts/me"), wallet=wallet, counts=counts)
@@ -25,7 +24,7 @@ async def account(visit: Person) -> Response:
 async def change_password(visit: Person) -> Response:
     """Changes the password; the other devices are signed out."""
     form = await visit.form()
-    body = {name: str(form.get(name, "")) for name in ("current_password", "new_password")}
+    body = {name: form[name] for name in ("current_password", "new_password")}
     then = f"{visit.root}/account"
     return await visit.do("POST", "/accounts/password", body, then=then, notice="notice.password_changed")
 
@@ -35,7 +34,6 @@ async def sign_out_everywhere(visit: Person) -> Response:
     """Ends all sessions of the account. If accounts is down nothing has ended, and the page shows it."""
     await visit.form()
     await visit.send("POST", "/accounts/logout-all")
-    assert visit.who is not None
-    visit.dependencies.revocations.add(visit.who)
+    visit.dependencies.revocations.add(visit.person)
     visit.leave()
     return visit.go(f"{visit.root}/sign-in", "notice.signed_out_everywhere")

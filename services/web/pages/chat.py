@@ -32,10 +32,9 @@ async def unread(visit: BuyerOrSeller) -> dict[str, int]:
 @router.get("/chat/{thread_id}")
 async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> Response:
     """One conversation, with its latest messages, or `all` of them."""
-    assert visit.who is not None
     thread = await visit.get(f"/chat/threads/{thread_id}")
     after = 0 if all else max(0, thread["last_seq"] - SHOWN)
-    selling = visit.who.role == "seller"
+    selling = visit.person.role == "seller"
     messages = await messages_after(visit, f"/chat/threads/{thread_id}", after)
     return visit.page(
         "conversation.html",
@@ -43,7 +42,7 @@ async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> 
         messages=messages,
         cancellable=await _cancellable(visit, thread, messages),
         earlier=after > 0,
-        score=await visit.get(f"/orders/sellers/{visit.who.account_id}/score") if selling else None,
+        score=await visit.get(f"/orders/sellers/{visit.person.account_id}/score") if selling else None,
         now=await visit.now(),
     )
 
@@ -61,8 +60,7 @@ async def news(visit: BuyerOrSeller, thread_id: UUID, after: After = 0) -> Respo
 
 async def _cancellable(visit: Visit, thread: dict[str, Any], messages: Sequence[Mapping[str, object]]) -> bool:
     """Whether a guide among the messages can lead to cancelling."""
-    assert visit.who is not None
-    if visit.who.role != "buyer" or not any(message["kind"] == "guide" for message in messages):
+    if visit.person.role != "buyer" or not any(message["kind"] == "guide" for message in messages):
         return False
     allowed: bool = (await visit.get(f"/orders/{thread['order_id']}"))["cancellation"]["allowed"]
     return allowed
@@ -77,16 +75,14 @@ async def say(visit: BuyerOrSeller, thread_id: UUID) -> Response:
 @router.post("/chat/{thread_id}/guide")
 async def guide(visit: Seller, thread_id: UUID) -> Response:
     """Sends the card that opens the cancel dialog of this order."""
-    form = await visit.form()
-    key = str(form.get("key", "")) or None
+    key = (await visit.form()).key
     return await visit.do("POST", f"/chat/threads/{thread_id}/guide", then=f"{visit.root}/chat/{thread_id}", key=key)
 
 
 @router.post("/chat/{thread_id}/cancel")
 async def cancel(visit: Seller, thread_id: UUID) -> Response:
     """The seller cancels the order, which lowers the score."""
-    form = await visit.form()
-    reason = str(form.get("reason", "")).strip()
+    reason = (await visit.form())["reason"].strip()
     there = f"{visit.root}/chat/{thread_id}"
     body = {"reason": reason} if reason else None
     return await visit.do("POST", f"/chat/threads/{thread_id}/cancel", body, then=there, notice="notice.asked")
@@ -108,7 +104,7 @@ async def speak(visit: Visit, path: str, then: str) -> Response:
     form = await visit.form()
     scripted = "text/html" not in visit.request.headers.get("accept", "")
     try:
-        await visit.send("POST", path, {"text": str(form.get("text", ""))}, str(form.get("key", "")) or None)
+        await visit.send("POST", path, {"text": form["text"]}, form.key)
     except Refused as refused:
         if scripted:
             raise

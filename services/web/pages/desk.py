@@ -69,7 +69,7 @@ async def history(visit: Agent, cursor: str = "") -> Response:
 @router.post("/duty")
 async def duty(visit: Agent) -> Response:
     """Goes on duty or off."""
-    on = (await visit.form()).get("on") == "1"
+    on = (await visit.form())["on"] == "1"
     notice = "notice.on_duty" if on else "notice.off_duty"
     return await visit.do("PUT", "/cs/duty", {"on": on}, then=f"{visit.root}/", notice=notice)
 
@@ -84,22 +84,21 @@ async def say(visit: Agent, case_id: UUID) -> Response:
 async def contact(visit: Agent, case_id: UUID) -> Response:
     """Asks the seller; the 24 hours begin (A)."""
     form = await visit.form()
-    question = str(form.get("question", "")).strip()
+    question = form["question"].strip()
     return await visit.do(
         "POST",
         f"/cs/cases/{case_id}/contact-seller",
         {"question": question} if question else None,
         then=f"{visit.root}/cases/{case_id}",
         notice="notice.contacted",
-        key=str(form.get("key", "")) or None,
+        key=form.key,
     )
 
 
 @router.post("/cases/{case_id}/close")
 async def close(visit: Agent, case_id: UUID) -> Response:
     """Ends the case."""
-    form = await visit.form()
-    body = {"outcome": str(form.get("outcome", ""))}
+    body = {"outcome": (await visit.form())["outcome"]}
     there = f"{visit.root}/cases/{case_id}"
     return await visit.do("POST", f"/cs/cases/{case_id}/close", body, then=there, notice="notice.closed")
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
 
 from contracts import EVENTS, asyncapi
+from runtime.messaging.envelope import Event
 from services.web.operations import Operation, anchor, operations
 from services.web.shapes import Field, Shapes
 from services.web.upstream import SERVICES, ServiceAway, granted
@@ -36,13 +37,9 @@ WAYS = {
 class EventPage:
     """One event, as it is shown."""
 
-    name: str
+    event: type[Event]
     text: str
-    published_by: tuple[str, ...]
-    consumed_by: tuple[str, ...]
     keys: list[str]
-    schema: str
-    subject: str
     fields: list[Field]
     example: str
 
@@ -104,21 +101,11 @@ def _events() -> list[EventPage]:
     shapes = Shapes(document)
     found = []
     for event in EVENTS:
-        schema = document["components"]["messages"][event.wire_name]["payload"]
-        example = shapes.example(schema)
+        message = document["components"]["messages"][event.wire_name]
+        example = shapes.example(message["payload"])
         example |= {"type": event.wire_name, "dataschema": event.dataschema(), "source": event.published_by[0]}
-        data = {"$ref": f"#/components/schemas/{event.__name__}"}
-        found.append(
-            EventPage(
-                name=event.wire_name,
-                text=document["components"]["messages"][event.wire_name]["summary"],
-                published_by=event.published_by,
-                consumed_by=event.consumed_by,
-                keys=[key for key in document["channels"] if key.endswith(f".{event.wire_name}")],
-                schema=event.dataschema(),
-                subject=event.subject_field,
-                fields=shapes.fields(data),
-                example=json.dumps(example, indent=2, ensure_ascii=False),
-            )
-        )
+        keys = [key for key in document["channels"] if key.endswith(f".{event.wire_name}")]
+        fields = shapes.fields({"$ref": f"#/components/schemas/{event.__name__}"})
+        written = json.dumps(example, indent=2, ensure_ascii=False)
+        found.append(EventPage(event, message["summary"], keys, fields, written))
     return found

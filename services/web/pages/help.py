@@ -29,9 +29,7 @@ async def ask(visit: Buyer) -> Response:
     """Opens a case."""
     form = await visit.form()
     try:
-        case = await visit.send(
-            "POST", "/cs/cases", {"text": str(form.get("text", ""))}, str(form.get("key", "")) or None
-        )
+        case = await visit.send("POST", "/cs/cases", {"text": form["text"]}, form.key)
     except Refused as refused:
         return visit.go(f"{visit.root}/help", f"error.{refused.code}")
     return visit.go(f"{visit.root}/help/{case['case_id']}")
@@ -70,10 +68,10 @@ async def say(visit: Buyer, case_id: UUID) -> Response:
 @router.post("/help/{case_id}/order")
 async def share_order(visit: Buyer, case_id: UUID) -> Response:
     """Shares an order with customer service (A)."""
-    form = await visit.form()
+    body = {"order_id": (await visit.form())["order_id"]}
     there = f"{visit.root}/help/{case_id}"
     try:
-        await await_replication(visit, f"/cs/cases/{case_id}/order", {"order_id": str(form.get("order_id", ""))})
+        await await_replication(visit, f"/cs/cases/{case_id}/order", body)
     except Refused as refused:
         return visit.go(there, f"error.{refused.code}")
     return visit.go(there)
@@ -82,8 +80,6 @@ async def share_order(visit: Buyer, case_id: UUID) -> Response:
 @router.post("/help/{case_id}/rate")
 async def rate(visit: Buyer, case_id: UUID) -> Response:
     """Rates the case, 1 to 5."""
-    form = await visit.form()
-    body = {"rating": whole(str(form.get("rating", "")))}
-    return await visit.do(
-        "POST", f"/cs/cases/{case_id}/rate", body, then=f"{visit.root}/help/{case_id}", notice="notice.rated"
-    )
+    body = {"rating": whole((await visit.form())["rating"])}
+    there = f"{visit.root}/help/{case_id}"
+    return await visit.do("POST", f"/cs/cases/{case_id}/rate", body, then=there, notice="notice.rated")

@@ -11,9 +11,8 @@ router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 @router.get("/")
 async def home(visit: Person, status: str = "", cursor: str = "") -> Response:
     """The catalogue for buyers, open orders for sellers, the desk for agents."""
-    assert visit.who is not None
-    if visit.who.role == "buyer":
+    if visit.person.role == "buyer":
         return await shop.show(visit, cursor)
-    if visit.who.role == "seller":
+    if visit.person.role == "seller":
         return await orders.show_list(visit, status, cursor, first="processing")
     return await desk.show(visit)

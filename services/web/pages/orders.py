@@ -47,10 +47,8 @@ async def ask_why(visit: Buyer, order_id: UUID) -> Response:
 async def cancel(visit: Buyer, order_id: UUID) -> Response:
     """Cancels the order, with a reason or without."""
     form = await visit.form()
-    skipped = "skip" in form
-    why = (
-        {} if skipped else {key: str(form[key]).strip() for key in ("reason", "note") if str(form.get(key, "")).strip()}
-    )
+    typed = {} if "skip" in form else {key: form[key].strip() for key in ("reason", "note")}
+    why = {key: text for key, text in typed.items() if text}
     try:
         await visit.send("POST", f"/orders/{order_id}/cancel", why or None)
     except Refused as refused:
@@ -78,7 +76,7 @@ async def chat(visit: Buyer, order_id: UUID) -> Response:
 async def move(visit: Seller, order_id: UUID, step: Annotated[str, Path(pattern="^(pack|ship|deliver)$")]) -> Response:
     """The seller has packed, shipped or delivered it."""
     form = await visit.form()
-    then = f"{visit.root}/orders/{order_id}" if form.get("stay") else f"{visit.root}/"
+    then = f"{visit.root}/orders/{order_id}" if form["stay"] else f"{visit.root}/"
     return await visit.do("POST", f"/orders/{order_id}/{step}", then=then, notice=f"notice.{step}")
 
 
@@ -117,8 +115,7 @@ async def _show(visit: Visit, order_id: UUID, *, asking: bool = False, refused: 
 
 async def _destination(visit: Visit, order: dict[str, Any]) -> str:
     """The destination of the refund if the buyer cancelled; empty if it is not known now."""
-    assert visit.who is not None
-    if visit.who.role != "buyer" or not order["paid_amount"] or not order["cancellation"]["allowed"]:
+    if visit.person.role != "buyer" or not order["paid_amount"] or not order["cancellation"]["allowed"]:
         return ""
     try:
         linked = (await visit.get("/refunds/wallet"))["dana"]["linked"]

@@ -21,12 +21,12 @@ async def products(visit: Seller, cursor: str = "") -> Response:
 async def offer(visit: Seller) -> Response:
     """Offers a product; a refused form is shown as it was typed, with its errors."""
     form = await visit.form()
-    typed = {name: str(form.get(name, "")) for name in ("title", "price", "stock")}
+    typed = {name: form[name] for name in ("title", "price", "stock")}
     numbers = {"price": price(typed["price"]), "stock": thousands(typed["stock"])}
     if wrong := {name for name, number in numbers.items() if number is None}:
         return await _show(visit, typed, wrong)
     try:
-        await visit.send("POST", "/orders/products", {**typed, **numbers}, str(form.get("key", "")) or None)
+        await visit.send("POST", "/orders/products", {**typed, **numbers}, form.key)
     except Refused as refused:
         return await _show(visit, typed, refused.fields, problem="" if refused.fields else refused.code)
     return visit.go(f"{visit.root}/products", "notice.offered")
@@ -35,8 +35,7 @@ async def offer(visit: Seller) -> Response:
 async def _show(
     visit: Visit, typed: dict[str, str], wrong: Set[str] = frozenset(), *, problem: str = "", cursor: str = ""
 ) -> Response:
-    assert visit.who is not None
-    page = await visit.get("/orders/products", seller_id=str(visit.who.account_id), limit=50, cursor=cursor or None)
+    page = await visit.get("/orders/products", seller_id=str(visit.person.account_id), limit=50, cursor=cursor or None)
     status = 422 if wrong or problem else 200
     return visit.page("products.html", status, products=page["items"], next=page["next"], typed=typed, wrong=wrong,
                       problem=problem)  # fmt: skip
@@ -45,7 +44,6 @@ async def _show(
 @router.get("/score")
 async def score(visit: Seller) -> Response:
     """The score, with its arithmetic."""
-    assert visit.who is not None
-    numbers = await visit.get(f"/orders/sellers/{visit.who.account_id}/score")
+    numbers = await visit.get(f"/orders/sellers/{visit.person.account_id}/score")
     by_seller, orders = numbers["cancellations"]["seller"], numbers["orders"]
     return visit.page("score.html", score=numbers, percents=-(-100 * by_seller // orders) if orders else 0)

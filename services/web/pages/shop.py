@@ -27,16 +27,14 @@ async def show(visit: Visit, cursor: str, wrong: dict[str, str] | None = None) -
 async def buy(visit: Buyer) -> Response:
     """Places an order for some pieces of one product."""
     form = await visit.form()
-    product_id, typed = str(form.get("product_id")), str(form.get("quantity", "1"))
-    quantity, cursor = whole(typed.strip()), str(form.get("cursor", ""))
+    product_id, typed, cursor = form["product_id"], form.get("quantity", "1"), form["cursor"]
+    quantity = whole(typed.strip())
     if quantity is None or not 1 <= quantity <= MAX_PIECES:
         return await show(visit, cursor, {product_id: typed})
-    order = {
-        "lines": [{"product_id": product_id, "quantity": quantity}],
-        "payment_method": str(form.get("payment_method")),
-    }
+    lines = [{"product_id": product_id, "quantity": quantity}]
+    order = {"lines": lines, "payment_method": form["payment_method"]}
     try:
-        placed = await visit.send("POST", "/orders", order, str(form.get("key", "")) or None)
+        placed = await visit.send("POST", "/orders", order, form.key)
     except Refused as refused:
         part = f"?{urlencode({'cursor': cursor})}" if cursor else ""
         return visit.go(f"{visit.root}/{part}", f"error.{refused.code}")

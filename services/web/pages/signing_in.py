@@ -4,12 +4,11 @@ from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from starlette.datastructures import FormData
 
 from runtime.errors import NotFound
 from services.web.pages.start import ROLES, own_path
 from services.web.upstream import Refused, ServiceAway, granted
-from services.web.visits import AtSeat, Person, SignInFirst, Visit
+from services.web.visits import AtSeat, Form, Person, SignInFirst, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -29,10 +28,10 @@ async def sign_in_page(visit: AtSeat, back: str = "") -> Response:
 async def sign_in(visit: AtSeat) -> Response:
     """Signs in with a password."""
     form = await visit.form()
-    back = own_path(str(form.get("back", "")))
-    email = str(form.get("email", ""))
+    back = own_path(form["back"])
+    email = form["email"]
     try:
-        await _enter(visit, email, str(form.get("password", "")), _client(visit, form))
+        await _enter(visit, email, form["password"], _client(visit, form))
     except Refused as refused:
         return _form(visit, back, "signin.wrong" if refused.code == "invalid_grant" else refused.code, email, 400)
     return visit.go(back or f"{visit.root}/")
@@ -45,7 +44,7 @@ async def enter(visit: AtSeat, role: Annotated[str, Path(pattern="^(buyer|seller
         raise NotFound
     form = await visit.form()
     await _enter(visit, DEMONSTRATION[role], PASSWORD, _client(visit, form))
-    return visit.go(own_path(str(form.get("back", ""))) or f"{visit.root}/")
+    return visit.go(own_path(form["back"]) or f"{visit.root}/")
 
 
 @router.get("/register")
@@ -58,7 +57,7 @@ async def register_page(visit: AtSeat) -> Response:
 async def register(visit: AtSeat) -> Response:
     """Registers an account and signs in."""
     form = await visit.form()
-    typed = {key: str(form.get(key, "")) for key in ("email", "password", "name", "role")}
+    typed = {key: form[key] for key in ("email", "password", "name", "role")}
     try:
         await visit.send("POST", "/accounts", typed)
         await _enter(visit, typed["email"], typed["password"], _client(visit, form))
@@ -72,8 +71,7 @@ async def register(visit: AtSeat) -> Response:
 async def sign_out(visit: Person) -> Response:
     """Ends the session, here and at accounts."""
     await visit.form()
-    assert visit.who is not None
-    visit.dependencies.revocations.add(visit.who)
+    visit.dependencies.revocations.add(visit.person)
     with suppress(ServiceAway, Refused, SignInFirst):  # also if accounts fails, nothing may stay in a shared browser
         await visit.send("POST", "/accounts/logout")
     visit.leave()
@@ -85,11 +83,11 @@ def _form(visit: Visit, back: str, problem: str = "", email: str = "", status: i
     return visit.page("sign_in.html", status, back=back, problem=problem, email=email, role=role)
 
 
-def _client(visit: Visit, form: FormData) -> str:
+def _client(visit: Visit, form: Form) -> str:
     """`app` on a phone, `web` elsewhere (A: two ways, with the same account); the page's script knows the width;
     without it the browser's headers decide."""
-    if (typed := form.get("client")) in ("app", "web"):
-        return str(typed)
+    if form["client"] in ("app", "web"):
+        return form["client"]
     headers = visit.request.headers
     agent = headers.get("user-agent", "")
     mobile = headers.get("sec-ch-ua-mobile") == "?1" or any(word in agent for word in ("Mobile", "Android", "iPhone"))

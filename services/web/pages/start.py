@@ -1,11 +1,10 @@
 """The start page, two roles side by side, and the choice of language and appearance."""
 
 import re
-from typing import Literal
 
 from fastapi import APIRouter, Response
 
-from services.web.seats import SEATS
+from services.web.seats import SEATS, SeatName
 from services.web.visits import YEAR, Public
 
 MAX_LENGTH = 2000
@@ -25,7 +24,7 @@ async def start(visit: Public) -> Response:
 
 
 @router.get("/two")
-async def two(visit: Public, left: Literal["a", "b", "c"] = "a", right: Literal["a", "b", "c"] = "b") -> Response:
+async def two(visit: Public, left: SeatName = "a", right: SeatName = "b") -> Response:
     """Two seats in one window."""
     visit.form_token()  # before each frame makes one of its own
     return visit.page("two.html", roles=ROLES, left=left, right=right, seats=SEATS)
@@ -35,11 +34,10 @@ async def two(visit: Public, left: Literal["a", "b", "c"] = "a", right: Literal[
 async def choose(visit: Public) -> Response:
     """Saves the chosen language or appearance."""
     form = await visit.form()
-    if (language := form.get("lang")) in ("id", "en"):
-        visit.set_cookie("lang", str(language), YEAR, "/web")
-    if (theme := form.get("theme")) in ("auto", "light", "dark"):
-        visit.set_cookie("theme", str(theme), YEAR, "/web")
-    return visit.go(own_path(str(form.get("back", ""))) or "/web/")
+    for name, known in (("lang", ("id", "en")), ("theme", ("auto", "light", "dark"))):
+        if form[name] in known:
+            visit.set_cookie(name, form[name], YEAR)
+    return visit.go(own_path(form["back"]) or "/web/")
 
 
 _SEGMENT = "[A-Za-z0-9_-][A-Za-z0-9._-]*"

@@ -17,8 +17,7 @@ async def wallet(visit: Buyer, cursor: str = "") -> Response:
 @router.post("/wallet/dana")
 async def link(visit: Buyer) -> Response:
     """Links DANA, once DANA confirms the number; else the form keeps the typed number."""
-    form = await visit.form()
-    typed = str(form.get("phone", ""))
+    typed = (await visit.form())["phone"]
     try:
         await visit.send("PUT", "/refunds/wallet/dana", {"phone": typed})
     except Refused as refused:

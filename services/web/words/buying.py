@@ -8,7 +8,6 @@ WORDS = {
     "shop.order": ("Beli", "Buy"),
     "shop.quantity": ("Jumlah", "Quantity"),
     "wrong.quantity": ("Tulis jumlah bulat, 1 sampai 100.", "Write a whole number, 1 to 100."),
-    "shop.payment": ("Pembayaran", "Payment"),
     "shop.place": ("Buat pesanan", "Place order"),
     "shop.empty": ("Belum ada yang dijual.", "Nothing is for sale yet."),
     "notice.ordered": ("Pesanan dibuat.", "The order was placed."),
@@ -86,7 +85,6 @@ WORDS = {
     "cancel.credit_or_dana": ("Lazada Kredit, atau DANA bila terhubung", "Lazada Credit, or DANA if it is linked"),
     "cancel.why": ("Mengapa dibatalkan? (boleh dilewati)", "Why? (may be skipped)"),
     "cancel.note": ("Catatan (opsional)", "Note (optional)"),
-    "cancel.confirm": ("Batalkan pesanan", "Cancel order"),
     "cancel.skip": ("Lewati alasan dan batalkan", "Skip the reason and cancel"),
     "cancel.keep": ("Jangan batalkan", "Keep the order"),
     "cancel.channel": ("Pembatalan ini tercatat lewat {client}.", "This is recorded as coming through {client}."),
@@ -170,6 +168,4 @@ WORDS = {
         "DANA sedang tidak bisa dihubungi. Coba lagi sebentar lagi.",
         "DANA cannot be reached right now. Try again in a moment.",
     ),
-    "account.orders": ("Pesanan saya", "My orders"),
-    "account.wallet": ("Dompet", "Wallet"),
 }

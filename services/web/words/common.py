@@ -83,7 +83,6 @@ WORDS = {
     "signin.title": ("Masuk", "Sign in"),
     "signin.email": ("Email", "E-mail"),
     "signin.password": ("Kata sandi", "Password"),
-    "signin.submit": ("Masuk", "Sign in"),
     "signin.wrong": ("Email atau kata sandi salah.", "The e-mail address or the password is wrong."),
     "signin.no_account": ("Belum punya akun?", "No account yet?"),
     "signin.demo": ("Atau sekali klik, untuk mencoba:", "Or with one click, to try it out:"),
@@ -93,7 +92,6 @@ WORDS = {
     "register.role": ("Saya ingin", "I want to"),
     "register.buyer": ("Membeli", "Buy"),
     "register.seller": ("Menjual", "Sell"),
-    "register.submit": ("Daftar", "Register"),
     "register.password_rule": (
         "8 sampai 128 karakter, bukan kata umum, nama, atau email Anda",
         "8 to 128 characters, no common word, not your name or e-mail",
@@ -121,6 +119,5 @@ WORDS = {
     "signout.submit": ("Keluar", "Sign out"),
     "notice.signed_out": ("Anda sudah keluar.", "You have signed out."),
     "notice.registered": ("Selamat datang! Akun Anda siap.", "Welcome! Your account is ready."),
-    "account.title": ("Akun", "Account"),
     "account.channel": ("Anda masuk lewat {client}.", "You are signed in through {client}."),
 }

@@ -48,7 +48,6 @@ WORDS = {
         "Demo; tidak berhubungan dengan perusahaan Lazada atau DANA. Pembayaran hanya disimulasikan.",
         "A demo; it has nothing to do with Lazada or DANA, the companies. Payments are simulated.",
     ),
-    "two.title": ("Dua peran berdampingan", "Two roles side by side"),
     "two.left": ("Kiri", "Left"),
     "two.right": ("Kanan", "Right"),
     "two.show": ("Tampilkan", "Show"),

@@ -1,7 +1,6 @@
 """The words of conversations: with the seller, and with customer service."""
 
 WORDS = {
-    "inbox.title": ("Chat", "Chat"),
     "inbox.empty": (
         "Belum ada percakapan. Buka sebuah pesanan lalu tekan Chat Seller.",
         "No conversations yet. Open an order and press Chat Seller.",
@@ -9,7 +8,6 @@ WORDS = {
     "inbox.empty.seller": ("Belum ada pembeli yang menulis.", "No buyer has written yet."),
     "chat.online": ("Sedang aktif", "Online"),
     "chat.offline": ("Tidak aktif", "Offline"),
-    "chat.order": ("Pesanan {short}", "Order {short}"),
     "chat.log": ("Percakapan", "Conversation"),
     "chat.blank": (
         "Belum ada pesan. Tulis ke penjual mengapa pesanan ini ingin dibatalkan; jawabannya muncul di sini.",
@@ -52,7 +50,6 @@ WORDS = {
         "Open the order, press Cancel order, choose a reason if you like, and confirm. "
         "What was paid comes back in full.",
     ),
-    "guide.open": ("Batalkan pesanan", "Cancel order"),
     "guide.over": ("Pesanan ini tidak bisa dibatalkan di sini lagi.", "This order can no longer be cancelled here."),
     "guide.sent": ("Panduan dikirim ke pembeli.", "The guide was sent to the buyer."),
     "error.guide_unasked": (
@@ -146,7 +143,6 @@ WORDS = {
     "outcome.order_processed": ("pesanan sudah diproses penjual", "the seller has processed the order"),
     "outcome.answered": ("pertanyaan sudah dijawab", "the question was answered"),
     "outcome.withdrawn": ("pembeli menarik laporannya", "the buyer took the complaint back"),
-    "help.title": ("Bantuan", "Help"),
     "help.q1": ("Bagaimana cara membatalkan pesanan?", "How do I cancel an order?"),
     "help.a1": (
         "Buka Akun, pilih pesanan yang Sedang diproses atau Dikemas, tekan Batalkan pesanan. "
@@ -174,7 +170,6 @@ WORDS = {
     "help.open": ("Live Chat Anda masih berjalan.", "Your Live Chat is still open."),
     "help.continue": ("Lanjutkan", "Go on"),
     "help.past": ("Percakapan sebelumnya", "Earlier conversations"),
-    "case.title": ("Live Chat", "Live Chat"),
     "case.position": ("Anda nomor {position} di antrean", "You are number {position} in the queue"),
     "case.agents": ("Petugas yang bertugas: {count}", "Agents on duty: {count}"),
     "case.state.waiting": ("Menunggu petugas", "Waiting for an agent"),

@@ -61,7 +61,6 @@ WORDS = {
     "desk.agents": ("Petugas bertugas", "Agents on duty"),
     "desk.queue": ("Antrean", "Queue"),
     "desk.queue.empty": ("Tidak ada yang menunggu.", "The queue is empty."),
-    "desk.cases": ("Kasus aktif", "Active cases"),
     "desk.cases.empty": (
         "Tidak ada kasus. Mulai bertugas, maka kasus berikutnya datang otomatis.",
         "No cases. Go on duty, and the next case comes automatically.",
@@ -83,7 +82,6 @@ WORDS = {
     "desk.left": ("Sisa waktu penjual: {left}", "The seller's time left: {left}"),
     "desk.close": ("Tutup kasus", "Close the case"),
     "desk.outcome": ("Hasil", "Outcome"),
-    "desk.other_agent": ("Kasus ini ada pada petugas lain.", "This case is with another agent."),
     "desk.before": ("Riwayat pembeli ini", "History of this buyer"),
     "desk.before.empty": ("Belum pernah menghubungi sebelumnya.", "Never asked before."),
     "desk.rated": ("Nilai {count} dari 5", "Rated {count} of 5"),
