@@ -1,9 +1,11 @@
 """The web service with stand-ins for the other services."""
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -16,7 +18,6 @@ from services.web.main import build
 from tests.harness.actors import access_token
 
 ORIGIN = "http://localhost"
-HTML = {"Accept": "text/html"}
 Answer = httpx.Response | Callable[[httpx.Request], httpx.Response]
 
 
@@ -43,13 +44,17 @@ class Services:
         """Has a method and path answer this from now on."""
         self.answers[request] = httpx.Response(status, json=body)
 
+    def bodies(self, request: str) -> list[Any]:
+        """The JSON that came to a method and path."""
+        return [json.loads(one.content) for one in self.asked if f"{one.method} {one.url.path}" == request]
+
 
 @dataclass(frozen=True)
 class WebHarness:
     """A web service, and tokens that it accepts."""
 
     keys: Keys
-    services: Services
+    services: Services = field(default_factory=Services)
     demonstration: bool = True
     redis_url: str = "memory://"
 
@@ -60,34 +65,58 @@ class WebHarness:
         )
         env = Environment({"TOKEN_KEYS": str(self.keys.token_keys)})
         transport = httpx.MockTransport(self.services.answer)
-        service = build(settings, env, settings.database_url, MemoryBus(), transport)
-        return service.app
+        return build(settings, env, settings.database_url, MemoryBus(), transport).app
 
-    def browser(self) -> httpx.AsyncClient:
-        """A browser without cookies, at a replica of its own."""
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=ORIGIN, headers=HTML)
+    def browser(self, app: FastAPI | None = None) -> "Browser":
+        """A browser without cookies, at this replica or at one of its own."""
+        return Browser(self, app or self.app())
 
-    def token(self, role: str = "buyer", client: str = "app", lasts: int = 900) -> str:
+    def token(self, role: str = "buyer") -> str:
         """An access token, as accounts would sign it."""
-        return access_token(self.keys, role, uuid4(), client=client, lasts=lasts)
+        return access_token(self.keys, role, uuid4())
 
-    def token_answer(self, refresh: str = "s.next", **about: Any) -> dict[str, Any]:
+    def token_answer(self, role: str = "buyer", refresh: str = "s.next") -> dict[str, Any]:
         """What the token endpoint answers."""
-        return {
-            "access_token": self.token(**about),
-            "refresh_token": refresh,
-            "token_type": "Bearer",
-            "expires_in": 900,
-        }
+        token = self.token(role)
+        return {"access_token": token, "refresh_token": refresh, "token_type": "Bearer", "expires_in": 900}
 
-    async def sign_in(self, browser: httpx.AsyncClient, role: str = "buyer", seat: str = "a") -> httpx.Response:
+
+class Browser(httpx.AsyncClient):
+    """A browser at a web service."""
+
+    def __init__(self, harness: WebHarness, app: FastAPI) -> None:
+        super().__init__(transport=httpx.ASGITransport(app), base_url=ORIGIN, headers={"Accept": "text/html"})
+        self.app = app
+        self._harness = harness
+
+    async def form_token(self) -> str:
+        """What our forms carry for this browser."""
+        page = (await self.get("/web/")).text
+        return page.partition('name="form" value="')[2].partition('"')[0]
+
+    async def submit(self, path: str, headers: Mapping[str, str] | None = None, /, **fields: str) -> httpx.Response:
+        """Sends a form of one of our pages."""
+        form = {"form": await self.form_token(), **fields}
+        return await self.post(f"/web/{path}", data=form, headers={"Origin": ORIGIN, **(headers or {})})
+
+    async def sign_in(self, role: str = "buyer", seat: str = "a") -> httpx.Response:
         """Signs in through the form."""
-        self.services.say("POST /accounts/token", **self.token_answer(role=role))
-        form = {"form": await form_token(browser), "email": "a@example.com", "password": "12345678", "client": "app"}
-        return await browser.post(f"/web/s/{seat}/sign-in", data=form, headers={"Origin": ORIGIN})
+        self._harness.services.say("POST /accounts/token", **self._harness.token_answer(role))
+        return await self.submit(f"s/{seat}/sign-in", email="a@example.com", password="12345678", client="app")
 
+    async def show(self, path: str, **headers: str) -> httpx.Response:
+        """A page below the seat."""
+        return await self.get(f"/web/s/a/{path}", headers=headers)
 
-async def form_token(browser: httpx.AsyncClient) -> str:
-    """What our forms carry for this browser."""
-    page = (await browser.get("/web/")).text
-    return page.partition('name="form" value="')[2].partition('"')[0]
+    async def send_raw(
+        self, method: str, path: str, receive: Callable[[], Any], send: Callable[[Any], Any], **headers: str
+    ) -> None:
+        """A request whose body and answer pass message by message, for clients that leave in the middle."""
+        host = urlsplit(ORIGIN).netloc
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+            "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "headers": [(name.encode(), value.encode()) for name, value in ({"host": host} | headers).items()],
+            "client": ("127.0.0.1", 1), "server": (host, 80),
+        }  # fmt: skip
+        await self.app(scope, receive, send)

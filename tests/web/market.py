@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import jwt
 
-from tests.harness.web import WebHarness
+from tests.harness.web import Browser, WebHarness
 
 ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"
 GONE = "01a214c5-b79e-7352-95a9-c56f6d9b795e"
@@ -88,9 +88,9 @@ def open_market(harness: WebHarness, text: str) -> None:
     said("GET /cs/duty", on=True, load=1, most=3, waiting=1, agents_on_duty=1)
 
 
-async def enter(harness: WebHarness, browser: httpx.AsyncClient, role: str) -> None:
+async def enter(harness: WebHarness, browser: Browser, role: str) -> None:
     """Signs in, and makes the other services know the account."""
-    await harness.sign_in(browser, role)
+    await browser.sign_in(role)
     meet(harness, role, browser.cookies["access"])
 
 

@@ -3,71 +3,54 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from batalkan.keys import Keys
-from runtime.messaging.bus.memory import MemoryBus
-from runtime.settings import Environment, Settings
+from runtime.settings import Environment
 from services.web.flow import browsers
-from services.web.main import build
-from services.web.upstream import SERVICES
+from services.web.flow.rehearsal import Rehearsal
+from services.web.upstream import SERVICES, ServiceAway, Upstream
 from tests.harness.flow_records import cancellation, parsed
-from tests.harness.web import HTML, ORIGIN, WebHarness
+from tests.harness.web import Browser, Services, WebHarness
 
 EVIL = "<script>alert(1)</script>"
 
 
-@pytest.mark.parametrize("path", ["flow", "flow/live", "flow/stories/one", "demonstration/state"])
-async def test_outside_of_demonstration_mode_there_is_no_flow_page(keys: Keys, harness: WebHarness, path: str) -> None:
-    """Neither the page nor what it stands on."""
-    async with WebHarness(keys, harness.services, demonstration=False).browser() as browser:
-        assert (await browser.get(f"/web/{path}")).status_code == 404
-        assert (await browser.post("/web/flow/stories", headers={"Origin": ORIGIN})).status_code == 404
+async def test_outside_of_demonstration_mode_there_is_no_flow_page(harness: WebHarness) -> None:
+    """Neither the page nor what it stands on; the start page leads to the interfaces and the events alone."""
+    async with WebHarness(harness.keys, demonstration=False).browser() as browser:
+        for path in ("flow", "flow/live", "flow/stories/one", "demonstration/state"):
+            assert (await browser.get(f"/web/{path}")).status_code == 404
+        assert (await browser.submit("flow/stories")).status_code == 404
+        start = (await browser.get("/web/")).text
+    assert [f'href="/web/{path}"' in start for path in ("flow", "docs", "events")] == [False, True, True]
 
 
-async def test_the_start_page_leads_to_it(keys: Keys, harness: WebHarness) -> None:
-    """In demonstration mode to the flow page, the interfaces and the events; otherwise without the flow page."""
-    for demonstration in (True, False):
-        async with WebHarness(keys, harness.services, demonstration=demonstration).browser() as browser:
-            start = (await browser.get("/web/")).text
-        assert ('href="/web/flow"' in start) is demonstration
-        assert 'href="/web/docs"' in start
-        assert 'href="/web/events"' in start
+async def test_the_start_page_leads_to_it(browser: Browser) -> None:
+    """In demonstration mode to the flow page, the interfaces and the events."""
+    start = (await browser.get("/web/")).text
+    assert all(f'href="/web/{path}"' in start for path in ("flow", "docs", "events"))
 
 
-async def test_no_other_site_can_start_an_order(harness: WebHarness) -> None:
+async def test_no_other_site_can_start_an_order(browser: Browser, services: Services) -> None:
     """A request from another site's page is refused without a call to any service; a client that sends no origin is
     served."""
-    async with harness.browser() as browser:
-        for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
-            for method, path in (("POST", "/web/flow/stories"), ("GET", "/web/flow/live")):
-                refused = await browser.request(method, path, headers={**foreign, "Accept": "*/*"})
-                assert refused.status_code == 403
-        assert harness.services.asked == []
-        assert (await browser.post("/web/flow/stories", headers={"Accept": "*/*"})).status_code != 403
+    for foreign in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        for method, path in (("POST", "/web/flow/stories"), ("GET", "/web/flow/live")):
+            refused = await browser.request(method, path, headers={**foreign, "Accept": "*/*"})
+            assert refused.status_code == 403
+    assert services.asked == []
+    assert (await browser.post("/web/flow/stories", headers={"Accept": "*/*"})).status_code != 403
 
 
-async def test_the_number_of_live_streams_is_bounded(harness: WebHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_live_streams_is_bounded(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many concurrent requests no more than the limit are accepted; a closed stream makes room."""
     monkeypatch.setattr(browsers, "MAX_BROWSERS", 2)
-    app = harness.app()
-    scope: dict[str, Any] = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-    }
-    scope |= {"path": "/web/flow/live", "raw_path": b"/web/flow/live", "query_string": b"", "root_path": ""}
-    scope |= {"headers": [(b"host", urlsplit(ORIGIN).netloc.encode())], "client": ("127.0.0.1", 1), "server": ("x", 1)}
-    asked: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def look() -> tuple[int, Callable[[], Awaitable[object]]]:
         status, left = asyncio.get_running_loop().create_future(), asyncio.Event()
-        frames = list(asked)
+        frames: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
 
         async def receive() -> dict[str, Any]:
             if not frames:
@@ -79,7 +62,7 @@ async def test_the_number_of_live_streams_is_bounded(harness: WebHarness, monkey
             if message["type"] == "http.response.start":
                 status.set_result(message["status"])
 
-        looking = asyncio.create_task(app(scope.copy(), receive, send))
+        looking = asyncio.create_task(browser.send_raw("GET", "/web/flow/live", receive, send))
 
         async def leave() -> None:
             left.set()
@@ -88,64 +71,63 @@ async def test_the_number_of_live_streams_is_bounded(harness: WebHarness, monkey
         return await status, leave
 
     async with asyncio.timeout(10):
-        looked = await asyncio.gather(*(look() for _ in range(5)))
-        assert sorted(status for status, _ in looked) == [200, 200, 503, 503, 503]
-        for _, leave in looked:
-            await leave()
-        again = await asyncio.gather(*(look() for _ in range(2)))
-        assert [status for status, _ in again] == [200, 200]
-        for _, leave in again:
-            await leave()
-    assert len(app.state.flow.reader.browsers) == 0
+        for count, statuses in ((5, [200, 200, 503, 503, 503]), (2, [200, 200])):
+            looked = await asyncio.gather(*(look() for _ in range(count)))
+            assert sorted(status for status, _ in looked) == statuses
+            for _, leave in looked:
+                await leave()
+    assert len(browser.app.state.flow.reader.browsers) == 0
 
 
 @pytest.mark.parametrize("trace_id", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])
-async def test_an_invalid_trace_id_is_not_found(harness: WebHarness, trace_id: str) -> None:
+async def test_an_invalid_trace_id_is_not_found(browser: Browser, trace_id: str) -> None:
     """What the database could not even be asked for is not found."""
-    async with harness.browser() as browser:
-        assert (await browser.get(f"/web/flow/stories/{trace_id}")).status_code == 404
+    assert (await browser.get(f"/web/flow/stories/{trace_id}")).status_code == 404
 
 
-async def test_records_are_shown_as_text(keys: Keys) -> None:
+async def test_records_are_shown_as_text(harness: WebHarness) -> None:
     """Text from a compromised service never becomes a script, neither on the page nor in a waterfall."""
-    settings = Settings("web", "postgresql://nowhere", "memory://", "memory://", "", 0, True, "info")
-    service = build(settings, Environment({"TOKEN_KEYS": str(keys.token_keys)}), settings.database_url, MemoryBus())
-    service.app.state.flow.reader.traces.add(parsed(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
-    transport = httpx.ASGITransport(service.app)
-    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=HTML) as browser:
-        for path in ("/web/flow", "/web/flow/stories/one", "/web/flow/stories/one?part=true"):
-            page = await browser.get(path)
+    async with harness.browser() as browser:
+        browser.app.state.flow.reader.traces.add(parsed(cancellation("one", type=EVIL, service=EVIL, error=EVIL)))
+        for path in ("", "/stories/one", "/stories/one?part=true"):
+            page = await browser.get(f"/web/flow{path}")
             assert page.status_code == 200
             assert "alert(1)" in page.text
             assert EVIL not in page.text
 
 
-async def test_documents_are_shown_as_text_and_a_missing_one_is_said(harness: WebHarness) -> None:
+async def test_documents_are_shown_as_text_and_a_missing_one_is_said(browser: Browser, services: Services) -> None:
     """A description with a script in it stays a description; a service that is away is shown as that."""
     operation = {"description": EVIL, "tags": ["orders"], "responses": {"200": {"description": EVIL}}}
-    harness.services.say(
-        "GET /orders/openapi.json", info={"description": EVIL}, paths={"/orders/things": {"get": operation}}
-    )
     for name in SERVICES:
-        if name != "orders":
-            harness.services.say(f"GET /{name}/openapi.json", 503)
-    async with harness.browser() as browser:
-        overview = (await browser.get("/web/docs")).text
-        assert "/orders/things" in overview
-        assert overview.count("tidak menjawab") == len(SERVICES) - 1
-        one = (await browser.get("/web/docs/orders")).text
-        assert "&lt;script&gt;alert(1)" in one
-        assert EVIL not in overview + one
-        assert (await browser.get("/web/docs/refunds")).status_code == 503
-        assert (await browser.get("/web/docs/unknown")).status_code == 404
+        services.say(f"GET /{name}/openapi.json", 503)
+    services.say("GET /orders/openapi.json", info={"description": EVIL}, paths={"/orders/things": {"get": operation}})
+    overview = (await browser.get("/web/docs")).text
+    assert "/orders/things" in overview
+    assert overview.count("tidak menjawab") == len(SERVICES) - 1
+    one = (await browser.get("/web/docs/orders")).text
+    assert "&lt;script&gt;alert(1)" in one
+    assert EVIL not in overview + one
+    assert (await browser.get("/web/docs/refunds")).status_code == 503
+    assert (await browser.get("/web/docs/unknown")).status_code == 404
 
 
-async def test_the_events_are_served_as_a_page_and_as_json(harness: WebHarness) -> None:
+async def test_the_events_are_served_as_a_page_and_as_json(browser: Browser, services: Services) -> None:
     """The catalogue names every event, and the AsyncAPI document is served beside it; no service is needed for it."""
-    async with harness.browser() as browser:
-        page = (await browser.get("/web/events")).text
-        document = (await browser.get("/web/asyncapi.json")).json()
+    page = (await browser.get("/web/events")).text
+    document = (await browser.get("/web/asyncapi.json")).json()
     assert document["asyncapi"] == "3.0.0"
-    for name in document["components"]["messages"]:
-        assert f'id="{name}"' in page
-    assert harness.services.asked == []
+    assert all(f'id="{name}"' in page for name in document["components"]["messages"])
+    assert services.asked == []
+
+
+async def test_demonstration_buyers_report_a_service_that_is_away() -> None:
+    """Several cancellations that fail together raise one error, which the page can show."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        known = {"access_token": "t", "product_id": "p"}
+        return httpx.Response(503 if request.url.path == "/orders" else 200, json=known)
+
+    rehearsal = Rehearsal(Upstream.read(Environment({}), httpx.MockTransport(answer)))
+    with pytest.raises(ServiceAway):
+        await rehearsal.cancel(3, dana=False)

@@ -4,21 +4,21 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from batalkan.gateway import Gateway
 from batalkan.system import OneOrigin
-from tests.harness.web import WebHarness
 from tests.machine.test_gateway import listening
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
-@pytest.fixture(params=["one origin", "gateway"])
-async def http(request: pytest.FixtureRequest, harness: WebHarness) -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(params=["one origin", "gateway"], scope="module")
+async def http(request: pytest.FixtureRequest, shared_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of what stands in front of the pages."""
-    async with listening(harness.app()) as web:
+    async with listening(shared_app) as web:
         gateway = Gateway({"web": [f"http://{web}"]})
-        entrance = gateway if request.param == "gateway" else OneOrigin({"web": harness.app()})
+        entrance = gateway if request.param == "gateway" else OneOrigin({"web": shared_app})
         transport = httpx.ASGITransport(entrance)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             yield http

@@ -27,23 +27,35 @@ MIGRATIONS = Path(services.web.main.__file__).parent / "migrations"
 @pytest.fixture
 async def redis() -> AsyncIterator[Redis]:
     """A Redis of its own."""
-    client = connect(f"memory://{new_id().hex}")
-    yield client
-    await client.aclose()
+    async with connect(f"memory://{new_id().hex}") as redis:
+        yield redis
+
+
+@pytest.fixture(scope="module")
+async def database_url(embedded_databases: Databases) -> str:
+    """A database of `web`."""
+    return await embedded_databases.migrated("web", MIGRATIONS)
 
 
 @pytest.fixture
-async def database(embedded_databases: Databases) -> AsyncIterator[Database]:
-    """An empty database of `web`."""
-    database = Database(await embedded_databases.migrated("web", MIGRATIONS))
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """That database, without traces."""
+    database = Database(database_url)
     await database.connect()
+    async with database.connection() as connection:
+        await connection.execute("delete from stories")
     yield database
     await database.close()
 
 
-async def test_records_become_frames_and_traces(redis: Redis, database: Database) -> None:
+@pytest.fixture
+def reader(redis: Redis, database: Database) -> Reader:
+    """A reader that has read nothing yet."""
+    return Reader(redis, database)
+
+
+async def test_records_become_frames_and_traces(redis: Redis, reader: Reader) -> None:
     """All records of an entry are read, and belong to the trace that they name."""
-    reader = Reader(redis, database)
     await add_entry(redis, cancellation("one"))
     assert await reader.consume_some() == 7
     assert json.loads(reader.frames.take())["totals"]["records"] == 7
@@ -53,20 +65,17 @@ async def test_records_become_frames_and_traces(redis: Redis, database: Database
     assert await reader.consume_some() == 0
 
 
-async def test_what_was_lost_is_counted(redis: Redis, database: Database) -> None:
+async def test_what_was_lost_is_counted(redis: Redis, reader: Reader) -> None:
     """A teller's numbers show what it dropped, and what the stream forgot before it was read."""
-    reader = Reader(redis, database)
-    await add_entry(redis, cancellation(), passed=1_000)
-    await add_entry(redis, cancellation(), passed=1_007)
-    await add_entry(redis, cancellation(), passed=1_020)
+    for passed in (1_000, 1_007, 1_020):
+        await add_entry(redis, cancellation(), passed=passed)
     await add_entry(redis, cancellation(), passed=3, teller="refunds 1")
     await reader.consume_some()
     assert (reader.frames.records, reader.frames.lost) == (28, 6)
 
 
-async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, database: Database) -> None:
+async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, reader: Reader) -> None:
     """Lost records of a service that started after the page are counted from its first record."""
-    reader = Reader(redis, database)
     await asyncio.sleep(0.002)
     await add_entry(redis, cancellation(), passed=3, teller=f"refunds {new_id().hex}")
     await reader.consume_some()
@@ -87,9 +96,8 @@ async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, datab
     ],
     ids=["text", "object", "list", "stage", "time", "late", "zero", "deep"],
 )
-async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Database, records: str) -> None:
+async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, reader: Reader, records: str) -> None:
     """Records from a compromised service cannot stop the page."""
-    reader = Reader(redis, database)
     await redis.xadd("flow", {"teller": "orders 1", "passed": 0, "records": records})
     await add_entry(redis, cancellation(), teller="chat 1")
     assert await reader.consume_some() == 7
@@ -97,13 +105,12 @@ async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, database: Dat
     await reader.save_some()
 
 
-async def test_traces_survive_a_restart(redis: Redis, database: Database) -> None:
+async def test_traces_survive_a_restart(redis: Redis, database: Database, reader: Reader) -> None:
     """Stored traces are loaded again, also without the stream; records that are read again count once."""
-    before = Reader(redis, database)
     await add_entry(redis, cancellation("one"))
     await add_entry(redis, cancellation("two", at=2_000.0))
-    await before.consume_some()
-    await before.save_some()
+    await reader.consume_some()
+    await reader.save_some()
     after = Reader(redis, database)
     await after.load()
     assert [trace.story for trace in after.traces.latest(10)] == ["two", "one"]
@@ -112,39 +119,31 @@ async def test_traces_survive_a_restart(redis: Redis, database: Database) -> Non
     await redis.flushall()
     third = Reader(redis, database)
     await third.load()
-    assert [trace.summary() for trace in third.traces.latest(2)] == [
-        trace.summary() for trace in before.traces.latest(2)
-    ]
+    summaries = [[trace.summary() for trace in one.traces.latest(2)] for one in (reader, third)]
+    assert summaries[0] == summaries[1]
 
 
-async def test_a_trace_that_continues_after_it_was_evicted_keeps_its_beginning(
-    redis: Redis, database: Database
-) -> None:
+async def test_a_trace_that_continues_after_it_was_evicted_keeps_its_beginning(database: Database) -> None:
     """Stored records of a trace and new ones become one trace."""
     records = cancellation("one")
-    first, second = Reader(redis, database), Reader(connect(f"memory://{new_id().hex}"), database)
-    await add_entry(redis, records[:4])
-    await first.consume_some()
-    await first.save_some()
-    await add_entry(second._redis, records[4:])
-    await second.consume_some()
-    await second.save_some()
+    for some in (records[:4], records[4:]):
+        async with connect(f"memory://{new_id().hex}") as redis:
+            reader = Reader(redis, database)
+            await add_entry(redis, some)
+            await reader.consume_some()
+            await reader.save_some()
     async with database.connection() as connection:
         (kept,) = await store.load(connection, ["one"])
     assert len(kept.records) == 7
-    await second._redis.aclose()
 
 
-async def test_a_bounded_number_of_traces_is_stored(redis: Redis, database: Database) -> None:
+async def test_a_bounded_number_of_traces_is_stored(redis: Redis, database: Database, reader: Reader) -> None:
     """Of more than that the oldest are deleted."""
-    reader = Reader(redis, database)
     for number in range(store.KEPT + 30):
         await add_entry(redis, cancellation(str(number), at=1_000.0 + number), teller=str(number))
-        if number % 50 == 0:
+        if number % 50 == 0 or number == store.KEPT + 29:
             await reader.consume_some()
             await reader.save_some()
-    await reader.consume_some()
-    await reader.save_some()
     async with database.connection() as connection:
         kept = [trace.story for trace in await store.load(connection)]
     assert kept == [str(number) for number in range(30, store.KEPT + 30)]
@@ -161,7 +160,7 @@ async def test_a_slow_browser_misses_frames_and_delays_no_other() -> None:
     assert len(browsers) == 0
 
 
-async def test_only_so_many_browsers_can_look_on() -> None:
+async def test_the_number_of_browsers_is_bounded() -> None:
     """A browser beyond the limit is refused; a connection counts at once, and no longer after it is closed."""
     browsers = Browsers()
     with ExitStack() as stack:
@@ -174,9 +173,8 @@ async def test_only_so_many_browsers_can_look_on() -> None:
         assert len(browsers) == 1
 
 
-async def test_frames_carry_the_time_that_the_pages_show(redis: Redis, database: Database) -> None:
+async def test_frames_carry_the_time_that_the_pages_show(database: Database, reader: Reader) -> None:
     """It is the database's, moved as far as the demonstration has moved it; a database that is away changes nothing."""
-    reader = Reader(redis, database)
     async with database.connection() as connection:
         await allow(connection, demonstration=True)
         await advance(connection, timedelta(hours=24))

@@ -1,33 +1,28 @@
 """A refused form keeps what was typed, and shows the error beside the field."""
 
-import json
+import html
 import re
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.harness.web import ORIGIN, WebHarness, form_token
+from tests.harness.web import Browser, Services, WebHarness
+from tests.web.market import open_market
 
 BAD_PRICES = ["145.5", "1.23.456", "1,5", "145 500", "1e3", "-5", "٥", "Rp"]
 
 
-def refusal(*fields: str) -> dict[str, Any]:
-    """How a service refuses some fields of a body."""
-    errors = [{"loc": ["body", field], "msg": "no", "type": "value_error"} for field in fields]
+@pytest.fixture(autouse=True)
+def market(harness: WebHarness) -> None:
+    """Every service has something to show."""
+    open_market(harness, "text")
+
+
+def refusal(field: str) -> dict[str, Any]:
+    """How a service refuses a field of a body."""
+    errors = [{"loc": ["body", field], "msg": "no", "type": "value_error"}]
     return {"code": "invalid_request", "detail": "no", "errors": errors}
-
-
-async def post(harness: WebHarness, browser: httpx.AsyncClient, path: str, **form: str) -> httpx.Response:
-    """Sends a form of ours."""
-    form["form"] = await form_token(browser)
-    return await browser.post(f"/web/s/a{path}", data=form, headers={"Origin": ORIGIN})
-
-
-def asked(harness: WebHarness, request: str) -> list[Any]:
-    """The bodies that a service got."""
-    requests = [one for one in harness.services.asked if f"{one.method} {one.url.path}" == request]
-    return [json.loads(one.content) for one in requests]
 
 
 def field(page: httpx.Response, name: str) -> str:
@@ -38,58 +33,46 @@ def field(page: httpx.Response, name: str) -> str:
 
 
 @pytest.mark.parametrize(("typed", "price"), [("145500", 145_500), ("145.500", 145_500), (" Rp1.145.500 ", 1_145_500)])
-async def test_a_price_is_read_as_it_is_written(harness: WebHarness, typed: str, price: int) -> None:
+async def test_a_price_is_read_as_it_is_written(browser: Browser, services: Services, typed: str, price: int) -> None:
     """Plain or grouped, with `Rp` or without."""
-    harness.services.say("POST /orders/products", 201, product_id="p")
-    async with harness.browser() as browser:
-        await harness.sign_in(browser, "seller")
-        answer = await post(harness, browser, "/products", title="Batik", price=typed, stock="1.500")
+    services.say("POST /orders/products", 201, product_id="p")
+    await browser.sign_in("seller")
+    answer = await browser.submit("s/a/products", title="Batik", price=typed, stock="1.500")
     assert answer.status_code == 303
-    assert asked(harness, "POST /orders/products") == [{"title": "Batik", "price": price, "stock": 1500}]
+    assert services.bodies("POST /orders/products") == [{"title": "Batik", "price": price, "stock": 1500}]
 
 
-@pytest.mark.parametrize("typed", BAD_PRICES)
-@pytest.mark.parametrize("name", ["price", "stock"])
-async def test_what_is_no_number_stays_as_it_was_typed(harness: WebHarness, name: str, typed: str) -> None:
-    """Nothing is offered; the form is open, with everything in it and what is wrong beside the field."""
-    harness.services.say("GET /orders/products", items=[], next=None)
+@pytest.mark.parametrize(
+    ("name", "typed"), [*((name, typed) for name in ("price", "stock") for typed in BAD_PRICES), ("price", "900000000")]
+)
+async def test_a_refused_product_stays_as_it_was_typed(
+    browser: Browser, services: Services, name: str, typed: str
+) -> None:
+    """Nothing is offered if a number cannot be read, or if orders refuses it and names the field; the form is open,
+    with everything in it and what is wrong beside the field."""
+    services.say("POST /orders/products", 422, **refusal("price"))
     form = {"title": "Batik <b>", "price": "145.500", "stock": "7"} | {name: typed}
-    async with harness.browser() as browser:
-        await harness.sign_in(browser, "seller")
-        page = await post(harness, browser, "/products", **form)
+    await browser.sign_in("seller")
+    page = await browser.submit("s/a/products", **form)
     assert page.status_code == 422
-    assert asked(harness, "POST /orders/products") == []
+    assert len(services.bodies("POST /orders/products")) == (typed not in BAD_PRICES)
     for key, value in form.items():
-        assert f'value="{value.replace("<", "&lt;").replace(">", "&gt;")}"' in field(page, key)
+        assert f'value="{html.escape(value)}"' in field(page, key)
         assert ('aria-invalid="true"' in field(page, key)) is (key == name)
     assert 'class="wrong"' in field(page, name)
     assert re.search(r"<details[^>]* open>", page.text)
 
 
-async def test_what_the_service_refuses_stays_too(harness: WebHarness) -> None:
-    """A price out of range is refused by orders, which names the field."""
-    harness.services.say("GET /orders/products", items=[], next=None)
-    harness.services.say("POST /orders/products", 422, **refusal("price"))
-    async with harness.browser() as browser:
-        await harness.sign_in(browser, "seller")
-        page = await post(harness, browser, "/products", title="Batik", price="900.000.000", stock="7")
-    assert page.status_code == 422
-    assert 'value="900.000.000"' in field(page, "price")
-    assert 'class="wrong"' in field(page, "price")
-
-
 @pytest.mark.parametrize("typed", ["²", "9" * 5000, "many", "-1", "", "1.000", "1e1", "0", "101", "2.5", "٣"])
-async def test_an_odd_quantity_stays_beside_its_product(harness: WebHarness, typed: str) -> None:
+async def test_an_odd_quantity_stays_beside_its_product(browser: Browser, services: Services, typed: str) -> None:
     """Nothing is ordered; the product's form is open, with what was typed."""
-    products = [
-        {"product_id": name, "seller_id": "s", "title": name, "price": 1, "stock": 200} for name in ("first", "second")
-    ]
-    harness.services.say("GET /orders/products", items=products, next=None)
-    async with harness.browser() as browser:
-        await harness.sign_in(browser)
-        page = await post(harness, browser, "/buy", product_id="second", quantity=typed, payment_method="dana")
+    product = {"seller_id": "s", "price": 1, "stock": 200}
+    products = [product | {"product_id": name, "title": name} for name in ("first", "second")]
+    services.say("GET /orders/products", items=products, next=None)
+    await browser.sign_in()
+    page = await browser.submit("s/a/buy", product_id="second", quantity=typed, payment_method="dana")
     assert page.status_code == 422
-    assert asked(harness, "POST /orders") == []
+    assert services.bodies("POST /orders") == []
     _, first, second = page.text.split('class="card product"')
     assert f'value="{typed}"' in second
     assert 'class="wrong"' in second
@@ -107,17 +90,14 @@ async def test_an_odd_quantity_stays_beside_its_product(harness: WebHarness, typ
     ],
 )
 async def test_a_refused_phone_number_stays(
-    harness: WebHarness, status: int, problem: dict[str, Any], words: str
+    browser: Browser, services: Services, status: int, problem: dict[str, Any], words: str
 ) -> None:
     """The number goes to refunds as it was typed, and stays in the form with what is wrong beside it."""
     typed = "\u202a+62 (0)812\N{NO-BREAK SPACE}3456-789\u202c"
-    harness.services.say("GET /refunds", items=[], next=None)
-    harness.services.say("GET /refunds/wallet", credit_balance=0, dana={"linked": False, "phone": None}, entries=[])
-    harness.services.say("PUT /refunds/wallet/dana", status, **problem)
-    async with harness.browser() as browser:
-        await harness.sign_in(browser)
-        page = await post(harness, browser, "/wallet/dana", phone=typed)
+    services.say("PUT /refunds/wallet/dana", status, **problem)
+    await browser.sign_in()
+    page = await browser.submit("s/a/wallet/dana", phone=typed)
     assert page.status_code == 422
-    assert asked(harness, "PUT /refunds/wallet/dana") == [{"phone": typed}]
+    assert services.bodies("PUT /refunds/wallet/dana") == [{"phone": typed}]
     assert f'value="{typed}"' in field(page, "phone")
     assert words in field(page, "phone")

@@ -18,6 +18,7 @@ from services.web.words import TABLES, WORDS, knows, some
 
 SERVICE = Path(services.web.__file__).parent
 USED = re.compile(r"""\bt\(\s*['"]([\w.]+)['"]\s*[,)]""")
+NOTICE = re.compile(r'"(notice\.\w+)"')
 BUILT = re.compile(r"""\bt\(\s*['"]([\w.]+\.)['"]\s*~""")
 
 
@@ -45,17 +46,12 @@ def test_both_languages_say_the_same() -> None:
 
 
 def test_pages_use_words_that_there_are() -> None:
-    """Every key that a page names is known, and so is something under every beginning of a key."""
-    used = {key for text in texts() for key in USED.findall(text)}
+    """Every key that a page names is known, every notice after an action, and something under every beginning of a key
+    that is built."""
+    used = {key for text in texts() for pattern in (USED, NOTICE) for key in pattern.findall(text)}
     assert used - WORDS.keys() == set()
     for beginning in {key for text in texts() for key in BUILT.findall(text)}:
         assert any(key.startswith(beginning) for key in WORDS), beginning
-
-
-def test_notices_are_known() -> None:
-    """Every notice after an action has a text."""
-    named = {key for text in texts() for key in re.findall(r'"(notice\.\w+)"', text)}
-    assert named - WORDS.keys() == set()
 
 
 @pytest.mark.parametrize(
