@@ -4,166 +4,133 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
 from runtime.errors import RateLimited
 from services.accounts.domain import WrongPassword
-from services.accounts.limits import Limit, Limits, network_of
+from services.accounts.limits import Count, Limit, Limits, network_of
 
 EMAIL = Limit("email", 10, 900)
 ADDRESS = Limit("address", 100, 900)
 SLOWED = Limit("slowed", 3, 900, spacing=4)
 
 
-def counting(redis: Redis) -> Limits:
+@pytest.fixture
+def limits(redis: Redis) -> Limits:
     """Counts there, as each replica does."""
     return Limits(redis, b"secret")
 
 
-def key(limit: Limit, whose: str) -> str:
-    """Where that is counted."""
-    return Limits(FakeAsyncRedis(), b"secret").count(limit, whose).key
-
-
-async def fail(limits: Limits, *whose: str) -> None:
+async def fail(limits: Limits, who: str, network: str = "home") -> None:
     """One wrong guess."""
-    counts = [limits.count(limit, who) for limit, who in zip((EMAIL, ADDRESS), whose, strict=True)]
-    async with limits.guess(*counts):
+    async with limits.guess(limits.count(ADDRESS, network), limits.count(EMAIL, who)):
         raise WrongPassword
 
 
-async def test_guesses_made_at_once_do_not_slip_through(redis: Redis) -> None:
-    """Of fifty wrong guesses made at once, exactly ten are looked at."""
-    limits, looked_at = counting(redis), 0
+async def fail_at_once(limits: Limits, *counts: Count, times: int) -> list[BaseException | None]:
+    """Wrong guesses at the same time."""
 
     async def guess() -> None:
-        nonlocal looked_at
-        async with limits.guess(limits.count(EMAIL, "siti")):
-            looked_at += 1
+        async with limits.guess(*counts):
             await asyncio.sleep(0)
             raise WrongPassword
 
-    results = await asyncio.gather(*(guess() for _ in range(50)), return_exceptions=True)
-    assert looked_at == sum(isinstance(result, WrongPassword) for result in results) == 10
+    return await asyncio.gather(*(guess() for _ in range(times)), return_exceptions=True)
+
+
+async def test_guesses_made_at_once_do_not_slip_through(limits: Limits) -> None:
+    """Of fifty wrong guesses made at once, exactly ten are looked at."""
+    results = await fail_at_once(limits, limits.count(EMAIL, "siti"), times=50)
     refusals = [result for result in results if isinstance(result, RateLimited)]
+    assert sum(isinstance(result, WrongPassword) for result in results) == 10
     assert len(refusals) == 40
     assert all(890 <= (refusal.retry_after or 0) <= 900 for refusal in refusals)
 
 
-async def test_getting_in_is_not_counted(redis: Redis) -> None:
-    """Any number of successes leaves the full number of failures."""
-    limits = counting(redis)
+async def test_what_is_no_failure_is_not_counted(redis: Redis, limits: Limits) -> None:
+    """Any number of successes, and tries during which the service fails, leave the full number of failures."""
+    count = limits.count(EMAIL, "siti")
     for _ in range(15):
-        async with limits.guess(limits.count(EMAIL, "siti")):
+        async with limits.guess(count):
             pass
-    assert await redis.get(key(EMAIL, "siti")) == "0"
+    assert await redis.get(count.key) == "0"
+    with pytest.raises(ZeroDivisionError):
+        async with limits.guess(count):
+            raise ZeroDivisionError
+    assert await redis.get(count.key) == "0"
 
 
-async def test_getting_in_does_not_forgive_failures(redis: Redis) -> None:
+async def test_getting_in_does_not_forgive_failures(limits: Limits) -> None:
     """Nine failures and a success leave one try: a success does not reset the count for an attacker."""
-    limits = counting(redis)
     for _ in range(9):
         with pytest.raises(WrongPassword):
-            await fail(limits, "siti", "home")
+            await fail(limits, "siti")
     async with limits.guess(limits.count(EMAIL, "siti")):
         pass
-    with pytest.raises(WrongPassword):
-        await fail(limits, "siti", "home")
-    with pytest.raises(RateLimited):
-        await fail(limits, "siti", "home")
+    for refusal in (WrongPassword, RateLimited):
+        with pytest.raises(refusal):
+            await fail(limits, "siti")
 
 
-async def test_our_own_faults_are_not_counted(redis: Redis) -> None:
-    """A try during which the service fails does not count as a failure."""
-    limits = counting(redis)
-    with pytest.raises(ZeroDivisionError):
-        async with limits.guess(limits.count(EMAIL, "siti")):
-            raise ZeroDivisionError
-    assert await redis.get(key(EMAIL, "siti")) == "0"
-
-
-async def test_a_refused_try_is_counted_nowhere(redis: Redis) -> None:
+async def test_a_refused_try_is_counted_nowhere(redis: Redis, limits: Limits) -> None:
     """An address that is over its limit cannot use up the tries of people's e-mails."""
-    limits = counting(redis)
-    await redis.set(key(ADDRESS, "cafe"), 100, ex=900)
+    await redis.set(limits.count(ADDRESS, "cafe").key, 100, ex=900)
     for _ in range(20):
         with pytest.raises(RateLimited):
             await fail(limits, "siti", "cafe")
-    assert not await redis.exists(key(EMAIL, "siti"))
+    assert not await redis.exists(limits.count(EMAIL, "siti").key)
     with pytest.raises(WrongPassword):
-        await fail(limits, "siti", "home")
+        await fail(limits, "siti")
 
 
-async def test_tries_are_forgotten(redis: Redis) -> None:
-    """Each count is forgotten a quarter of an hour after its first try, however many follow."""
-    limits = counting(redis)
-    with pytest.raises(WrongPassword):
-        await fail(limits, "siti", "home")
-    counted = key(EMAIL, "siti")
-    assert 0 < await redis.ttl(counted) <= 900
-    await redis.expire(counted, 60)
-    with pytest.raises(WrongPassword):
-        await fail(limits, "siti", "home")
-    assert 0 < await redis.ttl(counted) <= 60
+async def test_tries_are_forgotten(redis: Redis, limits: Limits) -> None:
+    """Each count is forgotten a quarter of an hour after its first try, however many follow; also a count that Redis
+    lost during a try."""
+    count = limits.count(EMAIL, "siti")
+    for expires_in in (900, 60):
+        with pytest.raises(WrongPassword):
+            await fail(limits, "siti")
+        assert 0 < await redis.ttl(count.key) <= expires_in
+        await redis.expire(count.key, 60)
+    async with limits.guess(count):
+        await redis.delete(count.key)
+    assert 0 < await redis.ttl(count.key) <= 900
 
 
-async def test_giving_back_what_is_forgotten_leaves_nothing_forever(redis: Redis) -> None:
-    """A count that Redis lost during a try still is forgotten in time."""
-    limits = counting(redis)
-    async with limits.guess(limits.count(EMAIL, "siti")):
-        await redis.delete(key(EMAIL, "siti"))
-    assert 0 < await redis.ttl(key(EMAIL, "siti")) <= 900
-
-
-async def test_those_who_are_refused_write_nothing(redis: Redis) -> None:
-    """Two thousand tries from an address that may try a hundred times leave a hundred keys, one after another or at
+async def test_refused_attempts_write_nothing(redis: Redis, limits: Limits) -> None:
+    """Four hundred tries from an address that may try a hundred times leave a hundred keys, one after another or at
     once; without an end none of them."""
-
-    async def one(number: int) -> None:
-        async with limits.guess(limits.count(ADDRESS, "cafe"), limits.count(EMAIL, str(number))):
-            raise WrongPassword
-
-    limits = counting(redis)
-    for start in range(0, 2000, 40):
-        await asyncio.gather(*(one(start + number) for number in range(40)), return_exceptions=True)
+    for start in range(0, 400, 40):
+        tries = (fail(limits, str(start + number), "cafe") for number in range(40))
+        await asyncio.gather(*tries, return_exceptions=True)
     with pytest.raises(RateLimited):
-        await one(2000)
+        await fail(limits, "400", "cafe")
     keys = [kept async for kept in redis.scan_iter(count=5000)]
     assert len(keys) <= ADDRESS.limit + 1
     assert all([await redis.ttl(kept) > 0 for kept in keys])
 
 
-async def test_counts_are_bounded_in_number(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counts_are_bounded_in_number(redis: Redis, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many addresses and e-mails are tried, there are no more counts of a kind than buckets."""
     monkeypatch.setattr("services.accounts.limits.BUCKETS", 50)
-    limits = counting(redis)
-    for number in range(1000):
+    for number in range(400):
         with suppress(RateLimited):
             await limits.take(limits.count(ADDRESS, str(number)), limits.count(SLOWED, f"{number}@example.com"))
     assert await redis.dbsize() <= 3 * 50
 
 
-async def test_what_is_slowed_down_goes_on_slower(redis: Redis) -> None:
+async def test_what_is_slowed_down_goes_on_slower(redis: Redis, limits: Limits) -> None:
     """Beyond the limit one try is let through after 1, 2 and then 4 seconds, and one of many concurrent tries."""
-    limits = counting(redis)
     count = limits.count(SLOWED, "siti")
-
-    async def guess() -> None:
-        async with limits.guess(count):
-            raise WrongPassword
-
-    for _ in range(SLOWED.limit):
-        with pytest.raises(WrongPassword):
-            await guess()
+    made = await fail_at_once(limits, count, times=SLOWED.limit)
+    assert [type(result) for result in made] == [WrongPassword] * SLOWED.limit
     for pause in (1, 2, 4, 4):
-        with pytest.raises(WrongPassword):
-            await guess()
-        with pytest.raises(RateLimited) as refused:
-            await guess()
-        assert refused.value.retry_after == pause
+        (let_through,), (refused,) = [await fail_at_once(limits, count, times=1) for _ in range(2)]
+        assert isinstance(let_through, WrongPassword)
+        assert isinstance(refused, RateLimited)
+        assert refused.retry_after == pause
         await redis.delete(count.pause)
-    results = await asyncio.gather(*(guess() for _ in range(20)), return_exceptions=True)
+    results = await fail_at_once(limits, count, times=20)
     assert sorted(type(result).__name__ for result in results) == ["RateLimited"] * 19 + ["WrongPassword"]
     assert await redis.get(count.key) == str(SLOWED.limit + 5)
 

@@ -32,15 +32,14 @@ async def broken_redis_url(request: pytest.FixtureRequest) -> AsyncIterator[str]
     await server.wait_closed()
 
 
-async def check_away(harness: AccountsHarness, visitor: Visitor, access_token: str, refresh_token: str) -> None:
+async def check_away(visitor: Visitor, access_token: str, refresh_token: str) -> None:
     """Holds while Redis is away."""
-    headers = {"Authorization": f"Bearer {access_token}"}
     started = monotonic()
     answers = await asyncio.gather(
         visitor.sign_in(),
         visitor.refresh(refresh_token),
         visitor.register(),
-        visitor.http.post("/accounts/logout", headers=headers),
+        visitor.post("logout", access_token),
     )
     assert monotonic() - started < 2  # a second, and another for a busy machine
     for answer in answers:
@@ -55,41 +54,53 @@ async def check_away(harness: AccountsHarness, visitor: Visitor, access_token: s
     assert ready.json()["parts"]["database"]
 
 
-async def test_without_redis_who_is_in_stays_in(database_url: str, keys: Keys, broken_redis_url: str) -> None:
+async def test_without_redis_existing_sessions_stay_valid(
+    harness: AccountsHarness, visitor: Visitor, keys: Keys, broken_redis_url: str
+) -> None:
     """Signing in, on and out get a 503 within a second; issued access tokens stay valid; nothing hangs."""
-    async with open_harness(database_url, keys) as harness, harness.visitor() as visitor:
-        tokens = await visitor.signed_in()
+    tokens = await visitor.signed_in()
     async with (
-        open_harness(database_url, keys, redis_url=broken_redis_url, wait=False) as harness,
-        harness.visitor() as back,
+        open_harness(harness.database_url, keys, redis_url=broken_redis_url, wait=False) as away,
+        away.visitor() as back,
     ):
         back.email = visitor.email
-        while not await harness.service.health_checks["database"]():
+        while not await away.service.health_checks["database"]():
             await asyncio.sleep(0.01)
-        await check_away(harness, back, tokens["access_token"], tokens["refresh_token"])
+        await check_away(back, tokens["access_token"], tokens["refresh_token"])
+
+
+@pytest.fixture
+async def at_server(harness: AccountsHarness, keys: Keys, real_redis_url: str) -> AsyncIterator[AccountsHarness]:
+    """The service with a real Redis."""
+    async with open_harness(harness.database_url, keys, redis_url=real_redis_url) as at_server:
+        yield at_server
+
+
+@pytest.fixture
+async def customer(at_server: AccountsHarness) -> AsyncIterator[Visitor]:
+    """A visitor of that service."""
+    async with at_server.visitor() as customer:
+        yield customer
 
 
 @pytest.mark.servers
-async def test_it_comes_back_with_redis(
-    database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
-) -> None:
+async def test_it_comes_back_with_redis(at_server: AccountsHarness, customer: Visitor, servers: LocalServers) -> None:
     """A Redis that freezes, and one that dies, is noticed and missed; sessions go on when it is there again."""
-    async with open_harness(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
-        tokens = await visitor.signed_in()
-        servers.redis.pause()
-        try:
-            await check_away(harness, visitor, tokens["access_token"], tokens["refresh_token"])
-        finally:
-            servers.redis.resume()
-        await harness.service.until_ready()
-        tokens = (await visitor.refresh(tokens["refresh_token"])).json()
-        await servers.redis.kill()
-        try:
-            await check_away(harness, visitor, tokens["access_token"], tokens["refresh_token"])
-        finally:
-            await servers.redis.start()
-        await harness.service.until_ready()
-        assert (await visitor.sign_in()).status_code == 200
+    tokens = await customer.signed_in()
+    servers.redis.pause()
+    try:
+        await check_away(customer, tokens["access_token"], tokens["refresh_token"])
+    finally:
+        servers.redis.resume()
+    await at_server.service.until_ready()
+    tokens = (await customer.refresh(tokens["refresh_token"])).json()
+    await servers.redis.kill()
+    try:
+        await check_away(customer, tokens["access_token"], tokens["refresh_token"])
+    finally:
+        await servers.redis.start()
+    await at_server.service.until_ready()
+    assert (await customer.sign_in()).status_code == 200
 
 
 @pytest.mark.servers
@@ -99,40 +110,32 @@ async def test_it_comes_back_with_redis(
     ids=["replica", "full"],
 )
 async def test_redis_that_takes_nothing(
-    database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str, refuse: str, allow: str
+    at_server: AccountsHarness, customer: Visitor, servers: LocalServers, real_redis_url: str, refuse: str, allow: str
 ) -> None:
     """With a Redis that answers and takes nothing, as a replica or a full one, `accounts` is neither ready nor serving;
     it goes on by itself, over other connections if they led to a replica."""
-    async with (
-        Redis.from_url(servers.redis.admin_url) as admin,
-        connect(real_redis_url) as client,
-        open_harness(database_url, keys, redis_url=real_redis_url) as harness,
-        harness.visitor() as visitor,
-    ):
-        await visitor.signed_in()
+    async with Redis.from_url(servers.redis.admin_url) as admin, connect(real_redis_url) as client:
+        await customer.signed_in()
         before = await client.client_id()
         await admin.execute_command(*refuse.split())  # type: ignore[no-untyped-call]
         try:
-            answer = await visitor.sign_in()
+            answer = await customer.sign_in()
             assert (answer.status_code, answer.json()["code"]) == (503, "sessions_unavailable")
             for question in ("ready", "serving"):
-                health = await visitor.http.get(f"/accounts/health/{question}")
+                health = await customer.http.get(f"/accounts/health/{question}")
                 assert (health.status_code, health.json()["parts"]["redis"]) == (503, False)
             assert not await writes(client, "accounts")
         finally:
             await admin.execute_command(*allow.split())  # type: ignore[no-untyped-call]
-        await harness.service.until_ready()
-        assert (await visitor.sign_in()).status_code == 200
+        await at_server.service.until_ready()
+        assert (await customer.sign_in()).status_code == 200
         assert (await client.client_id() != before) == refuse.startswith("replica")
 
 
 @pytest.mark.servers
-async def test_broken_connections_are_not_noticed(
-    database_url: str, keys: Keys, servers: LocalServers, real_redis_url: str
-) -> None:
+async def test_broken_connections_are_not_noticed(customer: Visitor, servers: LocalServers) -> None:
     """After a quick restart of Redis the first request finds its connections broken, and succeeds all the same."""
-    async with open_harness(database_url, keys, redis_url=real_redis_url) as harness, harness.visitor() as visitor:
-        await visitor.signed_in()
-        await servers.redis.stop()
-        await servers.redis.start()
-        assert (await visitor.sign_in()).status_code == 200
+    await customer.signed_in()
+    await servers.redis.stop()
+    await servers.redis.start()
+    assert (await customer.sign_in()).status_code == 200

@@ -1,8 +1,6 @@
 """The password grant."""
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import replace
 
 import jwt
 import pytest
@@ -14,25 +12,18 @@ from services.accounts.signin import FAILURES_FROM_ADDRESS, FAILURES_OF_EMAIL, F
 from tests.harness.accounts import PASSWORD, QUICK, AccountsHarness, Visitor
 
 
-class Watched(Passwords):
-    """Remembers which hashes were checked."""
-
-    def __init__(self) -> None:
-        super().__init__(QUICK)
-        self.checked: list[str] = []
-
-    def _verify(self, password_hash: str, password: str) -> bool:
-        self.checked.append(password_hash)
-        return super()._verify(password_hash, password)
-
-
 @pytest.fixture
-def watched(harness: AccountsHarness) -> Iterator[Watched]:
-    """The house checks passwords before our eyes."""
-    before, watched = harness.dependencies.passwords, Watched()
-    harness.use(watched)
-    yield watched
-    harness.use(before)
+def checked(harness: AccountsHarness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hashes that passwords were checked against."""
+    passwords, hashes = harness.dependencies.passwords, list[str]()
+    verify = passwords._verify
+
+    def watched(password_hash: str, password: str) -> bool:
+        hashes.append(password_hash)
+        return verify(password_hash, password)
+
+    monkeypatch.setattr(passwords, "_verify", watched)
+    return hashes
 
 
 async def test_signing_in_gives_tokens_that_are_not_stored(visitor: Visitor) -> None:
@@ -47,7 +38,7 @@ async def test_signing_in_gives_tokens_that_are_not_stored(visitor: Visitor) -> 
     assert (await visitor.me(tokens["access_token"])).json()["email"] == visitor.email
 
 
-async def test_answers_do_not_reveal_which_accounts_exist(visitor: Visitor, watched: Watched) -> None:
+async def test_answers_do_not_reveal_which_accounts_exist(visitor: Visitor, checked: list[str]) -> None:
     """A wrong password and an unknown e-mail get the same answer, for the same work."""
     await visitor.register()
     wrong = await visitor.sign_in(password="not the password")
@@ -55,7 +46,7 @@ async def test_answers_do_not_reveal_which_accounts_exist(visitor: Visitor, watc
     assert wrong.status_code == unknown.status_code == 400
     assert wrong.json() == unknown.json()
     assert wrong.json()["code"] == "invalid_grant"
-    real, dummy = watched.checked
+    real, dummy = checked
     assert real != dummy
     assert real.split("$")[:4] == dummy.split("$")[:4]  # algorithm, version, parameters
 
@@ -67,12 +58,12 @@ async def test_passwords_are_the_same_on_every_keyboard(visitor: Visitor) -> Non
 
 
 @pytest.mark.parametrize("exists", [True, False])
-async def test_guesses_made_at_once_are_limited(visitor: Visitor, watched: Watched, exists: bool) -> None:
+async def test_guesses_made_at_once_are_limited(visitor: Visitor, checked: list[str], exists: bool) -> None:
     """Of fifty wrong guesses at once ten are looked at, whether there is such an account or not."""
     if exists:
         await visitor.register()
     answers = await asyncio.gather(*(visitor.sign_in(password=f"guess {n}") for n in range(50)))
-    assert len(watched.checked) == FAILURES_OF_PAIR.limit
+    assert len(checked) == FAILURES_OF_PAIR.limit
     assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 40
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["error"] == refused.json()["code"] == "rate_limited"
@@ -133,20 +124,19 @@ async def test_sign_ins_that_succeed_are_limited(visitor: Visitor) -> None:
     assert 880 <= int(answers[-1].headers["retry-after"]) <= 900
 
 
-async def test_old_hashes_are_renewed(visitor: Visitor, harness: AccountsHarness) -> None:
+async def test_old_hashes_are_renewed(
+    visitor: Visitor, harness: AccountsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When hashing has become harder, a password is hashed anew as its owner signs in."""
     await visitor.register()
-    before = harness.dependencies.passwords
-    harness.use(Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)))
-    try:
-        assert (await visitor.sign_in()).status_code == 200
-        async with harness.service.uow.begin() as tx:
-            found = await store.by_email(tx, visitor.email)
-        assert found is not None
-        assert "t=2" in found.password_hash
-        assert (await visitor.sign_in()).status_code == 200
-    finally:
-        harness.use(before)
+    harder = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(harness.dependencies.passwords, "_hasher", harder)
+    assert (await visitor.sign_in()).status_code == 200
+    async with harness.service.uow.begin() as tx:
+        found = await store.by_email(tx, visitor.email)
+    assert found is not None
+    assert "t=2" in found.password_hash
+    assert (await visitor.sign_in()).status_code == 200
 
 
 async def test_the_parameters_are_those_of_the_rfc() -> None:
@@ -174,18 +164,13 @@ async def test_hashing_leaves_the_event_loop_alone(monkeypatch: pytest.MonkeyPat
 async def test_a_fault_of_ours_is_no_failure_of_theirs(visitor: Visitor, harness: AccountsHarness) -> None:
     """Tries while sessions cannot be stored do not count as failures."""
     await visitor.register()
-    whole = harness.dependencies
 
-    class Broken(type(whole.sessions)):  # type: ignore[misc]
-        async def start(self, *_: object) -> None:
-            raise ConnectionResetError
+    async def fail(*_: object) -> None:
+        raise ConnectionResetError
 
-    broken = replace(whole.sign_in, sessions=Broken(None))
-    harness.service.app.state.dependencies = replace(whole, sign_in=broken)
-    try:
-        for _ in range(12):
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(harness.dependencies.sessions, "start", fail)
+        for _ in range(FAILURES_OF_PAIR.limit + 2):
             answer = await visitor.sign_in()
             assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
-    finally:
-        harness.service.app.state.dependencies = whole
     assert (await visitor.sign_in()).status_code == 200

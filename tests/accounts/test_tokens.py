@@ -35,22 +35,18 @@ def key(keys: Keys) -> Ed25519PrivateKey:
 
 
 def test_a_token_says_who_and_through_what(key: Ed25519PrivateKey, keys: Keys) -> None:
-    """With the published keys a token verifies to the account, its role, the client and the session."""
-    identity = TokenVerifier(keys.token_keys).verify(AccessTokens(key).issue(SITI, Client.WEB, "session"))
-    assert (identity.account_id, identity.role) == (SITI.account_id, "buyer")
-    assert (identity.client, identity.session) == ("web", "session")
-
-
-def test_a_token_has_the_fields_of_its_kind(key: Ed25519PrivateKey) -> None:
-    """It is an access token (RFC 9068) for a quarter of an hour, with an id of its own, and without personal data."""
-    token = AccessTokens(key).issue(SITI, Client.APP, "session")
+    """It is an access token (RFC 9068) for a quarter of an hour, with an id of its own, and without personal data; with
+    the published keys it verifies to the account, its role, the client and the session."""
+    token = AccessTokens(key).issue(SITI, Client.WEB, "session")
     header = jwt.get_unverified_header(token)
     assert header == {"alg": "EdDSA", "typ": "at+jwt", "kid": thumbprint(key.public_key())}
     claims = jwt.decode(token, options={"verify_signature": False})
     assert set(claims) == {"iss", "sub", "role", "client_id", "sid", "iat", "exp", "jti"}
-    assert claims["iss"] == "batalkan"
-    assert claims["exp"] - claims["iat"] == 900
+    assert (claims["iss"], claims["exp"] - claims["iat"]) == ("batalkan", 900)
     assert abs(claims["iat"] - time()) < 5
+    identity = TokenVerifier(keys.token_keys).verify(token)
+    assert (identity.account_id, identity.role) == (SITI.account_id, "buyer")
+    assert (identity.client, identity.session) == ("web", "session")
 
 
 def test_a_key_is_named_as_the_rfc_says() -> None:
@@ -66,30 +62,25 @@ def part(text: str) -> bytes:
 
 def changed(token: str, number: int, **fields: Any) -> str:
     """The token with fields of its header (0) or claims (1) changed, under the old signature."""
-    dependencies = token.split(".")
-    content = {**json.loads(part(dependencies[number])), **fields}
-    dependencies[number] = urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
-    return ".".join(dependencies)
+    parts = token.split(".")
+    content = {**json.loads(part(parts[number])), **fields}
+    parts[number] = urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+    return ".".join(parts)
 
 
-def signed(key: Any, algorithm: str = "EdDSA", *, kid: str, **fields: Any) -> str:
-    """A token with the claims of accounts and any signature."""
+def signed(key: Ed25519PrivateKey, by: Any = None, algorithm: str = "EdDSA", kid: str = "", **fields: Any) -> str:
+    """A token with the claims of accounts, signed by any key, under the id of ours or under another."""
     now = int(time())
     claims = {"iss": "batalkan", "sub": str(SITI.account_id), "role": "agent", "client_id": "app", "iat": now}
-    return jwt.encode({**claims, "exp": now + 900, **fields}, key, algorithm, headers={"kid": kid})
+    headers = {"kid": kid or AccessTokens(key).key_id}
+    return jwt.encode({**claims, "exp": now + 900, **fields}, key if by is None else by, algorithm, headers=headers)
 
 
 def confused(key: Ed25519PrivateKey, encoding: Encoding, shape: PublicFormat) -> str:
     """A token whose HMAC secret is the public key."""
-    content = signed("x" * 40, "HS256", kid=AccessTokens(key).key_id).rpartition(".")[0]
+    content = signed(key, "x" * 40, "HS256").rpartition(".")[0]
     mac = hmac.digest(key.public_key().public_bytes(encoding, shape), content.encode(), "sha256")
     return f"{content}.{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
-
-
-def unsigned(key: Ed25519PrivateKey, token: str) -> str:
-    """A whole token of the algorithm `none`."""
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return jwt.encode(claims, "", "none", headers={"kid": AccessTokens(key).key_id})
 
 
 FORGERIES: dict[str, Callable[[Ed25519PrivateKey, str], str]] = {
@@ -99,19 +90,19 @@ FORGERIES: dict[str, Callable[[Ed25519PrivateKey, str], str]] = {
     "two parts": lambda key, token: token.rpartition(".")[0],
     "alg none": lambda key, token: changed(token, 0, alg="none").rpartition(".")[0] + ".",
     "alg None": lambda key, token: changed(token, 0, alg="None").rpartition(".")[0] + ".",
-    "unsigned": unsigned,
+    "unsigned": lambda key, token: signed(key, "", "none"),
     "HS256 with the PEM": lambda key, token: confused(key, Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
     "HS256 with the bytes": lambda key, token: confused(key, Encoding.Raw, PublicFormat.Raw),
     "unknown kid": lambda key, token: signed(key, kid="unknown"),
     "no kid": lambda key, token: changed(token, 0, kid=None),
-    "another key under our kid": lambda key, token: signed(Ed25519PrivateKey.generate(), kid=AccessTokens(key).key_id),
+    "another key under our kid": lambda key, token: signed(key, Ed25519PrivateKey.generate()),
     "key in the header": lambda key, token: changed(token, 0, jwk={"kty": "OKP", "crv": "Ed25519", "x": "AA"}, kid="x"),
     "unknown critical field": lambda key, token: changed(token, 0, crit=["exp"]),
-    "expired": lambda key, token: signed(key, kid=AccessTokens(key).key_id, exp=int(time()) - 6),
-    "from the future": lambda key, token: signed(key, kid=AccessTokens(key).key_id, iat=int(time()) + 60),
-    "another issuer": lambda key, token: signed(key, kid=AccessTokens(key).key_id, iss="elsewhere"),
-    "never ending": lambda key, token: signed(key, kid=AccessTokens(key).key_id, exp=None),
-    "subject without an id": lambda key, token: signed(key, kid=AccessTokens(key).key_id, sub="siti"),
+    "expired": lambda key, token: signed(key, exp=int(time()) - 6),
+    "from the future": lambda key, token: signed(key, iat=int(time()) + 60),
+    "another issuer": lambda key, token: signed(key, iss="elsewhere"),
+    "never ending": lambda key, token: signed(key, exp=None),
+    "subject without an id": lambda key, token: signed(key, sub="siti"),
     "deep": lambda key, token: urlsafe_b64encode(b'{"a":' + b"[" * 20_000).decode().rstrip("=") + ".e30.x",
     "no token": lambda key, token: "x",
     "not ASCII": lambda key, token: "é.é.é",
@@ -120,7 +111,7 @@ FORGERIES: dict[str, Callable[[Ed25519PrivateKey, str], str]] = {
 
 def test_what_the_forgers_begin_with_is_believed(key: Ed25519PrivateKey, keys: Keys) -> None:
     """The forgeries are refused for what is forged about them: with our key and nothing changed they are tokens."""
-    assert TokenVerifier(keys.token_keys).verify(signed(key, kid=AccessTokens(key).key_id)).role == "agent"
+    assert TokenVerifier(keys.token_keys).verify(signed(key)).role == "agent"
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
@@ -155,29 +146,31 @@ async def test_the_public_keys_are_published(visitor: Visitor) -> None:
     assert jwt.decode(tokens["access_token"], key, ["EdDSA"], issuer="batalkan")["client_id"] == "app"
 
 
-async def test_private_keys_are_never_published(database_url: str, keys: Keys, tmp_path: Path) -> None:
+async def test_private_keys_are_never_published(harness: AccountsHarness, keys: Keys, tmp_path: Path) -> None:
     """Of a key file that holds too much, only the public part is shown."""
     key_set = json.loads(keys.token_keys.read_text())
     key_set["keys"][0]["d"] = "the private part"
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps(key_set))
-    async with open_harness(database_url, keys, TOKEN_KEYS=str(file)) as harness, harness.visitor() as visitor:
+    async with open_harness(harness.database_url, keys, TOKEN_KEYS=str(file)) as other, other.visitor() as visitor:
         shown = (await visitor.http.get("/accounts/jwks.json")).json()["keys"]
     assert [set(key) for key in shown] == [{"kty", "crv", "x", "kid", "alg", "use"}]
 
 
-async def test_a_service_whose_key_is_not_published_is_not_ready(database_url: str, keys: Keys, tmp_path: Path) -> None:
+async def test_a_service_whose_key_is_not_published_is_not_ready(
+    harness: AccountsHarness, keys: Keys, tmp_path: Path
+) -> None:
     """As long as the signing key is not among the published ones, the service is not ready."""
     file = tmp_path / "jwks.json"
     async with (
-        open_harness(database_url, keys, TOKEN_KEYS=str(file), wait=False) as harness,
-        harness.visitor() as visitor,
+        open_harness(harness.database_url, keys, TOKEN_KEYS=str(file), wait=False) as other,
+        other.visitor() as visitor,
     ):
         for content in ('{"keys": []}', "not JSON", keys.token_keys.read_text()):
             ready = await visitor.http.get("/accounts/health/ready")
             assert (ready.status_code, ready.json()["parts"]["keys"]) == (503, False)
             file.write_text(content)
-        await harness.service.until_ready()
+        await other.service.until_ready()
         assert (await visitor.http.get("/accounts/health/ready")).status_code == 200
 
 

@@ -1,7 +1,7 @@
 """The accounts service, running in the test's own process, and its visitors."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -13,14 +13,12 @@ import httpx
 from argon2 import PasswordHasher
 
 from batalkan.keys import Keys
-from runtime.messaging.bus import Bus
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from services.accounts import main
 from services.accounts.api import Dependencies
-from services.accounts.passwords import Passwords
-from tests.harness.event_recorder import recording_service
+from tests.harness.event_recorder import EventRecorder, recording_service
 
 MIGRATIONS = Path(main.__file__).parent / "migrations"
 PASSWORD = "rahasia-sekali"
@@ -64,23 +62,33 @@ class Visitor:
         """Who the token says one is."""
         return await self.http.get("/accounts/me", headers={"Authorization": f"Bearer {access_token}"})
 
+    async def post(self, path: str, access_token: str, **body: str) -> httpx.Response:
+        """`logout`, `logout-all` or `password` with this token."""
+        headers = {"Authorization": f"Bearer {access_token}"}
+        return await self.http.post(f"/accounts/{path}", json=body or None, headers=headers)
 
+    async def change_password(self, access_token: str, current: str, new: str) -> httpx.Response:
+        """Asks for another password."""
+        return await self.post("password", access_token, current_password=current, new_password=new)
+
+
+@dataclass(frozen=True)
 class AccountsHarness:
-    """A running service. It takes any number of visitors."""
+    """A running service, and the events that it publishes. It takes any number of visitors."""
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
+    service: Service
+    recorder: EventRecorder
+
+    @property
+    def database_url(self) -> str:
+        """Its database."""
+        return self.service.uow.database.url
 
     @property
     def dependencies(self) -> Dependencies:
         """What its routes work with."""
         dependencies: Dependencies = self.service.app.state.dependencies
         return dependencies
-
-    def use(self, passwords: Passwords) -> None:
-        """Hashes differently from now on."""
-        sign_in = replace(self.dependencies.sign_in, passwords=passwords)
-        self.service.app.state.dependencies = replace(self.dependencies, passwords=passwords, sign_in=sign_in)
 
     @asynccontextmanager
     async def visitor(self) -> AsyncIterator[Visitor]:
@@ -98,7 +106,6 @@ async def open_harness(
     keys: Keys,
     *,
     redis_url: str = "memory://",
-    bus: Bus | None = None,
     demonstration: bool = False,
     wait: bool = True,
     **env: str,
@@ -106,16 +113,10 @@ async def open_harness(
     """Runs the service; `env` holds further settings."""
     environment = Environment({"SIGNING_KEY": str(keys.signing_key), "TOKEN_KEYS": str(keys.token_keys), **env})
     settings = replace(Settings.read("accounts", environment), redis_url=redis_url, demonstration=demonstration)
-    used_bus = bus or MemoryBus()
+    bus = MemoryBus()
     with patch("services.accounts.passwords.PasswordHasher", lambda: QUICK):
-        service = main.build(settings, environment, database_url, used_bus)
-    harness = AccountsHarness(service)
-    async with AsyncExitStack() as stack:
-        if isinstance(used_bus, MemoryBus):
-            kinds = main.SPEC.publishes if bus is None else ()  # else the test listens itself
-            await stack.enter_async_context(recording_service(used_bus, "chat", "accounts", kinds))
-            await used_bus.subscribe("cs", [])  # both are waited for
-        await stack.enter_async_context(service.running())
+        service = main.build(settings, environment, database_url, bus)
+    async with recording_service(bus, "chat", "accounts", main.SPEC.publishes) as recorder, service.running():
         if wait:
             await service.until_ready()
-        yield harness
+        yield AccountsHarness(service, recorder)
