@@ -178,13 +178,8 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
                 "An order has one seller, but these products have several. Place one order for each seller."
             )
         lines = tuple(
-            OrderLine(
-                product_id=product.product_id,
-                title=product.title,
-                quantity=wanted[product.product_id],
-                unit_price=product.price,
-            )
-            for product in reserved
+            OrderLine(product_id=one.product_id, title=one.title, quantity=wanted[one.product_id], unit_price=one.price)
+            for one in reserved
         )
         now = await tx.now()
         seller_id = reserved[0].seller_id

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -40,18 +41,20 @@ class ChangedMeanwhile(Refusal):
 
 
 def _order(row: asyncpg.Record) -> Order:
-    cancellation = None
+    cancellation, refund = None, None
     if row["cancellation_id"] is not None:
-        cancellation = Cancellation(
-            row["cancellation_id"],
+        channel, role, fault = (
             known(Channel, row["channel"]),
-            row["requested_by"],
             known(RequesterRole, row["role"]),
-            row["reason"],
-            row["note"],
             known(Fault, row["fault"]),
-            row["cancelled_at"],
         )
+        why = row["reason"], row["note"]
+        cancellation = Cancellation(
+            row["cancellation_id"], channel, row["requested_by"], role, *why, fault, row["cancelled_at"]
+        )
+    if row["refund_id"] is not None:
+        destination = known(Destination, row["destination"])
+        refund = Refund(row["refund_id"], row["refund_state"], row["refund_amount"], destination)
     return Order(
         row["order_id"],
         row["buyer_id"],
@@ -66,13 +69,8 @@ def _order(row: asyncpg.Record) -> Order:
         row["pay_by"],
         cancellation,
         tuple(Step(OrderStatus(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
-        _refund(row) if row["refund_id"] else None,
+        refund,
     )
-
-
-def _refund(row: asyncpg.Record) -> Refund:
-    destination = known(Destination, row["destination"])
-    return Refund(row["refund_id"], row["refund_state"], row["refund_amount"], destination)
 
 
 async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
@@ -142,19 +140,11 @@ async def place(tx: Transaction, order: Order) -> None:
         await tx.schedule(PAY_BY, str(order.order_id), order.pay_by - order.placed_at)
     await tx.connection.execute(
         "with o as (insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, "
-        "paid_amount, placed_at, version, pay_by) values ($1, $2, $3, $4, $5, $6, $7, $8, $10, $9, $11)) "
-        "insert into order_history (order_id, version, status, at) values ($1, $9, $4, $10)",
-        order.order_id,
-        order.buyer_id,
-        order.seller_id,
-        order.status,
+        "paid_amount, placed_at, version, pay_by) values ($1, $2, $3, $4, $11, $5, $6, $7, $8, $9, $10)) "
+        "insert into order_history (order_id, version, status, at) values ($1, $9, $4, $8)",
+        *attrgetter("order_id", "buyer_id", "seller_id", "status", "total", "payment_method", "paid_amount")(order),
+        *attrgetter("placed_at", "version", "pay_by")(order),
         [line.model_dump(mode="json") for line in order.lines],
-        order.total,
-        order.payment_method,
-        order.paid_amount,
-        order.version,
-        order.placed_at,
-        order.pay_by,
     )
 
 
@@ -226,13 +216,7 @@ async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
         """,
         order.order_id,
         order.version,
-        how.cancellation_id,
-        how.channel,
-        how.requested_by,
-        how.role,
-        how.reason,
-        how.note,
-        how.fault,
+        *attrgetter("cancellation_id", "channel", "requested_by", "role", "reason", "note", "fault")(how),
         current_context().correlation_id,
     )
     if at is None:

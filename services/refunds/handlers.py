@@ -47,16 +47,9 @@ async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]])
 
 def _due(refund_id: UUID, cancelled: OrderCancelled, phones: Mapping[UUID, str]) -> Refund:
     phone = phones.get(cancelled.buyer_id)
-    return Refund(
-        refund_id=refund_id,
-        cancellation_id=cancelled.cancellation_id,
-        order_id=cancelled.order_id,
-        buyer_id=cancelled.buyer_id,
-        amount=cancelled.paid_amount,
-        destination=Destination.DANA if phone else Destination.LAZADA_CREDIT,
-        state=State.PENDING if phone else State.ISSUED,
-        phone=phone,
-    )
+    destination, state = (Destination.DANA, State.PENDING) if phone else (Destination.LAZADA_CREDIT, State.ISSUED)
+    ids = refund_id, cancelled.cancellation_id, cancelled.order_id, cancelled.buyer_id
+    return Refund(*ids, cancelled.paid_amount, destination, state, phone)
 
 
 def issued(money: Refund) -> RefundIssued:

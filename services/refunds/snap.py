@@ -91,8 +91,9 @@ class Dana:
         await self._inquiries.aclose()
 
     async def account_inquiry(self, phone: str) -> bool:
-        """Asks whether the number has a DANA account that can receive money. Raises `DanaUnreachable`."""
-        body = {"customerNumber": customer_number(phone), "amount": money(1), "additionalInfo": FUND_TYPE}
+        """Asks whether a number, in the form 628…, has a DANA account that can receive money. Raises
+        `DanaUnreachable`."""
+        body = {"customerNumber": phone, "amount": money(1), "additionalInfo": FUND_TYPE}
         try:
             response = await self._post(INQUIRY, body)
         except (httpx.HTTPError, TimeoutError) as error:
@@ -111,7 +112,7 @@ class Dana:
         """
         body = {
             "partnerReferenceNo": reference,
-            "customerNumber": customer_number(phone),
+            "customerNumber": phone,
             "amount": money(amount),
             "feeAmount": {"value": "0.00", "currency": "IDR"},
             "additionalInfo": FUND_TYPE,
@@ -172,12 +173,6 @@ def signature(key: RSAPrivateKey, path: str, content: bytes, timestamp: str) -> 
     return base64.b64encode(key.sign(text.encode(), PKCS1v15(), SHA256())).decode()
 
 
-def customer_number(phone: str) -> str:
-    """A phone number as DANA wants it, "in format 628xxx"."""
-    number = phone.removeprefix("+")
-    return f"62{number[1:]}" if number.startswith("0") else number
-
-
 def money(amount: int) -> dict[str, str]:
     """Whole rupiah on the wire. Raises ValueError for what cannot be paid."""
     if amount <= 0:
@@ -187,7 +182,7 @@ def money(amount: int) -> dict[str, str]:
 
 def masked(phone: str) -> str:
     """A phone number, masked for logs."""
-    return f"{phone[:4]}****{phone[-3:]}" if len(phone) >= 10 else "****"
+    return f"{phone[:4]}****{phone[-3:]}"
 
 
 def _no_answer(error: Exception) -> Answer:

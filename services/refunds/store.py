@@ -124,14 +124,8 @@ async def save(tx: Transaction, refund: Refund) -> None:
     await tx.connection.execute(
         "update refunds set destination = $2, state = $3, attempts = $4, inquiries = $5, uncertain = $6, "
         "doubtful_until = $7, wallet_closed = $8 where refund_id = $1",
-        refund.refund_id,
-        refund.destination,
-        refund.state,
-        refund.attempts,
-        refund.inquiries,
-        refund.uncertain,
-        refund.doubtful_until,
-        refund.wallet_closed,
+        *attrgetter("refund_id", "destination", "state", "attempts", "inquiries", "uncertain")(refund),
+        *attrgetter("doubtful_until", "wallet_closed")(refund),
     )
 
 

@@ -52,10 +52,9 @@ def authenticate(headers: Mapping[str, str], body: bytes, service: Service, part
     timestamp = read_timestamp(headers["X-TIMESTAMP"])
     if timestamp is None:
         raise Refused(replies.invalid_format("X-TIMESTAMP"))
-    if not EXTERNAL_ID.fullmatch(headers["X-EXTERNAL-ID"]):
-        raise Refused(replies.invalid_format("X-EXTERNAL-ID"))
-    if not CHANNEL_ID.fullmatch(headers["CHANNEL-ID"]):
-        raise Refused(replies.invalid_format("CHANNEL-ID"))
+    for name, form in (("X-EXTERNAL-ID", EXTERNAL_ID), ("CHANNEL-ID", CHANNEL_ID)):
+        if not form.fullmatch(headers[name]):
+            raise Refused(replies.invalid_format(name))
     if headers["X-PARTNER-ID"] != partner.id:
         raise Refused(replies.unauthorized("Unknown Client"))
     if not is_signed(partner.key, service.path, body, headers["X-TIMESTAMP"], headers["X-SIGNATURE"]):

@@ -16,8 +16,7 @@ from services.refunds.answers import Answer, Outcome
 from services.refunds.snap import JAKARTA, TOP_UP, Dana, signature
 from tests.harness.waiting import eventually
 
-PHONE = "081234567890"
-NUMBER = "6281234567890"
+PHONE = "6281234567890"
 
 
 def new_key() -> RSAPrivateKey:
@@ -44,7 +43,7 @@ def top_up_body(reference: str, **changes: Any) -> dict[str, Any]:
     """A top-up that DANA accepts, with changes; a field changed to None is left out."""
     body = {
         "partnerReferenceNo": reference,
-        "customerNumber": NUMBER,
+        "customerNumber": PHONE,
         "amount": rupiah("150000.00"),
         "feeAmount": rupiah("0.00"),
         "additionalInfo": {"fundType": "AGENT_TOPUP_FOR_USER_SETTLE"},

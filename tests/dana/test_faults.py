@@ -16,7 +16,7 @@ from simulators.dana.server import running
 from tests.harness.waiting import becomes, eventually
 
 from .conftest import Control
-from .partner import NUMBER, PHONE, new_reference, public_pem, settled
+from .partner import PHONE, new_reference, public_pem, settled
 
 PAID, NOT_FOUND = Answer(Outcome.PAID, "00"), Answer(Outcome.NOT_FOUND, "4043901")
 
@@ -114,10 +114,10 @@ async def test_accounts(dana: Dana, control: Control) -> None:
     """Open accounts are active, frozen, closed and odd ones are not; only open ones are paid, and what was paid before
     stays paid."""
     reference = new_reference()
-    assert await dana.account_inquiry("+6281234567890")
+    assert await dana.account_inquiry(PHONE)
     assert (await dana.top_up(reference, PHONE, 7)).outcome is Outcome.PAID
     for state in ("frozen", "closed"):
-        await control.send("POST", "accounts", phone=NUMBER, state=state)
+        await control.send("POST", "accounts", phone=PHONE, state=state)
         assert not await dana.account_inquiry(PHONE)
         assert await dana.top_up(new_reference(), PHONE, 7) == Answer(Outcome.FAILED, "4033805")
         assert (await dana.top_up(reference, PHONE, 7)).outcome is Outcome.PAID

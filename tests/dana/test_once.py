@@ -35,7 +35,7 @@ async def test_a_reference_with_another_content_is_inconsistent(dana: Dana, cont
     """The same reference with another amount or number is 4043818, which is UNKNOWN: DANA has something under it."""
     reference = new_reference()
     assert (await dana.top_up(reference, PHONE, 42_000)).outcome is Outcome.PAID
-    for phone, amount in ((PHONE, 42_001), ("081298765432", 42_000)):
+    for phone, amount in ((PHONE, 42_001), ("6281298765432", 42_000)):
         assert await dana.top_up(reference, phone, amount) == Answer(Outcome.UNKNOWN, "4043818")
     [payment] = await control.payments(reference)
     assert payment["amount"] == 42_000
@@ -82,7 +82,7 @@ async def paid(http: httpx.AsyncClient) -> list[str]:
 
 
 @pytest.mark.processes
-async def test_what_was_answered_survives_a_kill(tmp_path: Path, key: RSAPrivateKey) -> None:
+async def test_answered_payments_survive_a_kill(tmp_path: Path, key: RSAPrivateKey) -> None:
     """After a kill amid 120 payments, of which one hangs after it was paid, every PAID payment and that one are PAID,
     sending all again pays each once, and an X-EXTERNAL-ID of before is still used up."""
     journal, references = tmp_path / "journal.sqlite", [new_reference() for _ in range(120)]
@@ -128,7 +128,7 @@ async def test_a_missing_setting_gets_one_line(tmp_path: Path, key: RSAPrivateKe
     started = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "simulators.dana", env=env, stderr=asyncio.subprocess.PIPE
     )
-    _, said = await started.communicate()
+    _, error = await started.communicate()
     assert started.returncode == 1
-    assert said.decode().count("\n") == 1
-    assert "DANA_JOURNAL" in said.decode()
+    assert error.decode().count("\n") == 1
+    assert "DANA_JOURNAL" in error.decode()

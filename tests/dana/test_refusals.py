@@ -110,7 +110,7 @@ async def test_an_external_id_is_used_once_a_day(partner: Partner, control: Cont
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 5_000])
-async def test_what_is_not_json_is_refused(body: bytes, partner: Partner) -> None:
+async def test_a_body_that_is_not_json_is_refused(body: bytes, partner: Partner) -> None:
     """A signed body that is no JSON object is a bad request for every service."""
     for path, service in ((INQUIRY, "37"), (TOP_UP, "38"), (STATUS, "39")):
         assert (await partner.call(path, body)).json()["responseCode"] == f"400{service}00"

@@ -62,7 +62,7 @@ async def test_a_malformed_cancellation_is_refused(harness: OrdersHarness) -> No
 
 
 @pytest.mark.parametrize("content", RAW, ids=lambda raw: repr(raw)[:40])
-async def test_what_is_not_json_is_refused(content: bytes, harness: OrdersHarness) -> None:
+async def test_a_body_that_is_not_json_is_refused(content: bytes, harness: OrdersHarness) -> None:
     """A body that is broken, too deeply nested, cut inside a character or not a number is refused."""
     answer = await harness.seller().ask("POST", "/orders/products", content=content, headers=JSON)
     assert answer.status_code in (400, 422)
@@ -126,7 +126,7 @@ async def test_unknown_paths_and_methods_are_problems_too(harness: OrdersHarness
         assert_problem(await buyer.ask("GET", path), 404, "not_found")
 
 
-async def test_head_is_get(harness: OrdersHarness) -> None:
+async def test_head_returns_the_headers_of_get(harness: OrdersHarness) -> None:
     """HEAD returns the headers that GET returns."""
     buyer = harness.buyer()
     for path in ("/orders", "/orders/products", "/orders/health/live", f"/orders/{ID}"):
@@ -135,7 +135,7 @@ async def test_head_is_get(harness: OrdersHarness) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "x.y.z", "\xff", "a" * 5_000])
-async def test_a_bad_token_is_no_token(token: str, harness: OrdersHarness) -> None:
+async def test_an_invalid_token_is_refused(token: str, harness: OrdersHarness) -> None:
     """An invalid token is answered with 401 and a WWW-Authenticate header."""
     headers = [(b"Authorization", b"Bearer " + token.encode("latin-1"))]
     answer = await harness.actors.anonymous().http.get("/orders", headers=headers)
@@ -143,7 +143,7 @@ async def test_a_bad_token_is_no_token(token: str, harness: OrdersHarness) -> No
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_body_that_would_be_dropped_is_refused(harness: OrdersHarness) -> None:
+async def test_a_route_without_a_body_refuses_one(harness: OrdersHarness) -> None:
     """A route without a body refuses every body except an empty object."""
     sale = await harness.sold("unpaid")
     for body in ('{"amount": 1}', "[]", "1", '"later"', "no json", '{"reason": "late"}'):

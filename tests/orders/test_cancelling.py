@@ -64,7 +64,7 @@ async def test_fifty_at_once_are_one_cancellation(harness: OrdersHarness) -> Non
 
 async def test_cancel_and_ship_never_both_win(harness: OrdersHarness) -> None:
     """Of sixty orders that are cancelled and shipped at the same moment, each is one or the other, the loser is
-    told so, and what was cancelled is back in stock."""
+    refused, and what was cancelled is back in stock."""
     buyer, seller = harness.buyer(), harness.seller()
     ids = await harness.many(60, buyer, seller)
 
@@ -156,13 +156,13 @@ class TestRefusedCancellations:
         on. What is granted is not limited."""
         sale = await harness.sold("shipped")
         assert await self.ask(sale.buyer, sale.path, 20) == [409] * 20
-        kept = "select (select sum(refused) from refused_cancellations), (select sum(last) from event_sequence)"
-        before = await harness.fetch(kept)
+        state = "select (select sum(refused) from refused_cancellations), (select sum(last) from event_sequence)"
+        before = await harness.fetch(state)
         assert await self.ask(sale.buyer, sale.path, 5) == [429] * 5
         answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
         assert_problem(answer, 429, "rate_limited")
         assert 3500 < int(answer.headers["Retry-After"]) <= 3600
-        assert await harness.fetch(kept) == before
+        assert await harness.fetch(state) == before
         other = await harness.order(sale.buyer, sale.product)
         assert await self.ask(sale.buyer, f"/orders/{other['order_id']}", 30) == [200] * 30
         await harness.later(hours=1)

@@ -27,7 +27,7 @@ async def test_the_catalogue_comes_in_parts(harness: OrdersHarness) -> None:
     assert first["items"] + second["items"] == both["items"]
 
 
-async def test_everybody_can_ask_what_time_it_is(harness: OrdersHarness) -> None:
+async def test_the_clock_is_public(harness: OrdersHarness) -> None:
     """`/orders/clock` returns the database's time, also when it was moved: orders are decided by it."""
     shown = datetime.fromisoformat((await harness.actors.anonymous().get("/orders/clock"))["now"])
     (row,) = await harness.fetch("select clock_now() as now")

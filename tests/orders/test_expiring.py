@@ -68,18 +68,18 @@ async def test_an_unpaid_order_expires(harness: OrdersHarness) -> None:
     assert harness.recorder.names(sale.order_id) == ["OrderPlaced", "OrderCancelled"]
 
 
-async def test_what_is_paid_or_needs_no_payment_stays(harness: OrdersHarness) -> None:
+async def test_paid_and_cash_orders_do_not_expire(harness: OrdersHarness) -> None:
     """Paying and cancelling call the deadline off; cash on delivery has none."""
-    paid, gone = await harness.sold(), await harness.sold("unpaid")
-    await gone.buyer.post(f"{gone.path}/cancel")
+    paid, cancelled = await harness.sold(), await harness.sold("unpaid")
+    await cancelled.buyer.post(f"{cancelled.path}/cancel")
     cash = await harness.order(paid.buyer, paid.product, method="cod")
-    ids = [paid.order_id, gone.order_id, cash["order_id"]]
+    ids = [paid.order_id, cancelled.order_id, cash["order_id"]]
     assert (cash["pay_by"], (await paid.seen())["pay_by"]) == (None, None)
     assert await harness.fetch("select from deadlines where subject = any($1)", ids) == []
     await harness.later(hours=2)
     statuses = [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, cash["order_id"])]
     assert statuses == ["processing", "processing"]
-    assert (await gone.seen())["cancellation"]["channel"] == "app"
+    assert (await cancelled.seen())["cancellation"]["channel"] == "app"
 
 
 async def test_paying_late_is_refused_before_the_cancellation(harness: OrdersHarness) -> None:
@@ -122,7 +122,7 @@ async def test_an_order_expires_though_the_service_was_down(embedded_databases: 
         await harness.service.uow.database.close()
 
 
-async def test_what_was_unpaid_before_the_upgrade_expires(embedded_databases: Databases, tmp_path: Path) -> None:
+async def test_orders_unpaid_before_the_upgrade_expire(embedded_databases: Databases, tmp_path: Path) -> None:
     """An hour after it; what was paid, cancelled or is cash on delivery stays, and of the cancellations those count
     that did before and were paid for."""
     old = tmp_path / "migrations"
@@ -218,7 +218,7 @@ async def test_paying_expiring_and_cancelling_at_once(harness: OrdersHarness, de
 
 
 @pytest.mark.parametrize("text", ["0", "86401", "1.5", "1h"])
-async def test_a_time_for_paying_that_cannot_be_meant_is_refused(text: str, tmp_path: Path) -> None:
+async def test_an_invalid_time_to_pay_is_refused(text: str, tmp_path: Path) -> None:
     """`PAY_WITHIN` is whole seconds, at most a day."""
     env = Environment({"TOKEN_KEYS": str(tmp_path), "PAY_WITHIN": text})
     with pytest.raises(SettingInvalid, match=r"PAY_WITHIN: .* is not a whole number from 1 to 86400"):

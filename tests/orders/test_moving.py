@@ -8,7 +8,7 @@ from tests.harness.actors import assert_problem
 from tests.harness.orders import STATUSES, STEPS, OrdersHarness
 
 
-async def test_an_order_goes_its_way(harness: OrdersHarness) -> None:
+async def test_an_order_moves_from_step_to_step(harness: OrdersHarness) -> None:
     """Each step changes the status, adds to the history, counts the version up, and is published."""
     sale = await harness.sold("delivered")
     order = await sale.seen()
@@ -63,7 +63,7 @@ async def test_two_steps_at_once_are_one(harness: OrdersHarness) -> None:
     assert (await sale.seen())["version"] == 3
 
 
-async def test_foreign_orders_are_not_there(harness: OrdersHarness) -> None:
+async def test_foreign_orders_are_not_found(harness: OrdersHarness) -> None:
     """An account that has no part in an order gets exactly the 404 of an order that does not exist."""
     sale, nothing = await harness.sold("processing"), "/orders/00000000-0000-7000-8000-000000000000"
     buyer, seller = harness.buyer(), harness.seller()

@@ -56,7 +56,7 @@ async def test_a_destination_that_was_added_later_is_shown_as_it_is(harness: Ord
     assert (await sale.buyer.get("/orders"))["items"][0]["refund"]["destination"] == "gopay"
 
 
-async def test_old_news_changes_nothing(harness: OrdersHarness) -> None:
+async def test_an_older_refund_event_changes_nothing(harness: OrdersHarness) -> None:
     """A RefundDelayed that is consumed after RefundIssued, late or twice, changes nothing."""
     sale, delayed, issued = await cancelled(harness)
     await publish_as(harness.recorder.bus, "refunds", issued, sequence=3)
@@ -65,7 +65,9 @@ async def test_old_news_changes_nothing(harness: OrdersHarness) -> None:
     assert await sale.seen() == shown
 
 
-async def test_an_unknown_order_blocks_nothing(harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refund_of_an_unknown_order_blocks_no_other_event(
+    harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An event about an unknown order does not block the events behind it."""
     monkeypatch.setattr(consumer, "MAX_FAILURES", 1)
     sale, delayed, issued = await cancelled(harness)
@@ -76,7 +78,7 @@ async def test_an_unknown_order_blocks_nothing(harness: OrdersHarness, monkeypat
 
 
 @pytest.mark.parametrize("delay", [False, True])
-async def test_silence_is_broken(delay: bool, harness: OrdersHarness) -> None:
+async def test_a_cancellation_without_refund_is_published_again(delay: bool, harness: OrdersHarness) -> None:
     """A cancellation without RefundIssued is published again, under its own id and with its own correlation id; also
     after RefundDelayed, since RefundIssued may have got lost."""
     sale, delayed, issued = await cancelled(harness)
@@ -90,7 +92,7 @@ async def test_silence_is_broken(delay: bool, harness: OrdersHarness) -> None:
     assert len({event["correlationid"] for event in events}) == 1
 
 
-async def test_silence_about_a_sellers_cancellation_is_broken(harness: OrdersHarness) -> None:
+async def test_a_sellers_cancellation_without_refund_is_published_again(harness: OrdersHarness) -> None:
     """A repeated event keeps the correlation id of the request from chat or customer service."""
     sale = await harness.sold()
     await harness.request(sale)
@@ -100,7 +102,7 @@ async def test_silence_about_a_sellers_cancellation_is_broken(harness: OrdersHar
     assert first["correlationid"] == again["correlationid"]
 
 
-async def test_silence_is_broken_ever_more_rarely(harness: OrdersHarness) -> None:
+async def test_the_time_between_reminders_doubles(harness: OrdersHarness) -> None:
     """Each time takes twice as long as the one before, also after a pause, and there is no last time."""
     await harness.fetch("update cancellations set said_at = null")  # no reminders of what other tests have cancelled
     sale, *_ = await cancelled(harness)
@@ -111,7 +113,7 @@ async def test_silence_is_broken_ever_more_rarely(harness: OrdersHarness) -> Non
         assert len(await published(harness, sale)) == times
 
 
-async def test_news_is_believed(harness: OrdersHarness) -> None:
+async def test_an_issued_refund_needs_no_reminder(harness: OrdersHarness) -> None:
     """After RefundIssued nothing is published again, and never for an order that was not paid."""
     sale, _, issued = await cancelled(harness)
     await publish_as(harness.recorder.bus, "refunds", issued)

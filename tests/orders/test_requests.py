@@ -95,7 +95,7 @@ async def test_a_cancellation_is_of_one_order(harness: OrdersHarness) -> None:
         ("chat", {"order_id": uuid4()}),
     ],
 )
-async def test_who_is_not_entitled_learns_nothing(
+async def test_a_request_without_a_right_to_the_order_is_not_found(
     publisher: str, changes: dict[str, Any], harness: OrdersHarness
 ) -> None:
     """A request by another account, or for another channel, is answered as if the order did not exist; and so is one

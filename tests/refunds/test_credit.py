@@ -11,7 +11,7 @@ from tests.harness.publishing import publish_as
 from tests.harness.refunds import RefundsHarness
 
 
-async def test_what_was_paid_is_credited_in_full(harness: RefundsHarness) -> None:
+async def test_a_refund_is_credited_in_full(harness: RefundsHarness) -> None:
     """Without a linked wallet the money is in Lazada Credit as soon as OrderCancelled is consumed."""
     buyer = await harness.buyer()
     assert (await buyer.wallet())["credit_balance"] == 0
@@ -28,7 +28,7 @@ async def test_what_was_paid_is_credited_in_full(harness: RefundsHarness) -> Non
     assert issued == {key: refund[key] for key in issued}
 
 
-async def test_nothing_paid_is_nothing_refunded(harness: RefundsHarness) -> None:
+async def test_an_unpaid_order_is_not_refunded(harness: RefundsHarness) -> None:
     """An unpaid order, or one to be paid at the door, is cancelled without a refund."""
     buyer = await harness.buyer(linked=True)
     order_id = await buyer.cancel(0)

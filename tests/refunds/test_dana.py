@@ -54,7 +54,7 @@ async def test_a_linked_wallet_is_paid(
     ],
     ids=str,
 )
-async def test_a_fault_that_passes(
+async def test_a_refund_arrives_after_a_temporary_fault(
     fault: dict[str, Any], destination: str, payments: int, harness: RefundsHarness
 ) -> None:
     """After every temporary fault the money arrives once, at DANA where that is possible; `payments` of the calls
@@ -69,9 +69,9 @@ async def test_a_fault_that_passes(
 
 
 @pytest.mark.parametrize("mode", ["fail", "throttle"])
-async def test_a_failure_that_stays(mode: str, harness: RefundsHarness) -> None:
+async def test_a_lasting_failure_ends_in_credit(mode: str, harness: RefundsHarness) -> None:
     """After six payments that definitely failed, at the pauses of DANA's book, the money goes to Lazada Credit; every
-    delay is told as it is."""
+    delay is published as it is."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails(mode, recorded=False)
     refund, events = await buyer.refunded()
@@ -82,15 +82,15 @@ async def test_a_failure_that_stays(mode: str, harness: RefundsHarness) -> None:
     for delay, pause in zip(delays, PAUSES, strict=True):
         assert delay["data"]["destination"] == "dana"
         assert delay["data"]["order_id"] == refund["order_id"]
-        said, then = (datetime.fromisoformat(at) for at in (delay["time"], delay["data"]["next_attempt_at"]))
-        assert then - said == timedelta(seconds=pause)
+        now, then = (datetime.fromisoformat(at) for at in (delay["time"], delay["data"]["next_attempt_at"]))
+        assert then - now == timedelta(seconds=pause)
     for one, next_one in pairwise(delays):
         assert next_one["time"] >= one["data"]["next_attempt_at"]
     assert [event["sequence"] for event in events] == list(range(1, 7))
 
 
 @pytest.mark.parametrize("mode", ["timeout_before", "drop_before"])
-async def test_silence_that_stays(mode: str, harness: RefundsHarness) -> None:
+async def test_unanswered_payments_end_in_credit(mode: str, harness: RefundsHarness) -> None:
     """Payments that are never answered are each asked about, and credit is given only long after the last of them."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails(mode, seconds=0)
@@ -101,7 +101,7 @@ async def test_silence_that_stays(mode: str, harness: RefundsHarness) -> None:
     assert issued - last >= timedelta(minutes=10)
 
 
-async def test_a_dana_that_is_down_is_waited_for(harness: RefundsHarness) -> None:
+async def test_a_refund_waits_while_dana_is_down(harness: RefundsHarness) -> None:
     """While the result of a payment is unknown, however long, nothing is sent again and nothing credited."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails("timeout_after", seconds=0, times=1)

@@ -55,9 +55,11 @@ async def test_a_payer_that_is_stopped_amid_a_call(
         assert await destinations(harness) == ["dana"]
 
 
-async def test_a_payer_that_is_overtaken_has_no_say(setup: RefundsSetup, caplog: pytest.LogCaptureFixture) -> None:
-    """A call that takes longer than anybody waits is left behind: another worker asks, and what the slow one hears at
-    last is of no account."""
+async def test_the_answer_of_an_overtaken_payer_is_ignored(
+    setup: RefundsSetup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another worker inquires about a call that takes too long; the late answer of the slow one changes
+    nothing."""
     caplog.set_level("INFO", "services.refunds.payer")
     async with setup.opened(timeout="30") as one, setup.opened(timeout="30") as other:
         buyer = await one.buyer(linked=True)
@@ -98,7 +100,7 @@ async def test_two_payers_pay_once(mode: str, setup: RefundsSetup) -> None:
         assert await destinations(one) == ["dana"] * 10
 
 
-async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
+async def test_the_queue_of_payments_is_bounded(setup: RefundsSetup) -> None:
     """When DANA is slow, no more refunds are taken on than can be called about in time; the others wait, untouched, and
     are paid when there is room."""
     async with setup.opened(timeout="30") as harness:
@@ -113,7 +115,9 @@ async def test_a_long_line_is_not_let_in_at_once(setup: RefundsSetup) -> None:
         assert await destinations(harness) == ["dana"] * (MAX_QUEUED + 10)
 
 
-async def test_what_waited_too_long_is_not_sent(setup: RefundsSetup, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_payment_that_waited_too_long_is_not_sent(
+    setup: RefundsSetup, caplog: pytest.LogCaptureFixture
+) -> None:
     """A payment that did not leave in time is never sent: DANA would take it long after the decision."""
     async with setup.opened(timeout="30") as harness:
         buyer = await harness.buyer(linked=True)
@@ -131,7 +135,7 @@ async def test_what_waited_too_long_is_not_sent(setup: RefundsSetup, caplog: pyt
 
 
 @pytest.mark.parametrize("then", ["unlinked", "linked to another number", "unlinked and linked again"])
-async def test_unlinked_while_in_line(then: str, setup: RefundsSetup) -> None:
+async def test_a_queued_payment_follows_its_wallet(then: str, setup: RefundsSetup) -> None:
     """A payment that was decided on and waits for its turn is not made when its wallet is unlinked, or another takes
     its place; one that DANA may have got is asked about all the same."""
     async with setup.opened(timeout="30") as harness:
@@ -162,7 +166,7 @@ async def test_unlinked_while_in_line(then: str, setup: RefundsSetup) -> None:
             assert ASK in await setup.dana.calls(maybe_sent["refund_id"])
 
 
-async def test_only_calls_are_queued(setup: RefundsSetup) -> None:
+async def test_other_work_takes_no_place_in_the_queue(setup: RefundsSetup) -> None:
     """Other work after the commit takes no place in the line: one transaction decides on `MAX_QUEUED` payments."""
     async with setup.opened() as harness:
         buyer = await harness.buyer(linked=True)

@@ -38,7 +38,7 @@ async def test_a_wallet_that_cannot_receive_is_not_linked(state: AccountState, h
 
 
 @pytest.mark.parametrize("mode", ["down", "drop_before", "timeout_before", "throttle"])
-async def test_without_dana_nothing_is_linked(mode: str, harness: RefundsHarness) -> None:
+async def test_no_wallet_is_linked_while_dana_does_not_answer(mode: str, harness: RefundsHarness) -> None:
     """When DANA does not answer, linking is refused for now, as often as it is tried; unlinking and reading work."""
     buyer = await harness.buyer(linked=True)
     harness.dana.fails(mode, applies_to="all", seconds=0)
@@ -54,7 +54,7 @@ NUMBERS = ("", "08123", "+1 555 0100", "0812345678901234", "081234567890\0", "٠
 @pytest.mark.parametrize(
     "body", [*({"phone": phone} for phone in NUMBERS), {}, {"phone": "081234567890", "extra": 1}, []]
 )
-async def test_what_is_no_number_is_refused(body: object, harness: RefundsHarness) -> None:
+async def test_an_invalid_number_is_refused(body: object, harness: RefundsHarness) -> None:
     """Only Indonesian mobile numbers, as text."""
     buyer = await harness.buyer()
     assert_problem(await buyer.person.ask("PUT", "/refunds/wallet/dana", body), 422, "invalid_request")

@@ -189,7 +189,7 @@ class DanaModel:
         """Never both; an issued refund has arrived where it says; one reference; never too often."""
         assert not (self.is_credited and self.dana in ("paid", "pending")), "the money is paid twice"
         if self.refund.state is State.ISSUED and not self.is_credited:
-            assert self.dana == "paid", "the money is said to be paid and is not"
+            assert self.dana == "paid", "the refund is issued and not paid"
         assert set(self.sends) <= {self.refund.reference}
         assert self.refund.attempts <= MAX_SENDS
         assert (self.deadline is None) == (self.refund.state is State.ISSUED), "no deadline continues the refund"

@@ -85,6 +85,6 @@ def answer_to(order: Order | None, request: OrderCancelRequested, now: datetime)
     return "granted"
 
 
-def cancelled(order: Order, kept: Cancellation) -> Order:
+def cancelled(order: Order, how: Cancellation) -> Order:
     """The order once the cancellation is written down."""
-    return replace(order, status=OrderStatus.CANCELLED, version=order.version + 1, pay_by=None, cancellation=kept)
+    return replace(order, status=OrderStatus.CANCELLED, version=order.version + 1, pay_by=None, cancellation=how)

@@ -46,7 +46,7 @@ def test_the_window_is_at_most_24_hours(channel: str, now: datetime, answer: str
 @pytest.mark.parametrize("channel", list(Channel))
 @pytest.mark.parametrize("role", list(RequesterRole))
 @pytest.mark.parametrize("age", ["young", "old"])
-def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRole, age: str) -> None:
+def test_each_answer_is_that_of_the_table(channel: Channel, role: RequesterRole, age: str) -> None:
     """Every status, channel, role and age gets the answer of the flow's table; every other combination is refused."""
     now = PLACED + (HOUR if age == "young" else 25 * HOUR)
     for status in OrderStatus:
@@ -57,7 +57,7 @@ def test_the_answer_is_the_one_of_the_table(channel: Channel, role: RequesterRol
 
 @pytest.mark.parametrize(("channel", "role"), [("app", "buyer"), ("web", "buyer"), ("chat", "seller")])
 @pytest.mark.parametrize("who", [STRANGER, None])
-def test_only_its_buyer_and_seller_may_cancel(channel: str, role: str, who: None) -> None:
+def test_an_order_of_another_account_is_not_found(channel: str, role: str, who: None) -> None:
     """In every status, the order of another account is answered like one that does not exist."""
     for status in OrderStatus:
         order = an_order(status)
@@ -76,7 +76,7 @@ def test_an_unknown_order_is_not_found() -> None:
     ("channel", "role", "fault"),
     [("app", "buyer", "buyer"), ("web", "buyer", "buyer"), ("chat", "seller", "seller"), ("cs", "system", "seller")],
 )
-def test_the_fault_is_whose_doing_it_is(channel: str, role: str, fault: str) -> None:
+def test_the_fault_of_a_cancellation(channel: str, role: str, fault: str) -> None:
     """The fault of a cancellation is the canceller's; that of a silent seller is the seller's."""
     order = an_order()
     granted = decide(order, a_request(order, channel, role, ACTORS[role]), PLACED)
@@ -85,7 +85,7 @@ def test_the_fault_is_whose_doing_it_is(channel: str, role: str, fault: str) -> 
 
 
 @pytest.mark.parametrize("paid", [0, 1, 999_999_999])
-def test_what_was_paid_comes_back_in_full(paid: int) -> None:
+def test_a_cancellation_names_what_was_paid(paid: int) -> None:
     """A granted cancellation names exactly what was paid, and the order's buyer and seller."""
     order = replace(an_order(), paid_amount=paid)
     granted = decide(order, a_request(order, "web", "buyer", BUYER), PLACED)
@@ -94,7 +94,7 @@ def test_what_was_paid_comes_back_in_full(paid: int) -> None:
     assert (granted.channel, granted.order_id) == (Channel.WEB, order.order_id)
 
 
-def test_what_is_shown_is_what_is_decided() -> None:
+def test_the_reason_shown_is_the_one_decided() -> None:
     """The reason shown beside an order is the code with which a request would be refused."""
     for status in OrderStatus:
         for now in (PLACED, DAY, DAY + timedelta(microseconds=1)):
@@ -141,7 +141,7 @@ def test_an_order_is_paid_in_time_or_not_at_all() -> None:
             assert (Problem.of(refused.value).status, refused.value.code) == (409, "not_paid")
 
 
-def test_only_what_was_not_paid_expires() -> None:
+def test_an_order_expires_if_it_is_unpaid() -> None:
     """Paid orders, cash on delivery and cancelled ones do not end by themselves."""
     for status in OrderStatus:
         assert (expiry(an_order(status), uuid4(), PLACED + 24 * HOUR) is None) == (status is not OrderStatus.UNPAID)

@@ -20,7 +20,7 @@ INVISIBLE = ["\u200e", "\u200f", "\u202a", "\u202c", "\u202e", "\u2066", "\u2069
 
 
 @pytest.mark.parametrize("typed", NO_NUMBERS)
-def test_what_is_no_number_is_refused(typed: str) -> None:
+def test_an_invalid_number_is_refused(typed: str) -> None:
     """Fractions, half a grouping, signs, exponents, digits of other scripts, more digits than any amount of ours."""
     assert whole(typed) is thousands(typed) is price(typed) is None
 
@@ -78,7 +78,7 @@ def test_a_phone_number_has_the_digits_that_were_typed(typed: str) -> None:
         *("++62812345678", "0062 0062 812345678"),
     ],
 )
-def test_what_is_no_phone_number_is_refused(typed: str) -> None:
+def test_an_invalid_phone_number_is_refused(typed: str) -> None:
     """Other countries, too few digits or too many, digits of other scripts, two numbers, words."""
     assert phone_number(typed) is None
 

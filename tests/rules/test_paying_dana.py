@@ -76,8 +76,8 @@ class PayingDana(RuleBasedStateMachine):
         elif outcome == "late":
             call.answer = TIMEOUT
         else:
-            said = model.answer(call, outcome, recorded=recorded)
-            call.answer = said if arrives else TIMEOUT
+            answer = model.answer(call, outcome, recorded=recorded)
+            call.answer = answer if arrives else TIMEOUT
         if at_once:
             model.write_down(call)
 

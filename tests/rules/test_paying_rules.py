@@ -13,7 +13,7 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
-def call_that_is_lost_sight_of(model: DanaModel) -> Call:
+def call_that_times_out(model: DanaModel) -> Call:
     """A payment is sent and times out; it is still on the network."""
     model.due()
     [call] = model.calls
@@ -27,7 +27,7 @@ def call_that_is_lost_sight_of(model: DanaModel) -> Call:
     ("linked", "wallet_open", "destination", "sends"),
     [(True, True, "dana", 1), (True, False, "lazada_credit", 1), (False, True, "lazada_credit", 0)],
 )
-def test_it_is_paid_at_once_where_all_is_well(linked: bool, wallet_open: bool, destination: str, sends: int) -> None:
+def test_a_refund_is_paid_or_credited_at_once(linked: bool, wallet_open: bool, destination: str, sends: int) -> None:
     """One payment, one answer: issued at DANA. If DANA refuses the wallet and no payment is in flight, the money goes
     to credit at once; after unlinking before the first payment, nothing is sent."""
     model = DanaModel(linked=linked, wallet_open=wallet_open)
@@ -60,10 +60,10 @@ def test_a_throttled_payment_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-def test_an_unknown_outcome_is_asked_about_first(arrived: bool) -> None:
+def test_an_unknown_outcome_is_inquired_first(arrived: bool) -> None:
     """After a timeout DANA is asked; what was paid is not sent again, what was not found is."""
     model = DanaModel()
-    call = call_that_is_lost_sight_of(model)
+    call = call_that_times_out(model)
     assert next_step(model.refund, linked=True, now=model.now) is Step.ASK
     if arrived:
         model.deliver(call.transfer)
@@ -71,10 +71,10 @@ def test_an_unknown_outcome_is_asked_about_first(arrived: bool) -> None:
     assert (model.dana, len(model.sends)) == ("paid", 1 if arrived else 2)
 
 
-def test_a_question_without_an_answer_is_asked_again() -> None:
+def test_an_unanswered_inquiry_is_repeated() -> None:
     """As long as DANA does not answer, it is queried at growing intervals; nothing is sent and nothing is credited."""
     model = DanaModel()
-    call_that_is_lost_sight_of(model)
+    call_that_times_out(model)
     model.waits.clear()
     for _ in range(8):
         model.play(answer=TIMEOUT)
@@ -122,10 +122,10 @@ def test_credit_waits_until_no_payment_can_arrive(step: str) -> None:
     assert model.dana == "paid"
 
 
-def test_an_answer_is_as_old_as_its_question() -> None:
+def test_an_answer_is_as_old_as_its_inquiry() -> None:
     """NOT_FOUND for a payment that could still arrive decides nothing, however late it is stored."""
     model = DanaModel(skew=TOLERANCE)
-    call = call_that_is_lost_sight_of(model)
+    call = call_that_times_out(model)
     model.linked = False
     model.now += 2 * TOLERANCE - SECOND
     model.due()
@@ -143,7 +143,7 @@ def test_an_answer_is_as_old_as_its_question() -> None:
 def test_a_failure_says_nothing_about_the_call_before() -> None:
     """A definite failure of the second payment leaves the first, which is still on its way, in doubt."""
     model = DanaModel()
-    first = call_that_is_lost_sight_of(model)
+    first = call_that_times_out(model)
     model.play()
     model.play("failed", recorded=False)
     assert model.refund.doubtful_until is not None
@@ -158,7 +158,7 @@ def test_a_failure_says_nothing_about_the_call_before() -> None:
 def test_a_pending_payment_found_late_is_not_sent_again() -> None:
     """A payment that arrived in the last moment is waited for, also when the wallet is linked again meanwhile."""
     model = DanaModel()
-    call = call_that_is_lost_sight_of(model)
+    call = call_that_times_out(model)
     model.linked = False
     model.play()
     model.deliver(call.transfer, "pending")
@@ -175,7 +175,7 @@ def test_unlinked_between_decision_and_payment(doubt: bool) -> None:
     of unknown outcome cannot arrive any more."""
     model = DanaModel()
     if doubt:
-        call_that_is_lost_sight_of(model)
+        call_that_times_out(model)
         model.play()
         assert model.deadline is not None
         model.now = model.deadline
@@ -195,7 +195,7 @@ def test_unlinked_between_decision_and_payment(doubt: bool) -> None:
 
 
 @pytest.mark.parametrize("die", ["before the call", "after the call"])
-def test_a_worker_that_dies_is_followed_by_a_question(die: str) -> None:
+def test_a_dead_worker_is_followed_by_an_inquiry(die: str) -> None:
     """After a crash the next replica queries DANA first, half a minute later."""
     model = DanaModel()
     model.due()
@@ -210,7 +210,7 @@ def test_a_worker_that_dies_is_followed_by_a_question(die: str) -> None:
 
 
 @pytest.mark.parametrize("arrives", ["before the question", "after the question", "never"])
-def test_who_is_overtaken_has_no_say(arrives: str) -> None:
+def test_an_overtaken_call_changes_nothing(arrives: str) -> None:
     """A call that takes so long that another worker asks and goes on changes nothing when it ends at last."""
     model = DanaModel()
     model.due()

@@ -40,6 +40,6 @@ def test_a_cancellation_never_helps(numbers: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(("orders", "by_seller", "rating"), [(40, 1, 4.5), (0, 0, 5.0), (2, 2, 1.0)])
-def test_what_one_more_cancellation_would_do_is_known_before(orders: int, by_seller: int, rating: float) -> None:
+def test_the_score_after_one_more_cancellation(orders: int, by_seller: int, rating: float) -> None:
     """The score after cancelling is that of one more order cancelled by the seller, if there is one."""
     assert Score(orders, by_seller, 0, 0).after_cancelling().rating == rating
