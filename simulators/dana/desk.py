@@ -9,10 +9,7 @@ from simulators.dana.faults import Fault, Mode
 from simulators.dana.journal import AccountState, JournalTransaction, Payment
 from simulators.dana.replies import Reply, Service
 
-ACCOUNT_REASONS: dict[AccountState, str] = {
-    "frozen": "PAYEE_USER_STATUS_DISABLE",
-    "closed": "PAYEE_USER_NOT_EXIST",
-}
+ACCOUNT_REASONS: dict[AccountState, str] = {"frozen": "PAYEE_USER_STATUS_DISABLE", "closed": "PAYEE_USER_NOT_EXIST"}
 
 STATUSES = {"paid": ("00", "Success"), "pending": ("03", "Pending"), "failed": ("06", "Failed")}
 

@@ -11,18 +11,7 @@ from uuid import UUID
 
 from contracts.words import Destination
 from services.refunds.answers import Answer, Outcome
-from services.refunds.domain import (
-    IN_HAND,
-    Refund,
-    State,
-    Step,
-    answered,
-    credited,
-    inquired,
-    next_step,
-    pause,
-    sent,
-)
+from services.refunds.domain import IN_HAND, Refund, State, Step, answered, credited, inquired, next_step, pause, sent
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TOLERANCE = timedelta(minutes=5)

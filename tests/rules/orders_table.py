@@ -37,12 +37,7 @@ cs   system old    yes   yes   yes   shipped shipped cancelled
 """
 """The answer by channel, role and age, for each status. A combination that is not listed is refused."""
 
-WORDS = {
-    "yes": "granted",
-    "late": "window_closed",
-    "shipped": "already_shipped",
-    "cancelled": "already_cancelled",
-}
+WORDS = {"yes": "granted", "late": "window_closed", "shipped": "already_shipped", "cancelled": "already_cancelled"}
 ACTORS = {"buyer": BUYER, "seller": SELLER, "agent": AGENT, "system": None}
 
 

@@ -12,17 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested
 from contracts.words import OrderStatus
 from runtime.errors import WrongState
-from services.orders.domain import (
-    Cancellation,
-    NotPaid,
-    Order,
-    cancellation,
-    cancelled_event,
-    check_move,
-    check_payment,
-    decide,
-    expiry,
-)
+from services.orders import domain
 from tests.rules.orders_table import (
     ACTORS,
     BUYER,
@@ -45,7 +35,7 @@ class OrderLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = PLACED
-        self.order: Order = an_order(OrderStatus.UNPAID)
+        self.order: domain.Order = an_order(OrderStatus.UNPAID)
         self.history = [OrderStatus.UNPAID]
         self.answers: dict[UUID, OrderCancelled] = {}
         self.requests: list[OrderCancelRequested] = []
@@ -57,14 +47,14 @@ class OrderLife(RuleBasedStateMachine):
     @rule(to=st.sampled_from([status for status in OrderStatus if status is not OrderStatus.CANCELLED]))
     def it_is_moved(self, to: OrderStatus) -> None:
         try:
-            check_move(self.order, to)
+            domain.check_move(self.order, to)
         except WrongState:
             return
         if to is OrderStatus.PROCESSING:
             late = self.now - PLACED >= HOUR
             try:
-                check_payment(self.order, self.now)
-            except NotPaid:
+                domain.check_payment(self.order, self.now)
+            except domain.NotPaid:
                 assert late
                 return
             assert not late
@@ -88,12 +78,12 @@ class OrderLife(RuleBasedStateMachine):
     @precondition(lambda self: self.now - PLACED >= HOUR)
     @rule()
     def the_time_for_paying_is_over(self) -> None:
-        how = expiry(self.order, uuid4(), self.now)
+        how = domain.expiry(self.order, uuid4(), self.now)
         assert (how is None) == (self.order.status is not OrderStatus.UNPAID)
         if how is not None:
             assert (how.channel, how.role, how.requested_by) == ("system", "system", None)
             assert (how.reason, how.fault, how.at) == ("not_paid", "none", self.now)
-            answer = cancelled_event(self.order, how)
+            answer = domain.cancelled_event(self.order, how)
             assert (answer.paid_amount, answer.channel, answer.fault) == (0, "system", "none")
             self.end(how, answer)
 
@@ -102,22 +92,22 @@ class OrderLife(RuleBasedStateMachine):
     def a_request_comes_again(self, data: Any, channel: str) -> None:
         request = data.draw(st.sampled_from(self.requests))
         if before := self.answers.get(request.cancellation_id):
-            assert decide(self.order, request, self.now) == before
-            assert decide(self.order, request.model_copy(update={"channel": channel}), self.now) == before
+            assert domain.decide(self.order, request, self.now) == before
+            assert domain.decide(self.order, request.model_copy(update={"channel": channel}), self.now) == before
         else:
-            assert isinstance(decide(self.order, request, self.now), OrderCancelRejected)
+            assert isinstance(domain.decide(self.order, request, self.now), OrderCancelRejected)
 
     def decide(self, request: OrderCancelRequested, should: str) -> None:
-        answer = decide(self.order, request, self.now)
-        assert answer == decide(self.order, request, self.now)
+        answer = domain.decide(self.order, request, self.now)
+        assert answer == domain.decide(self.order, request, self.now)
         if isinstance(answer, OrderCancelled):
             assert should == "granted"
             assert answer.paid_amount == self.order.paid_amount
-            self.end(cancellation(request, self.now), answer)
+            self.end(domain.cancellation(request, self.now), answer)
         else:
             assert answer.code == should
 
-    def end(self, how: Cancellation, answer: OrderCancelled) -> None:
+    def end(self, how: domain.Cancellation, answer: OrderCancelled) -> None:
         self.order = cancelled(self.order, how)
         self.answers[how.cancellation_id] = answer
         self.history.append(OrderStatus.CANCELLED)
