@@ -7,6 +7,7 @@ if the process that last opened the database runs in demonstration mode.
 
 from datetime import timedelta
 
+from runtime.storage.connections import AsyncpgConnection
 from runtime.storage.database import Connection
 
 
@@ -32,7 +33,7 @@ async def shift(connection: Connection) -> timedelta:
     return moved
 
 
-async def advance(connection: Connection, by: timedelta) -> timedelta:
+async def advance(connection: Connection | AsyncpgConnection, by: timedelta) -> timedelta:
     """Moves time forward and returns the whole offset; raises `ClockFixed` outside demonstration mode."""
     moved: timedelta | None = await connection.fetchval(
         "update clock set shift = shift + $1 where demonstration returning shift", by

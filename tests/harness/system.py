@@ -20,7 +20,7 @@ from batalkan.system import Where
 from runtime.messaging.bus import Bus
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.storage import clock
-from runtime.storage.database import Database
+from runtime.storage.connections import AsyncpgConnection, connect
 from tests.harness.waiting import eventually
 
 OUTSIDERS = Evidence(outsiders=True)
@@ -48,7 +48,7 @@ class SystemUnderTest:
     async def advance(self, by: timedelta) -> None:
         """Moves the time of all services."""
         for url in self.database_urls.values():
-            async with _opened(url) as database, database.connection() as connection:
+            async with _connected(url) as connection:
                 await clock.advance(connection, by)
         self.hurry()
 
@@ -60,24 +60,24 @@ class SystemUnderTest:
         async def stand_still(at: datetime) -> None:
             last.append(at)
             for url in self.database_urls.values():
-                async with _opened(url) as database, database.connection() as connection:
+                async with _connected(url) as connection:
                     await connection.execute(f"{_TIME} timestamptz '{at.isoformat()}'")
             self.hurry()
 
         yield stand_still
         for url in self.database_urls.values():
-            async with _opened(url) as database, database.connection() as connection:
+            async with _connected(url) as connection:
                 await connection.execute("update clock set shift = $1 - now()", max(last))
                 await connection.execute(_REAL_TIME)
 
     async def run(self, service: str, statement: str, *arguments: object) -> None:
         """Changes the service's database directly."""
-        async with _opened(self.database_urls[service]) as database, database.connection() as connection:
+        async with _connected(self.database_urls[service]) as connection:
             await connection.execute(statement, *arguments)
 
     async def count(self, service: str, table: str) -> int:
         """How many rows there are."""
-        async with _opened(self.database_urls[service]) as database, database.connection() as connection:
+        async with _connected(self.database_urls[service]) as connection:
             rows: int = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608 (a name in a test)
         return rows
 
@@ -102,13 +102,12 @@ class SystemUnderTest:
 
 
 @asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[Database]:
-    database = Database(url, pool_size=1)
-    await database.connect()
+async def _connected(url: str) -> AsyncIterator[AsyncpgConnection]:
+    connection = await connect(url)
     try:
-        yield database
+        yield connection
     finally:
-        await database.close()
+        await connection.close()
 
 
 @asynccontextmanager

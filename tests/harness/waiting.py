@@ -13,14 +13,19 @@ T = TypeVar("T")
 async def eventually(
     ask: Callable[[], Awaitable[T | None]],
     within: float = TIMEOUT,
-    every: float = 0.01,
+    every: float = 0.005,
     *,
     enough: Callable[[Any], object] = bool,
 ) -> T:
-    """The result of `ask`, once it is `enough`; raises TimeoutError after `within` seconds."""
+    """The result of `ask`, once it is `enough`; raises TimeoutError after `within` seconds.
+
+    The pauses become longer, up to 0.1 seconds: most waits are short, and asking takes processor time.
+    """
     async with asyncio.timeout(within):
+        pause = every
         while (found := await ask()) is None or not enough(found):
-            await asyncio.sleep(every)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, max(every, 0.1))
     return found
 
 
