@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from math import inf
 
 SHORTEST, LONGEST = 0.1, 5.0
 """Seconds between two tries."""
@@ -12,9 +13,11 @@ class Backoff:
     """Counts the failures of one operation. Call `wait` after each failure, and `reset` once the operation itself has
     succeeded: a connection alone is no success."""
 
-    def __init__(self, thing: str, log: logging.Logger) -> None:
+    def __init__(self, thing: str, log: logging.Logger, longest: float = inf) -> None:
+        """`longest`: seconds between two tries, at most, if less than `LONGEST`."""
         self._thing = thing
         self._log = log
+        self._longest = longest
         self._tries = 0
 
     async def wait(self, error: BaseException) -> None:
@@ -31,7 +34,7 @@ class Backoff:
         """Counts a failure. Returns the seconds until the next try: 0.1 s, doubled with every failure, at most 5 s,
         half of it random."""
         # The exponent is bounded, since after a thousand tries (an hour) no float holds the power.
-        longest: float = min(SHORTEST * 2 ** min(self._tries, 16), LONGEST)
+        longest: float = min(SHORTEST * 2 ** min(self._tries, 16), LONGEST, self._longest)
         if self._tries in {0, 3} or self._tries % 10 == 9:
             self._log.warning("waiting for %s: %s", self._thing, error or type(error).__name__)
         self._tries += 1

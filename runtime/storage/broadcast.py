@@ -61,7 +61,7 @@ class RedisBroadcast:
             group.create_task(self._subscribe())
 
     async def _publish(self) -> None:
-        backoff = Backoff("Redis, to publish to other replicas", log)
+        backoff = Backoff("Redis, to publish to other replicas", log, RETRY)
         while True:
             if not self._waiting and not self._lost:
                 self._something.clear()
@@ -79,10 +79,10 @@ class RedisBroadcast:
             except Exception as error:
                 self._lost = True
                 self._waiting.clear()  # replicas that read the database need no hints
-                await _wait(backoff, error)
+                await backoff.wait(error)
 
     async def _subscribe(self) -> None:
-        backoff = Backoff("Redis, to receive from other replicas", log)
+        backoff = Backoff("Redis, to receive from other replicas", log, RETRY)
         while True:
             pubsub = self._redis.pubsub()
             try:
@@ -111,7 +111,7 @@ class RedisBroadcast:
                     log.exception("receiving from other replicas failed")
                 self.away = True
                 self._on_missed()
-                await _wait(backoff, error)
+                await backoff.wait(error)
             finally:
                 with suppress(RedisError, OSError):
                     await pubsub.aclose()  # type: ignore[no-untyped-call]
@@ -124,9 +124,3 @@ class RedisBroadcast:
             self._on_missed()
         else:
             self._on_hint(hint)
-
-
-async def _wait(backoff: Backoff, error: BaseException) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(RETRY):
-            await backoff.wait(error)

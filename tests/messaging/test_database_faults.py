@@ -40,7 +40,7 @@ COUNTED: dict[str, list[tuple[Any, ...]]] = {
 async def spoil(tx: Transaction, fault: str) -> None:
     """Runs the statements of a fault."""
     for statement in COUNTED[fault]:
-        await tx.connection.execute(*statement)
+        await tx.connection.execute(*statement, timeout=0.1 if fault == "command timeout" else None)
 
 
 @asynccontextmanager
@@ -53,12 +53,8 @@ async def busy(toy: Toy) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("fault", COUNTED)
-async def test_message_that_keeps_failing_is_parked(
-    embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
+async def test_message_that_keeps_failing_is_parked(embedded_toys: Toys, fault: str) -> None:
     """A message whose statement fails each time is parked after five attempts, and the next one is handled."""
-    if fault == "command timeout":
-        monkeypatch.setattr(databases, "COMMAND_TIMEOUT", 0.2)
 
     async def handle(tx: Transaction, event: Counted) -> Sequence[Event]:
         if event.number == 1:
@@ -74,9 +70,8 @@ async def test_message_that_keeps_failing_is_parked(
         assert await replay(refunds) == ["parked"]
 
 
-async def test_slow_deadline_delays_no_other(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_deadline_delays_no_other(embedded_toys: Toys) -> None:
     """A deadline whose statement times out is put off, and those behind it fire."""
-    monkeypatch.setattr(databases, "COMMAND_TIMEOUT", 0.2)
 
     async def act(tx: Transaction, subject: str) -> Sequence[Event]:
         if subject == "1":
@@ -281,12 +276,12 @@ async def test_a_pool_takes_its_share_of_the_server(embedded_toys: Toys, monkeyp
 
 async def test_standing_still_is_not_the_databases_fault(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that waits for a connection gets it also when its process stands still for longer than it waits."""
-    monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.2)
-    monkeypatch.setattr(databases, "SLICE", 0.05)
     toy = await embedded_toys.refunds()
     async with AsyncExitStack() as held:
         for _ in range(databases.POOL_SIZE):
             await held.enter_async_context(toy.database.connection())
+        monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.2)
+        monkeypatch.setattr(databases, "SLICE", 0.05)
         waiting = asyncio.create_task(toy.fetch("select 1"))
         await asyncio.sleep(0.01)
         asyncio.get_running_loop().call_soon(time.sleep, 0.3)

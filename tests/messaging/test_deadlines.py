@@ -62,9 +62,7 @@ async def test_a_deadline_without_a_notification_fires(embedded_toys: Toys) -> N
         await becomes(toy.effects, [1])
 
 
-async def test_the_loop_wakes_when_the_next_deadline_is_due(
-    embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_loop_wakes_for_the_next_deadline(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop wakes when the next deadline is due, also if one was due just before."""
     monkeypatch.setattr(deadlines, "POLL", 60.0)
     toy = await service(embedded_toys)

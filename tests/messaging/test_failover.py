@@ -1,4 +1,4 @@
-"""Clients of a PostgreSQL that can fail over: a commit is never cancelled, and a silent host holds up nobody."""
+"""Clients of a PostgreSQL that can fail over: a commit is never cancelled, and a silent host delays no connection."""
 
 import asyncio
 import socket

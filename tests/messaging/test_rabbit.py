@@ -55,9 +55,7 @@ async def get(servers: LocalServers, how_many: int) -> list[AbstractIncomingMess
 
 
 @pytest.mark.usefixtures("queue")
-async def test_each_published_copy_is_a_persistent_message_of_its_own(
-    servers: LocalServers, toys_on_rabbit: Toys
-) -> None:
+async def test_each_copy_is_a_persistent_message_of_its_own(servers: LocalServers, toys_on_rabbit: Toys) -> None:
     """The same event, published again, is another AMQP message; only the body names the event."""
     orders = await toys_on_rabbit.orders()
     orders.relay._bus = Unreliable(orders.bus, lose_confirms=1)
@@ -143,9 +141,7 @@ async def test_a_broken_connection_is_a_bus_error_for_all_users(servers: LocalSe
             await subscription.close()
 
 
-async def test_a_connection_that_breaks_again_and_again_loses_nothing(
-    servers: LocalServers, toys_on_rabbit: Toys
-) -> None:
+async def test_repeated_disconnections_lose_nothing(servers: LocalServers, toys_on_rabbit: Toys) -> None:
     """While both sides' connections are cut every few messages, every event has its effect once, in order."""
     orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
     async with through_proxy(servers, "orders") as (line, bus), through_proxy(servers, "refunds") as (other, other_bus):
@@ -211,9 +207,7 @@ async def test_publishing_does_not_wait_for_a_heartbeat(
             servers.rabbitmq.resume()
 
 
-async def test_publishing_and_consuming_go_over_connections_of_their_own(
-    servers: LocalServers, toys_on_rabbit: Toys
-) -> None:
+async def test_publishing_and_consuming_have_own_connections(servers: LocalServers, toys_on_rabbit: Toys) -> None:
     """A broker that blocks publishers because it is short of memory does not block consumers."""
     async with through_proxy(servers, "refunds") as (line, bus):
         refunds = await toys_on_rabbit.refunds()
