@@ -6,14 +6,7 @@ from contracts.words import Open, Role
 from runtime.messaging.envelope import Event
 
 
-class AccountRegistered(
-    Event,
-    name="AccountRegistered",
-    version=1,
-    subject="account_id",
-    published_by=("accounts",),
-    consumed_by=("chat", "cs"),
-):
+class AccountRegistered(Event, subject="account_id", published_by=("accounts",), consumed_by=("chat", "cs")):
     """An account was registered."""
 
     account_id: UUID

@@ -19,7 +19,8 @@ ignore fields that they do not know."""
 def document(events: Sequence[type[Event]] = EVENTS) -> dict[str, Any]:
     """The whole document."""
     _, shapes = models_json_schema(
-        [(_envelope(event), "validation") for event in events], ref_template="#/components/schemas/{model}"
+        [(Envelope[event], "validation") for event in events],  # type: ignore[valid-type]
+        ref_template="#/components/schemas/{model}",
     )
     return {
         "asyncapi": "3.0.0",
@@ -43,10 +44,6 @@ def document(events: Sequence[type[Event]] = EVENTS) -> dict[str, Any]:
     }
 
 
-def _envelope(event: type[Event]) -> Any:
-    return Envelope[event]  # type: ignore[valid-type]
-
-
 def _keys(event: type[Event]) -> list[str]:
     return [f"{publisher}.{event.wire_name}" for publisher in event.published_by]
 
@@ -67,13 +64,8 @@ def _channel(key: str, event: type[Event]) -> dict[str, Any]:
 
 def _operations(event: type[Event]) -> list[tuple[str, dict[str, Any]]]:
     """A `send` operation for each publisher, and a `receive` operation for each consumer."""
-    sends = [(f"{publisher}.{event.wire_name}", "send", publisher) for publisher in event.published_by]
-    receives = [
-        (key, "receive", consumer)
-        for consumer in event.consumed_by
-        for key in _keys(event)
-        if not key.startswith(f"{consumer}.")  # a service does not consume its own events
-    ]
+    sends = [(key, "send", key.partition(".")[0]) for key in _keys(event)]
+    receives = [(key, "receive", consumer) for consumer in event.consumed_by for key in event.routing_keys(consumer)]
     return [
         (
             f"{service}.{action}s.{key}",
@@ -98,13 +90,8 @@ def _message(event: type[Event]) -> dict[str, Any]:
             "description": "One for the whole trace of a cancellation.",
             "location": "$message.payload#/correlationid",
         },
-        "payload": {"$ref": f"#/components/schemas/{_shape(event)}"},
+        "payload": {"$ref": f"#/components/schemas/Envelope_{event.__name__}_"},  # pydantic's name for the envelope
     }
-
-
-def _shape(event: type[Event]) -> str:
-    """Pydantic's name for the envelope of this event."""
-    return f"Envelope_{event.wire_name}_"
 
 
 def _plain(shape: dict[str, Any]) -> dict[str, Any]:

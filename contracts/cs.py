@@ -11,9 +11,7 @@ from contracts.words import Open
 from runtime.messaging.envelope import Event
 
 
-class SellerContacted(
-    Event, name="SellerContacted", version=1, subject="order_id", published_by=("cs",), consumed_by=("chat",)
-):
+class SellerContacted(Event, subject="order_id", published_by=("cs",), consumed_by=("chat",)):
     """Customer service has written to the seller, who has until `respond_by` to answer, pack or ship (A: 24 hours)."""
 
     case_id: UUID
@@ -33,7 +31,7 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-class CaseClosed(Event, name="CaseClosed", version=1, subject="case_id", published_by=("cs",), consumed_by=("chat",)):
+class CaseClosed(Event, subject="case_id", published_by=("cs",), consumed_by=("chat",)):
     """The case is over; the seller owes no answer any more."""
 
     case_id: UUID

@@ -22,9 +22,7 @@ class OrderLine(BaseModel):
     unit_price: Rupiah
 
 
-class OrderPlaced(
-    Event, name="OrderPlaced", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
-):
+class OrderPlaced(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
     """A buyer has placed an order; its stock is reserved."""
 
     order_id: UUID
@@ -36,9 +34,7 @@ class OrderPlaced(
     placed_at: datetime
 
 
-class OrderPaid(
-    Event, name="OrderPaid", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
-):
+class OrderPaid(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
     """The order is paid for; the seller can start on it."""
 
     order_id: UUID
@@ -46,9 +42,7 @@ class OrderPaid(
     amount: Rupiah
 
 
-class OrderPacked(
-    Event, name="OrderPacked", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
-):
+class OrderPacked(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
     """The seller has packed the order. It can still be cancelled."""
 
     order_id: UUID
@@ -56,9 +50,7 @@ class OrderPacked(
     at: datetime
 
 
-class OrderShipped(
-    Event, name="OrderShipped", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
-):
+class OrderShipped(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
     """The order is on its way. It cannot be cancelled any more (A)."""
 
     order_id: UUID
@@ -66,9 +58,7 @@ class OrderShipped(
     at: datetime
 
 
-class OrderDelivered(
-    Event, name="OrderDelivered", version=1, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")
-):
+class OrderDelivered(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
     """The order has arrived."""
 
     order_id: UUID
@@ -85,14 +75,7 @@ class RequesterRole(StrEnum):
     SYSTEM = "system"
 
 
-class OrderCancelRequested(
-    Event,
-    name="OrderCancelRequested",
-    version=1,
-    subject="order_id",
-    published_by=("orders", "chat", "cs"),
-    consumed_by=("orders",),
-):
+class OrderCancelRequested(Event, subject="order_id", published_by=("orders", "chat", "cs"), consumed_by=("orders",)):
     """A request to cancel the order. All four ways lead to this event; `orders` decides."""
 
     cancellation_id: UUID
@@ -105,14 +88,7 @@ class OrderCancelRequested(
     note: Note | None = None
 
 
-class OrderCancelled(
-    Event,
-    name="OrderCancelled",
-    version=1,
-    subject="order_id",
-    published_by=("orders",),
-    consumed_by=("refunds", "chat", "cs"),
-):
+class OrderCancelled(Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs")):
     """The order is cancelled, for good. The whole amount paid has to come back (A)."""
 
     cancellation_id: UUID
@@ -133,14 +109,7 @@ class RejectionCode(StrEnum):
     NOT_FOUND = "not_found"
 
 
-class OrderCancelRejected(
-    Event,
-    name="OrderCancelRejected",
-    version=1,
-    subject="order_id",
-    published_by=("orders",),
-    consumed_by=("chat", "cs"),
-):
+class OrderCancelRejected(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
     """The request is refused; nothing has changed."""
 
     cancellation_id: UUID

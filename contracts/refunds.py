@@ -10,14 +10,7 @@ from contracts.words import Destination, Open, Rupiah
 from runtime.messaging.envelope import Event
 
 
-class RefundIssued(
-    Event,
-    name="RefundIssued",
-    version=1,
-    subject="order_id",
-    published_by=("refunds",),
-    consumed_by=("orders", "chat", "cs"),
-):
+class RefundIssued(Event, subject="order_id", published_by=("refunds",), consumed_by=("orders", "chat", "cs")):
     """The money has arrived, all of it, at `destination`."""
 
     refund_id: UUID
@@ -28,14 +21,7 @@ class RefundIssued(
     destination: Open[Destination]
 
 
-class RefundDelayed(
-    Event,
-    name="RefundDelayed",
-    version=1,
-    subject="order_id",
-    published_by=("refunds",),
-    consumed_by=("orders", "chat", "cs"),
-):
+class RefundDelayed(Event, subject="order_id", published_by=("refunds",), consumed_by=("orders", "chat", "cs")):
     """The money has not arrived after `attempts` attempts; the next one follows at `next_attempt_at` or later."""
 
     refund_id: UUID
@@ -46,14 +32,14 @@ class RefundDelayed(
     next_attempt_at: datetime
 
 
-class WalletLinked(Event, name="WalletLinked", version=1, subject="buyer_id", published_by=("refunds",)):
+class WalletLinked(Event, subject="buyer_id", published_by=("refunds",)):
     """The buyer's refunds go to DANA from now on. Of the phone number, only the last digits are shown."""
 
     buyer_id: UUID
     phone: str
 
 
-class WalletUnlinked(Event, name="WalletUnlinked", version=1, subject="buyer_id", published_by=("refunds",)):
+class WalletUnlinked(Event, subject="buyer_id", published_by=("refunds",)):
     """The buyer's refunds go to Lazada Credit from now on."""
 
     buyer_id: UUID

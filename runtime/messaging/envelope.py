@@ -17,9 +17,11 @@ MAX_BODY = 256 * 1024
 
 
 class Event(BaseModel):
-    """A fact, or a request, that a service publishes. A subclass declares its wire name:
+    """A fact, or a request, that a service publishes. A subclass declares its subject, publishers and consumers:
 
-    `class OrderCancelled(Event, name="OrderCancelled", version=1, subject="order_id", published_by=("orders",), ...)`
+    `class OrderCancelled(Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs"))`
+
+    Its name on the wire is the name of the class, its version 1, unless `name` and `version` are given.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -33,15 +35,15 @@ class Event(BaseModel):
     def __init_subclass__(
         cls,
         *,
-        name: str,
-        version: int,
+        name: str = "",
+        version: int = 1,
         subject: str,
         published_by: tuple[str, ...],
         consumed_by: tuple[str, ...] = (),
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.wire_name, cls.version, cls.subject_field = name, version, subject
+        cls.wire_name, cls.version, cls.subject_field = name or cls.__name__, version, subject
         cls.published_by, cls.consumed_by = published_by, consumed_by
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The reaction to each error of the database, in one table. docs/operations.md shows it."""
+"""The reaction to each error of the database, in one table. docs/availability.md shows it."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,13 +1,13 @@
 """Every page, with something on it: prepared through the interface, to be looked at in every language and width."""
 
-import asyncio
 from dataclasses import dataclass
-from secrets import token_hex
-from typing import Any
 
 import httpx
 
-DEMO = "batalkan-demo"
+from services.accounts.demonstration import PASSWORD
+from tests.harness.actors import Agent, Buyer, Seller
+from tests.harness.customer_service import says, thread_of
+
 SEATS = {"buyer": "a", "seller": "b", "agent": "c"}
 
 
@@ -29,71 +29,43 @@ class Sight:
         return f"/web/s/{SEATS[self.role]}{self.path}" if self.role else self.path
 
 
-class DemoOrders:
-    """What the three users of the demonstration have done before the pages are visited."""
+async def conversation(buyer: Buyer, seller: Seller, order_id: str) -> str:
+    """A thread with a guide in it."""
+    thread_id = await thread_of(buyer, order_id)
+    await says(buyer, thread_id, "Halo Kak, saya salah pilih warna. Bisa dibatalkan?")
+    await says(seller, thread_id, "Bisa, Kak. Pesanannya belum kami kirim.")
+    await says(buyer, thread_id, "Bagaimana caranya ya?")
+    await seller.send(f"/chat/threads/{thread_id}/guide")
+    return thread_id
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
-        self._tokens: dict[str, str] = {}
 
-    async def ask(self, role: str, method: str, path: str, **body: Any) -> Any:
-        """A request of one of them; repeated while a service does not know the order yet."""
-        if role not in self._tokens:
-            form = {"grant_type": "password", "username": f"{role}@example.com", "password": DEMO, "client_id": "app"}
-            answer = await self._http.post("/accounts/token", data=form)
-            self._tokens[role] = answer.raise_for_status().json()["access_token"]
-        headers = {"Authorization": f"Bearer {self._tokens[role]}", "Idempotency-Key": token_hex(8)}
-        for _ in range(100):
-            answer = await self._http.request(method, path, json=body or None, headers=headers)
-            if answer.status_code != 404:
-                break
-            await asyncio.sleep(0.1)
-        return answer.raise_for_status().json()
-
-    async def order(self, product: int, *steps: str, quantity: int = 1) -> str:
-        """An order that has come so far; the seller does what buyers cannot."""
-        products = (await self.ask("buyer", "GET", "/orders/products"))["items"]
-        line = {"product_id": products[product]["product_id"], "quantity": quantity}
-        body = {"lines": [line], "payment_method": "bank_transfer"}
-        order_id = str((await self.ask("buyer", "POST", "/orders", **body))["order_id"])
-        for step in steps:
-            role = "buyer" if step in ("pay", "cancel") else "seller"
-            await self.ask(role, "POST", f"/orders/{order_id}/{step}")
-        return order_id
-
-    async def talk(self, order_id: str) -> str:
-        """A conversation with a guide in it."""
-        thread = (await self.ask("buyer", "POST", "/chat/threads", order_id=order_id))["thread_id"]
-        path = f"/chat/threads/{thread}"
-        await self.ask("buyer", "POST", f"{path}/messages", text="Halo Kak, saya salah pilih warna. Bisa dibatalkan?")
-        await self.ask("seller", "POST", f"{path}/messages", text="Bisa, Kak. Pesanannya belum kami kirim.")
-        await self.ask("buyer", "POST", f"{path}/messages", text="Bagaimana caranya ya?")
-        await self.ask("seller", "POST", f"{path}/guide")
-        return str(thread)
-
-    async def case(self, order_id: str) -> str:
-        """A case with an agent on duty, and with a shared order."""
-        await self.ask("agent", "PUT", "/cs/duty", on=True)
-        case = (await self.ask("buyer", "POST", "/cs/cases", text="Penjual tidak menjawab sejak kemarin."))["case_id"]
-        path = f"/cs/cases/{case}"
-        await self.ask("agent", "POST", f"{path}/messages", text="Baik, Kak. Boleh minta data pesanannya?")
-        await self.ask("buyer", "POST", f"{path}/order", order_id=order_id)
-        return str(case)
+async def help_case(buyer: Buyer, agent: Agent, order_id: str) -> str:
+    """A case with an agent on duty, and with a shared order."""
+    await agent.duty()
+    case = (await buyer.send("/cs/cases", text="Penjual tidak menjawab sejak kemarin."))["case_id"]
+    await agent.once_known(f"/cs/cases/{case}/messages", text="Baik, Kak. Boleh minta data pesanannya?")
+    await buyer.once_known(f"/cs/cases/{case}/order", order_id=order_id)
+    return str(case)
 
 
 async def prepare(http: httpx.AsyncClient) -> list[Sight]:
     """Lets things happen, and names every page."""
-    demo = DemoOrders(http)
-    await demo.order(3, "pay", "pack", "ship", "deliver")
-    shipped = await demo.order(1, "pay", "pack", "ship")
-    cancelled = await demo.order(2, "pay", "cancel")
-    await demo.order(5)
-    open_order = await demo.order(0, "pay")
-    packed = await demo.order(4, "pay", "pack", quantity=2)
-    thread = await demo.talk(open_order)
-    old = await demo.case(packed)
-    await demo.ask("agent", "POST", f"/cs/cases/{old}/close", outcome="answered")
-    case = await demo.case(packed)
+    buyer = await Buyer.sign_in(http, "buyer@example.com", PASSWORD)
+    seller = await Seller.sign_in(http, "seller@example.com", PASSWORD)
+    agent = await Agent.sign_in(http, "agent@example.com", PASSWORD)
+    products = [product["product_id"] for product in (await buyer.get("/orders/products"))["items"]]
+    delivered, shipped, cancelled = [await buyer.buy(products[number]) for number in (3, 1, 2)]
+    await seller.done(delivered, "pack", "ship", "deliver")
+    await seller.done(shipped, "pack", "ship")
+    await buyer.cancel(cancelled)
+    await buyer.place(products[5])
+    open_order = await buyer.buy(products[0])
+    packed = await buyer.buy(products[4], quantity=2)
+    await seller.done(packed, "pack")
+    thread = await conversation(buyer, seller, open_order)
+    old = await help_case(buyer, agent, packed)
+    await agent.send(f"/cs/cases/{old}/close", outcome="answered")
+    case = await help_case(buyer, agent, packed)
     return [
         Sight("start", "/web/"),
         Sight("two", "/web/two"),

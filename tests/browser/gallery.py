@@ -1,23 +1,42 @@
 """A browser that visits every page, signed in at all three seats at once."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from batalkan.servers.packages import find
 from tests.browser.album import SEATS, Sight
 
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
-async def visitor(browser: Browser, url: str, *, signed_in: bool = True, **options: Any) -> BrowserContext:
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """The distribution's Chromium, which runs inside the block."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find("chromium"), args=list(FLAGS))
+        yield browser
+        await browser.close()
+
+
+async def visitor(browser: Browser, url: str, **options: Any) -> BrowserContext:
     """A browser's window, with the demonstration's accounts signed in at their seats."""
     context = await browser.new_context(base_url=url, **options)
-    context.set_default_timeout(30_000)
-    if signed_in:
-        page = await context.new_page()
-        for role, seat in SEATS.items():
-            await page.goto(f"/web/s/{seat}/sign-in")
-            await page.locator(f"form[action$='/enter/{role}'] button").click()
-            await page.wait_for_url(f"**/web/s/{seat}/")
-        await page.close()
+    page = await context.new_page()
+    for role, seat in SEATS.items():
+        await page.goto(f"/web/s/{seat}/sign-in")
+        await page.locator(f"form[action$='/enter/{role}'] button").click()
+        await page.wait_for_url(f"**/web/s/{seat}/")
+    await page.close()
     return context
 
 
@@ -35,3 +54,9 @@ async def look(page: Page, sight: Sight) -> None:
     if sight.opens:
         await page.locator(sight.opens).click()
     await page.wait_for_function("document.fonts.status === 'loaded'")
+
+
+async def scrolls_sideways(page: Page) -> bool:
+    """Whether the page is wider than the window."""
+    wide: bool = await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return wide

@@ -1,8 +1,6 @@
 """Accessibility of the pages: checked by axe-core, and by keyboard."""
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser import axe, ways
 from tests.browser.album import Sight, prepare
-from tests.browser.gallery import choose, look, visitor
+from tests.browser.gallery import choose, look, scrolls_sideways, visitor
 from tests.browser.site import Site
 from tests.browser.users import PHONE, BrowserUsers
 
@@ -25,16 +23,8 @@ async def sights(site: Site) -> list[Sight]:
         return await prepare(http)
 
 
-@pytest.fixture(scope="session")
-async def program() -> str:
-    """axe-core, kept beside the environment."""
-    return await asyncio.to_thread(axe.script, Path(sys.prefix) / "axe")
-
-
 @pytest.mark.parametrize(("lang", "width"), [("id", 390), ("en", 1440)])
-async def test_axe_finds_no_violation(
-    browser: Browser, site: Site, sights: list[Sight], program: str, lang: str, width: int
-) -> None:
+async def test_axe_finds_no_violation(browser: Browser, site: Site, sights: list[Sight], lang: str, width: int) -> None:
     """axe-core finds no violation on any page, in both languages and both colour schemes."""
     context = await visitor(
         browser, site.url, viewport={"width": width, "height": 900}, bypass_csp=True, reduced_motion="reduce"
@@ -44,22 +34,13 @@ async def test_axe_finds_no_violation(
     page = await context.new_page()
     for sight in sights:
         await look(page, sight)
-        await page.evaluate(program)
         assert await page.locator("html").get_attribute("lang") == lang
-        found += violations(sight, await page.evaluate("axe.run({resultTypes: ['violations']})"))
+        wrong = await axe.violations(page)
         await page.locator("html").evaluate("(html) => (html.dataset.theme = 'dark')")
-        # Only the contrast depends on the colours.
-        found += violations(sight, await page.evaluate("axe.run({runOnly: ['color-contrast']})"))
+        wrong += await axe.violations(page, "{runOnly: ['color-contrast']}")  # only the contrast depends on the colours
+        found += [f"{sight.name}: {one}" for one in wrong]
     await context.close()
     assert found == []
-
-
-def violations(sight: Sight, result: dict[str, Any]) -> list[str]:
-    """The violations that axe-core found on a page."""
-    return [
-        f"{sight.name}: {one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
-        for one in result["violations"]
-    ]
 
 
 async def test_nothing_sticks_out(browser: Browser, site: Site, sights: list[Sight]) -> None:
@@ -71,7 +52,7 @@ async def test_nothing_sticks_out(browser: Browser, site: Site, sights: list[Sig
         await look(page, sight)
         for width in (360, 760, 1920):
             await page.set_viewport_size({"width": width, "height": 800})
-            if await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            if await scrolls_sideways(page):
                 wide.append(f"{sight.name} at {width}")
     await context.close()
     assert wide == []
@@ -79,7 +60,7 @@ async def test_nothing_sticks_out(browser: Browser, site: Site, sights: list[Sig
 
 async def test_the_first_page_is_light(browser: Browser, site: Site) -> None:
     """The start page with all that it loads weighs less than 100 KB, nothing of it from another origin."""
-    context = await visitor(browser, site.url, signed_in=False)
+    context = await browser.new_context()
     page = await context.new_page()
     sizes: dict[str, int] = {}
 
@@ -88,7 +69,7 @@ async def test_the_first_page_is_light(browser: Browser, site: Site) -> None:
 
     weighing: list[asyncio.Task[None]] = []
     page.on("response", lambda answer: weighing.append(asyncio.create_task(weigh(answer.url, answer.body))))
-    await page.goto("/web/", wait_until="networkidle")
+    await page.goto(f"{site.url}/web/", wait_until="networkidle")
     await asyncio.gather(*weighing)
     await context.close()
     assert sizes
@@ -98,10 +79,7 @@ async def test_the_first_page_is_light(browser: Browser, site: Site) -> None:
 
 async def test_an_order_is_cancelled_with_the_keyboard_alone(users: BrowserUsers) -> None:
     """The dialog takes the focus, Escape closes it and gives the focus back, and Enter on a button cancels."""
-    title = ways.something()
-    await users.seller(title)
-    buyer = await users.buyer(PHONE)
-    await buyer.buys(title)
+    buyer, _, _ = await ways.bought(users, PHONE)
     await buyer.link("Batalkan pesanan").focus()
     await buyer.page.keyboard.press("Enter")
     await expect(buyer.page.get_by_role("heading", name="Batalkan pesanan ini?")).to_be_focused()
@@ -119,7 +97,7 @@ async def test_an_order_is_cancelled_with_the_keyboard_alone(users: BrowserUsers
 
 async def test_a_page_works_without_scripts(users: BrowserUsers) -> None:
     """Without scripts an order is placed, paid and cancelled all the same; the channel follows the browser's word."""
-    title = ways.something()
+    title = "Kopi Tanpa Skrip"
     await users.seller(title)
     buyer = await users.visitor(
         "Tanpa Skrip", PHONE, java_script_enabled=False, user_agent="Mozilla/5.0 (Android) Mobile"
@@ -133,10 +111,7 @@ async def test_a_page_works_without_scripts(users: BrowserUsers) -> None:
 
 async def test_nothing_moves_when_news_arrive(users: BrowserUsers) -> None:
     """While the seller packs, the buyer's page of the order changes without moving anything about."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer(PHONE)
-    order = await buyer.buys(title)
+    buyer, seller, order = await ways.bought(users, PHONE)
     await buyer.open(order)
     await buyer.page.evaluate(
         "window.moved = 0; new PerformanceObserver((list) => "

@@ -1,16 +1,14 @@
 """Pages with made-up services behind them, on a phone and on a desktop: what is there can be seen and pressed."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
-import uvicorn
 from playwright.async_api import Browser, expect
 
 from batalkan.keys import Keys
+from tests.harness.serving import served
 from tests.harness.web import Services, WebHarness
 from tests.web.market import GONE, ID, meet, open_market
 
@@ -55,12 +53,8 @@ def harness(keys: Keys) -> WebHarness:
 @pytest.fixture(scope="module")
 async def url(harness: WebHarness) -> AsyncIterator[str]:
     """Where it is served."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(harness.app(), log_config=None, lifespan="off", timeout_graceful_shutdown=1))
-    serving = asyncio.create_task(server.serve([listening]))
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    await serving
+    async with served(harness.app()) as origin:
+        yield origin
 
 
 @pytest.mark.parametrize("width", [390, 1440])

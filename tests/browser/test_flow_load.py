@@ -26,7 +26,7 @@ async def test_the_page_merges_what_it_cannot_draw_and_counts_the_rest(users: Br
     """
     person = await users.visitor("Penonton")
     await person.page.goto(f"{site.url}/web/flow")
-    await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–", timeout=60_000)
+    await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–")
     await person.page.evaluate(WATCH)
     redis = site.system.services["web"].app.state.flow.reader._redis
     async with httpx.AsyncClient(base_url=site.url) as http:

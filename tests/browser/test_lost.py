@@ -3,21 +3,18 @@
 import asyncio
 
 import pytest
-from playwright.async_api import Locator, Route, expect
+from playwright.async_api import Route, expect
 
 from tests.browser import ways
 from tests.browser.site import BrowserTarget
-from tests.browser.users import PHONE, BrowserUsers, Person
+from tests.browser.users import PHONE, BrowserUsers
 
 pytestmark = pytest.mark.browser
 
 
 async def test_a_page_is_loaded_anew_in_mid_chat(users: BrowserUsers) -> None:
     """After a reload the conversation stands as it was, and goes on live, each message once and in order."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer(PHONE)
-    await ways.talk(buyer, seller, title)
+    buyer, seller = await ways.talking(users, PHONE)
     await seller.says("Satu")
     await buyer.page.reload()
     await buyer.reads("Satu")
@@ -31,17 +28,14 @@ async def test_a_page_is_loaded_anew_in_mid_chat(users: BrowserUsers) -> None:
 
 async def test_the_server_is_restarted_in_mid_chat(users: BrowserUsers, site: BrowserTarget) -> None:
     """While the server is away the page shows it and keeps unsent text; afterwards both continue without a reload."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer()
-    await ways.talk(buyer, seller, title)
+    buyer, seller = await ways.talking(users)
     await site.stop()
     await buyer.sees("Sambungan terputus.")
     await buyer.page.get_by_label("Tulis pesan").fill("Masih di sana?")
     await buyer.page.keyboard.press("Enter")
     await buyer.sees("Belum terkirim. Coba lagi.")
     await site.start()
-    await expect(buyer.page.locator("[data-offline]")).to_be_hidden(timeout=30_000)
+    await expect(buyer.page.locator("[data-offline]")).to_be_hidden()
     await buyer.page.get_by_label("Tulis pesan").press("Enter")
     await buyer.reads("Masih di sana?")
     await seller.reads("Masih di sana?")
@@ -52,10 +46,7 @@ async def test_the_server_is_restarted_in_mid_chat(users: BrowserUsers, site: Br
 
 async def test_a_phone_loses_its_network(users: BrowserUsers) -> None:
     """Messages of the meantime appear when the network is back, without a gap and without a reload."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer(PHONE)
-    await ways.talk(buyer, seller, title)
+    buyer, seller = await ways.talking(users, PHONE)
     await buyer.page.context.set_offline(True)
     await buyer.sees("Sambungan terputus.")
     for words in ("Pertama", "Kedua", "Ketiga"):
@@ -68,7 +59,8 @@ async def test_a_phone_loses_its_network(users: BrowserUsers) -> None:
 
 async def test_what_is_typed_while_a_message_is_sent_stays(users: BrowserUsers) -> None:
     """On a slow line the next message can be begun before the first has arrived."""
-    buyer, box = await _talking(users)
+    buyer, _ = await ways.talking(users)
+    box = buyer.page.get_by_label("Tulis pesan")
     arrive = asyncio.Event()
 
     async def slowly(route: Route) -> None:
@@ -90,7 +82,8 @@ async def test_what_is_typed_while_a_message_is_sent_stays(users: BrowserUsers) 
 
 async def test_a_message_is_changed_after_its_answer_was_lost(users: BrowserUsers) -> None:
     """It did arrive; what it was changed to is another message, not a wrong repetition of the first."""
-    buyer, box = await _talking(users)
+    buyer, _ = await ways.talking(users)
+    box = buyer.page.get_by_label("Tulis pesan")
 
     async def lost(route: Route) -> None:
         await route.fetch()
@@ -107,34 +100,17 @@ async def test_a_message_is_changed_after_its_answer_was_lost(users: BrowserUser
 
 async def test_news_that_was_refused_is_asked_for_again(users: BrowserUsers) -> None:
     """The socket stays while the pages are away for a moment, and the messages of that time appear automatically."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer()
-    await ways.talk(buyer, seller, title)
+    buyer, seller = await ways.talking(users)
     await buyer.page.route("**/messages?after=*", lambda route: route.fulfill(status=502), times=2)
     await seller.says("Masih ada, Kak.")
     await buyer.reads("Masih ada, Kak.")
     await expect(buyer.page.locator("[data-offline]")).to_be_hidden()
 
 
-async def _talking(users: BrowserUsers) -> tuple[Person, Locator]:
-    """A buyer in a conversation with a seller, and the box to write in."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer()
-    await ways.talk(buyer, seller, title)
-    return buyer, buyer.page.get_by_label("Tulis pesan")
-
-
 async def test_dana_is_down_and_comes_back(users: BrowserUsers, site: BrowserTarget) -> None:
     """While DANA is down the order shows that the money has not arrived; when it is back, that it has."""
-    title = ways.something()
-    await users.seller(title)
-    buyer = await users.buyer()
-    await buyer.open("/wallet")
-    await buyer.page.get_by_label("Nomor ponsel DANA").fill("081234567890")
-    await buyer.button("Hubungkan DANA").click()
-    await buyer.sees("DANA terhubung.")
+    buyer, _, title = await users.buyer_and_seller()
+    await ways.links_dana(buyer)
     await buyer.buys(title)
     await site.make_dana("down")
     try:

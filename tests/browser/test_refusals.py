@@ -14,10 +14,7 @@ pytestmark = pytest.mark.browser
 
 async def test_too_late(users: BrowserUsers, site: BrowserTarget) -> None:
     """After 24 hours a dialog that was left open is refused, with the reason and the ways that are left."""
-    title = ways.something()
-    await users.seller(title)
-    buyer = await users.buyer(PHONE)
-    await buyer.buys(title)
+    buyer, _, _ = await ways.bought(users, PHONE)
     await buyer.link("Batalkan pesanan").click()
     await site.advance(timedelta(hours=24, seconds=1))
     await buyer.button("Lewati alasan dan batalkan").click()
@@ -30,10 +27,7 @@ async def test_too_late(users: BrowserUsers, site: BrowserTarget) -> None:
 async def test_already_shipped(users: BrowserUsers) -> None:
     """An order that ships while the buyer thinks is not cancelled, and the page says why; a dialog in which nothing was
     chosen yet goes by itself."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer()
-    order = await buyer.buys(title)
+    buyer, seller, order = await ways.bought(users)
     idle = await buyer.page.context.new_page()
     await idle.goto(f"{buyer.url}/web/s/a{order}/cancel")
     await expect(idle.get_by_role("dialog")).to_be_visible()
@@ -53,10 +47,7 @@ async def test_already_shipped(users: BrowserUsers) -> None:
 
 async def test_asked_twice_in_two_tabs(users: BrowserUsers) -> None:
     """Two tabs with the same dialog cancel once: one cancellation, one refund, and neither tab shows an error."""
-    title = ways.something()
-    await users.seller(title)
-    buyer = await users.buyer()
-    order = await buyer.buys(title)
+    buyer, _, order = await ways.bought(users)
     tabs = [buyer.page, await buyer.page.context.new_page()]
     for tab in tabs:
         await tab.goto(f"{buyer.url}/web/s/a{order}/cancel")
@@ -72,10 +63,7 @@ async def test_asked_twice_in_two_tabs(users: BrowserUsers) -> None:
 
 async def test_a_guide_is_not_sent_unasked(users: BrowserUsers) -> None:
     """A second guide without a message of the buyer is refused, and the page shows the reason."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer()
-    await ways.talk(buyer, seller, title)
+    _, seller = await ways.talking(users)
     await seller.button("Kirim panduan").click()
     await seller.reads("Cara membatalkan pesanan ini")
     await seller.button("Kirim panduan").click()

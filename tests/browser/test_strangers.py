@@ -1,14 +1,14 @@
 """Pages of other sites, and scripts in the text of users."""
 
-import http.server
-import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import expect
+from starlette.responses import HTMLResponse
 
 from tests.browser import ways
 from tests.browser.users import PHONE, BrowserUsers
+from tests.harness.serving import served
 
 pytestmark = pytest.mark.browser
 
@@ -16,37 +16,19 @@ EVIL = "<img src=x onerror=\"document.title='stolen'\"><script>document.title='s
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[str]:
+async def elsewhere() -> AsyncIterator[str]:
     """The origin of another site, which serves empty pages."""
-
-    class Empty(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Empty)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    async with served(HTMLResponse()) as origin:
+        yield origin.replace("127.0.0.1", "localhost")
 
 
 async def test_another_sites_form_cancels_nothing(users: BrowserUsers, elsewhere: str) -> None:
     """A page of another site that posts the cancel form with the buyer's own browser is turned away."""
-    title = ways.something()
-    await users.seller(title)
-    buyer = await users.buyer()
-    order = await buyer.buys(title)
+    buyer, _, order = await ways.bought(users)
     page = await buyer.page.context.new_page()
     await page.goto(elsewhere)
     await page.set_content(
-        f'<form method="post" action="{buyer.url}/web/s/a{order}/cancel"><button>Hadiah</button></form>'
+        f'<form method="post" action="{users.site.url}/web/s/a{order}/cancel"><button>Hadiah</button></form>'
     )
     async with page.expect_response(lambda answer: answer.request.method == "POST") as posted:
         await page.get_by_role("button").click()
@@ -67,7 +49,7 @@ async def test_another_sites_page_opens_no_socket(users: BrowserUsers, elsewhere
     opened = await page.evaluate(
         "(url) => new Promise((resolve) => { const socket = new WebSocket(url); "
         "socket.onopen = () => resolve(true); socket.onerror = () => resolve(false); })",
-        f"{buyer.url.replace('http', 'ws')}/chat/live?ticket={ticket}",
+        f"{users.site.url.replace('http', 'ws')}/chat/live?ticket={ticket}",
     )
     assert opened is False
 
@@ -80,10 +62,7 @@ async def test_scripts_cannot_read_the_tokens(users: BrowserUsers) -> None:
 
 async def test_a_script_in_a_message_shows_as_text(users: BrowserUsers) -> None:
     """What is written live, in a note, or as a name is read by the other one as it was written, and does nothing."""
-    title = ways.something()
-    seller = await users.seller(title)
-    buyer = await users.buyer(PHONE)
-    await ways.talk(buyer, seller, title)
+    buyer, seller = await ways.talking(users, PHONE)
     await buyer.says(EVIL)
     await seller.reads(EVIL)
     await seller.open("/chat")

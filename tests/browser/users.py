@@ -1,5 +1,6 @@
 """Users with a browser each, who read and press what the pages show, in Indonesian."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from secrets import token_hex
@@ -7,13 +8,15 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.browser.site import BrowserTarget
+from tests.harness.actors import PASSWORD
+
 PHONE: Mapping[str, Any] = {"viewport": {"width": 390, "height": 844}}
 DESKTOP: Mapping[str, Any] = {"viewport": {"width": 1440, "height": 900}}
-PASSWORD = "rahasia-sekali"
 
 
 @dataclass(frozen=True)
-class Person:
+class BrowserUser:
     """A user at seat `a`, with a browser of their own."""
 
     page: Page
@@ -34,7 +37,7 @@ class Person:
 
     async def sees(self, words: str) -> None:
         """Waits until the words can be read."""
-        await expect(self.page.get_by_text(words).first).to_be_visible(timeout=30_000)
+        await expect(self.page.get_by_text(words).first).to_be_visible()
 
     async def says(self, words: str) -> None:
         """Writes into the open conversation."""
@@ -44,7 +47,7 @@ class Person:
 
     async def reads(self, words: str) -> None:
         """Waits until the open conversation shows the words."""
-        await expect(self.page.locator(".said", has_text=words).first).to_be_visible(timeout=30_000)
+        await expect(self.page.locator(".said", has_text=words).first).to_be_visible()
 
     async def signs_up(self, role: str) -> None:
         """Registers on the page for it."""
@@ -79,40 +82,45 @@ class Person:
 class BrowserUsers:
     """The users of one test, in one browser program, each with cookies of their own."""
 
-    def __init__(self, browser: Browser, url: str) -> None:
+    def __init__(self, browser: Browser, site: BrowserTarget) -> None:
+        self.site = site
         self._browser = browser
-        self.url = url
         self._contexts: list[BrowserContext] = []
         self.complaints: list[str] = []
         """What went wrong in scripts, or was stopped by the content security policy."""
 
-    async def visitor(self, name: str, screen: Mapping[str, Any] = DESKTOP, **options: Any) -> Person:
+    async def visitor(self, name: str, screen: Mapping[str, Any] = DESKTOP, **options: Any) -> BrowserUser:
         """A new user without a sign-in."""
         context = await self._browser.new_context(locale="id-ID", **{**screen, **options})
-        context.set_default_timeout(30_000)
         self._contexts.append(context)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.on("console", lambda said: self._note(said.text))
-        return Person(await context.new_page(), self.url, name)
+        return BrowserUser(await context.new_page(), self.site.url, name)
 
     def _note(self, text: str) -> None:
         if "Content Security Policy" in text or "Uncaught" in text:
             self.complaints.append(text)
 
-    async def buyer(self, screen: Mapping[str, Any] = DESKTOP) -> Person:
+    async def buyer_and_seller(self, screen: Mapping[str, Any] = DESKTOP) -> tuple[BrowserUser, BrowserUser, str]:
+        """A new buyer, a new seller, and the title of the seller's product, which no other seller has."""
+        title = f"Kopi {token_hex(4)}"
+        buyer, seller = await asyncio.gather(self.buyer(screen), self.seller(title))
+        return buyer, seller, title
+
+    async def buyer(self, screen: Mapping[str, Any] = DESKTOP) -> BrowserUser:
         """A new buyer."""
         person = await self.visitor(f"Siti {token_hex(3)}", screen)
         await person.signs_up("buyer")
         return person
 
-    async def seller(self, title: str) -> Person:
+    async def seller(self, title: str) -> BrowserUser:
         """A new seller, who offers something under this title."""
         person = await self.visitor(f"Toko {token_hex(3)}")
         await person.signs_up("seller")
         await person.offers(title)
         return person
 
-    async def agent(self) -> Person:
+    async def agent(self) -> BrowserUser:
         """The agent of the demonstration."""
         person = await self.visitor("Layanan Pelanggan")
         await person.open("/sign-in")

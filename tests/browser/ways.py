@@ -1,28 +1,20 @@
 """The four ways to cancel, each walked from the first page to the money."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from datetime import timedelta
-from secrets import token_hex
+from typing import Any
 
 from playwright.async_api import expect
 
-from tests.browser.users import DESKTOP, PHONE, BrowserUsers, Person
+from tests.browser.users import DESKTOP, PHONE, BrowserUser, BrowserUsers
 
 FIRST = "Halo Kak, saya ingin membatalkan."
 """The buyer's first message to the seller."""
-Advance = Callable[[timedelta], Awaitable[None]]
-
-
-def something() -> str:
-    """The title of a product that no other seller has."""
-    return f"Kopi {token_hex(4)}"
 
 
 async def by_app(users: BrowserUsers) -> None:
     """Way 1: on a phone, from the profile, with a reason."""
-    title = something()
-    await users.seller(title)
-    buyer = await users.buyer(PHONE)
+    buyer, _, title = await users.buyer_and_seller(PHONE)
     await buyer.buys(title)
     await buyer.link("Akun").click()
     await buyer.sees("Anda masuk lewat aplikasi.")
@@ -41,13 +33,8 @@ async def by_app(users: BrowserUsers) -> None:
 
 async def by_website(users: BrowserUsers) -> None:
     """Way 2: on a desktop, skipping the reason, with DANA linked."""
-    title = something()
-    await users.seller(title)
-    buyer = await users.buyer(DESKTOP)
-    await buyer.open("/wallet")
-    await buyer.page.get_by_label("Nomor ponsel DANA").fill("0812 3456 7890")
-    await buyer.button("Hubungkan DANA").click()
-    await buyer.sees("Terhubung ke +62")
+    buyer, _, title = await users.buyer_and_seller()
+    await links_dana(buyer)
     await buyer.buys(title)
     await buyer.link("Batalkan pesanan").click()
     await buyer.sees("tercatat lewat situs web")
@@ -59,10 +46,7 @@ async def by_website(users: BrowserUsers) -> None:
 
 async def by_guide(users: BrowserUsers) -> None:
     """Way 3: the seller answers with the guide, whose card opens the cancel dialog of that very order."""
-    title = something()
-    seller = await users.seller(title)
-    buyer = await users.buyer(PHONE)
-    await talk(buyer, seller, title)
+    buyer, seller = await talking(users, PHONE)
     await seller.button("Kirim panduan").click()
     await buyer.reads("Cara membatalkan pesanan ini")
     conversation = buyer.page.url
@@ -79,10 +63,7 @@ async def by_guide(users: BrowserUsers) -> None:
 
 async def by_seller(users: BrowserUsers) -> None:
     """Way 3 as well: the seller cancels, having been shown what it costs."""
-    title = something()
-    seller = await users.seller(title)
-    buyer = await users.buyer()
-    await talk(buyer, seller, title)
+    buyer, seller = await talking(users)
     await seller.button("Kirim panduan").click()
     guide = buyer.page.locator(".said.guide").get_by_role("link")
     await expect(guide).to_have_count(1)
@@ -97,15 +78,18 @@ async def by_seller(users: BrowserUsers) -> None:
     await seller.sees("1 / 1 = 100,0%")
 
 
-async def by_customer_service(users: BrowserUsers, advance: Advance) -> None:
+async def by_customer_service(users: BrowserUsers) -> None:
     """Way 4: the seller is silent for 24 hours after customer service wrote, and the platform cancels the order."""
-    title = something()
-    seller = await users.seller(title)
-    buyer = await users.buyer(PHONE)
+    buyer, seller, title = await users.buyer_and_seller(PHONE)
     await buyer.buys(title)
     agent = await users.agent()
-    await off_duty(agent)
-    await asks_for_help(buyer, "Penjual tidak menjawab.")
+    if await agent.button("Selesai bertugas").count():
+        await agent.button("Selesai bertugas").click()
+    await expect(agent.button("Mulai bertugas")).to_be_visible()
+    await buyer.open("/help")
+    await buyer.page.get_by_label("Ada masalah apa?").fill("Penjual tidak menjawab.")
+    await buyer.button("Mulai Live Chat").click()
+    await buyer.reads("Penjual tidak menjawab.")
     await buyer.sees("Anda nomor 1 di antrean")
     await agent.button("Mulai bertugas").click()
     await agent.reads("Penjual tidak menjawab.")
@@ -121,7 +105,7 @@ async def by_customer_service(users: BrowserUsers, advance: Advance) -> None:
     await buyer.sees("Penjual punya waktu 23 jam 59 menit lagi.")
     await seller.open("/chat")
     await seller.sees("Layanan pelanggan bertanya")
-    await advance(timedelta(hours=24, seconds=1))
+    await users.site.advance(timedelta(hours=24, seconds=1))
     await buyer.reads("Penjual tidak menjawab dan tidak memproses pesanan dalam 24 jam.")
     await buyer.reads("Rp145.000 sudah kembali sepenuhnya ke Lazada Kredit.")
     await expect(buyer.page.get_by_label("Tulis pesan")).to_have_count(0)
@@ -132,31 +116,34 @@ async def by_customer_service(users: BrowserUsers, advance: Advance) -> None:
     await agent.sees("Nilai 5 dari 5")
 
 
-async def talk(buyer: Person, seller: Person, title: str) -> None:
-    """The buyer orders and writes to the seller, who opens the conversation from the inbox."""
-    await buyer.buys(title)
+WAYS = (by_app, by_website, by_guide, by_seller, by_customer_service)
+
+
+async def bought(users: BrowserUsers, screen: Mapping[str, Any] = DESKTOP) -> tuple[BrowserUser, BrowserUser, str]:
+    """A new buyer, who has ordered and paid, the seller, and the path of the order, whose page the buyer sees."""
+    buyer, seller, title = await users.buyer_and_seller(screen)
+    return buyer, seller, await buyer.buys(title)
+
+
+async def talking(users: BrowserUsers, screen: Mapping[str, Any] = DESKTOP) -> tuple[BrowserUser, BrowserUser]:
+    """A new buyer, who has written about an order, and the seller, who opens the conversation from the inbox."""
+    buyer, seller, _ = await bought(users, screen)
     await buyer.button("Chat Seller").click()
     await buyer.says(FIRST)
     await seller.open("/chat")
     await seller.link(buyer.name).click()
     await seller.reads("saya ingin membatalkan")
+    return buyer, seller
 
 
-async def asks_for_help(buyer: Person, words: str) -> None:
-    """The buyer opens a case."""
-    await buyer.open("/help")
-    await buyer.page.get_by_label("Ada masalah apa?").fill(words)
-    await buyer.button("Mulai Live Chat").click()
-    await buyer.reads(words)
+async def links_dana(buyer: BrowserUser) -> None:
+    """The buyer's refunds go to DANA from now on."""
+    await buyer.open("/wallet")
+    await buyer.page.get_by_label("Nomor ponsel DANA").fill("0812 3456 7890")
+    await buyer.button("Hubungkan DANA").click()
+    await buyer.sees("Terhubung ke +62")
 
 
-async def off_duty(agent: Person) -> None:
-    """Sees to it that the agent is not on duty."""
-    if await agent.button("Selesai bertugas").count():
-        await agent.button("Selesai bertugas").click()
-    await expect(agent.button("Mulai bertugas")).to_be_visible()
-
-
-async def has_money_back(buyer: Person, destination: str) -> None:
+async def has_money_back(buyer: BrowserUser, destination: str) -> None:
     """The order's page shows that the money has arrived."""
     await buyer.sees(f"Rp145.000 sudah kembali sepenuhnya ke {destination}.")

@@ -6,7 +6,6 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from tests.browser import ways
 from tests.browser.conftest import users as users
 from tests.browser.site import BrowserTarget
 from tests.browser.test_lost import test_a_page_is_loaded_anew_in_mid_chat as test_a_page_is_loaded_anew_in_mid_chat
@@ -16,6 +15,7 @@ from tests.browser.test_refusals import test_already_shipped as test_already_shi
 from tests.browser.test_refusals import test_asked_twice_in_two_tabs as test_asked_twice_in_two_tabs
 from tests.browser.test_refusals import test_too_late as test_too_late
 from tests.browser.users import BrowserUsers
+from tests.browser.ways import WAYS
 from tests.compose.stack import Stack
 
 pytestmark = [pytest.mark.compose, pytest.mark.browser, pytest.mark.timeout(400)]
@@ -45,13 +45,10 @@ def site(stack: Stack) -> BrowserTarget:
     return Composed(stack)
 
 
-async def test_the_four_ways_in_browsers(users: BrowserUsers, site: BrowserTarget) -> None:
+async def test_the_four_ways_in_browsers(users: BrowserUsers) -> None:
     """Behind nginx, with a container for each service, people cancel in all four ways and see the money back."""
-    await ways.by_app(users)
-    await ways.by_website(users)
-    await ways.by_guide(users)
-    await ways.by_seller(users)
-    await ways.by_customer_service(users, site.advance)
+    for walk in WAYS:
+        await walk(users)
 
 
 def test_pages_bring_their_own_guards(http: httpx.Client) -> None:

@@ -108,7 +108,7 @@ def test_a_message_without_one_of_its_members_is_refused(event: type[Event]) -> 
             read(envelope)
 
 
-class Reminded(Event, name="Reminded", version=1, subject="order_id", published_by=("orders",)):
+class Reminded(Event, subject="order_id", published_by=("orders",)):
     """An event that is published."""
 
     order_id: UUID
@@ -116,7 +116,7 @@ class Reminded(Event, name="Reminded", version=1, subject="order_id", published_
     note: str | None = None
 
 
-class Extended(Reminded, name="Reminded", version=1, subject="order_id", published_by=("orders",)):
+class Extended(Reminded, name="Reminded", subject="order_id", published_by=("orders",)):
     """The same event with one more field, which may be missing."""
 
     channel: str | None = None

@@ -9,7 +9,7 @@ import pytest
 from batalkan.servers import install
 from services.accounts.demonstration import PASSWORD
 from tests.conftest import Databases
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.event_recorder import EventRecorder, recording
 from tests.harness.system import SystemUnderTest, embedded, on_servers
 
@@ -60,9 +60,9 @@ async def stranger(system: SystemUnderTest) -> Buyer:
 
 
 @pytest.fixture(scope="package")
-async def agent(system: SystemUnderTest) -> Person:
+async def agent(system: SystemUnderTest) -> Agent:
     """Customer service."""
-    return await Person.sign_in(system.http, "agent@example.com", PASSWORD)
+    return await Agent.sign_in(system.http, "agent@example.com", PASSWORD)
 
 
 @pytest.fixture

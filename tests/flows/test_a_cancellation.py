@@ -10,7 +10,7 @@ import pytest
 
 from contracts import EVENTS
 from tests.flows.test_customer_service_way import asked, on_duty
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import says, thread_of
 from tests.harness.event_recorder import EventRecorder
 from tests.harness.system import SystemUnderTest
@@ -63,7 +63,7 @@ def recorded(events: list[dict[str, Any]]) -> list[Commit]:
 async def run_of(recorder: EventRecorder, order_id: str, correlation_id: str) -> list[Commit]:
     """The transactions of one trace, once its refund is issued."""
     await recorder.wait_for(order_id, "RefundIssued")
-    return recorded([event for event in recorder.events if event["correlationid"] == correlation_id])
+    return recorded(recorder.trace(correlation_id))
 
 
 @pytest.mark.parametrize("way", ["The app", "The website", "The chat with the seller", "Customer service"])
@@ -107,7 +107,7 @@ async def test_the_chat(recorder: EventRecorder, buyer: Buyer, seller: Seller, p
 
 
 async def test_customer_service(
-    system: SystemUnderTest, recorder: EventRecorder, on_duty: Person, seller: Seller, product: str
+    system: SystemUnderTest, recorder: EventRecorder, on_duty: Agent, seller: Seller, product: str
 ) -> None:
     """A cancellation by customer service after 24 hours publishes what the page lists."""
     case = await asked(system, on_duty, seller, product)

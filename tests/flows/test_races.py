@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Agent, Buyer, Person, Seller
 from tests.harness.customer_service import ContactedCase, contacted, messages
 from tests.harness.event_recorder import EventRecorder
 from tests.harness.system import SystemUnderTest, gathered
@@ -43,9 +43,9 @@ async def test_buyer_seller_and_the_24_hours(system: SystemUnderTest, recorder: 
     races, wave = (500, 100) if system.full else (20, 20)
     seller = Seller.signed(system.http, system.keys, "seller")
     product = await seller.offer()
-    agents = [Person.signed(system.http, system.keys, "agent") for _ in range(AT_ONCE)]
+    agents = [Agent.signed(system.http, system.keys, "agent") for _ in range(AT_ONCE)]
     for agent in agents:
-        (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+        await agent.duty()
     buyers = [Buyer.signed(system.http, system.keys, "buyer") for _ in range(wave)]
     before, winners = await system.settled(), Counter[str]()
     for _ in range(races // wave):
@@ -63,7 +63,7 @@ async def test_buyer_seller_and_the_24_hours(system: SystemUnderTest, recorder: 
     assert winners.total() == races
     assert not system.full or winners.keys() == {"app", "chat", "cs"}, winners
     for agent in agents:
-        (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
+        await agent.duty(False)
 
 
 async def all_at_once(

@@ -1,16 +1,25 @@
 """The system, accounts of every role, and their orders, cases and threads, whose ids requests use."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
 import schemathesis
 from hypothesis import strategies as st
 
+from batalkan import system
+from batalkan.system import Where
 from services.accounts.demonstration import ACCOUNTS, PASSWORD
 from tests.conftest import Databases
-from tests.fuzz.served import served
+from tests.harness.accounts import QUICK
+from tests.harness.actors import Agent, Buyer, Seller
+from tests.harness.customer_service import says, thread_of
+from tests.harness.serving import served
 
 KNOWN: list[str] = [str(account_id) for account_id, *_ in ACCOUNTS]
 """Ids of things that there are; half of the ids that are tried are among them."""
@@ -22,54 +31,50 @@ schemathesis.openapi.format(
 
 @pytest.fixture(scope="package")
 def origin(embedded_databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the system listens."""
-    with served(tmp_path_factory.mktemp("fuzz"), embedded_databases.admin_url) as origin:
-        yield origin
+    """Where the system listens, in a thread with an event loop: schemathesis calls it from outside, without one."""
+    listening: Future[Any] = Future()
+    over = threading.Event()
+    where = Where(tmp_path_factory.mktemp("fuzz"), embedded_databases.admin_url, dana_timeout=0.5)
+
+    async def serve() -> None:
+        async with system.running(where) as running, served(running.app) as url:
+            listening.set_result(url)
+            await asyncio.to_thread(over.wait)
+
+    with patch("services.accounts.passwords.PasswordHasher", lambda: QUICK), ThreadPoolExecutor(1) as thread:
+        serving: Future[Any] = thread.submit(asyncio.run, serve())
+        wait([listening, serving], return_when=FIRST_COMPLETED)
+        try:
+            yield listening.result(timeout=0)
+        finally:
+            over.set()
+            serving.result()
 
 
 @pytest.fixture(scope="package")
-def tokens(origin: str) -> dict[str, str]:
+async def tokens(origin: str) -> dict[str, str]:
     """An access token for each role; the buyer and the seller have orders in several states, and a refund."""
-    found = {}
-    with httpx.Client(base_url=origin) as http:
-        for _, email, _, role in ACCOUNTS:
-            form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": "app"}
-            found[role.value] = http.post("/accounts/token", data=form).raise_for_status().json()["access_token"]
-
-        def ask(role: str, method: str, path: str, **body: Any) -> Any:
-            headers = {"Authorization": f"Bearer {found[role]}"}
-            return http.request(method, path, json=body or None, headers=headers).raise_for_status().json()
-
-        products = ask("buyer", "GET", "/orders/products")["items"]
-        KNOWN.extend(product["product_id"] for product in products)
-        for moves in ((), ("pay",), ("pay", "cancel"), ("pay", "pack"), ("pay", "pack", "ship")):
-            line = {"product_id": products[0]["product_id"], "quantity": 1}
-            order_id = ask("buyer", "POST", "/orders", lines=[line], payment_method="dana")["order_id"]
-            for move in moves:
-                ask("seller" if move in ("pack", "ship") else "buyer", "POST", f"/orders/{order_id}/{move}")
-            KNOWN.append(order_id)
-        while not (refunds := ask("buyer", "GET", "/refunds")["items"]):
-            pass
-        KNOWN.extend(refund["refund_id"] for refund in refunds)
-        buyer = {"Authorization": f"Bearer {found['buyer']}"}
-        while (opened := http.post("/chat/threads", json={"order_id": order_id}, headers=buyer)).status_code == 404:
-            pass
-        KNOWN.append(opened.raise_for_status().json()["thread_id"])
-        ask("buyer", "POST", f"/chat/threads/{KNOWN[-1]}/messages", text="Halo, Kak")
-        ask("agent", "PUT", "/cs/duty", on=True)
-        KNOWN.append(ask("buyer", "POST", "/cs/cases", text="Penjual tidak membalas.")["case_id"])
-    return found
+    async with httpx.AsyncClient(base_url=origin) as http:
+        buyer = await Buyer.sign_in(http, "buyer@example.com", PASSWORD)
+        seller = await Seller.sign_in(http, "seller@example.com", PASSWORD)
+        agent = await Agent.sign_in(http, "agent@example.com", PASSWORD)
+        products = [product["product_id"] for product in (await buyer.get("/orders/products"))["items"]]
+        unpaid, paid = await buyer.place(products[0], method="dana"), await buyer.buy(products[0])
+        cancelled, packed, shipped = [await buyer.buy(products[0]) for _ in range(3)]
+        await buyer.cancel(cancelled)
+        await seller.done(packed, "pack")
+        await seller.done(shipped, "pack", "ship")
+        refund = await buyer.refund(cancelled)
+        thread_id = await thread_of(buyer, shipped)
+        await says(buyer, thread_id, "Halo, Kak")
+        await agent.duty()
+        case = await buyer.send("/cs/cases", text="Penjual tidak membalas.")
+    KNOWN.extend([*products, unpaid, paid, cancelled, packed, shipped, refund["refund_id"], thread_id, case["case_id"]])
+    return {"buyer": buyer.token, "seller": seller.token, "agent": agent.token}
 
 
 @pytest.fixture(scope="package")
-def strangers(origin: str) -> dict[str, str]:
+async def strangers(origin: str) -> dict[str, str]:
     """Access tokens of further accounts: their sessions are ended, and their passwords changed."""
-    found = {}
-    with httpx.Client(base_url=origin) as http:
-        for role in ("buyer", "seller"):
-            email, password = f"{role}@fuzz.example.com", "kucing oranye di atap"
-            body = {"email": email, "password": password, "name": "Siti", "role": role}
-            http.post("/accounts", json=body).raise_for_status()
-            form = {"grant_type": "password", "username": email, "password": password, "client_id": "app"}
-            found[role] = http.post("/accounts/token", data=form).raise_for_status().json()["access_token"]
-    return found
+    async with httpx.AsyncClient(base_url=origin) as http:
+        return {role: (await Buyer.register(http, role)).token for role in ("buyer", "seller")}

@@ -1,5 +1,6 @@
 """Actions of buyers, sellers and agents in conversations: chat and customer service."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,7 +73,7 @@ async def codes(person: Person, path: str) -> list[str]:
     return [message["code"] for message in await messages(person, path) if message["kind"] == "system"]
 
 
-async def contacted(buyer: Buyer, agents: list[Person], seller: Seller, order_id: str) -> ContactedCase:
+async def contacted(buyer: Buyer, agents: Sequence[Person], seller: Seller, order_id: str) -> ContactedCase:
     """The buyer opens a case, gets an agent and shares the order; the agent contacts the seller."""
     by_id = {str(agent.account_id): agent for agent in agents}
     case_id = (await buyer.send("/cs/cases", text="Penjual tidak membalas. Tolong batalkan."))["case_id"]

@@ -35,6 +35,12 @@ class EventRecorder:
         """The names of the events about a subject so far."""
         return [event["type"] for event in self.about(subject)]
 
+    def trace(self, correlation_id: str) -> list[EventJson]:
+        """The events with this correlation id so far; they have one W3C trace id."""
+        events = [event for event in self.events if event["correlationid"] == correlation_id]
+        assert len({event["traceparent"].split("-")[1] for event in events}) == 1
+        return events
+
     async def wait_for(self, subject: str, name: str, times: int = 1) -> EventJson:
         """The event of this name about a subject, once it has come; the last one, if it is to come several times."""
         await self.until(lambda: self.names(subject).count(name) >= times)

@@ -115,8 +115,8 @@ async def test_waiting_for_a_connection_costs_nothing(embedded_toys: Toys, monke
 
 
 def test_docs_show_the_table() -> None:
-    """docs/operations.md lists for each SQLSTATE what the code does."""
-    rows = table("docs/operations.md", "SQLSTATE", "meaning")
+    """docs/availability.md lists for each SQLSTATE what the code does."""
+    rows = table("docs/availability.md", "SQLSTATE", "meaning")
     shown = [(state, retry) for states, _, retry, _ in rows[:-1] for state in named(states)]
     assert sorted(shown) == sorted((state, retry.value) for state, retry in RETRIES.items())
 
