@@ -144,7 +144,7 @@ async def list_messages(
         messages = await store.messages(tx.connection, thread_id, after, limit)
     more = bool(messages) and messages[-1].seq < thread.last_seq
     return MessagePage(
-        items=[views.message_view(message) for message in messages],
+        items=messages,
         next=messages[-1].seq if more else None,
         quick_replies=views.quick_replies(thread, person.account_id),
     )
@@ -165,7 +165,7 @@ async def send_message(
             for case_id, context in await read_models.answer_questions(tx, posted.order_id, current_context()):
                 with use_context(context):  # the case's, not that of the seller's request
                     tx.publish(SellerReplied(case_id=case_id, **ids))
-        return views.message_view(posted.message)
+        return MessageView(posted.message)
 
     whose = str(person.account_id)
     return await once(whose, send, limit=limit.one(whose))
@@ -192,7 +192,7 @@ async def send_guide(
         known = {"order_id": str(thread.order_id)}
         posted = await threads.say(tx, thread_id, Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
         assert posted is not None
-        return views.message_view(posted.message)
+        return MessageView(posted.message)
 
     whose = str(seller.account_id)
     return await once(whose, send, limit=limit.one(whose))

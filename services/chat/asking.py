@@ -39,14 +39,9 @@ async def ask_again(tx: Transaction, thread_id: str) -> Sequence[Event]:
 
 
 def _request(thread: Thread, cancellation_id: UUID, reason: str | None) -> OrderCancelRequested:
-    return OrderCancelRequested(
-        cancellation_id=cancellation_id,
-        order_id=thread.order_id,
-        channel=Channel.CHAT,
-        requested_by=thread.seller_id,
-        role=RequesterRole.SELLER,
-        reason=reason,
-    )
+    asks = {"channel": Channel.CHAT, "requested_by": thread.seller_id, "role": RequesterRole.SELLER}
+    request = {"cancellation_id": cancellation_id, "order_id": thread.order_id, "reason": reason}
+    return OrderCancelRequested.model_validate(asks | request)
 
 
 async def _lock(tx: Transaction, thread_ids: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from runtime.messaging.unit_of_work import Transaction
 from services.chat import read_models, store, words
 from services.chat.domain import Code, Kind, Thread
 from services.chat.store import Posted
-from services.chat.views import ReadView, message_frame, message_view, thread_frame, unread_frame
+from services.chat.views import ReadView, message_frame, thread_frame, unread_frame
 
 
 class NoThread(NotFound):
@@ -41,7 +41,7 @@ class ThreadWriter:
         if posted is None:
             return None
         members = (posted.buyer_id, posted.seller_id)
-        self._live.send(tx, members, message_frame(thread_id, message_view(posted.message)), thread_id)
+        self._live.send(tx, members, message_frame(thread_id, posted.message), thread_id)
         for account_id in members:
             if account_id != sender_id:
                 self._live.send(

@@ -4,24 +4,16 @@ import json
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from contracts.words import OrderStatus
 from runtime.http.auth import Identity
-from services.chat.domain import Code, Kind, Message, Thread
+from services.chat.domain import Message, Thread
 from services.chat.words import QUICK_REPLIES, QuickReply
 
 
-class MessageView(BaseModel):
+class MessageView(RootModel[Message]):
     """A message. A client may show a guide or a system message by `code` and `data` instead of its text."""
-
-    seq: int
-    kind: Kind
-    sender_id: UUID | None
-    text: str
-    code: Code | None
-    data: dict[str, str | int] | None
-    at: datetime
 
 
 class ThreadView(BaseModel):
@@ -37,7 +29,7 @@ class ThreadView(BaseModel):
     order_status: OrderStatus
     unread: int
     last_seq: int
-    last_message: MessageView | None
+    last_message: Message | None
     active_at: datetime
     pending_cancellation: UUID | None
     """The cancellation that the seller has requested and `orders` has not decided."""
@@ -57,7 +49,7 @@ class ThreadPage(BaseModel):
 class MessagePage(BaseModel):
     """Messages in their order; `next` is the `?after=` of the next page, null when there is none now."""
 
-    items: list[MessageView]
+    items: list[Message]
     next: int | None
     quick_replies: list[QuickReply]
 
@@ -82,11 +74,6 @@ def quick_replies(thread: Thread, account_id: UUID) -> list[QuickReply]:
     return QUICK_REPLIES if thread.thanks_due and account_id == thread.buyer_id else []
 
 
-def message_view(message: Message) -> MessageView:
-    """The view of a message."""
-    return MessageView(**vars(message))
-
-
 def other_than(thread: Thread, account_id: UUID) -> UUID:
     """The member whose presence the account is shown: the other one; for an agent, the seller."""
     return thread.buyer_id if account_id == thread.seller_id else thread.seller_id
@@ -95,7 +82,7 @@ def other_than(thread: Thread, account_id: UUID) -> UUID:
 def show_thread(thread: Thread, account_id: UUID, online: bool) -> ThreadView:
     """The thread, as one account sees it."""
     return ThreadView(
-        **vars(thread) | {"last_message": thread.last_message and message_view(thread.last_message)},
+        **vars(thread),
         order_status=thread.status,
         unread=thread.unread(account_id),
         pending_cancellation=thread.pending,
@@ -109,9 +96,9 @@ def may_read(thread: Thread | None, person: Identity) -> bool:
     return thread is not None and (person.role == "agent" or person.account_id in thread.members)
 
 
-def message_frame(thread_id: UUID, message: MessageView) -> str:
+def message_frame(thread_id: UUID, message: Message) -> str:
     """The frame of a message, the same for all readers."""
-    return f'{{"type":"message","thread_id":"{thread_id}","message":{message.model_dump_json()}}}'
+    return f'{{"type":"message","thread_id":"{thread_id}","message":{MessageView(message).model_dump_json()}}}'
 
 
 def thread_frame(thread: Thread, account_id: UUID) -> str:

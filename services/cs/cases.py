@@ -20,7 +20,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from contracts.chat import SellerReplied
@@ -234,9 +233,8 @@ class Cases:
             await tx.call_off(kind, str(case.case_id))
 
     def _publish_end(self, tx: Transaction, case: Case) -> None:
-        assert case.outcome is not None
         with self.trace_of(case):
-            tx.publish(CaseClosed(case_id=case.case_id, order_id=case.order_id, outcome=case.outcome))
+            tx.publish(CaseClosed.model_validate(case, from_attributes=True))
 
     async def _order(self, tx: Transaction, case: Case) -> store.Order | None:
         return (await store.orders(tx, [case.order_id])).get(case.order_id) if case.order_id else None
@@ -281,11 +279,9 @@ class Cases:
 
 
 def _question(case: Case, seller_id: UUID, question: str) -> SellerContacted:
-    ids: dict[str, Any] = {"case_id": case.case_id, "order_id": case.order_id, "seller_id": seller_id}
-    return SellerContacted(**ids, question=question, respond_by=case.respond_by)
+    return SellerContacted.model_validate({**vars(case), "seller_id": seller_id, "question": question})
 
 
 def _request(case: Case) -> OrderCancelRequested:
-    ids: dict[str, Any] = {"cancellation_id": case.cancellation_id, "order_id": case.order_id}
-    role = RequesterRole.SYSTEM
-    return OrderCancelRequested(**ids, channel=Channel.CS, requested_by=None, role=role, note=NOTE)
+    request = {"channel": Channel.CS, "requested_by": None, "role": RequesterRole.SYSTEM, "note": NOTE}
+    return OrderCancelRequested.model_validate({**vars(case), **request})

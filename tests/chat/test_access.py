@@ -60,10 +60,9 @@ async def test_who_gets_in(
         assert_problem(answer, status, {401: "unauthenticated", 403: "wrong_role", 404: "not_found"}[status])
 
 
-@pytest.mark.parametrize("method_path", [(m, p, b) for m, p, b, _ in ROUTES if "{}" in p], ids=str)
-async def test_there_is_no_such_thread(harness: ChatHarness, method_path: tuple[str, str, Any]) -> None:
+@pytest.mark.parametrize(("method", "path", "body"), [(m, p, b) for m, p, b, _ in ROUTES if "{}" in p])
+async def test_there_is_no_such_thread(harness: ChatHarness, method: str, path: str, body: Any) -> None:
     """A thread that does not exist is answered like a thread of other members."""
-    method, path, body = method_path
     seller = harness.actors.person("seller")
     missing = await seller.ask(method, path.format("0190d3a0-0000-7000-8000-00000000ffff"), json=body)
     assert_problem(missing, 404, "not_found")

@@ -1,5 +1,6 @@
 """Sockets and tickets live no longer than their token and session."""
 
+import dataclasses
 from time import time
 from uuid import uuid4
 
@@ -61,10 +62,8 @@ async def test_the_end_of_a_session_closes_its_sockets(
         assert [await listener.closed() for listener in (one, other)] == [sockets.OVER] * 2
         await mine.echo()
         for replica in pair:
-            answer = await replica.actors.anonymous().http.post(
-                "/chat/tickets", headers={"Authorization": f"Bearer {lost.token}"}
-            )
-            assert_problem(answer, 401, "unauthenticated")
+            person = dataclasses.replace(lost, http=replica.actors.http)
+            assert_problem(await person.ask("POST", "/chat/tickets"), 401, "unauthenticated")
 
 
 @pytest.mark.servers

@@ -102,7 +102,7 @@ async def test_presence_on_a_real_redis(conversation: Conversation, on_redis: li
         listening(right.same(conversation.seller), right.origin) as seller,
         listening(left.same(conversation.buyer), left.origin) as buyer,
     ):
-        await buyer.until(lambda one: one.of("presence"))
-        await seller.until(lambda one: one.of("presence"))
+        await buyer.first("presence")
+        await seller.first("presence")
         assert (await left.same(conversation.buyer).get(conversation.path))["online"] is True
         assert 20 < await left.live.redis.ttl(f"chat:online:{conversation.seller.account_id}") <= 40

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from runtime.http import rate_limit
 from runtime.live import presence, updates
-from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation, Replica
 from tests.harness.live_client import listening
 
@@ -41,8 +41,8 @@ async def test_presence_spans_replicas(
     left, right = pair
     async with listening(conversation.buyer, left.origin) as buyer:
         async with listening(conversation.seller, right.origin) as first:
-            await buyer.until(lambda one: one.of("presence"))
-            await first.until(lambda one: one.of("presence"))  # the buyer was there before
+            await buyer.first("presence")
+            await first.first("presence")  # the buyer was there before
             assert (await left.same(conversation.buyer).get(conversation.path))["online"] is True
             async with listening(conversation.seller, left.origin):
                 pass  # gone here, but still there
@@ -62,12 +62,8 @@ async def test_an_earlier_connection_to_another_replica_is_found(
         while not await right.live.redis.exists(f"chat:online:{conversation.seller.account_id}"):
             await asyncio.sleep(0.01)
         async with listening(conversation.buyer, left.origin) as buyer:
-            await buyer.until(lambda one: one.of("presence"))
-            assert buyer.of("presence")[0] == {
-                "type": "presence",
-                "account_id": str(conversation.seller.account_id),
-                "online": True,
-            }
+            account_id = str(conversation.seller.account_id)
+            assert await buyer.first("presence") == {"type": "presence", "account_id": account_id, "online": True}
 
 
 async def test_a_lost_frame_leaves_no_gap(
@@ -104,9 +100,8 @@ async def test_a_lost_last_frame_is_hinted_at(
         await buyer.has(conversation.thread_id, 1)
         await buyer.has(new.thread_id, 1)
         await buyer.echo()
-        assert sorted(hint["conversation"] for hint in buyer.of("hint")) == sorted(
-            [conversation.thread_id, new.thread_id]
-        )
+        hinted = sorted(hint["conversation"] for hint in buyer.of("hint"))
+        assert hinted == sorted([conversation.thread_id, new.thread_id])
         await conversation.write(conversation.seller)
         monkeypatch.setattr(updates, "SWEEP", 0.01)
         pair[0].live.broadcast._on_missed()  # wakes it, as a new subscription does
@@ -143,12 +138,12 @@ async def test_disturbed_frames_leave_each_message_once(
         assert buyer.messages.of[conversation.thread_id] == await conversation.messages()
 
 
-async def test_the_limit_on_messages_is_one_for_all_replicas(conversation: Conversation, pair: list[Replica]) -> None:
+async def test_the_limit_on_messages_is_one_for_all_replicas(
+    conversation: Conversation, pair: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Thirty messages in ten seconds are counted together, wherever they are sent."""
+    monkeypatch.setattr(rate_limit, "TIMEOUT", 10)  # a request passes uncounted if a busy machine takes too long
     writers = [replica.same(conversation.buyer) for replica in pair]
-    answers = await asyncio.gather(
-        *(writers[n % 2].ask("POST", f"{conversation.path}/messages", json={"text": "!"}) for n in range(32))
-    )
-    refused = [answer for answer in answers if not answer.is_success]
-    assert len(refused) == 2
-    assert_problem(refused[0], 429, "rate_limited")
+    path, text = f"{conversation.path}/messages", {"text": "!"}
+    answers = await asyncio.gather(*(writers[n % 2].ask("POST", path, text) for n in range(32)))
+    assert [answer.status_code for answer in answers if not answer.is_success] == [429, 429]
