@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -120,15 +121,11 @@ async def test_answered_payments_survive_a_kill(tmp_path: Path, key: RSAPrivateK
 
 
 @pytest.mark.processes
-async def test_a_missing_setting_gets_one_line(tmp_path: Path, key: RSAPrivateKey) -> None:
+def test_a_missing_setting_gets_one_line(tmp_path: Path, key: RSAPrivateKey) -> None:
     """Started without its journal, the process ends with an error of one line."""
     pem = tmp_path / "key.pem"
     pem.write_bytes(public_pem(key))
     env = {**os.environ, "DANA_PARTNER_KEY": str(pem), "DANA_JOURNAL": ""}
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "simulators.dana", env=env, stderr=asyncio.subprocess.PIPE
-    )
-    _, error = await started.communicate()
-    assert started.returncode == 1
-    assert error.decode().count("\n") == 1
-    assert "DANA_JOURNAL" in error.decode()
+    started = subprocess.run([sys.executable, "-m", "simulators.dana"], env=env, capture_output=True, check=False)
+    assert (started.returncode, started.stderr.count(b"\n")) == (1, 1)
+    assert b"DANA_JOURNAL" in started.stderr

@@ -5,10 +5,8 @@ import random
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from batalkan.keys import Keys
@@ -24,20 +22,6 @@ from tests.harness.orders import OrdersHarness, Sale, open_harness
 from tests.harness.waiting import becomes
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def deadlocks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Records the deadlocks that PostgreSQL resolves, including those that a retry hides."""
-    found: list[str] = []
-    original = asyncpg.DeadlockDetectedError.__init__
-
-    def note(error: Any, *arguments: Any) -> None:
-        found.append(str(arguments))
-        original(error, *arguments)
-
-    monkeypatch.setattr(asyncpg.DeadlockDetectedError, "__init__", note)
-    return found
 
 
 async def test_an_unpaid_order_expires(harness: OrdersHarness) -> None:

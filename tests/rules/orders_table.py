@@ -75,9 +75,7 @@ def a_request(
 def answer_to(order: Order | None, request: OrderCancelRequested, now: datetime) -> str:
     """`granted` or the code of the refusal."""
     answer = decide(order, request, now)
-    if isinstance(answer, OrderCancelRejected):
-        return str(answer.code)
-    return "granted"
+    return str(answer.code) if isinstance(answer, OrderCancelRejected) else "granted"
 
 
 def cancelled(order: Order, how: Cancellation) -> Order:
