@@ -2,7 +2,7 @@
 
 import hmac
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.errors import Forbidden
@@ -12,6 +12,14 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; manifest-src 'self'; frame-ancestors {}"
 )
+PROTECTION = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",  # `no-referrer` would make forms send `Origin: null`
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+"""Headers of every response."""
 
 
 class ForeignRequest(Forbidden):
@@ -51,29 +59,16 @@ class SecurityHeadersMiddleware:
         cookies: list[str] = []
         scope.setdefault("state", {})["cookies"] = cookies
         framed = self._framed and scope["path"].startswith("/web/s/")
-        protection = {
-            "content-security-policy": POLICY.format("'self'" if framed else "'none'"),
-            "x-frame-options": "SAMEORIGIN" if framed else "DENY",
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "same-origin",  # `no-referrer` would make forms send `Origin: null`
-            "cross-origin-opener-policy": "same-origin",
-            "cross-origin-resource-policy": "same-origin",
-            "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
-        }
+        frames, option = ("'self'", "SAMEORIGIN") if framed else ("'none'", "DENY")
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    *_raw(protection),
-                    *[(b"set-cookie", c.encode()) for c in cookies],
-                ]
-                if not any(name == b"cache-control" for name, _ in message["headers"]):
-                    message["headers"].append((b"cache-control", b"no-store"))
+                headers = MutableHeaders(scope=message)
+                headers.update({**PROTECTION, "content-security-policy": POLICY.format(frames)})
+                headers["x-frame-options"] = option
+                headers.setdefault("cache-control", "no-store")
+                for cookie in cookies:
+                    headers.append("set-cookie", cookie)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -66,7 +66,7 @@ def operations(document: Mapping[str, Any]) -> list[Operation]:
 def _operation(shapes: Shapes, method: str, path: str, spec: Mapping[str, Any]) -> Operation:
     summary, _, text = str(spec.get("description", spec.get("summary", ""))).partition("\n\n")
     kind, schema = _content(spec.get("requestBody", {}))
-    example = "" if schema is None else _written(shapes.example(schema), kind)
+    example = None if schema is None else shapes.example(schema)
     signed_in = bool(spec.get("security"))
     return Operation(
         method=method.upper(),
@@ -77,7 +77,7 @@ def _operation(shapes: Shapes, method: str, path: str, spec: Mapping[str, Any]) 
         signed_in=signed_in,
         parameters=[_parameter(shapes, one) for one in spec.get("parameters", ())],
         body=[] if schema is None else shapes.fields(schema),
-        example=example,
+        example="" if example is None else _written(example, kind, indent=2),
         answers=[_answer(shapes, code, one) for code, one in spec.get("responses", {}).items()],
         curl=_curl(method.upper(), path, kind, example, signed_in=signed_in),
     )
@@ -93,7 +93,9 @@ def _answer(shapes: Shapes, code: str, spec: Mapping[str, Any]) -> Answer:
     kind, schema = _content(spec)
     if schema is None or kind == PROBLEM:
         return Answer(code, str(spec.get("description", "")), (), "")
-    return Answer(code, str(spec["description"]), shapes.fields(schema), _written(shapes.example(schema), kind))
+    return Answer(
+        code, str(spec["description"]), shapes.fields(schema), _written(shapes.example(schema), kind, indent=2)
+    )
 
 
 def _content(spec: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
@@ -103,22 +105,17 @@ def _content(spec: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
     return "", None
 
 
-def _written(example: Any, kind: str) -> str:
+def _written(example: Any, kind: str, indent: int | None = None) -> str:
     if kind == "application/x-www-form-urlencoded" and isinstance(example, dict):
         return "&".join(f"{key}={value}" for key, value in example.items() if value is not None)
-    return json.dumps(example, indent=2, ensure_ascii=False)
+    return json.dumps(example, indent=indent, ensure_ascii=False)
 
 
-def _curl(method: str, path: str, kind: str, example: str, *, signed_in: bool) -> str:
-    dependencies = ["curl"] + ([] if method == "GET" else ["-X", method])
+def _curl(method: str, path: str, kind: str, example: Any, *, signed_in: bool) -> str:
+    arguments = [] if method == "GET" else ["-X", method]
     if signed_in:
-        dependencies += ["-H", "Authorization: Bearer $TOKEN"]
-    if example:
-        short = (
-            example
-            if kind == "application/x-www-form-urlencoded"
-            else json.dumps(json.loads(example), ensure_ascii=False)
-        )
-        dependencies += ["-H", f"Content-Type: {kind}", "-d", short]
-    words = [f'"{one}"' if "$TOKEN" in one else shlex.quote(one) for one in dependencies]
-    return " ".join([*words, f'"$BASE{path}"'])
+        arguments += ["-H", "Authorization: Bearer $TOKEN"]
+    if example is not None:
+        arguments += ["-H", f"Content-Type: {kind}", "-d", _written(example, kind)]
+    words = [f'"{one}"' if "$TOKEN" in one else shlex.quote(one) for one in arguments]
+    return " ".join(["curl", *words, f'"$BASE{path}"'])

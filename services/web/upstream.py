@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
@@ -100,8 +99,3 @@ def granted(answer: httpx.Response) -> Any:
     if answer.status_code >= 500:
         raise ServiceAway(str(problem.get("detail", answer.status_code)))
     raise Refused(problem, answer.status_code)
-
-
-def segment(value: object) -> str:
-    """A value as one segment of a path."""
-    return quote(str(value), safe="")

@@ -1,5 +1,6 @@
 """OpenAPI and AsyncAPI documents as pages."""
 
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ async def _nothing() -> dict[str, bool]:
     return {}
 
 
+@cache
 def read(service: str, module: Any) -> dict[str, Operation]:
     """The operations of a service, by method and path."""
     app = create_app(service, module.SPEC.text, _nothing)

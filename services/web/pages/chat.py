@@ -33,17 +33,15 @@ async def unread(visit: BuyerOrSeller) -> dict[str, int]:
 async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> Response:
     """One conversation, with its latest messages, or `all` of them."""
     thread = await visit.get(f"/chat/threads/{thread_id}")
-    after = 0 if all else max(0, thread["last_seq"] - SHOWN)
     selling = visit.person.role == "seller"
-    messages = await messages_after(visit, f"/chat/threads/{thread_id}", after)
+    shown = await latest(visit, f"/chat/threads/{thread_id}", thread["last_seq"], all)
     return visit.page(
         "conversation.html",
         thread=thread,
-        messages=messages,
-        cancellable=await _cancellable(visit, thread, messages),
-        earlier=after > 0,
+        cancellable=await _cancellable(visit, thread, shown["messages"]),
         score=await visit.get(f"/orders/sellers/{visit.person.account_id}/score") if selling else None,
         now=await visit.now(),
+        **shown,
     )
 
 
@@ -88,15 +86,16 @@ async def cancel(visit: Seller, thread_id: UUID) -> Response:
     return await visit.do("POST", f"/chat/threads/{thread_id}/cancel", body, then=there, notice="notice.asked")
 
 
-async def messages_after(visit: Visit, conversation: str, after: int) -> list[dict[str, object]]:
-    """All messages of a conversation behind `after`."""
-    found: list[dict[str, object]] = []
+async def latest(visit: Visit, conversation: str, last_seq: int, everything: object) -> dict[str, Any]:
+    """The latest messages of a conversation, or all, and whether there are earlier ones."""
+    messages: list[dict[str, object]] = []
+    after = 0 if everything else max(0, last_seq - SHOWN)
     seq: int | None = after
     while seq is not None:
         page = await visit.get(f"{conversation}/messages", after=seq, limit=100)
-        found += page["items"]
+        messages += page["items"]
         seq = page["next"]
-    return found
+    return {"messages": messages, "earlier": after > 0}
 
 
 async def speak(visit: Visit, path: str, then: str) -> Response:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.web.pages.chat import SHOWN, messages_after, speak
+from services.web.pages.chat import latest, speak
 from services.web.pages.help import OVER
 from services.web.visits import After, Agent, Visit
 
@@ -104,7 +104,6 @@ async def close(visit: Agent, case_id: UUID) -> Response:
 
 
 async def _panel(visit: Visit, case: dict[str, Any], *, everything: bool = False) -> dict[str, Any]:
-    after = 0 if everything else max(0, case["last_seq"] - SHOWN)
     order = await visit.get(f"/orders/{case['order_id']}") if case["order_id"] else None
-    messages = await messages_after(visit, f"/cs/cases/{case['case_id']}", after)
-    return {"case": case, "messages": messages, "order": order, "over": case["state"] in OVER}
+    shown = await latest(visit, f"/cs/cases/{case['case_id']}", case["last_seq"], everything)
+    return {"case": case, "order": order, "over": case["state"] in OVER, **shown}

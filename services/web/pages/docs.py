@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from contracts import EVENTS, asyncapi
 from runtime.messaging.envelope import Event
-from services.web.operations import Operation, anchor, operations
+from services.web.operations import anchor, operations
 from services.web.shapes import Field, Shapes
 from services.web.upstream import SERVICES, ServiceAway, granted
 from services.web.visits import Public, Visit
@@ -61,12 +61,13 @@ async def service_page(visit: Public, service: Annotated[str, Path(pattern=f"^({
     document = await _document(visit, service)
     if document is None:
         raise ServiceAway
+    found = operations(document)
     return visit.page(
         "docs_service.html",
         service=service,
         services=SERVICES,
         text=document["info"]["description"],
-        groups=_grouped(operations(document)),
+        groups={one.group: [other for other in found if other.group == one.group] for one in found},
     )
 
 
@@ -87,13 +88,6 @@ async def _document(visit: Visit, service: str) -> Any:
         return granted(await visit.dependencies.upstream.ask("GET", f"/{service}/openapi.json"))
     except ServiceAway:
         return None
-
-
-def _grouped(found: list[Operation]) -> dict[str, list[Operation]]:
-    groups: dict[str, list[Operation]] = {}
-    for operation in found:
-        groups.setdefault(operation.group, []).append(operation)
-    return groups
 
 
 def _events() -> list[EventPage]:

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from runtime.numbers import whole
-from services.web.pages.chat import SHOWN, messages_after, speak
+from services.web.pages.chat import latest, speak
 from services.web.pages.orders import await_replication
 from services.web.upstream import Refused
 from services.web.visits import After, Buyer
@@ -39,16 +39,14 @@ async def ask(visit: Buyer) -> Response:
 async def case_page(visit: Buyer, case_id: UUID, all: str = "") -> Response:
     """The live chat: the position in the queue, and then the conversation."""
     case = await visit.get(f"/cs/cases/{case_id}")
-    after = 0 if all else max(0, case["last_seq"] - SHOWN)
     orders = await visit.get("/orders", limit=50)
     return visit.page(
         "case.html",
         case=case,
-        messages=await messages_after(visit, f"/cs/cases/{case_id}", after),
-        earlier=after > 0,
         orders=[order for order in orders["items"] if order["status"] in CANCELLABLE],
         now=await visit.now(),
         over=case["state"] in OVER,
+        **await latest(visit, f"/cs/cases/{case_id}", case["last_seq"], all),
     )
 
 
