@@ -108,14 +108,10 @@ def load(
     """Cancel many orders concurrently on a running system, and wait for every refund."""
     from batalkan import load as loading
 
-    async def run() -> loading.LoadFigures:
-        async with loading.origin(url, clients) as http:
-            return await loading.load(http, orders, clients, Console(stderr=True))
-
     try:
-        figures = run_to_end(run(), "batalkan").as_json()
-    except* loading.LoadFailed as failed:
-        sys.exit(f"batalkan: {_first(failed)}")
+        figures = run_to_end(loading.load(url, orders, clients, Console(stderr=True)), "batalkan")
+    except loading.LoadFailed as failed:
+        sys.exit(f"batalkan: {failed}")
     if as_json:
         console.print_json(json.dumps(figures))
         return
@@ -123,11 +119,6 @@ def load(
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:,}")
     console.print(table)
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    one = group.exceptions[0]
-    return _first(one) if isinstance(one, BaseExceptionGroup) else one
 
 
 @app.command()

@@ -17,10 +17,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from batalkan.local_servers import RoundRobin
-from runtime.errors import NotFound, Refusal
+from runtime.errors import NotFound
 from runtime.http.app import wants_page
 from runtime.http.hosts import CheckHost
-from runtime.http.problems import Problem, problem_response
+from runtime.http.problems import Problem, refuse
 
 HOP_BY_HOP = {"connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
@@ -63,7 +63,7 @@ class Gateway:
             origins = self._services.origins("/web")  # its answer is the "not found" page
         if not origins:
             nothing = NotFound(f"No service has this path; the services are {', '.join(self._services.names)}.")
-            await _refuse(nothing, scope, receive, send)
+            await refuse(nothing, scope, receive, send)
             return
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         targets = [origin.copy_with(raw_path=scope["raw_path"] + query) for origin in origins]
@@ -73,7 +73,7 @@ class Gateway:
             else:
                 await self._pass_request(targets, scope, receive, send)
         except ServiceAway as away:
-            await _refuse(away, scope, receive, send)
+            await refuse(away, scope, receive, send)
 
     async def close(self) -> None:
         """Closes the connections to the services."""
@@ -136,14 +136,6 @@ class Gateway:
         async with service:
             await client.accept(service.subprotocol)
             await _either(_up(client, service), _down(service, client))
-
-
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    answer = problem_response(refusal)
-    if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(answer)
-    else:
-        await answer(scope, receive, send)
 
 
 def _passed_on(request: Request | WebSocket) -> list[tuple[bytes, bytes]]:

@@ -2,9 +2,7 @@
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
 from secrets import token_hex
 from time import perf_counter
 from typing import Any
@@ -13,42 +11,32 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from batalkan.subprocesses import run_all
+
 PASSWORD = token_hex(16)
 PRICE = 50_000
 PRODUCTS = 50
 """Enough products that orders do not wait for the lock of one product's stock."""
 TIMEOUT = 120.0
 """Seconds for the refunds after the last cancellation."""
-MAX_PIECES = 1_000_000
 
 
 class LoadFailed(Exception):
     """A request failed, or the refunds are not the paid amount."""
 
 
-@dataclass(frozen=True)
-class LoadFigures:
-    """The results of a load test: counts, seconds, milliseconds, whole rupiah."""
+async def load(url: str, orders: int, clients: int, console: Console) -> dict[str, float]:
+    """Runs the load against the origin `url` with `clients` concurrent clients. Raises `LoadFailed`.
 
-    orders: int
-    clients: int
-    cancel_seconds: float
-    settled_seconds: float
-    """From the first cancellation to the last refund."""
-    sagas_per_second: float
-    cancel_p50_ms: float
-    cancel_p99_ms: float
-    refunded: int
-
-    def as_json(self) -> dict[str, Any]:
-        """For a script."""
-        return asdict(self)
+    The result has counts, seconds, milliseconds, and the refunded whole rupiah. `settled_seconds` is the time from the
+    first cancellation to the last refund.
+    """
+    limits = httpx.Limits(max_connections=clients + 1, max_keepalive_connections=clients + 1)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits, trust_env=False) as http:
+        return await _load(http, orders, clients, console)
 
 
-async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Console) -> LoadFigures:
-    """Runs the load against one origin with `clients` concurrent clients. Raises `LoadFailed`."""
-    if not 0 < orders <= MAX_PIECES:
-        raise LoadFailed(f"1 to {MAX_PIECES} orders")
+async def _load(http: httpx.AsyncClient, orders: int, clients: int, console: Console) -> dict[str, float]:
     run = token_hex(4)
     seller = await _join(http, f"load-seller-{run}@example.com", "seller")
     # One buyer may have only a few unpaid orders at a time.
@@ -57,7 +45,8 @@ async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Cons
         await _call(http, "POST", "/orders/products", seller, title=f"Load {n}", price=PRICE, stock=orders)
         for n in range(PRODUCTS)
     ]
-    with _progress(console) as progress:
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
 
         async def place(n: int) -> tuple[str, dict[str, str]]:
             buyer = buyers[n % len(buyers)]
@@ -80,29 +69,16 @@ async def load(http: httpx.AsyncClient, orders: int, clients: int, console: Cons
         refunded = await _refunded(http, buyers, orders * PRICE, progress)
         settled = perf_counter() - started
     cuts = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
-    return LoadFigures(
-        orders=orders,
-        clients=clients,
-        cancel_seconds=round(cancelled, 2),
-        settled_seconds=round(settled, 2),
-        sagas_per_second=round(orders / settled, 1),
-        cancel_p50_ms=round(cuts[49] * 1000, 1),
-        cancel_p99_ms=round(cuts[98] * 1000, 1),
-        refunded=refunded,
-    )
-
-
-@asynccontextmanager
-async def origin(url: str, clients: int) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client for one origin with a connection for each client of the load."""
-    limits = httpx.Limits(max_connections=clients + 1, max_keepalive_connections=clients + 1)
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits, trust_env=False) as http:
-        yield http
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)
+    return {
+        "orders": orders,
+        "clients": clients,
+        "cancel_seconds": round(cancelled, 2),
+        "settled_seconds": round(settled, 2),
+        "sagas_per_second": round(orders / settled, 1),
+        "cancel_p50_ms": round(cuts[49] * 1000, 1),
+        "cancel_p99_ms": round(cuts[98] * 1000, 1),
+        "refunded": refunded,
+    }
 
 
 async def _each(
@@ -118,9 +94,7 @@ async def _each(
             done.append(await do(waiting.pop()))
             progress.advance(task)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(clients):
-            group.create_task(worker())
+    await run_all(*(worker() for _ in range(clients)))
     return done
 
 

@@ -5,7 +5,7 @@ import os
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,6 @@ SAFE = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 """Idempotent methods: a request may be sent again although it may have been executed (RFC 9110, 9.2.2)."""
 
 
-def first_segment(path: str) -> str:
-    """The service that a path names; empty for `*` and `/`."""
-    return path.partition("/")[2].partition("/")[0]
-
-
 class RoundRobin:
     """The origins of the services, rotating over the replicas of each."""
 
@@ -40,7 +35,7 @@ class RoundRobin:
     def origins(self, path: str) -> tuple[httpx.URL, ...]:
         """The replicas of the service that the path names, beginning with the next in turn. Empty for an unknown
         service."""
-        replicas = self._replicas.get(first_segment(path), deque())
+        replicas = self._replicas.get(path.partition("/")[2].partition("/")[0], deque())  # empty for `*`
         replicas.rotate(-1)
         return tuple(replicas)
 
@@ -107,8 +102,10 @@ class LocalDeployment:
 
 @asynccontextmanager
 async def running(
-    folder: Path | None,
+    folder: Path | None = None,
     *,
+    servers: LocalServers | None = None,
+    services: Sequence[str] = SERVICES,
     replicas: Mapping[str, int] | None = None,
     demonstration: bool = True,
     allowed_hosts: Collection[str] = (),
@@ -118,91 +115,56 @@ async def running(
 ) -> AsyncIterator[LocalDeployment]:
     """Starts the servers, then the processes, and waits until all are ready; stops them at the end of the block.
 
-    Data and logs are in `folder`, or in a temporary one for None. `replicas`: processes for each service;
-    `allowed_hosts`: host names besides this machine's; `dana_timeout`: seconds that refunds waits for DANA; `extra`:
-    further environment variables for each service; `say` receives a line when a process crashes and is restarted.
-    Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
+    Data, keys and logs are in `folder`, or in that of the servers for None. `servers`: those that already run;
+    `replicas`: processes for each service; `allowed_hosts`: host names besides this machine's; `dana_timeout`: seconds
+    that refunds waits for DANA; `extra`: further environment variables for each service; `say` receives a line when a
+    process crashes and is restarted. Raises `ServersMissing`, `FolderInUse`, `ChildFailed`.
     """
-    async with (
-        LocalServers(folder / "servers" if folder else None) as servers,
-        running_on(
-            servers,
-            folder or servers.folder,
-            replicas=replicas,
-            demonstration=demonstration,
-            allowed_hosts=allowed_hosts,
-            dana_timeout=dana_timeout,
-            extra=extra,
-            say=say,
-        ) as local,
-    ):
-        yield local
-
-
-@asynccontextmanager
-async def running_on(
-    servers: LocalServers,
-    folder: Path,
-    *,
-    services: Sequence[str] = SERVICES,
-    replicas: Mapping[str, int] | None = None,
-    demonstration: bool = True,
-    allowed_hosts: Collection[str] = (),
-    dana_timeout: float = 8.0,
-    extra: Mapping[str, Mapping[str, str]] | None = None,
-    say: Callable[[str], None] = print,
-) -> AsyncIterator[LocalDeployment]:
-    """As `running`, but on servers that already run, and with the given services only. Keys and logs are in
-    `folder`."""
-    keys = await asyncio.to_thread(make_keys, folder / "keys")
-    counts = {name: (replicas or {}).get(name, 1) for name in services} | {DANA: 1}
-    free = iter(free_ports(sum(counts.values())))
-    ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
-    origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
-    environments = _settings(servers, keys, origins, dana_timeout, folder / "dana.sqlite", demonstration, allowed_hosts)
-    for name, variables in (extra or {}).items():
-        environments[name].update(variables)
-    async with Processes(folder / "logs", say=say) as processes:
-        for name, taken in ports.items():
-            for number, port in enumerate(taken, start=1):
-                processes.add(name if number == 1 else f"{name}-{number}", {**environments[name], "PORT": str(port)})
-        await processes.start()
-        async with httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False) as dana:
-            urls = {name: servers.postgres.url(name) for name in services}
-            yield LocalDeployment(servers, processes, origins, urls, keys, dana)
-
-
-def _settings(
-    servers: LocalServers,
-    keys: Keys,
-    origins: Mapping[str, Sequence[str]],
-    dana_timeout: float,
-    journal: Path,
-    demonstration: bool,
-    allowed_hosts: Collection[str],
-) -> dict[str, dict[str, str]]:
-    """The environment of each process. A private key is given only to the service that signs with it."""
-    common = {
-        "HOST": "127.0.0.1",
-        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info"),
-        "DEMONSTRATION": "1" if demonstration else "0",
-        "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web forward the client's address
-        "ALLOWED_HOSTS": ",".join(allowed_hosts),
-    }
-    shared = {**common, "TOKEN_KEYS": str(keys.token_keys)}
-    own = {
-        "accounts": {"SIGNING_KEY": str(keys.signing_key)},
-        "orders": {"PAY_WITHIN": os.environ.get("PAY_WITHIN", "")},
-        "refunds": {
-            "DANA_URL": origins[DANA][0],
+    async with AsyncExitStack() as stack:
+        if servers is None:
+            servers = await stack.enter_async_context(LocalServers(folder / "servers" if folder else None))
+        folder = folder or servers.folder
+        keys = await asyncio.to_thread(make_keys, folder / "keys")
+        counts = {name: (replicas or {}).get(name, 1) for name in services} | {DANA: 1}
+        free = iter(free_ports(sum(counts.values())))
+        ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
+        origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
+        common = {
+            "HOST": "127.0.0.1",
+            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "info"),
+            "DEMONSTRATION": "1" if demonstration else "0",
+            "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web forward the client's address
+            "ALLOWED_HOSTS": ",".join(allowed_hosts),
+            "PAY_WITHIN": os.environ.get("PAY_WITHIN", ""),
             "DANA_TIMEOUT": str(dana_timeout),
-            "DANA_PRIVATE_KEY": str(keys.dana_private_key),
-        },
-        "web": {f"{name.upper()}_URL": urls[0] for name, urls in origins.items() if name not in (DANA, "web")},
-    }
-    environments = {name: {**shared, **servers.environment(name), **own.get(name, {})} for name in SERVICES}
-    environments[DANA] = {**common, "DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(journal)}
-    return environments
+            "DANA_JOURNAL": str(folder / "dana.sqlite"),
+        }
+        processes = await stack.enter_async_context(Processes(folder / "logs", say=say))
+        for name, taken in ports.items():
+            settings = {**common, **_own_settings(name, servers, keys, origins), **(extra or {}).get(name, {})}
+            for number, port in enumerate(taken, start=1):
+                processes.add(name if number == 1 else f"{name}-{number}", {**settings, "PORT": str(port)})
+        await processes.start()
+        dana = httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False)
+        await stack.enter_async_context(dana)
+        urls = {name: servers.postgres.url(name) for name in services}
+        yield LocalDeployment(servers, processes, origins, urls, keys, dana)
+
+
+def _own_settings(name: str, servers: LocalServers, keys: Keys, origins: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The settings of one process. A private key is given only to the service that signs with it."""
+    if name == DANA:
+        return {"DANA_PARTNER_KEY": str(keys.dana_partner_key)}
+    shared = {**servers.environment(name), "TOKEN_KEYS": str(keys.token_keys)}
+    match name:
+        case "accounts":
+            return {**shared, "SIGNING_KEY": str(keys.signing_key)}
+        case "refunds":
+            return {**shared, "DANA_URL": origins[DANA][0], "DANA_PRIVATE_KEY": str(keys.dana_private_key)}
+        case "web":
+            others = {other: urls[0] for other, urls in origins.items() if other not in (DANA, name)}
+            return shared | {f"{other.upper()}_URL": url for other, url in others.items()}
+    return shared
 
 
 def free_ports(count: int) -> list[int]:

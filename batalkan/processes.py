@@ -1,10 +1,9 @@
 """A process supervisor: starts one process per service, waits until it is ready, and restarts it after a crash."""
 
 import asyncio
-import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ import httpx
 import services
 import simulators
 from batalkan.raw_http import RawHttpTransport
-from batalkan.subprocesses import Child, ChildFailed, Reaper, run_all
+from batalkan.subprocesses import Child, Reaper, run_all
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -35,22 +34,12 @@ class Watched:
     watcher: asyncio.Task[None] | None = None
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """A line of a process's log; `level` is empty for printed text, such as a traceback."""
-
-    process: str
-    time: str
-    level: str
-    message: str
-
-
 class Processes:
     """Runs a process for each name, with its log in `logs`/NAME.log. No process outlives this one, however it ends."""
 
-    def __init__(self, logs: Path, *, restart: bool = True, say: Callable[[str], None] = print) -> None:
-        """`restart`: restart crashed processes. `say` receives a line for each crash."""
-        self._logs, self._restart, self._say = logs, restart, say
+    def __init__(self, logs: Path, *, say: Callable[[str], None] = print) -> None:
+        """`say` receives a line for each crash."""
+        self._logs, self._say = logs, say
         self._reaper = Reaper()
         self.watched: dict[str, Watched] = {}
 
@@ -89,7 +78,7 @@ class Processes:
                     await asyncio.sleep(0.05)
 
     async def kill(self, name: str) -> None:
-        """SIGKILL, as in a crash: the process is restarted if `restart` is on."""
+        """SIGKILL, as in a crash: the process is restarted."""
         await self.watched[name].child.kill()
 
     def pause(self, name: str) -> None:
@@ -108,20 +97,6 @@ class Processes:
         """Stops these processes (or all) concurrently: SIGTERM, and after GRACE SIGKILL."""
         await run_all(*(self._stop(self.watched[name]) for name in names or self.watched))
 
-    async def follow(self, levels: tuple[str, ...] = ("warning", "error", "critical", "")) -> AsyncIterator[LogLine]:
-        """The log lines of all processes at these levels, from their start until cancelled."""
-        offsets: dict[str, int] = {}
-        while True:
-            for name, watched in list(self.watched.items()):
-                new = _read_from(watched.child.log, offsets.get(name, 0))
-                whole = new[: new.rfind(b"\n") + 1]  # an incomplete line is read again with its rest
-                offsets[name] = offsets.get(name, 0) + len(whole)
-                for raw in whole.splitlines():
-                    line = _parse(name, raw.decode(errors="replace").rstrip())
-                    if line.level in levels:
-                        yield line
-            await asyncio.sleep(0.2)
-
     async def _start(self, watched: Watched, timeout: float) -> None:
         watched.child.spawn()
         await watched.child.until(lambda: is_ready(watched.ready_url), timeout)
@@ -139,9 +114,6 @@ class Processes:
         while True:
             began = loop.time()
             code = await watched.child.wait()
-            if not self._restart:
-                self._say(f"{watched.child.name} ended with exit code {code}")
-                return
             crashes = 1 if loop.time() - began > LONG_LIFE else crashes + 1
             pause = BACKOFF[min(crashes, len(BACKOFF)) - 1]
             self._say(f"{watched.child.name} ended with exit code {code}; starting it again in {pause:g} s")
@@ -169,23 +141,3 @@ async def is_ready(url: str) -> bool:
         return False
     finally:
         await http.aclose()
-
-
-def _read_from(path: Path, offset: int) -> bytes:
-    if not path.exists():
-        return b""
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read()
-
-
-def _parse(process: str, text: str) -> LogLine:
-    try:
-        line = json.loads(text)
-        message = "\n".join(filter(None, (line["message"], line.get("exception"))))
-        return LogLine(process, line["time"], line["level"], message)
-    except (ValueError, KeyError, TypeError):
-        return LogLine(process, "", "", text)
-
-
-__all__ = ["ChildFailed", "LogLine", "Processes", "Watched"]

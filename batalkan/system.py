@@ -111,80 +111,70 @@ async def running(
     """
     async with AsyncExitStack() as stack:
         stack.callback(_claim(where.folder).close)
-        database_urls = await stack.enter_async_context(_databases(where, say))
-        yield await _run(where, bus_tap, say, database_urls, stack)
-
-
-async def _run(
-    where: Where, bus_tap: Callable[[Bus], Bus], say: Say, database_urls: Mapping[str, str], stack: AsyncExitStack
-) -> System:
-    """Builds and starts the services on these databases and waits until they are ready; `stack` stops them."""
-    keys = await asyncio.to_thread(make_keys, where.folder / "keys")
-    simulator = dana.build(
-        dana.Settings(
-            PARTNER,
-            keys.dana_partner_key.read_bytes(),
-            where.folder / "dana.sqlite",
-            control=where.demonstration,
-            allowed_hosts=where.allowed_hosts,
+        database_urls = await _databases(where, say, stack)
+        keys = await asyncio.to_thread(make_keys, where.folder / "keys")
+        simulator = dana.build(
+            dana.Settings(
+                PARTNER,
+                keys.dana_partner_key.read_bytes(),
+                where.folder / "dana.sqlite",
+                control=where.demonstration,
+                allowed_hosts=where.allowed_hosts,
+            )
         )
-    )
-    env = Environment(
-        {
-            "TOKEN_KEYS": str(keys.token_keys),
-            "SIGNING_KEY": str(keys.signing_key),
-            "DANA_PRIVATE_KEY": str(keys.dana_private_key),
-            "DANA_URL": "http://dana",
-            "DANA_TIMEOUT": str(where.dana_timeout),
-            "SETTLING": str(where.settling),
-            "PAY_WITHIN": os.environ.get("PAY_WITHIN", ""),
+        env = Environment(
+            {
+                "TOKEN_KEYS": str(keys.token_keys),
+                "SIGNING_KEY": str(keys.signing_key),
+                "DANA_PRIVATE_KEY": str(keys.dana_private_key),
+                "DANA_URL": "http://dana",
+                "DANA_TIMEOUT": str(where.dana_timeout),
+                "SETTLING": str(where.settling),
+                "PAY_WITHIN": os.environ.get("PAY_WITHIN", ""),
+            }
+        )
+        shared = open_bus(where.broker_url, "batalkan")
+        to_dana = httpx.ASGITransport(simulator)
+        apps: dict[str, ASGIApp] = {"dana": simulator} if where.demonstration else {}
+        origin = OneOrigin(apps, where.allowed_hosts)
+        from_within: Any = ProxyHeadersMiddleware(cast(Any, origin), "127.0.0.1")
+        """For the requests of `web`, which forwards the client's address."""
+
+        # One Redis for all services of this process, under a random name.
+        redis_url = f"memory://{new_id().hex}" if where.redis_url == "memory://" else where.redis_url
+
+        def settings(name: str) -> Settings:
+            return Settings(
+                name,
+                database_urls[name],
+                where.broker_url,
+                redis_url,
+                "",
+                0,
+                where.demonstration,
+                "info",
+                allowed_hosts=where.allowed_hosts,
+            )
+
+        transports: dict[str, Any] = {
+            "refunds": {"dana_transport": to_dana},
+            "web": {"transport": httpx.ASGITransport(from_within)},
         }
-    )
-    shared = open_bus(where.broker_url, "batalkan")
-    to_dana = httpx.ASGITransport(simulator)
-    apps: dict[str, ASGIApp] = {"dana": simulator} if where.demonstration else {}
-    origin = OneOrigin(apps, where.allowed_hosts)
-    from_within: Any = ProxyHeadersMiddleware(cast(Any, origin), "127.0.0.1")
-    """For the requests of `web`, which forwards the client's address."""
-
-    # One Redis for all services of this process, under a random name.
-    redis_url = f"memory://{new_id().hex}" if where.redis_url == "memory://" else where.redis_url
-
-    def settings(name: str) -> Settings:
-        return Settings(
-            name,
-            database_urls[name],
-            where.broker_url,
-            redis_url,
-            "",
-            0,
-            where.demonstration,
-            "info",
-            allowed_hosts=where.allowed_hosts,
-        )
-
-    transports: dict[str, Any] = {
-        "refunds": {"dana_transport": to_dana},
-        "web": {"transport": httpx.ASGITransport(from_within)},
-    }
-    built: dict[str, Service] = {
-        name: import_module(f"services.{name}.main").build(
-            settings(name), env, database_urls[name], bus_tap(shared), **transports.get(name, {})
-        )
-        for name in SERVICES
-    }
-    apps |= {name: service.app for name, service in built.items()}
-    await stack.enter_async_context(simulator.router.lifespan_context(simulator))
-    control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")
-    await stack.enter_async_context(control)
-    for service in built.values():
-        await stack.enter_async_context(service.running())
-    await waiting(_all_ready(built.values()), lambda: _missing(where, built.values()), say)
-    return System(origin, built, database_urls, keys, control)
-
-
-async def _all_ready(built: Collection[Service]) -> None:
-    await asyncio.gather(*(service.until_ready() for service in built))
+        built: dict[str, Service] = {
+            name: import_module(f"services.{name}.main").build(
+                settings(name), env, database_urls[name], bus_tap(shared), **transports.get(name, {})
+            )
+            for name in SERVICES
+        }
+        apps |= {name: service.app for name, service in built.items()}
+        await stack.enter_async_context(simulator.router.lifespan_context(simulator))
+        control = httpx.AsyncClient(transport=to_dana, base_url="http://dana/control")
+        await stack.enter_async_context(control)
+        for service in built.values():
+            await stack.enter_async_context(service.running())
+        ready = asyncio.gather(*(service.until_ready() for service in built.values()))
+        await waiting(ready, lambda: _missing(where, built.values()), say)
+        yield System(origin, built, database_urls, keys, control)
 
 
 async def _missing(where: Where, built: Collection[Service]) -> AsyncIterator[str]:
@@ -216,22 +206,20 @@ def _claim(folder: Path) -> IO[str]:
     return claim
 
 
-@asynccontextmanager
-async def _databases(where: Where, say: Say) -> AsyncIterator[Mapping[str, str]]:
-    """The URL of each service's database; without another server, the embedded one runs inside the block."""
+async def _databases(where: Where, say: Say, stack: AsyncExitStack) -> Mapping[str, str]:
+    """The URL of each service's database; without another server, the embedded one runs until `stack` stops it."""
     url = where.database_url or f"{embedded.SCHEME}{where.folder.absolute()}"
-    async with AsyncExitStack() as stack:
-        if url.startswith(embedded.SCHEME):
-            found = await stack.enter_async_context(embedded.running(url, SERVICES))
-        else:
-            found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in SERVICES}
+    if url.startswith(embedded.SCHEME):
+        found = await stack.enter_async_context(embedded.running(url, SERVICES))
+    else:
+        found = {name: urlunsplit(urlsplit(url)._replace(path=f"/{name}")) for name in SERVICES}
 
-        async def unreachable() -> AsyncIterator[str]:
-            if urls.host_port(url):
-                yield await waits_for("PostgreSQL", url)
+    async def unreachable() -> AsyncIterator[str]:
+        if urls.host_port(url):
+            yield await waits_for("PostgreSQL", url)
 
-        await waiting(_create_missing(found, url), unreachable, say)
-        yield found
+    await waiting(_create_missing(found, url), unreachable, say)
+    return found
 
 
 async def _create_missing(found: dict[str, str], url: str) -> None:

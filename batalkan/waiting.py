@@ -1,8 +1,8 @@
 """Reports which servers an operation waits for: soon, and then every few seconds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from runtime import urls
 
@@ -15,7 +15,7 @@ PROBE = 1.0
 Say = Callable[[str], object]
 
 
-async def waiting(operation: Coroutine[Any, Any, T], missing: Callable[[], AsyncIterator[str]], say: Say) -> T:
+async def waiting(operation: Awaitable[T], missing: Callable[[], AsyncIterator[str]], say: Say) -> T:
     """The result of `operation`; meanwhile `say` receives the lines of `missing`, at intervals."""
     task = asyncio.ensure_future(operation)
     pause = SOON

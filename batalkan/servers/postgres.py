@@ -9,10 +9,9 @@ import asyncpg
 from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
 from batalkan.servers.server import Server
-from batalkan.subprocesses import Child, ChildFailed, Reaper
+from batalkan.subprocesses import ChildFailed, Reaper
 from runtime.storage.database import connect
 
-USER = "postgres"
 MEMORY_IN_USE = "pre-existing shared memory block"
 """PostgreSQL's error at start while a session of the killed server has not ended."""
 TRIES = 20
@@ -25,21 +24,14 @@ SETTINGS = {
 
 
 class Postgres(Server):
+    name, scheme, admin = "postgres", "postgresql", "postgres"
+
     def __init__(self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper) -> None:
-        self._data_folder, self._services, self._reaper = data_folder, services, reaper
-        self.port = data_folder.port("postgres")
-        self._folder = data_folder.make("postgres", user=USER)
+        super().__init__(data_folder, services, reaper)
         program = need("postgres").resolve()  # initdb is in the same folder
         self._initdb = program.with_name("initdb")
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         self.child = self._child("PostgreSQL", program, "-D", "data", f"--port={self.port}", *settings)
-
-    @property
-    def admin_url(self) -> str:
-        return self.url("postgres")
-
-    def url(self, service: str) -> str:
-        return f"postgresql://{service}:{self._data_folder.secret('postgres', service)}@127.0.0.1:{self.port}/{service}"
 
     async def start(self) -> None:
         """Starts it; ready when every service can connect to its database."""
@@ -59,21 +51,12 @@ class Postgres(Server):
     async def stop(self) -> None:
         await self.child.stop(20, signal.SIGINT)  # PostgreSQL's "fast" shutdown: ends sessions, then stops
 
-    def _child(self, name: str, *argv: object) -> Child:
-        return Child(
-            name,
-            [str(part) for part in argv],
-            reaper=self._reaper,
-            log=self._data_folder.folder / "postgres.log",
-            env={"LC_ALL": "C", "TZ": "UTC"},
-            user=self._data_folder.user(USER),
-            cwd=self._folder,
-        )
+    def _path(self, service: str) -> str:
+        return service
 
     async def _make_cluster(self) -> None:
         """Created under another name and renamed at the end: an existing cluster is complete."""
-        password = self._folder / "password"
-        self._data_folder.write(password, self._data_folder.secret("postgres", "postgres"), user=USER)
+        password = self._write("password", self._secret(self.admin))
         options = ["--username=postgres", "--encoding=UTF8", "--no-locale", "--auth=scram-sha-256", "--no-instructions"]
         initdb = self._child("initdb", self._initdb, "-D", "new", f"--pwfile={password}", *options)
         initdb.spawn()
@@ -104,7 +87,7 @@ class Postgres(Server):
                 if service in present:
                     continue
                 await run("drop role if exists %I", service)
-                await run("create role %I login password %L", service, self._data_folder.secret("postgres", service))
+                await run("create role %I login password %L", service, self._secret(service))
                 await run("create database %I owner %I", service, service)
                 await run("revoke all on database %I from public", service)
             await admin.execute("revoke all on database postgres, template1 from public")

@@ -12,37 +12,25 @@ from batalkan.permissions import VHOST, broker_users
 from batalkan.servers.data_folder import DataFolder
 from batalkan.servers.packages import need
 from batalkan.servers.server import Server
-from batalkan.subprocesses import Child, ChildFailed, Reaper
-
-USER = "rabbitmq"
+from batalkan.subprocesses import ChildFailed, Reaper
 
 
 class RabbitMQ(Server):
+    name, scheme = "rabbitmq", "amqp"
+
     def __init__(self, data_folder: DataFolder, services: Sequence[str], reaper: Reaper) -> None:
-        self._data_folder, self._services, self._reaper = data_folder, services, reaper
-        self.port = data_folder.port("rabbitmq")
+        super().__init__(data_folder, services, reaper)
         self._epmd_port, self._dist_port = data_folder.port("epmd"), data_folder.port("rabbitmq-dist")
-        self._folder = data_folder.make("rabbitmq", user=USER)
-        environment = self._environment()
-        log, user = data_folder.folder / "rabbitmq.log", data_folder.user(USER)
         # RabbitMQ would start an epmd that never ends; this one is a child of ours.
-        epmd = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-        self._epmd = Child("epmd", epmd, reaper=reaper, log=log, env=environment, user=user, cwd=self._folder)
-        node = [need("rabbitmq")]
-        self.child = Child("RabbitMQ", node, reaper=reaper, log=log, env=environment, user=user, cwd=self._folder)
-
-    @property
-    def admin_url(self) -> str:
-        return self.url("admin")
-
-    def url(self, service: str) -> str:
-        return f"amqp://{service}:{self._data_folder.secret('rabbitmq', service)}@127.0.0.1:{self.port}/{VHOST}"
+        self._epmd = self._child("epmd", "epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1")
+        self.child = self._child("RabbitMQ", need("rabbitmq"))
 
     async def start(self) -> None:
         """Starts it; ready when it answers on its port, which it opens last, after users and queues exist."""
-        self._data_folder.write(self._folder / "enabled_plugins", "[].", user=USER)
-        self._data_folder.write(self._folder / "rabbitmq.conf", self._configuration(), user=USER)
-        self._data_folder.write(self._folder / "definitions.json", json.dumps(self._definitions()), user=USER)
+        self._write("enabled_plugins", "[].")
+        self._write("rabbitmq.conf", self._configuration())
+        passwords = {name: self._secret(name) for name in (self.admin, *self._services)}
+        self._write("definitions.json", json.dumps(broker_users(passwords, admin=self.admin)))
         if not self._epmd.running:
             self._epmd.spawn()
         self.child.spawn()
@@ -52,25 +40,15 @@ class RabbitMQ(Server):
         await self.child.stop(30)
         await self._epmd.stop(5)
 
-    async def kill(self) -> None:
-        """Like a power cut. RabbitMQ stores new queues a second late: one declared since then is broken afterwards."""
-        await super().kill()
-
     async def control(self, *arguments: str) -> None:
         """Runs `rabbitmqctl`, which takes a second or two. Raises ChildFailed."""
-        tool = need("rabbitmq").with_name("rabbitmqctl")
-        process = Child(
-            "rabbitmqctl",
-            [tool, *arguments],
-            reaper=self._reaper,
-            log=self._data_folder.folder / "rabbitmqctl.log",
-            env=self._environment(),
-            user=self._data_folder.user(USER),
-            cwd=self._folder,
-        )
+        process = self._child("rabbitmqctl", need("rabbitmq").with_name("rabbitmqctl"), *arguments)
         process.spawn()
         if await process.wait(60) != 0:
             raise ChildFailed(f"rabbitmqctl {' '.join(arguments)} failed:\n{process.tail()}")
+
+    def _path(self, service: str) -> str:
+        return VHOST
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder
@@ -106,10 +84,6 @@ class RabbitMQ(Server):
             "log.console.level": "info",
         }
         return "".join(f"{name} = {value}\n" for name, value in settings.items())
-
-    def _definitions(self) -> dict[str, object]:
-        names = ("admin", *self._services)
-        return broker_users({name: self._data_folder.secret("rabbitmq", name) for name in names}, admin="admin")
 
     async def _answers(self) -> bool:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

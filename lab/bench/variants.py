@@ -74,11 +74,11 @@ async def running(name: str, servers: LocalServers, replicas: int = 1) -> AsyncI
 
 @asynccontextmanager
 async def _batalkan(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
-    services, folder = BATALKAN[name], servers.folder
+    services = BATALKAN[name]
     await _leave_out(set(SERVICES) - set(services), servers)
     counts = dict.fromkeys(services, replicas)
-    async with local_servers.running_on(
-        servers, folder, services=services, demonstration=False, replicas=counts
+    async with local_servers.running(
+        servers=servers, services=services, demonstration=False, replicas=counts
     ) as running:
         origins = [_address(url) for url in running.origins["orders"]]
         pids = {

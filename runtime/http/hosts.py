@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from runtime.errors import Forbidden
-from runtime.http.problems import Problem, problem_response
+from runtime.http.problems import Problem, refuse
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:[0-9]*)?")
@@ -42,7 +41,7 @@ class CheckHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and not self._is_known(scope):
-            await _refuse(scope, receive, send)
+            await refuse(UnknownHost("The setting ALLOWED_HOSTS names further hosts."), scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -51,14 +50,6 @@ class CheckHost:
         host = _HOST.fullmatch(named[0]) if len(named) == 1 else None
         known = host is not None and host[1] in self._names
         return known or (scope["type"] == "http" and _FOR_OPERATORS.fullmatch(scope["path"]) is not None)
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    answer = problem_response(UnknownHost("The setting ALLOWED_HOSTS names further hosts."))
-    if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(answer)
-    else:
-        await answer(scope, receive, send)
 
 
 def is_foreign(headers: Headers) -> bool:

@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from runtime.errors import InvalidRequest, Refusal
 from runtime.storage.database_errors import DatabaseUnavailable, is_transient
@@ -101,6 +103,15 @@ def problem_response(refusal: Refusal) -> Response:
     """The response that carries the refusal."""
     problem = Problem.of(refusal)
     return JSONResponse(problem.body(), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a request or a WebSocket's handshake with the refusal."""
+    answer = problem_response(refusal)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(answer)
+    else:
+        await answer(scope, receive, send)
 
 
 def as_problem(error: Exception) -> Problem:

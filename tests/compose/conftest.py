@@ -1,42 +1,20 @@
 """One stack for all tests of this folder, and people who use it."""
 
-import subprocess
-from collections.abc import Iterator
-from secrets import token_hex
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
 from tests.browser.conftest import browser as browser  # the same program as there
-from tests.compose.shopping import Shopper
-from tests.compose.stack import Stack
-
-
-def why_not() -> str | None:
-    """Why nothing can be tested here, if so."""
-    commands = (
-        (["docker", "info"], "no Docker engine answers here"),
-        (["docker", "compose", "version"], "no Compose v2"),
-    )
-    for command, reason in commands:
-        try:
-            subprocess.run(command, capture_output=True, check=True, timeout=20)  # noqa: S603 - the commands above
-        except (OSError, subprocess.SubprocessError):
-            return reason
-    return None
+from tests.compose.stack import Stack, running_stack
+from tests.harness.actors import Buyer, Seller
 
 
 @pytest.fixture(scope="package")
 def stack() -> Iterator[Stack]:
-    """Everything, from nothing; and nothing of it left behind."""
-    if reason := why_not():
-        pytest.skip(f"{reason}: compose.yaml was not tried")
-    stack = Stack(f"batalkan-test-{token_hex(4)}")
-    try:
-        stack.up()
+    """compose.yaml, as it is."""
+    with running_stack() as stack:
         yield stack
-    finally:
-        stack.compose("down", "--volumes", "--timeout", "5")
 
 
 @pytest.fixture
@@ -46,8 +24,9 @@ def http(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="package")
-def shopper(stack: Stack) -> Iterator[Shopper]:
-    """A new buyer and a new seller with something to sell."""
-    with httpx.Client(base_url=stack.url, timeout=30) as client:
-        yield Shopper.arrive(client)
+@pytest.fixture
+async def actors(stack: Stack) -> AsyncIterator[tuple[Buyer, Seller, str]]:
+    """A buyer, a seller, and what the seller sells for 189,000 rupiah."""
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as http:
+        seller = await Seller.register(http, "seller")
+        yield await Buyer.register(http, "buyer"), seller, await seller.offer()

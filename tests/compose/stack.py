@@ -4,13 +4,15 @@ import json
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from secrets import token_hex
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
-T = TypeVar("T")
 
 
 def docker(*arguments: str, **variables: str) -> str:
@@ -72,18 +74,6 @@ class Stack:
         found: list[dict[str, Any]] = json.loads(docker("inspect", *self.compose("ps", "-aq", *services).split()))
         return found
 
-    def logs_of(self, container: str) -> str:
-        """What one container has written to its standard output."""
-        return docker("logs", container.strip())
-
-    def remove(self, container: str) -> None:
-        """End and forget a container that was run beside the others."""
-        docker("rm", "--force", container.strip())
-
-    def kill(self, container: dict[str, Any]) -> None:
-        """End a container as a crash would."""
-        docker("kill", container["Id"])
-
     def name_of(self, network: str) -> str:
         """What the engine calls a network of compose.yaml."""
         return f"{self._project}_{network}"
@@ -109,10 +99,21 @@ def service_of(container: dict[str, Any]) -> str:
     return str(container["Config"]["Labels"]["com.docker.compose.service"])
 
 
-def wait_for(look: Callable[[], T | None], seconds: float = 30) -> T:
-    """What `look` finds, as soon as it finds something."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"nothing within {seconds} s"
-        time.sleep(0.1)
-    return found
+@contextmanager
+def running_stack(*files: str) -> Iterator[Stack]:
+    """Everything, from nothing, inside the block; and nothing of it left behind. Skips the test where it cannot run."""
+    commands = (
+        (["docker", "info"], "no Docker engine answers here"),
+        (["docker", "compose", "version"], "no Compose v2"),
+    )
+    for command, reason in commands:
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=20)  # noqa: S603 - the commands above
+        except (OSError, subprocess.SubprocessError):
+            pytest.skip(f"{reason}: {' '.join(files) or 'compose.yaml'} was not tried")
+    stack = Stack(f"batalkan-test-{token_hex(4)}", *files)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.compose("down", "--volumes", "--timeout", "5")

@@ -12,7 +12,6 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 from time import monotonic
 
 import httpx
@@ -21,8 +20,7 @@ import pytest
 from lab.faults.system import RetryingTransport
 from services import SERVICES
 from tests.compose.cluster import FILES, NODES, QUEUES, Cluster
-from tests.compose.conftest import why_not
-from tests.compose.stack import Stack
+from tests.compose.stack import Stack, running_stack
 from tests.compose.workload import Workload
 from tests.harness.waiting import eventually
 
@@ -38,14 +36,8 @@ pytestmark = [pytest.mark.compose, pytest.mark.long, pytest.mark.timeout(300 + 6
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Everything, with three brokers."""
-    if reason := why_not():
-        pytest.skip(f"{reason}: compose.cluster.yaml was not tried")
-    stack = Stack(f"batalkan-test-{token_hex(4)}", *FILES)
-    try:
-        stack.up()
+    with running_stack(*FILES) as stack:
         yield stack
-    finally:
-        stack.compose("down", "--volumes", "--timeout", "5")
 
 
 async def test_every_queue_is_on_every_node(stack: Stack) -> None:

@@ -2,79 +2,46 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import monotonic
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from batalkan.local_servers import free_ports
+from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from services.accounts.demonstration import PASSWORD
 from tests.conftest import BusOf
+from tests.machine.command import python
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 LAST_LINE = (
     r"The ledger sums to zero, and each of 6 cancelled, paid orders has exactly one refund of its full amount: .*"
 )
-STOPPING = 5
-"""Seconds within which Ctrl-C ends it, on a machine that has a core for it."""
-STARTING = 60
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """For the data; where PostgreSQL's own user gets in, too."""
-    with TemporaryDirectory(prefix="batalkan-tests-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
-def port() -> int:
-    """A free port."""
-    return free_ports(1)[0]
-
-
-async def batalkan(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
-    """The command line, started."""
-    settings = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "batalkan", *arguments),
-        env={**settings, "COLUMNS": "200", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 @asynccontextmanager
 async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncClient]:
     """`batalkan up`, from the moment at which it serves; at the end it must stop on Ctrl-C."""
-    process = await batalkan("up", "--data", str(folder), "--port", str(port), *more)
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(STARTING):
-            while b"Serving on" not in (line := await process.stdout.readline()):
-                assert line, "it ended"
+    async with python("-m", "batalkan", "up", "--data", folder, "--port", str(port), *more) as command:
+        await command.until(lambda: "Serving on" in command.said)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             yield http
-    except BaseException:
-        process.kill()
-        raise
-    asked = monotonic()
-    process.send_signal(signal.SIGINT)
-    _, complaints = await process.communicate()
-    assert (process.returncode, complaints) == (0, b"")
-    assert more or monotonic() - asked < STOPPING
+        assert await command.end(signal.SIGINT) == (0, "")
+
+
+async def guided_run(folder: Path, port: int, **environment: str) -> None:
+    """`batalkan demo`, which must end with correct sums."""
+    arguments = "-m", "batalkan", "demo", "--no-serve", "--data", folder, "--port", str(port)
+    async with python(*arguments, **environment) as command:
+        assert await command.result() == (0, "")
+    assert re.fullmatch(LAST_LINE, command.said.splitlines()[-1])
 
 
 async def test_the_guided_run_ends_with_correct_sums(folder: Path, port: int) -> None:
@@ -82,21 +49,13 @@ async def test_the_guided_run_ends_with_correct_sums(folder: Path, port: int) ->
     all states, a clock that was moved."""
     async with up(folder, port) as http:
         await leave_much(http)
-    process = await batalkan("demo", "--no-serve", "--data", str(folder), "--port", str(port))
-    output, complaints = await process.communicate()
-    assert (process.returncode, complaints.decode()) == (0, "")
-    assert re.fullmatch(LAST_LINE, output.decode().splitlines()[-1])
+    await guided_run(folder, port)
 
 
 @pytest.mark.servers
 async def test_the_guided_run_over_rabbitmq(folder: Path, port: int, servers: LocalServers, rabbit_bus: BusOf) -> None:
     """With the URL of a broker the same run goes over that."""
-    process = await batalkan(
-        *("demo", "--no-serve", "--data", str(folder), "--port", str(port)), BROKER_URL=servers.rabbitmq.admin_url
-    )
-    output, complaints = await process.communicate()
-    assert (process.returncode, complaints.decode()) == (0, "")
-    assert re.fullmatch(LAST_LINE, output.decode().splitlines()[-1])
+    await guided_run(folder, port, BROKER_URL=servers.rabbitmq.admin_url)
 
 
 async def test_data_outlive_ctrl_c(folder: Path, port: int) -> None:
@@ -126,27 +85,34 @@ async def test_live_on_servers_without_docker(folder: Path, port: int) -> None:
                 pass
 
 
-@pytest.mark.parametrize("command", ["up", "demo"])
-async def test_a_busy_port_gets_one_line(folder: Path, command: str) -> None:
-    """The error names the port, and how to choose another."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        number = taken.getsockname()[1]
-        process = await batalkan(command, "--data", str(folder), PORT=str(number))
-        _, complaint = await process.communicate()
-    assert process.returncode == 1
-    assert complaint.decode() == (
-        f"batalkan: port {number} on 127.0.0.1: Address already in use; choose another with PORT=…\n"
-    )
+REFUSED = [
+    ("up --data {folder}", {"PORT": "{busy}"}, 1, "port {busy} on 127.0.0.1: Address already in use; choose another"),
+    ("demo --data {folder}", {"PORT": "{busy}"}, 1, "port {busy} on 127.0.0.1: Address already in use; choose another"),
+    ("up --data {folder}/file/data", {}, 1, "{folder}/file/data: Not a directory"),
+    ("demo --data {folder}/file/data", {}, 1, "{folder}/file/data: Not a directory"),
+    ("demo --broker-url http://x", {}, 2, "must begin with memory:// or amqp:// or amqps://"),
+    ("up", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
+    ("services.orders", {"BROKER_URL": "http://x"}, 2, "must begin with memory:// or amqp:// or amqps://"),
+    ("services.orders", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
+    ("simulators.dana", {"DANA_PARTNER_KEY": "{key}", "ALLOWED_HOSTS": "a/b"}, 2, "ALLOWED_HOSTS: "),
+]
 
 
-@pytest.mark.parametrize("command", ["up", "demo"])
-async def test_an_unusable_folder_gets_one_line(folder: Path, port: int, command: str) -> None:
-    """The error names the folder, and the reason."""
+@pytest.mark.parametrize(("call", "environment", "code", "complaint"), REFUSED)
+async def test_a_process_that_cannot_start_says_why_in_one_line(
+    folder: Path, port: int, keys: Keys, call: str, environment: dict[str, str], code: int, complaint: str
+) -> None:
+    """A port in use, an unusable folder or a wrong setting ends the process with one line, which names it."""
     (folder / "file").touch()
-    process = await batalkan(command, "--data", str(folder / "file" / "data"), PORT=str(port))
-    _, complaint = await process.communicate()
-    assert process.returncode == 1
-    assert complaint.decode() == f"batalkan: {folder}/file/data: Not a directory\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        known = {"folder": folder, "busy": taken.getsockname()[1], "key": keys.dana_partner_key}
+        settings = {name: value.format_map(known) for name, value in environment.items()}
+        first, *more = call.format_map(known).split()
+        module = [first, *more] if "." in first else ["batalkan", first, *more]
+        async with python("-m", *module, **{"PORT": str(port), **settings}) as command:
+            found, complaints = await command.result()
+    assert (found, command.said, complaints.count("\n")) == (code, "", 1)
+    assert complaint.format_map(known) in complaints
 
 
 async def leave_much(http: httpx.AsyncClient) -> None:

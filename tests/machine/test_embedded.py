@@ -16,6 +16,7 @@ import pytest
 
 from runtime.storage import embedded
 from runtime.storage.database import connect
+from tests.machine.command import python
 from tests.machine.life import gone, is_there
 
 pytestmark = pytest.mark.processes
@@ -43,19 +44,10 @@ def folder() -> Iterator[Path]:
 @asynccontextmanager
 async def user(folder: Path, **environment: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A process that uses the server, and the URL that it got; at the end of the block it leaves."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", USER, f"{embedded.SCHEME}{folder}"),
-        env={**os.environ, **environment},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    try:
-        yield process, (await process.stdout.readline()).decode().strip()
-    finally:
-        process.stdin.close()
-        await process.wait()
+    async with python("-c", USER, f"{embedded.SCHEME}{folder}", **environment) as command:
+        await command.until(lambda: "\n" in command.said)
+        yield command.process, command.said.strip()
+        await command.result()  # closes its standard input
 
 
 def postmaster(folder: Path) -> int:

@@ -23,7 +23,7 @@ from batalkan.local_servers import free_ports
 from runtime.live.sockets import ABORT
 
 
-class OrdersHarness:
+class ProbedService:
     """A service behind the gateway, and what it saw."""
 
     def __init__(self) -> None:
@@ -124,33 +124,38 @@ async def listening(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> AsyncI
 
 
 @asynccontextmanager
-async def gateway(origins: Mapping[str, Sequence[str]]) -> AsyncIterator[str]:
+async def gateway_of(origins: Mapping[str, Sequence[str]], trusted_proxies: Sequence[str] = ()) -> AsyncIterator[str]:
     """Where the gateway listens."""
     made = Gateway(origins)
-    async with listening(made) as address:
+    async with listening(made, trusted_proxies) as address:
         yield address
     await made.close()
 
 
+async def nothing_is_needed() -> Mapping[str, bool]:
+    """The health checks of a service that runs alone."""
+    return {}
+
+
 @pytest.fixture(scope="module")
-async def harness() -> OrdersHarness:
+async def service() -> ProbedService:
     """The service."""
-    return OrdersHarness()
+    return ProbedService()
 
 
 @pytest.fixture(autouse=True)
-def _forgets(harness: OrdersHarness) -> None:
+def _forgets(service: ProbedService) -> None:
     """What it saw in another test is over."""
-    harness.forget()
+    service.forget()
 
 
 @pytest.fixture(scope="module")
-async def origin(harness: OrdersHarness) -> AsyncIterator[str]:
+async def origin(service: ProbedService) -> AsyncIterator[str]:
     """`host:port` of the gateway in front of the service; nothing listens where `away` should be."""
     free = free_ports(1)[0]
-    async with listening(harness.app) as address:
+    async with listening(service.app) as address:
         origins = {"shop": [f"http://{address}"], "away": [f"http://127.0.0.1:{free}"]}
-        async with gateway(origins) as front:
+        async with gateway_of(origins) as front:
             yield front
 
 
@@ -184,16 +189,16 @@ async def test_cookies_reach_only_their_own_client(http: httpx.AsyncClient, orig
         assert (await other.get("/shop/echo")).headers["saw-cookie"] == ""
 
 
-async def test_a_streamed_answer_comes_as_it_is_made(http: httpx.AsyncClient, harness: OrdersHarness) -> None:
+async def test_a_streamed_answer_comes_as_it_is_made(http: httpx.AsyncClient, service: ProbedService) -> None:
     """An event is there before the next one is made, and the service learns that the client has left."""
     async with http.stream("GET", "/shop/news") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         pieces = answer.aiter_text()
         assert await anext(pieces) == "data: one\n\n"
-        harness.next.set()
+        service.next.set()
         assert await anext(pieces) == "data: two\n\n"
     async with asyncio.timeout(5):
-        await harness.over.wait()
+        await service.over.wait()
 
 
 async def test_half_an_answer_does_not_look_whole(http: httpx.AsyncClient) -> None:
@@ -215,7 +220,7 @@ async def test_what_the_gateway_refuses_is_a_problem(
     assert refused.value.response.status_code == status
 
 
-async def test_a_socket_speaks_both_ways(origin: str, harness: OrdersHarness) -> None:
+async def test_a_socket_speaks_both_ways(origin: str, service: ProbedService) -> None:
     """Text and bytes come through in both directions, as do origin, host, ticket, subprotocol and the close code."""
     url = f"ws://{origin}/shop/live?ticket=abc"
     async with connect(url, proxy=None, origin="http://page.example", subprotocols=[Subprotocol("chat")]) as socket:  # type: ignore[arg-type]
@@ -226,8 +231,8 @@ async def test_a_socket_speaks_both_ways(origin: str, harness: OrdersHarness) ->
             assert await socket.recv() == said
         await socket.close(4321)
     async with asyncio.timeout(5):
-        await harness.over.wait()
-    assert harness.codes == [4321]
+        await service.over.wait()
+    assert service.codes == [4321]
 
 
 async def test_a_service_closes_a_socket(origin: str) -> None:

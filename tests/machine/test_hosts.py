@@ -1,8 +1,6 @@
 """Which hosts a request may name, whom the services believe about a client, and what other sites may send."""
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +16,10 @@ from batalkan.gateway import Gateway
 from batalkan.keys import Keys
 from batalkan.system import OneOrigin, Where
 from runtime.http.app import create_app
-from runtime.settings import Environment, SettingInvalid, Settings
 from services import SERVICES
 from simulators.dana import app as dana
 from tests.conftest import Databases
-from tests.machine.test_gateway import listening
+from tests.machine.test_gateway import listening, nothing_is_needed
 
 OURS = ("localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080", "shop.example", "orders")
 NOT_OURS = (
@@ -41,16 +38,12 @@ NOT_OURS = (
 )
 
 
-async def _nothing() -> Mapping[str, bool]:
-    return {}
-
-
 def entrances(keys: Keys, folder: Path) -> dict[str, tuple[ASGIApp, str]]:
     """Each kind of server, and a path of it."""
     names = frozenset({"shop.example", "orders"})
     partner = dana.Settings("batalkan", keys.dana_partner_key.read_bytes(), folder / "dana", allowed_hosts=names)
     return {
-        "service": (create_app("orders", "", _nothing, allowed_hosts=["shop.example"]), "/orders/x"),
+        "service": (create_app("orders", "", nothing_is_needed, allowed_hosts=["shop.example"]), "/orders/x"),
         "one origin": (OneOrigin({}, names), "/orders/x"),
         "local gateway": (Gateway({"orders": ["http://127.0.0.1:1"]}, names), "/orders/x"),
         "dana": (dana.build(partner), "/control/faults"),
@@ -76,54 +69,6 @@ async def test_every_server_checks_its_host_names(server: str, keys: Keys, tmp_p
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"ws://evil.example:{address.partition(':')[2]}{path}", host="127.0.0.1", proxy=None)
         assert refused.value.response.status_code == 421
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("TRUSTED_PROXIES", "10.0.0.0/33"),
-        ("TRUSTED_PROXIES", "10.0.0.1/8"),
-        ("TRUSTED_PROXIES", "*"),
-        ("TRUSTED_PROXIES", "127.0.0.1, proxy"),
-        ("ALLOWED_HOSTS", "http://shop.example"),
-        ("ALLOWED_HOSTS", "shop.example:8080"),
-        ("ALLOWED_HOSTS", "shop.example,*"),
-        ("ALLOWED_HOSTS", "::1"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused(name: str, value: str) -> None:
-    """A proxy or a host that is written wrongly is no setting."""
-    with pytest.raises(SettingInvalid, match=f"^{name}: "):
-        Settings.read("orders", Environment({name: value}))
-
-
-def test_the_settings_are_read_as_they_are_meant() -> None:
-    """Networks and addresses of both kinds, names in any case, and the address that the process listens on."""
-    text = {"TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,fd00::/8", "ALLOWED_HOSTS": " Shop.Example, 10.1.2.3 ,[fd00::1]"}
-    read = Settings.read("orders", Environment({**text, "HOST": "192.0.2.7"}))
-    assert set(read.trusted_proxies) == {
-        *("10.0.0.0/8", "::ffff:a00:0/104", "192.0.2.1/32", "::ffff:c000:201/128", "fd00::/8")
-    }
-    assert read.allowed_hosts == {"shop.example", "10.1.2.3", "[fd00::1]", "192.0.2.7"}
-    plain = Settings.read("orders", Environment({"HOST": "0.0.0.0"}))  # noqa: S104 - not listened on
-    assert (plain.trusted_proxies, plain.allowed_hosts) == ((), frozenset())
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize("module", ["services.orders", "simulators.dana", "batalkan"])
-async def test_a_process_refuses_them_with_one_line(module: str, keys: Keys, tmp_path: Path) -> None:
-    """The process ends at once with code 2, and names the wrong setting and the reason."""
-    name = "ALLOWED_HOSTS" if module == "simulators.dana" else "TRUSTED_PROXIES"
-    more = ["up", "--data", str(tmp_path)] if module == "batalkan" else []
-    env = {"DANA_PARTNER_KEY": str(keys.dana_partner_key), "DANA_JOURNAL": str(tmp_path / "dana"), name: "a/b"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *more), env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 2
-    assert out == b""
-    (line,) = err.decode().splitlines()
-    assert f"{name}: " in line
 
 
 @pytest.fixture(scope="module")

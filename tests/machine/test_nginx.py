@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,21 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from batalkan.gateway import Gateway
 from batalkan.keys import Keys
 from batalkan.servers.packages import install
 from runtime.http.app import create_app
 from tests.harness.web import Services, WebHarness
 from tests.machine import nginx
-from tests.machine.test_gateway import listening
+from tests.machine.test_gateway import gateway_of, listening, nothing_is_needed
 
 pytestmark = pytest.mark.servers
 
 FOREIGN = {"Host": "evil.example:8080"}
 
 
-async def _nothing() -> Mapping[str, bool]:
-    return {}
-
-
 def service() -> Any:
     """A service that answers the client's address as it sees it."""
-    app = create_app("web", "What was seen.", _nothing, allowed_hosts=["shop.example"])
+    app = create_app("web", "What was seen.", nothing_is_needed, allowed_hosts=["shop.example"])
 
     @app.get("/web/seen")
     @app.get("/orders/seen")
@@ -112,18 +107,16 @@ async def test_clients_of_a_trusted_proxy_are_distinguished(doors: Doors) -> Non
 
 async def test_the_local_gateway_stands_behind_tls_as_well(doors: Doors, tmp_path: Path) -> None:
     """`up --servers local` takes the same from TRUSTED_PROXIES, and passes it to its services."""
-    async with listening(service(), ["127.0.0.1/32"]) as address:
-        made = Gateway({"web": [f"http://{address}"], "chat": [f"http://{address}"]})
-        async with (
-            listening(made, ["127.0.0.9/32"]) as front,
-            nginx.terminator(int(front.partition(":")[2]), tmp_path / "log") as (tls, trust),
-        ):
-            answer = await get(f"https://localhost:{tls}/web/seen", trust, x_forwarded_for="6.6.6.6")
-            assert answer.json() == {"host": "127.0.0.1", "scheme": "https"}
-            assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
-            async with connect(f"wss://localhost:{tls}/chat/live", ssl=trust, proxy=None) as socket:
-                assert await socket.recv() == '["127.0.0.1","wss"]'
-        await made.close()
+    async with (
+        listening(service(), ["127.0.0.1/32"]) as address,
+        gateway_of({name: [f"http://{address}"] for name in ("web", "chat")}, ["127.0.0.9/32"]) as front,
+        nginx.terminator(int(front.partition(":")[2]), tmp_path / "log") as (tls, trust),
+    ):
+        answer = await get(f"https://localhost:{tls}/web/seen", trust, x_forwarded_for="6.6.6.6")
+        assert answer.json() == {"host": "127.0.0.1", "scheme": "https"}
+        assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+        async with connect(f"wss://localhost:{tls}/chat/live", ssl=trust, proxy=None) as socket:
+            assert await socket.recv() == '["127.0.0.1","wss"]'
 
 
 async def test_the_gateway_knows_its_names(doors: Doors) -> None:

@@ -109,18 +109,6 @@ async def test_failing_start_shows_the_log(running: Processes) -> None:
         await running.start("broken")
 
 
-async def test_warnings_are_followed(running: Processes) -> None:
-    """Following the logs gives the lines from warnings on, and what was printed rather than logged."""
-    add(running, "broken", BROKEN="1")
-    with pytest.raises(ChildFailed):
-        await running.start("broken")
-    lines = running.follow()
-    async with asyncio.timeout(10):
-        first, second = await anext(lines), await anext(lines)
-    assert (first.process, first.level, first.message) == ("sample", "warning", f"warning from {pid(running)}")
-    assert (second.process, second.level, second.message) == ("broken", "", "cannot read its settings")
-
-
 async def test_settings_of_ours_do_not_leak(running: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process gets the environment that it was given, not the supervisor's own."""
     monkeypatch.setenv("BROKEN", "1")
