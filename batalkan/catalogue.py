@@ -9,24 +9,7 @@ from runtime.messaging.envelope import Event
 
 DOCS = Path(__file__).parent.parent / "docs"
 
-_BEGINNING = """\
-# The events
-
-Written by `make contracts` from `contracts/`; do not edit it by hand.
-
-Every event is a CloudEvents 1.0 message in structured JSON (`application/cloudevents+json`) on the topic exchange
-`batalkan.events`, under the routing key `<publisher>.<event>`. Around the `data` described here stand `id` (UUIDv7),
-`source` (the publisher), `type` (the event's name), `subject`, `time`, `dataschema` (name and version), and the
-extensions `correlationid` (one for the whole trace of a cancellation), `causationid` (the event or request right
-before), `sequence` (1, 2, 3, … for each subject at each publisher) and `traceparent`. Amounts are whole rupiah.
-Consumers ignore fields that they do not know, and keep words of an enumeration that they do not know. Every other
-change is a new event.
-
-The same for tools, as AsyncAPI 3: [asyncapi.json](asyncapi.json).
-
-| event | published by | consumed by |
-| --- | --- | --- |
-"""
+BEGINNING = Path(__file__).parent / "templates" / "events.md.txt"
 
 
 def written() -> dict[Path, str]:
@@ -42,7 +25,7 @@ def catalogue() -> str:
         f"| {_list(event.published_by)} | {_list(event.consumed_by)} |"
         for event in EVENTS
     ]
-    return _BEGINNING + "\n".join(rows) + "\n" + "".join(_section(event) for event in EVENTS)
+    return BEGINNING.read_text() + "\n".join(rows) + "\n" + "".join(_section(event) for event in EVENTS)
 
 
 def _list(services: tuple[str, ...]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,7 +14,7 @@ from batalkan.keys import Keys, make_keys
 from batalkan.processes import Processes
 from batalkan.raw_http import RawHttpTransport
 from batalkan.servers import LocalServers
-from batalkan.servers.data_folder import PORTS, is_free
+from batalkan.servers.data_folder import free_ports
 from services import SERVICES
 
 DANA = "dana"
@@ -126,7 +125,7 @@ async def running(
         folder = folder or servers.folder
         keys = await asyncio.to_thread(make_keys, folder / "keys")
         counts = {name: (replicas or {}).get(name, 1) for name in services} | {DANA: 1}
-        free = iter(free_ports(sum(counts.values())))
+        free = free_ports()
         ports = {name: [next(free) for _ in range(count)] for name, count in counts.items()}
         origins = {name: [f"http://127.0.0.1:{port}" for port in taken] for name, taken in ports.items()}
         common = {
@@ -165,14 +164,3 @@ def _own_settings(name: str, servers: LocalServers, keys: Keys, origins: Mapping
             others = {other: urls[0] for other, urls in origins.items() if other not in (DANA, name)}
             return shared | {f"{other.upper()}_URL": url for other, url in others.items()}
     return shared
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports below the range of outgoing connections, so that a killed process finds its port free again."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        if len(found) == count:
-            break
-        if is_free(port):
-            found.append(port)
-    return found

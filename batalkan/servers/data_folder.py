@@ -14,9 +14,9 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-# Below the kernel's range for outgoing connections: a restarted server finds its port free.
 PORTS = range(20_000, 32_000)
 
 
@@ -54,7 +54,7 @@ class DataFolder:
         """The stored port if it is free, otherwise a random free one."""
         if name not in self._ports or not is_free(self._ports[name]):
             taken = set(self._ports.values())
-            self._ports[name] = next(port for port in iter(_random_port, 0) if port not in taken and is_free(port))
+            self._ports[name] = next(port for port in free_ports() if port not in taken)
             self._save()
         return self._ports[name]
 
@@ -135,8 +135,10 @@ class DataFolder:
                 return lock
 
 
-def _random_port() -> int:
-    return random.choice(PORTS)  # noqa: S311 - a port is no secret
+def free_ports() -> Iterator[int]:
+    """Different free ports, below the kernel's range for outgoing connections: a restarted server finds its port
+    free."""
+    return (port for port in random.sample(PORTS, len(PORTS)) if is_free(port))
 
 
 def is_free(port: int) -> bool:

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from batalkan.local_servers import free_ports
 from batalkan.processes import is_ready
+from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import Child, Reaper
 from lab.bench import meters, report
 from services import SERVICES
@@ -47,7 +47,7 @@ def imports(service: str) -> dict[str, float]:
 def demonstration(folder: Path) -> dict[str, float]:
     """Seconds of `batalkan demo --no-serve`: the first time, and again on the same data."""
     found = {}
-    (port,) = free_ports(1)
+    port = next(free_ports())
     for run in ("first", "second"):
         before, started = os.times(), monotonic()
         argv = [sys.executable, "-m", "batalkan", "demo", "--no-serve", "--data", str(folder), "--port", str(port)]
@@ -61,7 +61,7 @@ def demonstration(folder: Path) -> dict[str, float]:
 
 async def idle(folder: Path, seconds: float) -> dict[str, float]:
     """All services in one process, with PostgreSQL: megabytes (PSS), and per cent of one core."""
-    (port,), reaper = free_ports(1), Reaper()
+    port, reaper = next(free_ports()), Reaper()
     argv = [sys.executable, "-m", "batalkan", "up", "--data", str(folder), "--port", str(port)]
     child = Child("batalkan", argv, reaper=reaper, log=folder / "up.log")
     try:

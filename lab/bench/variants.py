@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from batalkan import local_servers
 from batalkan.keys import make_keys
 from batalkan.processes import Processes
 from batalkan.servers import LocalServers
+from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import Child, Reaper, run_all
 from lab.bench.faststream import environment
 from runtime.storage import schema
@@ -111,7 +113,7 @@ async def _baseline(name: str, servers: LocalServers, replicas: int) -> AsyncIte
         await schema.migrate(database, ROOT / "services" / service / "migrations")
         await database.close()
     python = Path(sys.executable) if name == "reference" else await asyncio.to_thread(environment.python)
-    ports = local_servers.free_ports(len(SAGA_SERVICES))
+    ports = list(islice(free_ports(), len(SAGA_SERVICES)))
     reaper = Reaper()
     children: dict[str, Child] = {}
     steps = []

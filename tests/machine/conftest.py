@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from batalkan.local_servers import free_ports
+from batalkan.servers.data_folder import free_ports
 
 
 @pytest.fixture
@@ -19,4 +19,4 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def port() -> int:
     """A free port."""
-    return free_ports(1)[0]
+    return next(free_ports())

@@ -14,9 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from batalkan.local_servers import free_ports
 from batalkan.secrets import entrance
-from batalkan.servers.data_folder import is_free
+from batalkan.servers.data_folder import free_ports, is_free
 from batalkan.servers.packages import need
 from runtime.settings import Environment
 
@@ -25,30 +24,7 @@ GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway" / "nginx.conf"
 NO_PORT = 1
 """A port on which nothing listens."""
 
-TERMINATOR = """
-daemon off; pid {folder}/pid; error_log stderr warn;
-events {{}}
-http {{
-    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-    access_log off;
-    map $http_upgrade $upgrading {{ default upgrade; "" close; }}
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
-        location / {{
-            proxy_pass http://127.0.0.1:{behind};
-            proxy_bind 127.0.0.9;
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $upgrading;
-        }}
-    }}
-}}
-"""
+TERMINATOR = Path(__file__).with_name("terminator.conf").read_text()
 """It speaks to what is behind it from an address that is not the clients'."""
 
 
@@ -57,7 +33,7 @@ async def gateway(service: int, log: Path, **settings: str) -> AsyncIterator[int
     """The port of the gateway that compose runs; every service of it is at the port `service`. `log` gets what it
     writes."""
     with TemporaryDirectory(prefix="batalkan-nginx-") as folder:
-        port = free_port()
+        port = next(free_ports())
         async with _running(Path(folder), _local_config(Path(folder), port, service, Environment(settings)), port, log):
             yield port
 
@@ -66,15 +42,10 @@ async def gateway(service: int, log: Path, **settings: str) -> AsyncIterator[int
 async def terminator(behind: int, log: Path) -> AsyncIterator[tuple[int, ssl.SSLContext]]:
     """The port that speaks TLS for the port `behind`, and what trusts its certificate."""
     with TemporaryDirectory(prefix="batalkan-nginx-") as folder:
-        port, folder_path = free_port(), Path(folder)
+        port, folder_path = next(free_ports()), Path(folder)
         _self_signed(folder_path)
         async with _running(folder_path, TERMINATOR.format(folder=folder, port=port, behind=behind), port, log):
             yield port, ssl.create_default_context(cafile=f"{folder}/cert.pem")
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    return free_ports(1)[0]
 
 
 def _local_config(folder: Path, port: int, service: int, settings: Environment) -> str:

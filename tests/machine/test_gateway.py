@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from batalkan import single_process
 from batalkan.gateway import Gateway
-from batalkan.local_servers import free_ports
+from batalkan.servers.data_folder import free_ports
 from runtime.live.sockets import ABORT
 
 
@@ -152,7 +152,7 @@ def _forgets(service: ProbedService) -> None:
 @pytest.fixture(scope="module")
 async def origin(service: ProbedService) -> AsyncIterator[str]:
     """`host:port` of the gateway in front of the service; nothing listens where `away` should be."""
-    free = free_ports(1)[0]
+    free = next(free_ports())
     async with listening(service.app) as address:
         origins = {"shop": [f"http://{address}"], "away": [f"http://127.0.0.1:{free}"]}
         async with gateway_of(origins) as front:

@@ -8,7 +8,7 @@ import pytest
 
 from batalkan import processes as module
 from batalkan.processes import Processes
-from batalkan.servers.data_folder import PORTS, is_free
+from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import Child, ChildFailed, Reaper
 from tests.machine.life import children_of_the_killed, gone, is_there
 
@@ -49,7 +49,7 @@ async def running(tmp_path: Path, ends: list[str], monkeypatch: pytest.MonkeyPat
 
 def add(processes: Processes, name: str, **environment: str) -> None:
     """A sample on a port of its own."""
-    port = next(port for port in reversed(PORTS) if is_free(port))
+    port = next(free_ports())
     processes.add(name, {"PORT": str(port), **environment}, module=SAMPLE)
 
 

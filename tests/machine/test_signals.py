@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from batalkan.servers.data_folder import PORTS, is_free
+from batalkan.servers.data_folder import free_ports
 from batalkan.waiting import waiting, waits_for
 from tests.machine.command import Command, python
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-REFUSING = next(port for port in reversed(PORTS) if is_free(port))
+REFUSING = next(free_ports())
 """A port at which nothing answers."""
 
 

@@ -17,8 +17,8 @@ import httpx
 
 from batalkan.invariants import Evidence, check
 from batalkan.keys import make_keys
-from batalkan.local_servers import free_ports
 from batalkan.operate import database_urls
+from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import Child, Reaper
 from lab.faults.lab import Lab
 from lab.faults.outcomes import CannotRun
@@ -150,7 +150,7 @@ def full(disk: Path) -> Iterator[None]:
 @asynccontextmanager
 async def serving(disk: Path, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Runs `batalkan up` with its data on the disk; its log is stored with the history."""
-    reaper, (port,) = Reaper(), free_ports(1)
+    reaper, port = Reaper(), next(free_ports())
     command = [sys.executable, "-m", "batalkan", "up", "--data", str(disk), "--port", str(port)]
     child = Child("batalkan up", command, reaper=reaper, log=folder / "up.log", env=dict(os.environ))
     child.spawn()
