@@ -41,25 +41,14 @@ async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping
 
     Raises `NothingRunning`, `SettingInvalid`.
     """
-    named = {name: _named(env, f"{name.upper()}_DATABASE_URL") for name in SERVICES}
-    if all(named.values()):
-        yield named
+    settings = {name: f"{name.upper()}_DATABASE_URL" for name in SERVICES}
+    if all(env.get(setting, "") for setting in settings.values()):
+        yield {name: env.url(setting, "", urls.DATABASE) for name, setting in settings.items()}
         return
-    if not _was_started(folder):
-        raise NothingRunning(
-            f"no services run in {folder}; start them, or set "
-            f"{', '.join(f'{name.upper()}_DATABASE_URL' for name in SERVICES)}"
-        )
-    async with embedded.running(f"{embedded.SCHEME}{folder}", SERVICES) as urls:
-        yield urls
-
-
-def _named(env: Environment, setting: str) -> str:
-    return env.url(setting, "", urls.DATABASE) if env.get(setting, "") else ""
-
-
-def _was_started(folder: Path) -> bool:
-    return (folder / "postgres" / "postmaster.pid").exists()
+    if not (folder / "postgres" / "postmaster.pid").exists():
+        raise NothingRunning(f"no services run in {folder}; start them, or set {', '.join(settings.values())}")
+    async with embedded.running(f"{embedded.SCHEME}{folder}", SERVICES) as found:
+        yield found
 
 
 @asynccontextmanager

@@ -73,17 +73,13 @@ async def serve_while(
             if doing.done() and await doing:
                 await asyncio.wait({serving})
         except asyncio.CancelledError:
-            if not _went_on(doing):
+            if not doing.done() or doing.cancelled() or doing.exception() or not doing.result():
                 raise
             cast("asyncio.Task[None]", asyncio.current_task()).uncancel()  # a signal has ended it: no error
         finally:
             http.should_exit = True
             doing.cancel()
             await asyncio.wait({serving, doing})
-
-
-def _went_on(doing: "asyncio.Future[bool]") -> bool:
-    return doing.done() and not doing.cancelled() and doing.exception() is None and doing.result()
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

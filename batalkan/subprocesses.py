@@ -34,21 +34,16 @@ class Reaper:
         )
         self._pipe = cast("IO[bytes]", self._shell.stdin)
 
-    def watch(self, pid: int) -> None:
-        self._send(f"+ {pid}\n")
-
-    def forget(self, pid: int) -> None:
-        self._send(f"- {pid}\n")
+    def tell(self, sign: str, pid: int) -> None:
+        """`+`: this process group is to end with us; `-`: it has ended."""
+        self._pipe.write(f"{sign} {pid}\n".encode())
+        self._pipe.flush()
 
     def close(self) -> None:
         """Ends the children that are still watched; returns at once if there are none."""
         with suppress(BrokenPipeError):
             self._pipe.close()
         self._shell.wait()
-
-    def _send(self, line: str) -> None:
-        self._pipe.write(line.encode())
-        self._pipe.flush()
 
 
 class Child:
@@ -100,12 +95,7 @@ class Child:
                 group=pwd.getpwnam(self.user).pw_gid if self.user else None,
                 extra_groups=[] if self.user else None,
             )
-        self._reaper.watch(self._process.pid)
-
-    def send(self, number: signal.Signals) -> None:
-        """Sends a signal to the program only; does nothing if it has ended."""
-        if self._process is not None and self.running:
-            self._process.send_signal(number)
+        self._reaper.tell("+", self._process.pid)
 
     async def kill(self) -> None:
         """As a power cut for this program: SIGKILL to it and to all that it started, at once."""
@@ -120,9 +110,10 @@ class Child:
         self._send_all(signal.SIGCONT)
 
     async def stop(self, timeout: float, number: signal.Signals = signal.SIGTERM) -> None:
-        """Sends the signal, and SIGKILL after `timeout` seconds."""
+        """Sends the signal to the program only, and SIGKILL to all after `timeout` seconds."""
         self.resume()
-        self.send(number)
+        if self._process is not None and self.running:
+            self._process.send_signal(number)
         try:
             await self.wait(timeout)
         except TimeoutError:
@@ -136,7 +127,7 @@ class Child:
         async with asyncio.timeout(timeout):
             while process.poll() is None:
                 await asyncio.sleep(0.02)
-        self._reaper.forget(process.pid)
+        self._reaper.tell("-", process.pid)
         return process.returncode
 
     async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:

@@ -108,6 +108,10 @@ def create_app(
         503: {"description": "A needed part is not available", "content": {"application/json": {}}}
     }
 
+    def status_of(parts: Mapping[str, bool], good: str, response: Response) -> str:
+        response.status_code = 200 if all(parts.values()) else 503
+        return good if all(parts.values()) else "waiting"
+
     @app.get(f"/{service}/health/live", tags=["operation"])
     async def live() -> dict[str, str]:
         """Answers as long as the process runs."""
@@ -116,19 +120,14 @@ def create_app(
     @app.get(f"/{service}/health/ready", tags=["operation"], responses=waiting)
     async def is_ready(response: Response) -> dict[str, Any]:
         """200 when all needed parts are available, else 503."""
-        parts = await ready()
-        if not all(parts.values()):
-            response.status_code = 503
-        state = "ready" if all(parts.values()) else "waiting"
+        state = status_of(parts := await ready(), "ready", response)
         return {"status": state, "parts": {**parts, **(await optional() if optional else {})}}
 
     @app.get(f"/{service}/health/serving", tags=["operation"], responses=waiting)
     async def is_serving(response: Response) -> dict[str, Any]:
         """200 when the service can answer requests, else 503; it needs no broker for that."""
         parts = {name: available for name, available in (await ready()).items() if name != "broker"}
-        if not all(parts.values()):
-            response.status_code = 503
-        return {"status": "serving" if all(parts.values()) else "waiting", "parts": parts}
+        return {"status": status_of(parts, "serving", response), "parts": parts}
 
     @app.get(f"/{service}/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def metrics() -> Response:

@@ -1,8 +1,5 @@
 """The step that makes the secrets, without Docker."""
 
-import base64
-import hashlib
-import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -69,25 +66,6 @@ def test_the_nodes_of_a_cluster_have_one_cookie(tmp_path: Path) -> None:
     share_cookie(tmp_path, ["rabbitmq", "rabbitmq-2"])
     assert (tmp_path / "rabbitmq-2" / ".erlang.cookie").read_text() == "MADEBYERLANG"
     assert (tmp_path / "rabbitmq-2" / ".erlang.cookie").stat().st_mode & 0o777 == 0o400
-
-
-def test_the_broker_knows_the_password_by_its_hash(volumes: Path) -> None:
-    """RabbitMQ's hash is base64(salt + sha256(salt + password)), with a salt of four bytes."""
-    definitions = json.loads((volumes / "rabbitmq" / "definitions.json").read_text())
-    hashes = {user["name"]: base64.b64decode(user["password_hash"]) for user in definitions["users"]}
-    password = urlsplit((volumes / "orders" / "broker_url").read_text()).password or ""
-    salt, digest = hashes["orders"][:4], hashes["orders"][4:]
-    assert hashlib.sha256(salt + password.encode()).digest() == digest
-
-
-def test_services_speak_under_their_own_name_only(volumes: Path) -> None:
-    """A service may publish `<its name>.*` and touch its own queue and dead letters, nothing else."""
-    definitions = json.loads((volumes / "rabbitmq" / "definitions.json").read_text())
-    assert {topic["user"]: topic["write"] for topic in definitions["topic_permissions"]} == {
-        service: rf"^{service}\." for service in SERVICES
-    }
-    own = {one["user"]: one["configure"] for one in definitions["permissions"] if one["user"] in SERVICES}
-    assert own == {service: rf"^(batalkan\.events|{service}(\.dead)?)$" for service in SERVICES}
 
 
 def test_private_keys_are_with_one_service_each(volumes: Path) -> None:

@@ -21,30 +21,18 @@ from cryptography.hazmat.primitives.serialization import (
 from batalkan.keys import jwks, make_keys
 
 
-def test_keys_are_made_once(tmp_path: Path) -> None:
-    """Making the keys again keeps them."""
-    make_keys(tmp_path / "keys")
+def test_private_keys_stay_and_are_private(tmp_path: Path) -> None:
+    """Making the keys again keeps the private keys, which only their owner may read, and makes lost public keys of
+    them."""
+    keys = make_keys(tmp_path / "keys")
+    for path in (keys.signing_key, keys.dana_private_key):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
     before = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
+    keys.token_keys.unlink()
+    keys.dana_partner_key.unlink()
     make_keys(tmp_path / "keys")
     assert {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == before
     assert len(before) == 4
-
-
-def test_private_keys_are_private(tmp_path: Path) -> None:
-    """Only their owner may read the private keys."""
-    keys = make_keys(tmp_path)
-    for path in (keys.signing_key, keys.dana_private_key):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_lost_public_keys_come_back(tmp_path: Path) -> None:
-    """A public file that is gone is made from its private key again."""
-    keys = make_keys(tmp_path)
-    before = keys.token_keys.read_text(), keys.dana_partner_key.read_text()
-    keys.token_keys.unlink()
-    keys.dana_partner_key.unlink()
-    make_keys(tmp_path)
-    assert (keys.token_keys.read_text(), keys.dana_partner_key.read_text()) == before
 
 
 def test_tokens_verify_with_the_published_key(tmp_path: Path) -> None:
