@@ -113,9 +113,9 @@ def test_every_part_of_health_is_documented(keys: Keys) -> None:
     for name in SERVICES:
         build: Callable[..., Service] = import_module(f"services.{name}.main").build
         service = build(Settings.read(name, env), env, "postgresql://nowhere", MemoryBus())
-        for parts, place in ((service.health_checks, 0), (service.optional_checks, 1)):
+        for parts, column in ((service.health_checks, 0), (service.optional_checks, 1)):
             for part in parts:
-                there.setdefault(part, (set(), set()))[place].add(name)
+                there.setdefault(part, (set(), set()))[column].add(name)
     documented = {
         named(part)[0]: tuple(set(SERVICES) if cell == "all" else set(named(cell)) for cell in (needed, shown))
         for part, needed, shown, _ in table("docs/operations.md", "part", "needed by", "shown by", "is there when")
@@ -123,19 +123,19 @@ def test_every_part_of_health_is_documented(keys: Keys) -> None:
     assert documented == there
 
 
-def test_the_limits_are_what_is_said() -> None:
+def test_every_limit_is_documented() -> None:
     """docs/security.md says of each limit how much it is, and the code says the same."""
     compared = 0
-    for _, most, _, places in table("docs/security.md", "what", "at most", "beyond that", "in the code"):
-        for place in named(places):
-            module, _, name = place.rpartition(".")
+    for _, documented, _, paths in table("docs/security.md", "what", "at most", "beyond that", "in the code"):
+        for path in named(paths):
+            module, _, name = path.rpartition(".")
             if not name.isupper():
-                assert "/" in place or import_module(place)
+                assert "/" in path or import_module(path)
                 continue
             limit = getattr(import_module(module), name)
             number = getattr(limit, "limit", limit)
             said = [f"{number:,g}" if number < 10_000 else f"{number // 1024} KiB", f"{number:g}"]
-            assert any(re.search(rf"(?<![\d,]){re.escape(one)}(?![\d,])", most) for one in said), place
+            assert any(re.search(rf"(?<![\d,]){re.escape(one)}(?![\d,])", documented) for one in said), path
             compared += 1
     assert compared >= 20
 

@@ -49,7 +49,7 @@ def test_the_gateway_cannot_reach_the_servers(stack: Stack) -> None:
         assert found.strip() == "unknown"
 
 
-def test_only_refunds_can_reach_the_wallet_provider(stack: Stack) -> None:
+def test_network_of_dana_has_two_members(stack: Stack) -> None:
     """The network of the DANA simulator has two members."""
     networks = {service_of(one): set(one["NetworkSettings"]["Networks"]) for one in stack.containers()}
     assert {service for service in networks if networks[service] & networks["dana"]} == {"dana", "refunds"}

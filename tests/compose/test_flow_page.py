@@ -10,7 +10,7 @@ from tests.compose.stack import Stack
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
 
-def test_events_are_seen_as_they_travel(http: httpx.Client) -> None:
+def test_events_are_streamed_stage_by_stage(http: httpx.Client) -> None:
     """A cancellation that is started on the page arrives in its stream, stage by stage, while the answer goes on."""
     origin = {"Origin": str(http.base_url).rstrip("/")}
     seen: set[str] = set()
@@ -26,7 +26,7 @@ def test_events_are_seen_as_they_travel(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("service", ["accounts", "orders", "refunds", "chat", "cs", "web"])
-def test_every_service_says_how_it_is(http: httpx.Client, service: str) -> None:
+def test_every_service_shows_its_state(http: httpx.Client, service: str) -> None:
     """Outbox, queue, parked messages and switches, for the page; not for the page of another site."""
     state = http.get(f"/{service}/demonstration/state").raise_for_status().json()
     assert state["service"] == service
@@ -35,9 +35,9 @@ def test_every_service_says_how_it_is(http: httpx.Client, service: str) -> None:
     assert refused.status_code == 403
 
 
-def test_refunds_passes_on_what_dana_is_to_do(http: httpx.Client, stack: Stack) -> None:
-    """DANA is made slow and well again through refunds; web, like everybody else, does not even know its name."""
+def test_refunds_controls_dana(http: httpx.Client, stack: Stack) -> None:
+    """DANA is made slow and well again through refunds; web cannot even resolve its name."""
     for weather in ("slow", "well"):
         assert http.put("/refunds/demonstration/dana", json={"weather": weather}).json()["weather"] == weather
-    asked = "RES_OPTIONS='timeout:1 attempts:1' getent hosts dana || echo unknown"  # without the patience of a resolver
+    asked = "RES_OPTIONS='timeout:1 attempts:1' getent hosts dana || echo unknown"  # with a short timeout
     assert stack.run_in("web", "sh", "-c", asked).strip() == "unknown"

@@ -42,7 +42,7 @@ def test_a_services_refusal_comes_through_as_it_is(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-def test_every_answer_has_a_name_and_guards(http: httpx.Client) -> None:
+def test_answers_have_a_request_id_and_security_headers(http: httpx.Client) -> None:
     """Each answer has a request id that the gateway made, never the client's, and security headers."""
     answer = http.get("/orders/products", headers={"X-Request-ID": "mine"})
     assert len(answer.headers.get_list("x-request-id")) == 1

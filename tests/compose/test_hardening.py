@@ -7,7 +7,7 @@ from tests.compose.stack import Stack, service_of
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
 
-def test_no_container_has_capabilities_that_it_does_not_need(stack: Stack) -> None:
+def test_containers_have_no_privileges(stack: Stack) -> None:
     """No container is root, may become root, has a capability, or writes to its root file system; all are limited."""
     for container in stack.containers():
         service, host = service_of(container), container["HostConfig"]
@@ -29,7 +29,7 @@ def test_a_process_has_no_capabilities(stack: Stack, service: str) -> None:
     assert status["NoNewPrivs"] == ["1"]
 
 
-def test_only_the_gateway_is_published(stack: Stack) -> None:
+def test_published_port_is_the_gateways(stack: Stack) -> None:
     """One port can be reached from the machine, and from no other machine: the gateway's, on 127.0.0.1."""
     published = {
         service_of(container): [binding["HostIp"] for binds in bindings.values() for binding in binds]
@@ -39,14 +39,14 @@ def test_only_the_gateway_is_published(stack: Stack) -> None:
     assert published == {"gateway": ["127.0.0.1"]}
 
 
-def test_only_the_gateway_has_a_way_out(stack: Stack) -> None:
+def test_other_containers_have_internal_networks(stack: Stack) -> None:
     """All other containers are in networks that lead nowhere else."""
     for container in stack.containers():
         outward = {name for name in container["NetworkSettings"]["Networks"] if not stack.is_internal(name)}
         assert len(outward) == (service_of(container) == "gateway"), service_of(container)
 
 
-def test_nothing_of_the_machine_is_mounted(stack: Stack) -> None:
+def test_mounts_are_volumes_of_the_stack(stack: Stack) -> None:
     """All mounts are volumes of this stack, so it runs the same on an engine that is elsewhere."""
     mounts = [mount for container in stack.containers() for mount in container["Mounts"]]
     assert {mount["Type"] for mount in mounts} == {"volume"}

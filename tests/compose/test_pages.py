@@ -51,7 +51,7 @@ async def test_the_four_ways_in_browsers(users: BrowserUsers) -> None:
         await walk(users)
 
 
-def test_pages_bring_their_own_guards(http: httpx.Client) -> None:
+def test_pages_have_their_own_security_headers(http: httpx.Client) -> None:
     """The gateway leads to the pages, and does not forbid them what they need."""
     assert http.get("/").headers["location"] == "/web/"
     answer = http.get("/web/", headers={"Accept-Encoding": "gzip"})

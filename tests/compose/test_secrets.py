@@ -40,7 +40,7 @@ def test_a_service_can_be_added_later(volumes: Path) -> None:
     assert "user later on #" in (volumes / "redis" / "users.acl").read_text()
 
 
-def test_being_killed_half_way_does_no_harm(volumes: Path) -> None:
+def test_an_interrupted_run_is_completed_by_the_next(volumes: Path) -> None:
     """What an earlier run left half done is made good by the next."""
     (volumes / "orders" / "broker_url").unlink()
     (volumes / "orders" / ".broker_url.new").write_text("amqp://ord")

@@ -81,7 +81,9 @@ def test_a_missing_pip_is_reported(
     assert "pip is missing" in capsys.readouterr().err
 
 
-def test_done_once(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_up_to_date_environment_is_left_alone(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An environment that is as its lock says is left alone, and the developer's serves the others as well."""
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     monkeypatch.setattr(bootstrap, "VENV", tmp_path)

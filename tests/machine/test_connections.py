@@ -144,7 +144,7 @@ NO_HTTP = [
 
 
 @pytest.mark.parametrize("raw", NO_HTTP)
-async def test_what_is_no_http_is_refused_as_a_problem(address: str, raw: bytes) -> None:
+async def test_bytes_that_are_not_http_are_refused_with_a_problem(address: str, raw: bytes) -> None:
     """Bytes that mean nothing, or two things, are answered with 400 and a problem."""
     assert await refusal(address, raw) == (400, "malformed_request")
 
@@ -160,8 +160,8 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-async def test_strange_bytes_are_no_fault_of_ours(kind: str) -> None:
-    """No door answers with an error of its own; bytes of headers arrive behind the gateway as they were sent."""
+async def test_unusual_bytes_cause_no_server_error(kind: str) -> None:
+    """No entrance answers with a 5xx; bytes of headers arrive behind the gateway as they were sent."""
     request, expected = STRANGE[kind]
     service = ProbedService()
     async with (

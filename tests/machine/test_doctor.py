@@ -43,7 +43,7 @@ def test_missing_server_names_its_package(tmp_path: Path, monkeypatch: pytest.Mo
     assert any("rabbitmq-server" in finding.detail for finding in diagnosis.findings)
 
 
-def test_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
+def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
     """Where a file is in the way, no data can be kept."""
     (tmp_path / "file").touch()
     assert "data folder" in diagnose(tmp_path / "file" / "data").commands[DEMO]

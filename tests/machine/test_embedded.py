@@ -55,7 +55,7 @@ def postmaster(folder: Path) -> int:
     return int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
 
 
-async def test_nothing_of_the_server_is_in_a_shared_folder(folder: Path, tmp_path: Path) -> None:
+async def test_server_writes_into_no_shared_folder(folder: Path, tmp_path: Path) -> None:
     """The server starts with any files of others in the temporary folder, and leaves nothing there."""
     (tmp_path / ".lockfile").mkdir()
     async with user(folder, TMPDIR=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path)) as (_, url):
@@ -77,7 +77,7 @@ async def test_the_server_ends_with_its_last_user(folder: Path) -> None:
     await gone(server)
 
 
-async def test_no_server_outlives_a_killed_user(folder: Path) -> None:
+async def test_server_ends_with_its_killed_user(folder: Path) -> None:
     """When the last process that uses it is killed, the server shuts down, and the next one finds it in order."""
     async with user(folder) as (process, _):
         server = postmaster(folder)
@@ -102,7 +102,7 @@ async def test_a_server_that_another_process_keeps_is_reaped_when_it_ends(
     await gone(server)
 
 
-async def test_a_number_that_another_process_has_now_is_no_server(folder: Path) -> None:
+async def test_a_reused_process_id_is_no_server(folder: Path) -> None:
     """After a power cut the server starts, although a living process has the number that it had."""
     async with user(folder):
         lines = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
@@ -111,7 +111,7 @@ async def test_a_number_that_another_process_has_now_is_no_server(folder: Path) 
         assert postmaster(folder) != os.getpid()
 
 
-async def test_a_first_start_that_was_killed_is_begun_again() -> None:
+async def test_a_killed_first_start_is_repeated() -> None:
     """A start that was killed at any point does not prevent the next one."""
     with TemporaryDirectory(prefix="batalkan-tests-") as name:
         folder = Path(name)

@@ -201,14 +201,14 @@ async def test_a_streamed_answer_comes_as_it_is_made(http: httpx.AsyncClient, se
         await service.over.wait()
 
 
-async def test_half_an_answer_does_not_look_whole(http: httpx.AsyncClient) -> None:
+async def test_an_aborted_answer_is_incomplete_for_the_client(http: httpx.AsyncClient) -> None:
     """What a service breaks off in the middle breaks off at the client, too."""
     with pytest.raises(httpx.RemoteProtocolError):
         await http.get("/shop/broken")
 
 
 @pytest.mark.parametrize(("path", "status", "code"), [("/x/y", 404, "not_found"), ("/away/x", 502, "bad_gateway")])
-async def test_what_the_gateway_refuses_is_a_problem(
+async def test_refusals_of_the_gateway_are_problems(
     http: httpx.AsyncClient, origin: str, path: str, status: int, code: str
 ) -> None:
     """No such service, or one that does not answer: problem details, for requests and for sockets."""

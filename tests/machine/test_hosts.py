@@ -116,7 +116,7 @@ DEMONSTRATION = [
 ]
 
 
-async def test_without_demonstration_nothing_of_it_is_there(real: str) -> None:
+async def test_demonstration_routes_are_absent_without_demonstration(real: str) -> None:
     """404 at each of its addresses."""
     async with httpx.AsyncClient(base_url=f"http://{real}") as http:
         for method, path in DEMONSTRATION:

@@ -45,7 +45,7 @@ def service() -> Any:
 
 
 @dataclass(frozen=True)
-class Doors:
+class Entrances:
     """Ports: the gateway's, that of TLS in front of it, and what the two nginx have written."""
 
     gateway: int
@@ -55,7 +55,7 @@ class Doors:
 
 
 @pytest.fixture(scope="module")
-async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors]:
+async def entrances(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Entrances]:
     """A service behind the gateway behind TLS, each believing the one before it."""
     folder = tmp_path_factory.mktemp("nginx")
     await asyncio.to_thread(install, folder / "install.log", print, ["nginx"])
@@ -66,7 +66,7 @@ async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors
         nginx.gateway(int(address.partition(":")[2]), log, **settings) as gateway,
         nginx.terminator(gateway, log) as (tls, trust),
     ):
-        yield Doors(gateway, tls, trust, log)
+        yield Entrances(gateway, tls, trust, log)
 
 
 async def get(url: str, trust: ssl.SSLContext | None = None, **headers: str) -> httpx.Response:
@@ -75,29 +75,29 @@ async def get(url: str, trust: ssl.SSLContext | None = None, **headers: str) -> 
         return await http.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
-async def test_address_and_scheme_come_through_tls_and_the_gateway(doors: Doors) -> None:
+async def test_address_and_scheme_come_through_tls_and_the_gateway(entrances: Entrances) -> None:
     """Forwarded headers of a client are ignored, those of the trusted proxy are used, and https is enforced."""
     for path in ("web/seen", "orders/seen"):
-        answer = await get(f"https://localhost:{doors.tls}/{path}", doors.trust, x_forwarded_for="6.6.6.6")
+        answer = await get(f"https://localhost:{entrances.tls}/{path}", entrances.trust, x_forwarded_for="6.6.6.6")
         assert answer.json() == {"host": "127.0.0.1", "scheme": "https"}
         assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
         assert answer.headers["cache-control"] == "no-store"
-        url = f"http://127.0.0.1:{doors.gateway}/{path}"
+        url = f"http://127.0.0.1:{entrances.gateway}/{path}"
         answer = await get(url, x_forwarded_for="6.6.6.6", x_forwarded_proto="https")
         assert answer.json() == {"host": "127.0.0.1", "scheme": "http"}
         assert "strict-transport-security" not in answer.headers
-    async with connect(f"wss://localhost:{doors.tls}/chat/live", ssl=doors.trust, proxy=None) as socket:
+    async with connect(f"wss://localhost:{entrances.tls}/chat/live", ssl=entrances.trust, proxy=None) as socket:
         assert await socket.recv() == '["127.0.0.1","wss"]'
 
 
-async def test_clients_of_a_trusted_proxy_are_distinguished(doors: Doors) -> None:
+async def test_clients_of_a_trusted_proxy_are_distinguished(entrances: Entrances) -> None:
     """Addresses are read from the right, past proxies that are trusted, up to the first that is not."""
     transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
     async with httpx.AsyncClient(transport=transport) as proxy:
 
         async def seen(said: str) -> dict[str, str]:
             headers = {"X-Forwarded-For": said, "X-Forwarded-Proto": "https"}
-            answer = await proxy.get(f"http://127.0.0.1:{doors.gateway}/orders/seen", headers=headers)
+            answer = await proxy.get(f"http://127.0.0.1:{entrances.gateway}/orders/seen", headers=headers)
             found: dict[str, str] = answer.json()
             return found
 
@@ -105,7 +105,7 @@ async def test_clients_of_a_trusted_proxy_are_distinguished(doors: Doors) -> Non
         assert await seen("6.6.6.6, 203.0.113.8, 127.0.0.9") == {"host": "203.0.113.8", "scheme": "https"}
 
 
-async def test_the_local_gateway_stands_behind_tls_as_well(doors: Doors, tmp_path: Path) -> None:
+async def test_the_local_gateway_stands_behind_tls_as_well(entrances: Entrances, tmp_path: Path) -> None:
     """`up --servers local` takes the same from TRUSTED_PROXIES, and passes it to its services."""
     async with (
         listening(service(), ["127.0.0.1/32"]) as address,
@@ -119,9 +119,9 @@ async def test_the_local_gateway_stands_behind_tls_as_well(doors: Doors, tmp_pat
             assert await socket.recv() == '["127.0.0.1","wss"]'
 
 
-async def test_the_gateway_knows_its_names(doors: Doors) -> None:
+async def test_the_gateway_knows_its_names(entrances: Entrances) -> None:
     """Any other host gets 421, as problem details, for sockets as well; what watches the system needs no name."""
-    url = f"http://127.0.0.1:{doors.gateway}"
+    url = f"http://127.0.0.1:{entrances.gateway}"
     async with httpx.AsyncClient(base_url=url) as http:
         for path in ("/web/seen", "/orders/seen", "/nothing", "/"):
             answer = await http.get(path, headers=FOREIGN)
@@ -131,7 +131,7 @@ async def test_the_gateway_knows_its_names(doors: Doors) -> None:
         for name in ("localhost", "LOCALHOST:1", "127.0.0.1", "[::1]", "shop.example"):
             assert (await http.get("/orders/seen", headers={"Host": name})).status_code == 200
     with pytest.raises(InvalidStatus) as refused:
-        await connect(f"ws://evil.example:{doors.gateway}/chat/live", host="127.0.0.1", proxy=None)
+        await connect(f"ws://evil.example:{entrances.gateway}/chat/live", host="127.0.0.1", proxy=None)
     assert refused.value.response.status_code == 421
 
 
@@ -150,7 +150,7 @@ async def test_an_unknown_address_is_a_page_for_browsers(keys: Keys, tmp_path: P
     assert answer.json()["code"] == "not_found"
 
 
-async def test_no_query_is_written_down(tmp_path: Path) -> None:
+async def test_logs_contain_no_query(tmp_path: Path) -> None:
     """Neither the access log nor the error log names a ticket, also when the service cannot be reached."""
     log = tmp_path / "log"
     async with nginx.gateway(nginx.NO_PORT, log) as gateway, httpx.AsyncClient() as http:
@@ -162,7 +162,7 @@ async def test_no_query_is_written_down(tmp_path: Path) -> None:
     assert "SECRET" not in written
 
 
-async def test_one_address_does_not_take_all(tmp_path: Path) -> None:
+async def test_requests_of_one_address_are_limited(tmp_path: Path) -> None:
     """Requests beyond the rate limit are refused with 429 and Retry-After."""
     asked = b"GET /orders/x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
 

@@ -91,7 +91,7 @@ async def test_paused_process_is_there_and_silent(running: Processes) -> None:
     await running.ready("sample", timeout=10)
 
 
-async def test_stop_forces_what_does_not_listen(running: Processes) -> None:
+async def test_stop_kills_a_process_that_ignores_sigterm(running: Processes) -> None:
     """A process that ignores SIGTERM is killed when the grace is over."""
     add(running, "stubborn", STUBBORN="1")
     await running.start("stubborn")
@@ -109,7 +109,7 @@ async def test_failing_start_shows_the_log(running: Processes) -> None:
         await running.start("broken")
 
 
-async def test_settings_of_ours_do_not_leak(running: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_processes_inherit_no_settings(running: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process gets the environment that it was given, not the supervisor's own."""
     monkeypatch.setenv("BROKEN", "1")
     add(running, "second")
@@ -117,7 +117,7 @@ async def test_settings_of_ours_do_not_leak(running: Processes, monkeypatch: pyt
     assert is_there(pid(running, "second"))
 
 
-async def test_nothing_outlives_a_killed_owner(tmp_path: Path) -> None:
+async def test_children_end_with_a_killed_owner(tmp_path: Path) -> None:
     """When we are killed, our children end, and theirs too, and then the temporary folder is removed."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()

@@ -11,7 +11,7 @@ from runtime.http.rate_limit import RateLimit
 from runtime.storage.redis import Shared
 
 
-async def test_more_than_enough_is_refused_until_the_time_is_over() -> None:
+async def test_actions_above_the_limit_are_refused_until_it_expires() -> None:
     """The third request within a limit of two is refused with the time to wait."""
     rate_limit = RateLimit(FakeAsyncRedis(), "talk", 2, 10, lambda: False)
     await rate_limit.take("Siti")
@@ -22,7 +22,7 @@ async def test_more_than_enough_is_refused_until_the_time_is_over() -> None:
     await rate_limit.take("Budi")
 
 
-async def test_what_was_refused_or_given_back_is_not_counted() -> None:
+async def test_refused_and_returned_actions_are_not_counted() -> None:
     """After any number of refusals, one returned use allows one further use, and the count still expires."""
     redis = FakeAsyncRedis()
     rate_limit = RateLimit(redis, "talk", 2, 10, lambda: False)

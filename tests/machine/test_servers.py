@@ -48,7 +48,7 @@ async def test_every_service_has_a_database_of_its_own(servers: LocalServers) ->
             await connect(servers.postgres.url("orders"), database=other)
 
 
-async def test_postgres_is_as_durable_as_it_comes(servers: LocalServers) -> None:
+async def test_postgres_has_default_durability(servers: LocalServers) -> None:
     """What is measured here holds elsewhere: a commit is on disk before it is answered."""
     admin = await connect(servers.postgres.admin_url)
     assert await admin.fetchval("show fsync") == "on"
@@ -123,7 +123,7 @@ async def test_ended_sessions_are_written_by_accounts_alone(servers: LocalServer
     await chat.aclose()
 
 
-async def test_only_web_reads_the_records_of_services(servers: LocalServers) -> None:
+async def test_demonstration_records_are_read_by_web(servers: LocalServers) -> None:
     """Every service may write into the demonstration's stream; only `web` may read it."""
     orders, web = (redis.asyncio.Redis.from_url(servers.redis.url(name)) for name in ("orders", "web"))
     assert await orders.xadd(STREAM, {"records": "[]"}, maxlen=KEPT, approximate=True)

@@ -33,7 +33,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value", "complaint"), WRONG)
-def test_a_setting_that_cannot_be_meant_is_refused(name: str, value: str, complaint: str) -> None:
+def test_invalid_settings_are_refused(name: str, value: str, complaint: str) -> None:
     """The complaint names the setting and what it must be, and holds no password."""
     with pytest.raises(SettingInvalid, match=f"^{name}: ") as refused:
         Settings.read("orders", Environment({name: value}))
@@ -42,7 +42,7 @@ def test_a_setting_that_cannot_be_meant_is_refused(name: str, value: str, compla
 
 
 @pytest.mark.parametrize("text", ["soon", "nan", "inf", "-1", "1e9", "", "99999999"])
-def test_a_time_that_cannot_be_meant_is_refused(text: str) -> None:
+def test_invalid_times_are_refused(text: str) -> None:
     """Seconds are digits, perhaps with a fraction, and within bounds; an empty setting is none."""
     env = Environment({"AGENT_GRACE": text})
     if not text:
@@ -63,12 +63,12 @@ def test_a_time_that_cannot_be_meant_is_refused(text: str) -> None:
         ("http://dana", urls.HTTP),
     ],
 )
-def test_a_url_that_can_be_meant_is_taken(url: str, schemes: tuple[str, ...]) -> None:
+def test_valid_urls_are_accepted(url: str, schemes: tuple[str, ...]) -> None:
     """Several hosts, ports, IPv6 addresses, sockets and options are no obstacle."""
     assert urls.what_is_wrong(url, schemes) is None
 
 
-def test_the_settings_are_read_as_they_are_meant() -> None:
+def test_networks_and_hosts_are_read() -> None:
     """Networks and addresses of both kinds, names in any case, and the address that the process listens on."""
     text = {"TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,fd00::/8", "ALLOWED_HOSTS": " Shop.Example, 10.1.2.3 ,[fd00::1]"}
     read = Settings.read("orders", Environment({**text, "HOST": "192.0.2.7"}))

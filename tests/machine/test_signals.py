@@ -96,7 +96,7 @@ async def test_a_service_that_cannot_reach_its_database_heeds_signals(folder: Pa
     assert "Traceback" not in complaints
 
 
-async def test_what_is_waited_for_is_said_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_is_reported_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a line soon, and one every few seconds until it is there; what fails is raised at once."""
     monkeypatch.setattr("batalkan.waiting.SOON", 0.01)
     monkeypatch.setattr("batalkan.waiting.EVERY", 0.01)
@@ -118,7 +118,7 @@ async def _fails() -> None:
 
 
 @pytest.mark.parametrize("number", LINES)
-def test_without_a_terminal_there_is_one_line_too(number: signal.Signals) -> None:
+def test_a_signal_without_a_terminal_prints_one_line(number: signal.Signals) -> None:
     """What puts the terminal right, after a password was being asked for, says nothing where there is none."""
     script = (
         "import termios, os, sys; from runtime.shutdown.early import exit_on_signal; "

@@ -93,14 +93,14 @@ async def test_a_new_connection_is_served_to_the_end(server: DrainingServer) -> 
         await stop
 
 
-async def test_who_has_knocked_is_let_in(server: DrainingServer) -> None:
+async def test_pending_connections_are_served(server: DrainingServer) -> None:
     """Connections that the kernel has made and that the server has not seen yet are served, too."""
     address = "127.0.0.1", port_of(server)
-    knocked = [socket.create_connection(address) for _ in range(5)]  # nothing runs in between: none is accepted yet
-    for one in knocked:
+    pending = [socket.create_connection(address) for _ in range(5)]  # nothing runs in between: none is accepted yet
+    for one in pending:
         one.sendall(REQUEST)
     await server.shutdown()
-    for one in knocked:
+    for one in pending:
         with one:
             assert one.recv(1000).startswith(b"HTTP/1.1 200")
 
