@@ -2,27 +2,18 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runtime.messaging.bus import Bus, Gauge, Message, Publisher, Subscription
 
-
-@dataclass(frozen=True)
-class TappedEvent:
-    """One published event."""
-
-    source: str
-    type: str
-    subject: str
-    correlation_id: str
-    data: dict[str, Any]
+OnEvent = Callable[[dict[str, Any]], object]
+"""Gets an envelope as JSON."""
 
 
 class BusTap:
     """Wraps a bus. An event that is published again is reported again."""
 
-    def __init__(self, bus: Bus, on_event: Callable[[TappedEvent], None]) -> None:
+    def __init__(self, bus: Bus, on_event: OnEvent) -> None:
         self._bus = bus
         self._on_event = on_event
 
@@ -37,16 +28,13 @@ class BusTap:
 
 
 class _TappedPublisher:
-    def __init__(self, publisher: Publisher, on_event: Callable[[TappedEvent], None]) -> None:
+    def __init__(self, publisher: Publisher, on_event: OnEvent) -> None:
         self._publisher = publisher
         self._on_event = on_event
 
     async def publish(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            event = json.loads(message.body)
-            self._on_event(
-                TappedEvent(event["source"], event["type"], event["subject"], event["correlationid"], event["data"])
-            )
+            self._on_event(json.loads(message.body))
         await self._publisher.publish(messages)
 
     async def close(self) -> None:

@@ -79,7 +79,7 @@ async def dana_times_out(client: DemoClient, product: dict[str, Any], buyer: Per
     client.step("DANA pays and then does not answer: it is asked, and pays once")
     order = await client.ordered(buyer, product, 3)
     fault = {"mode": "timeout_after", "times": 1, "seconds": 30}
-    (await client.dana.put("faults", json=fault)).raise_for_status()
+    (await client.running.dana.put("faults", json=fault)).raise_for_status()
     await client.call("POST", f"/orders/{order}/cancel", buyer, 200)
     late = await client.until(
         lambda: client.call("GET", f"/orders/{order}", buyer, 200), lambda view: view["refund"] is not None
@@ -87,7 +87,7 @@ async def dana_times_out(client: DemoClient, product: dict[str, Any], buyer: Per
     client.say(f"no answer from DANA: the refund is {late['refund']['state']}, and the order says so")
     await client.advance(timedelta(seconds=5))
     await client.refunded(buyer, order, "dana")
-    journal = (await client.dana.get("journal")).json()
+    journal = (await client.running.dana.get("journal")).json()
     reference = (await client.call("GET", f"/orders/{order}", buyer, 200))["refund"]["refund_id"].replace("-", "")
     payments = [payment for payment in journal["items"] if payment["reference"] == reference]
     if len(payments) != 1:
@@ -222,7 +222,7 @@ async def settle(client: DemoClient) -> Snapshot:
     """Shows the ledger and checks the invariants. Raises `DemoFailed`."""
 
     async def snapshot() -> Snapshot:
-        return await check(client.database_urls, client.dana)
+        return await check(client.running.database_urls, client.running.dana)
 
     found = await client.until(snapshot, lambda found: not found.broken, fail=False)
     table = Table("account", title="The ledger", title_justify="left")

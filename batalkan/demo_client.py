@@ -1,7 +1,7 @@
 """The client of the guided run: calls the public interface, and waits for the results."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
@@ -11,8 +11,8 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from batalkan.bus_tap import TappedEvent
 from batalkan.operate import advance_clock, create_agent
+from batalkan.system import System
 
 T = TypeVar("T")
 
@@ -42,25 +42,14 @@ class DemoClient:
     """Calls the HTTP interface as the app and the website do, and prints the results."""
 
     def __init__(
-        self,
-        http: httpx.AsyncClient,
-        dana: httpx.AsyncClient,
-        database_urls: Mapping[str, str],
-        console: Console,
-        hurry: Callable[[], object] = lambda: None,
+        self, http: httpx.AsyncClient, running: System, console: Console, seen: Sequence[dict[str, Any]]
     ) -> None:
-        """`hurry` wakes the services' deadlines at once; the services also poll them, a little later."""
-        self.dana = dana
-        self.database_urls = database_urls
+        """`http` is for the interface of `running`; `seen` has all published events so far."""
+        self.running = running
         self.console = console
         self._http = http
-        self._hurry = hurry
-        self._seen: list[TappedEvent] = []
+        self._seen = seen
         self._steps = 0
-
-    def see(self, event: TappedEvent) -> None:
-        """Records a published event."""
-        self._seen.append(event)
 
     def step(self, title: str) -> None:
         """Prints the title of the next step."""
@@ -74,12 +63,12 @@ class DemoClient:
     async def show_events(self, order: str, last: str = "RefundIssued") -> None:
         """Prints the events of an order, up to the last one of its trace."""
 
-        async def events() -> list[TappedEvent]:
-            return [seen for seen in self._seen if seen.subject == order]
+        async def events() -> list[dict[str, Any]]:
+            return [event for event in self._seen if event["subject"] == order]
 
-        for seen in await self.until(events, lambda events: any(seen.type == last for seen in events)):
-            trace = seen.correlation_id[-6:]
-            self.console.print(f"   [cyan]{seen.source:>8} → {seen.type:<21}[/cyan] [dim]trace …{trace}[/dim]")
+        for event in await self.until(events, lambda events: any(event["type"] == last for event in events)):
+            source, name, trace = event["source"], event["type"], event["correlationid"][-6:]
+            self.console.print(f"   [cyan]{source:>8} → {name:<21}[/cyan] [dim]trace …{trace}[/dim]")
         self.console.print()
 
     async def join(self, role: str, client: str) -> Person:
@@ -91,7 +80,7 @@ class DemoClient:
     async def employ(self) -> Person:
         """Creates an agent's account, as an administrator does, and signs in."""
         email = f"agent-{token_hex(4)}@example.com"
-        await create_agent(self.database_urls, email, PASSWORD, "Agent")
+        await create_agent(self.running.database_urls, email, PASSWORD, "Agent")
         return await self.sign_in(email, "web")
 
     async def sign_in(self, email: str, client: str) -> Person:
@@ -138,8 +127,8 @@ class DemoClient:
 
     async def advance(self, by: timedelta) -> None:
         """Moves the clock of all services forward."""
-        await advance_clock(self.database_urls, by)
-        self._hurry()
+        await advance_clock(self.running.database_urls, by)
+        self.running.hurry()
         self.say(f"(the clock moves on by {by})")
 
     async def call(self, method: str, path: str, who: Person | None, status: int, **body: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from batalkan import demo as steps
 from batalkan import local_servers, system
-from batalkan.bus_tap import BusTap, TappedEvent
+from batalkan.bus_tap import BusTap, OnEvent
 from batalkan.demo_client import DemoClient, DemoFailed, rupiah
 from batalkan.gateway import Gateway
 from batalkan.servers import FolderInUse, missing
@@ -53,7 +53,7 @@ async def serve_while(
     where: Where,
     listening: socket.socket,
     do: Callable[[System], Awaitable[bool]],
-    on_event: Callable[[TappedEvent], None] | None = None,
+    on_event: OnEvent | None = None,
     say: Say = print,
 ) -> None:
     """Serves all services on the socket while `do` runs; if it returns true, continues until a signal.
@@ -143,13 +143,13 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
     """Runs the guided run; then serves until Ctrl-C if `then_serve` is true."""
     listening = bind(host, port)
     origin = f"http://{host}:{port}"
-    clients: list[DemoClient] = []
+    seen: list[dict[str, Any]] = []
 
     async def walk(running: System) -> bool:
         async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
-            clients.append(DemoClient(http, running.dana, running.database_urls, console, running.hurry))
+            client = DemoClient(http, running, console, seen)
             try:
-                snapshot = await steps.run(clients[0])
+                snapshot = await steps.run(client)
             except (DemoFailed, Refusal, httpx.HTTPError, OSError) as error:
                 if not then_serve:
                     raise
@@ -168,12 +168,8 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         )
         return then_serve
 
-    def on_event(event: TappedEvent) -> None:
-        for client in clients:
-            client.see(event)
-
     console.print(f"All services in one process, on {origin}, data in {where.folder.absolute()}\n", soft_wrap=True)
-    await serve_while(where, listening, walk, on_event)
+    await serve_while(where, listening, walk, seen.append)
 
 
 def show_urls(console: Console, origin: str, running: System, *, demonstration: bool = True) -> None:

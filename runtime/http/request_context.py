@@ -1,5 +1,6 @@
 """Middleware for every request: its trace context, its measurement, and headers of every response."""
 
+import re
 from time import perf_counter
 
 from fastapi import Request
@@ -64,8 +65,4 @@ class RequestContextMiddleware:
 
 def _valid_traceparent(header: bytes | None) -> str | None:
     text = (header or b"").decode("latin-1")
-    parts = text.split("-")
-    lengths = [len(part) for part in parts]
-    if lengths == [2, 32, 16, 2] and parts[0] == "00" and all(c in "0123456789abcdef-" for c in text):
-        return text
-    return None
+    return text if re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", text) else None
