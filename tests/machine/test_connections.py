@@ -159,10 +159,9 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("kind", STRANGE)
-async def test_unusual_bytes_cause_no_server_error(kind: str) -> None:
-    """No entrance answers with a 5xx; bytes of headers arrive behind the gateway as they were sent."""
-    request, expected = STRANGE[kind]
+@pytest.fixture(scope="module")
+async def entrances() -> AsyncIterator[list[str]]:
+    """Where the gateway, the one origin and a service listen; a service that echoes is behind the first two."""
     service = ProbedService()
     async with (
         listening(service.app) as address,
@@ -170,7 +169,14 @@ async def test_unusual_bytes_cause_no_server_error(kind: str) -> None:
         listening(OneOrigin({"shop": service.app})) as origin,
         listening(create_app("shop", "", nothing_is_needed)) as plain,
     ):
-        for front in (gateway, origin, plain):
-            said = await exchange(front, request + CLOSE)
-            assert int(said.split(b" ")[1]) < 500
-            assert expected in said or front == plain
+        yield [gateway, origin, plain]
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+async def test_unusual_bytes_cause_no_server_error(entrances: list[str], kind: str) -> None:
+    """No entrance answers with a 5xx; bytes of headers arrive behind the gateway as they were sent."""
+    request, expected = STRANGE[kind]
+    for entrance in entrances:
+        said = await exchange(entrance, request + CLOSE)
+        assert int(said.split(b" ")[1]) < 500
+        assert expected in said or entrance == entrances[-1]

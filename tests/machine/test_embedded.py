@@ -47,7 +47,9 @@ async def user(folder: Path, **environment: str) -> AsyncIterator[tuple[asyncio.
     async with python("-c", USER, f"{embedded.SCHEME}{folder}", **environment) as command:
         await command.until(lambda: "\n" in command.said)
         yield command.process, command.said.strip()
-        await command.result()  # closes its standard input
+        assert command.process.stdin is not None
+        command.process.stdin.close()
+        await command.process.wait()
 
 
 def postmaster(folder: Path) -> int:
