@@ -1,6 +1,7 @@
 # Reads "+ PID" and "- PID" on its standard input. When that closes, because this process closed it or was killed, it
-# sends SIGTERM to the groups that are left, after three seconds SIGKILL. Then it removes the folder it was given.
-trap '' INT TERM HUP TSTP
+# sends SIGTERM to the groups that are left, after three seconds SIGQUIT (PostgreSQL then stops at once and removes its
+# lock file), after another one SIGKILL. Then it removes the folder it was given.
+trap '' INT TERM HUP TSTP QUIT
 alive=' '
 while read -r sign pid; do
   case $sign in
@@ -8,12 +9,17 @@ while read -r sign pid; do
     -) case $alive in *" $pid "*) alive="${alive%% $pid *} ${alive#* $pid }" ;; esac ;;
   esac
 done
-for pid in $alive; do kill -s CONT -- -$pid; kill -s TERM -- -$pid; done
-for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-  left=
-  for pid in $alive; do kill -s 0 -- -$pid && left=1; done
-  [ -z "$left" ] && break
-  sleep 0.1
-done
-for pid in $alive; do kill -s KILL -- -$pid; done
+some_are_left() {
+  for pid in $alive; do kill -s 0 -- -$pid && return 0; done
+  return 1
+}
+send() { # SIGNAL, tenths of a second to wait
+  for pid in $alive; do kill -s "$1" -- -$pid; done
+  tenths=$2
+  while [ "$tenths" -gt 0 ] && some_are_left; do sleep 0.1; tenths=$((tenths - 1)); done
+}
+send CONT 0
+send TERM 30
+send QUIT 10
+send KILL 0
 if [ -n "$1" ]; then rm -rf "$1"; fi

@@ -23,9 +23,12 @@ log = Path(sys.argv[1]) / "log"
 reaper = Reaper(remove=log.parent / "temporary")
 child = Child("sleep", ["sh", "-c", "sleep 600 & echo $!; wait"], reaper=reaper, log=log)
 child.spawn()
+loop = "trap '' TERM; trap 'echo asked to quit; exit' QUIT; while :; do sleep 0.1; done"
+stubborn = Child("stubborn", ["sh", "-c", loop], reaper=reaper, log=log.with_name("stubborn"))
+stubborn.spawn()
 while not log.read_text().endswith("\\n"):
     pass
-print(child.pid, log.read_text().strip(), flush=True)
+print(child.pid, stubborn.pid, log.read_text().strip(), flush=True)
 sys.stdin.read()
 """
 
@@ -118,12 +121,14 @@ async def test_processes_inherit_no_settings(running: Processes, monkeypatch: py
 
 
 async def test_children_end_with_a_killed_owner(tmp_path: Path) -> None:
-    """When we are killed, our children end, and theirs too, and then the temporary folder is removed."""
+    """When we are killed, our children end, and theirs too, and then the temporary folder is removed. A child that
+    ignores SIGTERM gets SIGQUIT, on which PostgreSQL leaves no lock file, before SIGKILL."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     ids = await asyncio.to_thread(children_of_the_killed, OWNER, tmp_path)
     await gone(*ids)
-    assert len(ids) == 2
+    assert len(ids) == 3
+    assert "asked to quit" in (tmp_path / "stubborn").read_text()
     async with asyncio.timeout(10):
         while temporary.exists():
             await asyncio.sleep(0.02)
