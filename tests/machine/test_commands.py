@@ -85,6 +85,7 @@ async def test_live_on_servers_without_docker(folder: Path, port: int) -> None:
                 pass
 
 
+DANA = {"DANA_PARTNER_KEY": "{key}", "DANA_JOURNAL": "{folder}/dana"}
 REFUSED = [
     ("up --data {folder}", {"PORT": "{busy}"}, 1, "port {busy} on 127.0.0.1: Address already in use; choose another"),
     ("demo --data {folder}", {"PORT": "{busy}"}, 1, "port {busy} on 127.0.0.1: Address already in use; choose another"),
@@ -94,7 +95,7 @@ REFUSED = [
     ("up", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
     ("services.orders", {"BROKER_URL": "http://x"}, 2, "must begin with memory:// or amqp:// or amqps://"),
     ("services.orders", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
-    ("simulators.dana", {"DANA_PARTNER_KEY": "{key}", "ALLOWED_HOSTS": "a/b"}, 2, "ALLOWED_HOSTS: "),
+    ("simulators.dana", {**DANA, "ALLOWED_HOSTS": "a/b"}, 2, "ALLOWED_HOSTS: "),
 ]
 
 
@@ -111,7 +112,8 @@ async def test_a_process_that_cannot_start_says_why_in_one_line(
         module = [first, *more] if "." in first else ["batalkan", first, *more]
         async with python("-m", *module, **{"PORT": str(port), **settings}) as command:
             found, complaints = await command.result()
-    assert (found, command.said, complaints.count("\n")) == (code, "", 1)
+    assert (found, complaints.count("\n")) == (code, 1)
+    assert code == 1 or not command.said  # nothing begins with a wrong setting
     assert complaint.format_map(known) in complaints
 
 
