@@ -58,13 +58,8 @@ class Built(Protocol):
 def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built], port: int = 0) -> None:
     """Reads the environment, connects, builds, serves until SIGTERM or SIGINT, and finishes open work."""
     env = Environment.of_process()
-    try:
-        settings = Settings.read(service, env, port)
-    except SettingInvalid as invalid:
-        refuse(service, invalid)
-    log_to_stderr(service, settings.log_level)
 
-    async def run() -> None:
+    async def run(settings: Settings) -> None:
         async with database_url(settings) as url:
             built = build(settings, env, url, open_bus(settings.broker_url, service))
             gc.freeze()  # these objects stay: collections can skip them
@@ -72,7 +67,9 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
             await listen(built, settings.host, settings.port, settings.trusted_proxies)
 
     try:
-        run_to_end(run(), service, within=WITHIN)
+        settings = Settings.read(service, env, port)
+        log_to_stderr(service, settings.log_level)
+        run_to_end(run(settings), service, within=WITHIN)
     except SettingInvalid as invalid:
         refuse(service, invalid)
     except (SettingMissing, DataFolderUnusable, PostgresFailed) as error:

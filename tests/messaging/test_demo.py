@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,6 +22,8 @@ from tests.messaging.toys import Counted, Toys, running, whole_service, write_do
 
 PUBLISHED = {("orders", "written"), ("orders", "sent"), ("orders", "confirmed")}
 """The stages that the publisher records."""
+ROUTES = {"state": "GET", "switches": "PUT", "poison": "POST", "clock": "POST", f"parked/{UUID(int=1)}/replay": "POST"}
+"""All routes of the demonstration, with their methods."""
 
 
 @pytest.fixture(autouse=True)
@@ -146,14 +149,9 @@ async def test_a_page_of_another_site_can_do_nothing(harness: DemoHarness) -> No
         {"Origin": "http://localhost:8081"},
         {"Origin": "http://[", "Sec-Fetch-Site": "same-origin"},
     ):
-        answers = [
-            await harness.http.post("/orders/demonstration/poison", headers=foreign),
-            await harness.http.post("/orders/demonstration/clock", headers=foreign),
-            await harness.http.put("/orders/demonstration/switches", headers=foreign, json={}),
-            await harness.http.get("/orders/demonstration/state", headers=foreign),
-        ]
-        assert [answer.status_code for answer in answers] == [403] * 4, foreign
-        assert answers[0].json()["code"] == "foreign_site"
+        for path, method in ROUTES.items():
+            answer = await harness.http.request(method, f"/orders/demonstration/{path}", headers=foreign, json={})
+            assert (answer.status_code, answer.json()["code"]) == (403, "foreign_site"), (foreign, path)
     own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     for headers in ({}, own):
         assert (await harness.http.get("/orders/demonstration/state", headers=headers)).status_code == 200
@@ -169,13 +167,7 @@ async def test_outside_of_demonstration_mode_a_service_is_plain(embedded_toys: T
     assert plain._consumer is not None
     assert plain._consumer._handlers is handlers
     async with httpx.AsyncClient(transport=httpx.ASGITransport(plain.app), base_url="http://localhost") as http:
-        for method, path in (
-            ("GET", "state"),
-            ("PUT", "switches"),
-            ("POST", "poison"),
-            ("POST", "clock"),
-            ("POST", f"parked/{new_id()}/replay"),
-        ):
+        for path, method in ROUTES.items():
             answer = await http.request(method, f"/refunds/demonstration/{path}", json={})
             assert answer.status_code == 404, path
 
