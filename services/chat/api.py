@@ -20,7 +20,7 @@ from runtime.live.websocket import live_routes
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import current_context, new_id, use_context
 from services.chat import asking, domain, read_models, store, views, words
-from services.chat.domain import Code, Kind, Thread
+from services.chat.domain import Code, Draft, Kind, Thread
 from services.chat.thread_writer import NoThread, ThreadWriter
 from services.chat.views import MessagePage, MessageView, ReadView, Requested, ThreadPage, ThreadView, other_than
 
@@ -157,7 +157,7 @@ async def send_message(
     """Sends a message. A message of the seller also answers the questions of customer service."""
 
     async def send(tx: Transaction) -> MessageView:
-        posted = await threads.say(tx, thread_id, Kind.TEXT, person.account_id, body.text)
+        posted = await threads.say(tx, thread_id, Draft(Kind.TEXT, person.account_id, body.text))
         if posted is None:
             raise NoThread
         if posted.questioned and person.account_id == posted.seller_id:
@@ -189,8 +189,9 @@ async def send_guide(
     async def send(tx: Transaction) -> MessageView:
         thread = await _own(tx, thread_id, seller)
         domain.check_guide(thread)
-        known = {"order_id": str(thread.order_id)}
-        posted = await threads.say(tx, thread_id, Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
+        known: dict[str, str | int] = {"order_id": str(thread.order_id)}
+        guide = Draft(Kind.GUIDE, seller.account_id, words.GUIDE, Code.CANCEL_GUIDE, known)
+        posted = await threads.say(tx, thread_id, guide)
         assert posted is not None
         return MessageView(posted.message)
 

@@ -71,15 +71,21 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Message:
-    """One message of a thread; `data` is for a client that shows a guide or a system message in its own way."""
+class Draft:
+    """What a message says; `data` is for a client that shows a guide or a system message in its own way."""
 
-    seq: int
     kind: Kind
     sender_id: UUID | None
     text: str
-    code: Code | None
-    data: dict[str, str | int] | None
+    code: Code | None = None
+    data: dict[str, str | int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message(Draft):
+    """One message of a thread, with its number."""
+
+    seq: int
     at: datetime
 
 

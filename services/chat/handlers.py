@@ -171,15 +171,12 @@ BATCHED = frozenset({OrderCancelled, RefundIssued, RefundDelayed})
 def handlers(threads: ThreadWriter) -> Handlers:
     """The handlers, which write with `threads`."""
 
-    async def handle_each(handle: Handle, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+    async def handle(event: type[Event], tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        if event in BATCHED:
+            await HANDLERS[event](threads, tx, envelopes)
+            return
         for envelope in envelopes:
             with tx.caused_by(envelope):
-                await handle(threads, tx, envelope.data)
+                await HANDLERS[event](threads, tx, envelope.data)
 
-    async def handle_all(handle: Handle, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
-        await handle(threads, tx, envelopes)
-
-    return {
-        event: BatchHandler(partial(handle_all if event in BATCHED else handle_each, handle), lock)
-        for event, handle in HANDLERS.items()
-    }
+    return {event: BatchHandler(partial(handle, event), lock) for event in HANDLERS}

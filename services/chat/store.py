@@ -8,7 +8,6 @@ of events and deadlines first lock all their threads (`lock_threads`); a route l
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +15,7 @@ import asyncpg
 from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection
-from services.chat.domain import STATUSES, Code, Kind, Message, Order, Thread
+from services.chat.domain import STATUSES, Code, Draft, Kind, Message, Order, Thread
 
 CONSUMER_LOCK = 0x0B0A7A7
 MAX_WATCHED = 500
@@ -71,7 +70,8 @@ _FIELDS = [field.name for field in fields(Thread) if field.name not in ("status"
 
 def _message(row: asyncpg.Record) -> Message:
     code = Code(row["code"]) if row["code"] else None
-    return Message(row["seq"], Kind(row["kind"]), row["sender_id"], row["text"], code, row["data"], row["at"])
+    content = (Kind(row["kind"]), row["sender_id"], row["text"], code, row["data"])
+    return Message(*content, seq=row["seq"], at=row["at"])
 
 
 def _thread(row: asyncpg.Record) -> Thread:
@@ -145,21 +145,13 @@ async def page(
     return [_thread(row) for row in rows]
 
 
-async def post(
-    tx: Transaction,
-    thread_id: UUID,
-    kind: Kind,
-    sender_id: UUID | None,
-    text: str,
-    code: Code | None = None,
-    data: dict[str, Any] | None = None,
-) -> Posted | None:
+async def post(tx: Transaction, thread_id: UUID, draft: Draft) -> Posted | None:
     """Writes the next message of a thread; None if there is no such thread for the sender.
 
     The thread's row is locked until the commit, so that the numbers are without gaps and in the order of the commits;
     their times, which are those of the transactions' starts, are adjusted to follow them.
     """
-    row = await tx.connection.fetchrow(_POST, thread_id, kind, sender_id, text, code, data)
+    row = await tx.connection.fetchrow(_POST, thread_id, *vars(draft).values())
     if row is None:
         return None
     return Posted(
@@ -172,7 +164,7 @@ async def post(
         },
         thanked=row["was_due"] and not row["thanks_due"],
         questioned=row["questioned"],
-        message=Message(row["last_seq"], kind, sender_id, text, code, data, row["active_at"]),
+        message=Message(**vars(draft), seq=row["last_seq"], at=row["active_at"]),
     )
 
 

@@ -1,6 +1,5 @@
 """Writes messages into threads, and sends them to their members at once."""
 
-from typing import Any
 from uuid import UUID
 
 from runtime.errors import NotFound
@@ -8,7 +7,7 @@ from runtime.http.auth import Identity
 from runtime.live.updates import LiveUpdates
 from runtime.messaging.unit_of_work import Transaction
 from services.chat import read_models, store, words
-from services.chat.domain import Code, Kind, Thread
+from services.chat.domain import Code, Draft, Kind, Thread
 from services.chat.store import Posted
 from services.chat.views import ReadView, message_frame, thread_frame, unread_frame
 
@@ -26,24 +25,15 @@ class ThreadWriter:
     def __init__(self, live: LiveUpdates) -> None:
         self._live = live
 
-    async def say(
-        self,
-        tx: Transaction,
-        thread_id: UUID,
-        kind: Kind,
-        sender_id: UUID | None,
-        text: str,
-        code: Code | None = None,
-        data: dict[str, Any] | None = None,
-    ) -> Posted | None:
+    async def say(self, tx: Transaction, thread_id: UUID, draft: Draft) -> Posted | None:
         """Adds a message to the thread; None if the sender is no member of such a thread."""
-        posted = await store.post(tx, thread_id, kind, sender_id, text, code, data)
+        posted = await store.post(tx, thread_id, draft)
         if posted is None:
             return None
         members = (posted.buyer_id, posted.seller_id)
         self._live.send(tx, members, message_frame(thread_id, posted.message), thread_id)
         for account_id in members:
-            if account_id != sender_id:
+            if account_id != draft.sender_id:
                 self._live.send(
                     tx, [account_id], unread_frame(thread_id, posted.message.seq, posted.unread[account_id])
                 )
@@ -53,7 +43,7 @@ class ThreadWriter:
 
     async def announce(self, tx: Transaction, thread: Thread, text: str, code: Code, **data: str | int) -> None:
         """Adds a message of the system."""
-        await self.say(tx, thread.thread_id, Kind.SYSTEM, None, text, code, data)
+        await self.say(tx, thread.thread_id, Draft(Kind.SYSTEM, None, text, code, data))
 
     async def send(self, tx: Transaction, thread_id: UUID) -> None:
         """Sends the thread to its members."""

@@ -132,18 +132,15 @@ def handlers(cases: Cases) -> Handlers:
         if replies or order_ids:
             await store.lock_all(tx, replies, order_ids)
 
-    async def handle_each(act: Act, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+    async def handle(event: type[Event], tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
+        if event in BATCHED:
+            await HANDLERS[event](cases, tx, envelopes)
+            return
         for envelope in envelopes:
             with tx.caused_by(envelope):
-                await act(cases, tx, envelope.data)
+                await HANDLERS[event](cases, tx, envelope.data)
 
-    async def handle_all(act: Act, tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
-        await act(cases, tx, envelopes)
-
-    return {
-        event: BatchHandler(partial(handle_all if event in BATCHED else handle_each, act), acquire_locks)
-        for event, act in HANDLERS.items()
-    }
+    return {event: BatchHandler(partial(handle, event), acquire_locks) for event in HANDLERS}
 
 
 def deadlines(cases: Cases) -> Mapping[str, Locking]:

@@ -27,26 +27,20 @@ GATHER = 0.1
 """Seconds in which changes of the queue are gathered."""
 
 
-class Router:
-    """Gives the cases that have returned to the queue, or found no agent, to agents who have room."""
+async def route_cases(uow: UnitOfWork, cases: Cases) -> None:
+    """Gives the cases that have returned to the queue, or found no agent, to agents who have room: whenever one
+    returns, and on a timer, until it is cancelled."""
 
-    def __init__(self, uow: UnitOfWork, cases: Cases) -> None:
-        self._uow = uow
-        self._cases = cases
-
-    async def give_cases(self) -> None:
-        """Gives waiting cases to agents who have room, if there are such."""
-        self._cases.returned.clear()
-        async with self._uow.begin() as tx:
-            if not await agents.is_room(tx, self._cases.max_cases):
+    async def give_cases() -> None:
+        cases.returned.clear()
+        async with uow.begin() as tx:
+            if not await agents.is_room(tx, cases.max_cases):
                 return
-        async with self._cases.turn, self._uow.begin() as tx:
-            await self._cases.take_turn(tx)
-            await self._cases.give_cases(tx)
+        async with cases.turn, uow.begin() as tx:
+            await cases.take_turn(tx)
+            await cases.give_cases(tx)
 
-    async def run(self) -> None:
-        """Gives cases whenever one returns to the queue, and on a timer, until it is cancelled."""
-        await repeat("route cases", self.give_cases, lambda: woken(self._cases.returned, ROUTE_EVERY))
+    await repeat("route cases", give_cases, lambda: woken(cases.returned, ROUTE_EVERY))
 
 
 class AgentPresence:

@@ -17,7 +17,7 @@ from runtime.storage.redis import connect
 from services.cs import api, store
 from services.cs.cases import Cases
 from services.cs.handlers import BrokerStability, deadlines, handlers
-from services.cs.live import AgentPresence, Dependencies, QueuePositions, Router
+from services.cs.live import AgentPresence, Dependencies, QueuePositions, route_cases
 
 MAX_MESSAGES, IN_SECONDS = 30, 10
 """How many messages one account may send."""
@@ -49,7 +49,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     for kind, fire in deadlines(cases).items():
         service.on_deadline(kind, fire)
     service.background += [
-        Router(service.uow, cases).run,
+        partial(route_cases, service.uow, cases),
         QueuePositions(service.uow, cases, live, redis).run,
         presence.run,
         partial(stability.watch, service.health_checks["broker"]),

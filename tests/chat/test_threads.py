@@ -9,7 +9,7 @@ import pytest
 from contracts.accounts import AccountRegistered
 from contracts.words import Role
 from services.chat import store
-from services.chat.domain import Kind
+from services.chat.domain import Draft, Kind
 from tests.harness.actors import Json, assert_problem
 from tests.harness.chat import ChatHarness, Conversation
 
@@ -56,7 +56,7 @@ async def test_messages_written_at_once_get_numbers_without_gaps(
         who = (conversation.buyer, conversation.seller)[number % 2].account_id
         with suppress(KeyError):
             async with harness.service.uow.begin() as tx:
-                assert await store.post(tx, UUID(conversation.thread_id), Kind.TEXT, who, str(number))
+                assert await store.post(tx, UUID(conversation.thread_id), Draft(Kind.TEXT, who, str(number)))
                 if number % 5 == 0:
                     raise KeyError("a transaction that fails")
 
