@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator
 from secrets import token_hex
 
 import pytest
-from redis.asyncio import Redis
 
 from batalkan.keys import Keys
-from batalkan.servers import LocalServers
 from tests.conftest import Databases
 from tests.harness.chat import MIGRATIONS, ChatHarness, Conversation, Replica, on_a_port, open_harness, replicas
 
@@ -40,11 +38,3 @@ async def pair(harness: ChatHarness, keys: Keys) -> AsyncIterator[list[Replica]]
     """Two more replicas, which share one Redis in memory."""
     async with replicas(harness, keys, f"memory://{token_hex(4)}") as made:
         yield made
-
-
-@pytest.fixture
-async def real_redis_url(servers: LocalServers) -> str:
-    """The Redis server as `chat` may use it, with nothing in it."""
-    async with Redis.from_url(servers.redis.admin_url) as admin:
-        await admin.flushall()
-    return servers.redis.url("chat")

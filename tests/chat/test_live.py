@@ -196,17 +196,16 @@ async def test_presence(conversation: Conversation, origin: str, monkeypatch: py
     + [json.dumps({"type": "follow", "conversations": [UNKNOWN, one]}) for one in BAD_IDS],
 )
 async def test_a_bad_frame_is_answered_by_an_error(
-    conversation: Conversation, origin: str, caplog: pytest.LogCaptureFixture, text: str
+    harness: ChatHarness, origin: str, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     """An invalid frame, also a binary one, is answered by an error frame; the connection stays open, and the log has no
     warning."""
-    async with listening(conversation.buyer, origin) as buyer:
+    async with listening(harness.actors.person("buyer"), origin) as buyer:
         await buyer.socket.send(text)
         assert (await buyer.first("error"))["code"] == "invalid_request"
         await buyer.socket.send(b"\x00\xff")
         await buyer.until(lambda one: len(one.of("error")) == 2)
-        await conversation.write(conversation.seller)
-        await buyer.has(conversation.thread_id, 1)
+        await buyer.echo()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 

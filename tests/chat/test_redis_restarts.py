@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
@@ -18,9 +19,11 @@ Fault = Callable[[LocalServers], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-async def on_redis(harness: ChatHarness, keys: Keys, real_redis_url: str) -> AsyncIterator[list[Replica]]:
-    """Two replicas that share a real Redis."""
-    async with replicas(harness, keys, real_redis_url) as made:
+async def on_redis(harness: ChatHarness, keys: Keys, servers: LocalServers) -> AsyncIterator[list[Replica]]:
+    """Two replicas that share a real Redis, with nothing in it."""
+    async with Redis.from_url(servers.redis.admin_url) as admin:
+        await admin.flushall()
+    async with replicas(harness, keys, servers.redis.url("chat")) as made:
         yield made
 
 

@@ -61,7 +61,7 @@ def check(steps: list[Any]) -> None:
             assert len(desks[agent_id]) <= MAX_CASES, "over the limit"
 
 
-@pytest.mark.parametrize(("agents", "buyers"), [(6, 40), pytest.param(20, 300, marks=pytest.mark.servers)])
+@pytest.mark.parametrize(("agents", "buyers"), [(5, 25), pytest.param(20, 300, marks=pytest.mark.servers)])
 async def test_every_case_is_with_one_agent_in_the_order_of_arrival(
     replicas: CsHarness, agents: int, buyers: int
 ) -> None:
