@@ -54,7 +54,7 @@ async def test_a_refusal_names_what_is_wrong(harness: AccountsHarness, visitor: 
 
 
 async def test_the_demonstration_has_three_accounts(database_url: str, keys: Keys) -> None:
-    """They are made once, under ids that the other services count on, and can sign in, also after a restart."""
+    """The accounts of the demonstration are made once, under fixed ids, and can sign in, also after a restart."""
     for _ in range(2):
         async with open_harness(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
             for role in Role:
@@ -68,7 +68,7 @@ async def test_the_demonstration_has_three_accounts(database_url: str, keys: Key
                 assert await tx.connection.fetchval("select max(last) from event_sequence") == 1
 
 
-async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> None:
+async def test_outside_of_demonstration_mode_its_accounts_are_removed(database_url: str, keys: Keys) -> None:
     """Outside of demonstration mode the demonstration's password is refused, also if it was accepted before."""
     async with open_harness(database_url, keys, demonstration=True) as harness, harness.visitor() as visitor:
         visitor.email = "agent@example.com"
@@ -80,7 +80,7 @@ async def test_everyday_life_has_none_of_them(database_url: str, keys: Keys) -> 
         assert (await visitor.me(tokens["access_token"])).status_code == 401
 
 
-async def test_seeding_leaves_alone_who_was_there_before(uow: UnitOfWork) -> None:
+async def test_seeding_keeps_existing_accounts(uow: UnitOfWork) -> None:
     """An address of the demonstration that is registered keeps its account; concurrent seeding makes no second."""
     passwords = Passwords(QUICK)
     before = await create_account(uow, "buyer@example.com", "rahasia-sekali", "Siti", Role.BUYER, passwords=passwords)

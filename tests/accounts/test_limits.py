@@ -47,7 +47,7 @@ async def test_guesses_made_at_once_do_not_slip_through(limits: Limits) -> None:
     assert all(890 <= (refusal.retry_after or 0) <= 900 for refusal in refusals)
 
 
-async def test_what_is_no_failure_is_not_counted(redis: Redis, limits: Limits) -> None:
+async def test_successes_and_faults_are_not_counted(redis: Redis, limits: Limits) -> None:
     """Any number of successes, and tries during which the service fails, leave the full number of failures."""
     count = limits.count(EMAIL, "siti")
     for _ in range(15):
@@ -60,7 +60,7 @@ async def test_what_is_no_failure_is_not_counted(redis: Redis, limits: Limits) -
     assert await redis.get(count.key) == "0"
 
 
-async def test_getting_in_does_not_forgive_failures(limits: Limits) -> None:
+async def test_a_success_does_not_reset_the_failures(limits: Limits) -> None:
     """Nine failures and a success leave one try: a success does not reset the count for an attacker."""
     for _ in range(9):
         with pytest.raises(WrongPassword):
@@ -119,7 +119,7 @@ async def test_counts_are_bounded_in_number(redis: Redis, limits: Limits, monkey
     assert await redis.dbsize() <= 3 * 50
 
 
-async def test_what_is_slowed_down_goes_on_slower(redis: Redis, limits: Limits) -> None:
+async def test_attempts_beyond_a_spaced_limit_are_slowed_down(redis: Redis, limits: Limits) -> None:
     """Beyond the limit one try is let through after 1, 2 and then 4 seconds, and one of many concurrent tries."""
     count = limits.count(SLOWED, "siti")
     made = await fail_at_once(limits, count, times=SLOWED.limit)

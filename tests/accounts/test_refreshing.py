@@ -102,7 +102,7 @@ async def test_a_changed_password_ends_the_other_sessions(visitor: Visitor) -> N
     assert (await visitor.sign_in(password=NEW)).status_code == 200
 
 
-async def test_a_password_is_changed_by_who_knows_it(visitor: Visitor) -> None:
+async def test_changing_a_password_takes_the_current_one(visitor: Visitor) -> None:
     """A weak one is refused; a wrong current one is a try to sign in like others, limited together with them, and says
     no more than that; nothing has changed then."""
     tokens = await visitor.signed_in()
@@ -118,7 +118,7 @@ async def test_a_password_is_changed_by_who_knows_it(visitor: Visitor) -> None:
     assert (await visitor.http.post("/accounts/password", json={})).status_code == 401
 
 
-async def test_of_two_changes_at_once_one_wins(visitor: Visitor) -> None:
+async def test_one_of_two_concurrent_password_changes_wins(visitor: Visitor) -> None:
     """The second finds that its current password is not that any more."""
     access = (await visitor.signed_in())["access_token"]
     news = [f"{NEW} {number}" for number in range(2)]

@@ -33,7 +33,7 @@ async def test_one_email_is_one_account(visitor: Visitor) -> None:
     assert (await visitor.sign_in(username=visitor.email.upper())).status_code == 200
 
 
-async def test_of_many_who_want_an_email_at_once_one_gets_it(visitor: Visitor) -> None:
+async def test_one_of_many_concurrent_registrations_wins(visitor: Visitor) -> None:
     """Twenty registrations of one address at the same time make one account."""
     answers = await asyncio.gather(*(visitor.register(name=f"Siti {number}") for number in range(20)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
@@ -109,7 +109,7 @@ REFUSED: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in REFUSED.items() for value in values], ids=ascii
 )
-async def test_what_cannot_be_is_refused(visitor: Visitor, field: str, value: Any) -> None:
+async def test_invalid_fields_are_refused(visitor: Visitor, field: str, value: Any) -> None:
     """Fields that are malformed, too long, unprintable, unknown, or ask for a role that is not allowed, get a 422."""
     answer = await visitor.register(**{field: value})
     assert answer.status_code == 422

@@ -49,7 +49,7 @@ async def test_a_token_used_twice_ends_its_family(redis: Redis, sessions: Sessio
     assert not await redis.exists(f"accounts:family:{first.session_id}")
 
 
-async def test_of_two_who_refresh_at_once_one_wins_and_the_family_ends(sessions: Sessions) -> None:
+async def test_two_concurrent_refreshes_end_the_family(sessions: Sessions) -> None:
     """Both saw the token while it was valid: one gets the next, the other ends the family."""
     for _ in range(20):
         token = (await sessions.start(WHO, Client.APP)).refresh_token
@@ -62,7 +62,7 @@ async def test_of_two_who_refresh_at_once_one_wins_and_the_family_ends(sessions:
             await renew(sessions, won[0].refresh_token)
 
 
-async def test_of_many_concurrent_refreshes_at_most_one_wins(redis: Redis, sessions: Sessions) -> None:
+async def test_at_most_one_of_many_concurrent_refreshes_wins(redis: Redis, sessions: Sessions) -> None:
     """In every interleaving of thirty refreshes at most one succeeds, and the token family is deleted."""
     token = (await sessions.start(WHO, Client.APP)).refresh_token
     results = await asyncio.gather(*(renew(sessions, token) for _ in range(30)), return_exceptions=True)
@@ -124,7 +124,7 @@ async def test_all_sessions_end_but_one(sessions: Sessions) -> None:
     assert await sessions.is_alive(theirs.session_id)
 
 
-async def test_every_end_is_said(redis: Redis, sessions: Sessions) -> None:
+async def test_every_end_is_published(redis: Redis, sessions: Sessions) -> None:
     """However a session ends, the other services learn of it, for longer than its last access token lives."""
     subscriber = redis.pubsub()
     await subscriber.subscribe(ENDED)
@@ -147,7 +147,7 @@ async def test_every_end_is_said(redis: Redis, sessions: Sessions) -> None:
     await subscriber.aclose()  # type: ignore[no-untyped-call]
 
 
-async def test_what_is_said_of_ends_is_bounded(
+async def test_the_number_of_stored_ends_is_bounded(
     redis: Redis, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many sessions end, so many entries are kept, the latest, and all of them are forgotten in time."""
@@ -159,7 +159,7 @@ async def test_what_is_said_of_ends_is_bounded(
 
 
 @pytest.mark.parametrize("token", ["", ".", "x", "x.y", "é.\U0001f600", "a" * 200, "accounts:family:.x"])
-async def test_what_is_no_token_is_refused(sessions: Sessions, token: str) -> None:
+async def test_an_invalid_refresh_token_is_refused(sessions: Sessions, token: str) -> None:
     """Anything but a valid refresh token is refused."""
     with pytest.raises(SessionOver):
         await renew(sessions, token)

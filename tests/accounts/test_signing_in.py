@@ -161,7 +161,7 @@ async def test_hashing_leaves_the_event_loop_alone(monkeypatch: pytest.MonkeyPat
     assert await checking
 
 
-async def test_a_fault_of_ours_is_no_failure_of_theirs(visitor: Visitor, harness: AccountsHarness) -> None:
+async def test_a_fault_of_the_service_is_no_failed_sign_in(visitor: Visitor, harness: AccountsHarness) -> None:
     """Tries while sessions cannot be stored do not count as failures."""
     await visitor.register()
 

@@ -27,7 +27,7 @@ RANDOM = ["7f3k9q2m", "x" * 60 + "yz!"]
 
 
 @pytest.mark.parametrize("password", [*SHORT, *INVISIBLE, *PATTERNS, *COMMON, *OWN], ids=ascii)
-def test_what_is_guessed_first_is_no_password(password: str) -> None:
+def test_weak_passwords_are_refused(password: str) -> None:
     """Short, invisible, one pattern, very common, or one's own e-mail or name, however it is written: refused."""
     with pytest.raises(WeakPassword) as refused:
         check_password(password, "siti.nur@example.com", "Siti Nur Halimah")
@@ -35,6 +35,6 @@ def test_what_is_guessed_first_is_no_password(password: str) -> None:
 
 
 @pytest.mark.parametrize("password", [*PHRASES, *RANDOM], ids=ascii)
-def test_everything_else_is_a_password(password: str) -> None:
+def test_phrases_and_random_passwords_are_accepted(password: str) -> None:
     """Long phrases, random characters and every script are fine."""
     check_password(password, "siti.nur@example.com", "Siti Nur Halimah")

@@ -50,7 +50,7 @@ def test_a_token_says_who_and_through_what(key: Ed25519PrivateKey, keys: Keys) -
 
 
 def test_a_key_is_named_as_the_rfc_says() -> None:
-    """The thumbprint is that of the example in RFC 8037, A.3."""
+    """The thumbprint of a key is that of the example in RFC 8037, A.3."""
     key = Ed25519PrivateKey.from_private_bytes(part("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
     assert thumbprint(key.public_key()) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
@@ -109,7 +109,7 @@ FORGERIES: dict[str, Callable[[Ed25519PrivateKey, str], str]] = {
 }
 
 
-def test_what_the_forgers_begin_with_is_believed(key: Ed25519PrivateKey, keys: Keys) -> None:
+def test_an_unchanged_token_is_accepted(key: Ed25519PrivateKey, keys: Keys) -> None:
     """The forgeries are refused for what is forged about them: with our key and nothing changed they are tokens."""
     assert TokenVerifier(keys.token_keys).verify(signed(key)).role == "agent"
 

@@ -18,7 +18,7 @@ EVIL = "<script>alert(1)</script>"
 
 
 async def test_outside_of_demonstration_mode_there_is_no_flow_page(harness: WebHarness) -> None:
-    """Neither the page nor what it stands on; the start page leads to the interfaces and the events alone."""
+    """The flow page and its data are not found, and the start page links to the interfaces and the events alone."""
     async with WebHarness(harness.keys, demonstration=False).browser() as browser:
         for path in ("flow", "flow/live", "flow/stories/one", "demonstration/state"):
             assert (await browser.get(f"/web/{path}")).status_code == 404
@@ -28,7 +28,7 @@ async def test_outside_of_demonstration_mode_there_is_no_flow_page(harness: WebH
 
 
 async def test_the_start_page_leads_to_it(browser: Browser) -> None:
-    """In demonstration mode to the flow page, the interfaces and the events."""
+    """In demonstration mode the start page links to the flow page, the interfaces and the events."""
     start = (await browser.get("/web/")).text
     assert all(f'href="/web/{path}"' in start for path in ("flow", "docs", "events"))
 
@@ -81,7 +81,7 @@ async def test_the_number_of_live_streams_is_bounded(browser: Browser, monkeypat
 
 @pytest.mark.parametrize("trace_id", ["%00", "%ff", "%E2%80%AE", "a%20b", "a" * 41])
 async def test_an_invalid_trace_id_is_not_found(browser: Browser, trace_id: str) -> None:
-    """What the database could not even be asked for is not found."""
+    """A trace id that the database cannot hold is answered with 404."""
     assert (await browser.get(f"/web/flow/stories/{trace_id}")).status_code == 404
 
 

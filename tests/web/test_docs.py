@@ -52,7 +52,7 @@ def test_the_token_endpoint_takes_a_form() -> None:
     assert "application/x-www-form-urlencoded" in token.curl
 
 
-def test_what_keeps_a_service_running_comes_last() -> None:
+def test_operation_endpoints_come_last() -> None:
     """First what it is for, then health and metrics."""
     groups = [one.group for one in read("orders", services.orders.main).values()]
     assert groups == sorted(groups, key=lambda group: group == "operation")

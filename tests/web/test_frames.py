@@ -50,7 +50,7 @@ def test_many_of_a_kind_are_drawn_as_one_and_counted() -> None:
     assert (len(frame["stories"]), frame["more_stories"]) == (MAX_TRACES, 50 - MAX_TRACES)
 
 
-def test_what_there_is_no_room_for_is_counted() -> None:
+def test_moves_beyond_the_limit_are_counted() -> None:
     """A frame has a bounded number of moves, and counts the moves that are left out."""
     frames = Frames()
     frame = frame_of(frames, [record for n in range(100) for record in cancellation(type=f"Kind{n}")[1:2]])
@@ -61,7 +61,7 @@ def test_what_there_is_no_room_for_is_counted() -> None:
 
 
 def test_a_few_of_a_kind_are_drawn_each() -> None:
-    """Up to the limit every one is a dot of its own."""
+    """Up to the limit every move of a kind is a dot of its own."""
     frame = frame_of(Frames(), [record for _ in range(MAX_ALONE) for record in cancellation()[:1]])
     assert [move["count"] for move in frame["moves"]] == [1] * MAX_ALONE
 

@@ -101,7 +101,7 @@ async def test_pages_bind_the_browser(browser: Browser) -> None:
         assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", page.text)
 
 
-async def test_only_a_demonstration_frames_pages(harness: WebHarness) -> None:
+async def test_outside_of_demonstration_mode_pages_refuse_frames(harness: WebHarness) -> None:
     """Two roles side by side are for demonstrations; elsewhere no page may be put into a frame, not even by ours."""
     async with WebHarness(harness.keys, demonstration=False).browser() as browser:
         headers = (await browser.show("sign-in")).headers

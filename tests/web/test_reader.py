@@ -65,7 +65,7 @@ async def test_records_become_frames_and_traces(redis: Redis, reader: Reader) ->
     assert await reader.consume_some() == 0
 
 
-async def test_what_was_lost_is_counted(redis: Redis, reader: Reader) -> None:
+async def test_lost_records_are_counted(redis: Redis, reader: Reader) -> None:
     """A teller's numbers show what it dropped, and what the stream forgot before it was read."""
     for passed in (1_000, 1_007, 1_020):
         await add_entry(redis, cancellation(), passed=passed)
@@ -74,7 +74,7 @@ async def test_what_was_lost_is_counted(redis: Redis, reader: Reader) -> None:
     assert (reader.frames.records, reader.frames.lost) == (28, 6)
 
 
-async def test_what_a_new_teller_dropped_at_first_is_counted(redis: Redis, reader: Reader) -> None:
+async def test_records_that_a_new_source_dropped_are_counted(redis: Redis, reader: Reader) -> None:
     """Lost records of a service that started after the page are counted from its first record."""
     await asyncio.sleep(0.002)
     await add_entry(redis, cancellation(), passed=3, teller=f"refunds {new_id().hex}")
@@ -138,7 +138,7 @@ async def test_a_trace_that_continues_after_it_was_evicted_keeps_its_beginning(d
 
 
 async def test_a_bounded_number_of_traces_is_stored(redis: Redis, database: Database, reader: Reader) -> None:
-    """Of more than that the oldest are deleted."""
+    """Beyond the limit the oldest stored traces are deleted."""
     for number in range(store.KEPT + 30):
         await add_entry(redis, cancellation(str(number), at=1_000.0 + number), teller=str(number))
         if number % 50 == 0 or number == store.KEPT + 29:
@@ -174,7 +174,7 @@ async def test_the_number_of_browsers_is_bounded() -> None:
 
 
 async def test_frames_carry_the_time_that_the_pages_show(database: Database, reader: Reader) -> None:
-    """It is the database's, moved as far as the demonstration has moved it; a database that is away changes nothing."""
+    """A frame has the time of the database, which the demonstration moves; a database that is away changes nothing."""
     async with database.connection() as connection:
         await allow(connection, demonstration=True)
         await advance(connection, timedelta(hours=24))

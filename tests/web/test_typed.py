@@ -34,7 +34,7 @@ def field(page: httpx.Response, name: str) -> str:
 
 @pytest.mark.parametrize(("typed", "price"), [("145500", 145_500), ("145.500", 145_500), (" Rp1.145.500 ", 1_145_500)])
 async def test_a_price_is_read_as_it_is_written(browser: Browser, services: Services, typed: str, price: int) -> None:
-    """Plain or grouped, with `Rp` or without."""
+    """A price is read plain or grouped, with `Rp` or without."""
     services.say("POST /orders/products", 201, product_id="p")
     await browser.sign_in("seller")
     answer = await browser.submit("s/a/products", title="Batik", price=typed, stock="1.500")

@@ -41,7 +41,6 @@ WORDS = {
     "payment.cod": ("Bayar di tempat (COD)", "Cash on delivery"),
     "destination.lazada_credit": ("Lazada Kredit", "Lazada Credit"),
     "destination.dana": ("DANA", "DANA"),
-    "live.loading": ("Menghubungkan…", "Connecting…"),
     "live.offline": (
         "Sambungan terputus. Kami menyambungkan kembali secara otomatis; yang terlewat akan muncul.",
         "Connection lost. We reconnect automatically; what you missed will appear.",
