@@ -6,13 +6,15 @@ A page cannot send its access token with the handshake, so it fetches a ticket w
 import asyncio
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from secrets import token_urlsafe
 from time import time
 from uuid import UUID
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from starlette.datastructures import Headers
 
 from runtime import urls
@@ -22,7 +24,7 @@ from runtime.http.hosts import is_same_origin
 from runtime.http.rate_limit import RateLimit
 from runtime.http.revocations import ENDED, entry_of
 from runtime.settings import Environment, SettingInvalid
-from runtime.storage.redis import Shared, reached
+from runtime.storage.redis import Shared
 
 EXPIRES_IN = 30
 """Seconds in which a ticket must be used."""
@@ -58,6 +60,14 @@ class Ticket(BaseModel):
     expires_in: int = EXPIRES_IN
 
 
+@asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise LiveUnavailable("Redis cannot be reached. Try again soon.") from error
+
+
 class Tickets:
     """The tickets of one service, in Redis, so that they can be used at any replica."""
 
@@ -70,7 +80,7 @@ class Tickets:
         """A ticket for `person`; raises `Unauthenticated`, `RateLimited` and `LiveUnavailable`."""
         ticket = Ticket(ticket=token_urlsafe(32))
         proof = json.dumps([str(person.account_id), person.role, person.client, person.session, person.expires])
-        async with reached(LiveUnavailable):
+        async with _reached():
             over, _ = await asyncio.gather(self._is_over(person), self._rate_limit.take(str(person.account_id)))
             if over:
                 raise Unauthenticated("The session is over.")
@@ -84,7 +94,7 @@ class Tickets:
         """
         if not _TICKET.fullmatch(ticket):
             raise TicketRefused("A ticket is needed: POST …/tickets, then ?ticket=…")
-        async with reached(LiveUnavailable):
+        async with _reached():
             proof = await self._redis.ask("GETDEL", self._prefix + ticket)
             if proof is None:
                 raise TicketRefused("The ticket has expired or was used before. Get a new one.")
