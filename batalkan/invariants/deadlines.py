@@ -5,10 +5,11 @@ case and the cancellation that customer service requested, for a payment to DANA
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from batalkan.invariants.stores import Stores
 
@@ -23,16 +24,7 @@ _BY_SILENCE = """
 select cancellation_id, case_id, respond_by from cases where outcome = 'order_cancelled' and cancellation_id is not null
 """
 _AT_ORDERS = "select cancellation_id, at from cancellations where channel = 'cs' and role = 'system'"
-
-
-@dataclass(frozen=True)
-class CaseMessage:
-    """A message of a case about its deadline."""
-
-    case_id: UUID
-    code: str
-    at: datetime
-    respond_by: datetime | None
+_ATTEMPTS = "select refund_id, attempts from refunds where attempts > 0"
 
 
 async def broken(stores: Stores) -> list[str]:
@@ -40,7 +32,7 @@ async def broken(stores: Stores) -> list[str]:
     if not stores.have("cs"):
         return []
     codes = ["seller_contacted", "seller_silent", *CALLED_OFF]
-    found = wrong_fires(CaseMessage(**row) for row in await stores.rows("cs", _MESSAGES, codes))
+    found = wrong_fires(await stores.rows("cs", _MESSAGES, codes))
     if stores.have("orders"):
         cancelled = {row["cancellation_id"]: row["at"] for row in await stores.rows("orders", _AT_ORDERS)}
         for case in await stores.rows("cs", _BY_SILENCE):
@@ -50,22 +42,19 @@ async def broken(stores: Stores) -> list[str]:
     return found
 
 
-def wrong_fires(messages: Iterable[CaseMessage]) -> list[str]:
+def wrong_fires(messages: Iterable[asyncpg.Record]) -> list[str]:
     """Violations in the 24 hours of the cases. The messages are sorted by case and number."""
     found: list[str] = []
-    runs: dict[UUID, datetime | None] = {}
+    runs: dict[UUID, datetime] = {}
     for said in messages:
-        if said.code == "seller_contacted":
-            runs[said.case_id] = said.respond_by
-        elif said.code in CALLED_OFF:
-            runs[said.case_id] = None
-        else:
-            due = runs.get(said.case_id)
+        case_id, due = said["case_id"], runs.pop(said["case_id"], None)
+        if said["code"] == "seller_contacted":
+            runs[case_id] = said["respond_by"]
+        elif said["code"] not in CALLED_OFF:
             if due is None:
-                found.append(f"case {said.case_id} counts its seller as silent twice, or after the call-off")
-            elif said.at < due:
-                found.append(f"case {said.case_id} counts its seller as silent at {said.at}, due {due}")
-            runs[said.case_id] = None
+                found.append(f"case {case_id} counts its seller as silent twice, or after the call-off")
+            elif said["at"] < due:
+                found.append(f"case {case_id} counts its seller as silent at {said['at']}, due {due}")
     return found
 
 
@@ -78,6 +67,3 @@ async def unasked_calls(stores: Stores, payments: Iterable[Mapping[str, Any]]) -
         for one in payments
         if one["calls"] > attempts.get(one["reference"], 0)
     ]
-
-
-_ATTEMPTS = "select refund_id, attempts from refunds where attempts > 0"

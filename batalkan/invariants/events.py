@@ -6,7 +6,6 @@ the right ones.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from batalkan.invariants.stores import Stores
 from contracts import events_from
@@ -19,23 +18,16 @@ _CANCELLED = "select coalesce(sum(1 + reminded), 0)::bigint from cancellations"
 _PARKED = "select count(*) from parked where state <> 'replayed' and event_id is not null"
 
 
-@dataclass(frozen=True)
-class Found:
-    """Violations, and events that are still in flight."""
-
-    broken: list[str]
-    pending: list[str]
-
-
-async def look(stores: Stores) -> Found:
-    """Compares published events with effects; returns nothing if counters or inbox rows are missing."""
+async def look(stores: Stores) -> tuple[list[str], list[str]]:
+    """Compares published events with effects: violations, and events that are still in flight; nothing if counters or
+    inbox rows are missing."""
     if not stores.have("accounts", "orders", "refunds", "chat", "cs"):
-        return Found([], [])
+        return [], []
     published, effects, parked = {}, {}, {}
     for service in stores.names:
         (sent,), (had,) = await stores.rows(service, _PUBLISHED), await stores.rows(service, _EFFECTS)
         if sent["unknown"] or had["forgets"]:
-            return Found([], [])
+            return [], []
         published[service], effects[service] = sent["heard"], had["effects"]
         parked[service] = await stores.value(service, _PARKED)
     cancelled = await stores.value("orders", _CANCELLED)
@@ -44,7 +36,7 @@ async def look(stores: Stores) -> Found:
 
 def compare(
     published: Mapping[str, int], effects: Mapping[str, int], parked: Mapping[str, int], cancelled: int
-) -> Found:
+) -> tuple[list[str], list[str]]:
     """Compares the numbers of all services.
 
     A publisher counts its events, but not their consumers. So a consumer's number has only a lower bound: all events
@@ -75,7 +67,7 @@ def compare(
         broken.append(f"{at_most} events had {done} effects")
     elif done + sum(parked.values()) < at_least and not pending:
         pending.append(f"{at_least - done} events are still in flight")
-    return Found(broken, pending)
+    return broken, pending
 
 
 def _consumers(publisher: str) -> list[set[str]]:

@@ -21,32 +21,23 @@ select distinct refund_id from ledger_entries join ledger_transactions using (tr
 join refunds r using (refund_id) where abs(ledger_entries.amount) <> r.amount
     or ledger_entries.buyer_id <> r.buyer_id
 """
-_GUARDS = """
-select tgname, tgrelid::regclass::text as kept from pg_trigger
-where tgname in ('ledger_balances', 'ledger_append_only') and tgenabled in ('O', 'A')
+# The triggers by which the database guarantees that transactions sum to zero and that the ledger is append-only.
+_GUARDS_OFF = """
+select name, kept from (values ('ledger_append_only', 'ledger_entries'), ('ledger_append_only', 'ledger_transactions'),
+    ('ledger_balances', 'ledger_entries')) as guard (name, kept)
+where not exists (
+    select from pg_trigger where tgname = name and tgrelid::regclass::text = kept and tgenabled in ('O', 'A')
+)
 """
-GUARDED = {
-    ("ledger_balances", "ledger_entries"),
-    ("ledger_append_only", "ledger_entries"),
-    ("ledger_append_only", "ledger_transactions"),
-}
-"""The triggers by which the database guarantees that transactions sum to zero and that the ledger is append-only."""
 
 
 async def broken(stores: Stores) -> list[str]:
     """Unbalanced transactions, negative balances, impossible movements, disabled triggers."""
-    unbalanced = await stores.rows("refunds", _UNBALANCED)
-    overdrawn = await stores.rows("refunds", _OVERDRAWN)
-    ways = await stores.rows("refunds", _WAYS)
-    amounts = await stores.rows("refunds", _WRONG_AMOUNTS)
-    guards = {(row["tgname"], row["kept"]) for row in await stores.rows("refunds", _GUARDS)}
-    return [
-        *(
-            f"the ledger transaction {one['transaction_id']} has {one['entries']} entries, which sum to {one['sum']}"
-            for one in unbalanced
-        ),
-        *(f"account {one['account']} of buyer {one['buyer_id']} has the balance {one['balance']}" for one in overdrawn),
-        *(f"refund {one['refund_id']} has the transactions {one['kinds']}" for one in ways),
-        *(f"the ledger moved another amount than refund {one['refund_id']} has" for one in amounts),
-        *(f"the guard {name} of {table} is off" for name, table in sorted(GUARDED - guards)),
-    ]
+    return await stores.found(
+        "refunds",
+        (_UNBALANCED, "the ledger transaction {transaction_id} has {entries} entries, which sum to {sum}"),
+        (_OVERDRAWN, "account {account} of buyer {buyer_id} has the balance {balance}"),
+        (_WAYS, "refund {refund_id} has the transactions {kinds}"),
+        (_WRONG_AMOUNTS, "the ledger moved another amount than refund {refund_id} has"),
+        (_GUARDS_OFF, "the guard {name} of {kept} is off"),
+    )

@@ -41,15 +41,11 @@ select order_id from orders where status = 'unpaid' and not exists (
 async def broken(stores: Stores) -> list[str]:
     """Impossible histories; orders both cancelled and shipped, or cancelled without a cancellation; orders that expired
     although paid, or are unpaid and never expire."""
-    wrong = await stores.rows("orders", _WRONG_HISTORIES)
-    both = await stores.rows("orders", _CANCELLED_AND_SHIPPED)
-    unlike = await stores.rows("orders", _NOT_AS_CANCELLED)
-    expired = await stores.rows("orders", _PAID_AND_EXPIRED)
-    endless = await stores.rows("orders", _NEVER_EXPIRES)
-    return [
-        *(f"the history of order {one['order_id']} is impossible" for one in wrong),
-        *(f"order {one['order_id']} is cancelled, and has shipped" for one in both),
-        *(f"order {one['order_id']} is cancelled without a cancellation, or the other way round" for one in unlike),
-        *(f"order {one['order_id']} was cancelled because it was not paid, and is paid" for one in expired),
-        *(f"order {one['order_id']} is not paid and does not expire" for one in endless),
-    ]
+    return await stores.found(
+        "orders",
+        (_WRONG_HISTORIES, "the history of order {order_id} is impossible"),
+        (_CANCELLED_AND_SHIPPED, "order {order_id} is cancelled, and has shipped"),
+        (_NOT_AS_CANCELLED, "order {order_id} is cancelled without a cancellation, or the other way round"),
+        (_PAID_AND_EXPIRED, "order {order_id} was cancelled because it was not paid, and is paid"),
+        (_NEVER_EXPIRES, "order {order_id} is not paid and does not expire"),
+    )

@@ -76,7 +76,11 @@ async def check(
         for topic in (orders, stock, threads, deadlines):
             broken += await topic.broken(stores)
         pending, found = await _events(stores, evidence)
-        broken += [*found, *await _accepted_requests(stores, evidence)]
+        broken += found
+        if evidence.accepted is not None:
+            broken += await accepted_requests.forgotten(stores, evidence.accepted)
+        if evidence.injected is not None:
+            broken += await accepted_requests.wrongly_parked(stores, evidence.injected)
         balances = await stores.rows(
             "refunds", "select account, sum(amount)::bigint as balance from ledger_entries group by account"
         )
@@ -104,17 +108,8 @@ async def _events(stores: Stores, evidence: Evidence) -> tuple[list[str], list[s
     pending = await in_flight.pending(stores)
     if evidence.outsiders:
         return pending, []
-    counted = await events.look(stores)
-    pending += counted.pending
-    if pending or await accepted_requests.count_parked(stores):
-        return pending, counted.broken
-    return pending, [*counted.broken, *await read_models.broken(stores)]
-
-
-async def _accepted_requests(stores: Stores, evidence: Evidence) -> list[str]:
-    found = []
-    if evidence.accepted is not None:
-        found += await accepted_requests.forgotten(stores, evidence.accepted)
-    if evidence.injected is not None:
-        found += await accepted_requests.wrongly_parked(stores, evidence.injected)
-    return found
+    broken, in_between = await events.look(stores)
+    pending += in_between
+    if not pending and not await accepted_requests.count_parked(stores):
+        broken += await read_models.broken(stores)
+    return pending, broken

@@ -15,8 +15,5 @@ where offered <> stock + coalesce(live.pieces, 0)
 
 async def broken(stores: Stores) -> list[str]:
     """Products with too many or too few pieces."""
-    return [
-        f"of product {one['product_id']} {one['offered']} were offered, {one['stock']} are left, "
-        f"{one['ordered']} are ordered"
-        for one in await stores.rows("orders", _WRONG_STOCK)
-    ]
+    text = "of product {product_id} {offered} were offered, {stock} are left, {ordered} are ordered"
+    return await stores.found("orders", (_WRONG_STOCK, text))

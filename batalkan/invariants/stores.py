@@ -28,6 +28,10 @@ class Stores:
         """The rows of a query on the service's store."""
         return list(await self._connections[service].fetch(query, *arguments))
 
+    async def found(self, service: str, *searches: tuple[str, str]) -> list[str]:
+        """For each row of each query a sentence, which is filled in from the row's columns."""
+        return [text.format(**row) for query, text in searches for row in await self.rows(service, query)]
+
     async def value(self, service: str, query: str) -> Any:
         """The single value of a query on the service's store."""
         return await self._connections[service].fetchval(query)

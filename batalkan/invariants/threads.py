@@ -12,18 +12,21 @@ _TWICE = """
 select {id} as id, code, count(*) as times from messages where code in ('order_cancelled', 'refund_issued')
 group by {id}, code, coalesce(data ->> 'refund_id', data ->> 'cancellation_id') having count(*) > 1
 """
-KEPT = {"chat": ("thread", "threads"), "cs": ("case", "cases")}
+CONVERSATIONS = {"chat": ("thread", "threads"), "cs": ("case", "cases")}
 
 
 async def broken(stores: Stores) -> list[str]:
     """Conversations with gaps, and duplicate system messages."""
     found = []
-    for service, (word, table) in KEPT.items():
-        if not stores.have(service):
-            continue
-        names = {"id": f"{word}_id", "conversations": table}
-        for one in await stores.rows(service, _GAPS.format(**names)):
-            found.append(f"{word} {one['id']} has {one['messages']} messages, but its last number is {one['last_seq']}")
-        for one in await stores.rows(service, _TWICE.format(**names)):
-            found.append(f"{word} {one['id']} has {one['code']} {one['times']} times for one event")
+    for service, (word, table) in CONVERSATIONS.items():
+        if stores.have(service):
+            names = {"id": f"{word}_id", "conversations": table}
+            found += await stores.found(
+                service,
+                (
+                    _GAPS.format(**names),
+                    f"{word} {{id}} has {{messages}} messages, but its last number is {{last_seq}}",
+                ),
+                (_TWICE.format(**names), f"{word} {{id}} has {{code}} {{times}} times for one event"),
+            )
     return found
