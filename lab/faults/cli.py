@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from lab.faults import mutations, scenarios
-from lab.faults.runner import Outcome, Report, resized, run
+from lab.faults.runner import Outcome, Report, numbers_of, run
 from lab.faults.system import open_lab_system
 from runtime.shutdown.signals import run_to_end
 
@@ -91,8 +91,7 @@ def _numbers(names: Sequence[str], given: Sequence[str], long: bool) -> Mapping[
     try:
         numbers = dict(number.split("=", 1) for number in given)
         for name in names:
-            module = scenarios.scenario(name)
-            resized(module.LONG if long else module.SHORT, numbers)
+            numbers_of(scenarios.scenario(name), long, numbers)
     except ValueError as error:
         raise typer.BadParameter(f"--set takes name=number: {error}") from None
     return numbers

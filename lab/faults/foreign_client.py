@@ -35,17 +35,18 @@ class ForeignClient:
         message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await target.publish(message, key, mandatory=False)
 
-    async def bind(self, queue: str, keys: list[str], *, exchange: str = EXCHANGE, undo: bool = False) -> None:
-        """Binds a queue to keys, or removes the bindings."""
-        named = await self.channel.get_queue(queue, ensure=False)
-        for key in keys:
-            await (named.unbind(exchange, key) if undo else named.bind(exchange, key))
+    async def bind(self, *queues: str, exchange: str = EXCHANGE, undo: bool = False) -> None:
+        """Binds the queues of services to the keys that they consume, or removes the bindings."""
+        for name in queues:
+            queue = await self.channel.get_queue(name, ensure=False)
+            for key in keys_of(name):
+                await (queue.unbind(exchange, key) if undo else queue.bind(exchange, key))
 
     @asynccontextmanager
-    async def listening(self, queue: str = "foreign") -> AsyncIterator["asyncio.Queue[AbstractIncomingMessage]"]:
+    async def listening(self) -> AsyncIterator["asyncio.Queue[AbstractIncomingMessage]"]:
         """A queue of all events that are published inside the block."""
         received: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
-        own = await self.channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+        own = await self.channel.declare_queue("foreign", durable=True, arguments={"x-queue-type": "quorum"})
         await own.bind(EXCHANGE, "#")
         tag = await own.consume(received.put, no_ack=True)
         try:

@@ -3,14 +3,23 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
+
+import httpx
 
 from batalkan.invariants import Evidence, Snapshot, check, in_flight
 from batalkan.invariants.stores import opened
+from batalkan.operate import database_urls
 from lab.faults.history import History
 from lab.faults.outcomes import InvariantBroken
 from lab.faults.system import SOON, LabSystem
+from lab.serving import batalkan_up
+from runtime.settings import Environment
+from tests.harness.waiting import eventually
 
 PACE = 1.0
 """Seconds between two steps of the demonstration's clock: after a large step, calls to DANA count as lost."""
@@ -34,6 +43,32 @@ class Lab:
         if not condition:
             raise InvariantBroken([sentence])
 
+    async def recovers(self, within: float) -> None:
+        """Every process is ready within so many seconds; the slowest recovery is a figure. Raises `InvariantBroken`."""
+        began = time.monotonic()
+        await self.system.running.processes.ready()
+        back = round(time.monotonic() - began, 2)
+        self.history.note("ready", after=back)
+        self.figures["slowest_back_s"] = max(back, self.figures.get("slowest_back_s", 0.0))
+        self.hold(back < within, f"a service was not ready {back} s after its server was")
+
+    @asynccontextmanager
+    async def embedded(self, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+        """Another system, `batalkan up`, with its data in that folder; its log is stored with the history."""
+        async with (
+            batalkan_up(folder, self.history.folder / "up.log") as (_, origin),
+            httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False) as http,
+        ):
+            yield http
+
+    async def embedded_at_rest(self, folder: Path, within: float = 60.0) -> None:
+        """Waits until nothing is in flight in that system, then checks its invariants. Raises `InvariantBroken`."""
+        async with database_urls(Environment({}), folder) as urls:
+            look = partial(check, urls, evidence=Evidence(self.history.accepted))
+            await eventually(look, within, every=0.2, enough=lambda snapshot: not snapshot.pending)
+            snapshot = await look()  # check again: changes during the first check look like violations
+        self.hold(not snapshot.broken, "; ".join(snapshot.broken))
+
     async def at_rest(self, within: float = 60.0) -> Snapshot:
         """Waits until nothing is in flight, then checks all invariants. Raises `InvariantBroken`.
 
@@ -47,7 +82,8 @@ class Lab:
             async with opened(self.system.base.database_urls) as stores:
                 waits = await in_flight.on_the_way(stores)
             if waits and time.monotonic() - began > within:
-                raise InvariantBroken([f"after {within:.0f} s: {one}" for one in [*await self._broken(), *waits]])
+                broken = (await self._snapshot()).broken
+                raise InvariantBroken([f"after {within:.0f} s: {one}" for one in [*broken, *waits]])
             if waits:
                 await asyncio.sleep(POLL)
         self.figures["drained_s"] = round(time.monotonic() - began, 1)
@@ -70,17 +106,13 @@ class Lab:
         evidence = Evidence(self.history.accepted, self.injected)
         return await check(self.system.base.database_urls, self.system.base.dana, evidence)
 
-    async def _broken(self) -> Sequence[str]:
-        return (await self._snapshot()).broken
-
 
 class Scenario(Protocol):
     """A module of `lab.faults.scenarios`; its docstring describes the fault and the invariant."""
 
     __doc__: str | None
-    SHORT: Any
-    LONG: Any
-    """The numbers of the two forms."""
-
-    async def run(self, lab: Lab, size: Any) -> None:
-        """Runs the scenario. Raises `InvariantBroken`."""
+    LONG: Mapping[str, Any]
+    """The numbers of the long form."""
+    run: Callable[..., Awaitable[None]]
+    """Runs the scenario with a `Lab`; further parameters are its numbers, whose defaults are those of the short form.
+    Raises `InvariantBroken`."""

@@ -2,26 +2,27 @@
 
 import asyncio
 import json
-from secrets import token_hex
+import random
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from lab.faults.system import RETRY, LabSystem
+from batalkan.local_servers import LocalDeployment
+from lab.faults.system import RETRY
 from tests.harness.actors import Person
 from tests.harness.live_client import Messages, address
 
 
 class LiveUser:
-    """One person's live connection to a service, opened again whenever it is lost."""
+    """One person's live connection to a replica of a service, opened again whenever it is lost."""
 
-    def __init__(self, system: LabSystem, service: str, person: Person) -> None:
+    def __init__(self, system: LocalDeployment, service: str, person: Person, messages: Messages | None = None) -> None:
         self.person = person
-        self.messages = Messages(service, person)
+        self.messages = messages or Messages(service, person)
         self.connections = 0
         self.errors: list[str] = []
         self._service = service
-        self._origin = system.running.origin(service).removeprefix("http://")
+        self._origins = system.origins[service]
 
     @property
     def has(self) -> dict[str, int]:
@@ -43,8 +44,10 @@ class LiveUser:
 
     async def _connection(self) -> None:
         ticket = (await self.person.ask("POST", f"/{self._service}/tickets")).raise_for_status().json()["ticket"]
-        url = address(self._origin, ticket, self._service)
-        async with connect(url, proxy=None, compression=None, open_timeout=5, close_timeout=0.1) as socket:
+        url = address(random.choice(self._origins).removeprefix("http://"), ticket, self._service)
+        async with connect(
+            url, proxy=None, compression=None, open_timeout=10, close_timeout=0.1, ping_interval=None
+        ) as socket:
             self.connections += 1
             for conversation in list(self.has):
                 await self.messages.catch_up(conversation)
@@ -53,9 +56,3 @@ class LiveUser:
                 await self.messages.take(frame)
                 if frame["type"] == "error":
                     self.errors.append(str(text))
-
-
-async def say(person: Person, service: str, conversation: str, text: str) -> None:
-    """Says it once, however often it has to be sent."""
-    path = f"/{service}/{'threads' if service == 'chat' else 'cases'}/{conversation}/messages"
-    (await person.ask("POST", path, {"text": text}, key=token_hex(8))).raise_for_status()

@@ -1,13 +1,13 @@
 """Cancels at a fixed rate (open loop): each latency counts from the moment at which the request was due."""
 
 import asyncio
-import statistics
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import httpx
 
+from lab.bench.meters import percentiles
 from lab.faults.lab import Lab
 from tests.harness.actors import Buyer
 
@@ -22,15 +22,9 @@ class Answers:
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
 
-    @property
-    def p99(self) -> float:
-        """The 99th percentile, in seconds."""
-        return statistics.quantiles(self.seconds, n=100)[98] if len(self.seconds) > 1 else max(self.seconds)
-
-    @property
-    def median(self) -> float:
-        """The median, in seconds."""
-        return statistics.median(self.seconds)
+    def milliseconds(self) -> dict[str, float]:
+        """Median, 99th percentile and maximum."""
+        return percentiles(self.seconds)
 
 
 async def cancel_steadily(lab: Lab, orders: list[tuple[Buyer, str]], rate: float) -> Answers:
@@ -46,7 +40,7 @@ async def cancel_steadily(lab: Lab, orders: list[tuple[Buyer, str]], rate: float
 
 async def _cancel(lab: Lab, http: httpx.AsyncClient, buyer: Buyer, order_id: str, answers: Answers) -> None:
     due = perf_counter()
-    answer = await http.post(f"/orders/{order_id}/cancel", headers={"Authorization": f"Bearer {buyer.token}"})
+    answer = await replace(buyer, http=http).cancel(order_id)
     answers.seconds.append(perf_counter() - due)
     answers.statuses[answer.status_code] += 1
     if answer.is_success:

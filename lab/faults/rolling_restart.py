@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import httpx
 
 from batalkan.local_servers import LocalDeployment
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Agent, Buyer, Person, Seller
 from tests.harness.waiting import eventually
 
 P = TypeVar("P", bound=Person)
@@ -116,10 +116,10 @@ class BackgroundTraffic:
 
     async def _agent(self) -> Callable[[], Awaitable[None]]:
         """Is on duty, and answers and closes all cases."""
-        agent = await self._sign_in(Person, "agent")
+        agent = await self._sign_in(Agent, "agent")
 
         async def action() -> None:
-            (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+            await agent.duty()
             for case in (await agent.get("/cs/cases?state=active"))["items"]:
                 if case["agent_id"] == str(agent.account_id):
                     await send(agent, f"/cs/cases/{case['case_id']}")
@@ -139,10 +139,10 @@ class BackgroundTraffic:
         return action
 
 
-async def send(person: Person, conversation: str) -> None:
+async def send(person: Person, conversation: str, text: str = "Halo?") -> None:
     """Sends one message; waits while the rate limit (30 in 10 seconds) refuses it."""
     key = token_hex(8)
-    while (answer := await person.ask("POST", f"{conversation}/messages", {"text": "Halo?"}, key)).status_code == 429:
+    while (answer := await person.ask("POST", f"{conversation}/messages", {"text": text}, key)).status_code == 429:
         await asyncio.sleep(answer.json()["retry_after"])
     answer.raise_for_status()
 

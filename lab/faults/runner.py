@@ -5,13 +5,14 @@ import random
 import re
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from lab.faults.history import History
-from lab.faults.lab import Lab
+from lab.faults.lab import Lab, Scenario
 from lab.faults.outcomes import CannotRun, InvariantBroken, found_in
 from lab.faults.scenarios import scenario
 from lab.faults.system import InternalError, LabSystem
@@ -61,7 +62,7 @@ async def run(
     """
     seed = random.randrange(10**6) if seed is None else seed
     form, module = "long" if long else "short", scenario(name)
-    size = resized(module.LONG if long else module.SHORT, numbers or {})
+    size = numbers_of(module, long, numbers or {})
     form = " --set ".join([form, *(f"{key}={value}" for key, value in (numbers or {}).items())])
     base = folder / f"{name}-{'long' if long else 'short'}-{seed}"
     history = History(base)
@@ -72,7 +73,8 @@ async def run(
     try:
         await system.repair()
         system.new_errors()
-        await module.run(lab, size)
+        await module.run(lab, **size)
+        lab.figures = {"cancels": len(history.accepted), **lab.figures}
         # Parking is logged as an error; the invariants check that only injected messages are parked.
         # A service that is told to stop before it serves writes one line.
         expected = re.compile(r": parked |: terminated$")
@@ -89,12 +91,13 @@ async def run(
     return report
 
 
-def resized(size: Any, numbers: Mapping[str, str]) -> Any:
-    """The size with other numbers. Raises ValueError for an unknown name."""
-    known = vars(size)
-    if unknown := numbers.keys() - known.keys():
+def numbers_of(module: Scenario, long: bool, given: Mapping[str, str]) -> dict[str, Any]:
+    """The numbers of a form, some of them given. Raises ValueError for an unknown name."""
+    _, *parameters = signature(module.run).parameters.values()
+    known = {one.name: one.default for one in parameters}
+    if unknown := given.keys() - known.keys():
         raise ValueError(f"unknown number {', '.join(sorted(unknown))}; the numbers are {', '.join(known)}")
-    return replace(size, **{name: type(known[name])(number) for name, number in numbers.items()})
+    return (dict(module.LONG) if long else {}) | {name: type(known[name])(number) for name, number in given.items()}
 
 
 def _outcome(error: BaseException) -> tuple[Outcome, list[str]]:

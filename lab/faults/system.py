@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -155,13 +155,19 @@ class LabSystem:
 
 
 @asynccontextmanager
-async def open_lab_system() -> AsyncIterator[LabSystem]:
-    """One process per service, restarted at once after a crash, on private servers."""
+async def open_lab_system(
+    observe: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = RetryingTransport,
+    replicas: Mapping[str, int] | None = None,
+    timeout: float = 5.0,
+) -> AsyncIterator[LabSystem]:
+    """Processes of each service, restarted at once after a crash, on private servers; the transport of all users goes
+    through `observe`, and they wait `timeout` seconds for an answer."""
+    start = local_servers.running(None, replicas=replicas, dana_timeout=1.0, say=lambda _: None)
     with patch("batalkan.processes.BACKOFF", (0.05,)):
-        async with local_servers.running(None, dana_timeout=1.0, say=lambda _: None) as running:
-            retrying = httpx.AsyncClient(transport=RetryingTransport(running.transport()), base_url="http://localhost")
-            async with retrying, running.client(timeout=5) as plain:
-                base = SystemUnderTest(retrying, running.dana, running.database_urls, no_bus, running.keys, full=True)
+        async with start as running, running.client(timeout=5) as plain:
+            transport = observe(running.transport())
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=timeout) as http:
+                base = SystemUnderTest(http, running.dana, running.database_urls, no_bus, running.keys, full=True)
                 yield LabSystem(running, base, plain)
 
 

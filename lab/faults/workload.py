@@ -19,7 +19,7 @@ from tests.harness.waiting import eventually
 P = TypeVar("P", bound=Person)
 T = TypeVar("T")
 
-AT_ONCE = 24
+AT_ONCE, BUYERS = 24, 12
 LASTS = 6 * 3600
 """Seconds of validity of their tokens: longer than any run."""
 PRICE = 1_000
@@ -45,12 +45,12 @@ class Workload:
     """The order of each saga."""
 
     @classmethod
-    async def gather(cls, lab: Lab, buyers: int = 12, *, talks: bool = True) -> "Workload":
+    async def gather(cls, lab: Lab, *, talks: bool = True) -> "Workload":
         """Creates the seller, the products and the buyers, with tokens and wallets."""
         http, keys = lab.system.base.http, lab.system.base.keys
         seller = Seller.signed(http, keys, "seller", lasts=LASTS)
         products = [await seller.offer(price=PRICE + number) for number in range(20)]
-        signed = [Buyer.signed(http, keys, "buyer", lasts=LASTS) for _ in range(buyers)]
+        signed = [Buyer.signed(http, keys, "buyer", lasts=LASTS) for _ in range(BUYERS)]
         for number, buyer in enumerate(signed[::2]):
             await buyer.link_dana(f"0812{lab.chance.randrange(10**4):04d}{number:04d}")
         return cls(lab, seller, signed, products, talks)
@@ -65,9 +65,9 @@ class Workload:
         self.clock = clock
         self.buyers, self.seller = [again(buyer) for buyer in self.buyers], again(self.seller)
 
-    async def sagas(self, count: int, at_once: int = AT_ONCE) -> None:
-        """Runs `count` sagas, `at_once` concurrently."""
-        await each(range(count), self.saga, at_once)
+    async def sagas(self, count: int) -> None:
+        """Runs `count` sagas, some concurrently."""
+        await each(range(count), self.saga, AT_ONCE)
 
     async def run_while(self, minimum: int, faults: Coroutine[Any, Any, None]) -> None:
         """Runs at least `minimum` sagas, and more until the faults are over, so that each fault meets load."""
@@ -102,23 +102,18 @@ class Workload:
 
     async def place(self, buyer: Buyer, number: int, method: str = "bank_transfer") -> str:
         """Places one order, under one Idempotency-Key."""
-        line = {"product_id": self.products[number % len(self.products)], "quantity": 1 + number % 3}
-        wanted = {"lines": [line], "payment_method": method}
-        placed = await buyer.ask("POST", "/orders", wanted, key=token_hex(8))
-        return str(placed.raise_for_status().json()["order_id"])
+        return await buyer.place(self.products[number % len(self.products)], 1 + number % 3, method)
 
     async def paid(self, count: int, at_once: int = AT_ONCE) -> list[tuple[Buyer, str]]:
         """Paid orders with their buyers."""
-        orders: list[tuple[Buyer, str]] = []
 
-        async def buy(number: int) -> None:
+        async def buy(number: int) -> tuple[Buyer, str]:
             buyer = self.buyers[number % len(self.buyers)]
             order_id = await self.place(buyer, number)
             (await buyer.move(order_id, "pay")).raise_for_status()
-            orders.append((buyer, order_id))
+            return buyer, order_id
 
-        await each(range(count), buy, at_once)
-        return orders
+        return await each(range(count), buy, at_once)
 
     async def cancel(self, buyer: Buyer, order_id: str) -> None:
         """Cancels the order and records the accepted cancellation."""

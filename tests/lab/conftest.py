@@ -10,9 +10,14 @@ from lab.faults.system import LabSystem, open_lab_system
 
 
 @pytest.fixture(scope="package")
-async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LabSystem]:
-    """The system, for all tests of this folder."""
+async def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The servers, installed if need be and possible."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
+
+
+@pytest.fixture(scope="package")
+async def opened(installed: None) -> AsyncIterator[LabSystem]:
+    """The system, for all tests of this folder."""
     async with open_lab_system() as system:
         yield system
 

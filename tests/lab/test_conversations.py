@@ -9,9 +9,11 @@ from functools import partial
 
 import pytest
 
-from lab.faults.live_users import LiveUser, say
+from lab.faults.live_users import LiveUser
+from lab.faults.rolling_restart import send
 from lab.faults.system import LabSystem
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Agent, Buyer, Person, Seller
+from tests.harness.customer_service import thread_of
 from tests.harness.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -46,20 +48,20 @@ async def test_conversations_survive_crashes(system: LabSystem) -> None:
     buyers = [Buyer.signed(http, keys, "buyer") for _ in range(THREADS)]
     sellers = [Seller.signed(http, keys, "seller") for _ in range(THREADS)]
     pairs = list(zip(buyers, sellers, strict=True))
-    threads = [await opened(buyer, await seller.offer()) for buyer, seller in pairs]
+    threads = [await thread_of(buyer, await buyer.place(await seller.offer())) for buyer, seller in pairs]
     said: Counter[str] = Counter()
-    sides = [LiveUser(system, "chat", person) for person in (*buyers, *sellers)]
+    sides = [LiveUser(system.running, "chat", person) for person in (*buyers, *sellers)]
     for one, thread in zip(sides, threads * 2, strict=True):
         one.has[thread] = 0
-    agents = [Person.signed(http, keys, "agent") for _ in range(AGENTS)]
+    agents = [Agent.signed(http, keys, "agent") for _ in range(AGENTS)]
     callers = [Buyer.signed(http, keys, "buyer") for _ in range(CALLERS)]
-    desks = [LiveUser(system, "cs", person) for person in (*agents, *callers)]
+    desks = [LiveUser(system.running, "cs", person) for person in (*agents, *callers)]
     cases: dict[str, Person] = {}
 
     async def talk(person: Person, thread: str) -> None:
         await asyncio.sleep(random.uniform(0, EVERY))
         while not over.is_set():
-            await say(person, "chat", thread, "Halo, Kak?")
+            await send(person, f"/chat/threads/{thread}")
             said[thread] += 1
             await asyncio.sleep(EVERY)
 
@@ -69,9 +71,9 @@ async def test_conversations_survive_crashes(system: LabSystem) -> None:
             cases[case["case_id"]] = caller
             await eventually(partial(is_over, caller, case["case_id"]), 60, every=0.2)
 
-    async def serve(agent: Person) -> None:
+    async def serve(agent: Agent) -> None:
         while not (over.is_set() and await all_over(cases, agent)):
-            (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+            await agent.duty()
             mine = (await agent.get("/cs/cases?state=active"))["items"]
             assert len(mine) <= MAX_CASES
             for case in mine:
@@ -112,12 +114,7 @@ async def test_conversations_survive_crashes(system: LabSystem) -> None:
         await was_handled_by_one_at_a_time(owner, case_id)
     assert len(cases) > CALLERS
     for agent in agents:
-        (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
-
-
-async def opened(buyer: Buyer, product: str) -> str:
-    """The thread of a new order."""
-    return str((await buyer.once_known("/chat/threads", order_id=await buyer.place(product)))["thread_id"])
+        await agent.duty(False)
 
 
 async def length(person: Person, thread: str) -> int:

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from batalkan.operate import connected
 from lab.faults.system import LabSystem
-from runtime.storage.database import connect
 from tests.harness.actors import Buyer, Seller
 from tests.harness.waiting import eventually
 
@@ -23,9 +24,7 @@ async def test_answer_that_is_under_way_arrives(system: LabSystem) -> None:
     seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
     order_id = await buyer.buy(await seller.offer())
     async with held(system.running.database_urls["orders"], order_id) as holder:
-        asked = asyncio.create_task(
-            system.plain.post(f"/orders/{order_id}/cancel", headers={"Authorization": f"Bearer {buyer.token}"})
-        )
+        asked = asyncio.create_task(replace(buyer, http=system.plain).cancel(order_id))
         await eventually(lambda: holder.fetchval("select true from pg_stat_activity where wait_event_type = 'Lock'"))
         stopping = asyncio.create_task(processes.stop("orders"))
         await eventually(lambda: is_closed(system.running.origin("orders")))
@@ -40,13 +39,9 @@ async def test_answer_that_is_under_way_arrives(system: LabSystem) -> None:
 @asynccontextmanager
 async def held(database_url: str, order_id: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     """No other transaction gets the order's lock inside the block."""
-    connection = await connect(database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute("select from orders where order_id = $1 for update", UUID(order_id))
-            yield connection
-    finally:
-        await connection.close()
+    async with connected(database_url) as connection, connection.transaction():
+        await connection.execute("select from orders where order_id = $1 for update", UUID(order_id))
+        yield connection
 
 
 async def is_closed(origin: str) -> bool:

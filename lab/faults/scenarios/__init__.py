@@ -1,4 +1,4 @@
-"""The scenarios: one module for each kind of fault, with `SHORT`, `LONG` and `run`."""
+"""The scenarios: one module for each kind of fault, with `run` and `LONG`."""
 
 from importlib import import_module
 from typing import cast

@@ -4,7 +4,6 @@ and its answer. Every accepted cancellation is refunded exactly once."""
 import asyncio
 import itertools
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab.concurrency import each
@@ -19,49 +18,35 @@ ARMED = {"orders": EVERYWHERE, "refunds": DANA, "chat": EVERYWHERE, "cs": EVERYW
 DANA_SLOW = {"mode": "slow", "seconds": 0.02}
 AT_ONCE = 12
 
-
-@dataclass(frozen=True)
-class Size:
-    """Crashes at each point, and the maximum number of visits until a crash."""
-
-    times: int
-    within: int
+LONG = {"times": 100, "within": 20}
 
 
-SHORT = Size(1, 6)
-LONG = Size(100, 20)
-
-
-async def run(lab: Lab, size: Size) -> None:
-    """Runs the workload until every point has crashed often enough; then checks all invariants."""
+async def run(lab: Lab, times: int = 1, within: int = 6) -> None:
+    """Runs the workload until every point has crashed `times`, each at most `within` visits after a start; then checks
+    all invariants."""
     log = lab.history.folder / "crashes.log"
     workload, enough = await Workload.gather(lab), asyncio.Event()
     for name, points in ARMED.items():
-        await arm(lab, name, points, size, log)
+        environment = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(within), "CRASH_LOG": str(log)}
+        await lab.system.rearm(name, environment, module="lab.faults.crashing_service")
     async with asyncio.TaskGroup() as group:
-        group.create_task(watch(lab, size, log, enough))
+        group.create_task(watch(lab, times, log, enough))
         group.create_task(trouble(lab, enough))
         await each(itertools.takewhile(lambda _: not enough.is_set(), itertools.count()), workload.saga, AT_ONCE)
     await lab.system.disarm()
     await lab.system.base.dana.post("/reset")
     deaths = died(log)
-    lab.figures |= {"cancels": len(lab.history.accepted), "deaths": deaths.total(), "least": min(deaths.values())}
+    lab.figures |= {"deaths": deaths.total(), "least": min(deaths.values())}
     await lab.at_rest()
 
 
-async def arm(lab: Lab, name: str, points: tuple[str, ...], size: Size, log: Path) -> None:
-    """Restarts the service so that it crashes at one of the points."""
-    environment = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(size.within), "CRASH_LOG": str(log)}
-    await lab.system.rearm(name, environment, module="lab.faults.crashing_service")
-
-
-async def watch(lab: Lab, size: Size, log: Path, enough: asyncio.Event) -> None:
+async def watch(lab: Lab, times: int, log: Path, enough: asyncio.Event) -> None:
     """Removes each point that has crashed often enough, until none is left."""
     armed = dict(ARMED)
     while not enough.is_set():
         await asyncio.sleep(0.2)
         deaths = died(log)
-        wanted = [point for point in POINTS if deaths[point] < size.times]
+        wanted = [point for point in POINTS if deaths[point] < times]
         for name, points in ARMED.items():
             mine = points if name != "refunds" else POINTS
             left = tuple(point for point in mine if point in wanted) or mine

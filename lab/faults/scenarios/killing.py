@@ -3,7 +3,6 @@ refunded exactly once."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lab.faults.lab import Lab
 from lab.faults.random_faults import calm_dana, kill_services
@@ -14,37 +13,26 @@ SERVERS = ((0.15, "redis"), (0.3, "rabbitmq"), (0.6, "postgres"))
 SIGN_IN_EVERY = 5.0
 """Seconds."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """The number of sagas, the seconds between two kills, and the seconds until the system must be at rest."""
-
-    sagas: int
-    pause: tuple[float, float]
-    drained_within: float = 60.0
+LONG = {"sagas": 11_112, "pause": (0.5, 3.0)}  # nine in ten are accepted cancellations
 
 
-SHORT = Size(480, (0.5, 1.5))
-LONG = Size(11_112, (0.5, 3.0))  # nine in ten are accepted cancellations
+async def run(
+    lab: Lab, sagas: int = 480, pause: tuple[float, float] = (0.5, 1.5), drained_within: float = 60.0
+) -> None:
+    """Runs the workload while services and servers are killed, then checks all invariants.
 
-
-async def run(lab: Lab, size: Size) -> None:
-    """Runs the workload while services and servers are killed, then checks all invariants."""
+    In seconds: the `pause` between two kills, and the time until the system must be at rest.
+    """
     workload, over = await Workload.gather(lab), asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
-        group.create_task(kill_servers(lab, lambda: 1.0 if over.is_set() else workload.accepted / size.sagas))
+        fire = group.create_task(kill_services(lab, lambda: not over.is_set(), pause))
+        group.create_task(kill_servers(lab, lambda: 1.0 if over.is_set() else workload.accepted / sagas))
         group.create_task(come_back(lab, over))
-        await workload.sagas(size.sagas)
+        await workload.sagas(sagas)
         over.set()
     await calm_dana(lab)
-    lab.figures |= {
-        "cancels": len(lab.history.accepted),
-        "kills": fire.result().total(),
-        "servers killed": len(SERVERS),
-    }
-    snapshot = await lab.at_rest(size.drained_within)
-    lab.figures |= {"refunds": snapshot.refunds, "rupiah": snapshot.refunded}
+    snapshot = await lab.at_rest(drained_within)
+    lab.figures |= {"kills": fire.result().total(), "refunds": snapshot.refunds, "rupiah": snapshot.refunded}
 
 
 async def kill_servers(lab: Lab, progress: Callable[[], float]) -> None:

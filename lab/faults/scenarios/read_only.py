@@ -5,7 +5,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 from batalkan.operate import connected
 from lab.faults.lab import Lab
@@ -16,41 +16,26 @@ from tests.harness.waiting import eventually
 BACK = 10.0
 """Seconds after PostgreSQL accepts writes until every service is ready."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """How often, for how many seconds, and the number of sagas."""
-
-    times: int
-    seconds: float
-    sagas: int
+LONG = {"times": 20, "seconds": 5.0, "sagas": 4_000}
 
 
-SHORT = Size(1, 2.0, 60)
-LONG = Size(20, 5.0, 4_000)
-
-
-async def run(lab: Lab, size: Size) -> None:
-    """Makes PostgreSQL read-only under load."""
-    workload, back = await Workload.gather(lab), list[float]()
-    await workload.run_while(size.sagas, strike(lab, workload, size, back))
-    lab.figures |= {"cancels": len(lab.history.accepted), "times": size.times, "slowest_back_s": max(back)}
-    lab.hold(max(back) < BACK, f"a service was not ready {max(back):.1f} s after PostgreSQL accepted writes")
+async def run(lab: Lab, times: int = 1, seconds: float = 2.0, sagas: int = 60) -> None:
+    """Makes PostgreSQL read-only under load, so many `times`, for so many `seconds`."""
+    workload = await Workload.gather(lab)
+    await workload.run_while(sagas, strike(lab, workload, times, seconds))
     await lab.at_rest()
 
 
-async def strike(lab: Lab, workload: Workload, size: Size, back: list[float]) -> None:
-    """Makes it read-only several times; adds the seconds until all services were ready to `back`."""
+async def strike(lab: Lab, workload: Workload, times: int, seconds: float) -> None:
+    """Makes it read-only several times; all services recover, without a restart."""
     before = [lab.system.running.processes.watched[name].child.pid for name in SERVICES]
-    for _ in range(size.times):
+    for _ in range(times):
         await asyncio.sleep(lab.chance.uniform(0.5, 1.5))
         async with read_only(lab):
-            ends = time.monotonic() + size.seconds
+            ends = time.monotonic() + seconds
             await check_answers(lab, workload)
             await asyncio.sleep(ends - time.monotonic())
-        began = time.monotonic()
-        await lab.system.running.processes.ready()
-        back.append(round(time.monotonic() - began, 2))
+        await lab.recovers(BACK)
     after = [lab.system.running.processes.watched[name].child.pid for name in SERVICES]
     lab.hold(before == after, "a service was restarted")
 
@@ -67,8 +52,7 @@ async def check_answers(lab: Lab, workload: Workload) -> None:
         serves = (await lab.system.plain.get(f"/{name}/health/serving")).status_code
         lab.hold((lives, serves) == (200, 503), f"{name} lives: {lives}, serves: {serves}")
     wanted = {"lines": [{"product_id": workload.products[0], "quantity": 1}], "payment_method": "bank_transfer"}
-    headers = {"Authorization": f"Bearer {workload.buyers[0].token}"}
-    refused = await lab.system.plain.post("/orders", json=wanted, headers=headers)
+    refused = await replace(workload.buyers[0], http=lab.system.plain).ask("POST", "/orders", wanted)
     answer = (refused.status_code, refused.json()["code"], "retry-after" in refused.headers)
     lab.hold(answer == (503, "database_unavailable", True), f"ordering was answered {answer}")
     read = await lab.system.plain.get("/orders/products")

@@ -3,59 +3,48 @@ second."""
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 from lab.faults.lab import Lab
 from lab.faults.open_loop import cancel_steadily
 from lab.faults.workload import Workload
 from tests.harness.actors import Buyer
 
-CLEAR = 1.0
-"""Seconds within which a request that needs Redis is refused."""
+LONG = {"gone": 60, "hole": 60, "rate": 20, "clear": 1.0}
 
 
-@dataclass(frozen=True)
-class Size:
-    """Seconds killed, seconds frozen, cancellations per second, seconds until a refusal."""
+async def run(lab: Lab, gone: float = 3.0, hole: float = 3.0, rate: float = 10.0, clear: float = 3.0) -> None:
+    """Cancels and refunds without Redis, at a `rate` per second; also sends requests that need it.
 
-    gone: float
-    hole: float
-    rate: float
-    clear: float = CLEAR
-
-
-SHORT = Size(3, 3, 10, clear=3.0)
-LONG = Size(60, 60, 20)
-
-
-async def run(lab: Lab, size: Size) -> None:
-    """Cancels and refunds without Redis; also sends requests that need it."""
+    In seconds: how long Redis is killed and frozen, and within which a request that needs it is refused.
+    """
     workload, redis = await Workload.gather(lab), lab.system.servers["redis"]
     person = await Buyer.register(lab.system.base.http, "buyer")
-    orders = await workload.paid(int(size.rate * (size.gone + size.hole)))
+    orders = await workload.paid(int(rate * (gone + hole)))
     await lab.at_rest()
-    half = int(size.rate * size.gone)
+    half = int(rate * gone)
     await redis.kill()
-    await without(lab, size, "gone", person, orders[:half])
+    await without(lab, "gone", person, orders[:half], rate, clear)
     await redis.start()
     redis.pause()
-    await without(lab, size, "hole", person, orders[half:])
+    await without(lab, "hole", person, orders[half:], rate, clear)
     redis.resume()
     await lab.system.running.processes.ready()
     await Buyer.sign_in(lab.system.base.http, person.email, person.password)
 
 
-async def without(lab: Lab, size: Size, name: str, person: Buyer, orders: list[tuple[Buyer, str]]) -> None:
+async def without(
+    lab: Lab, name: str, person: Buyer, orders: list[tuple[Buyer, str]], rate: float, clear: float
+) -> None:
     """Cancellations and refunds continue; requests that need Redis get 503 in time."""
     async with asyncio.TaskGroup() as group:
-        cancelling = group.create_task(cancel_steadily(lab, orders, size.rate))
+        cancelling = group.create_task(cancel_steadily(lab, orders, rate))
         refusals = group.create_task(refused(lab, person, cancelling))
     answers, (slowest, statuses) = cancelling.result(), refusals.result()
     await lab.at_rest()
-    lab.figures[name] = {"cancels": len(orders), "p99_ms": round(1000 * answers.p99), "refused_ms": slowest}
+    lab.figures[name] = {"cancels": len(orders), "milliseconds": answers.milliseconds(), "refused_ms": slowest}
     lab.hold(set(answers.statuses) == {200}, f"{name}: cancellations were answered {dict(answers.statuses)}")
     lab.hold(statuses == {503}, f"{name}: requests that need Redis were answered {statuses}")
-    lab.hold(slowest < 1000 * size.clear, f"{name}: a refusal took {slowest} ms")
+    lab.hold(slowest < 1000 * clear, f"{name}: a refusal took {slowest} ms")
 
 
 async def refused(lab: Lab, person: Buyer, cancelling: "asyncio.Task[object]") -> tuple[int, set[int]]:

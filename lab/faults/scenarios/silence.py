@@ -4,7 +4,6 @@ are cancelled and refunded exactly once; the orders of sellers who answered or p
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from lab.faults.lab import Lab
 from lab.faults.outcomes import InvariantBroken
 from lab.faults.random_faults import calm_dana, kill_services
 from lab.faults.workload import LASTS
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import ContactedCase, contacted, system_message
 from tests.harness.waiting import eventually
 
@@ -22,23 +21,16 @@ T = TypeVar("T")
 ACTIONS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
 """The sellers' actions in the 23rd hour, in turn, and the message that each adds to the case."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """The number of cases, and the seconds between two kills."""
-
-    cases: int
-    pause: tuple[float, float]
+LONG = {"cases": 1_000, "pause": (0.5, 3.0)}
 
 
-SHORT = Size(60, (0.5, 1.5))
-LONG = Size(1_000, (0.5, 3.0))
+async def run(lab: Lab, cases: int = 60, pause: tuple[float, float] = (0.5, 1.5)) -> None:
+    """Contacts the sellers, moves the clock 23 hours, lets some sellers act, and moves it two more hours.
 
-
-async def run(lab: Lab, size: Size) -> None:
-    """Contacts the sellers, moves the clock 23 hours, lets some sellers act, and moves it two more hours."""
+    The `pause` between two kills is in seconds.
+    """
     http, keys, over = lab.system.base.http, lab.system.base.keys, asyncio.Event()
-    cases: list[tuple[str, Seller, ContactedCase]] = []
+    asked: list[tuple[str, Seller, ContactedCase]] = []
 
     async def ask(number: int) -> None:
         seller = Seller.signed(http, keys, "seller", lasts=LASTS)
@@ -49,7 +41,7 @@ async def run(lab: Lab, size: Size) -> None:
         case = await kept(
             contacted(buyer, [agent], seller, order_id), f"no agent could contact the seller of order {order_id}"
         )
-        cases.append((list(ACTIONS)[number % len(ACTIONS)], seller, case))
+        asked.append((list(ACTIONS)[number % len(ACTIONS)], seller, case))
 
     async def act(one: tuple[str, Seller, ContactedCase]) -> None:
         action, seller, case = one
@@ -63,26 +55,25 @@ async def run(lab: Lab, size: Size) -> None:
 
     async with on_duty(lab) as agent, asyncio.TaskGroup() as group:
         await close_old_cases(agent)
-        fire = group.create_task(kill_services(lab, lambda: not over.is_set(), size.pause))
+        fire = group.create_task(kill_services(lab, lambda: not over.is_set(), pause))
         lab.history.note("sellers are contacted")
-        await each(range(size.cases), ask, 6)
+        await each(range(cases), ask, 6)
         lab.history.note("the 23rd hour")
         await lab.system.base.advance(timedelta(hours=23))
-        await each(cases, act, 6)
+        await each(asked, act, 6)
         lab.history.note("the 24 hours are over")
         await lab.system.base.advance(timedelta(hours=2))
-        for action, _, case in cases:
+        for action, _, case in asked:
             if not action:
                 await kept(case.becomes("resolved"), f"case {case.case_id} is not resolved after 25 hours of silence")
         over.set()
     await calm_dana(lab)
     snapshot = await lab.at_rest()
-    for action, _, case in cases:
+    for action, _, case in asked:
         order = await case.buyer.order(case.order_id)
         expected = {"": "cancelled", "reply": "processing", "pack": "packed"}[action]
         lab.hold(order["status"] == expected, f"order {case.order_id} is {order['status']} after {action or 'silence'}")
-    silent = sum(not action for action, _, _ in cases)
-    lab.figures |= {"cases": len(cases), "silent": silent, "kills": fire.result().total(), "rupiah": snapshot.refunded}
+    lab.figures |= {"cases": cases, "kills": fire.result().total(), "rupiah": snapshot.refunded}
 
 
 async def kept(promise: Awaitable[T], sentence: str) -> T:
@@ -93,7 +84,7 @@ async def kept(promise: Awaitable[T], sentence: str) -> T:
         raise InvariantBroken([sentence]) from None
 
 
-async def close_old_cases(agent: Person) -> None:
+async def close_old_cases(agent: Agent) -> None:
     """Closes the cases that other scenarios have left: they come first."""
 
     async def no_case_waits() -> bool:
@@ -107,13 +98,13 @@ async def close_old_cases(agent: Person) -> None:
 
 
 @asynccontextmanager
-async def on_duty(lab: Lab) -> AsyncIterator[Person]:
+async def on_duty(lab: Lab) -> AsyncIterator[Agent]:
     """An agent on duty, with requests at intervals, as from an open page."""
-    agent = Person.signed(lab.system.base.http, lab.system.base.keys, "agent", lasts=LASTS)
+    agent = Agent.signed(lab.system.base.http, lab.system.base.keys, "agent", lasts=LASTS)
 
     async def look() -> None:
         while True:
-            (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+            await agent.duty()
             await asyncio.sleep(5)
 
     looking = asyncio.create_task(look())
@@ -122,4 +113,4 @@ async def on_duty(lab: Lab) -> AsyncIterator[Person]:
     finally:
         looking.cancel()
         await asyncio.wait({looking})
-        await agent.ask("PUT", "/cs/duty", {"on": False})
+        await agent.duty(False)

@@ -3,7 +3,6 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 from batalkan.local_servers import DANA
 from lab.faults.lab import Lab
@@ -12,52 +11,30 @@ from services import SERVICES
 
 MAX_SECONDS = 10.0
 
-
-@dataclass(frozen=True)
-class Size:
-    """Cycles through all services, seconds frozen, and number of sagas."""
-
-    cycles: int
-    frozen: float
-    sagas: int
+LONG = {"cycles": 10, "frozen": 30.0, "sagas": 4_000}
 
 
-SHORT = Size(1, 1.0, 100)
-LONG = Size(10, 30.0, 4_000)
-
-
-async def run(lab: Lab, size: Size) -> None:
-    """Freezes and stops each service in turn, under load."""
-    workload, took = await Workload.gather(lab), list[float]()
-    await workload.run_while(size.sagas, strike(lab, size, took))
-    lab.figures |= {"cancels": len(lab.history.accepted), "slowest_stop_s": round(max(took), 1)}
+async def run(lab: Lab, cycles: int = 1, frozen: float = 1.0, sagas: int = 100) -> None:
+    """Freezes each service for so many seconds and stops it, in turn, so many `cycles`, under load."""
+    workload = await Workload.gather(lab)
+    await workload.run_while(sagas, strike(lab, cycles, frozen))
     await lab.at_rest()
 
 
-async def strike(lab: Lab, size: Size, took: list[float]) -> None:
-    """Freezes and stops all services, in a random order in each cycle; adds the seconds that each took to stop."""
-    for _ in range(size.cycles):
+async def strike(lab: Lab, cycles: int, frozen: float) -> None:
+    """Freezes, stops and restarts all processes, in a random order in each cycle."""
+    processes = lab.system.running.processes
+    for _ in range(cycles):
         for name in lab.chance.sample([*SERVICES, DANA], len(SERVICES) + 1):
-            await freeze(lab, name, size.frozen)
-            took.append(await stop(lab, name))
-
-
-async def freeze(lab: Lab, name: str, seconds: float) -> None:
-    """SIGSTOP, and SIGCONT."""
-    lab.history.note("freeze", process=name, seconds=seconds)
-    lab.system.running.processes.pause(name)
-    await asyncio.sleep(seconds)
-    lab.system.running.processes.resume(name)
-
-
-async def stop(lab: Lab, name: str) -> float:
-    """Stops and restarts the process; returns the seconds that it took to stop."""
-    processes, began = lab.system.running.processes, time.monotonic()
-    child = processes.watched[name].child
-    await processes.stop(name)
-    took, code = time.monotonic() - began, child.exit_code
-    lab.history.note("stop", process=name, seconds=round(took, 2), code=code)
-    lab.hold(took < MAX_SECONDS, f"{name} took {took:.1f} s to stop")
-    lab.hold(code == 0 or name == DANA, f"{name} ended with code {code}")
-    await processes.start(name)
-    return took
+            lab.history.note("freeze", process=name, seconds=frozen)
+            processes.pause(name)
+            await asyncio.sleep(frozen)
+            processes.resume(name)
+            child, began = processes.watched[name].child, time.monotonic()
+            await processes.stop(name)
+            took, code = round(time.monotonic() - began, 1), child.exit_code
+            lab.history.note("stop", process=name, seconds=took, code=code)
+            lab.figures["slowest_stop_s"] = max(took, lab.figures.get("slowest_stop_s", 0.0))
+            lab.hold(took < MAX_SECONDS, f"{name} took {took} s to stop")
+            lab.hold(code == 0 or name == DANA, f"{name} ended with code {code}")
+            await processes.start(name)

@@ -1,24 +1,20 @@
 """The database's server has the time zone of Berlin, and summer time begins and ends while sellers are silent: 24 hours
 are 24 hours, for customer service and for the buyer's own cancellation."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
 
-from batalkan.invariants import Evidence, check
 from batalkan.keys import Keys, make_keys
 from batalkan.operate import advance_clock, connected, database_urls
 from lab.faults.lab import Lab
-from lab.faults.scenarios.disk import serving
 from runtime.settings import Environment
-from tests.harness.actors import Buyer, Person, Seller
+from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import contacted, system_message
-from tests.harness.waiting import eventually
 
 ZONE = "Europe/Berlin"
 DAY = timedelta(hours=24)
@@ -34,23 +30,16 @@ order by day limit 2
 """
 """The noons before the next two days with 23 or 25 hours."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """Cases for each clock change."""
-
-    cases: int
+LONG = {"cases": 60}
 
 
-SHORT = Size(2)
-LONG = Size(60)
-
-
-async def run(lab: Lab, size: Size) -> None:
-    """Sets the time zone and moves the clock to the noon before each change; then moves it 24 hours."""
-    with open_folder() as folder:
+async def run(lab: Lab, cases: int = 2) -> None:
+    """Sets the time zone, and moves the clock to the noon before each change; then, with `cases`, 24 hours."""
+    with TemporaryDirectory(prefix="batalkan-berlin-") as name:
+        folder = Path(name)
+        await asyncio.to_thread(folder.chmod, 0o755)  # for PostgreSQL's own user
         async with (
-            serving(folder, lab.history.folder) as http,
+            lab.embedded(folder) as http,
             database_urls(Environment({}), folder) as urls,
             connected(urls["cs"]) as server,
         ):
@@ -61,38 +50,23 @@ async def run(lab: Lab, size: Size) -> None:
             for noon in noons:
                 lab.history.note("the clocks change", noon=noon.isoformat())
                 await advance_clock(urls, noon - await server.fetchval("select clock_now()"))
-                await the_24_hours(lab, http, urls, make_keys(folder / "keys"), size.cases)
-            evidence = Evidence(lab.history.accepted)
-
-            async def rests() -> bool:
-                return not (await check(urls, evidence=evidence)).pending
-
-            await eventually(rests, every=0.2)
-            snapshot = await check(urls, evidence=evidence)
-            lab.hold(not snapshot.broken, "; ".join(snapshot.broken))
-            lab.figures |= {"cases": 2 * size.cases, "cancels": snapshot.cancelled_paid_orders}
-
-
-@contextmanager
-def open_folder() -> Iterator[Path]:
-    """A data folder that PostgreSQL's own user can access."""
-    with TemporaryDirectory(prefix="batalkan-berlin-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+                await the_24_hours(lab, http, urls, make_keys(folder / "keys"), cases)
+            await lab.embedded_at_rest(folder)
+            lab.figures["cases"] = 2 * cases
 
 
 async def the_24_hours(lab: Lab, http: httpx.AsyncClient, urls: Mapping[str, str], keys: Keys, cases: int) -> None:
     """Every third seller packs two minutes before the end; the other orders are cancelled at the end, not before."""
-    agents = [Person.signed(http, keys, "agent") for _ in range(-(-cases // PER_AGENT))]
+    agents = [Agent.signed(http, keys, "agent") for _ in range(-(-cases // PER_AGENT))]
     for agent in agents:
-        (await agent.ask("PUT", "/cs/duty", {"on": True})).raise_for_status()
+        await agent.duty()
     seller, (early, late) = Seller.signed(http, keys, "seller"), (Buyer.signed(http, keys, "buyer") for _ in range(2))
     product = await seller.offer()
     bought = [await early.buy(product), await late.buy(product)]
     asked = []
     for _ in range(cases):
         buyer = Buyer.signed(http, keys, "buyer")
-        case = await contacted(buyer, agents, seller, await buyer.buy(product))
+        case = await contacted(buyer, [*agents], seller, await buyer.buy(product))
         said = await system_message(buyer, f"/cs/cases/{case.case_id}", "seller_contacted")
         has = case.respond_by - datetime.fromisoformat(said["at"])
         lab.hold(has == DAY, f"the seller of case {case.case_id} has {has}")
@@ -116,4 +90,4 @@ async def the_24_hours(lab: Lab, http: httpx.AsyncClient, urls: Mapping[str, str
             status = (await case.buyer.order(case.order_id))["status"]
             lab.hold(status == "packed", f"order {case.order_id} was packed in time, and is {status}")
     for agent in agents:
-        (await agent.ask("PUT", "/cs/duty", {"on": False})).raise_for_status()
+        await agent.duty(False)

@@ -3,11 +3,9 @@ cancelled: the services publish lost events again, and every accepted cancellati
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from batalkan.invariants import Evidence, check
-from lab.faults.foreign_client import ForeignClient, keys_of, open_foreign_client
+from lab.faults.foreign_client import ForeignClient, open_foreign_client
 from lab.faults.lab import POLL, Lab
 from lab.faults.outcomes import InvariantBroken
 from lab.faults.system import LabSystem, open_lab_system
@@ -20,48 +18,33 @@ REMIND_AFTER = 2.0
 WITHIN = 90.0
 """Seconds within which everything is refunded."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """Cycles through all faults, seconds between two faults, and number of sagas."""
-
-    cycles: int
-    pause: float
-    sagas: int
+LONG = {"cycles": 10, "pause": 5.0, "sagas": 3_000}
 
 
-SHORT = Size(1, 1.5, 100)
-LONG = Size(10, 5.0, 3_000)
-
-
-async def run(lab: Lab, size: Size) -> None:
-    """Uses a system of its own: lost events make its counters wrong."""
+async def run(lab: Lab, cycles: int = 1, pause: float = 1.5, sagas: int = 100) -> None:
+    """Runs all faults so many `cycles`, with a `pause` of so many seconds before each. Uses a system of its own: lost
+    events make its counters wrong."""
     async with open_lab_system() as system:
         own = Lab(system, lab.history, lab.seed)
         await system.rearm("orders", {"REMIND_AFTER": str(REMIND_AFTER)})
         workload = await Workload.gather(own, talks=False)  # chat and customer service may never learn of an order
-        await workload.run_while(size.sagas, strike(own, size))
-        lab.figures |= {"cancels": len(lab.history.accepted), "healed_s": await healed(lab, system)}
+        await workload.run_while(sagas, strike(own, cycles, pause))
+        lab.figures["healed_s"] = await healed(lab, system)
 
 
-async def strike(lab: Lab, size: Size) -> None:
+async def strike(lab: Lab, cycles: int, pause: float) -> None:
     """All faults, one after the other."""
-    for _ in range(size.cycles):
+    for _ in range(cycles):
         for fault in (unbind, delete_exchange, delete_queue, declare_otherwise):
-            await asyncio.sleep(size.pause)
+            await asyncio.sleep(pause)
             lab.history.note(fault.__name__)
-            await struck(lab, fault)
-
-
-async def struck(lab: Lab, fault: Callable[[ForeignClient], Awaitable[None]]) -> None:
-    """Runs the fault on a channel of its own."""
-    async with open_foreign_client(lab) as foreign:
-        await fault(foreign)
+            async with open_foreign_client(lab) as foreign:
+                await fault(foreign)
 
 
 async def unbind(foreign: ForeignClient) -> None:
     """The target receives no more events, without an error."""
-    await foreign.bind(TARGET, keys_of(TARGET), undo=True)
+    await foreign.bind(TARGET, undo=True)
 
 
 async def delete_exchange(foreign: ForeignClient) -> None:
