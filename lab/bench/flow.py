@@ -1,4 +1,4 @@
-"""The flow page under load: `python -m lab.bench.flow [--rate 200] [--seconds 60] [--json]`.
+"""The flow page under load.
 
 A system on private servers, with the page open in Chromium. Synthetic services write the records of so many
 cancellations per second with the same code as the services, which stay idle: two cores cannot cancel that fast and also
@@ -6,25 +6,19 @@ draw. The benchmark measures the frame rate and the memory of the page and of `w
 drawn, drawn as part of a group, or counted.
 """
 
-import argparse
 import asyncio
 import json
 import re
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from html import unescape
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
-from playwright.async_api import Page, async_playwright
+import typer
+from playwright.async_api import Page
 from redis.asyncio import Redis
 
-from batalkan import local_servers, single_process
-from batalkan.gateway import Gateway
-from batalkan.local_servers import LocalDeployment
-from batalkan.servers.packages import find
-from lab.bench import meters
+from lab.bench import meters, report
+from lab.bench.pages import system_and_browser
 from lab.bench.synthetic_records import RECORDS, SyntheticServices
 
 WATCH = """
@@ -67,45 +61,26 @@ async def watch(page: Page, seconds: float) -> list[dict[str, Any]]:
 async def measure(rate: int, seconds: float) -> dict[str, Any]:
     """Runs the load and returns the figures."""
     async with (
-        local_servers.running(None) as system,
-        one_origin(system) as origin,
-        async_playwright() as playwright,
+        system_and_browser() as (system, origin, browser),
         httpx.AsyncClient(base_url=origin, trust_env=False, timeout=30) as http,
+        Redis.from_url(system.servers.redis.admin_url, decode_responses=True) as redis,
     ):
-        browser = await playwright.chromium.launch(
-            executable_path=find("chromium"), args=["--no-sandbox", "--enable-precise-memory-info"]
-        )
         page = await browser.new_page(viewport={"width": 1440, "height": 900})
         await page.goto(f"{origin}/web/flow")
         await page.evaluate(WATCH)
         web = system.processes.watched["web"].child.pid
         assert web is not None
-        redis = Redis.from_url(system.servers.redis.admin_url, decode_responses=True)
         before, memory, cpu = await totals(http), meters.memory(web), meters.cpu_seconds(web)
         watching = asyncio.create_task(watch(page, seconds))
         recorded = await SyntheticServices(redis).record(rate, seconds)
         samples = await watching
         await asyncio.sleep(2)
         after = await totals(http)
-        figures = _figures(samples, recorded, {key: after[key] - before[key] for key in after})
-        figures |= {
+        return {
+            **_figures(samples, recorded, {key: after[key] - before[key] for key in after}),
             "web_memory_mb": [round(memory, 1), round(meters.memory(web), 1)],
             "web_cpu_share": round((meters.cpu_seconds(web) - cpu) / seconds, 3),
         }
-        await redis.aclose()
-        await browser.close()
-        return figures
-
-
-@asynccontextmanager
-async def one_origin(system: LocalDeployment) -> AsyncIterator[str]:
-    """A gateway in this process; yields its address."""
-    listening = single_process.bind("127.0.0.1", 0)
-    server = single_process.server(Gateway(system.public))
-    serving = asyncio.create_task(server.serve([listening]))
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    await serving
 
 
 def _figures(samples: list[dict[str, Any]], recorded: int, counted: dict[str, int]) -> dict[str, Any]:
@@ -125,20 +100,11 @@ def _figures(samples: list[dict[str, Any]], recorded: int, counted: dict[str, in
     }
 
 
-def main() -> None:
-    """Measures and prints. Exit code 1 if a record is uncounted."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="cancellations per second")
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    figures = asyncio.run(measure(arguments.rate, arguments.seconds))
-    for name, figure in figures.items() if not arguments.json else ():
-        print(f"{name:>20}  {figure}")
-    if arguments.json:
-        print(json.dumps(figures, indent=1))
-    sys.exit(1 if figures["uncounted"] else 0)
-
-
-if __name__ == "__main__":
-    main()
+def main(
+    rate: Annotated[int, typer.Option(help="Cancellations per second.")] = 200,
+    seconds: Annotated[float, typer.Option(help="How long.")] = 60.0,
+    as_json: report.JsonFile = None,
+) -> None:
+    """Measure the flow page under load. Exit code 1 if a record is uncounted."""
+    figures = report.finish(asyncio.run(measure(rate, seconds)), as_json, "the flow page")
+    raise typer.Exit(1 if figures["uncounted"] else 0)

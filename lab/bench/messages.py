@@ -1,26 +1,19 @@
 """The cost of an event, by its size and by the size of the batches.
 
-    python -m lab.bench messages [--events 4000] [--json FILE]
-
 From the transaction that writes it, through outbox, relay, RabbitMQ and consumer, to its inbox row: the runtime only,
 in one process, on private servers, with a handler that does nothing.
 """
 
 import asyncio
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from time import monotonic, process_time
 from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
-from lab.bench import meters
+from lab.bench import meters, report
 from lab.bench.variants import ROOT, bench_servers
 from runtime.messaging import consumer, relay
 from runtime.messaging.bus.rabbitmq import RabbitBus
@@ -36,9 +29,6 @@ SIZES = (200, 1_000, 10_000, 100_000)
 """Bytes of an event's data."""
 BATCHES = (1, 16, 64, 256)
 REPEATS = 3
-EVENTS = 4000
-
-console = Console(highlight=False)
 
 
 class Padded(Event, name="Padded", version=1, subject="thing", published_by=("orders",), consumed_by=("refunds",)):
@@ -107,27 +97,6 @@ async def _send(uow: UnitOfWork, consumed: "asyncio.Queue[int]", count: int, siz
         count -= await consumed.get()
 
 
-def run(events: int) -> list[dict[str, Any]]:
-    """Measures with the event loop of the services."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(measure(events))
-
-
-def show(found: list[dict[str, Any]]) -> None:
-    """The figures as a table."""
-    table = Table("bytes of data", "maximum batch", "events/s", "Python, µs each", "servers, µs each")
-    for one in found:
-        table.add_row(*(f"{value:,}" for value in one.values()))
-    console.print(table)
-    console.print(f"load average {os.getloadavg()[0]:.1f}")
-
-
-def main(
-    events: Annotated[int, typer.Option(min=100)] = EVENTS,
-    as_json: Annotated[Path | None, typer.Option("--json", help="A file for the figures.")] = None,
-) -> None:
+def main(events: Annotated[int, typer.Option(min=100)] = 4000, as_json: report.JsonFile = None) -> list[dict[str, Any]]:
     """Measure the cost of an event, by its size and by the size of the batches."""
-    found = run(events)
-    show(found)
-    if as_json:
-        as_json.write_text(json.dumps(found, indent=1))
+    return report.finish(uvloop.run(measure(events)), as_json)

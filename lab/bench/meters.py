@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from batalkan.operate import connected
 from batalkan.subprocesses import descendants
-from runtime.storage.database import connect
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MEGABYTE = 1024 * 1024
@@ -47,7 +47,7 @@ class Counted:
     """Calls and milliseconds of each statement."""
 
     def since(self, before: "Counted") -> "Counted":
-        """The difference to `before`."""
+        """The difference to `before`, with the statements that ran meanwhile."""
         by_statement = {}
         for query, (calls, milliseconds) in self.by_statement.items():
             old_calls, old_milliseconds = before.by_statement.get(query, (0, 0.0))
@@ -64,8 +64,7 @@ class Counted:
 
 async def count(admin_url: str, databases: list[str]) -> Counted:
     """The current counters."""
-    connection = await connect(admin_url)
-    try:
+    async with connected(admin_url) as connection:
         statements = await connection.fetch(
             "select query, sum(calls)::bigint as calls, sum(total_exec_time + total_plan_time) as ms "
             "from pg_stat_statements s join pg_database d on d.oid = s.dbid "
@@ -76,35 +75,20 @@ async def count(admin_url: str, databases: list[str]) -> Counted:
             "select sum(xact_commit)::bigint from pg_stat_database where datname = any($1)", databases
         )
         wal = await connection.fetchrow("select wal_sync, wal_bytes::bigint from pg_stat_wal")
-        assert wal is not None
         by_statement = {row["query"]: (row["calls"], row["ms"]) for row in statements}
         calls = sum(calls for calls, _ in by_statement.values())
         return Counted(calls, commits, wal["wal_sync"], wal["wal_bytes"], by_statement)
-    finally:
-        await connection.close()
 
 
-@dataclass(frozen=True)
-class Sizes:
+async def disk_space(url: str) -> tuple[float, float]:
     """Megabytes of all tables and of all indexes of a database."""
-
-    tables: float
-    indexes: float
-
-
-async def sizes(url: str) -> Sizes:
-    """The disk space of a database."""
-    connection = await connect(url)
-    try:
+    async with connected(url) as connection:
         row = await connection.fetchrow(
             "select sum(pg_table_size(relid)) / $1 as tables, sum(pg_indexes_size(relid)) / $1 as indexes "
             "from pg_stat_user_tables",
             MEGABYTE,
         )
-        assert row is not None
-        return Sizes(float(row["tables"]), float(row["indexes"]))
-    finally:
-        await connection.close()
+        return float(row["tables"]), float(row["indexes"])
 
 
 BOUNDED = ("clock", "consumed_until", "agents", "outbox", "deadlines", "parked", "failures", "alembic_version")
@@ -121,16 +105,13 @@ async def rows_scanned(urls: Mapping[str, str]) -> dict[str, int]:
     """
     found = {}
     for service, url in urls.items():
-        connection = await connect(url)
-        try:
+        async with connected(url) as connection:
             rows = await connection.fetch(
                 "select relname, seq_tup_read from pg_stat_user_tables where n_live_tup >= $1 and relname <> all($2)",
                 LARGE,
                 BOUNDED,
             )
             found.update({f"{service}.{row['relname']}": row["seq_tup_read"] for row in rows})
-        finally:
-            await connection.close()
     return found
 
 

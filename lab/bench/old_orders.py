@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
-from lab.bench.seed import LINES, PRICE, PRODUCTS_OF_SELLERS, Statements, fill, moment
-from runtime.storage.database import connect
+from batalkan.operate import connected
+from lab.bench import seed
+from lab.bench.seed import PRICE, PRODUCTS_OF_SELLERS, TRACEPARENT, Statements
 
 FIRST = 1_000_000_000
 """The number of the first old order, after all measured ones."""
@@ -37,16 +38,10 @@ def _inbox(events: str, condition: str = "true") -> str:
 _OLD: Statements = {
     "orders": (
         PRODUCTS_OF_SELLERS,
-        "insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, paid_amount, "
-        f"placed_at, version) select order_id, buyer_id, seller_id, {_STATUS}, {LINES}, {PRICE}, 'bank_transfer', "
-        f"{PRICE}, at, case when {CANCELLED} then 3 else 5 end from numbered",
-        "insert into order_history (order_id, version, status, at) "
-        f"select order_id, version, status, at + version * interval '1 second' from numbered, {_STEPS}",
-        "insert into event_sequence (subject, last) "
-        f"select order_id::text, case when {CANCELLED} then 4 else 5 end from numbered",
-        "insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, fault, "
-        "at) select order_id, cancellation_id, seller_id, 'app', buyer_id, 'buyer', 'changed_mind', 'buyer', "
-        f"at + interval '3 seconds' from numbered where {CANCELLED}",
+        seed.orders(_STATUS, f"case when {CANCELLED} then 3 else 5 end"),
+        seed.history(_STEPS),
+        seed.sequences(f"case when {CANCELLED} then 4 else 5 end"),
+        seed.cancellations(CANCELLED),
         "insert into order_refunds (order_id, refund_id, state, amount, destination, sequence) "
         f"select order_id, refund_id, 'issued', {PRICE}, 'lazada_credit', 1 from numbered where {CANCELLED}",
         _inbox("1", CANCELLED),
@@ -60,12 +55,11 @@ _OLD: Statements = {
         "insert into ledger_entries (transaction_id, account, buyer_id, amount) "
         f"select pg_temp.id(at, 'transaction' || n), account, buyer_id, sign * {PRICE} from numbered, "
         f"(values ('cancelled_orders', -1), ('lazada_credit', 1)) as side (account, sign) where {CANCELLED}",
-        f"insert into event_sequence (subject, last) select order_id::text, 1 from numbered where {CANCELLED}",
+        seed.sequences("1", CANCELLED),
         _inbox("1", CANCELLED),
     ),
     "chat": (
-        "insert into orders_known (order_id, buyer_id, seller_id, title, status_rank) "
-        f"select order_id, buyer_id, seller_id, title, case when {CANCELLED} then 5 else 4 end from numbered",
+        seed.orders_at_chat(f"case when {CANCELLED} then 5 else 4 end"),
         "insert into threads (thread_id, order_id, buyer_id, seller_id, last_seq, buyer_read, seller_read, active_at) "
         "select pg_temp.id(at, 'thread' || n), order_id, buyer_id, seller_id, 4, 4, 4, at from numbered "
         f"where {TALKED}",
@@ -77,12 +71,10 @@ _OLD: Statements = {
         _inbox("4"),
     ),
     "cs": (
-        "insert into orders (order_id, status, sequence, buyer_id, seller_id, lines, total, payment_method, placed_at) "
-        f"select order_id, {_STATUS}, 5, buyer_id, seller_id, {LINES}, {PRICE}, 'bank_transfer', at from numbered",
+        seed.orders_at_cs(_STATUS, 5),
         "insert into cases (case_id, buyer_id, state, agent_id, order_id, outcome, opened_at, ended_at, last_seq, "
         "spoken_at, correlation_id, traceparent) select pg_temp.id(at, 'case' || n), buyer_id, 'closed', seller_id, "
-        "order_id, 'answered', at, at, 6, at, order_id, '00-' || repeat('a', 32) || '-' || repeat('b', 16) || '-01' "
-        f"from numbered where {ASKED}",
+        f"order_id, 'answered', at, at, 6, at, order_id, {TRACEPARENT} from numbered where {ASKED}",
         "insert into messages (case_id, seq, kind, sender_id, text, at) select pg_temp.id(at, 'case' || n), seq, "
         "'text', case when seq % 2 = 1 then buyer_id else seller_id end, 'Penjual tidak menjawab saya.', at "
         f"from numbered, generate_series(1, 6) seq where {ASKED}",
@@ -93,14 +85,13 @@ _OLD: Statements = {
 
 async def seed_old(urls: Mapping[str, str], count: int) -> None:
     """Adds `count` orders that were placed between 400 and 2 days ago, the oldest first, to every database."""
-    began, step = await moment(urls) - YOUNGEST - SPREAD, SPREAD / count
+    began, step = await seed.moment(urls) - YOUNGEST - SPREAD, SPREAD / count
 
     async def one(service: str) -> None:
         for done in range(0, count, CHUNK):
             first, last = FIRST + done, FIRST + min(done + CHUNK, count) - 1
-            await fill(urls[service], _OLD[service], first, last, began + done * step, step)
-        connection = await connect(urls[service])
-        await connection.execute("vacuum analyze")
-        await connection.close()
+            await seed.fill(urls[service], _OLD[service], first, last, began + done * step, step)
+        async with connected(urls[service]) as connection:
+            await connection.execute("vacuum analyze")
 
     await asyncio.gather(*(one(service) for service in _OLD if service in urls))

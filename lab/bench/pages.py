@@ -1,20 +1,24 @@
-"""The time until a page is usable: `python -m lab.bench.pages [--times 20] [--json]`.
+"""The time until a page is usable.
 
 A system on private servers, and Chromium with an empty cache for each measurement. A page is usable when its scripts
 have run: at the end of `DOMContentLoaded`, which waits for modules.
 """
 
-import argparse
 import asyncio
-import json
 import statistics
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
 
+import typer
 from playwright.async_api import Browser, async_playwright
 
 from batalkan import local_servers
+from batalkan.gateway import Gateway
+from batalkan.local_servers import LocalDeployment
 from batalkan.servers.packages import find
-from lab.bench.flow import one_origin
+from lab.bench import report
+from lab.serving import one_origin
 
 PAGES = ("/web/", "/web/s/a/sign-in", "/web/flow", "/web/docs", "/web/events")
 SAMPLE = """
@@ -43,31 +47,31 @@ async def once(browser: Browser, url: str) -> dict[str, float]:
     return sample
 
 
+@asynccontextmanager
+async def system_and_browser() -> AsyncIterator[tuple[LocalDeployment, str, Browser]]:
+    """A system on private servers, its address, and Chromium."""
+    async with (
+        local_servers.running(None) as system,
+        one_origin(Gateway(system.public)) as origin,
+        async_playwright() as playwright,
+    ):
+        arguments = ["--no-sandbox", "--enable-precise-memory-info"]
+        browser = await playwright.chromium.launch(executable_path=find("chromium"), args=arguments)
+        yield system, origin, browser
+        await browser.close()
+
+
 async def measure(times: int) -> dict[str, dict[str, float]]:
     """The median and the maximum of so many loads of each page."""
-    async with local_servers.running(None) as system, one_origin(system) as origin, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find("chromium"), args=["--no-sandbox"])
-        figures = {}
+    figures = {}
+    async with system_and_browser() as (_, origin, browser):
         for path in PAGES:
             samples = [await once(browser, f"{origin}{path}") for _ in range(times)]
             figures[path] = {key: round(statistics.median(sample[key] for sample in samples), 1) for key in samples[0]}
             figures[path]["slowest_usable_ms"] = round(max(sample["usable_ms"] for sample in samples), 1)
-        await browser.close()
-        return figures
+    return figures
 
 
-def main() -> None:
-    """Measures and prints a line for each page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=20, help="loads of each page")
-    parser.add_argument("--json", action="store_true")
-    arguments: Any = parser.parse_args()
-    figures = asyncio.run(measure(arguments.times))
-    for path, figure in figures.items() if not arguments.json else ():
-        print(f"{path:>20}  {figure}")
-    if arguments.json:
-        print(json.dumps(figures, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+def main(times: Annotated[int, typer.Option(help="Loads of each page.")] = 20, as_json: report.JsonFile = None) -> None:
+    """Measure the time until a page is usable."""
+    report.finish(asyncio.run(measure(times)), as_json, "page")

@@ -7,26 +7,23 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 from batalkan.invariants import check
+from batalkan.operate import connected
 from batalkan.servers import LocalServers
 from batalkan.subprocesses import Child, Reaper
-from contracts.words import Role
 from lab.bench import meters
 from lab.bench.clients import Task
 from lab.bench.faststream import environment
 from lab.bench.seed import seed
-from lab.bench.variants import ROOT, Variant
-from runtime.storage.database import connect
-from services.accounts.domain import Account, Client
-from services.accounts.tokens import AccessTokens
+from lab.bench.variants import ROOT, Variant, pid_of
+from tests.harness.actors import access_token
 
 TIMEOUT = 180.0
 """Seconds for the last refund after the last answer."""
-
-
 ORDERS_PER_REPEAT = 1_000_000
 
 
@@ -67,7 +64,6 @@ class Run:
     def __init__(self, servers: LocalServers, variant: Variant, number: int = 0) -> None:
         self._servers = servers
         self._variant = variant
-        self._tokens = AccessTokens.read(variant.signing_key)
         self._seeded = number * ORDERS_PER_REPEAT
 
     async def warm_up(self, orders: int, clients: int) -> None:
@@ -78,7 +74,8 @@ class Run:
         """Measures a run of so many orders. Raises `RunFailed`."""
         seeded = await self._seed(orders)
         names = [url.rpartition("/")[2] for url in self._variant.databases.values()]
-        pids = {**self._variant.pids, **self._server_pids()}
+        postgres, rabbitmq = (pid_of(server.child) for server in (self._servers.postgres, self._servers.rabbitmq))
+        pids = {**self._variant.pids, "postgresql": postgres, "rabbitmq": rabbitmq}
         counted = await meters.count(self._servers.postgres.admin_url, names)
         scans = await meters.rows_scanned(self._variant.databases)
         cpu = {name: meters.cpu_seconds(pid) for name, pid in pids.items()}
@@ -118,21 +115,11 @@ class Run:
         """Seeds the orders; returns (order, token) for each."""
         seeded = await seed(self._variant.databases, self._seeded, orders)
         self._seeded += orders
-        issued = {buyer: self._token(buyer) for buyer in dict.fromkeys(buyer for _, buyer in seeded)}
-        admin = await connect(self._servers.postgres.admin_url)
-        await admin.execute("checkpoint")  # otherwise one run would have a checkpoint and another none
-        await admin.close()
+        keys, buyers = self._variant.keys, dict.fromkeys(buyer for _, buyer in seeded)
+        issued = {buyer: access_token(keys, "buyer", UUID(buyer), session="bench") for buyer in buyers}
+        async with connected(self._servers.postgres.admin_url) as admin:
+            await admin.execute("checkpoint")  # otherwise one run would have a checkpoint and another none
         return [(order, issued[buyer]) for order, buyer in seeded]
-
-    def _token(self, buyer: str) -> str:
-        account = Account(UUID(buyer), f"{buyer}@example.com", "Bench", Role.BUYER)
-        return self._tokens.issue(account, Client.APP, "bench")
-
-    def _server_pids(self) -> dict[str, int]:
-        postgres, rabbitmq = self._servers.postgres.child.pid, self._servers.rabbitmq.child.pid
-        assert postgres
-        assert rabbitmq
-        return {"postgresql": postgres, "rabbitmq": rabbitmq}
 
     async def _clients(
         self, orders: list[tuple[str, str]], clients: int, rate: float, profile: Path | None = None
@@ -173,27 +160,24 @@ class Run:
 
     async def _settle(self, result: Mapping[str, Any]) -> dict[str, float]:
         """Waits until every order shows its refund; returns the commit time of each (seconds since the epoch)."""
-        connection = await connect(self._variant.databases["orders"])
-        try:
+        async with connected(self._variant.databases["orders"]) as connection:
             await connection.execute("set enable_seqscan = off")  # the benchmark's scans must not count
             await connection.execute("create temp table awaited (order_id uuid primary key)")
             await connection.copy_records_to_table("awaited", records=[(UUID(one),) for one in result["began"]])
             await connection.execute("analyze awaited")
-            async with asyncio.timeout(TIMEOUT):
-                while await connection.fetchval(
-                    "select exists (select from awaited a where not exists "
-                    "(select from order_refunds r where r.order_id = a.order_id and r.state = 'issued'))"
-                ):
-                    await asyncio.sleep(0.05)
+            end = monotonic() + TIMEOUT
+            while await connection.fetchval(
+                "select exists (select from awaited a where not exists "
+                "(select from order_refunds r where r.order_id = a.order_id and r.state = 'issued'))"
+            ):
+                if monotonic() > end:
+                    raise RunFailed(f"{self._variant.name}: refunds did not arrive within {TIMEOUT:g} s")
+                await asyncio.sleep(0.05)
             rows = await connection.fetch(
                 "select order_id::text, extract(epoch from pg_xact_commit_timestamp(r.xmin))::float8 as shown "
                 "from awaited join order_refunds r using (order_id)"
             )
             return {row["order_id"]: row["shown"] for row in rows}
-        except TimeoutError:
-            raise RunFailed(f"{self._variant.name}: refunds did not arrive within {TIMEOUT:g} s") from None
-        finally:
-            await connection.close()
 
 
 async def check_snapshot(variant: Variant) -> None:

@@ -3,26 +3,20 @@
 import asyncio
 import json
 import os
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from batalkan.servers import ServersMissing
 from lab.bench import report
 from lab.bench.old_orders import seed_old
-from lab.bench.run import Run, RunFailed, RunFigures, check_snapshot
+from lab.bench.run import Run, RunFigures, check_snapshot
 from lab.bench.variants import BATALKAN, bench_servers, running
 
 VARIANTS = "core,all,reference,faststream"
 SECONDS_AT_HALF = 20
 """Long enough that the 99th percentile is not one checkpoint of a server."""
-
-console = Console(highlight=False)
 
 
 def main(
@@ -37,7 +31,7 @@ def main(
     replicas: Annotated[int, typer.Option(min=1, help="Processes of each of Batalkan's services.")] = 1,
     profile: Annotated[Path | None, typer.Option(help="A folder for py-spy's samples of every process.")] = None,
     statements: Annotated[bool, typer.Option(help="List the statements that cost PostgreSQL most.")] = False,
-    as_json: Annotated[Path | None, typer.Option("--json", help="A file for all figures.")] = None,
+    as_json: report.JsonFile = None,
 ) -> None:
     """Measure the cancel saga. Exit code 1 if an invariant is broken, never because of a time."""
     if context.invoked_subcommand:
@@ -47,32 +41,25 @@ def main(
         orders, repeats, names = min(orders, 500), 1, [name for name in names if name != "faststream"]
     if profile:
         profile.mkdir(parents=True, exist_ok=True)
-    try:
-        figures = asyncio.run(
-            measure(names, orders, clients, repeats, half=half, old=old, replicas=replicas, profile=profile)
-        )
-    except (RunFailed, ServersMissing) as error:
-        sys.exit(f"bench: {error}")
-    show(figures, statements=statements)
+    options = {"half": half, "old": old, "replicas": replicas, "profile": profile}
+    found = run(names, orders, clients, repeats, statements=statements, **options)
     if as_json:
-        as_json.write_text(json.dumps(as_dict(figures), indent=1))
+        as_json.write_text(json.dumps(found, indent=1))
 
 
-def show(figures: Sequence[RunFigures], *, statements: bool = False) -> None:
-    """Prints the tables."""
+def run(
+    names: list[str], orders: int, clients: int, repeats: int, *, statements: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Measures, and prints the tables. The figures as JSON values; `options`: `measure`."""
+    figures = asyncio.run(measure(names, orders, clients, repeats, **options))
     loaded = [one for one in figures if not one.rate]
-    report.show(console, loaded)
+    report.show_runs(loaded)
     for one in figures:
         if one.rate:
-            console.print(f"{one.variant} at {one.rate:g} requests/s: HTTP {one.http_ms} ms, saga {one.saga_ms} ms")
+            print(f"{one.variant} at {one.rate:g} requests/s: HTTP {one.http_ms} ms, saga {one.saga_ms} ms")
     if statements:
-        for many in report.by_variant(loaded).values():
-            report.show_statements(console, many[-1])
-
-
-def as_dict(figures: Sequence[RunFigures]) -> dict[str, Any]:
-    """The figures as JSON values."""
-    loaded = [one for one in figures if not one.rate]
+        for runs in report.by_variant(loaded).values():
+            report.show_statements(runs[-1])
     return {"ratios": report.ratios(loaded), "runs": [asdict(one) for one in figures]}
 
 
@@ -104,7 +91,7 @@ async def measure(
                         rate = round(one.sagas_per_second / 2)
                         found.append(await run.measure(rate * SECONDS_AT_HALF, clients, rate=rate))
                     await check_snapshot(variant)
-                console.print(
+                print(
                     f"run {number + 1}, {name}: {one.sagas_per_second:g}/s, {one.cpu_ms_per_saga} ms CPU per saga, "
                     f"load average {os.getloadavg()[0]:.1f}"
                 )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from runtime.storage.database import connect
+from batalkan.operate import connected
 
 SELLERS = 50
 PRODUCTS = 500
@@ -46,28 +46,69 @@ LINES = (
     f"'unit_price', {PRICE}))"
 )
 
+TRACEPARENT = "'00-' || repeat('a', 32) || '-' || repeat('b', 16) || '-01'"
+
 Statements = Mapping[str, Sequence[str]]
 """For each service, the statements that fill its database from `numbered`."""
+
+
+def orders(status: str, version: str) -> str:
+    """The orders as `orders` has them; status and version are SQL, here and below."""
+    return (
+        "insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, paid_amount, "
+        f"placed_at, version) select order_id, buyer_id, seller_id, {status}, {LINES}, {PRICE}, 'bank_transfer', "
+        f"{PRICE}, at, {version} from numbered"
+    )
+
+
+def orders_at_cs(status: str, sequence: int) -> str:
+    """The orders as customer service has them."""
+    return (
+        "insert into orders (order_id, status, sequence, buyer_id, seller_id, lines, total, payment_method, placed_at) "
+        f"select order_id, {status}, {sequence}, buyer_id, seller_id, {LINES}, {PRICE}, 'bank_transfer', at "
+        "from numbered"
+    )
+
+
+def orders_at_chat(rank: str) -> str:
+    """The orders as chat has them."""
+    return (
+        "insert into orders_known (order_id, buyer_id, seller_id, title, status_rank) "
+        f"select order_id, buyer_id, seller_id, title, {rank} from numbered"
+    )
+
+
+def history(steps: str) -> str:
+    """The statuses of the orders, a second apart."""
+    return (
+        "insert into order_history (order_id, version, status, at) "
+        f"select order_id, version, status, at + version * interval '1 second' from numbered, {steps}"
+    )
+
+
+def sequences(last: str, condition: str = "true") -> str:
+    """The number of events of each order."""
+    return f"insert into event_sequence (subject, last) select order_id::text, {last} from numbered where {condition}"
+
+
+def cancellations(condition: str = "true") -> str:
+    """The cancellations by the buyers."""
+    return (
+        "insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, fault, "
+        "at) select order_id, cancellation_id, seller_id, 'app', buyer_id, 'buyer', 'changed_mind', 'buyer', "
+        f"at + interval '3 seconds' from numbered where {condition}"
+    )
+
 
 _PAID: Statements = {
     "orders": (
         PRODUCTS_OF_SELLERS,
-        "insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, paid_amount, "
-        f"placed_at, version) select order_id, buyer_id, seller_id, 'processing', {LINES}, {PRICE}, 'bank_transfer', "
-        f"{PRICE}, at, 2 from numbered",
-        "insert into order_history (order_id, version, status, at) "
-        "select order_id, version, status, at + version * interval '1 second' from numbered, "
-        "(values (1, 'unpaid'), (2, 'processing')) as step (version, status)",
-        "insert into event_sequence (subject, last) select order_id::text, 2 from numbered",
+        orders("'processing'", "2"),
+        history("(values (1, 'unpaid'), (2, 'processing')) as step (version, status)"),
+        sequences("2"),
     ),
-    "chat": (
-        "insert into orders_known (order_id, buyer_id, seller_id, title, status_rank) "
-        "select order_id, buyer_id, seller_id, title, 1 from numbered",
-    ),
-    "cs": (
-        "insert into orders (order_id, status, sequence, buyer_id, seller_id, lines, total, payment_method, placed_at) "
-        f"select order_id, 'processing', 2, buyer_id, seller_id, {LINES}, {PRICE}, 'bank_transfer', at from numbered",
-    ),
+    "chat": (orders_at_chat("1"),),
+    "cs": (orders_at_cs("'processing'", 2),),
 }
 
 
@@ -84,12 +125,9 @@ async def seed(urls: Mapping[str, str], first: int, count: int) -> list[tuple[st
 
 async def moment(urls: Mapping[str, str]) -> datetime:
     """The current time of the database of `orders`."""
-    connection = await connect(urls["orders"])
-    try:
+    async with connected(urls["orders"]) as connection:
         now: datetime = await connection.fetchval("select clock_now()")
         return now
-    finally:
-        await connection.close()
 
 
 async def fill(
@@ -97,8 +135,7 @@ async def fill(
 ) -> list[asyncpg.Record]:
     """Runs the statements for the orders `first` to `last`; the first was placed `at`, each next one `step` later.
     Returns the ids of orders and buyers."""
-    connection = await connect(url)
-    try:
+    async with connected(url) as connection:
         # The rows are known to be valid: skip foreign keys and the ledger's triggers.
         await connection.execute("set session_replication_role = replica; set synchronous_commit = off")
         await connection.execute(_ID)
@@ -106,8 +143,8 @@ async def fill(
             await connection.execute(_NUMBERED, first, last, at, step)
             for statement in statements:
                 await connection.execute(statement)
-            rows = await connection.fetch("select order_id::text, buyer_id::text from numbered order by n")
+            rows: list[asyncpg.Record] = await connection.fetch(
+                "select order_id::text, buyer_id::text from numbered order by n"
+            )
         await connection.execute("analyze")
         return rows
-    finally:
-        await connection.close()

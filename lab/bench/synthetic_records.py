@@ -53,31 +53,13 @@ class SyntheticServices:
         return recorded
 
     def _cancellation(self) -> None:
-        context, order, buyer, cancellation = start_context(), new_id(), new_id(), new_id()
-        asked = OrderCancelRequested(
-            cancellation_id=cancellation,
-            order_id=order,
-            channel=Channel.APP,
-            requested_by=buyer,
-            role=RequesterRole.BUYER,
-        )
+        context, buyer, ids = start_context(), new_id(), {"cancellation_id": new_id(), "order_id": new_id()}
+        asked = OrderCancelRequested(**ids, channel=Channel.APP, requested_by=buyer, role=RequesterRole.BUYER)
+        ids["buyer_id"] = buyer
         cancelled = OrderCancelled(
-            cancellation_id=cancellation,
-            order_id=order,
-            buyer_id=buyer,
-            seller_id=new_id(),
-            channel=Channel.APP,
-            paid_amount=AMOUNT,
-            fault=Fault.BUYER,
+            **ids, seller_id=new_id(), channel=Channel.APP, paid_amount=AMOUNT, fault=Fault.BUYER
         )
-        issued = RefundIssued(
-            refund_id=new_id(),
-            cancellation_id=cancellation,
-            order_id=order,
-            buyer_id=buyer,
-            amount=AMOUNT,
-            destination=Destination.LAZADA_CREDIT,
-        )
+        issued = RefundIssued(**ids, refund_id=new_id(), amount=AMOUNT, destination=Destination.LAZADA_CREDIT)
         asked_id, cancelled_id, issued_id = new_id(), new_id(), new_id()
         scope = {"method": "POST", "path": "/orders/{order_id}/cancel"}
         self._by_name["orders"].requested(context, scope, 200, 0.01)

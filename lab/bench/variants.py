@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,14 +13,15 @@ from urllib.parse import urlsplit
 import aiormq
 
 from batalkan import local_servers
-from batalkan.keys import make_keys
-from batalkan.processes import Processes
+from batalkan.keys import Keys, make_keys
+from batalkan.local_servers import LocalDeployment
+from batalkan.operate import connected
 from batalkan.servers import LocalServers
 from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import Child, Reaper, run_all
 from lab.bench.faststream import environment
 from runtime.storage import schema
-from runtime.storage.database import Database, connect
+from runtime.storage.database import Database
 from services import SERVICES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,27 +44,25 @@ class Variant:
     pids: Mapping[str, int]
     databases: Mapping[str, str]
     """Administrator's URLs of the databases of its services."""
-    signing_key: Path
-    processes: Processes | None = None
-    """The supervisor of Batalkan's services; None for a baseline."""
+    keys: Keys
+    deployment: LocalDeployment | None = None
+    """Batalkan's processes; None for a baseline."""
 
 
 @asynccontextmanager
-async def bench_servers(folder: Path | None = None) -> AsyncIterator[LocalServers]:
+async def bench_servers() -> AsyncIterator[LocalServers]:
     """The servers, with databases and users for all variants."""
     rivals = [f"{name}_{service}" for name in BASELINES for service in SAGA_SERVICES]
-    async with LocalServers(folder, services=(*SERVICES, *rivals)) as servers:
-        admin = await connect(servers.postgres.admin_url)
-        for name, value in OBSERVED.items():
-            await admin.execute(f"alter system set {name} = '{value}'")
-        await admin.close()
+    async with LocalServers(services=(*SERVICES, *rivals)) as servers:
+        async with connected(servers.postgres.admin_url) as admin:
+            for name, value in OBSERVED.items():
+                await admin.execute(f"alter system set {name} = '{value}'")
         await servers.postgres.stop()
         await servers.postgres.start()
-        admin = await connect(servers.postgres.admin_url)
-        await admin.execute("create extension if not exists pg_stat_statements")
-        await admin.execute("alter system set pg_stat_statements.track_planning = on")
-        await admin.execute("select pg_reload_conf()")
-        await admin.close()
+        async with connected(servers.postgres.admin_url) as admin:
+            await admin.execute("create extension if not exists pg_stat_statements")
+            await admin.execute("alter system set pg_stat_statements.track_planning = on")
+            await admin.execute("select pg_reload_conf()")
         yield servers
 
 
@@ -82,14 +82,11 @@ async def _batalkan(name: str, servers: LocalServers, replicas: int) -> AsyncIte
     async with local_servers.running(
         servers=servers, services=services, demonstration=False, replicas=counts
     ) as running:
-        origins = [_address(url) for url in running.origins["orders"]]
-        pids = {
-            name: _pid(watched.child)
-            for name, watched in running.processes.watched.items()
-            if name != local_servers.DANA
-        }
-        databases = {name: as_admin(servers, url) for name, url in running.database_urls.items()}
-        yield Variant(name, origins, pids, databases, running.keys.signing_key, running.processes)
+        origins = [(url.hostname or "", url.port or 0) for url in map(urlsplit, running.origins["orders"])]
+        watched = running.processes.watched
+        pids = {name: pid_of(one.child) for name, one in watched.items() if name != local_servers.DANA}
+        databases = {name: _as_admin(servers, url) for name, url in running.database_urls.items()}
+        yield Variant(name, origins, pids, databases, running.keys, running)
 
 
 async def _leave_out(services: Collection[str], servers: LocalServers) -> None:
@@ -133,41 +130,30 @@ async def _baseline(name: str, servers: LocalServers, replicas: int) -> AsyncIte
             )
             children[service] = child
             child.spawn()
-            steps.append(child.until(_listening(port), timeout=60))
+            steps.append(child.until(partial(_listens, port), timeout=60))
         await run_all(*steps)
-        databases = {service: as_admin(servers, url) for service, url in urls.items()}
-        pids = {service: _pid(child) for service, child in children.items()}
-        keys = make_keys(servers.folder / "keys")
-        yield Variant(name, [("127.0.0.1", ports[0])], pids, databases, keys.signing_key)
+        databases = {service: _as_admin(servers, url) for service, url in urls.items()}
+        pids = {service: pid_of(child) for service, child in children.items()}
+        yield Variant(name, [("127.0.0.1", ports[0])], pids, databases, make_keys(servers.folder / "keys"))
     finally:
         for child in children.values():
             await child.stop(10)
         reaper.close()
 
 
-def as_admin(servers: LocalServers, url: str) -> str:
+def _as_admin(servers: LocalServers, url: str) -> str:
     """The administrator's URL of the same database."""
     return urlsplit(servers.postgres.admin_url)._replace(path=urlsplit(url).path).geturl()
 
 
-def _pid(child: Child) -> int:
+def pid_of(child: Child) -> int:
+    """The id of a process that runs."""
     assert child.pid is not None
     return child.pid
 
 
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    assert parts.hostname
-    assert parts.port
-    return parts.hostname, parts.port
-
-
-def _listening(port: int) -> Callable[[], Awaitable[bool]]:
+async def _listens(port: int) -> bool:
     """Readiness of a baseline: it listens only once it is ready."""
-
-    async def connects() -> bool:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-        return True
-
-    return connects
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    return True

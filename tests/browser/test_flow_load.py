@@ -22,7 +22,7 @@ MAX_DOTS = 44
 async def test_the_page_merges_what_it_cannot_draw_and_counts_the_rest(users: BrowserUsers, site: Site) -> None:
     """At 200 cancellations a second every record is drawn, drawn together, or counted; what the page holds is bounded.
 
-    `python -m lab.bench.flow` does so for a minute, and measures how smooth it is.
+    `make bench ARGS="flow"` does so for a minute, and measures how smooth it is.
     """
     person = await users.visitor("Penonton")
     await person.page.goto(f"{site.url}/web/flow")

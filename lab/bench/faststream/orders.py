@@ -1,29 +1,15 @@
 """The orders side, with FastAPI, SQLAlchemy, FastStream and faststream-outbox."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import FastAPI, HTTPException
+from fastapi import HTTPException
 from faststream.rabbit import Channel
 from pydantic import BaseModel
 from sqlalchemy import text
 
-from lab.bench.faststream.shared import (
-    NAME,
-    OTHER,
-    SagaEvent,
-    exchange,
-    is_new,
-    outbox,
-    queue,
-    rabbit,
-    relay,
-    session_factory,
-    start,
-    stop,
-)
+from lab.bench.faststream import shared
+from lab.bench.faststream.shared import NAME, OTHER, SagaEvent, exchange, outbox, queue, rabbit, session_factory
 
 LOCK = text("select * from orders where order_id = :id for update")
 UPDATE = text("update orders set status = 'cancelled', version = version + 1 where order_id = :id")
@@ -41,17 +27,8 @@ SHOW = text(
 )
 CANCELLED = f"{NAME}.OrderCancelled"
 
-
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Starts and stops the brokers with the application."""
-    await start()
-    yield
-    await stop()
-
-
-app = FastAPI(lifespan=lifespan)
-relay(CANCELLED)
+app = shared.application()
+shared.relay(CANCELLED)
 
 
 class Cancel(BaseModel):
@@ -88,5 +65,5 @@ async def cancel(order_id: UUID, body: Cancel) -> dict[str, Any]:
 async def show_refund(event: SagaEvent) -> None:
     """Shows the refund at the order."""
     async with session_factory() as session, session.begin():
-        if await is_new(session, event):
+        if await shared.is_new(session, event):
             await session.execute(SHOW, {"order_id": event.order_id, **event.data})

@@ -1,27 +1,12 @@
 """The refunds side, with FastAPI, SQLAlchemy, FastStream and faststream-outbox."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from fastapi import FastAPI
 from faststream.rabbit import Channel
 from sqlalchemy import text
 
-from lab.bench.faststream.shared import (
-    NAME,
-    OTHER,
-    SagaEvent,
-    exchange,
-    is_new,
-    outbox,
-    queue,
-    rabbit,
-    relay,
-    session_factory,
-    start,
-    stop,
-)
+from lab.bench.faststream import shared
+from lab.bench.faststream.shared import NAME, OTHER, SagaEvent, exchange, outbox, queue, rabbit, session_factory
 
 PHONE = text("select phone from dana_links where buyer_id = :buyer_id")
 REFUND = text(
@@ -37,24 +22,15 @@ ENTRIES = text(
 )
 ISSUED = f"{NAME}.RefundIssued"
 
-
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Starts and stops the brokers with the application."""
-    await start()
-    yield
-    await stop()
-
-
-app = FastAPI(lifespan=lifespan)
-relay(ISSUED)
+app = shared.application()
+shared.relay(ISSUED)
 
 
 @rabbit.subscriber(queue(f"{OTHER}.OrderCancelled"), exchange, channel=Channel(prefetch_count=100))
 async def refund(event: SagaEvent) -> None:
     """Refunds the paid amount of a cancelled order."""
     async with session_factory() as session, session.begin():
-        if not await is_new(session, event):
+        if not await shared.is_new(session, event):
             return
         await session.execute(PHONE, {"buyer_id": event.data["buyer_id"]})
         refund_id, transaction_id = uuid4(), uuid4()

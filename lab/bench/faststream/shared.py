@@ -1,9 +1,12 @@
 """Shared by both sides: the database, the outbox with its relay to RabbitMQ, the inbox."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi import FastAPI
 from faststream.rabbit import ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream_outbox import OutboxBroker, make_outbox_table
 from pydantic import BaseModel
@@ -59,15 +62,18 @@ async def is_new(session: AsyncSession, event: SagaEvent) -> bool:
     return (await session.execute(text(statement), {"id": event.event_id})).first() is not None
 
 
-async def start() -> None:
-    """Creates the outbox's table and starts both brokers."""
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Creates the outbox's table, and starts and stops both brokers with the application."""
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     await rabbit.start()
     await outbox.start()
-
-
-async def stop() -> None:
-    """Stops both brokers."""
+    yield
     await outbox.stop()
     await rabbit.stop()
+
+
+def application() -> FastAPI:
+    """The application of a side."""
+    return FastAPI(lifespan=_lifespan)
