@@ -44,7 +44,7 @@ async def measure(waiting: int, closings: int) -> dict[str, Any]:
         ):
             await database.execute(QUEUE, waiting + closings + 3)
             agent = await Agent.sign_in(http, "agent@example.com", "batalkan-demo", "web")
-            ticket = (await agent.post("/cs/tickets"))["ticket"]
+            ticket = (await agent.send("/cs/tickets"))["ticket"]
             async with connect(f"{origin.replace('http', 'ws')}/cs/live?ticket={ticket}", proxy=None) as live:
 
                 async def until_busy() -> None:

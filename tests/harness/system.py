@@ -111,7 +111,7 @@ async def _connected(url: str) -> AsyncIterator[AsyncpgConnection]:
 
 
 @asynccontextmanager
-async def embedded(folder: Path, database_url: str) -> AsyncIterator[SystemUnderTest]:
+async def embedded(folder: Path, database_url: str, dana_timeout: float = 0.3) -> AsyncIterator[SystemUnderTest]:
     """All services in this process, on the bus in memory."""
     buses: list[Bus] = []
 
@@ -120,7 +120,7 @@ async def embedded(folder: Path, database_url: str) -> AsyncIterator[SystemUnder
         return bus
 
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # what real ones cost is not what this is about
-    where = Where(folder, database_url, dana_timeout=0.3, settling=0.1)
+    where = Where(folder, database_url, dana_timeout=dana_timeout, settling=0.1)
     hashing = patch("services.accounts.passwords.PasswordHasher", lambda: quick)
     async with AsyncExitStack() as stack:
         stack.enter_context(hashing)

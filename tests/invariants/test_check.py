@@ -54,7 +54,8 @@ class Ran:
 @pytest.fixture(scope="module")
 async def ran(tmp_path_factory: pytest.TempPathFactory, embedded_databases: Databases) -> AsyncIterator[Ran]:
     """Four orders: one cancelled to Lazada Credit, one to DANA, one for the silence of its seller, one shipped."""
-    async with embedded(tmp_path_factory.mktemp("ran"), embedded_databases.admin_url) as running:
+    # Refunds waits so long that it calls DANA once for each payment, on a busy machine too.
+    async with embedded(tmp_path_factory.mktemp("ran"), embedded_databases.admin_url, dana_timeout=30) as running:
         yield Ran(running, await _live(running))
     for url in running.database_urls.values():
         await embedded_databases.admin(f'drop database "{urlsplit(url).path[1:]}" with (force)')
