@@ -9,8 +9,8 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from batalkan import single_process
-from batalkan.servers.data_folder import free_ports
 from batalkan.processes import is_ready
+from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import Child, Reaper
 
 
