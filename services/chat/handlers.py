@@ -125,8 +125,7 @@ async def contact_seller(threads: ThreadWriter, tx: Transaction, contacted: Sell
 async def show_questions(threads: ThreadWriter, tx: Transaction, event: OrderPlaced | SellerContacted) -> None:
     """Shows the questions of customer service about an order, once the order is known."""
     order = await read_models.order(tx, event.order_id)
-    questions = order is not None and order.placed and await read_models.has_unshown_questions(tx, event.order_id)
-    if order is None or not questions:
+    if order is None or not order.placed or not await read_models.has_unshown_questions(tx, event.order_id):
         return
     await store.make_thread(tx, new_id(), order)
     thread = await store.thread_of(tx, event.order_id, lock=True)

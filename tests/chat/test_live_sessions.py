@@ -11,20 +11,22 @@ from batalkan.keys import Keys
 from batalkan.servers import LocalServers
 from runtime.http.auth import LEEWAY, Identity
 from runtime.http.revocations import ENDED
-from runtime.live import sockets
+from runtime.live import sockets, websocket
 from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation, Replica, replicas
 from tests.harness.live_client import address, end_session, listening, refusal
 
 
 async def test_a_socket_lives_no_longer_than_its_token(
-    harness: ChatHarness, conversation: Conversation, origin: str
+    harness: ChatHarness, conversation: Conversation, origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the token of its ticket has run out a socket is closed, and needs a new ticket; nothing is lost by it."""
-    briefly = harness.actors.person("buyer", account_id=conversation.buyer.account_id, lasts=1 - LEEWAY)
-    async with listening(briefly, origin) as buyer:
+    monkeypatch.setattr(websocket, "time", lambda: time() + 898.5 + LEEWAY)  # of the 900 seconds that a token lasts
+    again = harness.actors.person("buyer", account_id=conversation.buyer.account_id)
+    async with listening(again, origin) as buyer:
         await conversation.write(conversation.buyer)
         assert await buyer.closed() == sockets.RENEW
+    monkeypatch.undo()
     async with listening(conversation.buyer, origin, {conversation.thread_id: 0}) as buyer:
         await buyer.has(conversation.thread_id, 1)
 
