@@ -77,8 +77,8 @@ async def closed_routes(system: SystemUnderTest) -> set[Route]:
     for service in SERVICES:
         paths = (await system.http.get(f"/{service}/openapi.json")).raise_for_status().json()["paths"]
         found |= {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    anybodys = ("/health/", "/metrics", "/demonstration/")
-    return {(method, path) for method, path in found - OPEN if not any(part in path for part in anybodys)}
+    public = ("/health/", "/metrics", "/demonstration/")
+    return {(method, path) for method, path in found - OPEN if not any(part in path for part in public)}
 
 
 async def test_every_route_is_in_the_table(system: SystemUnderTest) -> None:
