@@ -1,7 +1,5 @@
 """The chat service, running in the test's own process, with orders and conversations about them."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,10 +9,8 @@ from uuid import uuid4
 
 import httpx
 import jwt
-import uvicorn
 
 from batalkan.keys import Keys
-from runtime.live.server import WEBSOCKETS
 from runtime.live.updates import LiveUpdates
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
@@ -25,6 +21,7 @@ from tests.harness.actors import Actors, Json, Person, assert_problem
 from tests.harness.deals import Deal
 from tests.harness.event_recorder import EventRecorder, recording_service
 from tests.harness.publishing import publish_as
+from tests.harness.serving import served
 
 MIGRATIONS = Path(SPEC.migrations)
 
@@ -137,19 +134,8 @@ async def open_harness(database_url: str, keys: Keys) -> AsyncIterator[ChatHarne
 @asynccontextmanager
 async def on_a_port(service: Service) -> AsyncIterator[str]:
     """Serves it over HTTP as a process of its own does; `host:port`."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        service.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2, **WEBSOCKETS
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve([listening]))
-    while not server.started:
-        await asyncio.sleep(0.005)
-    host, port = listening.getsockname()
-    yield f"{host}:{port}"
-    server.should_exit = True
-    await serving
+    async with served(service.app) as origin:
+        yield origin.removeprefix("http://")
 
 
 @dataclass(frozen=True)

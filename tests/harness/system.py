@@ -10,7 +10,6 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
-from argon2 import PasswordHasher
 
 from batalkan import local_servers, system
 from batalkan.invariants import Evidence, Snapshot, check, in_flight
@@ -21,6 +20,7 @@ from runtime.messaging.bus import Bus
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.storage import clock
 from runtime.storage.connections import AsyncpgConnection, connect
+from tests.harness.accounts import QUICK
 from tests.harness.waiting import eventually
 
 OUTSIDERS = Evidence(outsiders=True)
@@ -119,11 +119,9 @@ async def embedded(folder: Path, database_url: str, dana_timeout: float = 0.3) -
         buses.append(bus)
         return bus
 
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # what real ones cost is not what this is about
     where = Where(folder, database_url, dana_timeout=dana_timeout, settling=0.1)
-    hashing = patch("services.accounts.passwords.PasswordHasher", lambda: quick)
     async with AsyncExitStack() as stack:
-        stack.enter_context(hashing)
+        stack.enter_context(patch("services.accounts.passwords.PasswordHasher", lambda: QUICK))
         running = await stack.enter_async_context(system.running(where, bus_tap))
         http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://localhost")
         await stack.enter_async_context(http)
