@@ -34,7 +34,7 @@ def test_indonesian_notation_is_read(amount: int) -> None:
     assert thousands(f" {grouped}\n") == thousands(str(amount)) == amount
     assert price(shown) == price(grouped) == price(f"rp {amount}") == price(f"Rp\N{NO-BREAK SPACE}{grouped}") == amount
     if amount:
-        assert thousands(shown) is price(f"Rp{shown}") is price(f"{grouped} Rp") is None
+        assert thousands(shown) is price(f"Rp{shown}") is price(f"{grouped} Rp") is price(f"Rp  {grouped}") is None
 
 
 @given(st.text(alphabet="0123456789., -+Rpe٥", max_size=12))
@@ -75,7 +75,7 @@ def test_a_phone_number_has_the_digits_that_were_typed(typed: str) -> None:
     "typed",
     [
         *("", "8123456789", "08023456789", "0812345", "08123456789012", "+1 555 0100", "+63 812 3456 789"),
-        *("0+62812345678", "٠٨١٢٣٤٥٦٧٨٩٠", "\N{FULLWIDTH DIGIT ZERO}81234567890", "0812345678 / 0813"),
+        *("0+62812345678", "٠٨١٢٣٤٥٦٧٨٩٠", "081٢٣٤٥٦٧٨٩٠", "\N{FULLWIDTH DIGIT ZERO}81234567890", "0812345678 / 0813"),
         *("0812345678, 9", "0812345678 ext 1", "081234\n567890", "081234567890\0", "tel:081234567890"),
         *("++62812345678", "0062 0062 812345678"),
     ],
