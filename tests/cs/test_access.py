@@ -24,7 +24,7 @@ CALLS = {
 ACTS = [call for call in CALLS if "{case_id}" in call]
 
 
-def test_every_route_is_in_the_table(harness: CsHarness) -> None:
+async def test_every_route_is_in_the_table(harness: CsHarness) -> None:
     """Each route is listed with the role that may use it."""
     paths = harness.service.app.openapi()["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
