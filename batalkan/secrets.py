@@ -23,25 +23,30 @@ SERVERS = ("gateway", "postgres", "rabbitmq", "redis")
 OPERATOR = "operator"
 
 
-def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[str]) -> None:
+def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[str], databases: list[str]) -> None:
     """Fills the folders in `volumes`, one per container; `configuration` holds a folder of files for each server.
 
-    `brokers` are RabbitMQ's nodes. Nodes can be added later: passwords stay, and the URLs name all nodes.
+    `brokers` are RabbitMQ's nodes, `databases` PostgreSQL's. Nodes can be added later: passwords stay, and the URLs
+    name all nodes.
     """
     hosts = ",".join(f"{broker}:5672" for broker in brokers)
+    servers = ",".join(f"{database}:5432" for database in databases)
+    any_primary = "?target_session_attrs=read-write" if len(databases) > 1 else ""
     for server in SERVERS:
         for file in (configuration / server).iterdir():
             write(volumes / server / file.name, file.read_text())
     for service in services:
         folder = volumes / service
-        database = ensure(folder / "database_url", f"postgresql://{service}:{password()}@postgres:5432/{service}")
-        write(folder / "broker_url", f"amqp://{service}:{_broker_password(folder)}@{hosts}/{VHOST}")
+        database = f"postgresql://{service}:{_kept_password(folder / 'database_url')}@{servers}/{service}{any_primary}"
+        write(folder / "database_url", database)
+        write(folder / "broker_url", f"amqp://{service}:{_kept_password(folder / 'broker_url')}@{hosts}/{VHOST}")
         ensure(folder / "redis_url", f"redis://{service}:{password()}@redis:6379/0")
         write(volumes / OPERATOR / f"{service}_database_url", database)
         write(volumes / "postgres" / f"{service}.scram", scram_verifier(_password_in(database)))
-    write(
-        volumes / OPERATOR / "broker_url", f"amqp://{OPERATOR}:{_broker_password(volumes / OPERATOR)}@{hosts}/{VHOST}"
-    )
+    broker_url = volumes / OPERATOR / "broker_url"
+    write(broker_url, f"amqp://{OPERATOR}:{_kept_password(broker_url)}@{hosts}/{VHOST}")
+    for role in ("replicator", "rewind", "restapi"):  # of PostgreSQL's nodes among each other
+        ensure(volumes / "postgres" / role, password())
     _keys(volumes, services)
     _broker(volumes, services)
     _redis_users(volumes, services)
@@ -128,8 +133,7 @@ def share_cookie(data: Path, brokers: list[str]) -> None:
         write(data / broker / ".erlang.cookie", cookie)
 
 
-def _broker_password(folder: Path) -> str:
-    url = folder / "broker_url"
+def _kept_password(url: Path) -> str:
     return _password_in(url.read_text()) if url.exists() else password()
 
 
@@ -142,8 +146,8 @@ def _base64(data: bytes) -> str:
 
 
 if __name__ == "__main__":
-    services, brokers = os.environ["SERVICES"].split(), os.environ["BROKERS"].split()
-    fill(Path("/secrets"), Path("/app/deploy"), services, brokers)
+    services, brokers, databases = (os.environ[name].split() for name in ("SERVICES", "BROKERS", "DATABASES"))
+    fill(Path("/secrets"), Path("/app/deploy"), services, brokers, databases)
     try:
         write(Path("/secrets/gateway/entrance.conf"), entrance(Environment.of_process()))
     except SettingInvalid as invalid:
