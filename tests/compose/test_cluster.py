@@ -50,7 +50,8 @@ async def test_every_queue_is_on_every_node(stack: Stack) -> None:
 async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     """Leaders are killed and a node is cut off while people cancel: no confirmed message is missing anywhere, and every
     accepted cancellation is refunded exactly once."""
-    chance, cluster, log = random.Random(SEED), Cluster(stack), Log(stack)
+    chance, cluster = random.Random(SEED), Cluster(stack)
+    log = Log(stack, f"seed {SEED}: {KILLS} kills, {CUTS} cuts of {CUT_SECONDS:.0f} s")
     faults = ["kill"] * KILLS + ["cut"] * CUTS
     chance.shuffle(faults)
     before = ask_bus_tap(stack, "open")
@@ -74,11 +75,16 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
                 await cluster.whole()
                 healed = monotonic() - healing
                 log.say(f"{number}: whole again after {healed:.1f} s; {len(workload.accepted)} cancellations")
-        over = monotonic()
-    accepted = workload.accepted
+    log.say(f"{retrying.again} requests sent again; slowest cancellation {workload.slowest:.2f} s")
+    await all_refunded(stack, log, workload, before)
+    assert {name: queue.messages for name, queue in (await cluster.whole()).items() if queue.messages} == {}
+
+
+async def all_refunded(stack: Stack, log: "Log", workload: Workload, before: dict[str, object]) -> None:
+    """Waits until all is at rest: every accepted cancellation is stored, published to all, and refunded once."""
+    accepted, over = workload.accepted, monotonic()
     await eventually(lambda: drained(stack, len(accepted)), 180, every=1)
     log.say(f"drained {monotonic() - over:.1f} s after the last")
-    log.say(f"{retrying.again} requests sent again; slowest cancellation {workload.slowest:.2f} s")
     stored = dict(
         line.split("|") for line in stack.sql("orders", "select order_id, cancellation_id from cancellations")
     )
@@ -91,16 +97,15 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     log.say(f"{len(accepted)} cancellations refunded; {tapped}")
     assert tapped["missing"] == []
     assert json.loads(stack.compose("run", "--rm", "batalkan", "parked", "list", "--json")) == []
-    assert {name: queue.messages for name, queue in (await cluster.whole()).items() if queue.messages} == {}
 
 
 class Log:
     """Prints what happened, for the table of the long form and for the search after the cause of a failure."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, first: str) -> None:
         self._stack = stack
         self._began = monotonic()
-        self.say(f"seed {SEED}: {KILLS} kills, {CUTS} cuts of {CUT_SECONDS:.0f} s")
+        self.say(first)
 
     @property
     def minutes(self) -> float:

@@ -15,7 +15,7 @@ def volumes(tmp_path: Path) -> Path:
     """The volumes after the first `up`."""
     for name in (*SERVICES, *SERVERS, OPERATOR, "dana", "later"):
         (tmp_path / name).mkdir()
-    fill(tmp_path, ROOT / "deploy", list(SERVICES), ["rabbitmq"])
+    fill(tmp_path, ROOT / "deploy", list(SERVICES), ["rabbitmq"], ["postgres"])
     return tmp_path
 
 
@@ -28,13 +28,13 @@ def test_a_second_run_keeps_every_secret(volumes: Path) -> None:
     """Stopping and starting again changes no password and no key."""
     folders = [volumes / name for name in (*SERVICES, OPERATOR, "dana")]
     before = [contents(folder) for folder in folders]
-    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq"])
+    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq"], ["postgres"])
     assert [contents(folder) for folder in folders] == before
 
 
 def test_a_service_can_be_added_later(volumes: Path) -> None:
     """A service that is new in the list gets secrets of its own, and the servers get to know it."""
-    fill(volumes, ROOT / "deploy", [*SERVICES, "later"], ["rabbitmq"])
+    fill(volumes, ROOT / "deploy", [*SERVICES, "later"], ["rabbitmq"], ["postgres"])
     assert contents(volumes / "later").keys() == {"broker_url", "database_url", "redis_url", "jwks.json"}
     assert (volumes / "postgres" / "later.scram").exists()
     assert "user later on #" in (volumes / "redis" / "users.acl").read_text()
@@ -45,17 +45,22 @@ def test_an_interrupted_run_is_completed_by_the_next(volumes: Path) -> None:
     (volumes / "orders" / "broker_url").unlink()
     (volumes / "orders" / ".broker_url.new").write_text("amqp://ord")
     (volumes / "orders" / ".broker_url.new").chmod(0o400)
-    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq"])
+    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq"], ["postgres"])
     assert (volumes / "orders" / "broker_url").read_text().startswith("amqp://orders:")
     assert not (volumes / "orders" / ".broker_url.new").exists()
 
 
-def test_a_broker_can_become_a_cluster_later(volumes: Path) -> None:
-    """With more nodes in the list, every URL names them all, and no password changes."""
-    before = urlsplit((volumes / "orders" / "broker_url").read_text()).password
-    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq", "rabbitmq-2"])
-    url = (volumes / "orders" / "broker_url").read_text()
-    assert url == f"amqp://orders:{before}@rabbitmq:5672,rabbitmq-2:5672/batalkan"
+def test_one_server_can_become_several_later(volumes: Path) -> None:
+    """With more nodes in the lists, every URL names them all, and no password changes."""
+    before = contents(volumes / "orders")
+    fill(volumes, ROOT / "deploy", list(SERVICES), ["rabbitmq", "rabbitmq-2"], ["postgres", "postgres-2"])
+    password = {name: urlsplit(url).password for name, url in before.items() if name.endswith("_url")}
+    assert contents(volumes / "orders") == before | {
+        "broker_url": f"amqp://orders:{password['broker_url']}@rabbitmq:5672,rabbitmq-2:5672/batalkan",
+        "database_url": f"postgresql://orders:{password['database_url']}@postgres:5432,postgres-2:5432/orders"
+        "?target_session_attrs=read-write",
+    }
+    assert (volumes / OPERATOR / "orders_database_url").read_text().endswith("target_session_attrs=read-write")
 
 
 def test_the_nodes_of_a_cluster_have_one_cookie(tmp_path: Path) -> None:
