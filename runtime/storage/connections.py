@@ -58,6 +58,9 @@ async def connect(
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             if not left:
                 raise
+        except AttributeError as error:  # of uvloop, when the server closes the socket while it opens
+            if not left:
+                raise ConnectionResetError("The database closed a connection while it opened.") from error
     try:
         await connection.set_type_codec(
             "interval", encoder=_exact, decoder=_duration, schema="pg_catalog", format="tuple"

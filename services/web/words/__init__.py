@@ -1,13 +1,15 @@
-"""The words of the pages, in Indonesian and English: a table for each area, `key: (Indonesian, English)`."""
+"""The words of the pages, in Indonesian and English: a file for each area, `key = [Indonesian, English]`."""
 
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 
 from services.web.formats import Language
-from services.web.words import buying, common, docs, flow, start, talking, working
 
 Table = Mapping[str, tuple[str, str]]
 
-TABLES: tuple[Table, ...] = tuple(area.WORDS for area in (common, start, buying, talking, working, flow, docs))
+AREAS = Path(__file__).parent.glob("*.toml")
+TABLES: tuple[Table, ...] = tuple(tomllib.loads(area.read_text("utf-8")) for area in AREAS)
 WORDS: Table = {key: words for table in TABLES for key, words in table.items()}
 
 
