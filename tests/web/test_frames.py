@@ -30,7 +30,7 @@ def test_a_single_cancellation_is_drawn_step_by_step() -> None:
     ]
     assert frame["moves"][2]["to"] == ["refunds", "chat", "cs"]
     assert len({move["id"] for move in frame["moves"][1:]}) == 1
-    assert [story["outcome"] for story in frame["stories"]] == ["cancelled"]
+    assert [trace["outcome"] for trace in frame["stories"]] == ["cancelled"]
 
 
 def test_moves_are_in_the_order_in_which_they_began() -> None:
@@ -70,7 +70,9 @@ def test_cancellations_are_drawn_before_other_traces() -> None:
     """Accounts that are registered in the same moment do not push a cancellation off the page; all are counted."""
     names = ["AccountRegistered"] * (MAX_TRACES + 2) + ["OrderCancelRequested"]
     parsed = [
-        Record(stage="written", at=1.0, service="orders", story=f"story {number}", id=f"event {number}", type=name)
+        Record(
+            stage="written", at=1.0, service="orders", correlation_id=f"story {number}", id=f"event {number}", type=name
+        )
         for number, name in enumerate(names)
     ]
     frames, traces = Frames(), Traces()

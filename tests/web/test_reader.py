@@ -113,7 +113,7 @@ async def test_traces_survive_a_restart(redis: Redis, database: Database, reader
     await reader.save_some()
     after = Reader(redis, database)
     await after.load()
-    assert [trace.story for trace in after.traces.latest(10)] == ["two", "one"]
+    assert [trace.correlation_id for trace in after.traces.latest(10)] == ["two", "one"]
     await after.consume_some()
     assert [len(trace.records) for trace in after.traces.latest(10)] == [7, 7]
     await redis.flushall()
@@ -145,7 +145,7 @@ async def test_a_bounded_number_of_traces_is_stored(redis: Redis, database: Data
             await reader.consume_some()
             await reader.save_some()
     async with database.connection() as connection:
-        kept = [trace.story for trace in await store.load(connection)]
+        kept = [trace.correlation_id for trace in await store.load(connection)]
     assert kept == [str(number) for number in range(30, store.KEPT + 30)]
 
 

@@ -57,19 +57,23 @@ class Frames:
                 if len(group) < MAX_ALONE:
                     group.append(record)
         for trace in traces:
-            if trace.story in self._traces or len(self._traces) < MAX_TRACES or (trace.outcome and self._make_room()):
-                self._traces[trace.story] = trace
-                self._more_traces.discard(trace.story)
+            if (
+                trace.correlation_id in self._traces
+                or len(self._traces) < MAX_TRACES
+                or (trace.outcome and self._make_room())
+            ):
+                self._traces[trace.correlation_id] = trace
+                self._more_traces.discard(trace.correlation_id)
             else:
-                self._more_traces.add(trace.story)
+                self._more_traces.add(trace.correlation_id)
 
     def _make_room(self) -> bool:
         """Drops a trace that is no cancellation; False if there is none."""
         other = next((trace for trace in self._traces.values() if not trace.outcome), None)
         if other is None:
             return False
-        del self._traces[other.story]
-        self._more_traces.add(other.story)
+        del self._traces[other.correlation_id]
+        self._more_traces.add(other.correlation_id)
         return True
 
     def take(self) -> str:
@@ -116,6 +120,6 @@ def _move(record: Record, count: int) -> dict[str, Any]:
     if record.stage == "requested":
         move["status"] = record.status
     if count == 1:
-        facts = {"id": record.id, "story": record.story, "cause": record.cause, "answer": record.answer}
+        facts = {"id": record.id, "story": record.correlation_id, "cause": record.cause, "answer": record.answer}
         move |= {key: value for key, value in facts.items() if value}
     return move

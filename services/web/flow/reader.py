@@ -52,7 +52,7 @@ class Reader:
         """Loads the saved traces."""
         async with self._database.connection() as connection:
             for trace in await store.load(connection):
-                self.traces.all[trace.story] = trace
+                self.traces.all[trace.correlation_id] = trace
 
     async def consume(self) -> None:
         """Reads records and sends frames until it is cancelled."""
@@ -138,7 +138,9 @@ class Reader:
             trace.unsaved = False
         try:
             async with self._database.transaction() as connection:
-                self._merge(await store.load(connection, [trace.story for trace in changed if not trace.merged]))
+                self._merge(
+                    await store.load(connection, [trace.correlation_id for trace in changed if not trace.merged])
+                )
                 await store.save(connection, [trace for trace in changed if trace.types()])
         except BaseException:
             for trace in changed:
@@ -150,14 +152,14 @@ class Reader:
     def _merge(self, saved: list[Trace]) -> None:
         """Adds the saved beginning of a trace that goes on after it was dropped here."""
         for old in saved:
-            if (trace := self.traces.all.get(old.story)) is not None:
+            if (trace := self.traces.all.get(old.correlation_id)) is not None:
                 trace.add(old.records)
                 trace.records.sort(key=lambda record: record.at)
 
-    async def find(self, story: str) -> Trace | None:
+    async def find(self, correlation_id: str) -> Trace | None:
         """A trace, from memory or from the database."""
-        trace = self.traces.all.get(story)
+        trace = self.traces.all.get(correlation_id)
         if trace is not None and trace.types():
             return trace
         async with self._database.connection() as connection:
-            return next(iter(await store.load(connection, [story])), None)
+            return next(iter(await store.load(connection, [correlation_id])), None)

@@ -18,12 +18,12 @@ Seconds = Annotated[float, Field(ge=0, le=4e9, allow_inf_nan=False)]
 class Record(BaseModel):
     """One step that a service recorded. Times are seconds since 1970, `took` is in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True)
 
     stage: Stage
     at: Seconds
     service: Text
-    story: Text = ""
+    correlation_id: Text = Field(default="", alias="story")
     id: Text = ""
     """The event's."""
     type: Text = ""
@@ -62,7 +62,7 @@ class Record(BaseModel):
 
     def kept(self) -> dict[str, Any]:
         """For the database: only the fields that are set."""
-        return self.model_dump(exclude_defaults=True)
+        return self.model_dump(by_alias=True, exclude_defaults=True)
 
 
 _RECORDS = TypeAdapter(list[Record])

@@ -25,8 +25,8 @@ async def now(connection: Connection) -> float:
     return moment
 
 
-def _trace(story: str, records: object) -> Trace:
-    trace = Trace(story, merged=True)
+def _trace(correlation_id: str, records: object) -> Trace:
+    trace = Trace(correlation_id, merged=True)
     trace.add(read_records(records)[0] if isinstance(records, list) else [])
     trace.unsaved = False
     return trace
@@ -34,14 +34,14 @@ def _trace(story: str, records: object) -> Trace:
 
 async def save(connection: Connection, traces: Sequence[Trace]) -> None:
     """Saves the traces, and deletes the oldest beyond `KEPT`."""
-    ordered = sorted(traces, key=lambda trace: trace.story)  # so that two replicas do not wait for each other
+    ordered = sorted(traces, key=lambda trace: trace.correlation_id)  # so that two replicas do not wait for each other
     await connection.execute(
         "insert into stories (story, last, records) "
         "select story, to_timestamp(last), records::jsonb "
         "from unnest($1::text[], $2::float8[], $3::text[]) as new (story, last, records) "
         "on conflict (story) do update set last = excluded.last, records = excluded.records "
         "where jsonb_array_length(stories.records) <= jsonb_array_length(excluded.records)",
-        [trace.story for trace in ordered],
+        [trace.correlation_id for trace in ordered],
         [trace.last for trace in ordered],
         [json.dumps([record.kept() for record in trace.records]) for trace in ordered],
     )

@@ -32,9 +32,9 @@ def consumers(record: Record) -> list[str]:
 
 @dataclass
 class Trace:
-    """One trace; `story` is its correlation id, `began` and `last` in seconds since 1970."""
+    """One trace; `began` and `last` in seconds since 1970."""
 
-    story: str
+    correlation_id: str
     records: list[Record] = field(default_factory=list)
     marks: set[tuple[str, str, str, float]] = field(default_factory=set)
     unsaved: bool = True
@@ -99,7 +99,7 @@ class Trace:
         request = next((one.request for one in self.records if one.request), "")
         types = self.types()
         return {
-            "story": self.story,
+            "story": self.correlation_id,
             "request": request,
             "subject": next((one.subject for one in self.records if one.subject), ""),
             "types": list(dict.fromkeys(types)),
@@ -122,14 +122,14 @@ class Traces:
         touched: dict[str, Trace] = {}
         by_trace: dict[str, list[Record]] = {}
         for record in records:
-            if record.story:
-                by_trace.setdefault(record.story, []).append(record)
-        for story, new in by_trace.items():
-            trace = self.all.setdefault(story, Trace(story))
+            if record.correlation_id:
+                by_trace.setdefault(record.correlation_id, []).append(record)
+        for correlation_id, new in by_trace.items():
+            trace = self.all.setdefault(correlation_id, Trace(correlation_id))
             trace.add(new)
-            self.all.move_to_end(story)
+            self.all.move_to_end(correlation_id)
             if trace.types():
-                touched[story] = trace
+                touched[correlation_id] = trace
         while len(self.all) > MAX_HELD:
             self.all.popitem(last=False)
         return touched
