@@ -56,12 +56,12 @@ def scope_of(test: str) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps folders together, since their fixtures start slowly: pytest would run all those tests first that
-    are coroutines, wherever they are."""
-    slow = [f"{folder}/" for folder in SLOW]
+    are coroutines, wherever they are. The tests of compose.yaml run as written: later ones change the stack."""
 
-    def place(item: pytest.Item) -> tuple[int, Path]:
-        rank = next((rank for rank, folder in enumerate(slow) if item.nodeid.startswith(folder)), len(slow))
-        return rank, item.path.parent
+    def place(item: pytest.Item) -> tuple[int, Path, int]:
+        rank = next((rank for rank, folder in enumerate(SLOW) if item.nodeid.startswith(f"{folder}/")), len(SLOW))
+        as_written = item.nodeid.startswith("tests/compose/")
+        return rank, *((item.path, item.location[1] or 0) if as_written else (item.path.parent, 0))
 
     items.sort(key=place)
 
