@@ -36,8 +36,8 @@ DeadlineHandler = Callable[[Transaction, str], Awaitable[Sequence[Event]]]
 
 @dataclass(frozen=True)
 class Locking:
-    """A handler with its locks. Before a batch is claimed, `acquire_locks` gets the subjects of all due deadlines, once
-    for all kinds that share it, and locks them in the service's one order of locks."""
+    """A handler with its locks. Before a batch is claimed, `acquire_locks` is called once with the subjects of all due
+    deadlines whose kinds share it, and locks them in the service's one order of locks."""
 
     act: DeadlineHandler
     acquire_locks: Callable[[Transaction, Sequence[str]], Awaitable[None]]

@@ -53,7 +53,7 @@ _WRITES = "delete from outbox where false"
 """Fails on a read-only server, as after a failover: there, published rows could not be deleted."""
 
 
-def _message(service: str, row: asyncpg.Record, settled: Callable[[], object] = lambda: None) -> Message:
+def _message(service: str, row: asyncpg.Record, confirmed: Callable[[], object] = lambda: None) -> Message:
     # By hand, because `data` is JSON already; the contract tests read it back through `Envelope`.
     body = (
         f'{{"specversion":"1.0","id":"{row["event_id"]}","source":"{service}","type":"{row["type"]}",'
@@ -62,13 +62,13 @@ def _message(service: str, row: asyncpg.Record, settled: Callable[[], object] = 
         f'"causationid":"{row["causation_id"]}","sequence":{row["sequence"]},'
         f'"traceparent":"{row["traceparent"]}","data":{row["data"]}}}'
     )
-    return Message(row["routing_key"], body.encode(), row["mandatory"], settled)
+    return Message(row["routing_key"], body.encode(), row["mandatory"], confirmed)
 
 
 class Relay:
     """Publishes a service's outbox. One relay on a database is active at a time; the others stand by.
 
-    A row is deleted once the bus has settled its message. After a crash before that the message is published a second
+    A row is deleted once the bus has confirmed its message. After a crash before that the message is published a second
     time, which the inbox of every consumer detects.
 
     An unroutable event delays the later events of its own subject, and no others. Whether there is a queue depends on
@@ -84,7 +84,7 @@ class Relay:
         self._leads = self._stands_by = False
         self._publisher: Publisher | None = None
         self._hint: asyncio.Task[None] | None = None
-        self._settled: list[int] = []
+        self._confirmed: list[int] = []
         """Rows that can be deleted."""
         self._held: set[int] = set()
         """Rows that are published and have to stay, because the bus has them in memory only."""
@@ -190,9 +190,9 @@ class Relay:
     async def _send(
         self, connection: "Session", publisher: Publisher, wave: Sequence[asyncpg.Record]
     ) -> Collection[str]:
-        """Publishes these at once, and deletes the settled ones; returns the keys that no queue takes."""
+        """Publishes these at once, and deletes the confirmed ones; returns the keys that no queue takes."""
         refused: set[str] = set()
-        messages = [_message(self._service, row, partial(self._settle, row["seq"])) for row in wave]
+        messages = [_message(self._service, row, partial(self._confirm, row["seq"])) for row in wave]
         try:
             await publisher.publish(messages)
         except Unroutable as error:
@@ -210,19 +210,19 @@ class Relay:
         await self._delete(connection)
         return refused
 
-    def _settle(self, seq: int) -> None:
-        self._settled.append(seq)
+    def _confirm(self, seq: int) -> None:
+        self._confirmed.append(seq)
         if seq in self._held:  # published long ago; a new one is deleted soon anyway
             self._woken.set()
 
     async def _delete(self, connection: "Session") -> None:
-        if not self._settled:
+        if not self._confirmed:
             return
-        settled = list(self._settled)
-        await connection.execute("delete from outbox where seq = any($1::bigint[])", settled)
-        del self._settled[: len(settled)]
-        self._held.difference_update(settled)
-        OUTBOX_PUBLISHED.labels(self._service).inc(len(settled))
+        confirmed = list(self._confirmed)
+        await connection.execute("delete from outbox where seq = any($1::bigint[])", confirmed)
+        del self._confirmed[: len(confirmed)]
+        self._held.difference_update(confirmed)
+        OUTBOX_PUBLISHED.labels(self._service).inc(len(confirmed))
 
     async def _pause(self, connection: "Session", publisher: Publisher) -> None:
         """Waits until the relay is woken, or until `POLL` has passed."""

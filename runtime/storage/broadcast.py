@@ -16,11 +16,11 @@ from runtime.storage.redis import CALL_TIMEOUT, MAX_COMMANDS, Command, RedisAway
 HEARTBEAT = 1.0
 """Seconds without a message after which the subscription is checked with a ping."""
 MAX_WAITING = 10_000
-"""Commands that may wait for Redis; further ones are dropped, and the other replicas get a hint that some were lost."""
+"""Commands that may wait for Redis; further ones are dropped, and the other replicas get a notice that some were lost."""
 RETRY = 0.5
 """Seconds between two tries, at most: after a reconnect, clients wait for what was missed."""
 MISSED = "look"
-"""The hint that hints were lost: read the database."""
+"""The notice that notices were lost: read the database."""
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +29,22 @@ class RedisBroadcast:
     """A channel between the replicas of a service, and commands to Redis without waiting for the answer."""
 
     def __init__(
-        self, redis: Redis, channel: str, on_hint: Callable[[str], object], on_missed: Callable[[], object]
+        self, redis: Redis, channel: str, on_notice: Callable[[str], object], on_missed: Callable[[], object]
     ) -> None:
-        """`on_hint` gets each hint of another replica; `on_missed` is called whenever one may have been lost."""
+        """`on_notice` gets each notice of another replica; `on_missed` is called whenever one may have been lost."""
         self._redis = redis
         self._channel = channel
-        self._on_hint, self._on_missed = on_hint, on_missed
+        self._on_notice, self._on_missed = on_notice, on_missed
         self._me = new_id().hex
         self._waiting: deque[Command] = deque()
         self._lost = False
         self._something = asyncio.Event()
         self.away = True
-        """Whether hints of other replicas cannot arrive now."""
+        """Whether notices of other replicas cannot arrive now."""
 
-    def publish(self, hint: str) -> None:
-        """Sends a hint to the other replicas, soon, unless it gets lost."""
-        self.command("PUBLISH", self._channel, f"{self._me}\n{hint}")
+    def publish(self, notice: str) -> None:
+        """Sends a notice to the other replicas, soon, unless it gets lost."""
+        self.command("PUBLISH", self._channel, f"{self._me}\n{notice}")
 
     def command(self, *command: str | int) -> None:
         """Sends a command to Redis, soon, unless it is away."""
@@ -78,7 +78,7 @@ class RedisBroadcast:
                 backoff.reset()
             except Exception as error:
                 self._lost = True
-                self._waiting.clear()  # replicas that read the database need no hints
+                self._waiting.clear()  # replicas that read the database need no notices
                 await backoff.wait(error)
 
     async def _subscribe(self) -> None:
@@ -117,10 +117,10 @@ class RedisBroadcast:
                     await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     def _receive(self, text: str) -> None:
-        sender, _, hint = text.partition("\n")
+        sender, _, notice = text.partition("\n")
         if sender == self._me:
             return
-        if hint == MISSED:
+        if notice == MISSED:
             self._on_missed()
         else:
-            self._on_hint(hint)
+            self._on_notice(notice)

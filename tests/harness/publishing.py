@@ -55,9 +55,9 @@ async def publish_as(
 
 async def publish_and_wait(bus: MemoryBus, messages: Sequence[Message]) -> None:
     """Returns when every consumer of the messages has handled them."""
-    settled = asyncio.Semaphore(0)
+    confirmed = asyncio.Semaphore(0)
     publisher = await bus.publisher([])
     async with asyncio.timeout(TIMEOUT):
-        await publisher.publish([replace(message, settled=settled.release) for message in messages])
+        await publisher.publish([replace(message, confirmed=confirmed.release) for message in messages])
         for _ in messages:
-            await settled.acquire()
+            await confirmed.acquire()

@@ -70,7 +70,7 @@ class _UnreliablePublisher:
             raise BusError("refused")
         self._faults.published += messages
         if messages and self._faults.happens("lose_confirms"):
-            await self._publisher.publish([replace(message, settled=lambda: None) for message in messages])
+            await self._publisher.publish([replace(message, confirmed=lambda: None) for message in messages])
             raise BusError("the confirms were lost")
         routed = [message for message in messages if message.routing_key not in self._faults.unrouted]
         await self._publisher.publish(routed)

@@ -93,14 +93,16 @@ async def test_a_batch_is_bounded(bus: BusOf) -> None:
 async def test_a_mandatory_message_without_a_queue_is_refused(bus: BusOf) -> None:
     """Publishing an unroutable message fails, and what is published with it still arrives."""
     async with publishing(bus) as publisher, subscribed(bus) as subscription:
-        settled: list[int] = []
-        routed = [replace(message, settled=partial(settled.append, int(message.body))) for message in messages(1, 2)]
-        unrouted = Message("orders.Unheard", b"?", settled=lambda: settled.append(0))
+        confirmed: list[int] = []
+        routed = [
+            replace(message, confirmed=partial(confirmed.append, int(message.body))) for message in messages(1, 2)
+        ]
+        unrouted = Message("orders.Unheard", b"?", confirmed=lambda: confirmed.append(0))
         with pytest.raises(Unroutable, match=r"no queue takes orders\.Unheard") as refusal:
             await publisher.publish([unrouted, *routed])
         assert refusal.value.messages == [unrouted]
         assert await finish(subscription, 2) == [1, 2]
-        assert sorted(settled) == [1, 2]
+        assert sorted(confirmed) == [1, 2]
 
 
 async def test_an_optional_message_without_a_queue_is_dropped(bus: BusOf) -> None:
@@ -203,24 +205,24 @@ async def test_every_queue_gets_a_copy_without_delay(bus: BusOf) -> None:
 
 async def test_in_memory_a_message_is_settled_when_every_queue_has_acknowledged_it(memory_bus: BusOf) -> None:
     """The bus in memory has no disk: until every queue has acknowledged a message, its publisher has to keep it."""
-    settled = asyncio.Event()
+    confirmed = asyncio.Event()
     async with subscribed(memory_bus, "chat") as chat, subscribed(memory_bus) as refunds:
         async with publishing(memory_bus) as publisher:
-            await publisher.publish([replace(message, settled=settled.set) for message in messages(1)])
+            await publisher.publish([replace(message, confirmed=confirmed.set) for message in messages(1)])
         await take(refunds, 1)
         assert await finish(chat, 1) == [1]
         await refunds.close()
         async with subscribed(memory_bus) as refunds_again:
             (delivery,) = await take(refunds_again, 1)
-            assert not settled.is_set()
+            assert not confirmed.is_set()
             await refunds_again.acknowledge(delivery)
-            assert settled.is_set()
+            assert confirmed.is_set()
 
 
 @pytest.mark.servers
 async def test_at_rabbitmq_a_message_is_settled_when_it_is_confirmed(rabbit_bus: BusOf) -> None:
     """RabbitMQ confirms a message once it is stored, handled or not."""
-    settled = asyncio.Event()
+    confirmed = asyncio.Event()
     async with subscribed(rabbit_bus), publishing(rabbit_bus) as publisher:
-        await publisher.publish([replace(message, settled=settled.set) for message in messages(1)])
-        assert settled.is_set()
+        await publisher.publish([replace(message, confirmed=confirmed.set) for message in messages(1)])
+        assert confirmed.is_set()

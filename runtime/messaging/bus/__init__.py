@@ -12,7 +12,7 @@ class Message:
     routing_key: str
     body: bytes
     mandatory: bool = True
-    settled: Callable[[], object] = field(default=lambda: None, compare=False)
+    confirmed: Callable[[], object] = field(default=lambda: None, compare=False)
     """Called once the publisher may delete it: a broker with a disk has stored it, or all consumers have
     acknowledged it."""
 
@@ -46,7 +46,7 @@ class Publisher(Protocol):
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Returns once every message is in its queues. Raises `Unroutable` when some have no queue and all others are
-        in theirs, and any other `BusError` when one may not have arrived. Calls `settled` of each message.
+        in theirs, and any other `BusError` when one may not have arrived. Calls `confirmed` of each message.
 
         With no messages it checks the connection; raises `BusError` if that is lost.
         """

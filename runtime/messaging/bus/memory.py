@@ -1,6 +1,6 @@
 """The bus inside one process.
 
-It behaves as RabbitMQ does, with one difference, because it has no disk: a message is settled only once every queue
+It behaves as RabbitMQ does, with one difference, because it has no disk: a message is confirmed only once every queue
 that received a copy has acknowledged it. Until then it stays in its publisher's outbox, so that a crash loses nothing.
 Neither the publisher nor later messages wait for that.
 """
@@ -25,7 +25,7 @@ class _Copies:
     def one_done(self) -> None:
         self.left -= 1
         if not self.left:
-            self.message.settled()
+            self.message.confirmed()
 
 
 @dataclass
@@ -89,7 +89,7 @@ class _MemoryPublisher:
             if not queues and message.mandatory:
                 nowhere.append(message)
             elif not queues:
-                message.settled()
+                message.confirmed()
             copies = _Copies(message, len(queues))
             for queue in queues:
                 queue.waiting.append(_Copy(Message(message.routing_key, bytes(message.body)), copies))

@@ -191,7 +191,7 @@ class _RabbitPublisher:
             ),
             wait=False,  # for the socket; the confirm comes later anyway
         )
-        message.settled()
+        message.confirmed()
 
     async def close(self) -> None:
         await _close(self._connection)
