@@ -16,7 +16,7 @@ from runtime.storage.redis import CALL_TIMEOUT, MAX_COMMANDS, Command, RedisAway
 HEARTBEAT = 1.0
 """Seconds without a message after which the subscription is checked with a ping."""
 MAX_WAITING = 10_000
-"""Commands that may wait for Redis; further ones are dropped, and the other replicas get a notice that some were lost."""
+"""Commands that may wait for Redis; further ones are dropped, and other replicas get a notice that some were lost."""
 RETRY = 0.5
 """Seconds between two tries, at most: after a reconnect, clients wait for what was missed."""
 MISSED = "look"
