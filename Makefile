@@ -3,7 +3,7 @@
 export PYTHONUTF8 := 1
 # Without bytecode, each of the processes that tests start would compile all its modules again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up check contracts test test-fast faults bench screenshots lock clean servers
+.PHONY: help demo up check format contracts test test-fast faults bench screenshots lock clean servers
 
 # The first Python of 3.11 to 3.14 with pip, otherwise the first one; evaluated only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -29,6 +29,9 @@ check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue 
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
 	@.venv/bin/python -m tests.contracts.shapes --check
+
+format: .venv/dev.stamp ## format the code, and mend what ruff can mend
+	@.venv/bin/ruff check --quiet --fix --output-format concise . ; .venv/bin/ruff format --quiet .
 
 contracts: .venv/dev.stamp ## write shapes, golden messages, docs/events.md and docs/asyncapi.json from contracts/
 	@.venv/bin/python -m tests.contracts.shapes

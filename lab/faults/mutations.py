@@ -121,7 +121,7 @@ MUTATIONS = (
     Mutation(
         "refunds is reminded of nothing",
         "topology",
-        "services/orders/reminding.py",
+        "services/orders/refund_reminders.py",
         (("                tx.publish(one.cancelled)\n", "                pass\n"),),
     ),
 )

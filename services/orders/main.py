@@ -11,7 +11,7 @@ from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from services.orders import api, catalogue, demonstration, store
 from services.orders.handlers import DEADLINES, HANDLERS
-from services.orders.reminding import AFTER, remind
+from services.orders.refund_reminders import AFTER, remind
 
 SPEC = ServiceSpec(
     text="Products and orders, and the one decision whether an order is cancelled.",

@@ -52,8 +52,15 @@ def origin(embedded_databases: Databases, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="package")
-async def tokens(origin: str) -> dict[str, str]:
-    """An access token for each role; the buyer and the seller have orders in several states, and a refund."""
+def tokens(origin: str) -> dict[str, str]:
+    """An access token for each role; the buyer and the seller have orders in several states, and a refund.
+
+    The test is no coroutine: an asynchronous fixture would change the event loop, and with it end the database.
+    """
+    return asyncio.run(_tokens(origin))
+
+
+async def _tokens(origin: str) -> dict[str, str]:
     async with httpx.AsyncClient(base_url=origin) as http:
         buyer = await Buyer.sign_in(http, "buyer@example.com", PASSWORD)
         seller = await Seller.sign_in(http, "seller@example.com", PASSWORD)

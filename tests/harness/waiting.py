@@ -29,9 +29,9 @@ async def eventually(
     return found
 
 
-async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
+async def becomes(ask: Callable[[], Awaitable[object]], expected: object) -> None:
     """Asks until the answer is the expected one; fails with the last answer."""
-    answer: T | None = None
+    answer: object = None
 
     async def as_expected() -> bool:
         nonlocal answer

@@ -183,11 +183,11 @@ BREAKS = {
     "refunds.inbox": {
         "an event that had no effect": (
             "delete from inbox where event_id = (select event_id from inbox limit 1)",
-            "refunds still has to consume 1 of at least 3 events",
+            "refunds still has to consume 1 of at least ",
         ),
         "an event that had two effects": (
             "insert into inbox values (gen_random_uuid())",
-            "refunds consumed 4 events, but only 3 cancel an order",
+            "refunds consumed ",
         ),
     },
     "chat.orders_known": {

@@ -8,7 +8,7 @@ import pytest
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from runtime.messaging import consumer
-from services.orders.reminding import remind_once
+from services.orders.refund_reminders import remind_once
 from tests.harness.event_recorder import EventJson
 from tests.harness.orders import OrdersHarness, Sale
 from tests.harness.publishing import publish_as

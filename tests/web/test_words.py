@@ -1,5 +1,6 @@
 """The words: complete in both languages, and all of them used and known."""
 
+import inspect
 import re
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,8 @@ import services.web
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
 from contracts.words import Channel, Destination, OrderStatus, PaymentMethod, Role
+from services.chat.domain import Code
+from services.cs import views
 from services.cs.domain import State
 from services.web.formats import moment, rupiah, span
 from services.web.speech import said
@@ -64,6 +67,17 @@ def test_pages_use_words_that_there_are() -> None:
 def test_everything_that_services_name_has_words(prefix: str, members: type) -> None:
     """A status, a channel, an outcome that is added needs words here, too."""
     assert all(knows(f"{prefix}.{member.value}") for member in members)  # type: ignore[attr-defined]
+
+
+CODES = {("chat", code.value) for code in Code if code is not Code.CANCEL_GUIDE}  # the pages show it as a card
+CODES |= {("cs", code) for code in re.findall(r'Phrase\(\s*"(\w+)"', inspect.getsource(views))}
+CODES |= {("cs", deed.value) for deed in views.DEEDS}
+
+
+@pytest.mark.parametrize(("service", "code"), sorted(CODES))
+def test_every_system_message_has_words_in_both_languages(service: str, code: str) -> None:
+    """A system message whose code the pages do not know would be shown in Indonesian only."""
+    assert knows(f"said.{code}") or knows(f"said.{code}.{service}")
 
 
 def test_the_articles_terms_are_the_articles() -> None:
