@@ -44,6 +44,8 @@ LISTS = (
         "      UPPER_DATABASE_URL_FILE: /run/secrets/SERVICE_database_url\n",
     ),
     ("compose.yaml", r"\n  web-secrets:\n", "  SERVICE-secrets:\n"),
+    ("compose.cluster.yaml", r"  web: \*service\n", "  SERVICE: *service\n"),
+    ("compose.ha.yaml", r"  web: \*service\n", "  SERVICE: *service\n"),
     ("pyproject.toml", r'name = "Every module of web has its layer"\n(.+\n)+exhaustive = true\n', _LAYERS),
     ("Dockerfile", r"-m 755 accounts [a-z_ ]+(?= dana operator)", " SERVICE"),
     ("deploy/gateway/nginx.conf", r"<service>accounts[a-z_|]+", "|SERVICE"),

@@ -19,6 +19,8 @@ LISTS = [
     ("compose.yaml", r"healthy\.py, /(\w+)/health/ready\]"),
     ("compose.yaml", r"^      (\w+)_URL: http://\w+:8000$"),
     ("compose.yaml", r"(\w+)_DATABASE_URL_FILE: /run/secrets/\w+_database_url"),
+    ("compose.cluster.yaml", r"^  (\w+): \*service$"),
+    ("compose.ha.yaml", r"^  (\w+): \*service$"),
     ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
     ("deploy/gateway/nginx.conf", r"# A new service is one more name here.\n.*<service>(.+)\)\(/"),
 ]
