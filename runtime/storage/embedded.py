@@ -207,7 +207,9 @@ def _way(data: Path) -> Path:
     name = os.fsencode(data / SOCKET)
     if len(name) <= LONGEST and b"," not in name and name.decode(errors="replace") == str(data / SOCKET):
         return data
-    link = Path(tempfile.mkdtemp(prefix="batalkan-")) / "postgres"
+    temporary = tempfile.gettempdir()
+    is_short = len(os.fsencode(temporary)) + len(f"/batalkan-12345678/postgres/{SOCKET}") <= LONGEST
+    link = Path(tempfile.mkdtemp(prefix="batalkan-", dir=temporary if is_short else "/tmp")) / "postgres"  # noqa: S108
     link.symlink_to(data)
     return link
 

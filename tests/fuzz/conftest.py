@@ -55,7 +55,7 @@ def origin(embedded_databases: Databases, tmp_path_factory: pytest.TempPathFacto
 def tokens(origin: str) -> dict[str, str]:
     """An access token for each role; the buyer and the seller have orders in several states, and a refund.
 
-    The test is no coroutine: an asynchronous fixture would change the event loop, and with it end the database.
+    The test is no coroutine: an asynchronous fixture here would change the event loop, and with it end the database.
     """
     return asyncio.run(_tokens(origin))
 
@@ -81,7 +81,11 @@ async def _tokens(origin: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="package")
-async def strangers(origin: str) -> dict[str, str]:
+def strangers(origin: str) -> dict[str, str]:
     """Access tokens of further accounts: their sessions are ended, and their passwords changed."""
+    return asyncio.run(_strangers(origin))
+
+
+async def _strangers(origin: str) -> dict[str, str]:
     async with httpx.AsyncClient(base_url=origin) as http:
         return {role: (await Buyer.register(http, role)).token for role in ("buyer", "seller")}

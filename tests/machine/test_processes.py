@@ -15,7 +15,19 @@ from tests.machine.life import children_of_the_killed, gone, is_there
 SAMPLE = "tests.machine.sample"
 pytestmark = pytest.mark.processes
 
-OWNER = """
+STUBBORN = """
+import signal, sys, time
+
+def end(*_):
+    print("asked to quit", flush=True)
+    sys.exit()
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGQUIT, end)
+print("ready", flush=True)
+time.sleep(600)
+"""
+OWNER = f"""
 import sys
 from pathlib import Path
 from batalkan.subprocesses import Child, Reaper
@@ -23,10 +35,9 @@ log = Path(sys.argv[1]) / "log"
 reaper = Reaper(remove=log.parent / "temporary")
 child = Child("sleep", ["sh", "-c", "sleep 600 & echo $!; wait"], reaper=reaper, log=log)
 child.spawn()
-loop = "trap '' TERM; trap 'echo asked to quit; exit' QUIT; while :; do sleep 0.1; done"
-stubborn = Child("stubborn", ["sh", "-c", loop], reaper=reaper, log=log.with_name("stubborn"))
+stubborn = Child("stubborn", [sys.executable, "-c", {STUBBORN!r}], reaper=reaper, log=log.with_name("stubborn"))
 stubborn.spawn()
-while not log.read_text().endswith("\\n"):
+while not log.read_text() or not log.with_name("stubborn").read_text():
     pass
 print(child.pid, stubborn.pid, log.read_text().strip(), flush=True)
 sys.stdin.read()
