@@ -26,6 +26,29 @@ LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock"}
 GROUPS = {"runtime": ["build"], "dev": ["build", "dev"]}
 UV_INDEX_SETTINGS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
 
+LAUNCHER = """#!/bin/sh
+'''exec' "$(dirname "$(readlink -f "$0")")/python" -S "$0" "$@"
+'''
+# A Ctrl-C while Python imports its own modules would print a traceback, or be swallowed. So it first just ends the
+# process.
+import _signal
+
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+import os.path
+import sys
+
+sys.path.insert(0, os.path.abspath(os.path.realpath(__file__) + "/../../.."))
+from runtime.shutdown.early import exit_on_signal
+
+exit_on_signal("batalkan")
+import site
+
+site.main()
+from batalkan.__main__ import main
+
+main()
+"""
+
 
 def main() -> int:
     """Returns 0 if the environment matches the locks, 1 after an error message."""
@@ -70,6 +93,7 @@ def install(kind: str) -> None:
     run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
     for path in VENV.glob("lib/python*/site-packages/_batalkan.pth"):
         point_at(ROOT, path)
+    (VENV / "bin" / "batalkan").write_text(LAUNCHER, "utf-8")
     touch_stamps(kind, wanted)
 
 
