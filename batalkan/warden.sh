@@ -1,6 +1,6 @@
 # Reads "+ PID" and "- PID" on its standard input. When that closes, because this process closed it or was killed, it
 # sends SIGTERM to the groups that are left, after three seconds SIGQUIT (PostgreSQL then stops at once and removes its
-# lock file), after three more SIGKILL. Then it removes the folder it was given.
+# lock file), after another one SIGKILL. Then it removes the folder it was given.
 trap '' INT TERM HUP TSTP QUIT
 alive=' '
 while read -r sign pid; do
@@ -20,6 +20,6 @@ send() { # SIGNAL, tenths of a second to wait
 }
 send CONT 0
 send TERM 30
-send QUIT 30
+send QUIT 10
 send KILL 0
 if [ -n "$1" ]; then rm -rf "$1"; fi

@@ -1,5 +1,6 @@
 """What the three private servers have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -8,7 +9,7 @@ from batalkan.servers.data_folder import DataFolder
 from batalkan.subprocesses import Child, Reaper
 
 
-class Server:
+class Server(ABC):
     """A private server, whose process can be killed and frozen."""
 
     name: ClassVar[str]
@@ -42,8 +43,9 @@ class Server:
         """Ends the freeze."""
         self.child.resume()
 
+    @abstractmethod
     def _path(self, service: str) -> str:
-        raise NotImplementedError
+        """The path of the service's URL."""
 
     def _environment(self) -> dict[str, str]:
         return {"LC_ALL": "C", "TZ": "UTC"}

@@ -172,5 +172,5 @@ async def open_lab_system(
 
 
 def no_bus(service: str) -> Bus:
-    """For a system under test whose bus is not used."""
-    raise NotImplementedError(f"{service} has a bus of its own")
+    """The laboratory connects to RabbitMQ itself; asking the system under test for a bus is a mistake."""
+    raise LookupError(f"{service} has a bus of its own")

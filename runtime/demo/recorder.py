@@ -66,6 +66,7 @@ class DemoObserver(EventObserver):
             self._note(
                 "written",
                 str(context.correlation_id),
+                at=(event_id.int >> 80) / 1000,  # of its UUIDv7; the relay may be faster than the end of the commit
                 id=str(event_id),
                 type=event.wire_name,
                 subject=event.subject,

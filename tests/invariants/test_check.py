@@ -183,11 +183,11 @@ BREAKS = {
     "refunds.inbox": {
         "an event that had no effect": (
             "delete from inbox where event_id = (select event_id from inbox limit 1)",
-            "refunds still has to consume 1 of at least ",
+            "refunds still has to consume 1 of at least {all} events",
         ),
         "an event that had two effects": (
             "insert into inbox values (gen_random_uuid())",
-            "refunds consumed ",
+            "refunds consumed {more} events, but only {all} cancel an order",
         ),
     },
     "chat.orders_known": {
@@ -225,6 +225,8 @@ BREAKS = {
 )
 async def test_broken_by_hand(ran: Ran, table: str, change: str, words: str) -> None:
     """The checker names what is wrong in a table."""
+    consumed = await ran.system.count("refunds", "inbox")  # a request that was repeated is answered again
+    words = words.replace("{all}", str(consumed)).replace("{more}", str(consumed + 1))
     async with ran.changed(table, change):
         said = await ran.broken()
     assert [one for one in said if words in one], said

@@ -1,6 +1,7 @@
 """The script that makes `.venv` on a bare machine."""
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,28 @@ def test_an_up_to_date_environment_is_left_alone(
     (tmp_path / "requirements-dev.lock").write_text("a==1\nb==2")
     with pytest.raises(subprocess.CalledProcessError):
         bootstrap.install("dev")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_starts_ends_the_command(bootstrap: ModuleType, tmp_path: Path, number: int) -> None:
+    """While Python reads its start-up files it would swallow a Ctrl-C; the command ends with one line."""
+    packages = tmp_path / ".venv" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "slow.pth").write_text("import time; print('starting', flush=True); time.sleep(10)\n")
+    command = tmp_path / ".venv" / "bin" / "batalkan"
+    command.parent.mkdir()
+    base = Path(sys._base_executable)  # type: ignore[attr-defined]
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text(f"home = {base.parent}\n")
+    (command.parent / "python").symlink_to(base)
+    (tmp_path / "runtime").symlink_to(ROOT / "runtime")
+    command.write_text(bootstrap.LAUNCHER)
+    command.chmod(0o755)
+    with subprocess.Popen([command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starting\n"
+        process.send_signal(number)
+        _, complaints = process.communicate(timeout=5)
+    assert (process.returncode, complaints.count("\n")) == (128 + number, 1), complaints
 
 
 def test_locks_name_no_host() -> None:

@@ -47,7 +47,7 @@ async def test_every_stage_of_an_event_is_recorded_in_order(harness: DemoHarness
     records = await harness.records()
     assert len({one["id"] for one in records}) == len({one["story"] for one in records}) == 1
     at = {one["stage"]: one["at"] for one in records}
-    assert at["sent"] <= at["confirmed"]
+    assert at["written"] <= at["sent"] <= at["confirmed"]
     handled = next(one for one in records if one["stage"] == "handled")
     assert at["sent"] <= handled["taken"] <= handled["began"] <= handled["ended"] <= handled["at"]
 

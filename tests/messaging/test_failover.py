@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -71,6 +71,25 @@ async def test_a_commit_that_times_out_is_invisible(
     assert await toy.effects() == []
     await await_standby("")
     await becomes(toy.effects, [1])
+
+
+async def test_a_statement_that_times_out_replaces_all_connections(
+    embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a statement without an answer, as from a frozen primary, no connection of the pool is used again."""
+    monkeypatch.setattr(databases, "COMMAND_TIMEOUT", 0.2)
+    database = (await embedded_toys.refunds()).database
+
+    async def backends() -> set[int]:
+        async with AsyncExitStack() as held:
+            connections = [await held.enter_async_context(database.connection()) for _ in range(3)]
+            return {await connection.fetchval("select pg_backend_pid()") for connection in connections}
+
+    before = await backends()
+    with pytest.raises(TimeoutError):
+        async with database.transaction() as connection:
+            await connection.execute("select pg_sleep(30)")
+    assert not before & await backends()
 
 
 @asynccontextmanager
