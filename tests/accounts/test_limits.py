@@ -79,6 +79,11 @@ async def test_a_refused_try_is_counted_nowhere(redis: Redis, limits: Limits) ->
         with pytest.raises(RateLimited):
             await fail(limits, "siti", "cafe")
     assert not await redis.exists(limits.count(EMAIL, "siti").key)
+    later = limits.count(EMAIL, "budi"), limits.count(ADDRESS, "cafe")  # the full one comes last
+    with pytest.raises(RateLimited):
+        async with limits.guess(*later):
+            pass
+    assert not await redis.exists(later[0].key)
     with pytest.raises(WrongPassword):
         await fail(limits, "siti")
 

@@ -119,7 +119,7 @@ async def run(*command: str) -> str:
 
 @asynccontextmanager
 async def longest_pause(workload: Workload) -> AsyncIterator[list[float]]:
-    """Appends the longest time between two accepted cancellations inside the block."""
+    """The longest time without an accepted cancellation inside the block, known at its end."""
     found, over = [0.0], False
 
     async def watch() -> None:
@@ -129,6 +129,7 @@ async def longest_pause(workload: Workload) -> AsyncIterator[list[float]]:
             if len(workload.accepted) > accepted:
                 found[0] = max(found[0], monotonic() - last)
                 last, accepted = monotonic(), len(workload.accepted)
+        found[0] = max(found[0], monotonic() - last)  # also a pause that has not ended
 
     watching = asyncio.create_task(watch())
     yield found

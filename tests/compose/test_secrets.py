@@ -1,5 +1,8 @@
 """The step that makes the secrets, without Docker."""
 
+import base64
+import hashlib
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -61,6 +64,15 @@ def test_one_server_can_become_several_later(volumes: Path) -> None:
         "?target_session_attrs=read-write",
     }
     assert (volumes / OPERATOR / "orders_database_url").read_text().endswith("target_session_attrs=read-write")
+
+
+def test_the_broker_knows_the_passwords_of_the_urls(volumes: Path) -> None:
+    """RabbitMQ's hash of a password is base64(salt + sha256(salt + password)), with a salt of four bytes."""
+    users = json.loads((volumes / "rabbitmq" / "definitions.json").read_text())["users"]
+    hashes = {user["name"]: base64.b64decode(user["password_hash"]) for user in users}
+    for service in SERVICES:
+        password = urlsplit((volumes / service / "broker_url").read_text()).password or ""
+        assert hashlib.sha256(hashes[service][:4] + password.encode()).digest() == hashes[service][4:]
 
 
 def test_the_nodes_of_a_cluster_have_one_cookie(tmp_path: Path) -> None:

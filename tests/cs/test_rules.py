@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
 from contracts.words import OrderStatus
-from runtime.errors import Refusal
+from runtime.errors import WrongState
 from services.cs import domain
 from services.cs.domain import OVER, TRANSITIONS, Case, Desk, State, route
 
@@ -25,6 +25,10 @@ BUYER, AGENT, COLLEAGUE, ORDER, OTHER_ORDER = (UUID(int=number) for number in ra
 AGENTS = st.sampled_from([AGENT, AGENT, COLLEAGUE])
 ORDERS = st.sampled_from([ORDER, ORDER, OTHER_ORDER])
 
+REFUSALS = (
+    *(domain.NotYourCase, domain.CaseOver, domain.NotOver, domain.RatedAlready, domain.NoOrder, domain.NotCancelled),
+    *(domain.AlreadyContacted, domain.AlreadyShipped, domain.AlreadyCancelled, WrongState),
+)
 GRAPH = {
     "waiting": {"active"},
     "active": {"waiting", "awaiting_seller", "closed"},
@@ -133,7 +137,7 @@ class CaseLife(RuleBasedStateMachine):
 
     def attempt(self, do: Callable[[], Case]) -> None:
         """A step that may be refused."""
-        with suppress(Refusal):
+        with suppress(*REFUSALS):
             self.become(do())
 
     @invariant()

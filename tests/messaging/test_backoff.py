@@ -92,7 +92,7 @@ async def test_a_consumer_that_cannot_acknowledge_backs_off(toys: Toys, pauses: 
 
 async def test_a_broken_broadcast_subscription_backs_off(pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
     """A subscription at Redis is no success, if the first hint breaks it each time."""
-    monkeypatch.setattr(broadcast, "RETRY", 60)
+    monkeypatch.setattr(broadcast, "RETRY", 600)
     name = new_id().hex
     redis, other = connect(f"memory://{name}"), connect(f"memory://{name}")
     asked = 0

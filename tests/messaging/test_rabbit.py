@@ -18,7 +18,7 @@ from tests.harness.proxy import Proxy, proxied
 from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
 from tests.messaging.test_bus import KEY, messages, published, publishing, subscribed, take
-from tests.messaging.toys import Toys, running
+from tests.messaging.toys import Toys, message, running
 
 pytestmark = pytest.mark.servers
 
@@ -170,8 +170,9 @@ async def test_a_broker_that_falls_silent_is_noticed(
         servers.rabbitmq.pause()
         try:
             await orders.publish(2, 3)
-            await becomes(refunds.is_consuming, False)
-            await becomes(orders.leads, False)
+            async with asyncio.timeout(15):
+                await becomes(refunds.is_consuming, False)
+                await becomes(orders.leads, False)
             assert await orders.outbox() == 2
         finally:
             servers.rabbitmq.resume()
@@ -227,6 +228,27 @@ async def test_a_subscription_holds_a_bounded_number_of_messages(rabbit_bus: Bus
                 await subscription.take(1)
         await subscription.acknowledge(taken[-1])
         assert await subscription.take(1)
+
+
+async def test_a_consumer_notices_that_its_queue_is_gone(servers: LocalServers, toys_on_rabbit: Toys) -> None:
+    """A consumer whose queue is deleted is not ready until the queue is declared again; then it consumes."""
+    refunds = await toys_on_rabbit.refunds()
+    lost = asyncio.Event()
+    async with refunds.consuming(), channel_of(servers.rabbitmq.admin_url) as channel:
+
+        async def watch() -> None:
+            while refunds.consumer.connected:
+                await asyncio.sleep(0)
+            lost.set()
+
+        watching = asyncio.create_task(watch())
+        await channel.queue_delete("refunds")
+        async with asyncio.timeout(5):
+            await lost.wait()
+        await watching
+        await becomes(refunds.is_consuming, True)
+        await toys_on_rabbit.send(message(1))
+        await becomes(refunds.effects, [1])
 
 
 @pytest.mark.usefixtures("queue")

@@ -12,6 +12,8 @@ async def test_an_order_moves_from_step_to_step(harness: OrdersHarness) -> None:
     """Each step changes the status, adds to the history, counts the version up, and is published."""
     sale = await harness.sold("delivered")
     order = await sale.seen()
+    for person in (sale.seller, harness.actors.person("agent")):
+        assert await person.get(sale.path) == order
     assert [step["status"] for step in order["history"]] == list(STATUSES)
     assert (order["status"], order["version"], order["paid_amount"]) == ("delivered", 5, order["total"])
     assert [step["at"] for step in order["history"]] == sorted(step["at"] for step in order["history"])
