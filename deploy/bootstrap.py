@@ -93,7 +93,9 @@ def install(kind: str) -> None:
     run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
     for path in VENV.glob("lib/python*/site-packages/_batalkan.pth"):
         point_at(ROOT, path)
-    (VENV / "bin" / "batalkan").write_text(LAUNCHER, "utf-8")
+    command = VENV / "bin" / "batalkan"
+    command.write_text(LAUNCHER, "utf-8")
+    command.chmod(0o755)
     touch_stamps(kind, wanted)
 
 

@@ -10,5 +10,7 @@ PATRONI_RESTAPI_PASSWORD=$(cat /run/config/restapi)
 export PATRONI_NAME PATRONI_POSTGRESQL_CONNECT_ADDRESS PATRONI_RESTAPI_CONNECT_ADDRESS
 export PATRONI_REPLICATION_PASSWORD PATRONI_REWIND_PASSWORD PATRONI_RESTAPI_PASSWORD
 export PATRONICTL_CONFIG_FILE=/run/config/patroni.yml
-[ $# -gt 0 ] || set -- patroni /run/config/patroni.yml
+settings=/run/config/patroni.yml
+[ "$PATRONI_NAME" != postgres ] || settings=/run/config # of a folder, Patroni reads each .yml
+[ $# -gt 0 ] || set -- patroni "$settings"
 exec "$@"

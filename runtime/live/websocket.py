@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
 from runtime.errors import InvalidRequest, NotFound
+from runtime.http.app import RetryOnConflict
 from runtime.http.auth import Identity, SignedIn
 from runtime.http.problems import Problem, as_problem, problem_response
 from runtime.live.sockets import RENEW, TOO_BIG, Socket
@@ -119,7 +120,7 @@ def _ids(conversations: object) -> set[UUID]:
 def live_routes(*dependencies: Any) -> APIRouter:
     """`POST /tickets` and `WS /live`, to be included in a service's router. The FastAPI `dependencies` may refuse
     tickets."""
-    router = APIRouter()
+    router = APIRouter(route_class=RetryOnConflict)
 
     @router.post("/tickets", status_code=201, dependencies=dependencies)
     async def get_ticket(person: SignedIn, live: LiveUpdatesDep) -> Ticket:

@@ -51,16 +51,17 @@ async def connect(
     random.shuffle(hosts)
     options |= {"server_settings": settings, "connection_class": SafeConnection}
     options["timeout"] = (timeout or CONNECT_TIMEOUT) / len(hosts)
-    for left, host in enumerate(hosts, 1 - len(hosts)):
+    failures: list[Exception] = []
+    for host in hosts:
         try:
             connection: AsyncpgConnection = await asyncpg.connect(host, **options)  # noqa: TID251
             break
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            if not left:
-                raise
-        except AttributeError as error:  # of uvloop, when the server closes the socket while it opens
-            if not left:
-                raise ConnectionResetError("The database closed a connection while it opened.") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            failures.append(error)
+        except AttributeError:  # of uvloop, when the server closes the socket while it opens
+            failures.append(ConnectionResetError("The database closed a connection while it opened."))
+    else:  # a primary without free connections says more than a standby that is none
+        raise next((error for error in failures if isinstance(error, asyncpg.TooManyConnectionsError)), failures[-1])
     try:
         await connection.set_type_codec(
             "interval", encoder=_exact, decoder=_duration, schema="pg_catalog", format="tuple"

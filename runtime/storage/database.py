@@ -53,7 +53,7 @@ class Database:
         self._pool: Pool | None = None
         self._expired = -BETWEEN_SERVERS
         self._wrote = -WRITES_FOR
-        self._probing = asyncio.Lock()
+        self._probe: asyncio.Task[bool] | None = None
 
     async def connect(self, on_failure: Callable[[], object] = lambda: None) -> None:
         """Waits until the database answers, without a limit; calls `on_failure` after each failed try."""
@@ -79,6 +79,8 @@ class Database:
 
     async def close(self) -> None:
         """Closes all connections after their current use."""
+        if self._probe is not None:
+            self._probe.cancel()
         if self._pool is not None:
             pool, self._pool = self._pool, None
             try:
@@ -103,7 +105,7 @@ class Database:
             await self._expire(pool, "is read-only")
             raise
         except TimeoutError:
-            await self._expire(pool, "does not answer in time")
+            await self._expire(pool, "let a statement time out")
             raise
         except asyncio.CancelledError:
             await asyncio.sleep(0)  # `SafeConnection` is about to close itself, which the pool must see first
@@ -126,34 +128,49 @@ class Database:
 
         Raises `DatabaseUnavailable` when the commit times out: it may take effect later.
         """
-        async with self.connection() as connection:
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
-                yield connection
-            except BaseException:
-                await transaction.rollback()
-                raise
-            try:
+        committing = False
+        try:
+            async with self.connection() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                try:
+                    yield connection
+                except BaseException:
+                    await transaction.rollback()
+                    raise
+                committing = True
                 await transaction.commit()
-            except TimeoutError as error:
-                raise DatabaseUnavailable("The database has not confirmed a commit in time.") from error
+        except TimeoutError as error:
+            if not committing:
+                raise
+            raise DatabaseUnavailable("The database has not confirmed a commit in time.") from error
 
     async def writes(self) -> bool:
-        """Whether the database accepts writes now. It writes at most once a second, because the health routes are
-        called often; in between it only reads whether the server is read-only."""
-        async with self._probing:
-            now = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(PROBING), self.connection() as connection:
-                    if now > self._wrote + WRITES_FOR or await connection.fetchval(_IS_READ_ONLY):
-                        await connection.execute(_PROBE)
-                        self._wrote = now
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                return False
-            return True
+        """Whether the database accepts writes now. A write that waits, as for a standby that is away, is asked about
+        again instead of another one: each would keep a connection of the server."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._try_to_write())
+            self._probe.add_done_callback(lambda probe: probe.cancelled() or probe.exception())
+        try:
+            async with asyncio.timeout(PROBING):
+                return await asyncio.shield(self._probe)
+        except TimeoutError:
+            return False
+
+    async def _try_to_write(self) -> bool:
+        """Writes at most once a second, because the health routes are called often; in between it only reads whether
+        the server is read-only."""
+        now = asyncio.get_running_loop().time()
+        try:
+            async with self.connection() as connection:
+                if now > self._wrote + WRITES_FOR or await connection.fetchval(_IS_READ_ONLY):
+                    await connection.execute(_PROBE)
+                    self._wrote = now
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            return False
+        return True
 
 
 _IS_READ_ONLY = "select current_setting('transaction_read_only')::boolean"

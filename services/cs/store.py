@@ -78,6 +78,9 @@ class Order:
     placed_at: datetime | None
 
 
+_ORDER_COLUMNS = ", ".join(column.name for column in fields(Order))
+
+
 def case_of(row: asyncpg.Record) -> Case:
     """The case in a row with `COLUMNS`."""
     typed: dict[str, Any] = {"state": State(row["state"]), "contacted": tuple(row["contacted"])}
@@ -260,8 +263,7 @@ async def note_status(tx: Transaction, sequences: Mapping[UUID, int], status: Or
 
 async def orders(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Order]:
     """What is known of some orders."""
-    columns = ", ".join(column.name for column in fields(Order))
-    rows = await tx.connection.fetch(f"select {columns} from orders where order_id = any($1)", ids)
+    rows = await tx.connection.fetch(f"select {_ORDER_COLUMNS} from orders where order_id = any($1)", ids)
     return {row["order_id"]: Order(**{**row, "status": OrderStatus(row["status"])}) for row in rows}
 
 

@@ -96,8 +96,8 @@ async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
 
 
 def _handed_over(order: store.Order | None, names: Mapping[UUID, str]) -> HandedOver | None:
-    known = order is not None and order.seller_id
-    return HandedOver(**vars(order), seller_name=names.get(known)) if known else None
+    seller_id = order.seller_id if order else None
+    return HandedOver(**vars(order), seller_name=names.get(seller_id)) if seller_id else None
 
 
 async def show_duty(tx: Transaction, agent_id: UUID, max_cases: int) -> DutyView:

@@ -100,8 +100,8 @@ async def wallet(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
 async def link_dana(
     body: LinkDana, buyer: Buyer, uow: UnitOfWorkDep, dana: Annotated[Dana, Depends(_dana)]
 ) -> WalletView:
-    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five attempts that DANA
-    answers, an hour."""
+    """Links a DANA wallet, once DANA has confirmed it; refunds go there from now on (A). Five attempts an hour
+    to which DANA gives a usable answer."""
     phone = body.phone
     async with uow.begin() as tx:
         if phone == await store.phone_of(tx, buyer.account_id):  # a repeat after a lost answer, for example

@@ -73,6 +73,21 @@ async def test_a_commit_that_times_out_is_invisible(
     await becomes(toy.effects, [1])
 
 
+@pytest.mark.servers
+async def test_a_readiness_check_that_waits_is_asked_again(
+    toys_on_rabbit: Toys, await_standby: Callable[[str], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the synchronous standby is away a service is not ready, and its checks keep one connection in all."""
+    monkeypatch.setattr(databases, "PROBING", 0.2)
+    toy = await toys_on_rabbit.refunds()
+    waiting = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database()"
+    await await_standby("absent")
+    assert [await toy.database.writes() for _ in range(4)] == [False] * 4
+    assert await toy.fetch(waiting) == [1]
+    await await_standby("")
+    await becomes(toy.database.writes, True)
+
+
 async def test_a_statement_that_times_out_replaces_all_connections(
     embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
