@@ -10,7 +10,7 @@ def is_there(process: int) -> bool:
     """Whether it runs; what has ended but was not collected by its parent does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # ProcessLookupError: it ended between open and read.
         return False
 
 

@@ -31,7 +31,7 @@ def run(tree: Path, program: str, *arguments: str) -> None:
 @pytest.mark.timeout(400)
 def test_a_new_service_passes_every_check_at_once(tree: Path) -> None:
     """Style, types, imports and lists of the new service are right, its test passes, and it runs embedded."""
-    run(tree, "batalkan", "new", "service", "notes")
+    run(tree, "python", "-m", "batalkan", "new", "service", "notes")  # `batalkan` itself is that of ROOT.
     run(tree, "ruff", "check", "--quiet", "services", "tests/notes")
     run(tree, "ruff", "format", "--check", "services", "tests/notes")
     run(tree, "mypy", "-p", "services.notes", "-p", "tests.notes")
