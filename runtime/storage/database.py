@@ -132,7 +132,11 @@ class Database:
         try:
             async with self.connection() as connection:
                 transaction = connection.transaction()
-                await transaction.start()
+                try:
+                    await transaction.start()
+                except BaseException:
+                    connection.terminate()  # it may be in a transaction now
+                    raise
                 try:
                     yield connection
                 except BaseException:

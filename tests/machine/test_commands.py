@@ -28,12 +28,14 @@ LAST_LINE = (
 
 @asynccontextmanager
 async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncClient]:
-    """`batalkan up`, from the moment at which it serves; at the end it must stop on Ctrl-C."""
+    """`batalkan up`, from the moment at which it serves; at the end it must stop on Ctrl-C. On a busy machine local
+    servers may need longer than a process waits for them; then they end after it."""
     async with python("-m", "batalkan", "up", "--data", folder, "--port", str(port), *more) as command:
         await command.until(lambda: "Serving on" in command.said)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             yield http
-        assert await command.end(signal.SIGINT) == (0, "")
+        ended = await command.end(signal.SIGINT)
+        assert ended == (0, "") or more and ended == (130, "batalkan: interrupted\n")
 
 
 async def guided_run(folder: Path, port: int, **environment: str) -> None:

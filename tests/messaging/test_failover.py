@@ -107,6 +107,22 @@ async def test_a_statement_that_times_out_replaces_all_connections(
     assert not before & await backends()
 
 
+async def test_a_transaction_may_be_cancelled_at_any_moment(
+    embedded_toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that is cancelled while its transaction begins gives back no open transaction: nothing is logged."""
+    toy = await embedded_toys.refunds()
+    for turns in range(40):
+        task = asyncio.create_task(commit(toy.database))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    await commit(toy.database)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @asynccontextmanager
 async def silent_host() -> AsyncIterator[str]:
     """An address that accepts connections and answers nothing."""
