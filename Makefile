@@ -3,7 +3,7 @@
 export PYTHONUTF8 := 1
 # Without bytecode, each of the processes that tests start would compile all its modules again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up check format contracts test test-fast faults bench screenshots lock clean servers
+.PHONY: help demo up check format contracts test test-fast kubernetes-check faults bench screenshots lock clean servers
 
 # The first Python of 3.11 to 3.14 with pip, otherwise the first one; evaluated only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -42,6 +42,10 @@ test: check servers ## check, and all tests, on real servers too (installs them 
 test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own
 	@.venv/bin/pytest $(WORKERS) --ignore tests/fuzz -p no:schemathesis \
 		-m "not servers and not compose and not processes and not browser" $(ARGS)
+
+kubernetes-check: .venv/dev.stamp ## deploy/kubernetes, rendered and compared with the code; needs kubectl 1.32 or Docker
+	@.venv/bin/python -m tests.kubernetes.rendering
+	@.venv/bin/pytest -q tests/kubernetes $(ARGS)
 
 faults: .venv/dev.stamp servers ## the fault laboratory; ARGS=list, ARGS="run killing --long", ARGS=mutations
 	@.venv/bin/python -m lab.faults $(or $(ARGS),--help)

@@ -176,6 +176,23 @@ def doctor(data: Folder = DATA, as_json: Json = False) -> None:
     raise typer.Exit(found.exit_code)
 
 
+@app.command()
+def secrets(
+    folder: Annotated[
+        Path, typer.Argument(help="It gets a folder of files for each Secret. Keep it: not in the source.")
+    ],
+) -> None:
+    """Write new passwords, keys and server configuration for Kubernetes. Existing passwords and keys stay."""
+    from batalkan.secrets import fill_folder
+    from services import SERVICES
+
+    try:
+        fill_folder(folder, list(SERVICES))
+    except OSError as error:
+        sys.exit(f"batalkan: {error}")
+    console.print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}", soft_wrap=True)
+
+
 @new.command("service")
 def new_service(
     name: Annotated[str, typer.Argument(help="Lower-case letters; it is also the prefix of its paths.")],

@@ -14,6 +14,7 @@ FILES = {
     },
     "services/SERVICE/migrations/0001_SERVICE.py": "migration.py.txt",
     "tests/SERVICE/test_items.py": "test.py.txt",
+    "deploy/kubernetes/base/SERVICE.yaml": "kubernetes.yaml.txt",
 }
 _COMPOSE_SERVICE = """
   SERVICE:
@@ -49,6 +50,17 @@ LISTS = (
     ("pyproject.toml", r'name = "Every module of web has its layer"\n(.+\n)+exhaustive = true\n', _LAYERS),
     ("Dockerfile", r"-m 755 accounts [a-z_ ]+(?= dana operator)", " SERVICE"),
     ("deploy/gateway/nginx.conf", r"<service>accounts[a-z_|]+", "|SERVICE"),
+    ("deploy/kubernetes/base/kustomization.yaml", r"  - web\.yaml\n", "  - SERVICE.yaml\n"),
+    (
+        "deploy/kubernetes/base/kustomization.yaml",
+        r"      - WEB_DATABASE_URL_FILE=.+\n",
+        "      - UPPER_DATABASE_URL_FILE=/run/secrets/SERVICE_database_url\n",
+    ),
+    (
+        "deploy/kubernetes/base/web.yaml",
+        r"            - \{name: CS_URL, .+\n",
+        '            - {name: UPPER_URL, value: "http://SERVICE:8000"}\n',
+    ),
     ("README.md", r"\| \[web\]\(services/web\) .+\n", "| [SERVICE](services/SERVICE) | |\n"),
     ("docs/operations.md", r"accounts 8001[a-z_0-9, ]+(?=, the DANA simulator)", ", SERVICE PORT"),
     ("docs/operations.md", r"`ACCOUNTS_URL`[A-Z_`, ]+(?= \|)", ", `UPPER_URL`"),
@@ -66,8 +78,9 @@ def add_service(name: str, root: Path) -> list[Path]:
     if not re.fullmatch(r"[a-z]{2,30}", name) or iskeyword(name):
         raise CannotAdd(f"{name!r} cannot be the name of a service; choose 2 to 30 lower-case letters")
     taken = re.findall(r"^  (\w+):$", (root / "compose.yaml").read_text(), re.MULTILINE)
-    if name in taken or any((root / folder / name).exists() for folder in ("services", "tests")):
-        raise CannotAdd(f"{name} is taken, in services/, tests/ or compose.yaml; choose another name")
+    places = f"services/{name}", f"tests/{name}", f"deploy/kubernetes/base/{name}.yaml"
+    if name in taken or any((root / place).exists() for place in places):
+        raise CannotAdd(f"{name} is taken, in compose.yaml, {', '.join(places)}; choose another name")
     words = {"SERVICE": name, "UPPER": name.upper(), "PORT": str(max(PORTS.values()) + 1)}
 
     def filled(text: str) -> str:

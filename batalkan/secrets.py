@@ -1,4 +1,5 @@
-"""The first step of `docker compose up`: creates random secrets, each in the volume of the container that needs it.
+"""The first step of `docker compose up`: creates random secrets, each in the volume of the container that needs it; for
+Kubernetes, in a folder for each Secret.
 
 A service's volume holds its own passwords and keys; a server's volume holds its configuration and the hashes of the
 passwords. A second run keeps all existing secrets and adds the missing ones: a service can be added later.
@@ -8,6 +9,7 @@ import hmac
 import json
 import os
 import secrets
+import shutil
 import sys
 from base64 import b64encode
 from hashlib import pbkdf2_hmac, sha256
@@ -15,12 +17,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batalkan.keys import jwks, new_dana_key, new_signing_key, public_pem
+from batalkan.nginx import entrance
 from batalkan.permissions import VHOST, broker_queues, broker_users, redis_user
-from runtime.http.hosts import LOOPBACK
 from runtime.settings import Environment, SettingInvalid
 
 SERVERS = ("gateway", "postgres", "rabbitmq", "redis")
 OPERATOR = "operator"
+CONFIGURATION = Path(__file__).parents[1] / "deploy"
 
 
 def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[str], databases: list[str]) -> None:
@@ -52,20 +55,12 @@ def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[
     _redis_users(volumes, services)
 
 
-def entrance(env: Environment) -> str:
-    """TRUSTED_PROXIES and ALLOWED_HOSTS as nginx configuration. Raises `SettingInvalid`."""
-    proxies = [network for network in env.trusted_proxies() if not network.startswith("::ffff:")]
-    known = LOOPBACK | env.allowed_hosts("")
-    return "".join(
-        [
-            *(f"set_real_ip_from {network};\n" for network in proxies),
-            "geo $realip_remote_addr $trusted_peer {\n    default 0;\n",
-            *(f"    {network} 1;\n" for network in proxies),
-            "}\nmap $host $known_host {\n    default 0;\n",
-            *(f'    "{name}" 1;\n' for name in sorted(known)),
-            "}\n",
-        ]
-    )
+def fill_folder(folder: Path, services: list[str]) -> None:
+    """A folder of files for each Secret of Kubernetes. The gateway's Pod makes its configuration itself."""
+    for name in (*SERVERS, *services, OPERATOR, "dana"):
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    fill(folder, CONFIGURATION, services, ["rabbitmq"], ["postgres"])
+    shutil.rmtree(folder / "gateway")
 
 
 def ensure(path: Path, new: str) -> str:
@@ -147,7 +142,7 @@ def _base64(data: bytes) -> str:
 
 if __name__ == "__main__":
     services, brokers, databases = (os.environ[name].split() for name in ("SERVICES", "BROKERS", "DATABASES"))
-    fill(Path("/secrets"), Path("/app/deploy"), services, brokers, databases)
+    fill(Path("/secrets"), CONFIGURATION, services, brokers, databases)
     try:
         write(Path("/secrets/gateway/entrance.conf"), entrance(Environment.of_process()))
     except SettingInvalid as invalid:

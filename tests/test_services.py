@@ -22,9 +22,12 @@ LISTS = [
     ("compose.cluster.yaml", r"^  (\w+): \*service$"),
     ("compose.ha.yaml", r"^  (\w+): \*service$"),
     ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
+    ("deploy/kubernetes/base/kustomization.yaml", r"^  - (\w+)\.yaml$"),
+    ("deploy/kubernetes/base/kustomization.yaml", r"^      - (\w+)_DATABASE_URL_FILE="),
+    ("deploy/kubernetes/base/web.yaml", r"\{name: (\w+)_URL, value"),
     ("deploy/gateway/nginx.conf", r"# A new service is one more name here.\n.*<service>(.+)\)\(/"),
 ]
-OTHERS = {*SIMULATORS, "operator", "postgres", "rabbitmq", "redis"}
+OTHERS = {*SIMULATORS, "gateway", "namespace", "networks", "operator", "postgres", "rabbitmq", "redis"}
 """What the patterns find beside services."""
 
 

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from batalkan.secrets import entrance
+from batalkan.nginx import entrance
 from batalkan.servers.data_folder import free_ports, is_free
 from batalkan.servers.packages import need
 from runtime.settings import Environment
@@ -53,7 +53,7 @@ def _local_config(folder: Path, port: int, service: int, settings: Environment) 
     (folder / "entrance.conf").write_text(entrance(settings))
     text = GATEWAY.read_text().replace("/tmp/", f"{folder}/").replace("/run/config/", f"{folder}/")  # noqa: S108
     text = text.replace("listen 8080", f"listen 127.0.0.1:{port}")
-    text, passed = re.subn(r"http://\$service:8000", f"http://127.0.0.1:{service}", text)
+    text, passed = re.subn(r"http://\$service\$domain:8000", f"http://127.0.0.1:{service}", text)
     assert passed == 3
     return f"daemon off;\n{text}"
 

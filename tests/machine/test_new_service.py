@@ -40,7 +40,7 @@ def test_a_new_service_passes_every_check_at_once(tree: Path) -> None:
     run(tree, "pytest", "-q", "tests/notes", *lists)
 
 
-@pytest.mark.parametrize("name", ["orders", "redis", "flows", "class", "Notes", "n", "no-tes"])
+@pytest.mark.parametrize("name", ["orders", "redis", "flows", "networks", "class", "Notes", "n", "no-tes"])
 def test_a_name_that_cannot_be_a_service_is_refused(name: str) -> None:
     """A taken or unfit name is refused, and nothing is written."""
     with pytest.raises(CannotAdd, match=name):
