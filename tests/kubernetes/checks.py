@@ -186,6 +186,8 @@ def hardening(manifests: Manifests) -> Iterator[str]:
         for container in pod.containers:
             if container.get("securityContext") != HARDENED or "memory" not in container["resources"]["limits"]:
                 yield f"{pod.name}: the container {container['name']} has privileges, or no limit of memory"
+            if container.get("imagePullPolicy") != "IfNotPresent":
+                yield f"{pod.name}: the image of {container['name']} cannot be one that was loaded into the node"
 
 
 def networks(manifests: Manifests) -> Iterator[str]:
