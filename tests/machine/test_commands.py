@@ -35,7 +35,7 @@ async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncCl
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             yield http
         ended = await command.end(signal.SIGINT)
-        assert ended == (0, "") or more and ended == (130, "batalkan: interrupted\n")
+        assert ended == (0, "") or (more and ended == (130, "batalkan: interrupted\n"))
 
 
 async def guided_run(folder: Path, port: int, **environment: str) -> None:
