@@ -15,7 +15,7 @@ BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is need
 WORKERS = -n 2 --no-loadscope-reorder
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: .venv/runtime.stamp ## a guided run, then serve on http://127.0.0.1:8080; PORT=, BROKER_URL=, ARGS=--help
 	@.venv/bin/batalkan demo $(ARGS)

@@ -64,7 +64,11 @@ def _packed(folder: Path) -> bytes:
 
 
 def _run(*command: str, given: bytes = b"") -> bytes:
-    return subprocess.run(command, input=given, capture_output=True, check=True, timeout=100).stdout  # noqa: S603
+    try:
+        return subprocess.run(command, input=given, capture_output=True, check=True, timeout=100).stdout  # noqa: S603
+    except subprocess.CalledProcessError as error:
+        error.add_note(error.stderr.decode())
+        raise
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def test_manifests_match_schemas_and_code(rendered: dict[str, list[Document]], s
     """The strict schemas of Kubernetes accept every document; ports, paths, settings, Secrets, names and networks are
     those of the code and of compose.yaml."""
     manifests = Manifests(rendered[overlay], secrets)
-    assert [problem for check in CHECKS for problem in check(manifests)] == []
+    found = [problem for check in CHECKS for problem in check(manifests)]
+    assert not found, "\n".join(found)
 
 
 def container(manifests: Manifests, name: str) -> dict[str, Any]:
