@@ -4,7 +4,18 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runtime.messaging.bus import Bus, Gauge, Message, Publisher, Subscription
+from runtime.messaging.bus import (
+    WHOLE,
+    BindingGuard,
+    Bus,
+    Gauge,
+    Message,
+    Partition,
+    Publisher,
+    Subscription,
+    Topology,
+    always,
+)
 
 OnEvent = Callable[[dict[str, Any]], object]
 """Gets an envelope as JSON."""
@@ -20,11 +31,16 @@ class BusTap:
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         return _TappedPublisher(await self._bus.publisher(queues), self._on_event)
 
-    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
-        return await self._bus.subscribe(queue, routing_keys)
+    async def subscribe(
+        self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
+    ) -> Subscription:
+        return await self._bus.subscribe(service, routing_keys, partition, guard)
 
-    async def gauge(self, queue: str) -> Gauge:
-        return await self._bus.gauge(queue)
+    async def gauge(self, *queues: str) -> Gauge:
+        return await self._bus.gauge(*queues)
+
+    async def topology(self, service: str, routing_keys: Sequence[str]) -> Topology:
+        return await self._bus.topology(service, routing_keys)
 
 
 class _TappedPublisher:

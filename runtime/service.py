@@ -16,9 +16,10 @@ from runtime.backoff import Backoff
 from runtime.http.app import create_app
 from runtime.http.auth import TokenVerifier
 from runtime.messaging.bus import Bus
-from runtime.messaging.consumer import Consumer, Handlers
+from runtime.messaging.consumer import Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
+from runtime.messaging.partitioning import Consumers
 from runtime.messaging.relay import Relay
 from runtime.messaging.replay import Replays
 from runtime.messaging.retention import run_retention
@@ -84,7 +85,11 @@ class Service:
         self._relay = Relay(name, database, bus, consumers)
         self.uow.wake_relay = self._relay.wake
         self.uow.held = lambda: self._relay.held
-        self._consumer = Consumer(self.uow, bus, handlers, description.pace) if handlers else None
+        self._consumers = (
+            Consumers(self.uow, bus, handlers, description.pace, settings.partitions) if handlers else None
+        )
+        if settings.demonstration and self._consumers is not None:
+            instrumentation.queues = self._consumers.queues
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
         self.app = create_app(
             name, description.text, self._ready, self._optional, self.uow.observer, settings.allowed_hosts
@@ -109,7 +114,7 @@ class Service:
         return self._migrated and await self._database.writes()
 
     async def _broker_ready(self) -> bool:
-        return self._relay.connected and (self._consumer is None or self._consumer.connected)
+        return self._relay.connected and (self._consumers is None or self._consumers.connected)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -146,8 +151,8 @@ class Service:
         await self._prepare()
         log.info("%s runs", self.name)
         loops: list[Loop] = [self._relay.run, partial(run_retention, self.uow)]
-        if self._consumer is not None:
-            loops += [self._consumer.run, Replays(self.uow, self._consumer).run]
+        if self._consumers is not None:
+            loops += [self._consumers.run, Replays(self.uow, self._consumers.consumer()).run]
         if self._deadlines:
             deadlines = Deadlines(self.uow, self._deadlines)
             self.uow.wake_deadlines = deadlines.wake

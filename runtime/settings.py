@@ -12,6 +12,8 @@ from runtime.numbers import whole
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
+MOST_PARTITIONS = 64
+
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 
 
@@ -142,6 +144,7 @@ class Settings:
     log_level: str
     trusted_proxies: tuple[str, ...] = ()
     allowed_hosts: frozenset[str] = frozenset()
+    partitions: int = 1
 
     @classmethod
     def read(cls, service: str, env: Environment, port: int = 0) -> "Settings":
@@ -158,4 +161,5 @@ class Settings:
             log_level=env.one_of("LOG_LEVEL", "info", *LOG_LEVELS),
             trusted_proxies=env.trusted_proxies(),
             allowed_hosts=env.allowed_hosts(host),
+            partitions=env.number("PARTITIONS", 1, 1, MOST_PARTITIONS),
         )

@@ -27,7 +27,7 @@ class RabbitMQ(Server):
 
     async def start(self) -> None:
         """Starts it; ready when it answers on its port, which it opens last, after users and queues exist."""
-        self._write("enabled_plugins", "[].")
+        self._write("enabled_plugins", "[rabbitmq_consistent_hash_exchange].")
         self._write("rabbitmq.conf", self._configuration())
         passwords = {name: self._secret(name) for name in (self.admin, *self._services)}
         self._write("definitions.json", json.dumps(broker_users(passwords, admin=self.admin)))

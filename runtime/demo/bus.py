@@ -5,7 +5,20 @@ from time import time
 
 from runtime.demo.recorder import DemoObserver, taken_at
 from runtime.demo.switches import FaultSwitchboard
-from runtime.messaging.bus import Bus, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
+from runtime.messaging.bus import (
+    WHOLE,
+    BindingGuard,
+    Bus,
+    Delivery,
+    Gauge,
+    Message,
+    Partition,
+    Publisher,
+    Subscription,
+    Topology,
+    Unroutable,
+    always,
+)
 
 
 class SwitchedBus:
@@ -20,12 +33,17 @@ class SwitchedBus:
         await self._board.until("connected")
         return _SwitchedPublisher(await self._bus.publisher(queues), self._board, self._observer)
 
-    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+    async def subscribe(
+        self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
+    ) -> Subscription:
         await self._board.until("connected", "consuming")
-        return _SwitchedSubscription(await self._bus.subscribe(queue, routing_keys), self._board)
+        return _SwitchedSubscription(await self._bus.subscribe(service, routing_keys, partition, guard), self._board)
 
-    async def gauge(self, queue: str) -> Gauge:
-        return await self._board.during(self._bus.gauge(queue), "connected")
+    async def gauge(self, *queues: str) -> Gauge:
+        return await self._board.during(self._bus.gauge(*queues), "connected")
+
+    async def topology(self, service: str, routing_keys: Sequence[str]) -> Topology:
+        return await self._board.during(self._bus.topology(service, routing_keys), "connected")
 
 
 class _SwitchedPublisher:

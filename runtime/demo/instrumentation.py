@@ -1,7 +1,7 @@
 """The instrumentation of a service in demonstration mode, around its bus and its handlers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runtime.demo.bus import SwitchedBus
 from runtime.demo.handlers import InstrumentedHandlers
@@ -23,7 +23,8 @@ class DemoInstrumentation:
         self, settings: Settings, uow: UnitOfWork, bus: Bus, handlers: Handlers, publishes: Sequence[type[Event]]
     ) -> None:
         self._redis = connect(settings.redis_url)
-        self._queue = settings.service if handlers else None
+        self.queues: Callable[[], Sequence[str]] = list
+        """The queues that the service consumes now."""
         self._gauge: Gauge | None = None
         self._measuring = asyncio.Lock()
         observer = DemoObserver(settings.service, self._redis)
@@ -36,13 +37,13 @@ class DemoInstrumentation:
         self.router = routes(uow, board, self.waiting, most_consumed)
 
     async def waiting(self) -> int | None:
-        """The number of messages in the service's queue; None without a queue, or without a broker."""
-        if self._queue is None:
+        """The number of messages in the service's queues; None without a queue, or without a broker."""
+        if not (queues := self.queues()):
             return None
         async with self._measuring:
             try:
                 if self._gauge is None:
-                    self._gauge = await self.bus.gauge(self._queue)
+                    self._gauge = await self.bus.gauge(*queues)
                 return await self._gauge.waiting()
             except BusError:
                 await self._close_gauge()

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from runtime.backoff import Backoff
 from runtime.messaging import parked
-from runtime.messaging.bus import Bus, BusError, Delivery, Subscription
+from runtime.messaging.bus import WHOLE, BindingGuard, Bus, BusError, Delivery, Partition, Subscription, always
 from runtime.messaging.envelope import Envelope, Event, EventReader, UnreadableEvent
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.telemetry import EVENTS_DUPLICATE, EVENTS_HANDLED, EVENTS_PARKED, HANDLING_SECONDS
@@ -74,14 +74,24 @@ class Parsed:
 
 
 class Consumer:
-    """Takes messages from the queue of a service and runs its handlers."""
+    """Takes messages from a queue of a service and runs its handlers."""
 
-    def __init__(self, uow: UnitOfWork, bus: Bus, handlers: Handlers, pace: float = 0.0) -> None:
+    def __init__(
+        self,
+        uow: UnitOfWork,
+        bus: Bus,
+        handlers: Handlers,
+        pace: float = 0.0,
+        partition: Partition = WHOLE,
+        guard: BindingGuard = always,
+    ) -> None:
         """`pace`: seconds between the starts of two batches (see `BATCH_INTERVAL`)."""
         self._uow = uow
         self._bus = bus
         self._handlers = handlers
         self._pace = pace
+        self._partition = partition
+        self._guard = guard
         self.reader = EventReader({event.wire_name: event for event in handlers})
         self.connected = False
 
@@ -98,8 +108,8 @@ class Consumer:
                 await recovery.wait(error)
 
     async def _consume(self, bus: Backoff, recovery: Backoff) -> None:
-        keys = sorted(key for event in self._handlers for key in event.routing_keys(self._uow.service))
-        subscription = await self._bus.subscribe(self._uow.service, keys)
+        keys = routing_keys(self._handlers, self._uow.service)
+        subscription = await self._bus.subscribe(self._uow.service, keys, self._partition, self._guard)
         try:
             self.connected = True
             suspect, began = True, -self._pace
@@ -162,6 +172,7 @@ class Consumer:
 
     async def _handle_batch(self, messages: Sequence[Parsed]) -> None:
         async with self._uow.begin() as tx:
+            tx.partition = self._partition.index
             new_ids = await self.new_ids(tx, [message.envelope.id for message in messages if message.envelope])
             new: list[Envelope[Any]] = []
             for message in messages:
@@ -265,6 +276,11 @@ class Consumer:
         tx.after_commit(EVENTS_PARKED.labels(self._uow.service).inc)
         tx.after_commit(partial(self._uow.observer.parked, message.delivery, why))
         log.error("parked %s: %s", message.delivery.routing_key, why)
+
+
+def routing_keys(handlers: Handlers, service: str) -> list[str]:
+    """The keys of the messages that a service consumes."""
+    return sorted(key for event in handlers for key in event.routing_keys(service))
 
 
 def _groups(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:

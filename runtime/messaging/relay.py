@@ -62,7 +62,7 @@ def _message(service: str, row: asyncpg.Record, confirmed: Callable[[], object] 
         f'"causationid":"{row["causation_id"]}","sequence":{row["sequence"]},'
         f'"traceparent":"{row["traceparent"]}","data":{row["data"]}}}'
     )
-    return Message(row["routing_key"], body.encode(), row["mandatory"], confirmed)
+    return Message(row["routing_key"], body.encode(), row["mandatory"], row["subject"], confirmed)
 
 
 class Relay:

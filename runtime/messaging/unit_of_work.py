@@ -31,6 +31,8 @@ class Transaction:
     connection: Connection
     envelope: Envelope[Any] | None = None
     """The event being handled, in a handler."""
+    partition: int = 0
+    """The partition of the consumer that handles it."""
     events: list[tuple[Event, TraceContext]] = field(default_factory=list)
     afterwards: list[Callable[[], object]] = field(default_factory=list)
     wake_deadlines: Callable[[], object] = lambda: None

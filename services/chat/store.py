@@ -114,8 +114,8 @@ async def threads_of(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, T
 
 
 async def lock_consumer(tx: Transaction) -> None:
-    """Waits until the batches in hand are committed, and makes the next ones wait."""
-    await tx.connection.execute("select pg_advisory_xact_lock($1)", CONSUMER_LOCK)
+    """Waits until the batches of this partition that are in hand are committed, and makes the next ones wait."""
+    await tx.connection.execute("select pg_advisory_xact_lock($1, $2)", CONSUMER_LOCK, tx.partition)
 
 
 async def lock_threads(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence[UUID] = ()) -> None:

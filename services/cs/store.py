@@ -208,20 +208,20 @@ async def begin_settling(tx: Transaction, case_id: UUID, settling: timedelta) ->
 
 
 async def note_consumed(tx: Transaction, at: datetime, settling: timedelta) -> None:
-    """An event has arrived that was published at `at`: of each slice of time, the oldest is kept."""
-    await tx.connection.execute("select from consumed_until for no key update")
+    """An event has arrived that was published at `at`: of each partition and slice of time, the oldest is kept."""
     await tx.connection.execute(
-        "update consumed_until as c set slice = this.slice, "
-        "oldest = least(case when c.slice = this.slice then oldest end, $2), "
-        "oldest_before = case c.slice when this.slice then oldest_before when this.slice - 1 then oldest end "
-        f"from {_SLICE} where c.slice <> this.slice or oldest > $2",
-        *(settling, at),
+        f"insert into consumed_until as c (partition, slice, oldest) select $3, slice, $2 from {_SLICE} "
+        "on conflict (partition) do update set slice = excluded.slice, "
+        "oldest = least(case when c.slice = excluded.slice then c.oldest end, excluded.oldest), oldest_before = "
+        "case c.slice when excluded.slice then c.oldest_before when excluded.slice - 1 then c.oldest end "
+        "where c.slice <> excluded.slice or c.oldest > excluded.oldest",
+        *(settling, at, tx.partition),
     )
 
 
 async def lock_consumed(tx: Transaction) -> None:
-    """Waits for the events that are in a handler, and makes the next ones wait."""
-    await tx.connection.execute("select from consumed_until for share")
+    """Waits for the events that are in a handler, and makes the next ones wait, also the first of a partition."""
+    await tx.connection.execute("lock table consumed_until in share mode")
 
 
 async def has_settled(tx: Transaction, case: Case, settling: timedelta) -> bool:

@@ -21,7 +21,7 @@ from aio_pika.abc import AbstractChannel
 from pamqp.common import FieldTable
 
 from contracts import EVENTS
-from runtime.messaging.bus.rabbitmq import nodes
+from runtime.messaging.bus.connection import nodes
 from runtime.messaging.envelope import EXCHANGE
 from runtime.storage.database import connect
 from services.web.upstream import SERVICES

@@ -3,7 +3,21 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runtime.messaging.bus import Bus, BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
+from runtime.messaging.bus import (
+    WHOLE,
+    BindingGuard,
+    Bus,
+    BusError,
+    Delivery,
+    Gauge,
+    Message,
+    Partition,
+    Publisher,
+    Subscription,
+    Topology,
+    Unroutable,
+    always,
+)
 
 
 @dataclass
@@ -36,14 +50,21 @@ class Unreliable:
         self.max_publishers = max(self.max_publishers, self.publishers)
         return publisher
 
-    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
+    async def subscribe(
+        self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
+    ) -> Subscription:
         """As the bus does."""
         self._check()
-        return _UnreliableSubscription(self, await self.bus.subscribe(queue, routing_keys))
+        return _UnreliableSubscription(self, await self.bus.subscribe(service, routing_keys, partition, guard))
 
-    async def gauge(self, queue: str) -> Gauge:
+    async def gauge(self, *queues: str) -> Gauge:
         """As the bus does."""
-        return await self.bus.gauge(queue)
+        return await self.bus.gauge(*queues)
+
+    async def topology(self, service: str, routing_keys: Sequence[str]) -> Topology:
+        """As the bus does."""
+        self._check()
+        return await self.bus.topology(service, routing_keys)
 
     def _check(self) -> None:
         if self.away:

@@ -164,8 +164,8 @@ async def test_outside_of_demonstration_mode_a_service_is_plain(embedded_toys: T
     plain = whole_service(await embedded_toys.database("refunds"), bus, handlers)
     assert plain.uow.observer is NO_OBSERVER
     assert plain._relay._bus is bus
-    assert plain._consumer is not None
-    assert plain._consumer._handlers is handlers
+    assert plain._consumers is not None
+    assert plain._consumers._handlers is handlers
     async with httpx.AsyncClient(transport=httpx.ASGITransport(plain.app), base_url="http://localhost") as http:
         for path, method in ROUTES.items():
             answer = await http.request(method, f"/refunds/demonstration/{path}", json={})

@@ -7,7 +7,8 @@ from yarl import URL
 
 from batalkan.servers import LocalServers
 from runtime.messaging.bus import BusError, rabbitmq
-from runtime.messaging.bus.rabbitmq import RabbitBus, nodes
+from runtime.messaging.bus.connection import nodes
+from runtime.messaging.bus.rabbitmq import RabbitBus
 from tests.harness.proxy import proxied
 
 

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from batalkan.servers import LocalServers
-from runtime.messaging.bus import BusError, Message, rabbitmq
+from runtime.messaging.bus import BusError, Message, connection, rabbitmq
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
@@ -201,7 +201,7 @@ async def test_publishing_does_not_wait_for_a_heartbeat(
     async with publishing(rabbit_bus) as publisher:
         servers.rabbitmq.pause()
         try:
-            async with asyncio.timeout(rabbitmq.HEARTBEAT / 2):
+            async with asyncio.timeout(connection.HEARTBEAT / 2):
                 with pytest.raises(BusError, match="TimeoutError"):
                     await publisher.publish([Message(KEY, b"")])
         finally:
@@ -276,7 +276,7 @@ async def test_a_deleted_part_is_declared_again(
             await channel.exchange_delete(EXCHANGE)
         else:
             await channel.queue_delete("refunds")
-    async with asyncio.timeout(rabbitmq.HEARTBEAT / 2):
+    async with asyncio.timeout(connection.HEARTBEAT / 2):
         while not consuming.done():
             with suppress(BusError):
                 async with publishing(rabbit_bus, "refunds") as publisher:

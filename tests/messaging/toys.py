@@ -259,7 +259,7 @@ def message(number: int, thing: str = "a", **changes: object) -> Message:
         "traceparent": new_traceparent(),
         "data": {"thing": thing, "number": number, "note": ""},
     }
-    return Message("orders.Counted", json.dumps(envelope | changes).encode())
+    return Message("orders.Counted", json.dumps(envelope | changes).encode(), subject=thing)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The message bus between services: the interface of both buses, RabbitMQ and memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +13,8 @@ class Message:
     routing_key: str
     body: bytes
     mandatory: bool = True
+    subject: str = ""
+    """The events of a subject are handled in order: a partitioned service gets all of them in one partition."""
     confirmed: Callable[[], object] = field(default=lambda: None, compare=False)
     """Called once the publisher may delete it: a broker with a disk has stored it, or all consumers have
     acknowledged it."""
@@ -55,10 +58,40 @@ class Publisher(Protocol):
         """Closes the connection; never fails."""
 
 
-class Subscription(Protocol):
-    """A service's subscription to its queue. Messages taken and not acknowledged are delivered again after `close`.
+@dataclass(frozen=True)
+class Partition:
+    """A part of a service's messages: the subjects that hash to `index`, of 0 to `count` - 1."""
 
-    Of several subscriptions to a queue, one is active and gets all messages, so that they are handled in order.
+    index: int = 0
+    count: int = 1
+
+    def queue(self, service: str) -> str:
+        """The name of its queue; a service without partitions has one queue under its own name."""
+        return service if self.count == 1 else f"{service}.{self.index}"
+
+
+WHOLE = Partition()
+
+
+def partitions(count: int) -> list[Partition]:
+    """All partitions of a service that has `count`."""
+    return [Partition(index, count) for index in range(count)]
+
+
+BindingGuard = Callable[[], AbstractAsyncContextManager[bool]]
+"""Opens a block in which queues may be bound, if it yields True."""
+
+
+@asynccontextmanager
+async def always() -> AsyncIterator[bool]:
+    """Binds at any time."""
+    yield True
+
+
+class Subscription(Protocol):
+    """A subscription to a partition. Messages taken and not acknowledged are delivered again after `close`.
+
+    Of several subscriptions to a partition, one is active and gets all messages, so that they are handled in order.
     """
 
     async def take(self, limit: int) -> list[Delivery]:
@@ -72,10 +105,37 @@ class Subscription(Protocol):
 
 
 class Gauge(Protocol):
-    """Measures a service's queue."""
+    """Measures queues."""
 
     async def waiting(self) -> int:
-        """The number of messages in the queue; raises `BusError`."""
+        """The number of messages in the queues; raises `BusError`."""
+
+    async def close(self) -> None:
+        """Closes the connection; never fails."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """What is in the queues of a service: `waiting` messages, not counting those in a consumer's hands."""
+
+    waiting: int
+    consumers: int
+
+
+class Topology(Protocol):
+    """Changes the queues of a service, which moves to another number of partitions. Every call may be repeated."""
+
+    async def declare(self, count: int) -> None:
+        """Declares the queues of `count` partitions. From now on they get all messages."""
+
+    async def unbind(self, count: int) -> None:
+        """These queues get no further message."""
+
+    async def census(self, count: int) -> Census:
+        """Counts these queues' messages and consumers; raises `BusError` unless all exist."""
+
+    async def remove(self, count: int) -> None:
+        """Deletes these queues with what is in them."""
 
     async def close(self) -> None:
         """Closes the connection; never fails."""
@@ -87,8 +147,14 @@ class Bus(Protocol):
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         """Opens a connection for publishing; raises `BusError` until all `queues` exist and are bound."""
 
-    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
-        """Declares the queue of a service, binds it, and starts deliveries."""
+    async def subscribe(
+        self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
+    ) -> Subscription:
+        """Declares the queues of a service, binds them if `guard` allows it, and starts the deliveries of a partition.
+        The subscription to the first partition binds them again from time to time."""
 
-    async def gauge(self, queue: str) -> Gauge:
-        """Opens a connection for measuring the queue, which must exist."""
+    async def gauge(self, *queues: str) -> Gauge:
+        """Opens a connection for measuring the queues, which must exist."""
+
+    async def topology(self, service: str, routing_keys: Sequence[str]) -> Topology:
+        """Opens a connection for changing the queues of a service."""

@@ -6,11 +6,27 @@ Neither the publisher nor later messages wait for that.
 """
 
 import asyncio
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runtime.messaging.bus import BusError, Delivery, Gauge, Message, Publisher, Subscription, Unroutable
+from runtime.messaging.bus import (
+    WHOLE,
+    BindingGuard,
+    BusError,
+    Census,
+    Delivery,
+    Gauge,
+    Message,
+    Partition,
+    Publisher,
+    Subscription,
+    Topology,
+    Unroutable,
+    always,
+    partitions,
+)
 
 DELIVERY_LIMIT = 1000
 
@@ -37,12 +53,18 @@ class _Copy:
 
 @dataclass
 class _Queue:
+    partition: Partition = WHOLE
     routing_keys: set[str] = field(default_factory=set)
     waiting: deque[_Copy] = field(default_factory=deque)
     dead: list[Message] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     subscriptions: list["_MemorySubscription"] = field(default_factory=list)
     """The first one gets the messages, the others stand by."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether the queue gets a copy of the message."""
+        hashed = zlib.crc32(message.subject.encode()) % self.partition.count
+        return message.routing_key in self.routing_keys and hashed == self.partition.index
 
     def put_back(self, copies: Sequence[_Copy]) -> None:
         for copy in reversed(copies):
@@ -62,20 +84,27 @@ class MemoryBus:
         self.queues: dict[str, _Queue] = {}
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
-        missing = [name for name in queues if name not in self.queues]
+        known = {name.partition(".")[0] for name in self.queues}
+        missing = [name for name in queues if name not in known]
         if missing:
             raise BusError(f"waiting for the queues {', '.join(missing)}")
         return _MemoryPublisher(self)
 
-    async def subscribe(self, queue: str, routing_keys: Sequence[str]) -> Subscription:
-        held = self.queues.setdefault(queue, _Queue())
-        held.routing_keys.update(routing_keys)
-        return _MemorySubscription(held)
+    async def subscribe(
+        self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
+    ) -> Subscription:
+        async with guard() as allowed:
+            keys = routing_keys if allowed and not partition.index else []
+            await _MemoryTopology(self, service, keys).declare(partition.count)
+        return _MemorySubscription(self.queues[partition.queue(service)])
 
-    async def gauge(self, queue: str) -> Gauge:
-        if queue not in self.queues:
-            raise BusError(f"there is no queue {queue}")
-        return _MemoryGauge(self.queues[queue])
+    async def gauge(self, *queues: str) -> Gauge:
+        gauge = _MemoryGauge(self, queues)
+        await gauge.waiting()
+        return gauge
+
+    async def topology(self, service: str, routing_keys: Sequence[str]) -> Topology:
+        return _MemoryTopology(self, service, routing_keys)
 
 
 @dataclass
@@ -85,7 +114,7 @@ class _MemoryPublisher:
     async def publish(self, messages: Sequence[Message]) -> None:
         nowhere: list[Message] = []
         for message in messages:
-            queues = [queue for queue in self.bus.queues.values() if message.routing_key in queue.routing_keys]
+            queues = [queue for queue in self.bus.queues.values() if queue.takes(message)]
             if not queues and message.mandatory:
                 nowhere.append(message)
             elif not queues:
@@ -146,10 +175,46 @@ class _MemorySubscription:
 
 @dataclass
 class _MemoryGauge:
-    queue: _Queue
+    bus: MemoryBus
+    names: Sequence[str]
 
     async def waiting(self) -> int:
-        return len(self.queue.waiting)
+        if missing := set(self.names) - set(self.bus.queues):
+            raise BusError(f"there is no queue {', '.join(sorted(missing))}")
+        return sum(len(self.bus.queues[name].waiting) for name in self.names)
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
+class _MemoryTopology:
+    bus: MemoryBus
+    service: str
+    routing_keys: Sequence[str]
+
+    async def declare(self, count: int) -> None:
+        for partition in partitions(count):
+            queue = self.bus.queues.setdefault(partition.queue(self.service), _Queue(partition))
+            queue.routing_keys.update(self.routing_keys)
+
+    async def unbind(self, count: int) -> None:
+        for queue in self._queues(count):
+            queue.routing_keys.clear()
+
+    async def census(self, count: int) -> Census:
+        queues = self._queues(count)
+        return Census(sum(len(one.waiting) for one in queues), sum(len(one.subscriptions) for one in queues))
+
+    async def remove(self, count: int) -> None:
+        for partition in partitions(count):
+            if (queue := self.bus.queues.pop(partition.queue(self.service), None)) is not None:
+                for copy in queue.waiting:
+                    copy.copies.one_done()
+
+    def _queues(self, count: int) -> list[_Queue]:
+        names = [partition.queue(self.service) for partition in partitions(count)]
+        return [self.bus.queues[name] for name in names if name in self.bus.queues]
 
     async def close(self) -> None:
         return None

@@ -1,0 +1,129 @@
+"""The queues, exchanges and bindings of a service at RabbitMQ.
+
+Without partitions: the topic exchange → queue `<service>`. With N > 1: the topic exchange → consistent-hash exchange
+`<service>.partitions`, which hashes the header `subject` → queues `<service>.0` … `<service>.N-1`. Always:
+`<service>.dead`, a fanout exchange and a queue, for messages that reach the delivery limit.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiormq import Channel
+from pamqp.common import FieldTable
+
+from runtime.messaging.bus import Census, Partition, partitions
+from runtime.messaging.bus.connection import CLOSE_TIMEOUT, RabbitConnection, bus_errors, close
+from runtime.messaging.envelope import EXCHANGE
+
+HASHED = "subject"
+"""The header of a message that the consistent-hash exchange hashes."""
+DELIVERY_LIMIT = 1000
+"""High, because a crash counts for all prefetched messages, and the message that causes crashes is parked long before
+(see `runtime.messaging.consumer`). A service that crashes on every message crashes `PREFETCH` times before the last
+one's turn."""
+
+
+def queue_arguments(service: str) -> FieldTable:
+    """The arguments of a service's queues; RabbitMQ refuses a declaration with others."""
+    return {
+        "x-queue-type": "quorum",
+        # One replica at a time: else two events of one subject could be handled concurrently.
+        "x-single-active-consumer": True,
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": f"{service}.dead",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def hash_exchange(service: str) -> str:
+    """The exchange in front of the partitions of a service."""
+    return f"{service}.partitions"
+
+
+async def declare(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
+    """Declares the queues of a service with their bindings, and its dead-letter queue, last."""
+    dead = f"{service}.dead"
+    await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
+    await channel.exchange_declare(dead, exchange_type="fanout", durable=True)
+    for partition in partitions(count):
+        await declare_queue(channel, service, partition)
+    if count > 1:
+        hashing = hash_exchange(service)
+        arguments: FieldTable = {"hash-header": HASHED}
+        await channel.exchange_declare(hashing, exchange_type="x-consistent-hash", durable=True, arguments=arguments)
+        # All before the first message: a queue that joins later takes subjects from the others.
+        for partition in partitions(count):
+            await channel.queue_bind(partition.queue(service), hashing, routing_key="1")
+    for routing_key in routing_keys:
+        if count > 1:
+            await channel.exchange_bind(destination=hash_exchange(service), source=EXCHANGE, routing_key=routing_key)
+        else:
+            await channel.queue_bind(service, EXCHANGE, routing_key)
+    await channel.queue_declare(dead, durable=True, arguments={"x-queue-type": "quorum"})
+    await channel.queue_bind(dead, dead)
+
+
+async def declare_queue(channel: Channel, service: str, partition: Partition) -> None:
+    """Declares the queue of a partition."""
+    await channel.queue_declare(partition.queue(service), durable=True, arguments=queue_arguments(service))
+
+
+async def unbind(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
+    """The queues of these partitions get no further message; what does not exist is ignored."""
+    for routing_key in routing_keys:
+        if count > 1:
+            await channel.exchange_unbind(destination=hash_exchange(service), source=EXCHANGE, routing_key=routing_key)
+        else:
+            await channel.queue_unbind(service, EXCHANGE, routing_key)
+
+
+async def remove(channel: Channel, service: str, count: int) -> None:
+    """Deletes the queues of these partitions; what does not exist is ignored."""
+    if count > 1:
+        await channel.exchange_delete(hash_exchange(service))
+    for partition in partitions(count):
+        await channel.queue_delete(partition.queue(service))
+
+
+@dataclass
+class RabbitTopology:
+    """Changes the queues of a service."""
+
+    _connection: RabbitConnection
+    _channel: Channel
+    _service: str
+    _routing_keys: Sequence[str]
+
+    async def declare(self, count: int) -> None:
+        with bus_errors("declaring queues"):
+            await declare(self._channel, self._service, self._routing_keys, count)
+
+    async def unbind(self, count: int) -> None:
+        with bus_errors("unbinding queues"):
+            await unbind(self._channel, self._service, self._routing_keys, count)
+
+    async def census(self, count: int) -> Census:
+        return await census(self._channel, [partition.queue(self._service) for partition in partitions(count)])
+
+    async def remove(self, count: int) -> None:
+        with bus_errors("deleting queues"):
+            await remove(self._channel, self._service, count)
+
+    async def close(self) -> None:
+        await close(self._connection)
+
+
+async def census(channel: Channel, queues: Sequence[str]) -> Census:
+    """Counts what is in these queues; raises `BusError` unless all exist."""
+    with bus_errors("measuring"):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            found = [await channel.queue_declare(queue, passive=True) for queue in queues]
+    return Census(sum(one.message_count or 0 for one in found), sum(one.consumer_count or 0 for one in found))
+
+
+def priority(replica: int, partition: Partition) -> FieldTable:
+    """The arguments of a consumer: RabbitMQ 4 makes the one of the highest priority the active one. A hash of replica
+    and partition spreads the partitions over the replicas; RabbitMQ 3 ignores it."""
+    return {"x-priority": (replica ^ partition.index * 0x9E3779B1) * 0x85EBCA6B % 2**31} if partition.count > 1 else {}

@@ -1,0 +1,181 @@
+"""A service consumes in N partitions, and moves to another N without changing the order of any subject."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import pytest
+
+from runtime.messaging import partitioning
+from runtime.messaging.bus import Bus, BusError, Partition
+from runtime.messaging.consumer import routing_keys
+from runtime.messaging.envelope import Event
+from runtime.messaging.partitioning import Consumers
+from runtime.messaging.unit_of_work import Transaction
+from runtime.storage.database import Connection
+from tests.harness.waiting import becomes, eventually
+from tests.messaging.buses import Unreliable
+from tests.messaging.toys import Counted, Toy, Toys, message, running, write_down
+
+THINGS = [f"thing-{number}" for number in range(24)]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitioning, "POLL", 0.02)
+
+
+@dataclass
+class Service:
+    """A service of some replicas, which write down the sequence of each event and the partition that it came from."""
+
+    toy: Toy
+    toys: Toys
+    partitions: set[int] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def replica(self, wanted: int = 1, bus: Bus | None = None) -> AsyncIterator[Consumers]:
+        """A further replica, which consumes."""
+        toy = await self.toys.on(self.toy.url, "refunds", {})
+        consumers = Consumers(toy.uow, bus or toy.bus, {Counted: self.handle}, 0.0, wanted)
+        async with running(consumers.run()):
+            await eventually(lambda: self.consumes(consumers))
+            yield consumers
+
+    async def consumes(self, consumers: Consumers) -> bool:
+        """Whether it has its subscriptions."""
+        return consumers.connected
+
+    async def handle(self, tx: Transaction, event: Counted) -> Sequence[Event]:
+        """Writes down, after a moment in which another partition could overtake."""
+        self.partitions.add(tx.partition)
+        await asyncio.sleep(0.001)
+        return await write_down(tx, Counted(thing=event.thing, number=tx.sequence))
+
+    async def moves_to(self, partitions: int) -> None:
+        """Moves a running service, and waits until the former queues are gone."""
+        await self.toy.call(partitioning.want, partitions)
+        await eventually(lambda: self.has_moved_to(partitions))
+
+    async def has_moved_to(self, partitions: int) -> bool:
+        """Whether it consumes in that many partitions, and no others are left."""
+        row = await self.toy.call(partitioning.read)
+        return row is not None and not row.moves and row.current == partitions
+
+
+@pytest.fixture
+async def service(toys: Toys) -> AsyncIterator[Service]:
+    """`refunds`, with no replica yet; afterwards its partitions are gone from the broker."""
+    toy = await toys.refunds()
+    yield Service(toy, toys)
+    topology = await toy.bus.topology("refunds", [])
+    for partitions in (8, 1):
+        await topology.remove(partitions)
+    await topology.close()
+    await toy.call(_forget)
+
+
+async def _forget(connection: Connection) -> None:
+    await connection.execute("update partitioning set current = 1, stage = 'steady', other = null, wanted = 1")
+
+
+async def test_the_order_is_kept_while_the_number_of_partitions_changes(toys: Toys, service: Service) -> None:
+    """1, 2, 8, 3 and 1 partitions under load, while replicas come and go: each subject's events are handled 1, 2, 3, …
+    Eight partitions share the subjects."""
+    orders, written = await toys.orders(), count(1)
+
+    async def write() -> None:
+        while True:
+            async with orders.uow.begin() as tx:
+                tx.publish(*(Counted(thing=thing, number=next(written)) for thing in THINGS))
+            await asyncio.sleep(0.06)
+
+    async with service.replica() as steady, running(orders.relay.run()):
+        async with running(write()):
+            for partitions in (2, 8, 3):
+                async with service.replica(partitions):
+                    await service.moves_to(partitions)
+                    await eventually(lambda: service.consumes(steady))
+            assert len(service.partitions) >= 6
+            await service.moves_to(1)
+        await becomes(service.toy.count("effects"), next(written) - 1)
+    handled = await service.toy.fetch("select array_agg(number order by place) from effects group by thing")
+    assert len(handled) == len(THINGS)
+    assert all(sequences == list(range(1, len(sequences) + 1)) for sequences in handled)
+
+
+async def test_a_move_survives_every_interruption(toys: Toys, service: Service) -> None:
+    """The broker goes away between any two steps of a move: it goes on, and every event has its effect once."""
+    orders = await toys.orders()
+    async with service.replica():
+        await orders.publish(*range(50))
+    flaky = Unreliable(service.toy.bus)
+    topology = flaky.topology
+    calls = count()
+
+    async def sometimes(service: str, keys: Sequence[str]) -> object:
+        if next(calls) % 2:
+            raise BusError("away")
+        return await topology(service, keys)
+
+    flaky.topology = sometimes  # type: ignore[method-assign, assignment]
+    async with service.replica(4, flaky), running(orders.relay.run()):
+        await eventually(lambda: service.has_moved_to(4))
+        await orders.publish(*range(50, 60))
+        await becomes(service.toy.count("effects"), 60)
+        assert await service.toy.effects() == list(range(1, 61))
+    assert next(calls) > 6
+
+
+async def test_what_a_dead_consumer_held_is_handled_before_the_move(toys: Toys, service: Service) -> None:
+    """The old queues count as empty only when no consumer holds a message of them."""
+    keys = routing_keys({Counted: write_down}, "refunds")
+    held = await service.toy.bus.subscribe("refunds", keys)
+    await toys.send(message(1, sequence=1))
+    await held.take(1)
+    async with running(_replica(service, 8)):
+        await eventually(lambda: _stage(service, "closing"))
+        await asyncio.sleep(0.2)
+        assert await _stage(service, "closing")
+        await held.close()
+        await eventually(lambda: service.has_moved_to(8))
+    assert await service.toy.effects() == [1]
+
+
+async def _replica(service: Service, wanted: int) -> None:
+    async with service.replica(wanted):
+        await asyncio.Future()
+
+
+async def _stage(service: Service, stage: str) -> bool:
+    row = await service.toy.call(partitioning.read)
+    return row is not None and row.stage == stage
+
+
+async def test_a_subject_stays_in_its_partition(toys: Toys, service: Service) -> None:
+    """The messages of a subject reach one queue, in their order; several queues get messages."""
+    keys = routing_keys({Counted: write_down}, "refunds")
+    subscriptions = [await service.toy.bus.subscribe("refunds", keys, Partition(index, 8)) for index in range(8)]
+    found: dict[str, list[tuple[int, int]]] = {}
+
+    async def collect(index: int) -> None:
+        while True:
+            for delivery in await subscriptions[index].take(10):
+                data = json.loads(delivery.body)["data"]
+                found.setdefault(data["thing"], []).append((index, data["number"]))
+
+    async def all_found() -> int:
+        return sum(map(len, found.values()))
+
+    async with running(*map(collect, range(8))):
+        await toys.send(*(message(number, thing) for number in range(5) for thing in THINGS))
+        await becomes(all_found, 5 * len(THINGS))
+    for subscription in subscriptions:
+        await subscription.close()
+    assert {tuple(number for _, number in one) for one in found.values()} == {(0, 1, 2, 3, 4)}
+    queues = [{index for index, _ in one} for one in found.values()]
+    assert all(len(one) == 1 for one in queues)
+    assert len(set.union(*queues)) > 4
