@@ -1,7 +1,8 @@
 """Operations on running services: databases, the demonstration's clock, agents, parked messages, invariants."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +15,9 @@ import httpx
 from batalkan.invariants import Evidence, Snapshot, check
 from contracts.words import Role
 from runtime import urls
-from runtime.messaging import parked
+from runtime.messaging import parked, partitioning
 from runtime.messaging.parked import Parked
+from runtime.messaging.partitioning import Partitioning
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.settings import Environment
 from runtime.storage import clock, embedded, schema
@@ -62,6 +64,26 @@ async def connected(url: str) -> AsyncIterator[Any]:
         yield connection
     finally:
         await connection.close()
+
+
+async def partitionings(urls: Mapping[str, str]) -> dict[str, Partitioning]:
+    """In how many partitions each service consumes."""
+    found = {}
+    for name, url in urls.items():
+        async with connected(url) as connection:
+            found[name] = await partitioning.read(connection)
+    return {name: one for name, one in found.items() if one is not None}
+
+
+async def move_partitions(url: str, count: int, tell: Callable[[str], object]) -> None:
+    """Has a running service move to `count` partitions; tells each step, and returns after the last."""
+    async with connected(url) as connection:
+        await partitioning.want(connection, count)
+        told = ""
+        while (state := await partitioning.read(connection)) is not None and state.moves:
+            if told != (told := f"{state.current} to {count} partitions: {state.stage}, {state.messages_left} left"):
+                tell(told)
+            await asyncio.sleep(partitioning.POLL)
 
 
 async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:

@@ -11,7 +11,10 @@ import typer
 from rich.table import Table
 
 from batalkan.cli_options import DATA, Folder, Json, console, on_databases
+from contracts import events_for
 from runtime.numbers import whole
+from runtime.settings import MOST_PARTITIONS
+from services import SERVICES
 
 app = typer.Typer()
 agents = typer.Typer(no_args_is_help=True, help="Accounts of customer-service agents, who cannot register themselves.")
@@ -38,6 +41,30 @@ def seed(data: Folder = DATA) -> None:
 
     on_databases(data, seed_all)
     console.print("buyer@example.com, seller@example.com, agent@example.com (batalkan-demo), and six products")
+
+
+@app.command()
+def partitions(
+    service: Annotated[str, typer.Argument(help="The service to move; without it, all are shown.")] = "",
+    count: Annotated[int, typer.Argument(min=1, max=MOST_PARTITIONS, help="Its new number of partitions.")] = 1,
+    data: Folder = DATA,
+) -> None:
+    """Show in how many partitions each service consumes, or move a running one to another number.
+
+    It waits for the end of the move. Set PARTITIONS to the number, too, before the service starts again.
+    """
+    from batalkan.operate import move_partitions, partitionings
+
+    consuming = [name for name in SERVICES if events_for(name)]
+    if service and service not in consuming:
+        raise typer.BadParameter(f"{service!r} is none of {', '.join(consuming)}")
+    if service:
+        on_databases(data, lambda urls: move_partitions(urls[service], count, console.print))
+    table = Table("service", "partitions", "moves to", "step", "messages left in the former queues")
+    for name, one in on_databases(data, partitionings).items():
+        moving = (str(one.wanted), one.stage, str(one.messages_left)) if one.moves else ("", "", "")
+        table.add_row(name, str(one.current), *moving)
+    console.print(table)
 
 
 @agents.command("create")

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from runtime.messaging.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable, memory, rabbitmq
+from runtime.messaging.bus import BusError, Delivery, Message, Publisher, Subscription, Unroutable, memory, topology
 from tests.conftest import BusOf
 
 KEY = "orders.Counted"
@@ -175,7 +175,7 @@ async def test_a_closed_subscription_raises_a_bus_error(bus: BusOf) -> None:
 
 async def test_a_message_that_is_never_acknowledged_is_set_aside(bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the delivery limit a message becomes a dead letter, and no longer delays the others."""
-    for module in (rabbitmq, memory):
+    for module in (topology, memory):
         monkeypatch.setattr(module, "DELIVERY_LIMIT", 3)
     async with published(bus, 0):
         for earlier in range(4):

@@ -6,7 +6,7 @@ import pytest
 from yarl import URL
 
 from batalkan.servers import LocalServers
-from runtime.messaging.bus import BusError, rabbitmq
+from runtime.messaging.bus import BusError, connection
 from runtime.messaging.bus.connection import nodes
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from tests.harness.proxy import proxied
@@ -30,7 +30,7 @@ async def test_an_error_names_each_node_that_cannot_be_reached() -> None:
 @pytest.mark.servers
 async def test_the_next_node_is_tried(servers: LocalServers, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one node that refuses and one that is frozen, every connection is made, to the third."""
-    monkeypatch.setattr(rabbitmq, "CONNECT_TIMEOUT", 3.0)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 3.0)
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(100):

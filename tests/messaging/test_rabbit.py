@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMess
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from batalkan.servers import LocalServers
-from runtime.messaging.bus import BusError, Message, connection, rabbitmq
+from runtime.messaging.bus import BusError, Message, connection, rabbitmq, topology
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE
 from tests.conftest import BusOf
@@ -161,7 +161,7 @@ async def test_a_broker_that_falls_silent_is_noticed(
 ) -> None:
     """While the broker is frozen, publishing times out; afterwards everything works again."""
     monkeypatch.setattr(rabbitmq, "PUBLISH_TIMEOUT", 0.5)
-    monkeypatch.setattr(rabbitmq, "CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.5)
     monkeypatch.setattr(rabbitmq, "HEARTBEAT", 1)
     orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):
@@ -182,7 +182,7 @@ async def test_a_broker_that_falls_silent_is_noticed(
 
 async def test_a_message_beyond_the_delivery_limit_is_kept(rabbit_bus: BusOf, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message beyond the delivery limit is not dropped: it is a dead letter of its service."""
-    monkeypatch.setattr(rabbitmq, "DELIVERY_LIMIT", 1)
+    monkeypatch.setattr(topology, "DELIVERY_LIMIT", 1)
     async with published(rabbit_bus, 1):
         for _ in range(2):
             async with subscribed(rabbit_bus) as subscription:
