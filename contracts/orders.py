@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.words import Channel, Fault, Note, Open, PaymentMethod, Rupiah
+from contracts.words import Channel, Destination, Fault, Note, Open, PaymentMethod, Rupiah
 from runtime.messaging.envelope import Event
 
 
@@ -98,6 +98,10 @@ class OrderCancelled(Event, subject="order_id", published_by=("orders",), consum
     channel: Open[Channel]
     paid_amount: Rupiah
     fault: Open[Fault]
+    refund_id: UUID | None = None
+    """The refund, when the event is published again and `orders` knows it."""
+    refunded_to: Open[Destination] | None = None
+    """Where its money has arrived, as far as `orders` knows."""
 
 
 class RejectionCode(StrEnum):

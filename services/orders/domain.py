@@ -216,8 +216,12 @@ def expiry(order: Order, cancellation_id: UUID, now: datetime) -> Cancellation |
 
 
 def cancelled_event(order: Order, cancellation: Cancellation) -> OrderCancelled:
-    """The event of an order's cancellation: the same each time that it is published."""
-    return OrderCancelled.model_validate(vars(order) | vars(cancellation))
+    """The event of an order's cancellation: the same each time that it is published, but for what is known of the
+    refund by then."""
+    refund = order.refund
+    arrived = refund.destination if refund and refund.state == "issued" else None
+    known = {"refund_id": refund and refund.refund_id, "refunded_to": arrived}
+    return OrderCancelled.model_validate(vars(order) | vars(cancellation) | known)
 
 
 def is_repeat(order: Order | None, request: OrderCancelRequested) -> bool:

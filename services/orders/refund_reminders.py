@@ -6,14 +6,16 @@ lost disk. `refunds` recognises the cancellation by its id, refunds it once, and
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from runtime.backoff import Backoff
-from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import start_context, use_context
 from runtime.storage.database_errors import is_transient
-from services.orders.refund_status import take_outstanding
+from services.orders.refund_status import Repeated, take_all, take_outstanding
 
 AFTER = timedelta(minutes=5)
 """Until the first reminder; the wait doubles with each further one, up to 21 hours."""
@@ -44,10 +46,23 @@ async def remind_once(uow: UnitOfWork, after: timedelta) -> int:
     """Publishes overdue cancellations again, each with its own correlation id; returns how many were checked."""
     async with uow.begin() as tx:
         checked, outstanding = await take_outstanding(tx, after, AT_ONCE)
-        for one in outstanding:
-            context = start_context()
-            with use_context(replace(context, correlation_id=one.correlation_id or context.correlation_id)):
-                tx.publish(one.cancelled)
+        _publish(tx, outstanding)
     if outstanding:
         log.warning("%d refunds are not known to have arrived; OrderCancelled is published again", len(outstanding))
     return checked
+
+
+async def repeat(uow: UnitOfWork, after: UUID, limit: int) -> list[UUID]:
+    """Publishes paid cancellations again, refunded ones too, with what is known of their refunds: those behind `after`
+    in the order of their ids, at most `limit`; returns their ids."""
+    async with uow.begin() as tx:
+        cancellations = await take_all(tx, after, limit)
+        _publish(tx, cancellations)
+    return [one.cancelled.cancellation_id for one in cancellations]
+
+
+def _publish(tx: Transaction, cancellations: Sequence[Repeated]) -> None:
+    for one in cancellations:
+        context = start_context()
+        with use_context(replace(context, correlation_id=one.correlation_id or context.correlation_id)):
+            tx.publish(one.cancelled)

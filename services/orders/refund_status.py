@@ -5,21 +5,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
+
 from contracts.orders import OrderCancelled
 from runtime.messaging.unit_of_work import Transaction
 from services.orders.domain import Refund
 
 
 @dataclass(frozen=True)
-class Outstanding:
-    """A cancellation whose refund is not known to have arrived; `correlation_id` is None if it is older than that
-    column."""
+class Repeated:
+    """A cancellation to be published again; `correlation_id` is None if it is older than that column."""
 
     cancelled: OrderCancelled
     correlation_id: UUID | None
 
 
-async def take_outstanding(tx: Transaction, after: timedelta, limit: int) -> tuple[int, list[Outstanding]]:
+async def take_outstanding(tx: Transaction, after: timedelta, limit: int) -> tuple[int, list[Repeated]]:
     """How many cancellations were checked, at most `limit`, and those of them to publish again.
 
     A paid cancellation is checked when it was last published longer ago than `after`, doubled for each time that it was
@@ -33,21 +34,46 @@ async def take_outstanding(tx: Transaction, after: timedelta, limit: int) -> tup
               and said_at < clock_now() - $1::interval * 2 ^ least(reminded, 8)
             order by said_at limit $2 for update skip locked
         ), checked as materialized (
-            select order_id, not exists (
-                select from order_refunds r where r.order_id = due.order_id and r.state = 'issued'
-            ) as outstanding
-            from due
+            select order_id, r.state is distinct from 'issued' as outstanding, r.refund_id
+            from due left join order_refunds r using (order_id)
         )
         update cancellations c
         set said_at = case when outstanding then clock_now() end, reminded = reminded + outstanding::integer
         from checked join orders o using (order_id) where c.order_id = checked.order_id
         returning outstanding, c.correlation_id, c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel,
-                  o.paid_amount, c.fault
+                  o.paid_amount, c.fault, checked.refund_id
         """,
         after,
         limit,
     )
-    return len(rows), [Outstanding(OrderCancelled(**row), row["correlation_id"]) for row in rows if row["outstanding"]]
+    return len(rows), [_repeated(row) for row in rows if row["outstanding"]]
+
+
+async def take_all(tx: Transaction, after: UUID, limit: int) -> list[Repeated]:
+    """The paid cancellations with ids behind `after`, at most `limit`, in the order of their ids: they are counted as
+    published once more."""
+    rows = await tx.connection.fetch(
+        """
+        with paid as materialized (
+            select c.order_id, r.refund_id, case r.state when 'issued' then r.destination end as refunded_to
+            from cancellations c join orders o using (order_id) left join order_refunds r using (order_id)
+            where o.paid_amount > 0 and c.cancellation_id > $1
+            order by c.cancellation_id limit $2 for no key update of c
+        )
+        update cancellations c
+        set said_at = case when said_at is not null then clock_now() end, reminded = least(reminded + 1, 32767)
+        from paid join orders o using (order_id) where c.order_id = paid.order_id
+        returning c.correlation_id, c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel, o.paid_amount,
+                  c.fault, paid.refund_id, paid.refunded_to
+        """,
+        after,
+        limit,
+    )
+    return sorted(map(_repeated, rows), key=lambda one: one.cancelled.cancellation_id)
+
+
+def _repeated(row: asyncpg.Record) -> Repeated:
+    return Repeated(OrderCancelled(**row), row["correlation_id"])
 
 
 async def note_published_again(tx: Transaction, cancellation_id: UUID) -> None:

@@ -91,7 +91,7 @@ def test_a_word_that_an_enumeration_gets_later_is_kept(event: type[Event]) -> No
         envelope["data"][member] = "kiosk"
         understood = read(envelope)
         assert getattr(understood.data, member) == "kiosk"
-        assert json.loads(understood.to_json()) == envelope
+        assert json.loads(understood.data.model_dump_json(exclude_unset=True)) == envelope["data"]
         for wrong in ("kio\0sk", "k" * 201, 7, None):
             envelope["data"][member] = wrong
             with pytest.raises(UnreadableEvent, match=member):

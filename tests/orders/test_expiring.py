@@ -38,7 +38,8 @@ async def test_an_unpaid_order_expires(harness: OrdersHarness) -> None:
     cancellation = order["cancellation"]
     shown = {"cancellation_id": cancellation["cancellation_id"], "channel": "system", "fault": "none"}
     ids = {"buyer_id": str(sale.buyer.account_id), "seller_id": str(sale.seller.account_id)}
-    assert event["data"] == {**shown, **ids, "order_id": sale.order_id, "paid_amount": 0}
+    unrefunded = {"refund_id": None, "refunded_to": None}
+    assert event["data"] == {**shown, **ids, **unrefunded, "order_id": sale.order_id, "paid_amount": 0}
     assert cancellation.items() >= {**shown, "reason": "not_paid", "code": "already_cancelled"}.items()
     assert (order["status"], order["pay_by"], order["paid_amount"]) == ("cancelled", None, 0)
     assert [step["status"] for step in order["history"]] == ["unpaid", "cancelled"]

@@ -8,7 +8,7 @@ import pytest
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from runtime.messaging import consumer
-from services.orders.refund_reminders import remind_once
+from services.orders.refund_reminders import remind_once, repeat
 from tests.harness.event_recorder import EventJson
 from tests.harness.orders import OrdersHarness, Sale
 from tests.harness.publishing import publish_as
@@ -75,6 +75,27 @@ async def test_a_refund_of_an_unknown_order_blocks_no_other_event(
     unknown = [delayed.model_copy(update=nothing), issued.model_copy(update=nothing)]
     await publish_as(harness.recorder.bus, "refunds", *unknown, issued)
     assert (await sale.seen())["refund"]["state"] == "issued"
+
+
+async def test_every_paid_cancellation_can_be_published_again(harness: OrdersHarness) -> None:
+    """Page by page, in the order of the ids, with what is known of the refund: nothing, its id, or where it has
+    arrived. One of an order that was not paid is not among them."""
+    (nothing, *_), (late, delayed, _), (arrived, _, issued) = [await cancelled(harness) for _ in range(3)]
+    unpaid = await harness.sold("unpaid")
+    await unpaid.buyer.post(f"{unpaid.path}/cancel")
+    await publish_as(harness.recorder.bus, "refunds", delayed, issued)
+    last, pages = UUID(int=0), []
+    while page := await repeat(harness.service.uow, last, 2):
+        pages += page
+        last = page[-1]
+    assert pages == sorted(set(pages))
+    known = []
+    for sale in (nothing, late, arrived):
+        first, again = [await harness.recorder.wait_for(sale.order_id, "OrderCancelled", times) for times in (1, 2)]
+        assert first["correlationid"] == again["correlationid"]
+        known.append((again["data"]["refund_id"], again["data"]["refunded_to"]))
+    assert known == [(None, None), (str(delayed.refund_id), None), (str(issued.refund_id), "lazada_credit")]
+    assert harness.recorder.names(unpaid.order_id).count("OrderCancelled") == 1
 
 
 @pytest.mark.parametrize("delay", [False, True])
