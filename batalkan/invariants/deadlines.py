@@ -24,7 +24,11 @@ _BY_SILENCE = """
 select cancellation_id, case_id, respond_by from cases where outcome = 'order_cancelled' and cancellation_id is not null
 """
 _AT_ORDERS = "select cancellation_id, at from cancellations where channel = 'cs' and role = 'system'"
-_ATTEMPTS = "select refund_id, attempts from refunds where attempts > 0"
+# Null: not known, since the refund was restored.
+_ATTEMPTS = """
+select refund_id, case when at_orders is null then attempts end as attempts from refunds
+where attempts > 0 or at_orders is not null
+"""
 
 
 async def broken(stores: Stores) -> list[str]:
@@ -62,8 +66,7 @@ async def unasked_calls(stores: Stores, payments: Iterable[Mapping[str, Any]]) -
     """Payments for which DANA received more calls than the refund decided on."""
     attempts = {row["refund_id"].hex: row["attempts"] for row in await stores.rows("refunds", _ATTEMPTS)}
     return [
-        f"DANA was sent {one['reference']} {one['calls']} times, "
-        f"but the refund decided on {attempts.get(one['reference'], 0)}"
+        f"DANA was sent {one['reference']} {one['calls']} times, but the refund decided on {decided}"
         for one in payments
-        if one["calls"] > attempts.get(one["reference"], 0)
+        if (decided := attempts.get(one["reference"], 0)) is not None and one["calls"] > decided
     ]

@@ -1,6 +1,6 @@
 """The outbox: events are written in the transaction of their change. `runtime.messaging.relay` publishes them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from runtime.messaging.envelope import MAX_BODY, Event
@@ -68,6 +68,18 @@ async def write(connection: Connection, service: str, events: Sequence[tuple[Eve
     ]
     await connection.execute(_WRITE, *map(list, zip(*columns, strict=True)))
     return [event_id for event_id, *_ in columns]
+
+
+async def skip_ahead(connection: Connection, subjects: Collection[str]) -> None:
+    """Continues the numbers of these subjects with one that no consumer has seen: a restored database knows only older
+    ones. That is the minute, by the real clock. How many events were published is not known any more."""
+    await connection.execute(
+        "insert into event_sequence as s (subject, last, heard) "
+        "select distinct subject, extract(epoch from now())::integer / 60, null::integer "
+        "from unnest($1::text[]) as one (subject) order by subject "
+        "on conflict (subject) do update set last = greatest(s.last, excluded.last), heard = null",
+        list(subjects),
+    )
 
 
 def _data(event: Event) -> str:

@@ -10,13 +10,14 @@ from contracts.words import Destination
 from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.envelope import Envelope
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import new_id
-from services.refunds import store
-from services.refunds.domain import Refund, State
-from services.refunds.store import Movement
+from services.refunds import hold, store
+from services.refunds.domain import AtOrders, Refund, State, refund_id_of, restored
+from services.refunds.store import PAY_DANA, Movement
 
-PAY_DANA = "pay_dana"
-"""The deadline of the next step of a refund to DANA."""
+_AT_ORDERS: Mapping[str | None, AtOrders] = {
+    None: AtOrders.OPEN,
+    Destination.LAZADA_CREDIT: AtOrders.CREDITED,
+}
 
 
 async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
@@ -24,20 +25,29 @@ async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]])
 
     Lazada Credit is credited at once. For DANA only the intent is recorded; a worker pays. When `orders` publishes a
     cancellation again, it has not consumed the refund's event: if the money has arrived, that is published again.
+
+    On hold, every cancellation may have been refunded before the restore, and so may one whose refund only `orders`
+    knows: DANA is asked first.
     """
     paid = [cancelled for cancelled in envelopes if cancelled.data.paid_amount]
     phones = await store.phones_of(tx, [cancelled.data.buyer_id for cancelled in paid])
-    causes = {new_id(): cancelled for cancelled in paid}
+    causes = {one.data.refund_id or refund_id_of(one.data.cancellation_id): one for one in paid}
+    now, on_hold = await tx.now(), await hold.is_on(tx)
+    if on_hold:
+        known = {one.data.cancellation_id: _at_orders(one.data) for one in paid}
+        await hold.note_at_orders(tx, known, [one.subject for one in paid])
     due = [_due(refund_id, cancelled.data, phones) for refund_id, cancelled in causes.items()]
+    lost = {refund_id: one.data for refund_id, one in causes.items() if on_hold or one.data.refund_id}
+    due = [restored(one, _at_orders(lost[one.refund_id]), now) if one.refund_id in lost else one for one in due]
     opened = await store.open_refunds(tx, due)
-    await store.post(tx, [money for money in opened if money.destination is Destination.LAZADA_CREDIT], Movement.CREDIT)
-    await store.post(tx, [money for money in opened if money.destination is Destination.DANA], Movement.SEND)
+    await store.post(tx, [money for money in opened if money.state is State.ISSUED], Movement.CREDIT)
+    await store.post(tx, [money for money in opened if money.state is not State.ISSUED], Movement.SEND)
     for money in opened:
         with tx.caused_by(causes[money.refund_id]):
-            if money.destination is Destination.DANA:
-                await tx.schedule(PAY_DANA, str(money.refund_id), timedelta(0))
-            else:
+            if money.state is State.ISSUED:
                 tx.publish(issued(money))
+            else:
+                await tx.schedule(PAY_DANA, str(money.refund_id), timedelta(0))
     opened_for = {money.cancellation_id for money in opened}
     repeated = {one.data.cancellation_id: one for one in paid if one.data.cancellation_id not in opened_for}
     for money in await store.issued_for(tx, list(repeated)):
@@ -50,6 +60,10 @@ def _due(refund_id: UUID, cancelled: OrderCancelled, phones: Mapping[UUID, str])
     destination, state = (Destination.DANA, State.PENDING) if phone else (Destination.LAZADA_CREDIT, State.ISSUED)
     ids = refund_id, cancelled.cancellation_id, cancelled.order_id, cancelled.buyer_id
     return Refund(*ids, cancelled.paid_amount, destination, state, phone)
+
+
+def _at_orders(cancelled: OrderCancelled) -> AtOrders:
+    return _AT_ORDERS.get(cancelled.refunded_to, AtOrders.PAID)
 
 
 def issued(money: Refund) -> RefundIssued:

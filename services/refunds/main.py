@@ -1,5 +1,6 @@
 """Builds the service `refunds`."""
 
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -10,10 +11,11 @@ from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
-from services.refunds import api, demonstration
-from services.refunds.handlers import HANDLERS, PAY_DANA
+from services.refunds import api, demonstration, hold
+from services.refunds.handlers import HANDLERS
 from services.refunds.payer import Payer
 from services.refunds.snap import TIMEOUT, Dana, private_key
+from services.refunds.store import PAY_DANA
 
 STOPPING = 1.0
 """Seconds that calls under way may take when the service stops, after up to eight for requests and events. After the
@@ -49,6 +51,8 @@ def build(
     service.on_deadline(PAY_DANA, payer.due)
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]
     service.app.state.dana = dana
+    service.on_start.append(partial(hold.adopt, service.uow))
+    service.optional_checks["payments"] = partial(hold.may_pay, service.uow)
     if settings.demonstration:
         control = demonstration.control_of(url, dana_transport)
         service.on_stop.append(control.aclose)

@@ -17,11 +17,12 @@ from contracts.refunds import RefundDelayed
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.storage.database_errors import is_transient
-from services.refunds import domain, store
+from services.refunds import domain, hold, store
 from services.refunds.answers import Answer, Outcome
-from services.refunds.domain import Refund, State, Step
-from services.refunds.handlers import PAY_DANA, issued
+from services.refunds.domain import AtOrders, Refund, State, Step
+from services.refunds.handlers import issued
 from services.refunds.snap import Dana
+from services.refunds.store import PAY_DANA
 
 AT_ONCE = 12
 """Calls to DANA under way at the same time: fewer than connections, so that none fails for want of one."""
@@ -59,7 +60,7 @@ class Payer:
         refund, linked, now = await store.lock(tx, UUID(subject))
         if refund is None:
             return []
-        match domain.next_step(refund, linked, now):
+        match domain.next_step(refund, linked, now, on_hold=await hold.is_on(tx)):
             case Step.SEND:
                 sending = domain.sent(refund, now)
                 await store.save(tx, sending)
@@ -70,7 +71,7 @@ class Payer:
                 self._start_after(tx, lambda: self._ask(refund, now))
             case Step.CREDIT:
                 return await _credit(tx, refund)
-            case Step.WAIT as wait:
+            case Step.WAIT | Step.HOLD as wait:
                 await tx.schedule(PAY_DANA, subject, domain.pause(refund, wait, now))
         return []
 
@@ -178,11 +179,13 @@ async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -
         await store.post(tx, [refund], store.Movement.SETTLE)
         await tx.call_off(PAY_DANA, str(refund.refund_id))
         return [issued(refund)]
-    step = domain.next_step(refund, linked, now)
+    step = domain.next_step(refund, linked, now, on_hold=await hold.is_on(tx))
     if step is Step.CREDIT:
         return await _credit(tx, refund)
     pause = domain.pause(refund, step, now)
     await tx.schedule(PAY_DANA, str(refund.refund_id), pause)
+    if refund.at_orders in (AtOrders.CREDITED, AtOrders.PAID):
+        return []  # it has arrived, as far as all others know
     return [RefundDelayed.model_validate(vars(refund) | {"next_attempt_at": now + pause})]
 
 

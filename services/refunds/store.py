@@ -1,4 +1,4 @@
-"""The only file of `refunds` with SQL. Every function takes the open transaction."""
+"""With `hold` the only SQL of `refunds`. Every function takes the open transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,13 @@ import asyncpg
 from contracts.words import Destination
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
-from services.refunds.domain import Refund, State
+from services.refunds.domain import AtOrders, Refund, State
 
-_OPENED = ("refund_id", "cancellation_id", "order_id", "buyer_id", "amount", "destination", "state", "phone")
-_COLUMNS = f"{', '.join(_OPENED)}, attempts, inquiries, uncertain, doubtful_until, wallet_closed"
+PAY_DANA = "pay_dana"
+"""The deadline of the next step of a refund to DANA."""
+_DUE = ("refund_id", "cancellation_id", "order_id", "buyer_id", "amount", "destination", "state", "phone")
+_OPENED = (*_DUE, "uncertain", "doubtful_until", "at_orders")
+_COLUMNS = f"{', '.join(_OPENED)}, attempts, inquiries, wallet_closed"
 
 
 class Account(StrEnum):
@@ -55,7 +58,9 @@ class Entry:
 
 
 def _refund(row: asyncpg.Record) -> Refund:
-    return Refund(**{**row, "destination": Destination(row["destination"]), "state": State(row["state"])})
+    known = row["at_orders"] and AtOrders(row["at_orders"])
+    words = {"destination": Destination(row["destination"]), "state": State(row["state"]), "at_orders": known}
+    return Refund(**{**row, **words})
 
 
 async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refund]:
@@ -65,7 +70,8 @@ async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refun
     rows = await tx.connection.fetch(
         f"insert into refunds ({', '.join(_OPENED)}) "
         "select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], "
-        "$8::text[]) on conflict (cancellation_id) do nothing returning refund_id",
+        "$8::text[], $9::boolean[], $10::timestamptz[], $11::text[]) "
+        "on conflict (cancellation_id) do nothing returning refund_id",
         *_columns(map(attrgetter(*_OPENED), refunds)),
     )
     added = {row["refund_id"] for row in rows}

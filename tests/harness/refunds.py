@@ -17,6 +17,7 @@ from batalkan.keys import Keys
 from contracts.orders import OrderCancelled
 from contracts.words import Channel, Fault
 from runtime.messaging.bus.memory import MemoryBus
+from runtime.observability.trace_context import new_id
 from runtime.service import Service
 from runtime.settings import Environment, Settings
 from runtime.storage import clock
@@ -166,7 +167,7 @@ class Customer:
     def cancelled(self, amount: int = 150_000) -> OrderCancelled:
         """An order of this buyer is cancelled."""
         return OrderCancelled(
-            cancellation_id=uuid4(),
+            cancellation_id=new_id(),
             order_id=uuid4(),
             buyer_id=self.person.account_id,
             seller_id=uuid4(),

@@ -11,7 +11,20 @@ from uuid import UUID
 
 from contracts.words import Destination
 from services.refunds.answers import Answer, Outcome
-from services.refunds.domain import IN_HAND, Refund, State, Step, answered, credited, inquired, next_step, pause, sent
+from services.refunds.domain import (
+    IN_HAND,
+    AtOrders,
+    Refund,
+    State,
+    Step,
+    answered,
+    credited,
+    inquired,
+    next_step,
+    pause,
+    restored,
+    sent,
+)
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TOLERANCE = timedelta(minutes=5)
@@ -133,6 +146,15 @@ class DanaModel:
     def crash(self) -> None:
         """What was in hand is lost; what is on the network is not."""
         self.calls.clear()
+
+    def restore(self, *, knows: bool) -> None:
+        """The refund is lost, and opened again with what `orders` knows of it: nothing, if it has missed the event."""
+        self.crash()
+        known = AtOrders.OPEN
+        if knows and self.refund.state is State.ISSUED:
+            known = AtOrders.CREDITED if self.is_credited else AtOrders.PAID
+        lost = DanaModel().refund
+        self.refund, self.deadline, self.unclear = restored(lost, known, self.now), self.now, True
 
     # The network and DANA.
 

@@ -96,6 +96,10 @@ class PayingDana(RuleBasedStateMachine):
     def the_worker_dies(self) -> None:
         self.model.crash()
 
+    @rule(knows=st.booleans())
+    def an_older_backup_is_restored(self, knows: bool) -> None:
+        self.model.restore(knows=knows)
+
     @precondition(lambda self: self.model.dana == "pending")
     @rule(becomes=st.sampled_from(["paid", "failed"]))
     def dana_makes_up_its_mind(self, becomes: str) -> None:

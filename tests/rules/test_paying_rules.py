@@ -2,12 +2,27 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
+from contracts.words import Destination
 from services.refunds.answers import Answer, Outcome
-from services.refunds.domain import DOUBT, IN_HAND, State, Step, answered, next_step, sent
-from tests.rules.dana_model import CLOSED, NOT_FOUND, THROTTLED, TIMEOUT, TOLERANCE, Call, DanaModel
+from services.refunds.domain import (
+    DOUBT,
+    IN_HAND,
+    AtOrders,
+    State,
+    Step,
+    answered,
+    inquired,
+    next_step,
+    pause,
+    refund_id_of,
+    restored,
+    sent,
+)
+from tests.rules.dana_model import CLOSED, NOT_FOUND, PAID, START, THROTTLED, TIMEOUT, TOLERANCE, Call, DanaModel
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -238,3 +253,46 @@ def test_codes_of_a_closed_wallet(code: str) -> None:
     sending = sent(model.refund, model.now)
     after = answered(model.refund, sending, Answer(Outcome.FAILED, code))
     assert next_step(after, linked=True, now=model.now + MINUTE) is Step.CREDIT
+
+
+LOST = restored(DanaModel().refund, AtOrders.OPEN, START)
+
+
+def test_on_hold_dana_is_asked_and_nothing_is_paid() -> None:
+    """A restored refund is asked about; then, as long as the hold lasts, it is neither paid nor credited, whatever DANA
+    says and however late it is."""
+    assert next_step(LOST, linked=True, now=START, on_hold=True) is Step.ASK
+    denied = inquired(LOST, NOT_FOUND, START)
+    for linked, after in [(True, Step.SEND), (False, Step.WAIT)]:
+        assert next_step(denied, linked, START, on_hold=True) is Step.HOLD
+        assert next_step(denied, linked, START) is after
+    assert next_step(inquired(LOST, CLOSED, START), linked=False, now=START + DOUBT, on_hold=True) is Step.HOLD
+    assert pause(denied, Step.HOLD, START) == MINUTE
+    assert inquired(LOST, PAID, START).state is State.ISSUED
+
+
+def test_lost_credit_is_booked_again_once_dana_denies_it() -> None:
+    """A refund that orders knows as credited is asked about, and then credited, on hold too and linked or not."""
+    lost = replace(LOST, at_orders=AtOrders.CREDITED)
+    assert next_step(lost, linked=True, now=START, on_hold=True) is Step.ASK
+    for denied in (NOT_FOUND, CLOSED):
+        assert next_step(inquired(lost, denied, START), linked=True, now=START, on_hold=True) is Step.CREDIT
+
+
+def test_a_payment_that_only_orders_knows_is_never_made_again() -> None:
+    """As long as DANA denies a payment that orders knows has arrived, it is asked again; then the payment is booked."""
+    lost = replace(LOST, at_orders=AtOrders.PAID)
+    for denied in (NOT_FOUND, CLOSED, TIMEOUT):
+        lost = inquired(lost, denied, START + DOUBT)
+        assert next_step(lost, linked=False, now=START + 2 * DOUBT) is Step.ASK
+    found = inquired(lost, PAID, START)
+    assert (found.state, found.destination) == (State.ISSUED, Destination.DANA)
+
+
+def test_the_id_of_a_refund_follows_from_its_cancellation() -> None:
+    """Always the same, since DANA knows it; another one for another cancellation; listed by time as before."""
+    cancellation_id = UUID("0193d5a0-2222-7abc-8000-00000000000c")
+    assert refund_id_of(cancellation_id) == UUID("0193d5a0-2222-594e-a961-f0738a0c9121")
+    ids = [UUID(int=cancellation_id.int + (n << 80)) for n in range(5)]
+    assert sorted(map(refund_id_of, ids)) == [refund_id_of(one) for one in ids]
+    assert refund_id_of(UUID(int=cancellation_id.int + 1)) != refund_id_of(cancellation_id)
