@@ -147,11 +147,16 @@ async def working(name: str, urls: Mapping[str, str]) -> AsyncIterator[UnitOfWor
 async def migrate_all(urls: Mapping[str, str]) -> Sequence[str]:
     """Migrates every service's database; returns the names of the services."""
     for name, url in urls.items():
-        database = Database(url, pool_size=2)
-        await database.connect()
-        await schema.migrate(database, Path(__file__).parent.parent / "services" / name / "migrations")
-        await database.close()
+        await migrate(name, url)
     return list(urls)
+
+
+async def migrate(name: str, url: str) -> None:
+    """Migrates one service's database."""
+    database = Database(url, pool_size=2)
+    await database.connect()
+    await schema.migrate(database, Path(__file__).parent.parent / "services" / name / "migrations")
+    await database.close()
 
 
 async def seed_all(urls: Mapping[str, str]) -> None:

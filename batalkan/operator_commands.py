@@ -1,4 +1,4 @@
-"""The commands of an operator: databases, agents, the demonstration's clock, parked messages."""
+"""The commands of an operator: databases, agents, the demonstration's clock, reconciliation, parked messages."""
 
 import json
 import sys
@@ -103,6 +103,32 @@ def show_clock(data: Folder = DATA) -> None:
 
     for name, shift in on_databases(data, clock_shift).items():
         console.print(f"{name}: {shift}")
+
+
+@app.command()
+def reconcile(
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Only stop payments: after restoring files, before refunds starts.")
+    ] = False,
+    data: Folder = DATA,
+) -> None:
+    """Compare a restored database of refunds with orders and DANA, book what was paid or credited, then let it pay.
+    Can be run again at any time. Exit code 1 if DANA does not know a payment that orders knows."""
+    from batalkan import reconciling
+
+    if hold:
+        on_databases(data, reconciling.hold)
+        console.print("refunds pays nothing until this has run: batalkan reconcile")
+        return
+    found = on_databases(data, lambda urls: reconciling.reconcile(urls, console.print))
+    console.print(
+        f"{found.paid} restored refunds are paid by DANA, {found.credited} are in Lazada Credit, {found.open} go on as "
+        "usual; refunds pays again",
+        soft_wrap=True,
+    )
+    for reference in found.disputed:
+        console.print(f"DANA does not know {reference}, but orders knows it as paid: not paid again", soft_wrap=True)
+    raise typer.Exit(1 if found.disputed else 0)
 
 
 @parked.command("list")
