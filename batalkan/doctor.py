@@ -100,9 +100,16 @@ def _docker() -> list[Finding]:
 def _for_tests() -> list[Finding]:
     chromium, faketime = find("chromium"), find("faketime")
     output = _first_line(chromium, "--version") if chromium else None
+    prometheus = find("prometheus")
     lacks = f"apt-get install {PACKAGES['chromium']}", f"apt-get install {PACKAGES['faketime']}"
     return [
         Finding("Chromium", output is not None, _number(output) if output else lacks[0], (TEST,)),
+        Finding(
+            "Prometheus",
+            prometheus is not None,
+            str(prometheus) if prometheus else f"apt-get install {PACKAGES['prometheus']}",
+            (TEST,),
+        ),
         Finding("libfaketime", faketime is not None, str(faketime) if faketime else lacks[1], (TEST,)),
     ]
 

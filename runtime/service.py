@@ -23,7 +23,10 @@ from runtime.messaging.partitioning import Consumers
 from runtime.messaging.relay import Relay
 from runtime.messaging.replay import Replays
 from runtime.messaging.retention import run_retention
+from runtime.messaging.samples import sample_runtime
 from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.observability.sampling import Sampler
+from runtime.observability.telemetry import POOL_WAIT
 from runtime.settings import Settings
 from runtime.storage import clock, schema
 from runtime.storage.database import Database
@@ -85,9 +88,12 @@ class Service:
         self._relay = Relay(name, database, bus, consumers)
         self.uow.wake_relay = self._relay.wake
         self.uow.held = lambda: self._relay.held
+        self.sampler = Sampler(name)
+        database.waited = POOL_WAIT.labels(name).observe
         self._consumers = (
             Consumers(self.uow, bus, handlers, description.pace, settings.partitions) if handlers else None
         )
+        sample_runtime(self.sampler, self.uow, self._consumers)
         if settings.demonstration and self._consumers is not None:
             instrumentation.queues = self._consumers.queues
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
@@ -150,7 +156,7 @@ class Service:
     async def _live(self) -> None:
         await self._prepare()
         log.info("%s runs", self.name)
-        loops: list[Loop] = [self._relay.run, partial(run_retention, self.uow)]
+        loops: list[Loop] = [self._relay.run, partial(run_retention, self.uow), self.sampler.run]
         if self._consumers is not None:
             loops += [self._consumers.run, Replays(self.uow, self._consumers.consumer()).run]
         if self._deadlines:

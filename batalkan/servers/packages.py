@@ -1,5 +1,5 @@
 """Finds the three servers, and installs missing ones from the distribution's packages. The same for the programs that
-tests need: a browser, nginx, and the library that shifts a process's clock."""
+tests need: a browser, nginx, Prometheus, and the library that shifts a process's clock."""
 
 # ruff: noqa: S603 - fixed commands of the package installer
 
@@ -17,9 +17,10 @@ PACKAGES = {
     "chromium": "chromium",
     "faketime": "libfaketime",
     "nginx": "nginx",
+    "prometheus": "prometheus",
 }
 SERVERS = ("rabbitmq", "redis", "postgres")
-FOR_TESTS = ("chromium", "faketime", "nginx")
+FOR_TESTS = ("chromium", "faketime", "nginx", "prometheus")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -56,8 +57,8 @@ def find(name: str) -> Path | None:
             folders = ("lib/*/faketime", "lib*/faketime")
             found = (path for folder in folders for path in Path("/usr").glob(f"{folder}/libfaketimeMT.so.1"))
             return next(found, None)
-        case "nginx":
-            return _on_path("nginx")
+        case "nginx" | "prometheus":
+            return _on_path(name)
         case _:
             return _on_path("redis-server")
 

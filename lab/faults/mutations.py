@@ -33,12 +33,12 @@ MUTATIONS = (
             (
                 """        rows = await tx.connection.fetch(
             "insert into inbox (event_id) select distinct unnest($1::uuid[]) order by 1 on conflict do nothing "
-            "returning event_id",
+            "returning event_id, (select clock_now()) as now",
             ids,
         )
-        return {row["event_id"] for row in rows}
+        return {row["event_id"]: row["now"] for row in rows}
 """,
-                """        return set(ids)
+                """        return dict.fromkeys(ids, await tx.now())
 """,
             ),
         ),
@@ -74,8 +74,8 @@ MUTATIONS = (
                 "            suspect = False\n",
             ),
             (
-                "        for group in _groups(deliveries):\n            if suspect",
-                "        for group in _groups(deliveries):\n            await subscription.acknowledge(group[-1])\n"
+                "        for group in groups(deliveries):\n            if suspect",
+                "        for group in groups(deliveries):\n            await subscription.acknowledge(group[-1])\n"
                 "            if suspect",
             ),
         ),

@@ -68,6 +68,7 @@ class _SwitchedSubscription:
     def __init__(self, subscription: Subscription, board: FaultSwitchboard) -> None:
         self._subscription = subscription
         self._board = board
+        self.waiting = subscription.waiting
         self.close = subscription.close
 
     async def take(self, limit: int) -> list[Delivery]:

@@ -91,7 +91,7 @@ def routes(
     async def state() -> ServiceState:
         """The number of events in outbox and queue, the parked messages, the switches, the offset of the clock."""
         async with uow.database.connection() as connection:
-            unpublished = await outbox.count(connection, service, uow.held())
+            unpublished, _ = await outbox.waiting(connection, uow.held())
             kept = [one for one in await parked.listing(connection) if one.state != "replayed"]
             shift = await clock.shift(connection)
         return ServiceState(

@@ -12,6 +12,8 @@ from runtime.observability.telemetry import REQUESTS
 
 ONLY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
 """Over https only: browsers use https for this host for a year."""
+METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+"""Each label has a bounded number of values: a client can send any method."""
 
 
 class RequestContextMiddleware:
@@ -59,10 +61,19 @@ class RequestContextMiddleware:
                 await answer(scope, receive, send_with_headers)
             finally:
                 seconds = perf_counter() - started
-                REQUESTS.labels(self._service, method, str(status or 500)).observe(seconds)
+                REQUESTS.labels(self._service, _known(method), _route(scope), str(status or 500)).observe(seconds)
                 self._observer.requested(context, scope, status or 500, seconds)
 
 
 def _valid_traceparent(header: bytes | None) -> str | None:
     text = (header or b"").decode("latin-1")
     return text if re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", text) else None
+
+
+def _known(method: str) -> str:
+    return method if method in METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    """The path of the route as the code has it, with its parameters' names; empty if no route has answered."""
+    return getattr(scope.get("route"), "path", "")

@@ -8,9 +8,9 @@ affects no other; after five failures it is parked.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 from time import monotonic, perf_counter
@@ -19,8 +19,10 @@ from uuid import UUID
 
 from runtime.backoff import Backoff
 from runtime.messaging import parked
+from runtime.messaging.batches import Parsed, finished, groups
 from runtime.messaging.bus import WHOLE, BindingGuard, Bus, BusError, Delivery, Partition, Subscription, always
 from runtime.messaging.envelope import Envelope, Event, EventReader, UnreadableEvent
+from runtime.messaging.lag import Lag
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.telemetry import EVENTS_DUPLICATE, EVENTS_HANDLED, EVENTS_PARKED, HANDLING_SECONDS
 from runtime.storage.database_errors import Retry, is_transient, retry_of
@@ -37,8 +39,6 @@ RETRY_AFTER = 0.05
 BATCH_INTERVAL = 0.05
 """Seconds between the starts of two batches, for a service whose answers no user waits for: more events of a stream
 then share a transaction. A single event does not wait."""
-STOPPING = 3.0
-"""Seconds that the current batch may take when the service stops; then it is rolled back, and delivered again later."""
 
 Handler = Callable[[Transaction, Any], Awaitable[Sequence[Event]]]
 """Handles one event and returns the events that follow. When it raises, nothing has happened."""
@@ -64,15 +64,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A delivery with its envelope, or the reason why it has none."""
-
-    delivery: Delivery
-    envelope: Envelope[Any] | None
-    error: UnreadableEvent | None = None
-
-
 class Consumer:
     """Takes messages from a queue of a service and runs its handlers."""
 
@@ -93,7 +84,20 @@ class Consumer:
         self._partition = partition
         self._guard = guard
         self.reader = EventReader({event.wire_name: event for event in handlers})
-        self.connected = False
+        self._subscription: Subscription | None = None
+        self._lag = Lag(uow.service, partition.queue(uow.service))
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a subscription."""
+        return self._subscription is not None
+
+    async def waiting(self) -> list[tuple[str, int]]:
+        """The names of its queues, and how many messages wait there; nothing without a subscription."""
+        try:
+            return list((await self._subscription.waiting()).items()) if self._subscription else []
+        except BusError:
+            return []
 
     async def run(self) -> None:
         """Consumes until it is cancelled, and finishes the current batch then."""
@@ -111,18 +115,20 @@ class Consumer:
         keys = routing_keys(self._handlers, self._uow.service)
         subscription = await self._bus.subscribe(self._uow.service, keys, self._partition, self._guard)
         try:
-            self.connected = True
+            self._subscription = subscription
+            self._lag.show()
             suspect, began = True, -self._pace
             while True:
                 await asyncio.sleep(began + self._pace - monotonic())
                 deliveries = await subscription.take(BATCH)
                 began = monotonic()
-                await _finished(self._finish(subscription, deliveries, suspect))
+                await finished(self._finish(subscription, deliveries, suspect))
                 suspect = False
                 bus.reset()  # only now: after a subscription, deliveries and acknowledgements can still fail
                 recovery.reset()
         finally:
-            self.connected = False
+            self._subscription = None
+            self._lag.hide()
             await subscription.close()
 
     async def _finish(self, subscription: Subscription, deliveries: Sequence[Delivery], suspect: bool) -> None:
@@ -131,13 +137,14 @@ class Consumer:
         Therefore the first delivery of a subscription is the one that was being handled when the service last crashed,
         and the only crash suspect. The broker's count also rises for messages that were only prefetched then.
         """
-        for group in _groups(deliveries):
+        for group in groups(deliveries):
             if suspect and group[0].earlier:
                 await self._handle_suspect(group[0])
             else:
                 await self._handle([self._read(delivery) for delivery in group])
             await subscription.acknowledge(group[-1])
             suspect = False
+            self._lag.in_hand = None
 
     async def _handle_suspect(self, delivery: Delivery) -> None:
         """Handles a crash suspect. Each try is counted in the database before it and deleted after it: the count is the
@@ -154,6 +161,7 @@ class Consumer:
     async def _handle(self, messages: Sequence[Parsed]) -> None:
         """Returns once every message has had its effect or is parked; waits while an error is transient."""
         started = perf_counter()
+        self._lag.in_hand = next((message.envelope for message in messages if message.envelope), None)
         try:
             if len(messages) > 1:
                 await self._handle_batch(messages)
@@ -173,13 +181,15 @@ class Consumer:
     async def _handle_batch(self, messages: Sequence[Parsed]) -> None:
         async with self._uow.begin() as tx:
             tx.partition = self._partition.index
+            began = perf_counter()
             new_ids = await self.new_ids(tx, [message.envelope.id for message in messages if message.envelope])
+            now = next(iter(new_ids.values()), None)
             new: list[Envelope[Any]] = []
             for message in messages:
                 if message.envelope is None:
                     await self._park(tx, message, str(message.error))
                 elif message.envelope.id in new_ids:
-                    new_ids.remove(message.envelope.id)
+                    del new_ids[message.envelope.id]
                     new.append(message.envelope)
                 else:
                     tx.after_commit(EVENTS_DUPLICATE.labels(self._uow.service, message.envelope.type).inc)
@@ -187,6 +197,8 @@ class Consumer:
             await self.acquire_locks(tx, new)
             for _, same_type in groupby(new, key=lambda envelope: type(envelope.data)):
                 await self.act(tx, list(same_type))
+            if now is not None:
+                tx.after_commit(partial(self._lag.observe, new, now, began))
 
     async def acquire_locks(self, tx: Transaction, batch: Sequence[Envelope[Any]]) -> None:
         """Calls the `acquire_locks` of the handlers of these events, before `act`."""
@@ -197,16 +209,17 @@ class Consumer:
             if acquire_locks is not None and same_type:
                 await acquire_locks(tx, same_type)
 
-    async def new_ids(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
-        """Inserts the ids into the inbox; returns those that were new. Waits for a transaction that inserts one now."""
+    async def new_ids(self, tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, datetime]:
+        """Inserts the ids into the inbox; returns those that were new, each with the time at the database. Waits for a
+        transaction that inserts one now."""
         if not ids:
-            return set()
+            return {}
         rows = await tx.connection.fetch(
             "insert into inbox (event_id) select distinct unnest($1::uuid[]) order by 1 on conflict do nothing "
-            "returning event_id",
+            "returning event_id, (select clock_now()) as now",
             ids,
         )
-        return {row["event_id"] for row in rows}
+        return {row["event_id"]: row["now"] for row in rows}
 
     async def act(self, tx: Transaction, same_type: Sequence[Envelope[Any]]) -> None:
         """Runs the handler of some events of one type, each within its own trace."""
@@ -281,26 +294,3 @@ class Consumer:
 def routing_keys(handlers: Handlers, service: str) -> list[str]:
     """The keys of the messages that a service consumes."""
     return sorted(key for event in handlers for key in event.routing_keys(service))
-
-
-def _groups(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
-    """The deliveries in their order: first deliveries together, each redelivered one by itself."""
-    groups: list[list[Delivery]] = []
-    for delivery in deliveries:
-        if groups and not delivery.earlier and not groups[-1][-1].earlier:
-            groups[-1].append(delivery)
-        else:
-            groups.append([delivery])
-    return groups
-
-
-async def _finished(batch: Coroutine[Any, Any, None]) -> None:
-    """Finishes the batch, also when the caller is cancelled meanwhile; then within `STOPPING` seconds."""
-    task = asyncio.create_task(batch)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOPPING):
-                await asyncio.gather(task, return_exceptions=True)
-        raise

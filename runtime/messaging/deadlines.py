@@ -61,6 +61,12 @@ returning kind, subject, due_at, correlation_id, causation_id, traceparent
 _LEFT = "select extract(epoch from min(due_at) - clock_now())::float8 from deadlines where kind = any($1)"
 """Runs without a transaction, because nothing is due nearly always."""
 
+OVERDUE = """
+select (select count(*) from deadlines where due_at <= (select clock_now())),
+       extract(epoch from clock_now() - (select min(due_at) from deadlines))::float8
+"""
+"""How many are due and have not fired, and how late the first is in seconds: negative until it is due."""
+
 _POSTPONE = """
 update deadlines set failures = failures + 1,
     due_at = clock_now() + least(2 ^ least(failures, 9), 300) * interval '1 second'

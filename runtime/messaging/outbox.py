@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from runtime.messaging.envelope import MAX_BODY, Event
-from runtime.observability.telemetry import OUTBOX_UNPUBLISHED
 from runtime.observability.trace_context import TraceContext, new_id
 from runtime.storage.database import Connection
 
@@ -89,9 +88,16 @@ def _data(event: Event) -> str:
     return data
 
 
-async def count(connection: Connection, service: str, held: int = 0) -> int:
-    """The number of events that wait in the outbox, without the `held` ones that are published already."""
-    rows: int = await connection.fetchval("select count(*) from outbox")
-    waiting = max(rows - held, 0)
-    OUTBOX_UNPUBLISHED.labels(service).set(waiting)
-    return waiting
+async def waiting(connection: Connection, held: Collection[int] = ()) -> tuple[int, float]:
+    """How many events wait in the outbox, and the age of the oldest in seconds; without the `held` rows, whose events
+    are published already."""
+    row = await connection.fetchrow(_WAITING, list(held))
+    return (row[0], row[1]) if row else (0, 0.0)
+
+
+_WAITING = """
+select (select count(*) from outbox where seq <> all($1::bigint[])),
+       coalesce(extract(epoch from clock_now() - (
+           select time from outbox where seq <> all($1::bigint[]) order by seq limit 1
+       )), 0)::float8
+"""

@@ -82,6 +82,14 @@ async def show(connection: Connection, parked_id: UUID) -> Parked | None:
     return Parked(**dict(row)) if row else None
 
 
+NOW_BY_ERROR = r"""
+select case when error like 'the service went down%' then 'crash'
+            else coalesce(substring(error from '^failed(?: \d+ times, last)? with (\w+)'), 'unreadable') end, count(*)
+from parked where state <> 'replayed' group by 1 order by 2 desc limit 20
+"""
+"""How many messages are parked, by the class of the error: the 20 most frequent ones."""
+
+
 async def ask_for_replay(connection: Connection, ids: Sequence[UUID] | None) -> int:
     """Requests a replay of these messages (of all, for None); returns their number."""
     rows = await connection.fetch(

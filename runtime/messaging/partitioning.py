@@ -95,6 +95,10 @@ class Consumers:
         """Whether every partition has a subscription."""
         return bool(self._running) and all(consumer.connected for consumer in self._running)
 
+    async def waiting(self) -> list[tuple[str, int]]:
+        """The names of the queues, and how many messages wait there."""
+        return [row for consumer in tuple(self._running) for row in await consumer.waiting()]
+
     def queues(self) -> list[str]:
         """The names of the queues that are consumed now."""
         return [partition.queue(self._uow.service) for partition in partitions(len(self._running))]

@@ -12,7 +12,7 @@ import asyncpg
 
 from runtime.backoff import Backoff
 from runtime.messaging.bus import Bus, BusError, Message, Publisher, Unroutable
-from runtime.observability.telemetry import OUTBOX_PUBLISHED, OUTBOX_UNROUTABLE
+from runtime.observability.telemetry import OUTBOX_PUBLISHED, OUTBOX_UNROUTABLE, RELAY_LEADER
 from runtime.storage.database import COMMAND_TIMEOUT, Database, connect
 from runtime.storage.database_errors import is_transient
 
@@ -82,6 +82,7 @@ class Relay:
         self._consumers = consumers
         self._woken = asyncio.Event()
         self._leads = self._stands_by = False
+        self._shown = RELAY_LEADER.labels(service)
         self._publisher: Publisher | None = None
         self._hint: asyncio.Task[None] | None = None
         self._confirmed: list[int] = []
@@ -97,9 +98,9 @@ class Relay:
         return self._publisher is not None or self._stands_by
 
     @property
-    def held(self) -> int:
-        """The number of rows in the outbox that are published already."""
-        return len(self._held)
+    def held(self) -> Collection[int]:
+        """The rows of the outbox that are published already."""
+        return self._held
 
     def wake(self) -> None:
         """Wakes the relay: this one, and the active one with a hint that may get lost."""
@@ -134,6 +135,7 @@ class Relay:
             self._leads, self._stands_by = True, False
             await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
             self._publisher = await self._bus.publisher(self._consumers)
+            self._shown.set(1)
             while True:
                 self._woken.clear()
                 taken = await self._publish_batch(connection, self._publisher)
@@ -143,6 +145,7 @@ class Relay:
                     await self._pause(connection, self._publisher)
         finally:
             self._leads = self._stands_by = False
+            self._shown.set(0)
             connection.terminate()  # first, and at once: this releases the lock
             publisher, self._publisher = self._publisher, None
             if publisher is not None:

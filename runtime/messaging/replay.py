@@ -62,7 +62,7 @@ class Replays:
                 log.warning("the replay of %s failed: %r", row["parked_id"], error)
                 async with self._uow.database.connection() as connection:
                     await connection.execute(
-                        "update parked set error = $2 where parked_id = $1", row["parked_id"], printable(str(error))
+                        "update parked set error = $2 where parked_id = $1", row["parked_id"], printable(_reason(error))
                     )
             backoff.reset()
             return True
@@ -77,3 +77,7 @@ class Replays:
                 await self._consumer.acquire_locks(tx, [envelope])
                 await self._consumer.act(tx, [envelope])
             await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, UnreadableEvent) else f"failed with {error!r}"

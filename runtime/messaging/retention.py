@@ -1,10 +1,9 @@
-"""Retention: deletes rows that are no longer needed. Also counts the outbox."""
+"""Retention: deletes rows that are no longer needed."""
 
 import asyncio
 import logging
 
 from runtime.backoff import Backoff
-from runtime.messaging import outbox
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database_errors import is_transient
 
@@ -25,8 +24,6 @@ async def run_retention(uow: UnitOfWork) -> None:
     backoff = Backoff("PostgreSQL, for retention", log)
     while True:
         try:
-            async with uow.database.connection() as connection:
-                await outbox.count(connection, uow.service, uow.held())
             for table, age in KEPT:
                 await delete_old(uow, table, age)
             backoff.reset()

@@ -1,7 +1,7 @@
 """The unit of work: one transaction that holds a change and the events that follow from it."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -88,8 +88,8 @@ class UnitOfWork:
         self.database = database
         self.wake_relay: Callable[[], object] = lambda: None
         self.wake_deadlines: Callable[[], object] = lambda: None
-        self.held: Callable[[], int] = lambda: 0
-        """How many events in the outbox are already published."""
+        self.held: Callable[[], Collection[int]] = tuple
+        """The rows of the outbox whose events are published already."""
         self.observer = NO_OBSERVER
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -54,6 +55,8 @@ class Database:
         self._expired = -BETWEEN_SERVERS
         self._wrote = -WRITES_FOR
         self._probe: asyncio.Task[bool] | None = None
+        self.waited: Callable[[float], object] = lambda seconds: None
+        """Gets the seconds that each use waited for its connection, also in vain."""
 
     async def connect(self, on_failure: Callable[[], object] = lambda: None) -> None:
         """Waits until the database answers, without a limit; calls `on_failure` after each failed try."""
@@ -94,10 +97,13 @@ class Database:
         pool = self._pool
         if pool is None:
             raise DatabaseUnavailable("The service has not reached its database yet.")
+        began = perf_counter()
         try:
             connection = await _acquire(pool)
         except _BROKEN as error:
             raise DatabaseUnavailable("No connection to the database could be had.") from error
+        finally:
+            self.waited(perf_counter() - began)
         try:
             yield connection
         except asyncpg.ReadOnlySQLTransactionError:

@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 from runtime.http.problems import MEDIA_TYPE, Problem, ProblemDetails, as_problem, describe_problem
@@ -56,6 +57,9 @@ class InvalidForm(Problem):
     """A field is missing, doubled, too long or not readable."""
 
     status, code, title = 400, "invalid_request", "The form is not valid"
+
+
+REFUSED = Counter("batalkan_sign_ins_refused", "Sign-ins and refreshed tokens that were refused", ["service", "code"])
 
 
 class InvalidClient(Problem):
@@ -121,5 +125,6 @@ async def read_grant(request: Request) -> PasswordGrant | RefreshGrant:
 def refuse(error: Exception) -> Response:
     """The response in both forms: problem details and OAuth 2."""
     problem = as_problem(error)
+    REFUSED.labels("accounts", problem.code).inc()
     body = {**problem.body(), "error": problem.code, "error_description": problem.detail}
     return JSONResponse(body, problem.status, headers={**problem.headers, **NO_STORE}, media_type=MEDIA_TYPE)

@@ -19,7 +19,8 @@ Joined = Callable[[UUID, str | None], Phrase]
 """Makes the message for a case that an agent of this id and name gets."""
 
 _LOCK_AGENTS = "select from agents where on_duty order by agent_id for no key update"
-_QUEUED = "agent_id is null and state in ('waiting', 'seller_replied')"
+QUEUED = "agent_id is null and state in ('waiting', 'seller_replied')"
+"""The cases in the queue."""
 _AT_HAND = "state in ('active', 'seller_replied')"
 _LOAD = f"(select count(*) from cases c where c.agent_id = a.agent_id and c.{_AT_HAND})"
 _OWN = "(returns_to is not null and returns_to in (select agent_id from agents where on_duty and reserved))"
@@ -29,9 +30,9 @@ _LOCK_CASES = f"""
 select from cases where case_id = any (array(
     select unnest($1::uuid[])
     union select case_id from cases where agent_id = any ($2) and {_AT_HAND}
-    union select case_id from cases where {_QUEUED} and {_OWN}
+    union select case_id from cases where {QUEUED} and {_OWN}
     union (
-        select case_id from cases where {_QUEUED} and not {_OWN} order by arrived limit cardinality($1) + (
+        select case_id from cases where {QUEUED} and not {_OWN} order by arrived limit cardinality($1) + (
             select coalesce(sum(greatest(0, $3 - {_LOAD})), 0)::bigint from agents a where on_duty
         )
     )
@@ -47,14 +48,14 @@ where on_duty and case when $1::uuid is null then not reserved else agent_id = $
 """The agents who take any case, or one who takes only what asks for it."""
 
 _FRONT = f"""
-select * from cases where {_QUEUED} and case when $2::uuid is null then not {_OWN} else returns_to = $2 end
+select * from cases where {QUEUED} and case when $2::uuid is null then not {_OWN} else returns_to = $2 end
 order by arrived limit $1 for update skip locked
 """
 """They are locked by now. A case that has returned since, and is locked by another, waits for the next turn."""
 
 _IS_ROOM = f"""
 select exists (
-    select from cases w where {_QUEUED} and exists (
+    select from cases w where {QUEUED} and exists (
         select from agents a where on_duty and case when {_OWN} then a.agent_id = w.returns_to else not reserved end
         and $1 > {_LOAD}
     )
@@ -177,7 +178,7 @@ async def duty(tx: Transaction, agent_id: UUID) -> Mapping[str, Any]:
     row = await tx.connection.fetchrow(
         'select exists (select from agents where agent_id = $1 and on_duty) as "on", '
         f"(select count(*) from cases where agent_id = $1 and {_AT_HAND}) as load, "
-        f"(select count(*) from cases where {_QUEUED}) as waiting, "
+        f"(select count(*) from cases where {QUEUED}) as waiting, "
         "(select count(*) from agents where on_duty and not reserved) as agents_on_duty",
         agent_id,
     )
@@ -220,7 +221,7 @@ async def absent(tx: Transaction, grace: timedelta) -> list[UUID]:
 async def queue(tx: Transaction, after: UUID | None, limit: int) -> list[Case]:
     """The queue, from the front, behind the case `after`."""
     rows = await tx.connection.fetch(
-        f"select * from cases where {_QUEUED} "
+        f"select * from cases where {QUEUED} "
         "and arrived > coalesce((select arrived from cases where case_id = $1), 0) order by arrived limit $2",
         *(after, limit),
     )
@@ -229,7 +230,7 @@ async def queue(tx: Transaction, after: UUID | None, limit: int) -> list[Case]:
 
 async def line(tx: Transaction) -> list[tuple[UUID, UUID]]:
     """The whole queue, from the front: case and buyer."""
-    rows = await tx.connection.fetch(f"select case_id, buyer_id from cases where {_QUEUED} order by arrived")
+    rows = await tx.connection.fetch(f"select case_id, buyer_id from cases where {QUEUED} order by arrived")
     return [(row["case_id"], row["buyer_id"]) for row in rows]
 
 
@@ -240,7 +241,7 @@ async def positions(tx: Transaction, cases: Sequence[Case]) -> Mapping[UUID, int
         return {}
     rows = await tx.connection.fetch(
         f"select case_id, position from (select case_id, row_number() over (order by arrived) as position from cases "
-        f"where {_QUEUED} and arrived <= $2) as line where case_id = any($1)",
+        f"where {QUEUED} and arrived <= $2) as line where case_id = any($1)",
         *([case.case_id for case in queued], max(case.arrived for case in queued)),
     )
     return {row["case_id"]: row["position"] for row in rows}

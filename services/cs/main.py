@@ -10,11 +10,12 @@ from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
 from runtime.messaging.consumer import BATCH_INTERVAL
+from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
-from services.cs import api, store
+from services.cs import api, metrics, store
 from services.cs.cases import Cases
 from services.cs.handlers import BrokerStability, deadlines, handlers
 from services.cs.live import AgentPresence, Dependencies, QueuePositions, route_cases
@@ -43,6 +44,9 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     spec = replace(SPEC, handlers=handlers(cases))
     service = Service(settings, database, bus, Path(env.require("TOKEN_KEYS")), spec)
     live.attach(service)
+    wait = metrics.LONGEST_WAIT
+    service.sampler.add(query(database, metrics.ON_DUTY), metrics.AGENTS)
+    service.sampler.add(query(database, metrics.QUEUE), metrics.WAITING, wait, growing=[wait])
     rate_limit = RateLimit(redis, "cs:messages", MAX_MESSAGES, IN_SECONDS, lambda: live.broadcast.away)
     grace = timedelta(seconds=env.seconds("AGENT_GRACE", 60, 0.01, 86400))
     presence = AgentPresence(service.uow, cases, grace, lambda: live.connected)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from contracts import events_from
 from runtime.messaging.bus import Bus
+from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
-from services.orders import api, catalogue, demonstration, store
+from services.orders import api, catalogue, demonstration, metrics, store
 from services.orders.handlers import DEADLINES, HANDLERS
 from services.orders.refund_reminders import AFTER, remind
 
@@ -30,6 +31,10 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
     after = timedelta(seconds=env.seconds("REMIND_AFTER", AFTER.total_seconds(), 0.01, 86400))
     service.background.append(partial(remind, service.uow, after))
+    read = query(service.uow.database, metrics.SAMPLED)
+    ages = metrics.WITHOUT_MONEY_AGE
+    service.sampler.add(read, metrics.WITHOUT_MONEY, ages, growing=[ages])
+    metrics.prepare()
     within = timedelta(seconds=env.number("PAY_WITHIN", PAY_WITHIN, 1, MAX_PAY_WITHIN))
     service.app.state.pay_within = within
     for kind, deadline in DEADLINES.items():

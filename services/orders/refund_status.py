@@ -9,6 +9,7 @@ import asyncpg
 
 from contracts.orders import OrderCancelled
 from runtime.messaging.unit_of_work import Transaction
+from services.orders import metrics
 from services.orders.domain import Refund
 
 
@@ -92,14 +93,18 @@ async def note_refunds(tx: Transaction, refunds: Sequence[tuple[UUID, Refund, in
         (order_id, refund.refund_id, refund.state, refund.amount, refund.destination, sequence)
         for order_id, refund, sequence in refunds
     ]
-    await tx.connection.execute(
-        "insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence) "
+    taken = await tx.connection.fetch(
+        "with noted as (insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence) "
         "select distinct on (order_id) * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], "
         "$6::integer[]) as one (order_id, refund_id, state, amount, destination, sequence) "
         "order by order_id, sequence desc on conflict (order_id) do update set state = excluded.state, "
-        "destination = excluded.destination, sequence = excluded.sequence where r.sequence < excluded.sequence",
+        "destination = excluded.destination, sequence = excluded.sequence where r.sequence < excluded.sequence) "
+        "select extract(epoch from clock_now() - c.at)::float8 from cancellations c where c.order_id in "
+        "(select order_id from unnest($1, $3) as one (order_id, state) where one.state = 'issued') and not exists "
+        "(select from order_refunds r where r.order_id = c.order_id and r.state = 'issued')",  # as it was before
         *map(list, zip(*rows, strict=True)),
     )
+    tx.after_commit(lambda: metrics.refunded([row[0] for row in taken]))
 
 
 async def owed(tx: Transaction) -> tuple[int, int]:

@@ -4,6 +4,7 @@ the open transaction."""
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from math import ceil
 from operator import attrgetter
 from uuid import UUID
@@ -15,7 +16,7 @@ from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMet
 from runtime.errors import RateLimited, Refusal
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context
-from services.orders import domain
+from services.orders import domain, metrics
 from services.orders.domain import Cancellation, Order, Refund, Score, Step
 
 _ORDER = """
@@ -221,6 +222,7 @@ async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
     )
     if at is None:
         raise ChangedMeanwhile
+    tx.after_commit(partial(metrics.cancelled, how.channel, order.paid_amount))
     if order.pay_by is not None:
         await tx.call_off(PAY_BY, str(order.order_id))
     return replace(_next(order, OrderStatus.CANCELLED, at), cancellation=replace(how, at=at))

@@ -8,10 +8,11 @@ import httpx
 from contracts import events_from
 from runtime import urls
 from runtime.messaging.bus import Bus
+from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
-from services.refunds import api, demonstration, hold
+from services.refunds import api, demonstration, hold, metrics
 from services.refunds.handlers import HANDLERS
 from services.refunds.payer import Payer
 from services.refunds.snap import TIMEOUT, Dana, private_key
@@ -47,6 +48,11 @@ def build(
         transport=dana_transport,
     )
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
+    database, sampler = service.uow.database, service.sampler
+    ages = metrics.NOT_ISSUED_AGE
+    sampler.add(query(database, metrics.STATES), metrics.NOT_ISSUED, ages, growing=[ages])
+    sampler.add(query(database, metrics.CALLS), metrics.UNCERTAIN)
+    sampler.add(query(database, metrics.BALANCES), metrics.LEDGER, every=metrics.LEDGER_EVERY)
     payer = Payer(service.uow, dana)
     service.on_deadline(PAY_DANA, payer.due)
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]

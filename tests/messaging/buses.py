@@ -110,6 +110,7 @@ class _UnreliableSubscription:
         self._faults = faults
         self._subscription = subscription
         self.take = subscription.take
+        self.waiting = subscription.waiting
 
     async def acknowledge(self, last: Delivery) -> None:
         if self._faults.before_acknowledging is not None:

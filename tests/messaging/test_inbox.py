@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from runtime.messaging import consumer
+from runtime.messaging import batches, consumer
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction
@@ -82,7 +82,7 @@ async def test_a_bad_message_affects_no_other(toys: Toys, caplog: pytest.LogCapt
 async def test_failures_are_counted_across_restarts(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of attempts survives a restart of the service."""
     attempts, fourth = 0, asyncio.Event()
-    monkeypatch.setattr(consumer, "STOPPING", 0.01)
+    monkeypatch.setattr(batches, "STOPPING", 0.01)
 
     async def fail(tx: Transaction, event: Counted) -> Sequence[Event]:
         nonlocal attempts
@@ -168,7 +168,7 @@ async def test_effects_are_committed_before_the_acknowledgement(toys: Toys) -> N
 
 async def test_a_crash_before_the_commit_loses_nothing(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message whose handling was cut off has had no effect, and comes again."""
-    monkeypatch.setattr(consumer, "STOPPING", 0.0)
+    monkeypatch.setattr(batches, "STOPPING", 0.0)
     refunds = await toys.refunds(held := HeldHandler())
     async with refunds.consuming():
         await toys.send(message(1))
@@ -213,7 +213,7 @@ async def test_stopping_finishes_the_current_batch(toys: Toys) -> None:
 
 async def test_a_message_that_crashes_the_service_is_parked(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that was in hand in five crashes is parked unhandled; its neighbours are handled."""
-    monkeypatch.setattr(consumer, "STOPPING", 0.0)
+    monkeypatch.setattr(batches, "STOPPING", 0.0)
     reached = asyncio.Event()
     guilty = {0, 1, 2}
 

@@ -1,6 +1,6 @@
 """The message bus between services: the interface of both buses, RabbitMQ and memory."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -99,6 +99,10 @@ class Subscription(Protocol):
 
     async def acknowledge(self, last: Delivery) -> None:
         """Acknowledges `last` and all deliveries taken before it."""
+
+    async def waiting(self) -> Mapping[str, int]:
+        """The number of messages in the partition's queue and, with the first partition, in the dead-letter queue, by
+        their names; without those in the hands of a consumer. Raises `BusError`."""
 
     async def close(self) -> None:
         """Stops deliveries and closes the connection; never fails."""

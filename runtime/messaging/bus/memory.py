@@ -8,7 +8,7 @@ Neither the publisher nor later messages wait for that.
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.messaging.bus import (
@@ -96,7 +96,7 @@ class MemoryBus:
         async with guard() as allowed:
             keys = routing_keys if allowed and not partition.index else []
             await _MemoryTopology(self, service, keys).declare(partition.count)
-        return _MemorySubscription(self.queues[partition.queue(service)])
+        return _MemorySubscription(self.queues[partition.queue(service)], service)
 
     async def gauge(self, *queues: str) -> Gauge:
         gauge = _MemoryGauge(self, queues)
@@ -131,8 +131,9 @@ class _MemoryPublisher:
 
 
 class _MemorySubscription:
-    def __init__(self, queue: _Queue) -> None:
+    def __init__(self, queue: _Queue, service: str) -> None:
         self._queue = queue
+        self._service = service
         queue.subscriptions.append(self)
         self._taken: deque[tuple[int, _Copy]] = deque()
         self._tag = 0
@@ -158,6 +159,11 @@ class _MemorySubscription:
         while self._taken and self._taken[0][0] <= last.tag:
             _, copy = self._taken.popleft()
             copy.copies.one_done()
+
+    async def waiting(self) -> Mapping[str, int]:
+        partition = self._queue.partition
+        dead = {} if partition.index else {f"{self._service}.dead": len(self._queue.dead)}
+        return {partition.queue(self._service): len(self._queue.waiting), **dead}
 
     def _check(self) -> None:
         if self._closed:

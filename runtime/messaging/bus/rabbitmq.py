@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -132,9 +132,12 @@ class _RabbitPublisher:
 
 
 class _RabbitSubscription:
-    def __init__(self, connection: RabbitConnection, channel: Channel) -> None:
+    def __init__(self, connection: RabbitConnection, channel: Channel, queues: Sequence[str]) -> None:
         self._connection = connection
         self._channel = channel
+        self._queues = queues
+        self._measuring: Channel | None = None
+        """A channel of its own: measuring a queue that is missing closes it."""
         self._arrived: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
         self._redeclaring: asyncio.Task[None] | None = None
 
@@ -149,7 +152,8 @@ class _RabbitSubscription:
         arguments: FieldTable,
     ) -> Self:
         channel = await open_channel(connection)
-        subscription = cls(connection, channel)
+        own = partition.queue(service)
+        subscription = cls(connection, channel, [own] if partition.index else [own, f"{service}.dead"])
         # All that a subscription may hold: with less, messages returned to the queue would change their order.
         await channel.basic_qos(prefetch_count=PREFETCH)
         await topology.declare_queue(channel, service, partition)
@@ -191,6 +195,12 @@ class _RabbitSubscription:
     async def acknowledge(self, last: Delivery) -> None:
         with bus_errors("not acknowledged"):
             await self._channel.basic_ack(last.tag, multiple=True)
+
+    async def waiting(self) -> Mapping[str, int]:
+        with bus_errors("measuring"):
+            if self._measuring is None or self._measuring.is_closed:
+                self._measuring = await open_channel(self._connection)
+            return {queue: (await topology.census(self._measuring, [queue])).waiting for queue in self._queues}
 
     async def close(self) -> None:
         if self._redeclaring is not None:
