@@ -162,7 +162,7 @@ async def test_a_broker_that_falls_silent_is_noticed(
     """While the broker is frozen, publishing times out; afterwards everything works again."""
     monkeypatch.setattr(rabbitmq, "PUBLISH_TIMEOUT", 0.5)
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.5)
-    monkeypatch.setattr(rabbitmq, "HEARTBEAT", 1)
+    monkeypatch.setattr(connection, "HEARTBEAT", 1)
     orders, refunds = await toys_on_rabbit.orders(), await toys_on_rabbit.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):
         await orders.publish(1)
