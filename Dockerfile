@@ -12,6 +12,7 @@ FROM python:3.13-slim
 # volumes below without being root. A new service needs its name here.
 RUN install -d -o 10001 -g 10001 -m 755 /secrets && cd /secrets \
  && install -d -o 10001 -g 10001 -m 755 accounts orders refunds chat cs web dana operator gateway rabbitmq postgres redis \
+                                              observability \
  && install -d -o 10001 -g 10001 -m 700 /data /data/rabbitmq /data/rabbitmq-2 /data/rabbitmq-3 /data/redis /data/dana \
                              /data/etcd-1 /data/etcd-2 /data/etcd-3 \
  && install -d -m 1777 /data/postgres /data/postgres-socket /data/postgres-2 /data/postgres-2-socket /data/postgres-3 \

@@ -50,6 +50,7 @@ LISTS = (
     ("pyproject.toml", r'name = "Every module of web has its layer"\n(.+\n)+exhaustive = true\n', _LAYERS),
     ("Dockerfile", r"-m 755 accounts [a-z_ ]+(?= dana operator)", " SERVICE"),
     ("deploy/gateway/nginx.conf", r"<service>accounts[a-z_|]+", "|SERVICE"),
+    ("deploy/observability/prometheus.yml", r"names: \[[a-z_, ]+(?=\])", ", SERVICE"),
     ("deploy/kubernetes/base/kustomization.yaml", r"  - web\.yaml\n", "  - SERVICE.yaml\n"),
     (
         "deploy/kubernetes/base/kustomization.yaml",

@@ -22,6 +22,7 @@ LISTS = [
     ("compose.cluster.yaml", r"^  (\w+): \*service$"),
     ("compose.ha.yaml", r"^  (\w+): \*service$"),
     ("Dockerfile", r"install -d -o 10001 -g 10001 -m 755 (.+) dana operator gateway"),
+    ("deploy/observability/prometheus.yml", r"names: \[(.+)\], type"),
     ("deploy/kubernetes/base/kustomization.yaml", r"^  - (\w+)\.yaml$"),
     ("deploy/kubernetes/base/kustomization.yaml", r"^      - (\w+)_DATABASE_URL_FILE="),
     ("deploy/kubernetes/base/web.yaml", r"\{name: (\w+)_URL, value"),
