@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import aio_pika
 import asyncpg
 import pytest
-import uvloop
 from xdist.scheduler import LoadFileScheduling
 
 from batalkan.keys import Keys, make_keys
 from batalkan.servers import LocalServers, install
+from runtime.loop import Loop
 from runtime.messaging.bus import Bus
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.bus.rabbitmq import RabbitBus
@@ -31,7 +31,7 @@ BusOf = Callable[[str], Bus]
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the event loop that the services run on."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": Loop}
 
 
 SHARED = ("tests/compose", "tests/lab", "tests/flows")

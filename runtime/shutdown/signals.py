@@ -10,8 +10,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import uvloop
-
+from runtime.loop import Loop
 from runtime.shutdown.early import SIGNALS, leave
 
 T = TypeVar("T")
@@ -60,7 +59,7 @@ def run_to_end(main: Coroutine[Any, Any, T], name: str, *, within: float = WITHI
     # Started now: a signal may arrive while the interpreter holds a lock that a new thread would wait for.
     threading.Thread(target=watch, daemon=True, name="watches for signals").start()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(run())
     except asyncio.CancelledError:
         if caught:

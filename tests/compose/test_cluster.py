@@ -27,6 +27,8 @@ from tests.harness.waiting import eventually
 KILLS, CUTS = int(os.environ.get("KILLS", "2")), int(os.environ.get("CUTS", "1"))
 CUT_SECONDS = float(os.environ.get("CUT_SECONDS", "20"))
 MINUTES = float(os.environ.get("MINUTES", "60"))
+MAX_PAUSE = 30
+"""Seconds without a refund while a node is cut off."""
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
 BUS_TAP = (Path(__file__).parent / "tap.py").read_text()
 
@@ -69,8 +71,12 @@ async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
                     log.say(f"kill of the leader of {queue}: another after {await cluster.kill_leader(queue):.1f} s")
                 else:
                     node = chance.choice(NODES)
-                    await cluster.cut_off(node, CUT_SECONDS)
-                    log.say(f"{node} cut off for {CUT_SECONDS:.0f} s: {log.refunds() - refunds} refunds meanwhile")
+                    cut = asyncio.create_task(cluster.cut_off(node, CUT_SECONDS))
+                    pause = await log.longest_pause(cut)
+                    await cut
+                    meanwhile = f"{log.refunds() - refunds} refunds, none for {pause:.0f} s at the most"
+                    log.say(f"{node} cut off for {CUT_SECONDS:.0f} s: {meanwhile}")
+                    assert pause <= MAX_PAUSE
                 healing = monotonic()
                 await cluster.whole()
                 healed = monotonic() - healing
@@ -114,6 +120,16 @@ class Log:
 
     def say(self, line: str) -> None:
         print(f"{monotonic() - self._began:7.1f} s  {line}", flush=True)  # noqa: T201
+
+    async def longest_pause(self, fault: asyncio.Task[None]) -> float:
+        """The longest time in seconds, while the fault lasts, in which no refund arrived."""
+        found, refunds, since = 0.0, self.refunds(), monotonic()
+        while not fault.done():
+            await asyncio.wait({fault}, timeout=1)
+            found = max(found, monotonic() - since)
+            if refunds != (refunds := await asyncio.to_thread(self.refunds)):
+                since = monotonic()
+        return found
 
     def refunds(self) -> int:
         """How many have arrived by now."""
