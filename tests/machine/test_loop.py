@@ -21,7 +21,7 @@ async def test_a_name_without_an_answer_delays_no_other_connection(monkeypatch: 
         return lookup(host, *arguments)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     hanging = [asyncio.create_task(asyncio.open_connection("gone.test", port)) for _ in range(8)]
     await asyncio.sleep(0)
@@ -29,8 +29,10 @@ async def test_a_name_without_an_answer_delays_no_other_connection(monkeypatch: 
     async with asyncio.timeout(5):
         _, writer = await asyncio.open_connection("localhost", port)
     writer.close()
+    await writer.wait_closed()
     assert asked == ["gone.test", "localhost"]
     answered.set()
     outcomes = await asyncio.gather(*hanging, return_exceptions=True)
     assert [type(one) for one in outcomes] == [asyncio.CancelledError, *[socket.gaierror] * 7]
     server.close()
+    await server.wait_closed()
