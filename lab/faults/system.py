@@ -85,9 +85,9 @@ class LabSystem:
     async def rearm(self, name: str, environment: Mapping[str, str], *, module: str = "") -> None:
         """Restarts a process with other settings, or as another program; `repair` undoes this."""
         child = self.running.processes.watched[name].child
-        self._own.setdefault(name, (child.argv, child.env))
-        child.argv = [*child.argv[:2], module, *child.argv[2:]] if module else child.argv
-        child.env = {**(child.env or {}), **environment}
+        argv, env = self._own.setdefault(name, (child.argv, child.env))
+        child.argv = [*argv[:2], module, *argv[2:]] if module else argv
+        child.env = {**(env or {}), **environment}
         await self.running.processes.restart(name)
 
     async def disarm(self) -> None:

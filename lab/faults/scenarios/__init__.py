@@ -8,6 +8,7 @@ from lab.faults.lab import Scenario
 NAMES = (
     *("killing", "crash_points", "stopping", "races", "dana", "silence"),
     *("broker", "database", "read_only", "redis", "network", "repeats", "hostile", "clocks", "summer_time", "topology"),
+    "partitions",
     "disk",
 )
 """In the order in which they run."""
