@@ -35,8 +35,8 @@ async def moves(lab: Lab, counts: Sequence[int], kills: int) -> None:
     """Moves all consumers to each number; kills some of them, and RabbitMQ, on the way."""
     for count in counts:
         began = time.monotonic()
-        for name in CONSUMERS:
-            await lab.system.rearm(name, {"PARTITIONS": str(count)}, module="lab.faults.recording_service")
+        settings, recording = {"PARTITIONS": str(count)}, "lab.faults.recording_service"
+        await asyncio.gather(*(lab.system.rearm(name, settings, module=recording) for name in CONSUMERS))
         for _ in range(kills):
             await asyncio.sleep(lab.chance.uniform(0.0, 2.0))
             name = lab.chance.choice(CONSUMERS)

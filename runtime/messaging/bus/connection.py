@@ -19,7 +19,8 @@ from yarl import URL
 
 from runtime.messaging.bus import BusError
 
-HEARTBEAT = 10
+HEARTBEAT = 8
+"""Seconds. Two missed ones take as long as the nodes of a cluster need to notice that one of them is gone."""
 CONNECT_TIMEOUT = 10.0
 """Seconds for all nodes together: a frozen node accepts a connection and does not answer."""
 CLOSE_TIMEOUT = 2.0

@@ -32,7 +32,9 @@ from runtime.messaging.bus.connection import RabbitConnection, bus_errors, close
 from runtime.messaging.envelope import CONTENT_TYPE, EXCHANGE
 from runtime.observability.trace_context import new_id
 
-PUBLISH_TIMEOUT = 15.0
+OPEN_TIMEOUT = 10.0
+"""Seconds for declaring and subscribing: while a node is cut off, another one may wait for it."""
+PUBLISH_TIMEOUT = 10.0
 """Seconds. A publish that timed out may have arrived."""
 PREFETCH = 256
 PERSISTENT = 2
@@ -79,7 +81,8 @@ class RabbitBus:
         connection = await connect(self._nodes, f"{self._client} {does}")
         try:
             with bus_errors("RabbitMQ is not ready"):
-                yield connection
+                async with asyncio.timeout(OPEN_TIMEOUT):
+                    yield connection
         except BaseException:
             await close(connection)
             raise
@@ -170,7 +173,7 @@ class _RabbitSubscription:
         return subscription
 
     async def _bind(self, service: str, routing_keys: Sequence[str], count: int, guard: BindingGuard) -> None:
-        async with guard() as allowed:
+        async with guard() as allowed, asyncio.timeout(OPEN_TIMEOUT):
             if allowed:
                 await topology.declare(self._channel, service, routing_keys, count)
 
