@@ -96,7 +96,7 @@ async def test_a_replay_that_fails_is_put_back_with_its_error(embedded_toys: Toy
     await park(refunds, embedded_toys, message(1), message(2, type="Unknown"))
     assert await replay(refunds) == ["parked", "parked"]
     errors = {one.error for one in await refunds.parked()}
-    assert errors == {"not\N{REPLACEMENT CHARACTER} yet", "of an unknown type: 'Unknown'"}
+    assert errors == {"failed with ValueError('not\\x00 yet')", "of an unknown type: 'Unknown'"}
 
 
 @pytest.mark.parametrize("replayed_first", [True, False])
