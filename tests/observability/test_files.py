@@ -1,5 +1,7 @@
-"""What is provisioned for the profile `observability` fits together. Grafana's and the collector's files are read here, and
-not run."""
+"""What is provisioned for the profile `observability` fits together.
+
+The files of Grafana and the collector are read, and not run.
+"""
 
 import json
 import re
