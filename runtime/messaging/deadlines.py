@@ -62,7 +62,7 @@ _LEFT = "select extract(epoch from min(due_at) - clock_now())::float8 from deadl
 """Runs without a transaction, because nothing is due nearly always."""
 
 OVERDUE = """
-select (select count(*) from deadlines where due_at <= (select clock_now())),
+select (select count(*) from deadlines where due_at <= clock_now()),
        extract(epoch from clock_now() - (select min(due_at) from deadlines))::float8
 """
 """How many are due and have not fired, and how late the first is in seconds: negative until it is due."""

@@ -25,7 +25,7 @@ REST = 100
 TIMEOUT = 5.0
 """Seconds for one sample."""
 
-Rows = Sequence[Sequence[Any]]
+Rows = Sequence[tuple[Any, ...]]
 Read = Callable[[], Awaitable[Rows]]
 """Reads rows: the labels after `service`, then a number for each gauge; null for none."""
 
@@ -37,7 +37,6 @@ class _Sampled:
     read: Read
     gauges: Sequence[Gauge]
     growing: Collection[Gauge]
-    every: float
     due: float = 0.0
     shown: set[tuple[str, ...]] = field(default_factory=set)
 
@@ -50,9 +49,9 @@ class Sampler:
         self._all: list[_Sampled] = []
         self._failed = SAMPLES_FAILED.labels(service)
 
-    def add(self, read: Read, *gauges: Gauge, growing: Collection[Gauge] = (), every: float | None = None) -> None:
+    def add(self, read: Read, *gauges: Gauge, growing: Collection[Gauge] = ()) -> None:
         """Samples the gauges with `read`; those in `growing` are ages."""
-        self._all.append(_Sampled(read, gauges, growing, every or EVERY))
+        self._all.append(_Sampled(read, gauges, growing))
 
     async def run(self) -> None:
         """Samples until it is cancelled."""
@@ -75,10 +74,10 @@ class Sampler:
             self._failed.inc()
             self._forget()
             for one in self._all:  # so that they come back together
-                one.due = monotonic() + min(one.every, EVERY)
+                one.due = monotonic() + EVERY
             return False
         now = monotonic()
-        sampled.due = now + max(sampled.every, REST * (now - began))
+        sampled.due = now + max(EVERY, REST * (now - began))
         self._show(sampled, rows, now)
         return True
 

@@ -52,7 +52,7 @@ def build(
     ages = metrics.NOT_ISSUED_AGE
     sampler.add(query(database, metrics.STATES), metrics.NOT_ISSUED, ages, growing=[ages])
     sampler.add(query(database, metrics.CALLS), metrics.UNCERTAIN)
-    sampler.add(query(database, metrics.BALANCES), metrics.LEDGER, every=metrics.LEDGER_EVERY)
+    sampler.add(metrics.Ledger(database).read, metrics.LEDGER)
     payer = Payer(service.uow, dana)
     service.on_deadline(PAY_DANA, payer.due)
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]

@@ -175,8 +175,8 @@ async def test_a_slow_query_rests(monkeypatch: pytest.MonkeyPatch) -> None:
         return asked["quick"]
 
     sampler = Sampler("orders")
-    sampler.add(slow, every=0.001)
-    sampler.add(quick, every=0.001)
+    sampler.add(slow)
+    sampler.add(quick)
     async with running(sampler.run()):
         await eventually(often, enough=lambda count: count > 20)
     assert asked["slow"] == 1

@@ -54,7 +54,7 @@ async def observed(
     with (
         patch("runtime.observability.sampling.EVERY", 0.3),
         patch("runtime.observability.sampling.REST", 0),
-        patch("services.refunds.metrics.LEDGER_EVERY", 0.3),
+        patch("services.refunds.metrics.SETTLED", 0),
         patch("services.accounts.passwords.PasswordHasher", lambda: QUICK),
     ):
         async with system.running(where, tap) as running, served(running.app) as origin:
