@@ -11,8 +11,9 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from batalkan.operate import advance_clock, create_agent
+from batalkan.operate import advance_clock, create_for
 from batalkan.system import System
+from contracts.words import Role
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class DemoClient:
     async def employ(self) -> Person:
         """Creates an agent's account, as an administrator does, and signs in."""
         email = f"agent-{token_hex(4)}@example.com"
-        await create_agent(self.running.database_urls, email, PASSWORD, "Agent")
+        await create_for(self.running.database_urls, Role.AGENT, email, PASSWORD, "Agent")
         return await self.sign_in(email, "web")
 
     async def sign_in(self, email: str, client: str) -> Person:

@@ -1,4 +1,4 @@
-"""Operations on running services: databases, the demonstration's clock, agents, parked messages, invariants."""
+"""Operations on running services: databases, the demonstration's clock, accounts, parked messages, invariants."""
 
 import asyncio
 import json
@@ -167,10 +167,11 @@ async def seed_all(urls: Mapping[str, str]) -> None:
         await catalogue.seed(uow)
 
 
-async def create_agent(urls: Mapping[str, str], email: str, password: str, name: str) -> UUID:
-    """Creates an agent's account; the running service publishes the event. Raises `Refusal`."""
+async def create_for(urls: Mapping[str, str], role: Role, email: str, password: str, name: str) -> UUID:
+    """Creates an account in a role that cannot be registered; the running service publishes the event. Raises
+    `Refusal`."""
     async with working("accounts", urls) as uow:
-        return (await create_account(uow, email, password, name, Role.AGENT)).account_id
+        return (await create_account(uow, email, password, name, role)).account_id
 
 
 async def list_parked(urls: Mapping[str, str]) -> Mapping[str, Sequence[Parked]]:

@@ -1,10 +1,11 @@
-"""The commands of an operator: databases, agents, the demonstration's clock, reconciliation, parked messages."""
+"""The commands of an operator: databases, accounts, the demonstration's clock, reconciliation, parked messages."""
 
 import json
 import sys
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -12,15 +13,18 @@ from rich.table import Table
 
 from batalkan.cli_options import DATA, Folder, Json, console, on_databases
 from contracts import events_for
+from contracts.words import Role
 from runtime.numbers import whole
 from runtime.settings import MOST_PARTITIONS
 from services import SERVICES
 
 app = typer.Typer()
 agents = typer.Typer(no_args_is_help=True, help="Accounts of customer-service agents, who cannot register themselves.")
+operators = typer.Typer(no_args_is_help=True, help="Accounts of operators, who use the console at /web/operate.")
 clocks = typer.Typer(no_args_is_help=True, help="The demonstration's clock, which can be moved forward.")
 parked = typer.Typer(no_args_is_help=True, help="Parked messages: those that a service could not handle.")
 app.add_typer(agents, name="agent")
+app.add_typer(operators, name="operator")
 app.add_typer(clocks, name="clock")
 app.add_typer(parked, name="parked")
 
@@ -67,20 +71,35 @@ def partitions(
     console.print(table)
 
 
+Email = Annotated[str, typer.Option(prompt=True)]
+Name = Annotated[str, typer.Option(prompt=True)]
+
+
+def _password(variable: str) -> Any:
+    return typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar=variable)
+
+
 @agents.command("create")
 def create_agent(
-    email: Annotated[str, typer.Option(prompt=True)],
-    name: Annotated[str, typer.Option(prompt=True)],
-    password: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="AGENT_PASSWORD")
-    ],
-    data: Folder = DATA,
+    email: Email, name: Name, password: Annotated[str, _password("AGENT_PASSWORD")], data: Folder = DATA
 ) -> None:
     """Create an agent's account. The command asks for the password, or takes it from AGENT_PASSWORD."""
-    from batalkan.operate import create_agent
+    _create(Role.AGENT, email, name, password, data)
 
-    account_id = on_databases(data, lambda urls: create_agent(urls, email, password, name))
-    console.print(f"{email} is agent {account_id}")
+
+@operators.command("create")
+def create_operator(
+    email: Email, name: Name, password: Annotated[str, _password("OPERATOR_PASSWORD")], data: Folder = DATA
+) -> None:
+    """Create an operator's account. The command asks for the password, or takes it from OPERATOR_PASSWORD."""
+    _create(Role.OPERATOR, email, name, password, data)
+
+
+def _create(role: Role, email: str, name: str, password: str, data: Path) -> None:
+    from batalkan.operate import create_for
+
+    account_id = on_databases(data, lambda urls: create_for(urls, role, email, password, name))
+    console.print(f"{email} is {role} {account_id}")
 
 
 @clocks.command("advance")

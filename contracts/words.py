@@ -46,6 +46,7 @@ class Role(StrEnum):
     BUYER = "buyer"
     SELLER = "seller"
     AGENT = "agent"
+    OPERATOR = "operator"
 
 
 class OrderStatus(StrEnum):

@@ -15,10 +15,13 @@ from fastapi import APIRouter
 from runtime.backoff import Backoff
 from runtime.http.app import create_app
 from runtime.http.auth import TokenVerifier
-from runtime.messaging.bus import Bus
+from runtime.http.operator import Console
+from runtime.messaging import operations
+from runtime.messaging.bus import Bus, BusError
 from runtime.messaging.consumer import Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import Event
+from runtime.messaging.operations import FindRecords
 from runtime.messaging.partitioning import Consumers
 from runtime.messaging.relay import Relay
 from runtime.messaging.replay import Replays
@@ -51,6 +54,8 @@ class ServiceSpec:
     handlers: Handlers = field(default_factory=dict)
     pace: float = 0.0
     """Seconds between two batches of events, for a service whose answers no user waits for."""
+    records: FindRecords = operations.nothing
+    """What the service keeps, for the search of the operator's console."""
 
 
 class Service:
@@ -96,11 +101,17 @@ class Service:
         sample_runtime(self.sampler, self.uow, self._consumers)
         if settings.demonstration and self._consumers is not None:
             instrumentation.queues = self._consumers.queues
+        known = {event.wire_name: event for event in handlers}
+        self.console = Console(
+            self.uow, self._relay.replica, self._ready, self._optional, self._waiting, known, description.records
+        )
+        routers.append(self.console.router())
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
         self.app = create_app(
             name, description.text, self._ready, self._optional, self.uow.observer, settings.allowed_hosts
         )
         self.app.state.uow = self.uow
+        self.app.state.console = self.console
         self.app.state.verifier = TokenVerifier(token_keys)
         for router in routers:
             self.app.include_router(router)
@@ -115,6 +126,15 @@ class Service:
 
     async def _optional(self) -> dict[str, bool]:
         return {name: await check() for name, check in self.optional_checks.items()}
+
+    async def _waiting(self) -> int | None:
+        """The number of messages in its queues; None without a queue, or without a broker."""
+        if self._consumers is None or not self._consumers.connected:
+            return None
+        try:
+            return sum([number for _, number in await self._consumers.waiting()])
+        except BusError:
+            return None
 
     async def _database_ready(self) -> bool:
         return self._migrated and await self._database.writes()

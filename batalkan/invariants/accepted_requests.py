@@ -5,7 +5,7 @@ from uuid import UUID
 
 from batalkan.invariants.stores import Stores
 
-_PARKED = "select parked_id, routing_key, error, digest from parked where state <> 'replayed'"
+_PARKED = "select parked_id, routing_key, error, digest from parked where state in ('parked', 'replay')"
 
 
 async def forgotten(stores: Stores, accepted: Mapping[UUID, UUID]) -> list[str]:

@@ -51,7 +51,7 @@ class ServiceState(BaseModel):
     waiting: int | None
     """Messages in its queue; null without a queue, or without a broker."""
     parked: list[ParkedView]
-    """Parked messages that were not replayed, newest first, at most `PARKED_SHOWN`."""
+    """Parked messages that were neither replayed nor discarded, newest first, at most `PARKED_SHOWN`."""
     parked_in_all: int
     switches: Switches
     clock: float
@@ -92,7 +92,7 @@ def routes(
         """The number of events in outbox and queue, the parked messages, the switches, the offset of the clock."""
         async with uow.database.connection() as connection:
             unpublished, _ = await outbox.waiting(connection, uow.held())
-            kept = [one for one in await parked.listing(connection) if one.state != "replayed"]
+            kept = [one for one in await parked.listing(connection) if one.state in ("parked", "replay")]
             shift = await clock.shift(connection)
         return ServiceState(
             service=service,

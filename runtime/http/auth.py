@@ -115,3 +115,5 @@ Buyer = Annotated[Identity, Depends(_Authenticated("buyer"))]
 Seller = Annotated[Identity, Depends(_Authenticated("seller"))]
 BuyerOrSeller = Annotated[Identity, Depends(_Authenticated("buyer", "seller"))]
 BuyerOrAgent = Annotated[Identity, Depends(_Authenticated("buyer", "agent"))]
+OPERATOR = _Authenticated("operator")
+"""Of `runtime.http.operator`, which hides its routes from all others."""

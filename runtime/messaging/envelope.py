@@ -131,7 +131,9 @@ class EventReader:
         if routing_key != f"{envelope.source}.{envelope.type}" or envelope.source not in event_class.published_by:
             raise UnreadableEvent(f"forged: from {envelope.source!r} under the key {routing_key!r}", envelope.id)
         if envelope.dataschema != event_class.dataschema() or envelope.subject != envelope.data.subject:
-            raise UnreadableEvent(f"contradicts itself: {envelope.dataschema} about {envelope.subject}", envelope.id)
+            raise UnreadableEvent(
+                f"contradicts itself: {envelope.dataschema!r} about {envelope.subject!r}", envelope.id
+            )
         return envelope
 
     def _why(self, body: bytes, error: Exception) -> str:

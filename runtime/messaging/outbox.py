@@ -11,7 +11,8 @@ MAX_DATA = MAX_BODY - 4096
 """Bytes: leaves room for the envelope."""
 
 # Counting first locks the subject's row until the commit: the events of one subject get their sequence and their place
-# in the outbox in the same order, also from concurrent transactions.
+# in the outbox in the same order, also from concurrent transactions. The event log keeps, without
+# the data, what the relay deletes from the outbox.
 _WRITE = """
 with counted as (
     insert into event_sequence as s (subject, last, heard)
@@ -19,19 +20,23 @@ with counted as (
     from unnest($3::text[], $6::bool[]) as one (subject, mandatory) group by subject order by subject
     on conflict (subject) do update set last = s.last + excluded.last, heard = s.heard + excluded.heard
     returning s.subject, s.last
+), numbered as (
+    select e.*, c.last - count(*) over (partition by e.subject)
+        + row_number() over (partition by e.subject order by e.n) as sequence
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::uuid[], $8::uuid[],
+                $9::text[], $10::text[]) with ordinality
+         as e (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent,
+               data, n)
+    join counted c using (subject)
+), logged as (
+    insert into event_log (event_id, type, subject, sequence, correlation_id, causation_id)
+    select event_id, type, subject, sequence, correlation_id, causation_id from numbered
 )
 insert into outbox (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id,
                     traceparent, data, sequence, time)
-select e.event_id, e.type, e.subject, e.dataschema, e.routing_key, e.mandatory, e.correlation_id, e.causation_id,
-       e.traceparent, e.data,
-       c.last - count(*) over (partition by e.subject) + row_number() over (partition by e.subject order by e.n),
-       clock_now()
-from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::uuid[], $8::uuid[], $9::text[],
-            $10::text[]) with ordinality
-     as e (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent,
-           data, n)
-join counted c using (subject)
-order by e.n
+select event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent, data,
+       sequence, clock_now()
+from numbered order by n
 """
 
 

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import takewhile
+from secrets import token_hex
+from socket import gethostname
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,8 @@ PLANS = {"enable_seqscan": "off", "enable_nestloop": "off"}
 """Published rows are deleted, but the table keeps its size until it is vacuumed: never scan all of it. And the rows
 behind unroutable events are found by one lookup for all, not by one for each row."""
 CHANNEL = "outbox"
+APPLICATION = "relay "
+"""The relay's connection has this name at the server, with that of its replica: so the database knows all replicas."""
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +87,8 @@ class Relay:
         self._woken = asyncio.Event()
         self._leads = self._stands_by = False
         self._shown = RELAY_LEADER.labels(service)
+        self.replica = f"{gethostname()[:30]}-{token_hex(3)}"
+        """The name of this replica."""
         self._publisher: Publisher | None = None
         self._hint: asyncio.Task[None] | None = None
         self._confirmed: list[int] = []
@@ -125,7 +131,7 @@ class Relay:
         connection = await connect(
             self._database.url,
             command_timeout=COMMAND_TIMEOUT,
-            server_settings={**LEASE, **PLANS},
+            server_settings={**LEASE, **PLANS, "application_name": f"{APPLICATION}{self.replica}"},
         )
         try:
             while not await connection.fetchval("select pg_try_advisory_lock($1)", LEADER_LOCK):

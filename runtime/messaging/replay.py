@@ -6,6 +6,7 @@ import logging
 import asyncpg
 
 from runtime.backoff import Backoff
+from runtime.messaging import audit
 from runtime.messaging.consumer import Consumer
 from runtime.messaging.envelope import MAX_BODY, UnreadableEvent
 from runtime.messaging.parked import printable
@@ -60,10 +61,11 @@ class Replays:
                     await backoff.wait(error)
                     continue
                 log.warning("the replay of %s failed: %r", row["parked_id"], error)
-                async with self._uow.database.connection() as connection:
+                async with self._uow.database.transaction() as connection:
                     await connection.execute(
                         "update parked set error = $2 where parked_id = $1", row["parked_id"], printable(_reason(error))
                     )
+                    await audit.note(connection, "replay_failed", row["parked_id"])
             backoff.reset()
             return True
         return False
@@ -77,6 +79,7 @@ class Replays:
                 await self._consumer.acquire_locks(tx, [envelope])
                 await self._consumer.act(tx, [envelope])
             await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])
+            await audit.note(tx.connection, "replayed", row["parked_id"])
 
 
 def _reason(error: Exception) -> str:

@@ -12,9 +12,9 @@ EVERY = 30.0
 BATCH = 5_000
 """Rows that one statement deletes. After a long outage, all rows in one statement would exceed the statement
 timeout."""
-KEPT = ("inbox", "30 days"), ("failures", "30 days"), ("idempotency", "7 days")
-"""How long the ids of handled and failed events and the answers to keyed requests are kept: much longer than a repeat
-can take."""
+KEPT = ("inbox", "30 days"), ("event_log", "30 days"), ("failures", "30 days"), ("idempotency", "7 days")
+"""How long the ids of handled, published and failed events and the answers to keyed requests are kept: much longer than
+a repeat can take."""
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Buyers, sellers and agents: registration, signing in, and the tokens by which every service knows its callers."""
+"""Accounts of all roles: registration, signing in, and the tokens by which every service knows its callers."""

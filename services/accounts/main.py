@@ -18,7 +18,7 @@ from services.accounts.signin import SignIn
 from services.accounts.tokens import AccessTokens, KeySet
 
 SPEC = ServiceSpec(
-    text="Buyers, sellers and agents, and the tokens by which every service knows them.",
+    text="Buyers, sellers, agents and operators, and the tokens by which every service knows them.",
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("accounts"),

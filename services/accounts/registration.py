@@ -54,7 +54,7 @@ class Person(Body):
 
 
 class Registration(Person):
-    """Buyers and sellers register themselves; an administrator creates agents."""
+    """Buyers and sellers register themselves; an administrator creates agents and operators."""
 
     role: Literal["buyer", "seller"]
 

@@ -13,7 +13,7 @@ from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
-from services.chat import api, store
+from services.chat import api, records, store
 from services.chat.asking import DEADLINES
 from services.chat.handlers import handlers
 from services.chat.thread_writer import ThreadWriter
@@ -27,6 +27,7 @@ SPEC = ServiceSpec(
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("chat"),
     pace=BATCH_INTERVAL,
+    records=records.find,
 )
 
 

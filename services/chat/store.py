@@ -1,5 +1,5 @@
-"""Threads and their messages: with `read_models` the only SQL of `chat`. Every function works in the transaction, or on
-the connection, that it is given.
+"""Threads and their messages: with `read_models` and `records` the only SQL of `chat`. Every function works in the
+transaction, or on the connection, that it is given.
 
 Locks are taken in one order: the consumer's (`lock_consumer`), threads by their ids, read models, deadlines. Handlers
 of events and deadlines first lock all their threads (`lock_threads`); a route locks one.

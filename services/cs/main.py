@@ -15,7 +15,7 @@ from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
 from runtime.storage.redis import connect
-from services.cs import api, metrics, store
+from services.cs import api, metrics, records, store
 from services.cs.cases import Cases
 from services.cs.handlers import BrokerStability, deadlines, handlers
 from services.cs.live import AgentPresence, Dependencies, QueuePositions, route_cases
@@ -29,6 +29,7 @@ SPEC = ServiceSpec(
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("cs"),
     pace=BATCH_INTERVAL,
+    records=records.find,
 )
 """Its handlers come with the cases on which they work."""
 

@@ -1,4 +1,4 @@
-"""Cases, their messages, and what `cs` knows of orders. The SQL of people and the queue is in `agents.py`. Every
+"""Cases, their messages, and what `cs` knows of orders. Further SQL is in `agents.py` and `records.py`. Every
 function works inside the transaction that it is given.
 
 Locks are taken in one order: `consumed_until` (what events and deadlines have in common), the turn and the agents on

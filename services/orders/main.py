@@ -10,7 +10,7 @@ from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
-from services.orders import api, catalogue, demonstration, metrics, store
+from services.orders import api, catalogue, demonstration, metrics, records, store
 from services.orders.handlers import DEADLINES, HANDLERS
 from services.orders.refund_reminders import AFTER, remind
 
@@ -20,6 +20,7 @@ SPEC = ServiceSpec(
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("orders"),
     handlers=HANDLERS,
+    records=records.find,
 )
 
 PAY_WITHIN, MAX_PAY_WITHIN = 3600, 86400

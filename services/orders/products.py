@@ -1,4 +1,4 @@
-"""Products and their stock: with `store` and `refund_status` the only SQL of `orders`."""
+"""Products and their stock: with `store`, `records` and `refund_status` the only SQL of `orders`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of refunds: with `store` and `products` the only SQL of `orders`."""
+"""What is known of refunds: with `store`, `products` and `records` the only SQL of `orders`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

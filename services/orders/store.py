@@ -1,5 +1,5 @@
-"""Orders and their cancellations: with `products` and `refund_status` the only SQL of `orders`. Every function takes
-the open transaction."""
+"""Orders and their cancellations: with `products`, `records` and `refund_status` the only SQL of `orders`. Every
+function takes the open transaction."""
 
 from collections.abc import Sequence
 from dataclasses import replace

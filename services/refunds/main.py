@@ -12,7 +12,7 @@ from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
-from services.refunds import api, demonstration, hold, metrics
+from services.refunds import api, demonstration, hold, metrics, operator, records
 from services.refunds.handlers import HANDLERS
 from services.refunds.payer import Payer
 from services.refunds.snap import TIMEOUT, Dana, private_key
@@ -28,6 +28,7 @@ SPEC = ServiceSpec(
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("refunds"),
     handlers=HANDLERS,
+    records=records.find,
 )
 
 
@@ -57,6 +58,7 @@ def build(
     service.on_deadline(PAY_DANA, payer.due)
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]
     service.app.state.dana = dana
+    service.app.include_router(operator.router)
     service.on_start.append(partial(hold.adopt, service.uow))
     service.optional_checks["payments"] = partial(hold.may_pay, service.uow)
     if settings.demonstration:

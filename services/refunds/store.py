@@ -1,11 +1,12 @@
-"""With `hold` the only SQL of `refunds`. Every function takes the open transaction."""
+"""With `hold` and `records` the only SQL of `refunds`. Every function takes the open transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -57,7 +58,8 @@ class Entry:
     at: datetime
 
 
-def _refund(row: asyncpg.Record) -> Refund:
+def refund_of(row: asyncpg.Record | Mapping[str, Any]) -> Refund:
+    """The refund in a row."""
     known = row["at_orders"] and AtOrders(row["at_orders"])
     words = {"destination": Destination(row["destination"]), "state": State(row["state"]), "at_orders": known}
     return Refund(**{**row, **words})
@@ -85,7 +87,7 @@ async def issued_for(tx: Transaction, cancellation_ids: Sequence[UUID]) -> list[
     rows = await tx.connection.fetch(
         f"select {_COLUMNS} from refunds where cancellation_id = any($1) and state = 'issued'", cancellation_ids
     )
-    return [_refund(row) for row in rows]
+    return [refund_of(row) for row in rows]
 
 
 def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
@@ -122,7 +124,7 @@ async def read(tx: Transaction, refund_id: UUID, locking: str = "") -> tuple[Ref
     """As `lock`, without locking."""
     row = await tx.connection.fetchrow(f"select {_COLUMNS} from refunds where refund_id = $1 {locking}", refund_id)
     linked = row is not None and row["phone"] is not None and row["phone"] == await phone_of(tx, row["buyer_id"])
-    return (_refund(row) if row else None), linked, await tx.now()
+    return (refund_of(row) if row else None), linked, await tx.now()
 
 
 async def save(tx: Transaction, refund: Refund) -> None:
@@ -138,7 +140,7 @@ async def save(tx: Transaction, refund: Refund) -> None:
 async def find(tx: Transaction, refund_id: UUID) -> Refund | None:
     """One refund."""
     row = await tx.connection.fetchrow(f"select {_COLUMNS} from refunds where refund_id = $1", refund_id)
-    return _refund(row) if row else None
+    return refund_of(row) if row else None
 
 
 async def page(tx: Transaction, buyer_id: UUID | None, before: UUID | None, limit: int) -> Sequence[Refund]:
@@ -149,7 +151,7 @@ async def page(tx: Transaction, buyer_id: UUID | None, before: UUID | None, limi
     rows = await tx.connection.fetch(
         f"{query} order by refund_id desc limit $2", before or UUID(int=2**128 - 1), limit, *arguments
     )
-    return [_refund(row) for row in rows]
+    return [refund_of(row) for row in rows]
 
 
 async def balance(tx: Transaction, buyer_id: UUID) -> int:

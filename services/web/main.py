@@ -25,7 +25,7 @@ from services.web.flow.rehearsal import Rehearsal
 from services.web.guard import SecurityHeadersMiddleware
 from services.web.pages import flow, router
 from services.web.refreshing import Refreshing
-from services.web.seats import SEATS, seat_path
+from services.web.seats import CONSOLE, SEATS, seat_path
 from services.web.templating import STATIC, environment, version
 from services.web.upstream import Upstream
 from services.web.visits import SignInFirst, Visit, WebDependencies
@@ -101,8 +101,8 @@ async def show_problem(request: Request, error: Exception) -> Response:
     if not wants_page(request.scope):
         return problem_response(problem)
     status = 404 if isinstance(error, RequestValidationError) else problem.status
-    seat = str(request.path_params.get("seat", ""))
-    visit = Visit(request, request.app.state.dependencies, seat if seat in SEATS else "")
+    seat = str(request.path_params.get("seat", getattr(request.state, "seat", "")))
+    visit = Visit(request, request.app.state.dependencies, seat if seat in (*SEATS, CONSOLE) else "")
     visit.remember()
     code = "not_found" if status == 404 else problem.code
     return visit.page("error.html", status, code=code, again=request.method == "GET" and status >= 500)

@@ -6,6 +6,8 @@ The cookies of a seat are sent only below its path, so that seats do not see eac
 from http.cookies import SimpleCookie
 from typing import Literal, get_args
 
+CONSOLE = "operate"
+"""The operator's console: as a seat, with cookies of its own, outside of the seats of all others."""
 SeatName = Literal["a", "b", "c"]
 SEATS: tuple[SeatName, ...] = get_args(SeatName)
 MARGIN = 30
@@ -16,7 +18,7 @@ SESSION = 30 * 24 * 3600
 
 def seat_path(seat: str) -> str:
     """Where the pages of a seat begin."""
-    return f"/web/s/{seat}"
+    return "/web/operate" if seat == CONSOLE else f"/web/s/{seat}"
 
 
 def cookie(name: str, value: str, path: str, max_age: int, *, secure: bool) -> str:

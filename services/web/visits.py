@@ -13,14 +13,14 @@ import jinja2
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from runtime.errors import InvalidRequest, Unauthenticated, WrongRole
+from runtime.errors import InvalidRequest, NotFound, Unauthenticated, WrongRole
 from runtime.http.app import Digits
 from runtime.http.auth import Identity, TokenVerifier
 from runtime.http.revocations import Revocations
 from services.web.formats import Language
 from services.web.guard import check_form, check_same_origin
 from services.web.refreshing import Refreshing, SessionEnded
-from services.web.seats import MARGIN, SESSION, SeatName, cookie, seat_path
+from services.web.seats import CONSOLE, MARGIN, SESSION, SeatName, cookie, seat_path
 from services.web.templating import bound
 from services.web.upstream import Refused, Upstream, granted
 
@@ -282,6 +282,22 @@ class _Signed:
         return visit
 
 
+async def _at_console(request: Request) -> Visit:
+    visit = Visit(request, request.app.state.dependencies, CONSOLE)
+    await visit.recognise()
+    return visit
+
+
+async def _operating(request: Request) -> Visit:
+    visit = await _at_console(request)
+    if visit.who is None:
+        raise visit.sign_in_first()
+    if visit.who.role != "operator":
+        raise NotFound
+    request.state.seat = CONSOLE  # also of the page that shows an error
+    return visit
+
+
 After = Annotated[int, Digits, Query(ge=0, le=2**31 - 1)]
 """The number of the last message that a page shows."""
 
@@ -292,3 +308,5 @@ Buyer = Annotated[Visit, Depends(_Signed("buyer"))]
 Seller = Annotated[Visit, Depends(_Signed("seller"))]
 BuyerOrSeller = Annotated[Visit, Depends(_Signed("buyer", "seller"))]
 Agent = Annotated[Visit, Depends(_Signed("agent"))]
+AtConsole = Annotated[Visit, Depends(_at_console)]
+Operator = Annotated[Visit, Depends(_operating)]

@@ -1,14 +1,20 @@
 """Every page, with something on it: prepared through the interface, to be looked at in every language and width."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
 
+from batalkan.operate import create_for
+from contracts.words import Role
 from services.accounts.demonstration import PASSWORD
 from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import says, thread_of
+from tests.harness.waiting import eventually
 
 SEATS = {"buyer": "a", "seller": "b", "agent": "c"}
+OPERATOR = "operator@example.com"
+"""Has the password of the demonstration's accounts."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Sight:
     @property
     def url(self) -> str:
         """Where the page is."""
+        if self.role == "operator":
+            return f"/web/operate{self.path}"
         return f"/web/s/{SEATS[self.role]}{self.path}" if self.role else self.path
 
 
@@ -48,8 +56,29 @@ async def help_case(buyer: Buyer, agent: Agent, order_id: str) -> str:
     return str(case)
 
 
-async def prepare(http: httpx.AsyncClient) -> list[Sight]:
+async def stuck_refund(http: httpx.AsyncClient, product: str) -> None:
+    """A refund to a DANA that is down."""
+    buyer = await Buyer.register(http, "buyer")
+    await buyer.link_dana()
+    order = await buyer.buy(product)
+    (await http.put("/refunds/demonstration/dana", json={"weather": "down"})).raise_for_status()
+    await buyer.cancel(order)
+
+
+async def parked_message(http: httpx.AsyncClient) -> str:
+    """A message that `cs` has parked."""
+    (await http.post("/orders/demonstration/poison")).raise_for_status()
+
+    async def is_parked() -> str | None:
+        state = (await http.get("/cs/demonstration/state")).raise_for_status().json()
+        return str(state["parked"][0]["parked_id"]) if state["parked"] else None
+
+    return await eventually(is_parked)
+
+
+async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> list[Sight]:
     """Lets things happen, and names every page."""
+    await create_for(database_urls, Role.OPERATOR, OPERATOR, PASSWORD, "Operator")
     buyer = await Buyer.sign_in(http, "buyer@example.com", PASSWORD)
     seller = await Seller.sign_in(http, "seller@example.com", PASSWORD)
     agent = await Agent.sign_in(http, "agent@example.com", PASSWORD)
@@ -66,6 +95,8 @@ async def prepare(http: httpx.AsyncClient) -> list[Sight]:
     old = await help_case(buyer, agent, packed)
     await agent.send(f"/cs/cases/{old}/close", outcome="answered")
     case = await help_case(buyer, agent, packed)
+    await stuck_refund(http, products[0])
+    parked = await parked_message(http)
     return [
         Sight("start", "/web/"),
         Sight("two", "/web/two"),
@@ -99,6 +130,14 @@ async def prepare(http: httpx.AsyncClient) -> list[Sight]:
         Sight("agent-case", f"/cases/{case}", "agent"),
         Sight("history", "/history", "agent"),
         Sight("agent-account", "/account", "agent"),
+        Sight("console", "/", "operator"),
+        Sight("console-parked", "/parked", "operator"),
+        Sight("console-message", f"/message/cs/{parked}", "operator"),
+        Sight("console-discard", f"/parked/cs/discard?ids={parked}", "operator"),
+        Sight("console-deadlines", "/deadlines", "operator"),
+        Sight("console-refunds", "/refunds", "operator"),
+        Sight("console-trace", f"/trace?id={cancelled}", "operator"),
+        Sight("console-audit", "/audit", "operator"),
         Sight("sign-in", "/web/s/a/sign-in", signed_out=True),
         Sight("register", "/web/s/a/register", signed_out=True),
     ]

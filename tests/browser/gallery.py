@@ -7,7 +7,8 @@ from typing import Any
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from batalkan.servers.packages import find
-from tests.browser.album import SEATS, Sight
+from services.accounts.demonstration import PASSWORD
+from tests.browser.album import OPERATOR, SEATS, Sight
 
 FLAGS = (
     "--no-sandbox",
@@ -29,13 +30,18 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 async def visitor(browser: Browser, url: str, **options: Any) -> BrowserContext:
-    """A browser's window, with the demonstration's accounts signed in at their seats."""
+    """A browser's window, with the demonstration's accounts at their seats, and an operator at the console."""
     context = await browser.new_context(base_url=url, **options)
     page = await context.new_page()
     for role, seat in SEATS.items():
         await page.goto(f"/web/s/{seat}/sign-in")
         await page.locator(f"form[action$='/enter/{role}'] button").click()
         await page.wait_for_url(f"**/web/s/{seat}/")
+    await page.goto("/web/operate/sign-in")
+    await page.locator("[name=email]").fill(OPERATOR)
+    await page.locator("[name=password]").fill(PASSWORD)
+    await page.locator("form[action$='/sign-in'] button").click()
+    await page.wait_for_url("**/web/operate/")
     await page.close()
     return context
 

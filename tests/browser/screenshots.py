@@ -17,7 +17,7 @@ WIDTHS = {390: 844, 1440: 900}
 async def take(folder: Path, *, lang: str = "id", theme: str = "light") -> int:
     """Puts a picture of every page into the folder; returns how many there are."""
     async with new_site() as site, chromium() as browser, httpx.AsyncClient(base_url=site.url) as http:
-        sights = await prepare(http)
+        sights = await prepare(http, site.system.database_urls)
         for width, height in WIDTHS.items():
             context = await visitor(browser, site.url, viewport={"width": width, "height": height})
             await choose(context, site.url, lang=lang, theme=theme)

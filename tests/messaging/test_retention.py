@@ -9,6 +9,8 @@ from tests.messaging.toys import Toys, running
 
 ROWS = {
     "inbox": "insert into inbox select gen_random_uuid(), now() - $2::interval from generate_series(1, $1)",
+    "event_log": "insert into event_log select gen_random_uuid(), 'Counted', 'a', 1, gen_random_uuid(), "
+    "gen_random_uuid(), now() - $2::interval from generate_series(1, $1)",
     "failures": "insert into failures select gen_random_uuid(), 1, '', now() - $2::interval "
     "from generate_series(1, $1)",
     "idempotency": "insert into idempotency select 'account', n::text, '', 200, '', now() - $2::interval "

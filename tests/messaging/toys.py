@@ -160,7 +160,8 @@ class Shelf:
             "where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
         )
         await connection.execute(
-            "truncate outbox, inbox, failures, parked, deadlines, idempotency, event_sequence, effects restart identity"
+            "truncate outbox, inbox, event_log, failures, parked, deadlines, idempotency, event_sequence, effects "
+            "restart identity"
         )
         await connection.execute("update clock set shift = interval '0', demonstration = false")
         await connection.close()

@@ -9,6 +9,7 @@ from services.web.pages import (
     docs,
     help,
     home,
+    operate,
     orders,
     passthrough,
     selling,
@@ -19,5 +20,20 @@ from services.web.pages import (
 )
 
 router = APIRouter()
-for _area in (start, home, signing_in, account, shop, orders, wallet, chat, help, selling, desk, passthrough, docs):
+for _area in (
+    start,
+    home,
+    signing_in,
+    account,
+    shop,
+    orders,
+    wallet,
+    chat,
+    help,
+    selling,
+    desk,
+    passthrough,
+    docs,
+    operate,
+):
     router.include_router(_area.router)

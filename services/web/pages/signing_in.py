@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Response
 
 from runtime.errors import NotFound
 from services.web.pages.start import ROLES, own_path
+from services.web.seats import CONSOLE
 from services.web.upstream import Refused, ServiceAway, granted
 from services.web.visits import AtSeat, Form, Person, SignInFirst, Visit
 
@@ -21,7 +22,7 @@ async def sign_in_page(visit: AtSeat, back: str = "") -> Response:
     """The form to sign in with."""
     if visit.who is not None:
         return visit.go(own_path(back) or f"{visit.root}/")
-    return _form(visit, own_path(back))
+    return show_form(visit, own_path(back))
 
 
 @router.post("/sign-in")
@@ -31,9 +32,11 @@ async def sign_in(visit: AtSeat) -> Response:
     back = own_path(form["back"])
     email = form["email"]
     try:
-        await _enter(visit, email, form["password"], _client(visit, form))
+        await enter_as(visit, email, form["password"], _client(visit, form))
     except Refused as refused:
-        return _form(visit, back, "signin.wrong" if refused.code == "invalid_grant" else refused.code, email, 400)
+        return show_form(visit, back, "signin.wrong" if refused.code == "invalid_grant" else refused.code, email, 400)
+    if visit.seat == CONSOLE and not back.startswith(visit.root):
+        back = ""
     return visit.go(back or f"{visit.root}/")
 
 
@@ -43,7 +46,7 @@ async def enter(visit: AtSeat, role: Annotated[str, Path(pattern="^(buyer|seller
     if not visit.dependencies.demonstration:
         raise NotFound
     form = await visit.form()
-    await _enter(visit, DEMONSTRATION[role], PASSWORD, _client(visit, form))
+    await enter_as(visit, DEMONSTRATION[role], PASSWORD, _client(visit, form))
     return visit.go(own_path(form["back"]) or f"{visit.root}/")
 
 
@@ -60,7 +63,7 @@ async def register(visit: AtSeat) -> Response:
     typed = {key: form[key] for key in ("email", "password", "name", "role")}
     try:
         await visit.send("POST", "/accounts", typed)
-        await _enter(visit, typed["email"], typed["password"], _client(visit, form))
+        await enter_as(visit, typed["email"], typed["password"], _client(visit, form))
     except Refused as refused:
         shown = {key: typed[key] for key in ("email", "name", "role")}
         return visit.page("register.html", 400, problem=refused.code, **shown)
@@ -78,8 +81,9 @@ async def sign_out(visit: Person) -> Response:
     return visit.go(f"{visit.root}/sign-in", "notice.signed_out")
 
 
-def _form(visit: Visit, back: str, problem: str = "", email: str = "", status: int = 200) -> Response:
-    role = dict(ROLES)[visit.seat] if back and not problem else ""
+def show_form(visit: Visit, back: str, problem: str = "", email: str = "", status: int = 200) -> Response:
+    """The form to sign in with."""
+    role = dict(ROLES).get(visit.seat, "") if back and not problem else ""
     return visit.page("sign_in.html", status, back=back, problem=problem, email=email, role=role)
 
 
@@ -94,8 +98,17 @@ def _client(visit: Visit, form: Form) -> str:
     return "app" if mobile else "web"
 
 
-async def _enter(visit: Visit, email: str, password: str, client: str) -> None:
+async def enter_as(visit: Visit, email: str, password: str, client: str) -> None:
+    """Signs in: operators at the console, wherever they typed their password; all others at the seat. At the console
+    all others get the answer of a page that does not exist."""
     form = {"grant_type": "password", "username": email, "password": password, "client_id": client}
     form["device_token"] = visit.request.cookies.get("device", "")
     answer = await visit.dependencies.upstream.ask("POST", "/accounts/token", data=form, host=visit.host)
-    visit.sit(granted(answer))
+    tokens = granted(answer)
+    is_operator = visit.dependencies.verifier.verify(tokens["access_token"]).role == "operator"
+    if visit.seat == CONSOLE and not is_operator:
+        await visit.dependencies.upstream.ask("POST", "/accounts/logout", token=tokens["access_token"])
+        raise NotFound
+    if is_operator:
+        visit.seat = CONSOLE
+    visit.sit(tokens)
