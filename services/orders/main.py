@@ -6,7 +6,6 @@ from pathlib import Path
 
 from contracts import events_from
 from runtime.messaging.bus import Bus
-from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
@@ -32,7 +31,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
     after = timedelta(seconds=env.seconds("REMIND_AFTER", AFTER.total_seconds(), 0.01, 86400))
     service.background.append(partial(remind, service.uow, after))
-    read = query(service.uow.database, metrics.SAMPLED)
+    read = metrics.WithoutMoney(service.uow.database).read
     ages = metrics.WITHOUT_MONEY_AGE
     service.sampler.add(read, metrics.WITHOUT_MONEY, ages, growing=[ages])
     metrics.prepare()
