@@ -6,11 +6,13 @@ A service may touch its own queues, publish under its own name only, and see the
 import hashlib
 import secrets
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from contracts import events_for
 from runtime.demo.recorder import STREAM
 from runtime.http.revocations import ENDED
+from runtime.messaging.bus.topology import queue_arguments
 from runtime.messaging.envelope import EXCHANGE
 
 VHOST = "batalkan"
@@ -33,6 +35,43 @@ def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
         "users": users,
         "permissions": permissions,
         "topic_permissions": topics,
+    }
+
+
+def broker_queues(services: Iterable[str]) -> dict[str, Any]:
+    """Definitions for RabbitMQ: the queues of these services, exactly as the services declare them. A service with
+    partitions deletes its one."""
+    queues, bindings = [], []
+    exchanges = [_exchange(EXCHANGE, "topic")]
+    for service in services:
+        keys = sorted(key for event in events_for(service) for key in event.routing_keys(service))
+        if not keys:
+            continue
+        dead = f"{service}.dead"
+        exchanges.append(_exchange(dead, "fanout"))
+        queues.append(_queue(service, queue_arguments(service)))
+        queues.append(_queue(dead, {"x-queue-type": "quorum"}))
+        bindings += [_binding(EXCHANGE, service, key) for key in keys]
+        bindings.append(_binding(dead, dead, ""))
+    return {"exchanges": exchanges, "queues": queues, "bindings": bindings}
+
+
+def _exchange(name: str, kind: str) -> dict[str, Any]:
+    return {"name": name, "vhost": VHOST, "type": kind, "durable": True, "auto_delete": False, "internal": False}
+
+
+def _queue(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "vhost": VHOST, "durable": True, "auto_delete": False, "arguments": dict(arguments)}
+
+
+def _binding(exchange: str, queue: str, key: str) -> dict[str, Any]:
+    return {
+        "source": exchange,
+        "vhost": VHOST,
+        "destination": queue,
+        "destination_type": "queue",
+        "routing_key": key,
+        "arguments": {},
     }
 
 

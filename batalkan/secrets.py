@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from batalkan.keys import jwks, new_dana_key, new_signing_key, public_pem
 from batalkan.nginx import entrance
-from batalkan.permissions import VHOST, broker_users, redis_user
+from batalkan.permissions import VHOST, broker_queues, broker_users, redis_user
 from runtime.settings import Environment, SettingInvalid
 
 SERVERS = ("gateway", "postgres", "rabbitmq", "redis")
@@ -104,10 +104,10 @@ def _keys(volumes: Path, services: list[str]) -> None:
 
 
 def _broker(volumes: Path, services: list[str]) -> None:
-    """The virtual host with its users. The services declare their queues."""
+    """The virtual host with its users and queues, so that on the first start no publisher waits for a consumer."""
     names = [*services, OPERATOR]
     passwords = {name: _password_in((volumes / name / "broker_url").read_text()) for name in names}
-    definitions = broker_users(passwords, admin=OPERATOR)
+    definitions = broker_users(passwords, admin=OPERATOR) | broker_queues(services)
     write(volumes / "rabbitmq" / "definitions.json", json.dumps(definitions, indent=1))
 
 

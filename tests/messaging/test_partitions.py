@@ -16,6 +16,7 @@ from runtime.messaging.envelope import Event
 from runtime.messaging.partitioning import Consumers
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection
+from tests.conftest import BusOf
 from tests.harness.waiting import becomes, eventually
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Counted, Toy, Toys, message, running, write_down
@@ -153,6 +154,25 @@ async def _replica(service: Service, wanted: int) -> None:
 async def _stage(service: Service, stage: str) -> bool:
     row = await service.toy.call(partitioning.read)
     return row is not None and row.stage == stage
+
+
+@pytest.mark.servers
+async def test_the_queue_of_a_service_without_partitions_goes_when_it_is_declared_again(
+    toys_on_rabbit: Toys, rabbit_bus: BusOf
+) -> None:
+    """The broker declares it at each start, from its definitions. With partitions nobody would empty it."""
+    keys = routing_keys({Counted: write_down}, "refunds")
+    bus = rabbit_bus("refunds")
+    topology = await bus.topology("refunds", keys)
+    await topology.declare(1)
+    subscription = await bus.subscribe("refunds", keys, Partition(0, 8))
+    with pytest.raises(BusError, match="refunds"):
+        await topology.census(1)
+    await topology.close()
+    await subscription.close()
+    topology = await bus.topology("refunds", keys)
+    await topology.remove(8)
+    await topology.close()
 
 
 async def test_a_subject_stays_in_its_partition(toys: Toys, service: Service) -> None:
