@@ -3,9 +3,11 @@
 FROM python:3.13-slim AS packages
 # The environment holds no pip, so the image cannot install anything later.
 RUN python -m venv --without-pip /venv
-COPY requirements.lock .
+# With LOCK=requirements-tracing.lock, OpenTelemetry is in the image.
+ARG LOCK=requirements.lock
+COPY requirements.lock requirements-tracing.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /venv/bin/python install --require-hashes --only-binary :all: --no-deps -r requirements.lock
+    pip --python /venv/bin/python install --require-hashes --only-binary :all: --no-deps -r "$LOCK"
 
 FROM python:3.13-slim
 # Docker gives an empty named volume the owner and mode of the folder that it is first mounted on. So `init` fills the

@@ -17,10 +17,13 @@ WORKERS = -n 2 --no-loadscope-reorder
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: .venv/runtime.stamp ## a guided run, then serve on http://127.0.0.1:8080; PORT=, BROKER_URL=, ARGS=--help
+# OpenTelemetry is installed only for those who set its variable.
+RUNTIME = .venv/$(if $(OTEL_EXPORTER_OTLP_ENDPOINT),tracing,runtime).stamp
+
+demo: $(RUNTIME) ## a guided run, then serve on http://127.0.0.1:8080; PORT=, BROKER_URL=, ARGS=--help
 	@.venv/bin/batalkan demo $(ARGS)
 
-up: .venv/runtime.stamp ## serve; ARGS="--servers local": on private RabbitMQ, Redis and PostgreSQL
+up: $(RUNTIME) ## serve; ARGS="--servers local": on private RabbitMQ, Redis and PostgreSQL
 	@.venv/bin/batalkan up $(ARGS)
 
 check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue of events
@@ -65,10 +68,11 @@ clean: ## remove the environment, the caches and the demonstration's data
 servers: .venv/dev.stamp
 	@.venv/bin/python -m batalkan.servers
 
-.venv/runtime.stamp .venv/dev.stamp: .venv/%.stamp: requirements.lock requirements-dev.lock requirements-uv.lock deploy/bootstrap.py
+STAMPS = .venv/runtime.stamp .venv/tracing.stamp .venv/dev.stamp
+$(STAMPS): .venv/%.stamp: requirements.lock requirements-tracing.lock requirements-dev.lock requirements-uv.lock deploy/bootstrap.py
 	@$(BOOTSTRAP) $*
 
 # The environment's base Python is missing: create the environment again, despite its stamps.
 ifeq ($(wildcard .venv/bin/python),)
-.PHONY: .venv/runtime.stamp .venv/dev.stamp
+.PHONY: $(STAMPS)
 endif

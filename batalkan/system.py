@@ -133,6 +133,7 @@ async def running(
                 "PAY_WITHIN": os.environ.get("PAY_WITHIN", ""),
             }
         )
+        traced = Environment.of_process().traced()
         shared = open_bus(where.broker_url, "batalkan")
         to_dana = httpx.ASGITransport(simulator)
         apps: dict[str, ASGIApp] = {"dana": simulator} if where.demonstration else {}
@@ -154,6 +155,7 @@ async def running(
                 where.demonstration,
                 "info",
                 allowed_hosts=where.allowed_hosts,
+                traced=traced,
             )
 
         transports: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """Creates `.venv` from the hashed locks, on a machine with only Python and pip.
 
-    python3 deploy/bootstrap.py runtime | dev      the environment, without or with the developers' tools
-    python3 deploy/bootstrap.py lock [--upgrade]   the locks themselves, from pyproject.toml
+    python3 deploy/bootstrap.py runtime | tracing | dev   the environment: alone, with OpenTelemetry, or with that and
+                                                          the developers' tools
+    python3 deploy/bootstrap.py lock [--upgrade]          the locks themselves, from pyproject.toml
 
 pip installs uv into `.venv/uv`; uv creates the environment, which needs neither the venv module nor permission to
 install into the system's Python. This file uses only the standard library: it runs before any package is installed.
@@ -18,12 +19,18 @@ import importlib.util
 import os
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock"}
-GROUPS = {"runtime": ["build"], "dev": ["build", "dev"]}
+LOCKS = {"runtime": "requirements.lock", "tracing": "requirements-tracing.lock", "dev": "requirements-dev.lock"}
+"""Each contains the one before."""
+OPTIONS = {
+    "runtime": ["--group=build"],
+    "tracing": ["--group=build", "--extra=tracing"],
+    "dev": ["--group=build", "--extra=tracing", "--group=dev"],
+}
 UV_INDEX_SETTINGS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
 
 LAUNCHER = """#!/bin/sh
@@ -64,7 +71,7 @@ def main() -> int:
             if kind == "lock":
                 resolve(sys.argv[2:])
             else:
-                install("dev" if stamp("dev").exists() else kind)  # never remove the developers' tools
+                install(max([kind, *filter(has_stamp, LOCKS)], key=list(LOCKS).index))  # never remove what is there
     except subprocess.CalledProcessError as error:
         return complain(f"failed: {' '.join(map(str, error.cmd[:4]))} …")
     except OSError as error:
@@ -110,8 +117,8 @@ def resolve(options: list[str]) -> None:
     compile_ = [str(fetch_uv()), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", *options]
     compile_ += ["--generate-hashes", "--no-annotate", "--no-header"]
     environment = uv_environment()
-    for kind, groups in GROUPS.items():
-        arguments = ["pyproject.toml", *(f"--group={group}" for group in groups), "-o", LOCKS[kind]]
+    for kind, lock in LOCKS.items():
+        arguments = ["pyproject.toml", *OPTIONS[kind], "-o", lock]
         subprocess.run([*compile_, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
     arguments = ["-", "-o", "requirements-uv.lock"]
     subprocess.run(
@@ -186,14 +193,18 @@ def python_works() -> bool:
 
 
 def touch_stamps(kind: str, wanted: str) -> None:
-    """Writes the stamp; the developers' environment also satisfies the runtime's."""
+    """Writes the stamp, and those of the environments that this one contains."""
+    for smaller in takewhile(lambda other: other != kind, LOCKS):
+        stamp(smaller).write_text(digest(ROOT / LOCKS[smaller]))
     stamp(kind).write_text(wanted)
-    if kind == "dev":
-        stamp("runtime").write_text(digest(ROOT / LOCKS["runtime"]))
 
 
 def stamp(kind: str) -> Path:
     return VENV / f"{kind}.stamp"
+
+
+def has_stamp(kind: str) -> bool:
+    return stamp(kind).exists()
 
 
 def digest(path: Path) -> str:

@@ -68,7 +68,7 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
 
     try:
         settings = Settings.read(service, env, port)
-        log_to_stderr(service, settings.log_level)
+        log_to_stderr(service, settings.log_level, traced=settings.traced)
         run_to_end(run(settings), service, within=WITHIN)
     except SettingInvalid as invalid:
         refuse(service, invalid)

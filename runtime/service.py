@@ -20,7 +20,7 @@ from runtime.messaging import operations
 from runtime.messaging.bus import Bus, BusError
 from runtime.messaging.consumer import Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
-from runtime.messaging.envelope import Event
+from runtime.messaging.envelope import EXCHANGE, Event
 from runtime.messaging.operations import FindRecords
 from runtime.messaging.partitioning import Consumers
 from runtime.messaging.relay import Relay
@@ -81,6 +81,12 @@ class Service:
         self._migrated = False
         self._tried = asyncio.Event()
         self._main_task: asyncio.Task[None] | None = None
+        if settings.traced:
+            from runtime.observability.tracing import Tracing
+
+            system = "memory" if settings.broker_url.startswith("memory:") else "rabbitmq"
+            self.uow.tracing = Tracing(name, system, EXCHANGE)
+            self.on_stop.append(self.uow.tracing.close)
         handlers, routers = description.handlers, [description.router]
         if settings.demonstration:
             from runtime.demo.instrumentation import DemoInstrumentation
@@ -90,7 +96,7 @@ class Service:
             routers.insert(0, instrumentation.router)
             self.background += instrumentation.loops
             self.on_stop.append(instrumentation.close)
-        self._relay = Relay(name, database, bus, consumers)
+        self._relay = Relay(name, database, bus, consumers, self.uow.tracing)
         self.uow.wake_relay = self._relay.wake
         self.uow.held = lambda: self._relay.held
         self.sampler = Sampler(name)
@@ -108,7 +114,13 @@ class Service:
         routers.append(self.console.router())
         self._deadlines: dict[str, DeadlineHandler | Locking] = {}
         self.app = create_app(
-            name, description.text, self._ready, self._optional, self.uow.observer, settings.allowed_hosts
+            name,
+            description.text,
+            self._ready,
+            self._optional,
+            self.uow.observer,
+            settings.allowed_hosts,
+            self.uow.tracing,
         )
         self.app.state.uow = self.uow
         self.app.state.console = self.console

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -98,6 +99,20 @@ class Environment:
             raise SettingInvalid(name, f"{value!r} is none of {', '.join(words)}")
         return value
 
+    def traced(self) -> bool:
+        """Whether spans are exported. OpenTelemetry's SDK reads its variables itself, so that none may be a file.
+
+        Raises `SettingInvalid`.
+        """
+        url = self.variables.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+        if not url or self.variables.get("OTEL_SDK_DISABLED", "").lower() == "true":
+            return False
+        if wrong := urls.what_is_wrong(url, urls.HTTP):
+            raise SettingInvalid("OTEL_EXPORTER_OTLP_ENDPOINT", wrong)
+        if find_spec("opentelemetry.sdk") is None:
+            raise SettingInvalid("OTEL_EXPORTER_OTLP_ENDPOINT", "install the extra `tracing`: pip install .[tracing]")
+        return True
+
     def trusted_proxies(self) -> tuple[str, ...]:
         """TRUSTED_PROXIES: networks, separated by commas, from which headers about a client's address and scheme are
         trusted.
@@ -145,6 +160,8 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     allowed_hosts: frozenset[str] = frozenset()
     partitions: int = 1
+    traced: bool = False
+    """Whether spans are exported."""
 
     @classmethod
     def read(cls, service: str, env: Environment, port: int = 0) -> "Settings":
@@ -162,4 +179,5 @@ class Settings:
             trusted_proxies=env.trusted_proxies(),
             allowed_hosts=env.allowed_hosts(host),
             partitions=env.number("PARTITIONS", 1, 1, MOST_PARTITIONS),
+            traced=env.traced(),
         )

@@ -1,8 +1,8 @@
 """The application of every service: middleware, errors, health, metrics, and common types."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +10,8 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -25,6 +26,9 @@ from runtime.messaging.observer import NO_OBSERVER, EventObserver
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.numbers import whole
 from runtime.storage.database_errors import is_lost
+
+if TYPE_CHECKING:
+    from runtime.observability.tracing import Tracing
 
 TRIES = 3
 """Runs of a route, at most, when its transaction conflicts with others."""
@@ -83,10 +87,11 @@ def create_app(
     optional: HealthChecks | None = None,
     observer: EventObserver = NO_OBSERVER,
     allowed_hosts: Collection[str] = (),
+    tracing: "Tracing | None" = None,
 ) -> FastAPI:
     """The application of one service, without its own routes. `ready` checks the parts that the service needs,
     `optional` those that it can do without; `observer` gets the requests; `allowed_hosts` are valid besides the
-    service's name."""
+    service's name; with `tracing` each request has a span."""
     app = FastAPI(
         title=f"Batalkan: {service}",
         description=description,
@@ -95,12 +100,20 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+        telemetry={
+            "auto_configure": False,
+            "tracing": tracing is not None,
+            "tracer_provider": None if tracing is None else tracing.provider,
+            "operation_spans": False,
+            "exclude": _has_no_span,
+            "metrics": False,
+            "logs": False,
+        },
         responses={"default": describe_problem("A problem, with its `code`")},
     )
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(CheckHost, names=[service, *allowed_hosts])
-    app.add_middleware(RequestContextMiddleware, service=service, observer=observer)
+    app.add_middleware(RequestContextMiddleware, service=service, observer=observer, tracing=tracing)
     for error in (Refusal, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer_error)
 
@@ -130,11 +143,18 @@ def create_app(
         return {"status": status_of(parts, "serving", response), "parts": parts}
 
     @app.get(f"/{service}/metrics", tags=["operation"], response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        """Metrics in the Prometheus text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request) -> Response:
+        """Metrics in the Prometheus text format, or in OpenMetrics, with exemplars, for who accepts it."""
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(REGISTRY), media_type=media_type)
 
     return app
+
+
+def _has_no_span(scope: MutableMapping[str, Any]) -> bool:
+    """A socket lasts for hours; probes and scrapes come all the time."""
+    path = scope["path"]
+    return scope["type"] == "websocket" or "/health/" in path or path.endswith("/metrics")
 
 
 def wants_page(scope: Scope) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runtime.messaging.observer import NO_OBSERVER, EventObserver
 from runtime.observability import trace_context
 from runtime.observability.telemetry import REQUESTS
+
+if TYPE_CHECKING:
+    from runtime.observability.tracing import Tracing
 
 ONLY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
 """Over https only: browsers use https for this host for a year."""
@@ -24,8 +28,15 @@ class RequestContextMiddleware:
     its id, and would raise the error again.
     """
 
-    def __init__(self, app: ASGIApp, service: str, observer: EventObserver = NO_OBSERVER) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: str,
+        observer: EventObserver = NO_OBSERVER,
+        tracing: "Tracing | None" = None,
+    ) -> None:
         self._app = app
+        self._tracing = tracing
         self._service = service
         self._observer = observer
 
@@ -37,7 +48,8 @@ class RequestContextMiddleware:
         if method == "HEAD":  # as GET: the server omits the body; the framework has no HEAD
             scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
-        context = trace_context.start_context(_valid_traceparent(headers.get(b"traceparent")))
+        own = None if self._tracing is None else self._tracing.current()
+        context = trace_context.start_context(own or _valid_traceparent(headers.get(b"traceparent")))
         security = [ONLY_ENCRYPTED] if scope["scheme"] == "https" else []
         status = 0
         started = perf_counter()
@@ -61,7 +73,10 @@ class RequestContextMiddleware:
                 await answer(scope, receive, send_with_headers)
             finally:
                 seconds = perf_counter() - started
-                REQUESTS.labels(self._service, _known(method), _route(scope), str(status or 500)).observe(seconds)
+                exemplar = trace_context.span_ids(own) if own and trace_context.is_recorded(own) else None
+                REQUESTS.labels(self._service, _known(method), _route(scope), str(status or 500)).observe(
+                    seconds, exemplar
+                )
                 self._observer.requested(context, scope, status or 500, seconds)
 
 

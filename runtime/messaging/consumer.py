@@ -25,6 +25,7 @@ from runtime.messaging.envelope import Envelope, Event, EventReader, UnreadableE
 from runtime.messaging.lag import Lag
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.telemetry import EVENTS_DUPLICATE, EVENTS_HANDLED, EVENTS_PARKED, HANDLING_SECONDS
+from runtime.observability.trace_context import use_context
 from runtime.storage.database_errors import Retry, is_transient, retry_of
 
 BATCH = 256
@@ -60,7 +61,6 @@ class BatchHandler:
 Handlers = Mapping[type[Event], Handler | BatchHandler]
 
 T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 
 
@@ -83,6 +83,7 @@ class Consumer:
         self._pace = pace
         self._partition = partition
         self._guard = guard
+        self._exemplar: dict[str, str] | None = None  # the span of the last batch
         self.reader = EventReader({event.wire_name: event for event in handlers})
         self._subscription: Subscription | None = None
         self._lag = Lag(uow.service, partition.queue(uow.service))
@@ -170,7 +171,7 @@ class Consumer:
             log.warning("a batch of %d is taken apart: %r", len(messages), error)
         for message in messages:
             await self._handle_one(message)
-        HANDLING_SECONDS.labels(self._uow.service).observe(perf_counter() - started)
+        HANDLING_SECONDS.labels(self._uow.service).observe(perf_counter() - started, self._exemplar)
 
     def _read(self, delivery: Delivery) -> Parsed:
         try:
@@ -185,6 +186,7 @@ class Consumer:
             new_ids = await self.new_ids(tx, [message.envelope.id for message in messages if message.envelope])
             now = next(iter(new_ids.values()), None)
             new: list[Envelope[Any]] = []
+            repeated: list[Envelope[Any]] = []
             for message in messages:
                 if message.envelope is None:
                     await self._park(tx, message, str(message.error))
@@ -192,8 +194,10 @@ class Consumer:
                     del new_ids[message.envelope.id]
                     new.append(message.envelope)
                 else:
+                    repeated.append(message.envelope)
                     tx.after_commit(EVENTS_DUPLICATE.labels(self._uow.service, message.envelope.type).inc)
                     tx.after_commit(partial(self._uow.observer.repeated, message.envelope))
+            self._exemplar = tx.trace(self._partition.queue(self._uow.service), new, repeated)
             await self.acquire_locks(tx, new)
             for _, same_type in groupby(new, key=lambda envelope: type(envelope.data)):
                 await self.act(tx, list(same_type))
@@ -246,7 +250,8 @@ class Consumer:
                 if message.envelope is None:
                     raise  # it cannot be parked either; the queue's delivery limit ends this
                 level = logging.WARNING if retry is Retry.TRANSIENT else logging.ERROR
-                log.log(level, "handling %s failed: %r", message.delivery.routing_key, error, exc_info=error)
+                with use_context(message.envelope.context):
+                    log.log(level, "handling %s failed: %r", message.delivery.routing_key, error, exc_info=error)
                 failures = await self._count_failure(message, message.envelope.id, error)
                 if failures >= MAX_FAILURES:
                     return
@@ -257,7 +262,6 @@ class Consumer:
 
         A parked message is not in the inbox, which has only events that have had their effect.
         """
-
         hopeless = retry_of(failure) is Retry.NEVER
 
         async def count(tx: Transaction) -> int:

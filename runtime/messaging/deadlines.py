@@ -170,7 +170,8 @@ class Deadlines:
         return 1
 
     async def _act(self, tx: Transaction, row: asyncpg.Record) -> None:
-        context = TraceContext(row["correlation_id"], row["causation_id"], row["traceparent"])
+        parent = row["traceparent"] if tx.spans is None else tx.spans.deadline(row["kind"], row["traceparent"])
+        context = TraceContext(row["correlation_id"], row["causation_id"], parent)
         with use_context(context):
             tx.publish(*await self._handlers[row["kind"]](tx, row["subject"]))
         tx.after_commit(DEADLINES_FIRED.labels(self._uow.service, row["kind"]).inc)

@@ -96,7 +96,7 @@ class Envelope(BaseModel, Generic[E]):
     @property
     def context(self) -> TraceContext:
         """The trace context of the events that follow from this one."""
-        return TraceContext(self.correlationid, self.causationid, self.traceparent).caused_by(self.id)
+        return TraceContext(self.correlationid, self.id, self.traceparent)
 
 
 class UnreadableEvent(Exception):

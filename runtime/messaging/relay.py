@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import takewhile
 from secrets import token_hex
@@ -19,6 +20,8 @@ from runtime.storage.database import COMMAND_TIMEOUT, Database, connect
 from runtime.storage.database_errors import is_transient
 
 if TYPE_CHECKING:
+    from runtime.observability.tracing import Tracing
+
     Session = asyncpg.Connection[asyncpg.Record]
 
 BATCH = 256
@@ -57,14 +60,16 @@ _WRITES = "delete from outbox where false"
 """Fails on a read-only server, as after a failover: there, published rows could not be deleted."""
 
 
-def _message(service: str, row: asyncpg.Record, confirmed: Callable[[], object] = lambda: None) -> Message:
+def _message(
+    service: str, row: asyncpg.Record, confirmed: Callable[[], object] = lambda: None, traceparent: str = ""
+) -> Message:
     # By hand, because `data` is JSON already; the contract tests read it back through `Envelope`.
     body = (
         f'{{"specversion":"1.0","id":"{row["event_id"]}","source":"{service}","type":"{row["type"]}",'
         f'"subject":"{row["subject"]}","time":"{row["time"]}","datacontenttype":"application/json",'
         f'"dataschema":"{row["dataschema"]}","correlationid":"{row["correlation_id"]}",'
         f'"causationid":"{row["causation_id"]}","sequence":{row["sequence"]},'
-        f'"traceparent":"{row["traceparent"]}","data":{row["data"]}}}'
+        f'"traceparent":"{traceparent or row["traceparent"]}","data":{row["data"]}}}'
     )
     return Message(row["routing_key"], body.encode(), row["mandatory"], row["subject"], confirmed)
 
@@ -79,8 +84,16 @@ class Relay:
     the routing key, so from time to time the relay tries one event of each such key.
     """
 
-    def __init__(self, service: str, database: Database, bus: Bus, consumers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        service: str,
+        database: Database,
+        bus: Bus,
+        consumers: Sequence[str],
+        tracing: "Tracing | None" = None,
+    ) -> None:
         self._service = service
+        self._tracing = tracing
         self._database = database
         self._bus = bus
         self._consumers = consumers
@@ -201,15 +214,26 @@ class Relay:
     ) -> Collection[str]:
         """Publishes these at once, and deletes the confirmed ones; returns the keys that no queue takes."""
         refused: set[str] = set()
-        messages = [_message(self._service, row, partial(self._confirm, row["seq"])) for row in wave]
+        sent: set[int] = set()
+        spans = nullcontext(dict[int, str]()) if self._tracing is None else self._tracing.sending(wave, sent)
         try:
-            await publisher.publish(messages)
-        except Unroutable as error:
-            refused = {message.routing_key for message in error.messages}
-            OUTBOX_UNROUTABLE.labels(self._service).inc(len(error.messages))
-            for key in refused:
-                backoff, _ = self._unroutable.get(key, (Backoff(f"a queue for {key}", log), 0.0))
-                self._unroutable[key] = backoff, monotonic() + backoff.pause(error)
+            with spans as parents:
+                messages = [
+                    _message(self._service, row, partial(self._confirm, row["seq"]), parents.get(row["seq"], ""))
+                    for row in wave
+                ]
+                try:
+                    await publisher.publish(messages)
+                except Unroutable as error:
+                    refused = {message.routing_key for message in error.messages}
+                    OUTBOX_UNROUTABLE.labels(self._service).inc(len(error.messages))
+                    for key in refused:
+                        backoff, _ = self._unroutable.get(key, (Backoff(f"a queue for {key}", log), 0.0))
+                        self._unroutable[key] = backoff, monotonic() + backoff.pause(error)
+                except BaseException:
+                    sent.update(self._confirmed)  # before the failure
+                    raise
+                sent.update(row["seq"] for row in wave if row["routing_key"] not in refused)
         except BusError:
             await self._delete(connection)  # those confirmed before the failure
             raise

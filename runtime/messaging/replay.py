@@ -75,7 +75,9 @@ class Replays:
             raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
         envelope = self._consumer.reader.read(row["body"], row["routing_key"])
         async with self._uow.begin() as tx:
-            if await self._consumer.new_ids(tx, [envelope.id]):  # else a later copy has had its effect
+            is_new = await self._consumer.new_ids(tx, [envelope.id])
+            tx.trace(self._uow.service, *(([envelope], []) if is_new else ([], [envelope])), "replay")
+            if is_new:  # else a later copy has had its effect
                 await self._consumer.acquire_locks(tx, [envelope])
                 await self._consumer.act(tx, [envelope])
             await tx.connection.execute("update parked set state = 'replayed' where parked_id = $1", row["parked_id"])

@@ -1,18 +1,21 @@
 """The unit of work: one transaction that holds a change and the events that follow from it."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.messaging import outbox
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.observer import NO_OBSERVER
-from runtime.observability.trace_context import TraceContext, current_context, use_context
+from runtime.observability.trace_context import TraceContext, found_context, span_ids, start_context, use_context
 from runtime.storage.database import Connection, Database
+
+if TYPE_CHECKING:
+    from runtime.observability.tracing import Spans, Tracing
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +39,33 @@ class Transaction:
     events: list[tuple[Event, TraceContext]] = field(default_factory=list)
     afterwards: list[Callable[[], object]] = field(default_factory=list)
     wake_deadlines: Callable[[], object] = lambda: None
+    spans: "Spans | None" = None
+    """None where there is no tracing."""
 
     def publish(self, *events: Event) -> None:
         """Adds events, which are published if, and only if, the transaction commits."""
-        context = current_context()
+        context = self._context()
         self.events.extend((event, context) for event in events)
+
+    def _context(self) -> TraceContext:
+        return found_context() or self.new_trace("transaction")
+
+    def new_trace(self, name: str) -> TraceContext:
+        """A new trace, for what no request, event or deadline has caused; `name` is that of its first span."""
+        return start_context(None if self.spans is None else self.spans.root(name))
+
+    def trace(
+        self,
+        queue: str,
+        new: Sequence[Envelope[Any]],
+        repeated: Sequence[Envelope[Any]] = (),
+        operation: str = "process",
+    ) -> dict[str, str] | None:
+        """Starts the spans of these events from a queue, where there is tracing; returns the ids of the first one."""
+        if self.spans is None:
+            return None
+        self.spans.process(queue, new, repeated, operation)
+        return span_ids(self.spans.first) if self.spans.first else None
 
     def after_commit(self, call: Callable[[], object]) -> None:
         """Runs `call`, in this trace, after the commit: for work outside, which may get lost."""
@@ -50,7 +75,10 @@ class Transaction:
     @contextmanager
     def caused_by(self, envelope: Envelope[Any]) -> Iterator[None]:
         """Has all that happens inside the block follow from this event."""
-        with use_context(envelope.context):
+        context = envelope.context
+        if self.spans is not None:
+            context = replace(context, traceparent=self.spans.traceparents.get(envelope.id, context.traceparent))
+        with use_context(context):
             self.envelope = envelope
             yield
         self.envelope = None
@@ -70,7 +98,7 @@ class Transaction:
         """Sets the deadline `kind` of `subject`, `delay` from now, in place of an earlier one."""
         if not delay:
             self.after_commit(self.wake_deadlines)
-        context = current_context()
+        context = self._context()
         await self.connection.execute(
             _SCHEDULE, kind, subject, delay, context.correlation_id, context.causation_id, context.traceparent
         )
@@ -91,14 +119,23 @@ class UnitOfWork:
         self.held: Callable[[], Collection[int]] = tuple
         """The rows of the outbox whose events are published already."""
         self.observer = NO_OBSERVER
+        self.tracing: Tracing | None = None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         """Opens a transaction. At the end of the block it writes the events to the outbox, and commits."""
-        async with self.database.transaction() as connection:
-            tx = Transaction(connection, wake_deadlines=self.wake_deadlines)
-            yield tx
-            ids = await outbox.write(connection, self.service, tx.events)
+        spans = None if self.tracing is None else self.tracing.spans()
+        try:
+            async with self.database.transaction() as connection:
+                tx = Transaction(connection, wake_deadlines=self.wake_deadlines, spans=spans)
+                yield tx
+                ids = await outbox.write(connection, self.service, tx.events)
+        except BaseException as error:
+            if spans is not None:
+                spans.end(error)
+            raise
+        if spans is not None:
+            spans.end()
         if tx.events:
             self.wake_relay()
             self.observer.written(ids, tx.events)

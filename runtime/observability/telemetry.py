@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from runtime.observability.trace_context import current_correlation_id
+from runtime.observability.trace_context import found_context, span_ids
 
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 8)
 """Bounds in seconds of what somebody waits for; 0.5 is that of the objective for cancellations."""
@@ -43,11 +43,13 @@ REQUESTS = Histogram(
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON, with the correlation id of its trace."""
+    """Formats a record as one line of JSON, with the correlation id of its trace; `traced`: also with the trace and the
+    span."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, traced: bool = False) -> None:
         super().__init__()
         self._service = service
+        self._traced = traced
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -57,17 +59,19 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if correlation_id := current_correlation_id():
-            line["correlation_id"] = str(correlation_id)
+        if context := found_context():
+            line["correlation_id"] = str(context.correlation_id)
+            if self._traced:
+                line |= span_ids(context.traceparent)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
-def log_to_stderr(service: str, level: str) -> None:
+def log_to_stderr(service: str, level: str, *, traced: bool = False) -> None:
     """Sends the process's log to standard error; that of libraries from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(service))
+    handler.setFormatter(JsonLines(service, traced=traced))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for library in ("httpx", "httpcore", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -20,15 +20,26 @@ def new_id() -> UUID:
 
 
 def new_traceparent() -> str:
-    """A W3C `traceparent` (version 00) that starts a trace."""
-    return f"00-{token_hex(16)}-{token_hex(8)}-01"
+    """A W3C `traceparent` (version 00) that starts a trace of which nothing is recorded."""
+    return f"00-{token_hex(16)}-{token_hex(8)}-00"
+
+
+def is_recorded(traceparent: str) -> bool:
+    """Whether the spans of the trace are recorded: W3C's flag `sampled`."""
+    return traceparent[-1] in "13579bdf"
+
+
+def span_ids(traceparent: str) -> dict[str, str]:
+    """The ids of the trace and of the span, for a log line or an exemplar."""
+    return {"trace_id": traceparent[3:35], "span_id": traceparent[36:52]}
 
 
 @dataclass(frozen=True)
 class TraceContext:
     """The origin of an event.
 
-    `correlation_id` is the same in the whole trace; `causation_id` is that of the event or request directly before.
+    `correlation_id` is the same in the whole trace; `causation_id` is that of the event or request directly before;
+    `traceparent` names the span directly before, of those that are recorded.
     """
 
     correlation_id: UUID
@@ -37,8 +48,7 @@ class TraceContext:
 
     def caused_by(self, event_id: UUID) -> "TraceContext":
         """The same trace, one step later: what follows is caused by `event_id`."""
-        version, trace, _, flags = self.traceparent.split("-")
-        return replace(self, causation_id=event_id, traceparent=f"{version}-{trace}-{token_hex(8)}-{flags}")
+        return replace(self, causation_id=event_id)
 
 
 _current: ContextVar[TraceContext | None] = ContextVar("trace_context", default=None)
@@ -53,6 +63,11 @@ def start_context(traceparent: str | None = None) -> TraceContext:
 def current_context() -> TraceContext:
     """The current trace context; a new one where there is none (in a command, in a test)."""
     return _current.get() or start_context()
+
+
+def found_context() -> TraceContext | None:
+    """The current trace context, if there is one."""
+    return _current.get()
 
 
 def current_correlation_id() -> UUID | None:

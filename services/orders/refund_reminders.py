@@ -13,7 +13,7 @@ from uuid import UUID
 
 from runtime.backoff import Backoff
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
-from runtime.observability.trace_context import start_context, use_context
+from runtime.observability.trace_context import use_context
 from runtime.storage.database_errors import is_transient
 from services.orders.refund_status import Repeated, take_all, take_outstanding
 
@@ -63,6 +63,6 @@ async def repeat(uow: UnitOfWork, after: UUID, limit: int) -> list[UUID]:
 
 def _publish(tx: Transaction, cancellations: Sequence[Repeated]) -> None:
     for one in cancellations:
-        context = start_context()
+        context = tx.new_trace("remind")
         with use_context(replace(context, correlation_id=one.correlation_id or context.correlation_id)):
             tx.publish(one.cancelled)

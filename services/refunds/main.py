@@ -41,14 +41,15 @@ def build(
 ) -> Service:
     """The service, ready to run. `dana_transport` leads to a DANA in this process."""
     url, timeout = env.url("DANA_URL", "", urls.HTTP), env.seconds("DANA_TIMEOUT", TIMEOUT, 0.01, 300)
+    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
     dana = Dana(
         url,
         env.get("DANA_PARTNER_ID", "batalkan"),
         private_key(Path(env.require("DANA_PRIVATE_KEY")).read_bytes()),
         timeout=timeout,
         transport=dana_transport,
+        tracing=service.uow.tracing,
     )
-    service = Service(settings, Database(database_url), bus, Path(env.require("TOKEN_KEYS")), SPEC)
     database, sampler = service.uow.database, service.sampler
     ages = metrics.NOT_ISSUED_AGE
     sampler.add(query(database, metrics.STATES), metrics.NOT_ISSUED, ages, growing=[ages])

@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from runtime.errors import Unavailable
 from services.refunds.answers import Answer, Outcome
 from services.refunds.snap_codes import TOP_UP_CODE, read_inquiry, read_status, read_top_up
+
+if TYPE_CHECKING:
+    from runtime.observability.tracing import Tracing
 
 INQUIRY: Final = "/v1.0/emoney/account-inquiry.htm"
 TOP_UP: Final = "/v1.0/emoney/topup.htm"
@@ -66,8 +69,11 @@ class Dana:
         *,
         timeout: float = TIMEOUT,
         transport: httpx.AsyncBaseTransport | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Takes seconds as `timeout`, and another `transport` to reach a DANA in this process."""
+        self._url = base_url.rstrip("/")
+        self._tracing = tracing
         self._partner_id = partner_id
         self._private_key = private_key
         self._timeout = timeout
@@ -142,9 +148,14 @@ class Dana:
     async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
         http = self._inquiries if path == INQUIRY else self._payments
         content = json.dumps(body, separators=(",", ":")).encode()
-        # httpx limits each read and write; only a deadline around them limits the call (a trickled answer).
-        async with asyncio.timeout(self._timeout):
-            return await http.post(path, content=content, headers=self._headers(path, content))
+
+        async def send(_: str = "") -> httpx.Response:
+            # httpx limits each read and write; only a deadline around them limits the call (a trickled answer).
+            async with asyncio.timeout(self._timeout):
+                return await http.post(path, content=content, headers=self._headers(path, content))
+
+        # DANA is another company: it does not get the trace.
+        return await (self._tracing.client("POST", self._url + path, send, path) if self._tracing else send())
 
     def _headers(self, path: str, content: bytes) -> dict[str, str]:
         # The wall clock, never the demonstration's: DANA compares it with its own.

@@ -61,7 +61,7 @@ def build(
     redis = connect(settings.redis_url)
     revocations = Revocations(redis)
     revocations.attach(service.app, service.background)
-    upstream = Upstream.read(env, transport)
+    upstream = Upstream.read(env, transport, service.uow.tracing)
     static = f"/web/static/{version()}"
     service.app.state.dependencies = WebDependencies(
         upstream=upstream,

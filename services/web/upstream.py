@@ -1,7 +1,7 @@
 """The other services, called over HTTP as by any client."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -11,6 +11,9 @@ from runtime.http.problems import Problem
 from runtime.observability import trace_context
 from runtime.settings import Environment
 from services import PORTS
+
+if TYPE_CHECKING:
+    from runtime.observability.tracing import Tracing
 
 SERVICES = tuple(name for name in PORTS if name != "web")
 TIMEOUT = 10.0
@@ -41,11 +44,17 @@ class Refused(Problem):
 class Upstream:
     """One client for each service."""
 
-    def __init__(self, clients: Mapping[str, httpx.AsyncClient]) -> None:
+    def __init__(self, clients: Mapping[str, httpx.AsyncClient], tracing: "Tracing | None" = None) -> None:
         self._clients = clients
+        self._tracing = tracing
 
     @classmethod
-    def read(cls, env: Environment, transport: httpx.AsyncBaseTransport | None = None) -> "Upstream":
+    def read(
+        cls,
+        env: Environment,
+        transport: httpx.AsyncBaseTransport | None = None,
+        tracing: "Tracing | None" = None,
+    ) -> "Upstream":
         """With the addresses in ORDERS_URL and its like; all behind `transport`, if given."""
         clients = {}
         for name in SERVICES:
@@ -57,7 +66,7 @@ class Upstream:
                 transport=transport,
                 trust_env=False,
             )
-        return cls(clients)
+        return cls(clients, tracing)
 
     async def ask(
         self,
@@ -71,14 +80,20 @@ class Upstream:
     ) -> httpx.Response:
         """The response to one request, of any status. `path` begins with the service's name, `host` is the
         client's address; `body` is `json=`, `data=` or `content=`. Raises `ServiceAway`."""
-        sent = {"traceparent": trace_context.current_context().traceparent, **(headers or {})}
+        sent = {**(headers or {})}
         if token:
             sent["Authorization"] = f"Bearer {token}"
         if host:
             sent["X-Forwarded-For"] = host
         client = self._clients[path.split("/")[1]]
+
+        async def send(traceparent: str) -> httpx.Response:
+            return await client.request(method, path, headers={"traceparent": traceparent, **sent}, **body)
+
         try:
-            return await client.request(method, path, headers=sent, **body)
+            if self._tracing is not None:
+                return await self._tracing.client(method, str(client.base_url.join(path)), send)
+            return await send(trace_context.current_context().traceparent)
         except httpx.HTTPError as error:
             raise ServiceAway(f"{path}: {type(error).__name__}") from error
 

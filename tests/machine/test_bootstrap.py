@@ -85,16 +85,22 @@ def test_a_missing_pip_is_reported(
 def test_an_up_to_date_environment_is_left_alone(
     bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An environment that is as its lock says is left alone, and the developer's serves the others as well."""
+    """An environment that is as its lock says is left alone, and serves the smaller ones as well."""
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     monkeypatch.setattr(bootstrap, "VENV", tmp_path)
     monkeypatch.setattr(bootstrap, "python_works", lambda: True)
     monkeypatch.setattr(bootstrap, "fetch_uv", lambda: Path("/bin/false"))
     (tmp_path / "requirements.lock").write_text("a==1")
-    (tmp_path / "requirements-dev.lock").write_text("a==1\nb==1")
-    bootstrap.touch_stamps("dev", bootstrap.digest(tmp_path / "requirements-dev.lock"))
-    bootstrap.install("dev")
+    (tmp_path / "requirements-tracing.lock").write_text("a==1\nt==1")
+    (tmp_path / "requirements-dev.lock").write_text("a==1\nb==1\nt==1")
+    bootstrap.touch_stamps("tracing", bootstrap.digest(tmp_path / "requirements-tracing.lock"))
+    bootstrap.install("tracing")
     bootstrap.install("runtime")
+    with pytest.raises(subprocess.CalledProcessError):
+        bootstrap.install("dev")
+    bootstrap.touch_stamps("dev", bootstrap.digest(tmp_path / "requirements-dev.lock"))
+    for kind in bootstrap.LOCKS:
+        bootstrap.install(kind)
     (tmp_path / "requirements-dev.lock").write_text("a==1\nb==2")
     with pytest.raises(subprocess.CalledProcessError):
         bootstrap.install("dev")
