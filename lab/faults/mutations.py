@@ -122,7 +122,7 @@ MUTATIONS = (
         "refunds is reminded of nothing",
         "topology",
         "services/orders/refund_reminders.py",
-        (("                tx.publish(one.cancelled)\n", "                pass\n"),),
+        (("            tx.publish(one.cancelled)\n", "            pass\n"),),
     ),
 )
 """First the six that the laboratory had to detect, then those of defects that it found."""

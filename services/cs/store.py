@@ -210,11 +210,10 @@ async def begin_settling(tx: Transaction, case_id: UUID, settling: timedelta) ->
 async def note_consumed(tx: Transaction, at: datetime, settling: timedelta) -> None:
     """An event has arrived that was published at `at`: of each partition and slice of time, the oldest is kept."""
     await tx.connection.execute(
-        f"insert into consumed_until as c (partition, slice, oldest) select $3, slice, $2 from {_SLICE} "
-        "on conflict (partition) do update set slice = excluded.slice, "
-        "oldest = least(case when c.slice = excluded.slice then c.oldest end, excluded.oldest), oldest_before = "
-        "case c.slice when excluded.slice then c.oldest_before when excluded.slice - 1 then c.oldest end "
-        "where c.slice <> excluded.slice or c.oldest > excluded.oldest",
+        f"insert into consumed_until as c (partition, slice, oldest) select $3, slice, $2 from {_SLICE} on conflict "
+        "(partition) do update set slice = excluded.slice, oldest = least(case when c.slice = excluded.slice then "
+        "c.oldest end, excluded.oldest), oldest_before = case c.slice when excluded.slice then c.oldest_before when "
+        "excluded.slice - 1 then c.oldest end where c.slice <> excluded.slice or c.oldest > excluded.oldest",
         *(settling, at, tx.partition),
     )
 
@@ -225,8 +224,7 @@ async def lock_consumed(tx: Transaction) -> None:
 
 
 async def has_settled(tx: Transaction, case: Case, settling: timedelta) -> bool:
-    """Whether the settling time of the case is over, in which no event arrived that was published before its 24 hours
-    ended."""
+    """Whether the settling time of the case is over, and no event from before the end of its 24 hours arrived in it."""
     settled: bool = await tx.connection.fetchval(
         f"select settles_at <= now() and not exists (select from consumed_until as c, {_SLICE} where "
         "(c.slice >= this.slice - 1 and oldest < $3) or (c.slice = this.slice and oldest_before < $3)) "
@@ -297,6 +295,8 @@ async def changed(
     rows = await connection.fetch(
         "select * from cases where spoken_at >= $3 "
         "and (buyer_id = any($1) or agent_id = any($1) or returns_to = any($1) or case_id = any($2))",
-        *(accounts, ids, since),
+        accounts,
+        ids,
+        since,
     )
     return [Change(row["case_id"], row["last_seq"], case_of(row).members) for row in rows]

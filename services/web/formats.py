@@ -1,8 +1,10 @@
-"""Amounts, times and durations in Indonesian and English."""
+"""The language of a page; amounts, times and durations in it."""
 
 import re
 from datetime import datetime, timedelta, timezone
 from typing import Literal
+
+from starlette.requests import HTTPConnection
 
 from runtime.numbers import whole
 
@@ -102,3 +104,19 @@ def short(identifier: object) -> str:
 
 def _in_wib(at: str | datetime) -> datetime:
     return (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(WIB)
+
+
+def language_of(request: HTTPConnection) -> Language:
+    """The chosen language, or the one that the browser prefers, or Indonesian."""
+    chosen = request.cookies.get("lang")
+    if chosen in ("id", "en"):
+        return "id" if chosen == "id" else "en"
+    likes = []
+    for one in request.headers.get("accept-language", "").split(","):
+        name, _, weight = one.strip().partition(";q=")
+        try:
+            likes.append((float(weight or 1), name.partition("-")[0].lower()))
+        except ValueError:
+            continue
+    best = next((name for _, name in sorted(likes, key=lambda like: -like[0]) if name in ("id", "in", "en")), "id")
+    return "en" if best == "en" else "id"

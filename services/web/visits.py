@@ -17,7 +17,7 @@ from runtime.errors import InvalidRequest, NotFound, Unauthenticated, WrongRole
 from runtime.http.app import Digits
 from runtime.http.auth import Identity, TokenVerifier
 from runtime.http.revocations import Revocations
-from services.web.formats import Language
+from services.web.formats import Language, language_of
 from services.web.guard import check_form, check_same_origin
 from services.web.refreshing import Refreshing, SessionEnded
 from services.web.seats import CONSOLE, MARGIN, SESSION, SeatName, cookie, seat_path
@@ -239,22 +239,6 @@ class Visit:
         url = self.request.url
         back = url.path + (f"?{url.query}" if url.query else "")
         return SignInFirst(self.seat, back if self.request.method == "GET" else f"{self.root}/")
-
-
-def language_of(request: Request) -> Language:
-    """The chosen language, or the one that the browser prefers, or Indonesian."""
-    chosen = request.cookies.get("lang")
-    if chosen in ("id", "en"):
-        return "id" if chosen == "id" else "en"
-    likes = []
-    for one in request.headers.get("accept-language", "").split(","):
-        name, _, weight = one.strip().partition(";q=")
-        try:
-            likes.append((float(weight or 1), name.partition("-")[0].lower()))
-        except ValueError:
-            continue
-    best = next((name for _, name in sorted(likes, key=lambda like: -like[0]) if name in ("id", "in", "en")), "id")
-    return "en" if best == "en" else "id"
 
 
 async def _visit(request: Request) -> Visit:
