@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +141,8 @@ class Database:
                 try:
                     await transaction.start()
                 except BaseException:
-                    connection.terminate()  # it may be in a transaction now
+                    with suppress(asyncpg.InterfaceError):  # a connection that broke is out of our hands already
+                        connection.terminate()  # it may be in a transaction now
                     raise
                 try:
                     yield connection

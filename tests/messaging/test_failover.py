@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from asyncpg.transaction import Transaction
 
 from runtime.storage import connections
 from runtime.storage import database as databases
@@ -121,6 +122,23 @@ async def test_a_transaction_may_be_cancelled_at_any_moment(
             await task
     await commit(toy.database)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_connection_that_breaks_while_a_transaction_begins_is_an_outage(
+    embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that of the lost connection, which a loop waits for and a request answers with 503."""
+    toy = await embedded_toys.refunds()
+
+    async def break_off(self: Transaction) -> None:
+        self._connection.terminate()
+        raise ConnectionResetError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Transaction, "start", break_off)
+        with pytest.raises(ConnectionResetError):
+            await commit(toy.database)
+    await commit(toy.database)
 
 
 @asynccontextmanager
