@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -130,7 +131,7 @@ async def test_a_connection_that_breaks_while_a_transaction_begins_is_an_outage(
     """The error is that of the lost connection, which a loop waits for and a request answers with 503."""
     toy = await embedded_toys.refunds()
 
-    async def break_off(self: Transaction) -> None:
+    async def break_off(self: Any) -> None:
         self._connection.terminate()
         raise ConnectionResetError
 
