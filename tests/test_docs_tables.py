@@ -89,8 +89,8 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    """docs/operations.md names the metrics of a process, no others, with their labels."""
-    documented = {named(name)[0]: labels for name, labels, _ in table("docs/operations.md", "name", "labels")}
+    """docs/monitoring.md names the metrics of a process, no others, with their labels."""
+    documented = {named(name)[0]: labels for name, labels, _ in table("docs/monitoring.md", "name", "labels")}
     for name in SERVICES:
         import_module(f"services.{name}.main")
     there = {metric for metric in REGISTRY._names_to_collectors.values() if isinstance(metric, MetricWrapperBase)}

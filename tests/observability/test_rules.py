@@ -58,9 +58,9 @@ def test_every_alert_is_seen_firing_and_silent() -> None:
 
 
 def test_every_alert_has_its_runbook() -> None:
-    """docs/operations.md has a section for each alert, and no other, with symptom, meaning, where to look, what to do;
+    """docs/monitoring.md has a section for each alert, and no other, with symptom, meaning, where to look, what to do;
     the symptom ends with the severity."""
-    text = (ROOT / "docs/operations.md").read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    text = (ROOT / "docs/monitoring.md").read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
     sections = dict(re.findall(r"^### (\w+)\n\n((?:.+\n)+)", text, re.MULTILINE))
     assert set(sections) == set(alerts())
     for name, section in sections.items():
