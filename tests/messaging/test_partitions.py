@@ -50,6 +50,10 @@ class Service:
         """Whether it has its subscriptions."""
         return consumers.connected
 
+    async def spread(self) -> bool:
+        """Whether several partitions have had events."""
+        return len(self.partitions) >= 4
+
     async def handle(self, tx: Transaction, event: Counted) -> Sequence[Event]:
         """Writes down, after a moment in which another partition could overtake."""
         self.partitions.add(tx.partition)
@@ -100,7 +104,7 @@ async def test_the_order_is_kept_while_the_number_of_partitions_changes(toys: To
                 async with service.replica(partitions):
                     await service.moves_to(partitions)
                     await eventually(lambda: service.consumes(steady))
-            assert len(service.partitions) >= 4
+            await eventually(service.spread)
             await service.moves_to(1)
         (published,) = await orders.fetch("select sum(last)::integer from event_sequence")
         await becomes(service.toy.count("effects"), published)
