@@ -5,7 +5,7 @@ replica at a time takes the next step, under the lock of the row:
 
 - steady: the queues of `other` are created anew. They get every message from now on.
 - draining: the queues of `current` get no further message, and are consumed until they are empty.
-- closing: nobody consumes. Once the queues of `current` have neither messages nor consumers, nothing is in flight, and
+- closing: no consumer runs. Once the queues of `current` have neither messages nor consumers, nothing is in flight, and
   `other` becomes `current`.
 - removing: the former queues, now `other`, are deleted.
 

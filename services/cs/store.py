@@ -225,13 +225,10 @@ async def lock_consumed(tx: Transaction) -> None:
 
 async def has_settled(tx: Transaction, case: Case, settling: timedelta) -> bool:
     """Whether the settling time of the case is over, and no event from before the end of its 24 hours arrived in it."""
-    settled: bool = await tx.connection.fetchval(
-        f"select settles_at <= now() and not exists (select from consumed_until as c, {_SLICE} where "
-        "(c.slice >= this.slice - 1 and oldest < $3) or (c.slice = this.slice and oldest_before < $3)) "
-        "from cases where case_id = $2",
-        *(settling, case.case_id, case.respond_by),
-    )
-    return settled
+    sql = f"""select settles_at <= now() and not exists (select from consumed_until as c, {_SLICE} where
+        (c.slice >= this.slice - 1 and oldest < $3) or (c.slice = this.slice and oldest_before < $3))
+        from cases where case_id = $2"""
+    return bool(await tx.connection.fetchval(sql, settling, case.case_id, case.respond_by))
 
 
 async def note_order(tx: Transaction, placed: OrderPlaced, sequence: int) -> None:
