@@ -102,6 +102,15 @@ class Databases:
         self._made.append(name := await self._create(service, "template0"))
         return self._url(service, name)
 
+    @asynccontextmanager
+    async def of_a_system(self) -> AsyncIterator[str]:
+        """The administrator's URL, for a system: its databases have the names of the services, and start empty."""
+        try:
+            yield self.admin_url
+        finally:
+            for name in SERVICES:
+                await self.admin(f'drop database if exists "{name}" with (force)')
+
     async def admin(self, statement: str) -> None:
         """Runs a statement as the server's administrator."""
         connection = await connect(self.admin_url)

@@ -50,7 +50,8 @@ async def test_the_walk_through_works_as_written(embedded_databases: Databases, 
         printed.append(await run(walk_through(), base))
         return False
 
-    await single_process.serve_while(Where(tmp_path, embedded_databases.admin_url), listening, walk)
+    async with embedded_databases.of_a_system() as url:
+        await single_process.serve_while(Where(tmp_path, url), listening, walk)
     ((lines, complaints),) = printed
     assert not complaints
     assert [line.split()[-1] for line in lines] == ["unpaid", "processing", "cancelled", "Rp290000"]

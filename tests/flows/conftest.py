@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,10 +19,9 @@ async def embedded_system(
 ) -> AsyncIterator[SystemUnderTest]:
     """Everything in this process. Its databases are dropped with it: if tests of other folders run in between, there is
     another system later, with a DANA that has paid nothing yet."""
-    async with embedded(tmp_path_factory.mktemp("flows"), embedded_databases.admin_url) as system:
+    folder = tmp_path_factory.mktemp("flows")
+    async with embedded_databases.of_a_system() as url, embedded(folder, url) as system:
         yield system
-    for url in system.database_urls.values():
-        await embedded_databases.admin(f'drop database if exists "{urlsplit(url).path[1:]}" with (force)')
 
 
 @pytest.fixture(scope="package")

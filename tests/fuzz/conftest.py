@@ -34,10 +34,14 @@ def origin(embedded_databases: Databases, tmp_path_factory: pytest.TempPathFacto
     """Where the system listens, in a thread with an event loop: schemathesis calls it from outside, without one."""
     listening: Future[Any] = Future()
     over = threading.Event()
-    where = Where(tmp_path_factory.mktemp("fuzz"), embedded_databases.admin_url, dana_timeout=0.5)
+    folder = tmp_path_factory.mktemp("fuzz")
 
     async def serve() -> None:
-        async with system.running(where) as running, served(running.app) as url:
+        async with (
+            embedded_databases.of_a_system() as database_url,
+            system.running(Where(folder, database_url, dana_timeout=0.5)) as running,
+            served(running.app) as url,
+        ):
             listening.set_result(url)
             await asyncio.to_thread(over.wait)
 

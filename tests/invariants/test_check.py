@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -55,10 +54,9 @@ class Ran:
 async def ran(tmp_path_factory: pytest.TempPathFactory, embedded_databases: Databases) -> AsyncIterator[Ran]:
     """Four orders: one cancelled to Lazada Credit, one to DANA, one for the silence of its seller, one shipped."""
     # Refunds waits so long that it calls DANA once for each payment, on a busy machine too.
-    async with embedded(tmp_path_factory.mktemp("ran"), embedded_databases.admin_url, dana_timeout=30) as running:
+    folder = tmp_path_factory.mktemp("ran")
+    async with embedded_databases.of_a_system() as url, embedded(folder, url, dana_timeout=30) as running:
         yield Ran(running, await _live(running))
-    for url in running.database_urls.values():
-        await embedded_databases.admin(f'drop database "{urlsplit(url).path[1:]}" with (force)')
 
 
 async def _live(base: SystemUnderTest) -> dict[UUID, UUID]:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -82,13 +81,11 @@ async def real(
     seen: list[str], embedded_databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[str]:
     """`host:port` of all services in one process, without demonstration, behind a proxy on this machine."""
-    where = Where(
-        tmp_path_factory.mktemp("real"),
-        embedded_databases.admin_url,
-        demonstration=False,
-        trusted_proxies=("127.0.0.1/32",),
-    )
-    async with system.running(where) as running:
+    folder, proxies = tmp_path_factory.mktemp("real"), ("127.0.0.1/32",)
+    async with (
+        embedded_databases.of_a_system() as url,
+        system.running(Where(folder, url, demonstration=False, trusted_proxies=proxies)) as running,
+    ):
         apps: Any = running.app._apps
         accounts = apps["accounts"]
 
@@ -97,10 +94,8 @@ async def real(
             await accounts(scope, receive, send)
 
         apps["accounts"] = noting
-        async with listening(running.app, where.trusted_proxies) as address:
+        async with listening(running.app, proxies) as address:
             yield address
-    for url in running.database_urls.values():
-        await embedded_databases.admin(f'drop database "{urlsplit(url).path[1:]}" with (force)')
 
 
 DEMONSTRATION = [

@@ -51,20 +51,21 @@ async def observed(
         buses.append(bus)
         return bus
 
-    where = Where(folder / "system", embedded_databases.admin_url, dana_timeout=1.0, settling=0.1)
     with (
         patch("runtime.observability.sampling.EVERY", 0.3),
         patch("runtime.observability.sampling.REST", 0),
         patch("services.refunds.metrics.SETTLED", 0),
         patch("services.accounts.passwords.PasswordHasher", lambda: QUICK),
     ):
-        async with system.running(where, tap) as running, served(running.app) as origin:
-            host = urlsplit(origin).netloc
-            async with prometheus(folder, host, "/orders/metrics") as found, httpx.AsyncClient(base_url=origin) as http:
-                await faults(running, http, buses[0], found)
-                yield found
-    for url in running.database_urls.values():
-        await embedded_databases.admin(f'drop database if exists "{urlsplit(url).path[1:]}" with (force)')
+        async with (
+            embedded_databases.of_a_system() as url,
+            system.running(Where(folder / "system", url, dana_timeout=1.0, settling=0.1), tap) as running,
+            served(running.app) as origin,
+            prometheus(folder, urlsplit(origin).netloc, "/orders/metrics") as found,
+            httpx.AsyncClient(base_url=origin) as http,
+        ):
+            await faults(running, http, buses[0], found)
+            yield found
 
 
 async def faults(running: System, http: httpx.AsyncClient, bus: Bus, found: Prometheus) -> None:

@@ -74,10 +74,9 @@ class Marketplace:
 
 @pytest.fixture
 async def marketplace(tmp_path: Path, embedded_databases: Databases) -> AsyncIterator[Marketplace]:
-    """The databases are dropped at the end."""
-    yield Marketplace(tmp_path, embedded_databases)
-    for name in ("accounts", "orders", "refunds", "chat", "cs", "web"):
-        await embedded_databases.admin(f'drop database if exists "{name}" with (force)')
+    """Its databases outlive a stop."""
+    async with embedded_databases.of_a_system():
+        yield Marketplace(tmp_path, embedded_databases)
 
 
 async def called(system: SystemUnderTest, service: str) -> int:

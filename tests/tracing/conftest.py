@@ -1,7 +1,6 @@
 """A traced system, and who uses it."""
 
 from collections.abc import AsyncIterator, Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,10 +26,9 @@ async def system(
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-        async with embedded(tmp_path_factory.mktemp("tracing"), embedded_databases.admin_url) as system:
+        folder = tmp_path_factory.mktemp("tracing")
+        async with embedded_databases.of_a_system() as url, embedded(folder, url) as system:
             yield system
-    for url in system.database_urls.values():
-        await embedded_databases.admin(f'drop database if exists "{urlsplit(url).path[1:]}" with (force)')
 
 
 @pytest.fixture(scope="package")
