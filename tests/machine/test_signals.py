@@ -33,6 +33,11 @@ def left(folder: Path) -> list[str]:
     return found
 
 
+def log_of(folder: Path) -> str:
+    """The end of PostgreSQL's log, if there is one."""
+    return "".join(path.read_text()[-2000:] for path in folder.glob("postgres.log"))
+
+
 async def imports(one: Command, folder: Path) -> None:
     """A quarter of a second after its start: long before its imports are done."""
     await asyncio.sleep(0.25)
@@ -71,7 +76,10 @@ async def test_a_process_heeds_signals_at_any_moment(folder: Path, port: int) ->
     ]
     for moment, signals, arguments in moments:
         async with python("-m", "batalkan", "demo", "--data", folder, "--port", str(port), *arguments) as one:
-            await moment(one, folder)
+            try:
+                await moment(one, folder)
+            except TimeoutError:
+                raise AssertionError(moment.__name__, one.said, left(folder), log_of(folder)) from None
             code, complaints = await one.end(*signals)
         assert (code, complaints) == (128 + signals[0], f"batalkan: {LINES[signals[0]]}\n"), moment.__name__
         assert left(folder) == [], moment.__name__
