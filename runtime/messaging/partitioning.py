@@ -3,11 +3,10 @@
 The table `partitioning` has one row, which all replicas read. They consume the partitions of `current`. To move, one
 replica at a time takes the next step, under the lock of the row:
 
-- steady: the queues of `other` are created anew. They get every message from now on.
+- steady: the queues of `other` are created or emptied, and then bound: they get every message from now on.
 - draining: the queues of `current` get no further message, and are consumed until they are empty.
 - closing: no consumer runs. Once the queues of `current` have neither messages nor consumers, nothing is in flight, and
-  `other` becomes `current`.
-- removing: the former queues, now `other`, are deleted.
+  `other` becomes `current`. The former ones stay, empty.
 
 So an event that was published before the move is handled before all that are only in the new queues. Copies in both
 have one effect, because of the inbox. Queue names overlap, so the way between two numbers above 1 leads over 1.
@@ -28,6 +27,8 @@ from runtime.storage.database_errors import is_transient
 
 POLL = 0.5
 """Seconds between two looks at the row."""
+SETTLING = 1.5
+"""Seconds before a new queue gets messages: see `runtime.messaging.bus.topology.empty`."""
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Consumers:
             async with self._uow.database.transaction() as connection:
                 state = await read(connection, "for share")
                 locked = True
-                yield state is not None and state.current == partition.count and state.stage in ("steady", "removing")
+                yield state is not None and state.current == partition.count and state.stage == "steady"
         except Exception as error:
             if locked or not is_transient(error):
                 raise
@@ -174,7 +175,8 @@ async def _step(topology: Topology, state: Partitioning) -> Partitioning:
     current, other = state.current, state.other or 0
     if state.stage == "steady":
         other = 1 if current > 1 else state.wanted
-        await topology.remove(other)  # what an earlier move may have left
+        await topology.empty(other)
+        await asyncio.sleep(SETTLING)
         await topology.declare(other)
         return replace(state, stage="draining", other=other)
     if state.stage == "draining":
@@ -182,15 +184,10 @@ async def _step(topology: Topology, state: Partitioning) -> Partitioning:
         census = await topology.census(current)
         stage = "draining" if census.waiting else "closing"
         return replace(state, stage=stage, messages_left=census.waiting)
-    if state.stage == "closing":
-        census = await topology.census(current)
-        if census.waiting:  # returned by a consumer that did not finish its batch
-            return replace(state, stage="draining", messages_left=census.waiting)
-        if census.consumers:
-            return state
-        return replace(state, stage="removing", current=other, other=current)
-    await topology.remove(other)
-    return replace(state, stage="steady", other=None)
+    census = await topology.census(current)
+    if census.waiting:  # returned by a consumer that did not finish its batch
+        return replace(state, stage="draining", messages_left=census.waiting)
+    return state if census.consumers else replace(state, stage="steady", current=other, other=None)
 
 
 _READ = "select * from partitioning "

@@ -9,8 +9,10 @@ from itertools import count
 
 import pytest
 
+from batalkan.servers import LocalServers
 from runtime.messaging import partitioning
-from runtime.messaging.bus import Bus, BusError, Partition
+from runtime.messaging.bus import Bus, BusError, Partition, Topology
+from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.consumer import routing_keys
 from runtime.messaging.envelope import Event
 from runtime.messaging.partitioning import Consumers
@@ -27,6 +29,7 @@ THINGS = [f"thing-{number}" for number in range(24)]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitioning, "POLL", 0.02)
+    monkeypatch.setattr(partitioning, "SETTLING", 0)
 
 
 @dataclass
@@ -61,24 +64,24 @@ class Service:
         return await write_down(tx, Counted(thing=event.thing, number=tx.sequence))
 
     async def moves_to(self, partitions: int) -> None:
-        """Moves a running service, and waits until the former queues are gone."""
+        """Moves a running service, and waits until it has moved."""
         await self.toy.call(partitioning.want, partitions)
         await eventually(lambda: self.has_moved_to(partitions))
 
     async def has_moved_to(self, partitions: int) -> bool:
-        """Whether it consumes in that many partitions, and no others are left."""
+        """Whether it consumes in that many partitions."""
         row = await self.toy.call(partitioning.read)
         return row is not None and not row.moves and row.current == partitions
 
 
 @pytest.fixture
 async def service(toys: Toys) -> AsyncIterator[Service]:
-    """`refunds`, with no replica yet; afterwards its partitions are gone from the broker."""
+    """`refunds`, with no replica yet; afterwards its partitions are empty."""
     toy = await toys.refunds()
     yield Service(toy, toys)
     topology = await toy.bus.topology("refunds", [])
     for partitions in (8, 1):
-        await topology.remove(partitions)
+        await topology.empty(partitions)
     await topology.close()
     await toy.call(_forget)
 
@@ -133,7 +136,7 @@ async def test_a_move_survives_every_interruption(toys: Toys, service: Service) 
         await orders.publish(*range(50, 60))
         await becomes(service.toy.count("effects"), 60)
         assert await service.toy.effects() == list(range(1, 61))
-    assert next(calls) > 6
+    assert next(calls) > 4
 
 
 async def test_what_a_dead_consumer_held_is_handled_before_the_move(toys: Toys, service: Service) -> None:
@@ -162,22 +165,57 @@ async def _stage(service: Service, stage: str) -> bool:
 
 
 @pytest.mark.servers
-async def test_the_queue_of_a_service_without_partitions_goes_when_it_is_declared_again(
-    toys_on_rabbit: Toys, rabbit_bus: BusOf
-) -> None:
-    """The broker declares it at each start, from its definitions. With partitions nobody would empty it."""
+async def test_the_queue_of_a_service_without_partitions_stays_empty(rabbit_bus: BusOf) -> None:
+    """The broker binds it at each start, from its definitions. With partitions nobody would empty it."""
     keys = routing_keys({Counted: write_down}, "refunds")
     bus = rabbit_bus("refunds")
     topology = await bus.topology("refunds", keys)
     await topology.declare(1)
+    publisher = await rabbit_bus("orders").publisher([])
+    await publisher.publish([message(1)])
     subscription = await bus.subscribe("refunds", keys, Partition(0, 8))
-    with pytest.raises(BusError, match="refunds"):
-        await topology.census(1)
+    await publisher.publish([message(2)])
+    assert (await topology.census(1)).waiting == 0
+    await publisher.close()
+    await topology.empty(8)
     await topology.close()
     await subscription.close()
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(120)
+async def test_the_broker_is_killed_after_it_has_made_the_queues_of_a_move() -> None:
+    """RabbitMQ 3.10 loses the last of them. The move, which starts again, finds that out, and all partitions work."""
+    keys = routing_keys({Counted: write_down}, "refunds")
+    async with LocalServers() as servers:
+        bus, other = (RabbitBus(servers.rabbitmq.url(name), name) for name in ("refunds", "orders"))
+        topology = await bus.topology("refunds", keys)
+        await topology.declare(1)
+        await topology.empty(2)
+        await servers.rabbitmq.kill()
+        await servers.rabbitmq.start()
+        await topology.close()
+        topology = await eventually(lambda: _emptied(bus, keys))
+        await topology.declare(2)
+        publisher = await other.publisher(["refunds"])
+        await publisher.publish([message(number, f"thing-{number}") for number in range(20)])
+        for index in range(2):
+            subscription = await bus.subscribe("refunds", keys, Partition(index, 2))
+            assert await subscription.take(1)
+            await subscription.close()
+        await publisher.close()
+        await topology.close()
+
+
+async def _emptied(bus: Bus, keys: Sequence[str]) -> Topology | None:
+    """Two partitions' topology, once their queues are empty."""
     topology = await bus.topology("refunds", keys)
-    await topology.remove(8)
-    await topology.close()
+    try:
+        await topology.empty(2)
+    except BusError:
+        await topology.close()
+        return None
+    return topology
 
 
 async def test_a_subject_stays_in_its_partition(toys: Toys, service: Service) -> None:

@@ -138,8 +138,8 @@ class Topology(Protocol):
     async def census(self, count: int) -> Census:
         """Counts these queues' messages and consumers; raises `BusError` unless all exist."""
 
-    async def remove(self, count: int) -> None:
-        """Deletes these queues with what is in them."""
+    async def empty(self, count: int) -> None:
+        """These queues get no further message, and lose those that they have."""
 
     async def close(self) -> None:
         """Closes the connection; never fails."""

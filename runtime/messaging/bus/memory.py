@@ -201,7 +201,8 @@ class _MemoryTopology:
 
     async def declare(self, count: int) -> None:
         for partition in partitions(count):
-            queue = self.bus.queues.setdefault(partition.queue(self.service), _Queue(partition))
+            queue = self.bus.queues.setdefault(partition.queue(self.service), _Queue())
+            queue.partition = partition
             queue.routing_keys.update(self.routing_keys)
 
     async def unbind(self, count: int) -> None:
@@ -212,11 +213,11 @@ class _MemoryTopology:
         queues = self._queues(count)
         return Census(sum(len(one.waiting) for one in queues), sum(len(one.subscriptions) for one in queues))
 
-    async def remove(self, count: int) -> None:
-        for partition in partitions(count):
-            if (queue := self.bus.queues.pop(partition.queue(self.service), None)) is not None:
-                for copy in queue.waiting:
-                    copy.copies.one_done()
+    async def empty(self, count: int) -> None:
+        await self.unbind(count)
+        for queue in self._queues(count):
+            while queue.waiting:
+                queue.waiting.pop().copies.one_done()
 
     def _queues(self, count: int) -> list[_Queue]:
         names = [partition.queue(self.service) for partition in partitions(count)]

@@ -176,8 +176,8 @@ class _RabbitSubscription:
         async with guard() as allowed, asyncio.timeout(OPEN_TIMEOUT):
             if allowed:
                 await topology.declare(self._channel, service, routing_keys, count)
-                if count > 1:  # the broker's definitions may have declared the one queue again, without a consumer
-                    await topology.remove(self._channel, service, 1)
+                if count > 1:  # the broker's definitions may have bound the one queue again, which has no consumer
+                    await topology.empty(self._channel, service, routing_keys, 1)
 
     async def _redeclare(self, service: str, routing_keys: Sequence[str], count: int, guard: BindingGuard) -> None:
         with suppress(BusError), bus_errors("declaring again"):

@@ -10,7 +10,7 @@ STATEMENTS = (
     """
     create table partitioning (
         current integer not null,
-        stage text not null check (stage in ('steady', 'draining', 'closing', 'removing')),
+        stage text not null check (stage in ('steady', 'draining', 'closing')),
         other integer,
         wanted integer not null,
         messages_left bigint not null
