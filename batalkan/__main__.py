@@ -1,5 +1,6 @@
 """The command `batalkan`, and `python -m batalkan`."""
 
+import io
 import os
 import sys
 
@@ -11,6 +12,8 @@ def main() -> None:
     exit_on_signal("batalkan")  # before the other imports, which take a second
     if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":  # an old locale, such as C
         os.execve(sys.executable, [sys.executable, "-m", "batalkan", *sys.argv[1:]], {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a pipe or a log gets each line at once, too
     from typer.exceptions import Abort, TyperException
 
     from batalkan.cli import app

@@ -52,7 +52,7 @@ class Command:
 @asynccontextmanager
 async def python(*arguments: str | Path, **environment: str) -> AsyncIterator[Command]:
     """A process of this Python, killed at the end of the block if it is still there."""
-    settings = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
+    settings = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "UNBUFFERED"))}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),
         env={**settings, "COLUMNS": "200", **environment},
