@@ -21,6 +21,7 @@ from tests.compose.cluster import FILES, Cluster
 from tests.compose.stack import Stack, docker, running_stack
 from tests.compose.test_cluster import Log, all_refunded, ask_bus_tap
 from tests.compose.workload import Workload
+from tests.harness.actors import Buyer, Seller
 from tests.harness.waiting import eventually
 
 FAULTS, WIPES = int(os.environ.get("FAULTS", "6")), int(os.environ.get("WIPES", "1"))
@@ -157,3 +158,27 @@ async def test_any_node_is_lost_under_load(stack: Stack) -> None:
                 log.say(f"{number}: {fault} ({node}): pause {pause[0]:.1f} s; {len(workload.accepted)} cancellations")
     await all_refunded(stack, log, workload, before)
     assert max(pauses) < PAUSE, pauses
+
+
+async def test_both_standbys_are_frozen(stack: Stack) -> None:
+    """A cancellation is answered 503, and nobody sees it: without a second copy nothing is committed. When the standbys
+    are back, the same request is accepted, and refunded once."""
+    nodes = Nodes(stack, random.Random(SEED))
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as http:
+        seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")
+        order_id = await buyer.buy(await seller.offer())
+        primary = await asyncio.to_thread(nodes.primary)
+        standbys = [stack.containers(node)[0]["Id"] for node in DATABASES if node != primary]
+        for standby in standbys:
+            await run("pause", standby)
+        try:
+            assert (await buyer.cancel(order_id)).status_code == 503
+            seen = await buyer.order(order_id)
+            assert (seen["status"], seen["cancellation"]) == ("processing", None)
+        finally:
+            for standby in standbys:
+                await run("unpause", standby)
+        await nodes.whole()
+        (await buyer.cancel(order_id)).raise_for_status()
+        refund = await buyer.refund(order_id)
+        assert (refund["amount"], await buyer.credit()) == (189_000, 189_000)
