@@ -155,12 +155,12 @@ class ToyService:
         await self._admin(f"{ends} '{self._name}'")
 
     async def to_standby(self) -> None:
-        """Has every open connection lead to a read-only server, as after a failover behind one address."""
+        """Has every connection that is open now lead to a read-only server, as after a failover behind one address."""
         pool: Any = self.service.uow.database._pool
-        for holder in pool._holders:
-            while holder.is_connected():
+        for connection in [holder._con for holder in pool._holders if holder.is_connected()]:
+            while not connection.is_closed():
                 try:
-                    await holder._con.execute("set default_transaction_read_only = on")
+                    await connection.execute("set default_transaction_read_only = on")
                     break
                 except asyncpg.InterfaceError:  # it is in use
                     await asyncio.sleep(0)
