@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
+from starlette.types import ASGIApp
 
 from batalkan import local_servers, system
 from batalkan.invariants import Evidence, Snapshot, check, in_flight
@@ -44,6 +45,8 @@ class SystemUnderTest:
     """Whether there is time for the full numbers."""
     hurry: Callable[[], object] = lambda: None
     """Fires deadlines that are due now; without it the loop reads them every second."""
+    app: ASGIApp | None = None
+    """All services, if they are in this process."""
 
     async def advance(self, by: timedelta) -> None:
         """Moves the time of all services."""
@@ -126,8 +129,9 @@ async def embedded(folder: Path, database_url: str, dana_timeout: float = 0.3) -
         http = httpx.AsyncClient(transport=httpx.ASGITransport(running.app), base_url="http://localhost")
         await stack.enter_async_context(http)
         urls = running.database_urls
+        bus = buses[0]
         yield SystemUnderTest(
-            http, running.dana, urls, lambda _: buses[0], running.keys, full=False, hurry=running.hurry
+            http, running.dana, urls, lambda _: bus, running.keys, full=False, hurry=running.hurry, app=running.app
         )
 
 

@@ -79,7 +79,7 @@ async def test_the_answer_of_an_overtaken_payer_is_ignored(
 
 async def test_a_call_that_takes_too_long_is_broken_off(setup: RefundsSetup) -> None:
     """When DANA does not answer within its time, before or after paying, it is asked, and the money arrives once."""
-    async with setup.opened(timeout="0.3") as harness:
+    async with setup.opened(timeout="1") as harness:
         for mode in ("slow", "timeout_after"):
             buyer = await harness.buyer(linked=True)
             setup.dana.fails(mode, seconds=60, times=1)
