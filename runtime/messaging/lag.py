@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime.messaging.envelope import Envelope
 from runtime.observability.telemetry import EVENT_LAG, QUEUE_AGE
+from runtime.observability.trace_context import is_recorded, span_ids
 
 
 class Lag:
@@ -39,7 +40,9 @@ class Lag:
         """These events have just had their effect. `now`: the database's time a moment after `began` was taken."""
         self._ahead = now + timedelta(seconds=perf_counter() - began) - datetime.now(UTC)
         for envelope in effective:
-            EVENT_LAG.labels(self._service, envelope.type).observe(self._seconds_since(envelope))
+            published = envelope.traceparent
+            exemplar = span_ids(published) if is_recorded(published) else None
+            EVENT_LAG.labels(self._service, envelope.type).observe(self._seconds_since(envelope), exemplar)
 
     def _seconds_since(self, envelope: Envelope[Any]) -> float:
         return max(0.0, (datetime.now(UTC) + self._ahead - envelope.time).total_seconds())

@@ -214,8 +214,6 @@ async def test_each_service_has_its_name_and_its_exemplars(receiver: Receiver, s
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     lines = (await system.http.get("/orders/metrics", headers=accept)).text.splitlines()
     exported = {span.span_id.hex() for _, span in receiver.spans}
-    for histogram in ("batalkan_http_seconds_bucket", "batalkan_handling_seconds_bucket"):
-        shown = [
-            line.partition('span_id="')[2][:16] for line in lines if line.startswith(histogram) and "span_id" in line
-        ]
-        assert exported & set(shown), histogram
+    for histogram in ("batalkan_http_seconds", "batalkan_handling_seconds", "batalkan_event_lag_seconds"):
+        named = [line for line in lines if line.startswith(f"{histogram}_bucket") and "span_id" in line]
+        assert exported & {line.partition('span_id="')[2][:16] for line in named}, histogram
