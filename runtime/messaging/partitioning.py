@@ -10,6 +10,10 @@ replica at a time takes the next step, under the lock of the row:
 
 So an event that was published before the move is handled before all that are only in the new queues. Copies in both
 have one effect, because of the inbox. Queue names overlap, so the way between two numbers above 1 leads over 1.
+
+A broker that dies while new queues are bound may lose an unconfirmed event that only the old ones had, and keep its
+successor in the new ones; one that has just started counts no messages in queues without a leader. So these two steps
+take `SETTLING` seconds over one connection, and are taken again if it breaks.
 """
 
 import asyncio
@@ -28,7 +32,8 @@ from runtime.storage.database_errors import is_transient
 POLL = 0.5
 """Seconds between two looks at the row."""
 SETTLING = 1.5
-"""Seconds before a new queue gets messages: see `runtime.messaging.bus.topology.empty`."""
+"""Seconds within which a broker has confirmed what it got, elected the queues' leaders, and would not lose a new
+queue when it is killed (see `runtime.messaging.bus.topology.empty`)."""
 
 log = logging.getLogger(__name__)
 
@@ -176,14 +181,16 @@ async def _step(topology: Topology, state: Partitioning) -> Partitioning:
     if state.stage == "steady":
         other = 1 if current > 1 else state.wanted
         await topology.empty(other)
-        await asyncio.sleep(SETTLING)
         await topology.declare(other)
+        await asyncio.sleep(SETTLING)
+        await topology.census(current)  # fails if the broker has died meanwhile
         return replace(state, stage="draining", other=other)
     if state.stage == "draining":
         await topology.unbind(current)
         census = await topology.census(current)
         stage = "draining" if census.waiting else "closing"
         return replace(state, stage=stage, messages_left=census.waiting)
+    await asyncio.sleep(SETTLING)
     census = await topology.census(current)
     if census.waiting:  # returned by a consumer that did not finish its batch
         return replace(state, stage="draining", messages_left=census.waiting)

@@ -44,7 +44,7 @@ class Site(BrowserTarget):
     """All services in this process."""
 
     def __init__(self, folder: Path) -> None:
-        self._where = Where(folder, dana_timeout=0.5, settling=0.1)
+        self._where = Where(folder, dana_timeout=2, settling=0.1)
         self._stack = AsyncExitStack()
         self._port = 0
         self.system: System

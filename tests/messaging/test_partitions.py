@@ -11,11 +11,11 @@ import pytest
 
 from batalkan.servers import LocalServers
 from runtime.messaging import partitioning
-from runtime.messaging.bus import Bus, BusError, Partition, Topology
+from runtime.messaging.bus import Bus, BusError, Census, Partition, Topology
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.consumer import routing_keys
 from runtime.messaging.envelope import Event
-from runtime.messaging.partitioning import Consumers
+from runtime.messaging.partitioning import Consumers, Partitioning
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection
 from tests.conftest import BusOf
@@ -137,6 +137,33 @@ async def test_a_move_survives_every_interruption(toys: Toys, service: Service) 
         await becomes(service.toy.count("effects"), 60)
         assert await service.toy.effects() == list(range(1, 61))
     assert next(calls) > 4
+
+
+class DyingBroker(Topology):
+    """Binds queues, and dies."""
+
+    async def empty(self, count: int) -> None:
+        """Succeeds."""
+
+    async def declare(self, count: int) -> None:
+        """Succeeds."""
+
+    async def census(self, count: int) -> Census:
+        """Fails."""
+        raise BusError("away")
+
+    async def unbind(self, count: int) -> None:
+        """Must not be called."""
+        raise AssertionError
+
+    async def close(self) -> None:
+        """Succeeds."""
+
+
+async def test_a_broker_that_dies_after_binding_new_queues_is_given_them_again() -> None:
+    """It may have lost an event that only the old queues had: the old ones stay bound, and the new ones are emptied."""
+    with pytest.raises(BusError):
+        await partitioning._step(DyingBroker(), Partitioning(1, "steady", None, 2, 0))
 
 
 async def test_what_a_dead_consumer_held_is_handled_before_the_move(toys: Toys, service: Service) -> None:
