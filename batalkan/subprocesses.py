@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -103,8 +104,12 @@ class Child:
         await self.wait(10)
 
     def pause(self) -> None:
-        """Freezes the program and its descendants: connections stay open and nothing answers."""
+        """Freezes the program and its descendants: connections stay open and nothing answers. Returns once every thread
+        stands still; one that waits for the disk may do so for a second."""
         self._send_all(signal.SIGSTOP)
+        until = time.monotonic() + 1
+        while not all(map(_stands_still, self._pids())) and time.monotonic() < until:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         self._send_all(signal.SIGCONT)
@@ -150,12 +155,15 @@ class Child:
         return f"--- {self.log}\n" + "\n".join(text.splitlines()[-lines:])
 
     def _send_all(self, number: signal.Signals) -> None:
-        if self._process is None or not self.running:
-            return
-        # Not only the group: PostgreSQL gives each of its processes its own group.
-        for pid in [self._process.pid, *descendants(self._process.pid)]:
+        for pid in self._pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def _pids(self) -> list[int]:
+        if self._process is None or not self.running:
+            return []
+        # Not only the group: PostgreSQL gives each of its processes its own group.
+        return [self._process.pid, *descendants(self._process.pid)]
 
 
 async def run_all(*steps: Coroutine[object, object, None]) -> None:
@@ -166,6 +174,14 @@ async def run_all(*steps: Coroutine[object, object, None]) -> None:
                 group.create_task(step)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
+
+
+def _stands_still(pid: int) -> bool:
+    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # it has ended
+            if path.read_text().rpartition(") ")[2][:1] not in "TtZX":
+                return False
+    return True
 
 
 def descendants(pid: int) -> list[int]:
