@@ -161,8 +161,8 @@ async def test_any_node_is_lost_under_load(stack: Stack) -> None:
 
 
 async def test_both_standbys_are_frozen(stack: Stack) -> None:
-    """A cancellation is answered 503, and nobody sees it: without a second copy nothing is committed. When the standbys
-    are back, the same request is accepted, and refunded once."""
+    """A cancellation is answered 503, and the order stays as it was: without a second copy nothing is committed. When
+    the standbys are back, the same request is accepted, and refunded once."""
     nodes = Nodes(stack, random.Random(SEED))
     async with httpx.AsyncClient(base_url=stack.url, timeout=60) as http:
         seller, buyer = await Seller.register(http, "seller"), await Buyer.register(http, "buyer")

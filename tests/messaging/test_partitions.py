@@ -193,7 +193,7 @@ async def _stage(service: Service, stage: str) -> bool:
 
 @pytest.mark.servers
 async def test_the_queue_of_a_service_without_partitions_stays_empty(rabbit_bus: BusOf) -> None:
-    """The broker binds it at each start, from its definitions. With partitions nobody would empty it."""
+    """The broker binds it at each start, from its definitions. With partitions it has no consumer."""
     keys = routing_keys({Counted: write_down}, "refunds")
     bus = rabbit_bus("refunds")
     topology = await bus.topology("refunds", keys)
