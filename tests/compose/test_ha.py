@@ -174,7 +174,7 @@ async def test_both_standbys_are_frozen(stack: Stack) -> None:
         try:
             assert (await buyer.cancel(order_id)).status_code == 503
             seen = await buyer.order(order_id)
-            assert (seen["status"], seen["cancellation"]) == ("processing", None)
+            assert (seen["status"], seen["cancellation"]["cancellation_id"]) == ("processing", None)
         finally:
             for standby in standbys:
                 await run("unpause", standby)
