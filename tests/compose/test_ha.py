@@ -18,7 +18,7 @@ import pytest
 
 from lab.faults.system import RetryingTransport
 from tests.compose.cluster import FILES, Cluster
-from tests.compose.stack import Stack, docker, running_stack
+from tests.compose.stack import ROOT, Stack, docker, running_stack
 from tests.compose.test_cluster import Log, all_refunded, ask_bus_tap
 from tests.compose.workload import Workload
 from tests.harness.actors import Buyer, Seller
@@ -30,6 +30,8 @@ FROZEN = 40.0
 """Seconds for which a node is frozen or cut off: longer than a failover takes."""
 PAUSE = 30.0
 """Seconds in which a cancellation is accepted, whichever node is lost."""
+LOG = ROOT / ".batalkan/ha.log"
+"""What the containers have written."""
 DATABASES = ("postgres", "postgres-2", "postgres-3")
 BROKERS = ("rabbitmq", "rabbitmq-2", "rabbitmq-3")
 OTHERS = ("etcd-1", "etcd-2", "etcd-3", "orders", "refunds", "chat", "cs")
@@ -42,6 +44,8 @@ def stack() -> Iterator[Stack]:
     """Everything, with three nodes of PostgreSQL, etcd and RabbitMQ."""
     with running_stack(*FILES, "compose.ha.yaml") as stack:
         yield stack
+        LOG.parent.mkdir(exist_ok=True)
+        LOG.write_text(stack.logs())
 
 
 class Nodes:
@@ -83,9 +87,10 @@ class Nodes:
                     await run("network", "connect", "--alias", node, network, container)
             case "wipe":
                 await run("rm", "--force", container)
+                await asyncio.to_thread(self._stack.compose, "rm", "--force", "init")  # it has the volume, too
                 volume = "postgres-data" if node == "postgres" else f"{node}-data"
                 await run("volume", "rm", self._stack.name_of(volume))
-                await asyncio.to_thread(self._stack.compose, "up", "--detach", "--wait", "init", node)
+                await asyncio.to_thread(self._stack.compose, "up", "--detach", "--wait", node)
 
     async def whole(self) -> None:
         """Waits until every container is healthy, every queue has its members, and both standbys follow."""
