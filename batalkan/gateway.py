@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from batalkan.local_servers import RoundRobin
 from runtime.errors import NotFound
 from runtime.http.app import wants_page
+from runtime.http.client import Transport
 from runtime.http.hosts import CheckHost
 from runtime.http.problems import Problem, refuse
 
@@ -47,7 +48,7 @@ class Gateway:
         """`origins`: `http://host:port` of each replica of each service; `allowed_hosts`: more names of the gateway."""
         # The bare transport: an httpx client would store one user's cookies and send them with another's requests.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=IDLE)
-        self._http = httpx.AsyncHTTPTransport(limits=limits)
+        self._http = Transport(limits=limits)
         self._services = RoundRobin(origins)
         self._checked = CheckHost(self._pass_on, allowed_hosts)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from batalkan.subprocesses import run_all
+from runtime.http.client import http_client
 
 PASSWORD = token_hex(16)
 PRICE = 50_000
@@ -32,7 +33,7 @@ async def load(url: str, orders: int, clients: int, console: Console) -> dict[st
     first cancellation to the last refund.
     """
     limits = httpx.Limits(max_connections=clients + 1, max_keepalive_connections=clients + 1)
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits, trust_env=False) as http:
+    async with http_client(base_url=url, timeout=30, limits=limits) as http:
         return await _load(http, orders, clients, console)
 
 

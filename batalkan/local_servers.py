@@ -15,6 +15,7 @@ from batalkan.processes import Processes
 from batalkan.raw_http import RawHttpTransport
 from batalkan.servers import LocalServers
 from batalkan.servers.data_folder import free_ports
+from runtime.http.client import http_client
 from services import SERVICES
 
 DANA = "dana"
@@ -144,7 +145,7 @@ async def running(
             for number, port in enumerate(taken, start=1):
                 processes.add(name if number == 1 else f"{name}-{number}", {**settings, "PORT": str(port)})
         await processes.start()
-        dana = httpx.AsyncClient(base_url=f"{origins[DANA][0]}/control", trust_env=False)
+        dana = http_client(base_url=f"{origins[DANA][0]}/control")
         await stack.enter_async_context(dana)
         urls = {name: servers.postgres.url(name) for name in services}
         yield LocalDeployment(servers, processes, origins, urls, keys, dana)

@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
 
 from batalkan.invariants import Evidence, Snapshot, check
 from contracts.words import Role
 from runtime import urls
+from runtime.http.client import http_client
 from runtime.messaging import parked, partitioning
 from runtime.messaging.parked import Parked
 from runtime.messaging.partitioning import Partitioning
@@ -111,7 +111,7 @@ async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -
             pass  # only to check that it is reachable
     if not dana:
         return await check(urls, evidence=evidence)
-    async with httpx.AsyncClient(base_url=f"{dana}/control", trust_env=False) as control:
+    async with http_client(base_url=f"{dana}/control") as control:
         return await check(urls, control, evidence)
 
 

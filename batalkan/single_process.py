@@ -22,6 +22,7 @@ from batalkan.subprocesses import ChildFailed
 from batalkan.system import System, Where
 from batalkan.waiting import Say
 from runtime.errors import Refusal
+from runtime.http.client import http_client
 from runtime.http.connections import BoundedHttp
 from runtime.live.server import WEBSOCKETS
 from runtime.shutdown.server import HttpServer, serve_until_cancelled
@@ -146,7 +147,7 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
     seen: list[dict[str, Any]] = []
 
     async def walk(running: System) -> bool:
-        async with httpx.AsyncClient(base_url=origin, timeout=20, trust_env=False) as http:
+        async with http_client(base_url=origin, timeout=20) as http:
             client = DemoClient(http, running, console, seen)
             try:
                 snapshot = await steps.run(client)

@@ -12,7 +12,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
-import httpx
 import typer
 import uvloop
 from websockets.asyncio.client import connect
@@ -23,12 +22,14 @@ from batalkan.system import Where
 from lab.bench import meters, report
 from lab.bench.seed import TRACEPARENT
 from lab.serving import one_origin
+from runtime.http.client import http_client
 from tests.harness.actors import Agent
 
 QUEUE = f"""
 insert into cases (case_id, buyer_id, state, opened_at, spoken_at, correlation_id, traceparent)
 select gen_random_uuid(), gen_random_uuid(), 'waiting', now(), now(), gen_random_uuid(), {TRACEPARENT}
 from generate_series(1, $1)
+from runtime.http.client import http_client
 """
 
 
@@ -40,7 +41,7 @@ async def measure(waiting: int, closings: int) -> dict[str, Any]:
             system.running(Where(Path(folder))) as running,
             connected(running.database_urls["cs"]) as database,
             one_origin(running.app) as origin,
-            httpx.AsyncClient(base_url=origin, trust_env=False) as http,
+            http_client(base_url=origin) as http,
         ):
             await database.execute(QUEUE, waiting + closings + 3)
             agent = await Agent.sign_in(http, "agent@example.com", "batalkan-demo", "web")

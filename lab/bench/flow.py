@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from lab.bench import meters, report
 from lab.bench.pages import system_and_browser
 from lab.bench.synthetic_records import RECORDS, SyntheticServices
+from runtime.http.client import http_client
 
 WATCH = """
 () => {
@@ -62,7 +63,7 @@ async def measure(rate: int, seconds: float) -> dict[str, Any]:
     """Runs the load and returns the figures."""
     async with (
         system_and_browser() as (system, origin, browser),
-        httpx.AsyncClient(base_url=origin, trust_env=False, timeout=30) as http,
+        http_client(base_url=origin, timeout=30) as http,
         Redis.from_url(system.servers.redis.admin_url, decode_responses=True) as redis,
     ):
         page = await browser.new_page(viewport={"width": 1440, "height": 900})

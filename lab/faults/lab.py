@@ -18,6 +18,7 @@ from lab.faults.history import History
 from lab.faults.outcomes import InvariantBroken
 from lab.faults.system import SOON, LabSystem
 from lab.serving import batalkan_up
+from runtime.http.client import http_client
 from runtime.settings import Environment
 from tests.harness.waiting import eventually
 
@@ -57,7 +58,7 @@ class Lab:
         """Another system, `batalkan up`, with its data in that folder; its log is stored with the history."""
         async with (
             batalkan_up(folder, self.history.folder / "up.log") as (_, origin),
-            httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False) as http,
+            http_client(base_url=origin, timeout=30) as http,
         ):
             yield http
 

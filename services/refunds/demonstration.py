@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from runtime.demo.routes import own_site
 from runtime.http.app import Body, UnitOfWorkDep
+from runtime.http.client import http_client
 from services.refunds import store
 from services.refunds.snap import DanaUnreachable
 
@@ -61,7 +62,7 @@ class Change(Body):
 
 def control_of(base_url: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
     """A client of the DANA simulator's control interface."""
-    return httpx.AsyncClient(base_url=f"{base_url}/control", transport=transport, timeout=2, trust_env=False)
+    return http_client(base_url=f"{base_url}/control", transport=transport, timeout=2)
 
 
 def routes(control: httpx.AsyncClient, timeout: float) -> APIRouter:

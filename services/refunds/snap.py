@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from runtime.errors import Unavailable
+from runtime.http.client import http_client
 from services.refunds.answers import Answer, Outcome
 from services.refunds.snap_codes import TOP_UP_CODE, read_inquiry, read_status, read_top_up
 
@@ -80,13 +81,12 @@ class Dana:
         # Connecting gets half of the time, to distinguish a host that never accepts from one that never answers.
         verify = httpx.create_ssl_context(trust_env=False)
         self._payments, self._inquiries = (
-            httpx.AsyncClient(
+            http_client(
                 base_url=base_url,
                 timeout=httpx.Timeout(timeout, connect=timeout / 2, pool=timeout / 2),
                 limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_ALIVE),
                 transport=transport,
                 verify=verify,
-                trust_env=False,
             )
             for connections in (CONNECTIONS, INQUIRY_CONNECTIONS)
         )

@@ -7,6 +7,7 @@ import httpx
 
 from runtime import urls
 from runtime.errors import Unavailable
+from runtime.http.client import http_client
 from runtime.http.problems import Problem
 from runtime.observability import trace_context
 from runtime.settings import Environment
@@ -59,12 +60,11 @@ class Upstream:
         clients = {}
         for name in SERVICES:
             url = env.url(f"{name.upper()}_URL", f"http://127.0.0.1:{PORTS[name]}", urls.HTTP)
-            clients[name] = httpx.AsyncClient(
+            clients[name] = http_client(
                 base_url=url,
                 timeout=TIMEOUT,
                 limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=IDLE),
                 transport=transport,
-                trust_env=False,
             )
         return cls(clients, tracing)
 
