@@ -22,6 +22,22 @@ class OrderLine(BaseModel):
     unit_price: Rupiah
 
 
+class Pieces(BaseModel):
+    """Some pieces of one product of an order."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    product_id: UUID
+    quantity: Annotated[int, Field(ge=1, strict=True)]
+
+
+class CancelledPieces(Pieces):
+    """Cancelled pieces of one product; `net` is what was to be paid for them: their price less their part of the
+    order's discount."""
+
+    net: Rupiah
+
+
 class OrderPlaced(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
     """A buyer has placed an order; its stock is reserved."""
 
@@ -86,10 +102,12 @@ class OrderCancelRequested(Event, subject="order_id", published_by=("orders", "c
     role: Open[RequesterRole]
     reason: Note | None = None
     note: Note | None = None
+    lines: tuple[Pieces, ...] | None = None
+    """The pieces to cancel; all that are left if it is missing."""
 
 
 class OrderCancelled(Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs")):
-    """The order is cancelled, for good. The whole amount paid has to come back (A)."""
+    """The order is cancelled, for good. All that was paid and is not yet refunded has to come back (A)."""
 
     cancellation_id: UUID
     order_id: UUID
@@ -104,6 +122,32 @@ class OrderCancelled(Event, subject="order_id", published_by=("orders",), consum
     """Where its money has arrived, as far as `orders` knows."""
 
 
+class OrderItemsCancelled(Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs")):
+    """Some pieces of the order are cancelled, and at least one piece is left. `refund_amount` has to come back: the net
+    of the pieces if the order is paid, else 0."""
+
+    cancellation_id: UUID
+    order_id: UUID
+    buyer_id: UUID
+    seller_id: UUID
+    channel: Open[Channel]
+    lines: tuple[CancelledPieces, ...]
+    refund_amount: Rupiah
+    fault: Open[Fault]
+    refund_id: UUID | None = None
+    """As in `OrderCancelled`."""
+    refunded_to: Open[Destination] | None = None
+    """As in `OrderCancelled`."""
+
+
+class OrderShipmentDue(Event, subject="order_id", published_by=("orders",)):
+    """A day is left to ship the order; at `ship_by` it is cancelled at the seller's fault (M)."""
+
+    order_id: UUID
+    seller_id: UUID
+    ship_by: datetime
+
+
 class RejectionCode(StrEnum):
     """Why a cancellation is not possible."""
 
@@ -111,6 +155,9 @@ class RejectionCode(StrEnum):
     WINDOW_CLOSED = "window_closed"
     ALREADY_CANCELLED = "already_cancelled"
     NOT_FOUND = "not_found"
+    NOT_ENOUGH_LEFT = "not_enough_left"
+    WRONG_STATE = "wrong_state"
+    BELOW_VOUCHER_MINIMUM = "below_voucher_minimum"
 
 
 class OrderCancelRejected(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):

@@ -30,6 +30,9 @@ class RefundDelayed(Event, subject="order_id", published_by=("refunds",), consum
     destination: Open[Destination]
     attempts: Annotated[int, Field(ge=0, strict=True)]
     next_attempt_at: datetime
+    cancellation_id: UUID | None = None
+    """The cancellation that it refunds. An order may have several."""
+    amount: Rupiah | None = None
 
 
 class WalletLinked(Event, subject="buyer_id", published_by=("refunds",)):
