@@ -135,7 +135,7 @@ async def running(
             "DEMONSTRATION": "1" if demonstration else "0",
             "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web forward the client's address
             "ALLOWED_HOSTS": ",".join(allowed_hosts),
-            "PAY_WITHIN": os.environ.get("PAY_WITHIN", ""),
+            **{name: os.environ.get(name, "") for name in ("PAY_WITHIN", "SHIP_WITHIN", "SHIPPING_FEE")},
             "DANA_TIMEOUT": str(dana_timeout),
             "DANA_JOURNAL": str(folder / "dana.sqlite"),
         }

@@ -130,7 +130,7 @@ async def running(
                 "DANA_URL": "http://dana",
                 "DANA_TIMEOUT": str(where.dana_timeout),
                 "SETTLING": str(where.settling),
-                "PAY_WITHIN": os.environ.get("PAY_WITHIN", ""),
+                **{name: os.environ.get(name, "") for name in ("PAY_WITHIN", "SHIP_WITHIN", "SHIPPING_FEE")},
             }
         )
         traced = Environment.of_process().traced()

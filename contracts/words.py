@@ -71,7 +71,7 @@ class OrderStatus(StrEnum):
 
 
 class Channel(StrEnum):
-    """The four ways to cancel (A), and `system`: a deadline of orders, when an order was not paid or not shipped (M)."""
+    """The four ways to cancel (A), and `system`: a deadline of orders: it was not paid or not shipped (M)."""
 
     APP = "app"
     WEB = "web"

@@ -24,7 +24,7 @@ select order_id from order_history where status = 'cancelled'
 intersect select order_id from order_history where status = 'shipped'
 """
 _NOT_AS_CANCELLED = """
-select o.order_id from orders o left join cancellations c using (order_id)
+select o.order_id from orders o left join cancellations c on c.order_id = o.order_id and c.lines is null
 where (o.status = 'cancelled') <> (c.order_id is not null)
 """
 _PAID_AND_EXPIRED = """

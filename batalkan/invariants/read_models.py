@@ -9,7 +9,9 @@ select order_id, (array['unpaid', 'processing', 'packed', 'shipped', 'delivered'
        buyer_id from orders_known
 """
 _REFUNDS = "select order_id, refund_id, amount, destination from refunds where state = 'issued'"
-_REFUNDS_AT_ORDERS = "select order_id, refund_id, amount, destination from order_refunds where state = 'issued'"
+_REFUNDS_AT_ORDERS = """
+select order_id, refund_id, refund_amount, destination from cancellations where refund_state = 'issued'
+"""
 _REFUNDS_AT_CHAT = "select order_id, refund_id, amount, destination from refunds_known where amount is not null"
 _ACCOUNTS = "select account_id, name from accounts"
 

@@ -9,8 +9,8 @@ import asyncpg
 from batalkan.invariants.stores import Stores
 
 _PAID = """
-select c.cancellation_id, c.order_id, o.buyer_id, o.paid_amount as amount
-from cancellations c join orders o using (order_id) where o.paid_amount > 0
+select c.cancellation_id, c.order_id, o.buyer_id, c.refund_amount as amount
+from cancellations c join orders o using (order_id) where c.refund_amount > 0
 """
 # Issued: exactly the amount arrived at the destination; otherwise nothing arrived anywhere.
 _UNLIKE_LEDGER = """

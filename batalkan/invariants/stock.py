@@ -5,8 +5,8 @@ from batalkan.invariants.stores import Stores
 # A product that is older than the column `offered` has null there, and is not checked.
 _WRONG_STOCK = """
 select product_id, offered, stock, coalesce(live.pieces, 0) as ordered from products left join (
-    select product_id, sum(quantity)::bigint as pieces
-    from orders o, jsonb_to_recordset(o.lines) as line (product_id uuid, quantity integer)
+    select product_id, sum(quantity - coalesce(cancelled, 0))::bigint as pieces
+    from orders o, jsonb_to_recordset(o.lines) as line (product_id uuid, quantity integer, cancelled integer)
     where o.status <> 'cancelled' group by product_id
 ) live using (product_id)
 where offered <> stock + coalesce(live.pieces, 0)

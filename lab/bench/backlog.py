@@ -71,7 +71,7 @@ async def measure(events: int) -> dict[str, Any]:
         async def shown() -> int:
             memory.append(meters.memory(pid))
             async with connected(variant.databases["orders"]) as connection:
-                return int(await connection.fetchval("select count(*) from order_refunds"))
+                return int(await connection.fetchval("select count(*) from cancellations where refund_id is not null"))
 
         shown_after = await _until(shown, events) - started
         spent = _cpu(processes) - spent

@@ -42,8 +42,8 @@ _OLD: Statements = {
         seed.history(_STEPS),
         seed.sequences(f"case when {CANCELLED} then 4 else 5 end"),
         seed.cancellations(CANCELLED),
-        "insert into order_refunds (order_id, refund_id, state, amount, destination, sequence) "
-        f"select order_id, refund_id, 'issued', {PRICE}, 'lazada_credit', 1 from numbered where {CANCELLED}",
+        "update cancellations c set refund_id = n.refund_id, refund_state = 'issued', destination = 'lazada_credit', "
+        "refund_sequence = 1 from numbered n where c.cancellation_id = n.cancellation_id",
         _inbox("1", CANCELLED),
     ),
     "refunds": (

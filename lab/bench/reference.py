@@ -34,7 +34,7 @@ from orders o left join cancellations c using (order_id) where order_id = $1 for
 CANCEL = """
 with o as (
     update orders set status = 'cancelled', version = version + 1
-    where order_id = $1 and version = $2 returning order_id, seller_id, version, lines
+    where order_id = $1 and version = $2 returning order_id, seller_id, version, lines, paid_amount
 ), h as (
     insert into order_history (order_id, version, status, at)
     select order_id, version, 'cancelled', clock_now() from o
@@ -49,8 +49,10 @@ with o as (
     where products.product_id = any(array(select product_id from locked))
       and products.product_id = given_back.product_id
 )
-insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note, fault, at)
-select order_id, $3, seller_id, 'app', $4, 'buyer', $5, null, 'buyer', clock_now() from o returning at
+insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note, fault, at,
+                           pieces, refund_amount)
+select order_id, $3, seller_id, 'app', $4, 'buyer', $5, null, 'buyer', clock_now(),
+       (select sum(pieces) from given_back), paid_amount from o returning at
 """
 OUTBOX = """
 with counted as (
@@ -88,12 +90,11 @@ from unnest($1::uuid[], $3::uuid[], $4::bigint[]) as one (transaction_id, buyer_
      (values ('cancelled_orders', -1), ('lazada_credit', 1)) as side (account, sign)
 """
 SHOW = """
-insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence)
-select order_id, refund_id, 'issued', amount, destination, sequence
-from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::integer[])
-     as one (order_id, refund_id, amount, destination, sequence)
-on conflict (order_id) do update set state = excluded.state, destination = excluded.destination,
-    sequence = excluded.sequence where r.sequence < excluded.sequence
+update cancellations c
+set refund_id = one.refund_id, refund_state = 'issued', destination = one.destination, refund_sequence = one.sequence
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[])
+     as one (cancellation_id, refund_id, destination, sequence)
+where c.cancellation_id = one.cancellation_id and coalesce(c.refund_sequence, 0) < one.sequence
 """
 
 Connection = Any
@@ -230,9 +231,8 @@ async def show(connection: Connection, events: list[dict[str, Any]]) -> bool:
     data = [event["data"] for event in events]
     await connection.execute(
         SHOW,
-        [UUID(one["order_id"]) for one in data],
+        [UUID(one["cancellation_id"]) for one in data],
         [UUID(one["refund_id"]) for one in data],
-        [one["amount"] for one in data],
         [one["destination"] for one in data],
         [event["sequence"] for event in events],
     )

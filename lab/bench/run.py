@@ -168,14 +168,14 @@ class Run:
             end = monotonic() + TIMEOUT
             while await connection.fetchval(
                 "select exists (select from awaited a where not exists "
-                "(select from order_refunds r where r.order_id = a.order_id and r.state = 'issued'))"
+                "(select from cancellations c where c.order_id = a.order_id and c.refund_state = 'issued'))"
             ):
                 if monotonic() > end:
                     raise RunFailed(f"{self._variant.name}: refunds did not arrive within {TIMEOUT:g} s")
                 await asyncio.sleep(0.05)
             rows = await connection.fetch(
-                "select order_id::text, extract(epoch from pg_xact_commit_timestamp(r.xmin))::float8 as shown "
-                "from awaited join order_refunds r using (order_id)"
+                "select order_id::text, extract(epoch from pg_xact_commit_timestamp(c.xmin))::float8 as shown "
+                "from awaited join cancellations c using (order_id)"
             )
             return {row["order_id"]: row["shown"] for row in rows}
 

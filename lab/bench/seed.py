@@ -95,8 +95,8 @@ def cancellations(condition: str = "true") -> str:
     """The cancellations by the buyers."""
     return (
         "insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, fault, "
-        "at) select order_id, cancellation_id, seller_id, 'app', buyer_id, 'buyer', 'changed_mind', 'buyer', "
-        f"at + interval '3 seconds' from numbered where {condition}"
+        "pieces, refund_amount, at) select order_id, cancellation_id, seller_id, 'app', buyer_id, 'buyer', "
+        f"'changed_mind', 'buyer', 1, {PRICE}, at + interval '3 seconds' from numbered where {condition}"
     )
 
 

@@ -86,14 +86,14 @@ MUTATIONS = (
         "races",
         "services/orders/store.py",
         (
-            ('f"{_ORDER} where order_id = $1 for no key update of o"', 'f"{_ORDER} where order_id = $1"'),
+            ('f"{_ORDER} where o.order_id = $1 for no key update of o"', 'f"{_ORDER} where order_id = $1"'),
             (
                 '"where order_id = $1 and version = $2 returning order_id, version) "',
                 '"where order_id = $1 and $2 > 0 returning order_id, version) "',
             ),
             (
-                "where order_id = $1 and version = $2\n            returning order_id, seller_id, version, lines",
-                "where order_id = $1 and $2 > 0\n            returning order_id, seller_id, version, lines",
+                "version = version + 1\n    where order_id = $1 and version = $2 and parts = $3",
+                "version = version + 1\n    where order_id = $1 and $2 > 0 and $3 >= 0",
             ),
         ),
     ),

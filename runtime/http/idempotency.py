@@ -8,7 +8,7 @@ import asyncpg
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel, StringConstraints
 
-from runtime.errors import InvalidRequest, RateLimited
+from runtime.errors import InvalidRequest, RateLimited, Refusal
 from runtime.http.app import UnitOfWorkDep
 from runtime.http.rate_limit import Allowance
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
@@ -19,6 +19,8 @@ Key = Annotated[
 ]
 
 
+_KEEP = "update idempotency set status = $3, body = $4 where owner = $1 and key = $2"
+_FORGET = "delete from idempotency where owner = $1 and key = $2"
 _ANSWER = "select fingerprint, status, body from idempotency where owner = $1 and key = $2"
 
 
@@ -26,6 +28,12 @@ class KeyUsedDifferently(InvalidRequest):
     """The key was used for another request."""
 
     code, title = "idempotency_key_reused", "The Idempotency-Key stands for another request"
+
+
+class KeyRequired(InvalidRequest):
+    """Without a key, sending the request again would do it again."""
+
+    code, title = "idempotency_key_required", "The request needs an Idempotency-Key"
 
 
 class Once:
@@ -39,17 +47,17 @@ class Once:
     async def __call__(
         self,
         owner: str,
-        create: Callable[[Transaction], Awaitable[BaseModel]],
+        create: Callable[[Transaction], Awaitable[BaseModel | Refusal]],
         status: int = 201,
         limit: Allowance | None = None,
     ) -> Response:
         """Returns the answer of `create`, or the one stored under the key. A refusal is not stored: it may be tried
-        again.
+        again. If `create` returns it, what it has written is kept; if it raises it, nothing is.
 
         `owner` of the key: different owners may use the same key. `limit` counts all requests except repeats, which get
         their answer even above the limit.
 
-        Raises `KeyUsedDifferently`, `RateLimited`.
+        Raises `KeyUsedDifferently`, `RateLimited`, and what `create` returns or raises.
         """
         if limit is not None:
             try:
@@ -61,16 +69,15 @@ class Once:
         async with self._uow.begin() as tx:
             stored = await self._stored(tx, owner) if self._key is not None else None
             if stored is None:
-                body = (await create(tx)).model_dump_json()
-                if self._key is not None:
-                    await tx.connection.execute(
-                        "update idempotency set status = $3, body = $4 where owner = $1 and key = $2",
-                        owner,
-                        self._key,
-                        status,
-                        body,
-                    )
+                made = await create(tx)
+                body = None if isinstance(made, Refusal) else made.model_dump_json()
+                if self._key is not None and body is None:
+                    await tx.connection.execute(_FORGET, owner, self._key)
+                elif self._key is not None:
+                    await tx.connection.execute(_KEEP, owner, self._key, status, body)
         if stored is None:
+            if isinstance(made, Refusal):
+                raise made
             return Response(body, status, media_type="application/json")
         if limit is not None:
             await limit.give_back()
@@ -100,9 +107,10 @@ class Once:
         return Response(row["body"], row["status"], {"Idempotent-Replayed": "true"}, media_type="application/json")
 
 
-async def _once(request: Request, uow: UnitOfWorkDep, key: Key = None) -> Once:
+async def once_per_key(request: Request, uow: UnitOfWorkDep, key: Key = None) -> Once:
+    """Executes this request once per key."""
     request_bytes = b"\n".join([request.method.encode(), request.url.path.encode(), await request.body()])
     return Once(uow, key, hashlib.sha256(request_bytes).digest())
 
 
-OncePerKey = Annotated[Once, Depends(_once)]
+OncePerKey = Annotated[Once, Depends(once_per_key)]

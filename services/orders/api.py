@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, StringConstraints
 
 from contracts.orders import (
-    OrderCancelled,
+    OrderCancelRejected,
     OrderCancelRequested,
     OrderDelivered,
     OrderLine,
@@ -18,40 +18,37 @@ from contracts.orders import (
     OrderPaid,
     OrderPlaced,
     OrderShipped,
-    RejectionCode,
+    Pieces,
     RequesterRole,
 )
 from contracts.words import Channel, OrderStatus, PaymentMethod
-from runtime.errors import InvalidRequest, NotFound, Refusal
+from runtime.errors import InvalidRequest, NotFound, Refusal, WrongState
 from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http.idempotency import OncePerKey
-from runtime.http.text import BlankIsNone, Printable, Visible
+from runtime.http.idempotency import Key, KeyRequired, OncePerKey, once_per_key
+from runtime.http.text import BlankIsNone, Printable
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
-from services.orders import domain, products, store
-from services.orders.domain import Order
+from services.orders import cancelling, domain, products, selling, store, vouchers
+from services.orders.domain import Order, Terms
+from services.orders.pricing import NotEnoughLeft, gross
 from services.orders.reasons import REASONS, Reason, ReasonLabels
-from services.orders.views import ClockView, OrderView, ProductView, ScoreView, show, show_score
+from services.orders.views import ClockView, OrderView, show
 
 router = APIRouter(prefix="/orders", tags=["orders"], route_class=RetryOnConflict)
 
 REFUSALS: Mapping[str, type[Refusal]] = {
-    RejectionCode.ALREADY_SHIPPED: domain.AlreadyShipped,
-    RejectionCode.WINDOW_CLOSED: domain.WindowClosed,
-    RejectionCode.ALREADY_CANCELLED: domain.AlreadyCancelled,
-    RejectionCode.NOT_FOUND: NotFound,
+    one.code: one
+    for one in (
+        cancelling.AlreadyShipped,
+        cancelling.WindowClosed,
+        cancelling.AlreadyCancelled,
+        cancelling.BelowVoucherMinimum,
+        NotEnoughLeft,
+        WrongState,
+        NotFound,
+    )
 }
-
-
-class NewProduct(Body):
-    """A product to sell; `price` in whole rupiah."""
-
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Visible]
-    price: Annotated[int, Field(ge=1, le=100_000_000)]
-    stock: Annotated[int, Field(ge=0, le=1_000_000)]
-    listed: bool = True
-    """Whether it is in the catalogue of all sellers, or only for those who have its id."""
 
 
 class NewLine(Body):
@@ -62,34 +59,43 @@ class NewLine(Body):
 
 
 class NewOrder(Body):
-    """What a buyer orders; all of it from one seller."""
+    """What a buyer orders; all of it from one seller, perhaps with a voucher's code."""
 
     lines: Annotated[list[NewLine], Field(min_length=1, max_length=20)]
     payment_method: Annotated[PaymentMethod, Field(strict=False)]
+    voucher: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40), Printable] | None = (
+        None
+    )
 
 
 class Cancel(Body):
-    """Why the buyer cancels (A: the reason may be skipped)."""
+    """Why the buyer cancels (A: the reason may be skipped), and which pieces; without `lines` all that are left."""
 
     reason: Annotated[Reason | None, Field(strict=False)] = None
     note: Annotated[
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None, BlankIsNone
     ] = None
+    lines: Annotated[list[NewLine], Field(min_length=1, max_length=20)] | None = None
 
 
-async def _pay_within(request: Request) -> timedelta:
-    within: timedelta = request.app.state.pay_within
-    return within
+async def _terms(request: Request) -> Terms:
+    terms: Terms = request.app.state.terms
+    return terms
 
 
-PayWithin = Annotated[timedelta, Depends(_pay_within)]
+TermsDep = Annotated[Terms, Depends(_terms)]
 
 
 # First, because the framework tries one route after the other, and this one is used most.
-@router.post("/{order_id}/cancel")
-async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel | None = None) -> OrderView:
-    """Cancels the order at once and for good. A repeated request gets the same answer; 409 says why it is refused."""
-    async with uow.begin() as tx:
+@router.post("/{order_id}/cancel", response_model=OrderView)
+async def cancel(
+    order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, http: Request, body: Cancel | None = None, key: Key = None
+) -> OrderView | Response:
+    """Cancels the order at once and for good, or with `lines` these pieces, for which it needs an `Idempotency-Key`. A
+    repeated request gets the same answer; 409 says why it is refused."""
+    why = body or Cancel()
+
+    async def act(tx: Transaction) -> OrderView | Refusal:
         order, now = await _lock_own(tx, order_id, buyer)
         if order.status is OrderStatus.CANCELLED:
             return show(order, now)
@@ -99,42 +105,32 @@ async def cancel(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, body: Cancel 
             channel=Channel(buyer.client),
             requested_by=buyer.account_id,
             role=RequesterRole.BUYER,
-            reason=body.reason if body else None,
-            note=body.note if body else None,
+            reason=why.reason,
+            note=why.note,
+            lines=None if why.lines is None else tuple(Pieces(**vars(line)) for line in why.lines),
         )
-        answer = domain.decide(order, request, now)
+        answer = cancelling.decide(order, request, now)
+        if not isinstance(answer, OrderCancelRejected):
+            tx.publish(request, cancelling.cancelled_event(order, answer))
+            return show(await store.cancel(tx, order, answer), now)
         tx.publish(request, answer)
-        if isinstance(answer, OrderCancelled):
-            return show(await store.cancel(tx, order, domain.cancellation(request, now)), now)
         # Beyond the limits nothing is published or kept.
-        await store.count_refusal(tx, order_id, domain.MAX_REFUSED_OF_ORDER)
-        await store.count_refusal(tx, buyer.account_id, domain.MAX_REFUSED)
-    # The refusal is published as an event of its own, so it is committed before the response.
-    raise REFUSALS[answer.code](answer.detail)
+        await store.count_refusal(tx, order_id, cancelling.MAX_REFUSED_OF_ORDER)
+        await store.count_refusal(tx, buyer.account_id, cancelling.MAX_REFUSED)
+        return REFUSALS[answer.code](answer.detail)
 
-
-@router.get("/products")
-async def list_products(
-    uow: UnitOfWorkDep, seller_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
-) -> Page[ProductView]:
-    """The catalogue, with the stock of each product; with `seller_id` all products of this seller, listed or not."""
+    if why.lines is not None:
+        if key is None:
+            raise KeyRequired("Send an Idempotency-Key, so that a repeated request cancels no further pieces.")
+        return await (await once_per_key(http, uow, key))(str(buyer.account_id), act, 200)
     async with uow.begin() as tx:
-        found = await products.products(tx, seller_id, cursor, limit)
-    items = [ProductView(**vars(product)) for product in found]
-    return Page(items=items, next=items[-1].product_id if len(items) == limit else None)
+        done = await act(tx)
+    if isinstance(done, Refusal):  # it is published as an event of its own, so it is committed before the response
+        raise done
+    return done
 
 
-@router.post("/products", status_code=201, response_model=ProductView)
-async def add_product(body: NewProduct, seller: Seller, once: OncePerKey) -> Response:
-    """Offers a product."""
-
-    async def add(tx: Transaction) -> ProductView:
-        domain.check_products(await products.count_products(tx, seller.account_id))
-        product = products.Product(new_id(), seller.account_id, body.title, body.price, body.stock, body.listed)
-        await products.add_product(tx, product)
-        return ProductView(**vars(product))
-
-    return await once(str(seller.account_id), add)
+router.include_router(selling.router)
 
 
 @router.get("/cancel-reasons")
@@ -150,15 +146,8 @@ async def clock(uow: UnitOfWorkDep) -> ClockView:
         return ClockView(now=await tx.now())
 
 
-@router.get("/sellers/{seller_id}/score")
-async def seller_score(seller_id: UUID, uow: UnitOfWorkDep) -> ScoreView:
-    """How reliable a seller is, with the numbers behind it."""
-    async with uow.begin() as tx:
-        return show_score(seller_id, await store.score(tx, seller_id))
-
-
 @router.post("", status_code=201, response_model=OrderView)
-async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within: PayWithin) -> Response:
+async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, terms: TermsDep) -> Response:
     """Places an order and reserves its stock. Cash on delivery is processed at once, any other order once it is paid,
     until `pay_by`."""
 
@@ -181,9 +170,11 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, pay_within
             OrderLine(product_id=one.product_id, title=one.title, quantity=wanted[one.product_id], unit_price=one.price)
             for one in reserved
         )
-        now = await tx.now()
-        seller_id = reserved[0].seller_id
-        order = domain.new_order(new_id(), buyer.account_id, seller_id, lines, body.payment_method, now, pay_within)
+        seller_id, voucher = reserved[0].seller_id, None
+        if body.voucher is not None:
+            voucher = await vouchers.use(tx, seller_id, body.voucher, gross(lines))
+        ids, now = (new_id(), buyer.account_id, seller_id), await tx.now()
+        order = domain.new_order(*ids, lines, body.payment_method, now, terms, voucher)
         await store.place(tx, order)
         tx.publish(OrderPlaced.model_validate(order, from_attributes=True))
         return show(order, now)
@@ -220,13 +211,13 @@ async def get_order(order_id: UUID, person: SignedIn, uow: UnitOfWorkDep) -> Ord
 
 
 @router.post("/{order_id}/pay")
-async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep) -> OrderView:
+async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, terms: TermsDep) -> OrderView:
     """Confirms the payment, which is simulated. A repeated payment changes nothing, in any status of the order."""
     async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, buyer)
-        if not order.paid_amount or order.status is OrderStatus.CANCELLED:
+        if not domain.is_paid(order):
             domain.check_payment(order, now)
-            order = await store.move(tx, order, OrderStatus.PROCESSING, order.total)
+            order = await store.move(tx, order, OrderStatus.PROCESSING, order.total, now + terms.ship_within)
             tx.publish(OrderPaid(order_id=order_id, buyer_id=order.buyer_id, amount=order.total))
         return show(order, now)
 
@@ -259,7 +250,8 @@ async def _move(
     async with uow.begin() as tx:
         order, now = await _lock_own(tx, order_id, seller)
         domain.check_move(order, to)
-        order = await store.move(tx, order, to, order.paid_amount)
+        ship_by = order.ship_by if to is OrderStatus.PACKED else None
+        order = await store.move(tx, order, to, order.paid_amount, ship_by)
         tx.publish(moved(order_id=order_id, seller_id=order.seller_id, at=now))
         return show(order, now)
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from contracts.orders import OrderCancelled, OrderCancelRequested
+from contracts.orders import OrderCancelRejected, OrderCancelRequested
 from contracts.refunds import RefundDelayed, RefundIssued
 from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.deadlines import Locking
 from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
-from services.orders import domain, refund_status, store
+from services.orders import cancelling, domain, refund_status, store
+from services.orders.domain import Refund
 
 
 async def lock(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelRequested]]) -> None:
@@ -25,53 +26,64 @@ async def decide(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelReques
     for asked in envelopes:
         request = asked.data
         order, now = await store.lock(tx, request.order_id)
-        repeated = domain.is_repeat(order, request)
+        repeated = cancelling.granted(order, request.cancellation_id) is not None
         if not repeated and (asked.source != request.channel or await store.is_used(tx, request.cancellation_id)):
             order = None  # No service asks in the name of another channel, or with one id about two orders.
-        answer = domain.decide(order, request, now)
+        answer = cancelling.decide(order, request, now)
         with tx.caused_by(asked):
+            if isinstance(answer, OrderCancelRejected):
+                tx.publish(answer)
+                continue
+            assert order is not None
             if repeated:
                 await refund_status.note_published_again(tx, request.cancellation_id)
-            elif order is not None and isinstance(answer, OrderCancelled):
-                await store.cancel(tx, order, domain.cancellation(request, now))
-            tx.publish(answer)
+            else:
+                await store.cancel(tx, order, answer)
+            tx.publish(cancelling.cancelled_event(order, answer))
 
 
-async def lock_unpaid(tx: Transaction, order_ids: Sequence[str]) -> None:
-    """As `lock`, for orders whose time to pay is over."""
+async def lock_due(tx: Transaction, order_ids: Sequence[str]) -> None:
+    """As `lock`, for orders whose time to pay or to ship may be over."""
     await store.lock_all(tx, [UUID(order_id) for order_id in order_ids])
 
 
 async def expire(tx: Transaction, order_id: str) -> Sequence[Event]:
-    """The time to pay is over: cancels the order and gives its stock back (M)."""
+    """The time to pay or to ship is over: cancels the order and gives its stock back (M). A day before it has to be
+    shipped, reminds its seller."""
     order, now = await store.lock(tx, UUID(order_id))
-    if order is None or (how := domain.expiry(order, new_id(), now)) is None:
+    if order is None:
         return []
-    await store.cancel(tx, order, how)
-    return [domain.cancelled_event(order, how)]
+    if how := cancelling.expiry(order, new_id(), now):
+        await store.cancel(tx, order, how)
+        return [cancelling.cancelled_event(order, how)]
+    if due := domain.shipment_due(order, now):
+        await tx.schedule(store.SHIP_BY, order_id, domain.until_shipment(due.ship_by, now))
+        return [due]
+    return []
 
 
 async def show_refunds(tx: Transaction, envelopes: Sequence[Envelope[RefundIssued]]) -> None:
     """The refunds have arrived: the orders show it."""
     await refund_status.note_refunds(
-        tx, [(issued.data.order_id, _issued(issued.data), issued.sequence) for issued in envelopes]
+        tx, [(issued.data.cancellation_id, _issued(issued.data), issued.sequence) for issued in envelopes]
     )
 
 
-def _issued(event: RefundIssued) -> domain.Refund:
-    return domain.Refund(event.refund_id, "issued", event.amount, event.destination)
+def _issued(event: RefundIssued) -> Refund:
+    return Refund(event.refund_id, "issued", event.amount, event.destination)
 
 
 async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]:
     """The refund is late: the order shows it."""
-    order, _ = await store.read(tx, delayed.order_id)
-    if order is not None:
-        refund = domain.Refund(delayed.refund_id, "sending", order.paid_amount, delayed.destination)
-        await refund_status.note_refunds(tx, [(delayed.order_id, refund, tx.sequence)])
+    # An earlier version of refunds refunds whole orders only, and names the order alone.
+    cancellation_id = delayed.cancellation_id or await refund_status.cancellation_of(tx, delayed.order_id)
+    if cancellation_id is not None:
+        refund = Refund(delayed.refund_id, "sending", delayed.amount or 0, delayed.destination)
+        await refund_status.note_refunds(tx, [(cancellation_id, refund, tx.sequence)])
     return []
 
 
-DEADLINES = {store.PAY_BY: Locking(expire, lock_unpaid)}
+DEADLINES = dict.fromkeys((store.PAY_BY, store.SHIP_BY), Locking(expire, lock_due))
 
 HANDLERS: Handlers = {
     OrderCancelRequested: BatchHandler(decide, lock),

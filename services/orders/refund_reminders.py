@@ -1,4 +1,4 @@
-"""Publishes `OrderCancelled` again until the refund is known to have arrived.
+"""Publishes cancellations again until their refund is known to have arrived.
 
 Outbox and inbox lose nothing that the broker keeps. This covers what the broker loses: a deleted queue or binding, a
 lost disk. `refunds` recognises the cancellation by its id, refunds it once, and publishes `RefundIssued` again.
@@ -22,7 +22,7 @@ AFTER = timedelta(minutes=5)
 EVERY = 1 / 5
 """The part of `AFTER` between two checks."""
 AT_ONCE = 500
-"""Cancellations that are checked in one transaction."""
+"""Cancellations that are published again in one transaction."""
 
 log = logging.getLogger(__name__)
 
@@ -43,18 +43,18 @@ async def remind(uow: UnitOfWork, after: timedelta) -> None:
 
 
 async def remind_once(uow: UnitOfWork, after: timedelta) -> int:
-    """Publishes overdue cancellations again, each with its own correlation id; returns how many were checked."""
+    """Publishes overdue cancellations again, each with its own correlation id; returns how many."""
     async with uow.begin() as tx:
-        checked, outstanding = await take_outstanding(tx, after, AT_ONCE)
+        outstanding = await take_outstanding(tx, after, AT_ONCE)
         _publish(tx, outstanding)
     if outstanding:
         log.warning("%d refunds are not known to have arrived; OrderCancelled is published again", len(outstanding))
-    return checked
+    return len(outstanding)
 
 
 async def repeat(uow: UnitOfWork, after: UUID, limit: int) -> list[UUID]:
-    """Publishes paid cancellations again, refunded ones too, with what is known of their refunds: those behind `after`
-    in the order of their ids, at most `limit`; returns their ids."""
+    """Publishes cancellations with a refund again, also where it has arrived, with what is known of it: those behind
+    `after` in the order of their ids, at most `limit`; returns their ids."""
     async with uow.begin() as tx:
         cancellations = await take_all(tx, after, limit)
         _publish(tx, cancellations)

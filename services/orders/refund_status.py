@@ -1,4 +1,5 @@
-"""What is known of refunds: with `store`, `products` and `records` the only SQL of `orders`."""
+"""What is known of refunds: with `store`, `products`, `vouchers` and `records` the only SQL of `orders`. Cancellations
+are locked in the order of their ids, after their orders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from contracts.orders import OrderCancelled
+from contracts.orders import OrderCancelled, OrderItemsCancelled
 from runtime.messaging.unit_of_work import Transaction
 from services.orders import metrics
 from services.orders.domain import Refund
@@ -17,64 +18,54 @@ from services.orders.domain import Refund
 class Repeated:
     """A cancellation to be published again; `correlation_id` is None if it is older than that column."""
 
-    cancelled: OrderCancelled
+    cancelled: OrderCancelled | OrderItemsCancelled
     correlation_id: UUID | None
 
 
-async def take_outstanding(tx: Transaction, after: timedelta, limit: int) -> tuple[int, list[Repeated]]:
-    """How many cancellations were checked, at most `limit`, and those of them to publish again.
+_EVENT = """
+c.correlation_id, c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel, c.lines, c.refund_amount,
+c.refund_amount as paid_amount, c.fault, c.refund_id, case c.refund_state when 'issued' then c.destination end
+as refunded_to
+"""
 
-    A paid cancellation is checked when it was last published longer ago than `after`, doubled for each time that it was
-    published again, up to 256 times as long. Once its refund has arrived, it is not checked any more.
-    """
-    rows = await tx.connection.fetch(
-        """
-        with due as (
-            select order_id from cancellations
-            where said_at < clock_now() - $1::interval
-              and said_at < clock_now() - $1::interval * 2 ^ least(reminded, 8)
-            order by said_at limit $2 for update skip locked
-        ), checked as materialized (
-            select order_id, r.state is distinct from 'issued' as outstanding, r.refund_id
-            from due left join order_refunds r using (order_id)
-        )
-        update cancellations c
-        set said_at = case when outstanding then clock_now() end, reminded = reminded + outstanding::integer
-        from checked join orders o using (order_id) where c.order_id = checked.order_id
-        returning outstanding, c.correlation_id, c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel,
-                  o.paid_amount, c.fault, checked.refund_id
-        """,
-        after,
-        limit,
-    )
-    return len(rows), [_repeated(row) for row in rows if row["outstanding"]]
+
+_OUTSTANDING = """
+with due as (
+    select cancellation_id from cancellations
+    where said_at < clock_now() - $1::interval and said_at < clock_now() - $1::interval * 2 ^ least(reminded, 8)
+    order by said_at limit $2 for update skip locked
+)
+update cancellations c set said_at = clock_now(), reminded = least(reminded + 1, 32767)
+from due, orders o where c.cancellation_id = due.cancellation_id and o.order_id = c.order_id
+"""
+_ALL = """
+with paid as materialized (
+    select cancellation_id from cancellations where refund_amount > 0 and cancellation_id > $1
+    order by cancellation_id limit $2 for no key update
+)
+update cancellations c
+set said_at = case when said_at is not null then clock_now() end, reminded = least(reminded + 1, 32767)
+from paid, orders o where c.cancellation_id = paid.cancellation_id and o.order_id = c.order_id
+"""
+
+
+async def take_outstanding(tx: Transaction, after: timedelta, limit: int) -> list[Repeated]:
+    """The cancellations to publish again, at most `limit`: the refund is not known to have arrived, and the last event is
+    older than `after`, doubled for each one since the first, up to 256 times as long."""
+    rows = await tx.connection.fetch(f"{_OUTSTANDING} returning {_EVENT}", after, limit)
+    return list(map(_repeated, rows))
 
 
 async def take_all(tx: Transaction, after: UUID, limit: int) -> list[Repeated]:
-    """The paid cancellations with ids behind `after`, at most `limit`, in the order of their ids: they are counted as
-    published once more."""
-    rows = await tx.connection.fetch(
-        """
-        with paid as materialized (
-            select c.order_id, r.refund_id, case r.state when 'issued' then r.destination end as refunded_to
-            from cancellations c join orders o using (order_id) left join order_refunds r using (order_id)
-            where o.paid_amount > 0 and c.cancellation_id > $1
-            order by c.cancellation_id limit $2 for no key update of c
-        )
-        update cancellations c
-        set said_at = case when said_at is not null then clock_now() end, reminded = least(reminded + 1, 32767)
-        from paid join orders o using (order_id) where c.order_id = paid.order_id
-        returning c.correlation_id, c.cancellation_id, c.order_id, o.buyer_id, c.seller_id, c.channel, o.paid_amount,
-                  c.fault, paid.refund_id, paid.refunded_to
-        """,
-        after,
-        limit,
-    )
+    """The cancellations with a refund and with ids behind `after`, at most `limit`, in the order of their ids: they are
+    counted as published once more."""
+    rows = await tx.connection.fetch(f"{_ALL} returning {_EVENT}", after, limit)
     return sorted(map(_repeated, rows), key=lambda one: one.cancelled.cancellation_id)
 
 
 def _repeated(row: asyncpg.Record) -> Repeated:
-    return Repeated(OrderCancelled(**row), row["correlation_id"])
+    kind = OrderCancelled if row["lines"] is None else OrderItemsCancelled
+    return Repeated(kind.model_validate(dict(row)), row["correlation_id"])
 
 
 async def note_published_again(tx: Transaction, cancellation_id: UUID) -> None:
@@ -87,30 +78,47 @@ async def note_published_again(tx: Transaction, cancellation_id: UUID) -> None:
 
 
 async def note_refunds(tx: Transaction, refunds: Sequence[tuple[UUID, Refund, int]]) -> None:
-    """Keeps the latest state of refunds, given as (order, refund, sequence); a late event, after a newer one, changes
-    nothing."""
+    """Keeps the latest state of refunds, given as (cancellation, refund, sequence); a late event, after a newer one,
+    changes nothing. Once a refund has arrived, its cancellation is not published again."""
     rows = [
-        (order_id, refund.refund_id, refund.state, refund.amount, refund.destination, sequence)
-        for order_id, refund, sequence in refunds
+        (cancellation_id, refund.refund_id, refund.state, refund.destination, sequence)
+        for cancellation_id, refund, sequence in refunds
     ]
     taken = await tx.connection.fetch(
-        "with noted as (insert into order_refunds as r (order_id, refund_id, state, amount, destination, sequence) "
-        "select distinct on (order_id) * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], "
-        "$6::integer[]) as one (order_id, refund_id, state, amount, destination, sequence) "
-        "order by order_id, sequence desc on conflict (order_id) do update set state = excluded.state, "
-        "destination = excluded.destination, sequence = excluded.sequence where r.sequence < excluded.sequence) "
-        "select extract(epoch from clock_now() - c.at)::float8 from cancellations c where c.order_id in "
-        "(select order_id from unnest($1, $3) as one (order_id, state) where one.state = 'issued') and not exists "
-        "(select from order_refunds r where r.order_id = c.order_id and r.state = 'issued')",  # as it was before
+        """
+        with noted as (
+            select distinct on (cancellation_id) *
+            from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[])
+                 as one (cancellation_id, refund_id, state, destination, sequence)
+            order by cancellation_id, sequence desc
+        ), before as materialized (
+            select cancellation_id, refund_state, refund_sequence from cancellations
+            where cancellation_id = any($1) order by cancellation_id for no key update
+        )
+        update cancellations c
+        set refund_id = n.refund_id, refund_state = n.state, destination = n.destination, refund_sequence = n.sequence,
+            said_at = case when n.state <> 'issued' then c.said_at end
+        from noted n join before b using (cancellation_id)
+        where c.cancellation_id = n.cancellation_id and coalesce(b.refund_sequence, 0) < n.sequence
+        returning case when n.state = 'issued' and b.refund_state is distinct from 'issued'
+                       then extract(epoch from clock_now() - c.at)::float8 end
+        """,
         *map(list, zip(*rows, strict=True)),
     )
-    tx.after_commit(lambda: metrics.refunded([row[0] for row in taken]))
+    tx.after_commit(lambda: metrics.refunded([row[0] for row in taken if row[0] is not None]))
+
+
+async def cancellation_of(tx: Transaction, order_id: UUID) -> UUID | None:
+    """The cancellation that ended the order."""
+    found: UUID | None = await tx.connection.fetchval(
+        "select cancellation_id from cancellations where order_id = $1 and lines is null", order_id
+    )
+    return found
 
 
 async def owed(tx: Transaction) -> tuple[int, int]:
-    """How many paid orders are cancelled, and how many rupiah were paid for them."""
+    """How many cancellations have a refund, and how many rupiah all these refunds are."""
     row = await tx.connection.fetchrow(
-        "select count(*), coalesce(sum(paid_amount), 0)::bigint from orders where status = 'cancelled' "
-        "and paid_amount > 0"
+        "select count(*), coalesce(sum(refund_amount), 0)::bigint from cancellations where refund_amount > 0"
     )
     return (row[0], row[1]) if row else (0, 0)

@@ -1,9 +1,9 @@
-"""Orders and their cancellations: with `products`, `records` and `refund_status` the only SQL of `orders`. Every
-function takes the open transaction."""
+"""Orders and their cancellations: with `products`, `vouchers`, `records` and `refund_status` the only SQL of `orders`.
+Every function takes the open transaction. Rows are locked in this order: orders, products, vouchers, deadlines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from math import ceil
 from operator import attrgetter
@@ -11,24 +11,27 @@ from uuid import UUID
 
 import asyncpg
 
-from contracts.orders import OrderLine, RequesterRole
-from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod, known
+from contracts.words import OrderStatus
 from runtime.errors import RateLimited, Refusal
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context
-from services.orders import domain, metrics
-from services.orders.domain import Cancellation, Order, Refund, Score, Step
+from services.orders import cancelling, domain, metrics, pricing, vouchers
+from services.orders.domain import Cancellation, Order, Terms
+from services.orders.rows import as_json, order_of
+from services.orders.score import Score
 
 _ORDER = """
-select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.role, c.reason, c.note, c.fault,
-       c.at as cancelled_at, r.refund_id, r.state as refund_state, r.amount as refund_amount, r.destination,
+select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.role, c.reason, c.note, c.fault, c.at,
+       c.refund_amount, c.refund_id, c.refund_state, c.destination,
        array(select h.status from order_history h where h.order_id = o.order_id order by h.version) as steps,
        array(select h.at from order_history h where h.order_id = o.order_id order by h.version) as times
-from orders o left join cancellations c using (order_id) left join order_refunds r using (order_id)
+from orders o left join cancellations c on c.order_id = o.order_id and c.lines is null
 """
+_PARTS = "select * from cancellations where order_id = any($1) and lines is not null order by at, cancellation_id"
 
-PAY_BY = "pay_by"
-"""The deadline at which an unpaid order is cancelled."""
+PAY_BY, SHIP_BY = "pay_by", "ship_by"
+"""The deadlines at which an unpaid order, or one that is not shipped, is cancelled; at `SHIP_BY` the seller is reminded
+first."""
 _BUYERS = 0x0B0A7A4
 """The first half of the locks under which the unpaid orders of one buyer are counted."""
 LAST_ID = UUID(int=2**128 - 1)
@@ -41,47 +44,14 @@ class ChangedMeanwhile(Refusal):
     code, title = "changed_meanwhile", "The order was changed meanwhile"
 
 
-def _order(row: asyncpg.Record) -> Order:
-    cancellation, refund = None, None
-    if row["cancellation_id"] is not None:
-        channel, role, fault = (
-            known(Channel, row["channel"]),
-            known(RequesterRole, row["role"]),
-            known(Fault, row["fault"]),
-        )
-        why = row["reason"], row["note"]
-        cancellation = Cancellation(
-            row["cancellation_id"], channel, row["requested_by"], role, *why, fault, row["cancelled_at"]
-        )
-    if row["refund_id"] is not None:
-        destination = known(Destination, row["destination"])
-        refund = Refund(row["refund_id"], row["refund_state"], row["refund_amount"], destination)
-    return Order(
-        row["order_id"],
-        row["buyer_id"],
-        row["seller_id"],
-        OrderStatus(row["status"]),
-        tuple(OrderLine.model_validate(line) for line in row["lines"]),
-        row["total"],
-        PaymentMethod(row["payment_method"]),
-        row["paid_amount"],
-        row["placed_at"],
-        row["version"],
-        row["pay_by"],
-        cancellation,
-        tuple(Step(OrderStatus(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
-        refund,
-    )
-
-
 async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """The order, or None, and the time at the database."""
-    return await _one(tx, f"{_ORDER} where order_id = $1", order_id)
+    return await _one(tx, f"{_ORDER} where o.order_id = $1", order_id)
 
 
 async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """As `read`, and no other transaction can change the order until this one ends."""
-    order, now = await _one(tx, f"{_ORDER} where order_id = $1 for no key update of o", order_id)
+    order, now = await _one(tx, f"{_ORDER} where o.order_id = $1 for no key update of o", order_id)
     if order is not None and len(order.history) != order.version:
         # Changed while this waited for the lock: PostgreSQL then reads the order anew, but not what is joined.
         return await read(tx, order_id)
@@ -89,8 +59,8 @@ async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]
 
 
 async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
-    """Locks many orders, and then all their products, both in the order of their ids, so that two transactions which do
-    this cannot wait for each other."""
+    """Locks many orders, then all their products, and then all their vouchers, each in the order of their ids, so that
+    two transactions which do this cannot wait for each other."""
     await tx.connection.execute(
         """
         with o as materialized (
@@ -102,11 +72,19 @@ async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
         """,
         order_ids,
     )
+    if len(order_ids) > 1:
+        await vouchers.lock_all(tx, order_ids)
 
 
 async def _one(tx: Transaction, query: str, order_id: UUID) -> tuple[Order | None, datetime]:
     row = await tx.connection.fetchrow(query, order_id)
-    return (_order(row), row["now"]) if row else (None, await tx.now())
+    return ((await _orders(tx, [row]))[0], row["now"]) if row else (None, await tx.now())
+
+
+async def _orders(tx: Transaction, rows: Sequence[asyncpg.Record]) -> list[Order]:
+    parted = [row["order_id"] for row in rows if row["parts"]]
+    parts = await tx.connection.fetch(_PARTS, parted) if parted else []
+    return [order_of(row, [one for one in parts if one["order_id"] == row["order_id"]]) for row in rows]
 
 
 async def page(
@@ -122,7 +100,7 @@ async def page(
         before or LAST_ID,
         limit,
     )
-    return [_order(row) for row in rows], rows[0]["now"] if rows else await tx.now()
+    return await _orders(tx, rows), rows[0]["now"] if rows else await tx.now()
 
 
 async def count_unpaid(tx: Transaction, buyer_id: UUID) -> int:
@@ -136,96 +114,132 @@ async def count_unpaid(tx: Transaction, buyer_id: UUID) -> int:
 
 
 async def place(tx: Transaction, order: Order) -> None:
-    """Adds a new order, and if it has to be paid, its deadline."""
+    """Adds a new order, and its deadline to be paid or shipped."""
     if order.pay_by is not None:
         await tx.schedule(PAY_BY, str(order.order_id), order.pay_by - order.placed_at)
+    if order.ship_by is not None:
+        await tx.schedule(SHIP_BY, str(order.order_id), domain.until_shipment(order.ship_by, order.placed_at))
     await tx.connection.execute(
-        "with o as (insert into orders (order_id, buyer_id, seller_id, status, lines, total, payment_method, "
-        "paid_amount, placed_at, version, pay_by) values ($1, $2, $3, $4, $11, $5, $6, $7, $8, $9, $10)) "
+        "with o as (insert into orders (order_id, buyer_id, seller_id, status, total, payment_method, paid_amount, "
+        "placed_at, version, pay_by, ship_by, shipping_fee, discount, voucher, voucher_minimum, lines) "
+        "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)) "
         "insert into order_history (order_id, version, status, at) values ($1, $9, $4, $8)",
         *attrgetter("order_id", "buyer_id", "seller_id", "status", "total", "payment_method", "paid_amount")(order),
-        *attrgetter("placed_at", "version", "pay_by")(order),
-        [line.model_dump(mode="json") for line in order.lines],
+        *attrgetter("placed_at", "version", "pay_by", "ship_by")(order),
+        *attrgetter("shipping_fee", "discount", "voucher", "voucher_minimum")(order),
+        as_json(order.lines),
     )
 
 
-async def adopt(tx: Transaction, pay_within: timedelta) -> int:
-    """Sets `pay_by` for unpaid orders that have none: a replica of an earlier version placed them after the migration.
-    Returns how many."""
+async def adopt(tx: Transaction, terms: Terms) -> int:
+    """Sets `pay_by` or `ship_by` for orders that need one and have none: a replica of an earlier version placed them or
+    took the payment after the migration. Returns how many."""
     rows = await tx.connection.fetch(
-        "update orders set pay_by = clock_now() + make_interval(secs => $1) where order_id = any(array("
-        "select order_id from orders where status = 'unpaid' and pay_by is null order by order_id for no key update)) "
-        "and pay_by is null returning order_id",
-        pay_within.total_seconds(),
+        """
+        update orders set
+            pay_by = case when status = 'unpaid' then clock_now() + $1::interval end,
+            ship_by = case when status <> 'unpaid' then clock_now() + $2::interval end
+        where order_id = any(array(
+            select order_id from orders where (status = 'unpaid' and pay_by is null)
+                or (status in ('processing', 'packed') and ship_by is null) order by order_id for no key update
+        )) and (status = 'unpaid' and pay_by is null or status in ('processing', 'packed') and ship_by is null)
+        returning order_id, status, ship_by, clock_now() as now
+        """,
+        terms.pay_within,
+        terms.ship_within,
     )
     for row in rows:
-        await tx.schedule(PAY_BY, str(row["order_id"]), pay_within)
+        if row["ship_by"] is None:
+            await tx.schedule(PAY_BY, str(row["order_id"]), terms.pay_within)
+        else:
+            await tx.schedule(SHIP_BY, str(row["order_id"]), domain.until_shipment(row["ship_by"], row["now"]))
     return len(rows)
 
 
-async def move(tx: Transaction, order: Order, to: OrderStatus, paid_amount: int) -> Order:
-    """Writes the order's next status, and what has been paid by now. Raises `ChangedMeanwhile`."""
+async def move(tx: Transaction, order: Order, to: OrderStatus, paid_amount: int, ship_by: datetime | None) -> Order:
+    """Writes the order's next status, what has been paid by now, and until when it has to be shipped. Raises
+    `ChangedMeanwhile`."""
     at = await tx.connection.fetchval(
-        "with o as (update orders set status = $3, paid_amount = $4, pay_by = null, version = version + 1 "
-        "where order_id = $1 and version = $2 returning order_id, version) "
+        "with o as (update orders set status = $3, paid_amount = $4, ship_by = $5, pay_by = null, "
+        "version = version + 1 where order_id = $1 and version = $2 returning order_id, version) "
         "insert into order_history (order_id, version, status, at) select order_id, version, $3, clock_now() from o "
         "returning at",
         order.order_id,
         order.version,
         to,
         paid_amount,
+        ship_by,
     )
     if at is None:
         raise ChangedMeanwhile
     if order.pay_by is not None:
         await tx.call_off(PAY_BY, str(order.order_id))
-    return replace(_next(order, to, at), paid_amount=paid_amount)
+    if ship_by is None and order.ship_by is not None:
+        await tx.call_off(SHIP_BY, str(order.order_id))
+    elif ship_by is not None and ship_by != order.ship_by:
+        await tx.schedule(SHIP_BY, str(order.order_id), domain.until_shipment(ship_by, at))
+    return replace(domain.moved(order, to, at), paid_amount=paid_amount, ship_by=ship_by)
 
 
-def _next(order: Order, status: OrderStatus, at: datetime) -> Order:
-    history = (*order.history, Step(status, at))
-    return replace(order, status=status, version=order.version + 1, pay_by=None, history=history)
+_END = """
+with o as (
+    update orders set status = 'cancelled', pay_by = null, ship_by = null, version = version + 1
+    where order_id = $1 and version = $2 and parts = $3
+    returning order_id, seller_id, version, paid_amount, payment_method, clock_now() as at
+), h as (
+    insert into order_history (order_id, version, status, at) select order_id, version, 'cancelled', at from o
+), called_off as (
+    delete from deadlines where kind in ('pay_by', 'ship_by') and subject = $1::uuid::text
+),"""
+_PART = """
+with o as (
+    update orders set lines = $16, parts = parts + 1 where order_id = $1 and version = $2 and parts = $3
+    returning order_id, seller_id, paid_amount, payment_method, clock_now() as at
+),"""
+_CANCEL = """
+given_back as (
+    select product_id, pieces from unnest($4::uuid[], $5::integer[]) as one (product_id, pieces)
+), locked as (
+    select product_id from products where product_id = any($4) order by product_id for no key update
+), p as (
+    update products set stock = stock + pieces from given_back
+    where products.product_id = any(array(select product_id from locked))
+      and products.product_id = given_back.product_id
+)
+insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note, fault,
+                           refund_amount, at, said_at, correlation_id, pieces, scored, lines)
+select order_id, $6, seller_id, $7, $8, $9, $10, $11, $12, $13::bigint, at, case when $13::bigint > 0 then at end, $14,
+       (select sum(pieces) from given_back), paid_amount > 0 or payment_method = 'cod', $15 from o
+returning at
+"""
+"""A deadline of an order is only touched under the order's lock, so it may be called off before the stock is locked."""
+_END, _PART = _END + _CANCEL, _PART + _CANCEL
 
 
 async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
-    """Writes the cancellation, gives the stock back and calls off the deadline to pay. Raises `ChangedMeanwhile`."""
+    """Writes the cancellation and gives the stock back. If it ends the order, calls off its deadline, and gives its
+    voucher back. Raises `ChangedMeanwhile`."""
+    lines = order.lines if how.ended else pricing.without(order.lines, how.lines)
+    pieces = {one.product_id: one.quantity for one in how.lines}
     at = await tx.connection.fetchval(
-        """
-        with o as (
-            update orders set status = 'cancelled', pay_by = null, version = version + 1
-            where order_id = $1 and version = $2
-            returning order_id, seller_id, version, lines, paid_amount, payment_method, clock_now() as at
-        ), h as (
-            insert into order_history (order_id, version, status, at) select order_id, version, 'cancelled', at from o
-        ), given_back as (
-            select product_id, sum(quantity) as pieces
-            from o, jsonb_to_recordset(o.lines) as line (product_id uuid, quantity integer)
-            group by product_id
-        ), locked as (
-            select product_id from products where product_id = any(array(select product_id from given_back))
-            order by product_id for no key update
-        ), p as (
-            update products set stock = stock + pieces from given_back
-            where products.product_id = any(array(select product_id from locked))
-              and products.product_id = given_back.product_id
-        )
-        insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note,
-                                   fault, at, said_at, correlation_id, scored)
-        select order_id, $3, seller_id, $4, $5, $6, $7, $8, $9, at, case when paid_amount > 0 then at end, $10,
-               paid_amount > 0 or payment_method = 'cod' from o
-        returning at
-        """,
+        _END if how.ended else _PART,
         order.order_id,
         order.version,
+        len(order.cancellations),
+        list(pieces),
+        list(pieces.values()),
         *attrgetter("cancellation_id", "channel", "requested_by", "role", "reason", "note", "fault")(how),
+        how.refund_amount,
         current_context().correlation_id,
+        *((None,) if how.ended else (as_json(how.lines), as_json(lines))),
     )
     if at is None:
         raise ChangedMeanwhile
-    tx.after_commit(partial(metrics.cancelled, how.channel, order.paid_amount))
-    if order.pay_by is not None:
-        await tx.call_off(PAY_BY, str(order.order_id))
-    return replace(_next(order, OrderStatus.CANCELLED, at), cancellation=replace(how, at=at))
+    if how.ended and order.voucher is not None:
+        await vouchers.give_back(tx, order.seller_id, order.voucher)
+    tx.after_commit(partial(metrics.cancelled, how.channel, how.refund_amount))
+    after = domain.moved(order, OrderStatus.CANCELLED, at) if how.ended else replace(order, lines=lines)
+    return replace(after, cancellations=(*order.cancellations, replace(how, at=at)))
 
 
 async def is_used(tx: Transaction, cancellation_id: UUID) -> bool:
@@ -244,7 +258,7 @@ async def count_refusal(tx: Transaction, about: UUID, limit: int) -> None:
         "refused = case when r.since > clock_now() - $2::interval then r.refused + 1 else 1 end "
         "returning case when refused > $3 then extract(epoch from since + $2::interval - clock_now())::float8 end",
         about,
-        domain.REFUSED_WITHIN,
+        cancelling.REFUSED_WITHIN,
         limit,
     )
     if left is not None:  # it is rolled back, and so not counted
@@ -256,9 +270,21 @@ async def count_refusal(tx: Transaction, about: UUID, limit: int) -> None:
 async def score(tx: Transaction, seller_id: UUID) -> Score:
     """The seller's numbers, counted now, of the orders that were paid or are cash on delivery."""
     row = await tx.connection.fetchrow(
-        "select (select count(*) from orders where seller_id = $1 and (paid_amount > 0 or payment_method = 'cod')), "
-        "count(*) filter (where fault = 'seller'), count(*) filter (where fault = 'buyer'), "
-        "count(*) filter (where fault = 'platform') from cancellations where seller_id = $1 and scored",
+        """
+        select o.*, c.* from (
+            select count(*), coalesce(sum(pieces), 0)::bigint as pieces from orders
+            where seller_id = $1 and (paid_amount > 0 or payment_method = 'cod')
+        ) as o, (
+            select count(*) filter (where fault = 'seller') as by_seller,
+                   count(*) filter (where fault = 'buyer') as by_buyer,
+                   count(*) filter (where fault = 'platform') as by_platform,
+                   coalesce(sum(pieces) filter (where fault = 'seller'), 0)::bigint as pieces_by_seller
+            from (
+                select fault, order_id, sum(pieces) as pieces from cancellations where seller_id = $1 and scored
+                group by fault, order_id
+            ) as orders_with_cancelled_pieces
+        ) as c
+        """,
         seller_id,
     )
-    return Score(*row.values()) if row else Score(0, 0, 0, 0)
+    return Score(*row.values()) if row else Score(0, 0, 0, 0, 0, 0)

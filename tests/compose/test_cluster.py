@@ -142,7 +142,7 @@ async def drained(stack: Stack, cancellations: int) -> bool:
     def look() -> bool:
         waiting = sum(int(stack.sql(service, "select count(*) from outbox")[0]) for service in SERVICES)
         refunds = stack.sql("refunds", "select count(*) filter (where state = 'issued') from refunds")
-        known = stack.sql("orders", "select count(*) from order_refunds where state = 'issued'")
+        known = stack.sql("orders", "select count(*) from cancellations where refund_state = 'issued'")
         return (waiting, int(refunds[0]), int(known[0])) == (0, cancellations, cancellations)
 
     return await asyncio.to_thread(look)

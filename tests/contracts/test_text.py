@@ -17,7 +17,7 @@ from services.chat.api import Cancel as CancelInChat
 from services.chat.api import NewMessage
 from services.cs.api import Ask, Words
 from services.orders.api import Cancel as CancelOrder
-from services.orders.api import NewProduct
+from services.orders.selling import NewProduct
 
 TEXT: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), Visible])
 OPTIONAL: TypeAdapter[str | None] = TypeAdapter(Annotated[Annotated[str, Printable] | None, BlankIsNone])

@@ -150,6 +150,10 @@ BREAKS = {
             "update cancellations set at = at - interval '1 hour' where channel = 'cs'",
             "was cancelled at",
         ),
+        "a refund that an order does not show": (
+            "update cancellations set refund_state = 'sending' where destination = 'dana'",
+            "orders does not know the refund of order",
+        ),
     },
     "orders.products": {
         "a piece of stock is gone": (
@@ -192,12 +196,6 @@ BREAKS = {
         "an order that chat has missed": (
             "update orders_known set status_rank = 1 where status_rank = 4",
             "'processing'",
-        ),
-    },
-    "orders.order_refunds": {
-        "a refund that an order does not show": (
-            "update order_refunds set state = 'sending' where destination = 'dana'",
-            "orders does not know the refund of order",
         ),
     },
     "cs.accounts": {

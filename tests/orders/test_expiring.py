@@ -15,6 +15,7 @@ from runtime.settings import Environment, SettingInvalid, Settings
 from runtime.storage.database import Database, connect
 from runtime.storage.schema import migrate
 from services.orders import store
+from services.orders.domain import Terms
 from services.orders.main import SPEC, build
 from tests.conftest import Databases
 from tests.harness.actors import assert_problem
@@ -83,7 +84,7 @@ async def test_an_order_without_a_time_gets_one(harness: OrdersHarness) -> None:
     await harness.fetch("update orders set pay_by = null where order_id = $1", sale.order_id)
     for adopted in (1, 0):
         async with harness.service.uow.begin() as tx:
-            assert await store.adopt(tx, HOUR) == adopted
+            assert await store.adopt(tx, Terms(HOUR, 72 * HOUR)) == adopted
     await harness.later(seconds=3601)
     await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
     assert await harness.stock(sale.product) == 10

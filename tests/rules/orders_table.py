@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 
 from contracts.orders import OrderCancelRejected, OrderCancelRequested, OrderLine, RequesterRole
 from contracts.words import Channel, OrderStatus, PaymentMethod
-from services.orders.domain import Cancellation, Order, decide, new_order
+from services.orders.cancelling import decide
+from services.orders.domain import Cancellation, Order, Terms, moved, new_order
 
 PLACED = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+TERMS = Terms(HOUR, 72 * HOUR)
 BUYER, SELLER, AGENT, STRANGER = (UUID(int=number) for number in range(1, 5))
 
 GRAPH = {
@@ -53,7 +55,7 @@ def expected(channel: str, role: str, age: str, status: str) -> str:
 def an_order(status: OrderStatus = OrderStatus.PROCESSING, paid: int = 100) -> Order:
     """An order of BUYER with SELLER, placed at PLACED."""
     line = OrderLine(product_id=uuid4(), title="Kopi", quantity=2, unit_price=50)
-    order = new_order(uuid4(), BUYER, SELLER, (line,), PaymentMethod.DANA, PLACED, HOUR)
+    order = new_order(uuid4(), BUYER, SELLER, (line,), PaymentMethod.DANA, PLACED, TERMS)
     if status is OrderStatus.UNPAID:
         return order
     return replace(order, status=status, paid_amount=paid, pay_by=None)
@@ -80,4 +82,4 @@ def answer_to(order: Order | None, request: OrderCancelRequested, now: datetime)
 
 def cancelled(order: Order, how: Cancellation) -> Order:
     """The order once the cancellation is written down."""
-    return replace(order, status=OrderStatus.CANCELLED, version=order.version + 1, pay_by=None, cancellation=how)
+    return replace(moved(order, OrderStatus.CANCELLED, how.at), cancellations=(*order.cancellations, how))

@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.orders import OrderCancelled, RequesterRole
+from contracts.orders import OrderCancelled, OrderCancelRejected, RequesterRole
 from contracts.words import Channel, OrderStatus, PaymentMethod
 from runtime.errors import WrongState
 from runtime.http.problems import Problem
-from services.orders.domain import NotPaid, check_move, check_payment, decide, expiry, new_order, refusal
+from services.orders.cancelling import cancelled_event, decide, expiry, refusal
+from services.orders.domain import Cancellation, NotPaid, check_move, check_payment, new_order
 from tests.rules.orders_table import (
     ACTORS,
     BUYER,
@@ -19,6 +20,7 @@ from tests.rules.orders_table import (
     PLACED,
     SELLER,
     STRANGER,
+    TERMS,
     a_request,
     an_order,
     answer_to,
@@ -68,6 +70,7 @@ def test_an_unknown_order_is_not_found() -> None:
     """Where there is no order, there is a refusal all the same, under the ids of the request."""
     request = a_request(an_order(), "chat", "seller", SELLER)
     answer = decide(None, request, PLACED)
+    assert isinstance(answer, OrderCancelRejected)
     assert (answer.cancellation_id, answer.order_id) == (request.cancellation_id, request.order_id)
     assert answer_to(None, request, PLACED) == "not_found"
 
@@ -80,7 +83,7 @@ def test_the_fault_of_a_cancellation(channel: str, role: str, fault: str) -> Non
     """The fault of a cancellation is the canceller's; that of a silent seller is the seller's."""
     order = an_order()
     granted = decide(order, a_request(order, channel, role, ACTORS[role]), PLACED)
-    assert isinstance(granted, OrderCancelled)
+    assert isinstance(granted, Cancellation)
     assert granted.fault == fault
 
 
@@ -88,7 +91,9 @@ def test_the_fault_of_a_cancellation(channel: str, role: str, fault: str) -> Non
 def test_a_cancellation_names_what_was_paid(paid: int) -> None:
     """A granted cancellation names exactly what was paid, and the order's buyer and seller."""
     order = replace(an_order(), paid_amount=paid)
-    granted = decide(order, a_request(order, "web", "buyer", BUYER), PLACED)
+    how = decide(order, a_request(order, "web", "buyer", BUYER), PLACED)
+    assert isinstance(how, Cancellation)
+    granted = cancelled_event(order, how)
     assert isinstance(granted, OrderCancelled)
     assert (granted.paid_amount, granted.buyer_id, granted.seller_id) == (paid, BUYER, SELLER)
     assert (granted.channel, granted.order_id) == (Channel.WEB, order.order_id)
@@ -122,7 +127,7 @@ def test_statuses_follow_the_graph() -> None:
 def test_a_new_order_waits_for_its_payment(method: PaymentMethod, status: str) -> None:
     """Cash on delivery is in process at once, the rest once it is paid; nothing is paid yet, and the total adds up."""
     lines = an_order().lines * 3
-    order = new_order(an_order().order_id, BUYER, SELLER, lines, method, PLACED, HOUR)
+    order = new_order(an_order().order_id, BUYER, SELLER, lines, method, PLACED, TERMS)
     assert (order.status, order.paid_amount, order.total, order.version) == (status, 0, 300, 1)
     assert order.pay_by == (PLACED + HOUR if status == "unpaid" else None)
 

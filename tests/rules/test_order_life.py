@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from contracts.orders import OrderCancelled, OrderCancelRejected, OrderCancelRequested
+from contracts.orders import OrderCancelRejected, OrderCancelRequested
 from contracts.words import OrderStatus
 from runtime.errors import WrongState
-from services.orders import domain
+from services.orders import cancelling, domain
 from tests.rules.orders_table import (
     ACTORS,
     BUYER,
@@ -37,7 +37,7 @@ class OrderLife(RuleBasedStateMachine):
         self.now = PLACED
         self.order: domain.Order = an_order(OrderStatus.UNPAID)
         self.history = [OrderStatus.UNPAID]
-        self.answers: dict[UUID, OrderCancelled] = {}
+        self.answers: dict[UUID, domain.Cancellation] = {}
         self.requests: list[OrderCancelRequested] = []
 
     @rule(by=TIMES)
@@ -78,38 +78,39 @@ class OrderLife(RuleBasedStateMachine):
     @precondition(lambda self: self.now - PLACED >= HOUR)
     @rule()
     def the_time_for_paying_is_over(self) -> None:
-        how = domain.expiry(self.order, uuid4(), self.now)
+        how = cancelling.expiry(self.order, uuid4(), self.now)
         assert (how is None) == (self.order.status is not OrderStatus.UNPAID)
         if how is not None:
             assert (how.channel, how.role, how.requested_by) == ("system", "system", None)
             assert (how.reason, how.fault, how.at) == ("not_paid", "none", self.now)
-            answer = domain.cancelled_event(self.order, how)
-            assert (answer.paid_amount, answer.channel, answer.fault) == (0, "system", "none")
-            self.end(how, answer)
+            assert (how.refund_amount, how.ended) == (0, True)
+            self.end(how)
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data(), channel=st.sampled_from(["app", "chat", "cs", "system"]))
     def a_request_comes_again(self, data: Any, channel: str) -> None:
         request = data.draw(st.sampled_from(self.requests))
+        answer = cancelling.decide(self.order, request, self.now)
         if before := self.answers.get(request.cancellation_id):
-            assert domain.decide(self.order, request, self.now) == before
-            assert domain.decide(self.order, request.model_copy(update={"channel": channel}), self.now) == before
+            assert answer == before
+            changed = request.model_copy(update={"channel": channel})
+            assert cancelling.decide(self.order, changed, self.now) == before
         else:
-            assert isinstance(domain.decide(self.order, request, self.now), OrderCancelRejected)
+            assert isinstance(answer, OrderCancelRejected)
 
     def decide(self, request: OrderCancelRequested, should: str) -> None:
-        answer = domain.decide(self.order, request, self.now)
-        assert answer == domain.decide(self.order, request, self.now)
-        if isinstance(answer, OrderCancelled):
-            assert should == "granted"
-            assert answer.paid_amount == self.order.paid_amount
-            self.end(domain.cancellation(request, self.now), answer)
-        else:
+        answer = cancelling.decide(self.order, request, self.now)
+        assert answer == cancelling.decide(self.order, request, self.now)
+        if isinstance(answer, OrderCancelRejected):
             assert answer.code == should
+        else:
+            assert should == "granted"
+            assert (answer.refund_amount, answer.ended) == (self.order.paid_amount, True)
+            self.end(answer)
 
-    def end(self, how: domain.Cancellation, answer: OrderCancelled) -> None:
+    def end(self, how: domain.Cancellation) -> None:
         self.order = cancelled(self.order, how)
-        self.answers[how.cancellation_id] = answer
+        self.answers[how.cancellation_id] = how
         self.history.append(OrderStatus.CANCELLED)
 
     @invariant()

@@ -22,8 +22,8 @@ CANCELLATION = text(
     "values (:id, :cancellation_id, :seller_id, 'app', :buyer_id, 'buyer', :reason, 'buyer', clock_now())"
 )
 SHOW = text(
-    "insert into order_refunds (order_id, refund_id, state, amount, destination, sequence) "
-    "values (:order_id, :refund_id, 'issued', :amount, :destination, 1) on conflict (order_id) do nothing"
+    "update cancellations set refund_id = :refund_id, refund_state = 'issued', destination = :destination, "
+    "refund_sequence = 1 where order_id = :order_id and lines is null"
 )
 CANCELLED = f"{NAME}.OrderCancelled"
 

@@ -21,8 +21,9 @@ TIMES = 5
 
 _AT_ORDERS = """
 select o.order_id, row(o.status, array(select h.status from order_history h where h.order_id = o.order_id
-       order by version), r.state, r.amount, r.destination)::text as state
-from orders o left join order_refunds r using (order_id) where o.order_id = any($1)
+       order by version), array(select row(c.refund_state, c.refund_amount, c.destination)::text from cancellations c
+       where c.order_id = o.order_id order by c.cancellation_id))::text as state
+from orders o where o.order_id = any($1)
 """
 # `refund_delayed` depends on the time, not on the order of events.
 _AT_CHAT = """

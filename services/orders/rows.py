@@ -1,0 +1,69 @@
+"""Orders and cancellations from rows of the database, and lines to them."""
+
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+import asyncpg
+from pydantic import BaseModel
+
+from contracts.orders import CancelledPieces, RequesterRole
+from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod, known
+from services.orders import pricing
+from services.orders.domain import Cancellation, Order, Refund, Step
+from services.orders.pricing import Line
+
+_PRICES = itemgetter(
+    "paid_amount", "placed_at", "version", "shipping_fee", "discount", "voucher", "voucher_minimum", "pay_by", "ship_by"
+)
+
+
+def order_of(row: asyncpg.Record, parts: Sequence[asyncpg.Record]) -> Order:
+    """The order, from its row with the cancellation that ended it, and the rows of the cancellations before."""
+    lines = tuple(_line(line) for line in row["lines"])
+    made = [_cancellation(one, tuple(map(CancelledPieces.model_validate, one["lines"])), False) for one in parts]
+    if row["cancellation_id"] is not None:
+        made.append(_cancellation(row, pricing.take(lines), True))
+    return Order(
+        row["order_id"],
+        row["buyer_id"],
+        row["seller_id"],
+        OrderStatus(row["status"]),
+        lines,
+        row["total"],
+        PaymentMethod(row["payment_method"]),
+        *_PRICES(row),
+        history=tuple(Step(OrderStatus(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
+        cancellations=tuple(made),
+    )
+
+
+def _line(line: dict[str, Any]) -> Line:
+    older = {} if "net" in line else {"net": line["quantity"] * line["unit_price"]}
+    return Line.model_validate(line | older)
+
+
+def _cancellation(row: asyncpg.Record, lines: tuple[CancelledPieces, ...], ended: bool) -> Cancellation:
+    refund = None
+    if row["refund_id"] is not None:
+        destination = known(Destination, row["destination"])
+        refund = Refund(row["refund_id"], row["refund_state"], row["refund_amount"], destination)
+    return Cancellation(
+        row["cancellation_id"],
+        known(Channel, row["channel"]),
+        row["requested_by"],
+        known(RequesterRole, row["role"]),
+        row["reason"],
+        row["note"],
+        known(Fault, row["fault"]),
+        row["at"],
+        lines,
+        row["refund_amount"],
+        ended,
+        refund,
+    )
+
+
+def as_json(lines: Sequence[BaseModel]) -> list[dict[str, Any]]:
+    """Lines as they are kept."""
+    return [line.model_dump(mode="json") for line in lines]
