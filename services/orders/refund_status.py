@@ -50,7 +50,7 @@ from paid, orders o where c.cancellation_id = paid.cancellation_id and o.order_i
 
 
 async def take_outstanding(tx: Transaction, after: timedelta, limit: int) -> list[Repeated]:
-    """The cancellations to publish again, at most `limit`: the refund is not known to have arrived, and the last event is
+    """The cancellations to publish again, at most `limit`: its refund is not known to have arrived, and its event is
     older than `after`, doubled for each one since the first, up to 256 times as long."""
     rows = await tx.connection.fetch(f"{_OUTSTANDING} returning {_EVENT}", after, limit)
     return list(map(_repeated, rows))

@@ -1,7 +1,6 @@
 """Orders and cancellations from rows of the database, and lines to them."""
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
 import asyncpg
@@ -12,10 +11,6 @@ from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMet
 from services.orders import pricing
 from services.orders.domain import Cancellation, Order, Refund, Step
 from services.orders.pricing import Line
-
-_PRICES = itemgetter(
-    "paid_amount", "placed_at", "version", "shipping_fee", "discount", "voucher", "voucher_minimum", "pay_by", "ship_by"
-)
 
 
 def order_of(row: asyncpg.Record, parts: Sequence[asyncpg.Record]) -> Order:
@@ -32,9 +27,17 @@ def order_of(row: asyncpg.Record, parts: Sequence[asyncpg.Record]) -> Order:
         lines,
         row["total"],
         PaymentMethod(row["payment_method"]),
-        *_PRICES(row),
-        history=tuple(Step(OrderStatus(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
-        cancellations=tuple(made),
+        row["paid_amount"],
+        row["placed_at"],
+        row["version"],
+        row["shipping_fee"],
+        row["discount"],
+        row["voucher"],
+        row["voucher_minimum"],
+        row["pay_by"],
+        row["ship_by"],
+        tuple(Step(OrderStatus(status), at) for status, at in zip(row["steps"], row["times"], strict=True)),
+        tuple(made),
     )
 
 

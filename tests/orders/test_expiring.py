@@ -61,7 +61,7 @@ async def test_paid_and_cash_orders_do_not_expire(harness: OrdersHarness) -> Non
     cash = await harness.order(paid.buyer, paid.product, method="cod")
     ids = [paid.order_id, cancelled.order_id, cash["order_id"]]
     assert (cash["pay_by"], (await paid.seen())["pay_by"]) == (None, None)
-    assert await harness.fetch("select from deadlines where subject = any($1)", ids) == []
+    assert await harness.fetch("select from deadlines where subject = any($1) and kind = 'pay_by'", ids) == []
     await harness.later(hours=2)
     statuses = [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, cash["order_id"])]
     assert statuses == ["processing", "processing"]
@@ -109,8 +109,8 @@ async def test_an_order_expires_though_the_service_was_down(embedded_databases: 
 
 
 async def test_orders_unpaid_before_the_upgrade_expire(embedded_databases: Databases, tmp_path: Path) -> None:
-    """An hour after it; what was paid, cancelled or is cash on delivery stays, and of the cancellations those count
-    that did before and were paid for."""
+    """An hour after it; what was paid or is cash on delivery has three days to be shipped, cancellations keep their
+    money and refund, and of them those count that did before and were paid for."""
     old = tmp_path / "migrations"
     shutil.copytree(SPEC.migrations, old)
     for newer in old.glob("000[4-9]*.py"):
@@ -135,17 +135,23 @@ async def test_orders_unpaid_before_the_upgrade_expire(embedded_databases: Datab
                     "values ($1, $1, $1, 'app', 'buyer', 'buyer', clock_now())",
                     UUID(int=number),
                 )
+        await connection.execute("insert into order_refunds values ($1, $1, 'sending', 5, 'dana', 7)", UUID(int=3))
     await migrate(database, SPEC.migrations)
     async with database.transaction() as connection:
         waiting = await connection.fetch("select order_id, pay_by - clock_now() from orders where pay_by is not null")
-        deadlines = await connection.fetch("select kind, subject::uuid, due_at - clock_now() from deadlines")
-        scored = await connection.fetch("select order_id, scored from cancellations order by 1")
+        deadlines = await connection.fetch("select kind, subject::uuid, due_at - clock_now() from deadlines order by 1")
+        made = await connection.fetch(
+            "select order_id, scored, refund_amount, refund_id, refund_state, refund_sequence from cancellations "
+            "order by 1"
+        )
     await database.close()
     [(order_id, left)] = waiting
     assert order_id == UUID(int=0)
     assert HOUR - timedelta(minutes=1) < left <= HOUR
-    assert [tuple(row) for row in deadlines] == [("pay_by", order_id, left)]
-    assert [tuple(row) for row in scored] == [(UUID(int=2), False), (UUID(int=3), True)]
+    to_ship = ("ship_by", UUID(int=1), left + timedelta(days=2) - HOUR)
+    assert [tuple(row) for row in deadlines] == [("pay_by", order_id, left), to_ship]
+    refund = (UUID(int=3), "sending", 7)
+    assert [tuple(row) for row in made] == [(UUID(int=2), False, 0, None, None, None), (UUID(int=3), True, 5, *refund)]
 
 
 async def test_paying_expiring_and_cancelling_at_once(harness: OrdersHarness, deadlocks: list[str]) -> None:
