@@ -102,7 +102,7 @@ def meet(harness: WebHarness, role: str, token: str) -> None:
         with_order = case(text, order_id=ID, order={"seller_name": text})
         harness.services.say("GET /cs/cases", items=[with_order], next=None)
         harness.services.say(f"GET /cs/cases/{ID}", **with_order)
-    score = {"rating": 5.0, "cancellation_rate": 0.0}
+    score = {"rating": 5.0, "cancellation_rate": 0.0, "pieces": 0, "pieces_by_seller": 0}
     counts = {"seller": 0, "buyer": 0, "platform": 0}
     who = jwt.decode(token, options={"verify_signature": False})["sub"]
     harness.services.say(

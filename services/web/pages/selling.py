@@ -45,5 +45,5 @@ async def _show(
 async def score(visit: Seller) -> Response:
     """The score, with its arithmetic."""
     numbers = await visit.get(f"/orders/sellers/{visit.person.account_id}/score")
-    by_seller, orders = numbers["cancellations"]["seller"], numbers["orders"]
-    return visit.page("score.html", score=numbers, percents=-(-100 * by_seller // orders) if orders else 0)
+    by_seller, pieces = numbers["pieces_by_seller"], numbers["pieces"]
+    return visit.page("score.html", score=numbers, percents=-(-100 * by_seller // pieces) if pieces else 0)
