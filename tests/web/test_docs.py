@@ -31,8 +31,13 @@ def test_an_operation_says_what_it_takes_and_answers() -> None:
     """Path, body with its optional fields, the order that comes back field by field, and a call for curl."""
     cancel = read("orders", services.orders.main)["POST /orders/{order_id}/cancel"]
     assert cancel.signed_in
-    assert cancel.parameters == [Field("order_id", "uuid", True, "")]
-    assert [(field.path, field.required) for field in cancel.body] == [("reason", False), ("note", False)]
+    assert cancel.parameters[0] == Field("order_id", "uuid", True, "")
+    assert [(field.path, field.required) for field in cancel.parameters[1:]] == [("Idempotency-Key", False)]
+    assert [(field.path, field.required) for field in cancel.body if "[]" not in field.path] == [
+        ("reason", False),
+        ("note", False),
+        ("lines", False),
+    ]
     assert "changed_mind" in cancel.body[0].kind
     answered = {field.path: field.kind for field in cancel.answers[0].fields}
     assert answered["lines[].quantity"] == "integer"
