@@ -72,6 +72,8 @@ class Refund:
     destination: Destination
     state: State
     phone: str | None = None
+    part: bool = False
+    """Of some pieces. An order has one refund that is not of a part."""
     attempts: int = 0
     inquiries: int = 0
     uncertain: bool = False

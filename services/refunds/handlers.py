@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from contracts.orders import OrderCancelled
+from contracts.orders import OrderCancelled, OrderItemsCancelled
 from contracts.refunds import RefundIssued
 from contracts.words import Destination
 from runtime.messaging.consumer import BatchHandler, Handlers
@@ -14,14 +14,16 @@ from services.refunds import hold, store
 from services.refunds.domain import AtOrders, Refund, State, refund_id_of, restored
 from services.refunds.store import PAY_DANA, Movement
 
+Cancelled = OrderCancelled | OrderItemsCancelled
 _AT_ORDERS: Mapping[str | None, AtOrders] = {
     None: AtOrders.OPEN,
     Destination.LAZADA_CREDIT: AtOrders.CREDITED,
 }
 
 
-async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]]) -> None:
-    """The orders are cancelled: what was paid comes back in full (A), to DANA if it is linked, else to Lazada Credit.
+async def refund(tx: Transaction, envelopes: Sequence[Envelope[Cancelled]]) -> None:
+    """Orders or parts of them are cancelled: what was paid for that comes back in full (A), to DANA if it is linked,
+    else to Lazada Credit.
 
     Lazada Credit is credited at once. For DANA only the intent is recorded; a worker pays. When `orders` publishes a
     cancellation again, it has not consumed the refund's event: if the money has arrived, that is published again.
@@ -29,7 +31,7 @@ async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]])
     On hold, every cancellation may have been refunded before the restore, and so may one whose refund only `orders`
     knows: DANA is asked first.
     """
-    paid = [cancelled for cancelled in envelopes if cancelled.data.paid_amount]
+    paid = [cancelled for cancelled in envelopes if _amount(cancelled.data)]
     phones = await store.phones_of(tx, [cancelled.data.buyer_id for cancelled in paid])
     causes = {one.data.refund_id or refund_id_of(one.data.cancellation_id): one for one in paid}
     now, on_hold = await tx.now(), await hold.is_on(tx)
@@ -55,14 +57,19 @@ async def refund(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelled]])
             tx.publish(issued(money))
 
 
-def _due(refund_id: UUID, cancelled: OrderCancelled, phones: Mapping[UUID, str]) -> Refund:
+def _amount(cancelled: Cancelled) -> int:
+    return cancelled.paid_amount if isinstance(cancelled, OrderCancelled) else cancelled.refund_amount
+
+
+def _due(refund_id: UUID, cancelled: Cancelled, phones: Mapping[UUID, str]) -> Refund:
     phone = phones.get(cancelled.buyer_id)
     destination, state = (Destination.DANA, State.PENDING) if phone else (Destination.LAZADA_CREDIT, State.ISSUED)
     ids = refund_id, cancelled.cancellation_id, cancelled.order_id, cancelled.buyer_id
-    return Refund(*ids, cancelled.paid_amount, destination, state, phone)
+    part = isinstance(cancelled, OrderItemsCancelled)
+    return Refund(*ids, _amount(cancelled), destination, state, phone, part)
 
 
-def _at_orders(cancelled: OrderCancelled) -> AtOrders:
+def _at_orders(cancelled: Cancelled) -> AtOrders:
     return _AT_ORDERS.get(cancelled.refunded_to, AtOrders.PAID)
 
 
@@ -71,4 +78,4 @@ def issued(money: Refund) -> RefundIssued:
     return RefundIssued.model_validate(money, from_attributes=True)
 
 
-HANDLERS: Handlers = {OrderCancelled: BatchHandler(refund)}
+HANDLERS: Handlers = dict.fromkeys((OrderCancelled, OrderItemsCancelled), BatchHandler(refund))

@@ -18,13 +18,13 @@ from services.refunds.domain import AtOrders, Refund, State
 
 PAY_DANA = "pay_dana"
 """The deadline of the next step of a refund to DANA."""
-_DUE = ("refund_id", "cancellation_id", "order_id", "buyer_id", "amount", "destination", "state", "phone")
+_DUE = ("refund_id", "cancellation_id", "order_id", "buyer_id", "amount", "destination", "state", "phone", "part")
 _OPENED = (*_DUE, "uncertain", "doubtful_until", "at_orders")
 _COLUMNS = f"{', '.join(_OPENED)}, attempts, inquiries, wallet_closed"
 
 
 class Account(StrEnum):
-    """The accounts of the ledger. `CANCELLED_ORDERS` is what buyers paid for orders that are cancelled by now."""
+    """The accounts of the ledger. `CANCELLED_ORDERS` is what buyers paid for what is cancelled by now."""
 
     CANCELLED_ORDERS = "cancelled_orders"
     LAZADA_CREDIT = "lazada_credit"
@@ -72,7 +72,7 @@ async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refun
     rows = await tx.connection.fetch(
         f"insert into refunds ({', '.join(_OPENED)}) "
         "select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], "
-        "$8::text[], $9::boolean[], $10::timestamptz[], $11::text[]) "
+        "$8::text[], $9::boolean[], $10::boolean[], $11::timestamptz[], $12::text[]) "
         "on conflict (cancellation_id) do nothing returning refund_id",
         *_columns(map(attrgetter(*_OPENED), refunds)),
     )

@@ -14,7 +14,7 @@ import httpx
 from fastapi import FastAPI
 
 from batalkan.keys import Keys
-from contracts.orders import OrderCancelled
+from contracts.orders import OrderCancelled, OrderItemsCancelled
 from contracts.words import Channel, Fault
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.observability.trace_context import new_id
@@ -175,6 +175,11 @@ class Customer:
             paid_amount=amount,
             fault=Fault.BUYER,
         )
+
+    def part(self, order_id: UUID, amount: int = 50_000) -> OrderItemsCancelled:
+        """A part of an order of this buyer is cancelled."""
+        cancelled = self.cancelled().model_copy(update={"order_id": order_id})
+        return OrderItemsCancelled.model_validate(vars(cancelled) | {"lines": (), "refund_amount": amount})
 
     async def cancel(self, amount: int = 150_000) -> str:
         """The id of an order whose cancellation refunds has consumed."""
