@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from contracts.chat import SellerReplied
+from contracts.orders import Pieces
 from runtime.errors import InvalidRequest, NotFound
 from runtime.http.app import Body, Limit, RetryOnConflict, Seq, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http.idempotency import OncePerKey
+from runtime.http.idempotency import Key, KeyRequired, OncePerKey
 from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.live.updates import LiveUpdatesDep
@@ -23,6 +24,9 @@ from services.chat import asking, domain, read_models, store, views, words
 from services.chat.domain import Code, Draft, Kind, Thread
 from services.chat.thread_writer import NoThread, ThreadWriter
 from services.chat.views import MessagePage, MessageView, ReadView, Requested, ThreadPage, ThreadView, other_than
+
+MAX_LINES, MAX_PIECES = 20, 100
+"""Of an order."""
 
 router = APIRouter(prefix="/chat", tags=["chat"], route_class=RetryOnConflict)
 router.include_router(live_routes())
@@ -53,9 +57,17 @@ class ReadFrame(BaseModel):
     seq: int = Field(ge=0, le=2**31 - 1)
 
 
-class Cancel(Body):
-    """The seller's reason, if any."""
+class Line(Body):
+    """Some pieces of one product."""
 
+    product_id: Annotated[UUID, Field(strict=False)]
+    quantity: Annotated[int, Field(ge=1, le=MAX_PIECES)]
+
+
+class Cancel(Body):
+    """The pieces to cancel, all that are left without `lines`; the seller's reason, if any."""
+
+    lines: Annotated[list[Line], Field(min_length=1, max_length=MAX_LINES)] | None = None
     reason: Annotated[
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None, BlankIsNone
     ] = None
@@ -199,22 +211,29 @@ async def send_guide(
     return await once(whose, send, limit=limit.one(whose))
 
 
-@router.post("/threads/{thread_id}/cancel", status_code=202)
+@router.post("/threads/{thread_id}/cancel", status_code=202, response_model=Requested)
 async def cancel(
-    thread_id: UUID, seller: Seller, uow: UnitOfWorkDep, threads: Threads, body: Cancel | None = None
-) -> Requested:
-    """The seller cancels the order, which counts against the seller's score (A). `orders` decides, and the thread shows
-    the outcome. A repeat while it is undecided is the same request; with another reason it is refused."""
+    thread_id: UUID, seller: Seller, once: OncePerKey, threads: Threads, body: Cancel | None = None, key: Key = None
+) -> Response:
+    """The seller cancels the order, or pieces of it, which counts against the seller's score (A). `orders` decides, and
+    the thread shows the outcome. Meanwhile a repeat is the same request; another one is refused. With `lines` an
+    `Idempotency-Key` is required: or else a repeat after the decision would cancel more pieces."""
     reason = body.reason if body else None
-    async with uow.begin() as tx:
+    lines = tuple(Pieces(**vars(line)) for line in body.lines) if body and body.lines else None
+    if lines and key is None:
+        raise KeyRequired("Send one, and the same again with a repeat: or else a repeat cancels more pieces.")
+
+    async def ask(tx: Transaction) -> Requested:
         thread = await _own(tx, thread_id, seller)
-        domain.check_cancel(thread, reason)
+        domain.check_cancel(thread, reason, lines)
         if thread.pending is not None:
             return Requested(cancellation_id=thread.pending)
-        request = await asking.ask(tx, thread, new_id(), reason)
+        request = await asking.ask(tx, thread, new_id(), reason, lines)
         tx.publish(request)
         await threads.send(tx, thread_id)
         return Requested(cancellation_id=request.cancellation_id)
+
+    return await once(str(seller.account_id), ask, 202)
 
 
 async def _own(tx: Transaction, thread_id: UUID, seller: Identity) -> Thread:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from contracts.orders import OrderCancelRequested, RequesterRole
+from contracts.orders import OrderCancelRequested, Pieces, RequesterRole
 from contracts.words import Channel
 from runtime.messaging import deadlines
 from runtime.messaging.deadlines import Locking, pause
@@ -16,11 +16,13 @@ ASK_AGAIN = "ask_again"
 """The deadline at which the request is repeated: it, or its answer, may have got lost."""
 
 
-async def ask(tx: Transaction, thread: Thread, cancellation_id: UUID, reason: str | None) -> OrderCancelRequested:
+async def ask(
+    tx: Transaction, thread: Thread, cancellation_id: UUID, reason: str | None, lines: Sequence[Pieces] | None
+) -> OrderCancelRequested:
     """Returns the request, and waits for its answer from now on."""
-    await store.begin_asking(tx, thread.thread_id, cancellation_id, reason)
+    await store.begin_asking(tx, thread.thread_id, cancellation_id, reason, lines)
     await tx.schedule(ASK_AGAIN, str(thread.thread_id), deadlines.SHORTEST)
-    return _request(thread, cancellation_id, reason)
+    return _request(thread, cancellation_id, reason, lines)
 
 
 async def answered(tx: Transaction, thread: Thread) -> None:
@@ -35,12 +37,14 @@ async def ask_again(tx: Transaction, thread_id: str) -> Sequence[Event]:
     if thread is None or thread.pending is None:
         return []
     await tx.schedule(ASK_AGAIN, thread_id, pause(await store.since_asked(tx, thread.thread_id)))
-    return [_request(thread, thread.pending, thread.pending_reason)]
+    return [_request(thread, thread.pending, thread.pending_reason, thread.pending_lines)]
 
 
-def _request(thread: Thread, cancellation_id: UUID, reason: str | None) -> OrderCancelRequested:
+def _request(
+    thread: Thread, cancellation_id: UUID, reason: str | None, lines: Sequence[Pieces] | None
+) -> OrderCancelRequested:
     asks = {"channel": Channel.CHAT, "requested_by": thread.seller_id, "role": RequesterRole.SELLER}
-    request = {"cancellation_id": cancellation_id, "order_id": thread.order_id, "reason": reason}
+    request = {"cancellation_id": cancellation_id, "order_id": thread.order_id, "reason": reason, "lines": lines}
     return OrderCancelRequested.model_validate(asks | request)
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from contracts.orders import OrderLine
+from contracts.orders import OrderLine, Pieces
 from contracts.words import Channel, Fault, OrderStatus
 from runtime.errors import Refusal, WrongState
 
@@ -28,6 +29,7 @@ class Code(StrEnum):
 
     CANCEL_GUIDE = "cancel_guide"
     ORDER_CANCELLED = "order_cancelled"
+    ITEMS_CANCELLED = "items_cancelled"
     CANCEL_REJECTED = "cancel_rejected"
     REFUND_ISSUED = "refund_issued"
     REFUND_DELAYED = "refund_delayed"
@@ -78,7 +80,7 @@ class Draft:
     sender_id: UUID | None
     text: str
     code: Code | None = None
-    data: dict[str, str | int] | None = None
+    data: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,8 @@ class Thread:
     last_message: Message | None = None
     pending_reason: str | None = None
     """The seller's reason for it, if there is one."""
+    pending_lines: tuple[Pieces, ...] | None = None
+    """The pieces to cancel; None: all that are left."""
 
     @property
     def members(self) -> tuple[UUID, UUID]:
@@ -143,17 +147,18 @@ def check_guide(thread: Thread) -> None:
         raise GuideUnasked("Wait for a message of the buyer. One guide answers it.")
 
 
-def check_cancel(thread: Thread, reason: str | None = None) -> None:
+def check_cancel(thread: Thread, reason: str | None = None, lines: Sequence[Pieces] | None = None) -> None:
     """Raises `AlreadyCancelled` or `AlreadyShipped`, if `chat` knows that already; `orders` decides in any case.
 
-    Raises `WrongState` if the seller has requested it with another reason, and `orders` has not decided yet.
+    Raises `WrongState` while `orders` has not decided on another request: of some pieces, or for another reason.
     """
     if thread.status is OrderStatus.CANCELLED:
         raise AlreadyCancelled("The order is cancelled already.")
     if not thread.status.cancellable:
         raise AlreadyShipped("An order that is on its way cannot be cancelled.")
-    if thread.pending is not None and reason not in (None, thread.pending_reason):
-        raise WrongState("This was requested already, with another reason. Wait for the answer.")
+    of_all = lines is None and thread.pending_lines is None
+    if thread.pending is not None and not (of_all and reason in (None, thread.pending_reason)):
+        raise WrongState("Another cancellation was requested already. Wait for the answer.")
 
 
 def owes_thanks(channel: Channel | str, guided: bool) -> bool:

@@ -11,6 +11,7 @@ from contracts.orders import (
     OrderCancelled,
     OrderCancelRejected,
     OrderDelivered,
+    OrderItemsCancelled,
     OrderPacked,
     OrderPaid,
     OrderPlaced,
@@ -65,15 +66,38 @@ async def show_cancelled(threads: ThreadWriter, tx: Transaction, envelopes: Sequ
     for cancelled in envelopes:
         if thread := affected.pop(cancelled.data.order_id, None):  # once, though the event may be there twice
             with tx.caused_by(cancelled):
-                await _show_cancelled(threads, tx, thread, cancelled.data)
+                text = words.cancelled(cancelled.data.channel, cancelled.data.fault)
+                await _show(threads, tx, thread, cancelled.data, text, Code.ORDER_CANCELLED)
 
 
-async def _show_cancelled(threads: ThreadWriter, tx: Transaction, thread: Thread, cancelled: OrderCancelled) -> None:
+async def show_items_cancelled(threads: ThreadWriter, tx: Transaction, cancelled: OrderItemsCancelled) -> None:
+    """Announces which pieces are cancelled; the order stays open."""
+    thread = await store.thread_of(tx, cancelled.order_id, lock=True)
+    titles = await read_models.note_part(tx, cancelled.order_id, cancelled.cancellation_id)
+    if thread is None or titles is None:  # a reminder, when there are no titles
+        return
+    lines = [
+        {"product_id": str(one.product_id), "title": titles.get(str(one.product_id)), "quantity": one.quantity}
+        for one in cancelled.lines
+    ]
+    text = words.items_cancelled(cancelled.channel, lines, cancelled.refund_amount)
+    facts = {"lines": lines, "refund_amount": cancelled.refund_amount}
+    await _show(threads, tx, thread, cancelled, text, Code.ITEMS_CANCELLED, **facts)
+
+
+async def _show(
+    threads: ThreadWriter,
+    tx: Transaction,
+    thread: Thread,
+    cancelled: OrderCancelled | OrderItemsCancelled,
+    text: str,
+    code: Code,
+    **facts: Any,
+) -> None:
     """Announces the cancellation and, where the seller helped, offers the buyer to apologise and thank (A)."""
-    text = words.cancelled(cancelled.channel, cancelled.fault)
     ids = {"order_id": str(cancelled.order_id), "cancellation_id": str(cancelled.cancellation_id)}
     why = {"channel": str(cancelled.channel), "fault": str(cancelled.fault)}
-    await threads.announce(tx, thread, text, Code.ORDER_CANCELLED, **ids, **why)
+    await threads.announce(tx, thread, text, code, **ids, **why, **facts)
     if thread.pending == cancelled.cancellation_id:
         await asking.answered(tx, thread)
     if domain.owes_thanks(cancelled.channel, thread.guided):
@@ -96,19 +120,19 @@ async def show_rejected(threads: ThreadWriter, tx: Transaction, rejected: OrderC
 async def show_refunds(
     threads: ThreadWriter, tx: Transaction, envelopes: Sequence[Envelope[RefundIssued | RefundDelayed]]
 ) -> None:
-    """Announces that refunds have arrived or are late, in threads that show the cancellation already."""
+    """Announces that refunds have arrived or are late, once their cancellation is known."""
     await read_models.note_refunds(tx, [_refund(envelope.data) for envelope in envelopes])
     affected = await store.threads_of(tx, [envelope.data.order_id for envelope in envelopes])
     for envelope in envelopes:
         thread = affected.get(envelope.data.order_id)
-        if thread is not None and thread.status is OrderStatus.CANCELLED:
+        if thread is not None:
             with tx.caused_by(envelope):
                 await threads.announce_refunds(tx, thread)
 
 
 def _refund(event: RefundIssued | RefundDelayed) -> Refund:
     amount = event.amount if isinstance(event, RefundIssued) else None
-    return Refund(event.refund_id, event.order_id, event.destination, amount)
+    return Refund(event.refund_id, event.order_id, event.destination, amount, event.cancellation_id)
 
 
 async def contact_seller(threads: ThreadWriter, tx: Transaction, contacted: SellerContacted) -> None:
@@ -157,6 +181,7 @@ HANDLERS: Mapping[type[Event], Handle] = {
     OrderPlaced: remember_order,
     **dict.fromkeys(STATUS_AFTER, note_status),
     OrderCancelled: show_cancelled,
+    OrderItemsCancelled: show_items_cancelled,
     OrderCancelRejected: show_rejected,
     RefundIssued: show_refunds,
     RefundDelayed: show_refunds,

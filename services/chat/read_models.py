@@ -3,7 +3,7 @@
 Every function works in the transaction that it is given. `store` has the order of locks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -24,6 +24,7 @@ class Refund:
     order_id: UUID
     destination: Destination | str
     amount: int | None
+    cancellation_id: UUID | None
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,23 @@ async def note_person(tx: Transaction, account_id: UUID, name: str) -> None:
 async def note_order(tx: Transaction, placed: OrderPlaced, status: OrderStatus) -> None:
     """Stores an order. A later status that arrived before stays."""
     await tx.connection.execute(
-        "insert into orders_known as o (order_id, buyer_id, seller_id, title, status_rank) values ($1, $2, $3, $4, $5) "
-        "on conflict (order_id) do update set buyer_id = $2, seller_id = $3, title = $4, "
-        "status_rank = greatest(o.status_rank, $5)",
+        "insert into orders_known as o (order_id, buyer_id, seller_id, title, status_rank, titles) "
+        "values ($1, $2, $3, $4, $5, $6) on conflict (order_id) do update set buyer_id = $2, seller_id = $3, "
+        "title = $4, status_rank = greatest(o.status_rank, $5), titles = $6",
         *(placed.order_id, placed.buyer_id, placed.seller_id, headline(placed.lines), status.rank),
+        {str(line.product_id): line.title for line in placed.lines},
     )
+
+
+async def note_part(tx: Transaction, order_id: UUID, cancellation_id: UUID) -> Mapping[str, str] | None:
+    """Stores that a part of the order is cancelled. Returns the titles of its products, as far as they are known, by
+    the products' ids; None if that was stored already."""
+    titles: Mapping[str, str] | None = await tx.connection.fetchval(
+        "insert into orders_known as o (order_id, parts) values ($1, array[$2::uuid]) on conflict (order_id) "
+        "do update set parts = o.parts || excluded.parts where not o.parts @> excluded.parts returning titles",
+        *(order_id, cancellation_id),
+    )
+    return titles
 
 
 async def note_status(tx: Transaction, order_ids: Sequence[UUID], status: OrderStatus) -> list[UUID]:
@@ -73,22 +86,25 @@ async def note_refunds(tx: Transaction, refunds: Sequence[Refund]) -> None:
     """Stores refunds that are late or, with an amount, have arrived. One that has arrived stays so."""
     columns = zip(*(vars(refund).values() for refund in refunds), strict=True)
     await tx.connection.execute(
-        "insert into refunds_known as r (refund_id, order_id, destination, amount) select distinct on (refund_id) * "
-        "from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) "
-        "as one (refund_id, order_id, destination, amount) order by refund_id, amount "
-        "on conflict (refund_id) do update set destination = excluded.destination, amount = excluded.amount "
-        "where r.amount is null",
+        "insert into refunds_known as r (refund_id, order_id, destination, amount, cancellation_id) "
+        "select distinct on (refund_id) * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::uuid[]) "
+        "as one (refund_id, order_id, destination, amount, cancellation_id) order by refund_id, amount "
+        "on conflict (refund_id) do update set destination = excluded.destination, amount = excluded.amount, "
+        "cancellation_id = coalesce(excluded.cancellation_id, r.cancellation_id) where r.amount is null",
         *map(list, columns),
     )
 
 
 async def take_unshown_refunds(tx: Transaction, order_id: UUID) -> list[Refund]:
-    """The refunds of the order that its thread does not show yet; marks them as shown."""
+    """The refunds of the order that its thread does not show yet, though their cancellation is known; marks them as
+    shown."""
     rows = await tx.connection.fetch(
-        "update refunds_known set told = case when amount is null then 'delayed' else 'issued' end "
-        "where order_id = $1 and (told = 'nothing' or (told = 'delayed' and amount is not null)) "
-        "returning refund_id, order_id, destination, amount",
-        order_id,
+        "update refunds_known r set told = case when amount is null then 'delayed' else 'issued' end "
+        "from orders_known o where r.order_id = $1 and o.order_id = $1 "
+        "and (o.status_rank = $2 or r.cancellation_id = any(o.parts)) "
+        "and (told = 'nothing' or (told = 'delayed' and amount is not null)) "
+        "returning r.refund_id, r.order_id, r.destination, r.amount, r.cancellation_id",
+        *(order_id, OrderStatus.CANCELLED.rank),
     )
     return [Refund(**{**row, "destination": known(Destination, row["destination"])}) for row in rows]
 

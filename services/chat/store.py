@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from contracts.orders import Pieces
 from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection
@@ -65,7 +66,7 @@ class Posted:
     message: Message
 
 
-_FIELDS = [field.name for field in fields(Thread) if field.name not in ("status", "last_message")]
+_FIELDS = [one.name for one in fields(Thread) if one.name not in ("status", "last_message", "pending_lines")]
 
 
 def _message(row: asyncpg.Record) -> Message:
@@ -75,10 +76,12 @@ def _message(row: asyncpg.Record) -> Message:
 
 
 def _thread(row: asyncpg.Record) -> Thread:
+    lines = row["pending_lines"]
     return Thread(
         **{name: row[name] for name in _FIELDS},
         status=STATUSES[row["status_rank"]],
         last_message=_message(row) if row["seq"] else None,
+        pending_lines=lines and tuple(Pieces(**line) for line in lines),
     )
 
 
@@ -186,10 +189,16 @@ async def mark_read(tx: Transaction, thread_id: UUID, account_id: UUID, seq: int
     return (row[0], row[0] - row[1]) if row else None
 
 
-async def begin_asking(tx: Transaction, thread_id: UUID, cancellation_id: UUID, reason: str | None) -> None:
+async def begin_asking(
+    tx: Transaction, thread_id: UUID, cancellation_id: UUID, reason: str | None, lines: Sequence[Pieces] | None
+) -> None:
     """Stores the cancellation that the seller requests."""
-    sql = "update threads set pending = $2, pending_reason = $3, asked_at = clock_now() where thread_id = $1"
-    await tx.connection.execute(sql, thread_id, cancellation_id, reason)
+    pieces = [line.model_dump(mode="json") for line in lines] if lines else None
+    await tx.connection.execute(
+        "update threads set pending = $2, pending_reason = $3, pending_lines = $4, asked_at = clock_now() "
+        "where thread_id = $1",
+        *(thread_id, cancellation_id, reason, pieces),
+    )
 
 
 async def since_asked(tx: Transaction, thread_id: UUID) -> timedelta:
@@ -201,7 +210,7 @@ async def since_asked(tx: Transaction, thread_id: UUID) -> timedelta:
 
 async def end_asking(tx: Transaction, thread_id: UUID) -> None:
     """Removes the request: it is answered."""
-    sql = "update threads set pending = null, pending_reason = null where thread_id = $1"
+    sql = "update threads set pending = null, pending_reason = null, pending_lines = null where thread_id = $1"
     await tx.connection.execute(sql, thread_id)
 
 

@@ -1,5 +1,6 @@
 """Writes messages into threads, and sends them to their members at once."""
 
+from typing import Any
 from uuid import UUID
 
 from runtime.errors import NotFound
@@ -41,7 +42,7 @@ class ThreadWriter:
             await self.send(tx, thread_id)
         return posted
 
-    async def announce(self, tx: Transaction, thread: Thread, text: str, code: Code, **data: str | int) -> None:
+    async def announce(self, tx: Transaction, thread: Thread, text: str, code: Code, **data: Any) -> None:
         """Adds a message of the system."""
         await self.say(tx, thread.thread_id, Draft(Kind.SYSTEM, None, text, code, data))
 

@@ -1,7 +1,8 @@
 """The system's messages in a thread, in Indonesian, and the buyer's replies with one tap."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -51,7 +52,20 @@ REJECTIONS: Mapping[str, str] = {
     RejectionCode.ALREADY_CANCELLED: "pesanan sudah dibatalkan",
     RejectionCode.WINDOW_CLOSED: "batas waktu 1 × 24 jam sudah lewat",
     RejectionCode.NOT_FOUND: "pesanan tidak ditemukan",
+    RejectionCode.NOT_ENOUGH_LEFT: "barang yang tersisa tidak sebanyak itu",
+    RejectionCode.WRONG_STATE: "pesanan belum dibayar, jadi hanya bisa dibatalkan seluruhnya",
+    RejectionCode.BELOW_VOUCHER_MINIMUM: "sisa pesanan akan kurang dari belanja minimum vouchernya",
 }
+BY: Mapping[str, str] = {
+    Channel.APP: " oleh pembeli melalui aplikasi",
+    Channel.WEB: " oleh pembeli melalui situs web",
+    Channel.CHAT: " oleh penjual",
+    Channel.CS: " oleh layanan pelanggan",
+    Channel.SYSTEM: " otomatis oleh sistem",
+}
+"""A later version may know more channels."""
+LATE: Mapping[str, str] = {Fault.NONE: "belum dibayar", Fault.SELLER: "tidak dikirim"}
+"""Why `orders` itself cancels: the fault says which deadline has passed."""
 OUTCOMES: Mapping[str, str] = {
     Outcome.ORDER_CANCELLED: "pesanan dibatalkan",
     Outcome.SELLER_ANSWERED: "penjual sudah menjawab",
@@ -65,17 +79,16 @@ def cancelled(channel: Channel | str, fault: Fault | str) -> str:
     """Who has cancelled the order."""
     if was_silent(channel, fault):
         return "Pesanan dibatalkan oleh layanan pelanggan karena penjual tidak memproses dan tidak menjawab."
-    if channel is Channel.SYSTEM and fault is Fault.NONE:
-        return "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya."
-    by: Mapping[str, str] = {
-        Channel.APP: "oleh pembeli melalui aplikasi",
-        Channel.WEB: "oleh pembeli melalui situs web",
-        Channel.CHAT: "oleh penjual",
-        Channel.CS: "oleh layanan pelanggan",
-        Channel.SYSTEM: "otomatis oleh sistem",
-    }
-    # A later version may know more channels.
-    return f"Pesanan dibatalkan {by[channel]}." if channel in by else "Pesanan dibatalkan."
+    if channel is Channel.SYSTEM and fault in LATE:
+        return f"Pesanan dibatalkan otomatis karena {LATE[fault]} sampai batas waktunya."
+    return f"Pesanan dibatalkan{BY.get(channel, '')}."
+
+
+def items_cancelled(channel: Channel | str, lines: Sequence[Mapping[str, Any]], refund_amount: int) -> str:
+    """Who has cancelled which pieces; `refund_amount` in whole rupiah."""
+    pieces = ", ".join(f"{line['quantity']} × {line['title'] or 'produk'}" for line in lines)
+    refund = f" Dana {_rupiah(refund_amount)} dikembalikan." if refund_amount else ""
+    return f"Dibatalkan{BY.get(channel, '')}: {pieces}. Sisa pesanan tetap berlaku.{refund}"
 
 
 def rejected(code: RejectionCode | str) -> str:
@@ -86,8 +99,12 @@ def rejected(code: RejectionCode | str) -> str:
 
 def refund_issued(amount: int, destination: Destination | str) -> str:
     """The money is back; `amount` in whole rupiah."""
-    rupiah = f"Rp{amount:,}".replace(",", ".")
-    return f"Dana {rupiah} sudah dikembalikan sepenuhnya ke {DESTINATIONS.get(destination, destination)} pembeli."
+    wallet = DESTINATIONS.get(destination, destination)
+    return f"Dana {_rupiah(amount)} sudah dikembalikan sepenuhnya ke {wallet} pembeli."
+
+
+def _rupiah(amount: int) -> str:
+    return f"Rp{amount:,}".replace(",", ".")
 
 
 def refund_delayed(destination: Destination | str) -> str:

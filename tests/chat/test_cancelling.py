@@ -66,6 +66,7 @@ async def test_the_seller_cancels(harness: ChatHarness, conversation: Conversati
         "role": "seller",
         "reason": "Stok habis",
         "note": None,
+        "lines": None,
     }
     await harness.deliver(conversation.cancelled("chat", UUID(asked["cancellation_id"])))
     [shown] = await conversation.messages()

@@ -94,6 +94,7 @@ def test_the_system_speaks_indonesian() -> None:
     assert len({words.cancelled(channel, Fault.BUYER) for channel in Channel}) == len(Channel)
     assert "tidak menjawab" in words.cancelled(Channel.CS, Fault.SELLER)
     assert "tidak menjawab" not in words.cancelled(Channel.CS, Fault.PLATFORM)
+    assert {code.value for code in RejectionCode} == words.REJECTIONS.keys()
     assert all(words.rejected(code) for code in RejectionCode)
     assert "Rp1.234.567" in words.refund_issued(1_234_567, Destination.DANA)
     asked = words.seller_contacted("Sudah?", datetime(2026, 3, 1, 20, 5, tzinfo=UTC))

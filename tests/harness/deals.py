@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 from contracts.chat import SellerReplied
 from contracts.cs import CaseClosed, Outcome, SellerContacted
 from contracts.orders import (
+    CancelledPieces,
     OrderCancelled,
     OrderCancelRejected,
+    OrderItemsCancelled,
     OrderLine,
     OrderPacked,
     OrderPaid,
@@ -39,9 +41,14 @@ class Deal:
         ids = {"order_id": self.order_id, "buyer_id": self.buyer.account_id, "seller_id": self.seller.account_id}
         return ids | {"amount": PRICE, "paid_amount": PRICE, "total": PRICE}
 
+    @property
+    def product_id(self) -> UUID:
+        """Its only product."""
+        return self.order_id
+
     def placed(self) -> OrderPlaced:
-        """The order is placed."""
-        line = OrderLine(product_id=uuid4(), title="Kemeja batik", quantity=1, unit_price=PRICE)
+        """Three pieces are ordered."""
+        line = OrderLine(product_id=self.product_id, title="Kemeja batik", quantity=3, unit_price=PRICE // 3)
         method, now = PaymentMethod.DANA, datetime.now(UTC)
         return OrderPlaced(**self.ids, lines=(line,), payment_method=method, placed_at=now)
 
@@ -58,19 +65,36 @@ class Deal:
         cancellation_id = cancellation_id or uuid4()
         return OrderCancelled(**self.ids, cancellation_id=cancellation_id, channel=Channel(channel), fault=fault)
 
+    def items_cancelled(
+        self, channel: str = "app", cancellation_id: UUID | None = None, quantity: int = 1
+    ) -> OrderItemsCancelled:
+        """Some pieces are cancelled."""
+        net = quantity * PRICE // 3
+        return OrderItemsCancelled(
+            **self.ids,
+            cancellation_id=cancellation_id or uuid4(),
+            channel=Channel(channel),
+            lines=(CancelledPieces(product_id=self.product_id, quantity=quantity, net=net),),
+            refund_amount=net,
+            fault=Fault.BUYER if channel in ("app", "web") else Fault.SELLER,
+        )
+
     def rejected(self, cancellation_id: str, code: str = "already_shipped") -> OrderCancelRejected:
         """The order is not cancelled."""
         request = UUID(cancellation_id)
         return OrderCancelRejected(**self.ids, cancellation_id=request, code=RejectionCode(code), detail="No.")
 
-    def refunded(self, refund_id: UUID, destination: str = "lazada_credit") -> RefundIssued:
+    def refunded(
+        self, refund_id: UUID, destination: str = "lazada_credit", cancellation_id: UUID | None = None
+    ) -> RefundIssued:
         """The money is back."""
-        where = Destination(destination)
-        return RefundIssued(**self.ids, refund_id=refund_id, cancellation_id=uuid4(), destination=where)
+        ids = {"refund_id": refund_id, "cancellation_id": cancellation_id or uuid4()}
+        return RefundIssued(**self.ids | ids, destination=Destination(destination))
 
-    def delayed(self, refund_id: UUID, attempts: int = 1) -> RefundDelayed:
+    def delayed(self, refund_id: UUID, attempts: int = 1, cancellation_id: UUID | None = None) -> RefundDelayed:
         """The money is late."""
         late: dict[str, Any] = {"attempts": attempts, "next_attempt_at": datetime.now(UTC)}
+        late |= {"cancellation_id": cancellation_id}
         return RefundDelayed(**self.ids, refund_id=refund_id, destination=Destination.DANA, **late)
 
     def contacted(self, case_id: UUID, question: str = "Apakah pesanan sudah diproses?") -> SellerContacted:
