@@ -28,6 +28,7 @@ from contracts.orders import (
     OrderCancelled,
     OrderCancelRejected,
     OrderCancelRequested,
+    OrderItemsCancelled,
     OrderPacked,
     OrderShipped,
     RequesterRole,
@@ -193,6 +194,14 @@ class Cases:
                     await self.say(tx, case, views.order_cancelled(cancelled, ours=ours))
                     if resolved := domain.order_cancelled(case):
                         await self.save(tx, resolved)
+
+    async def items_cancelled(self, tx: Transaction, cancelled: OrderItemsCancelled) -> None:
+        """Pieces are cancelled, through any channel: the cases show it, and what is left still waits for its seller."""
+        order_id, lines = cancelled.order_id, [line.model_dump(mode="json") for line in cancelled.lines]
+        if await store.note_part(tx, order_id, cancelled.cancellation_id, lines):
+            phrase = views.items_cancelled(cancelled, (await store.orders(tx, [order_id]))[order_id])
+            for case in (await store.about(tx, order_id))[order_id]:
+                await self.say(tx, case, phrase)
 
     async def cancel_rejected(self, tx: Transaction, rejected: OrderCancelRejected) -> None:
         """`orders` does not cancel the order: the case gives the reason, and returns to its agent."""

@@ -14,6 +14,7 @@ from contracts.orders import (
     OrderCancelled,
     OrderCancelRejected,
     OrderDelivered,
+    OrderItemsCancelled,
     OrderPacked,
     OrderPaid,
     OrderPlaced,
@@ -85,14 +86,14 @@ async def refunds_issued(cases: Cases, tx: Transaction, envelopes: Sequence[Enve
     for envelope in envelopes:
         for case in concerned[envelope.data.order_id]:
             with tx.caused_by(envelope):
-                if await store.note_refund(tx, case.case_id, tx.sequence, envelope.data.refund_id, arrived=True):
+                if not await store.shows_refund(tx, case.case_id, envelope.data.refund_id, "refund_issued"):
                     await cases.say(tx, case, views.refund_issued(envelope.data))
 
 
 async def refund_delayed(cases: Cases, tx: Transaction, delayed: RefundDelayed) -> None:
     """The money is late: the cases show it, once."""
     for case in (await store.about(tx, delayed.order_id))[delayed.order_id]:
-        if await store.note_refund(tx, case.case_id, tx.sequence, delayed.refund_id, arrived=False):
+        if not await store.shows_refund(tx, case.case_id, delayed.refund_id, "refund_issued", "refund_delayed"):
             await cases.say(tx, case, views.refund_delayed(delayed))
 
 
@@ -110,6 +111,7 @@ HANDLERS: Mapping[type[Event], Act] = {
     OrderShipped: Cases.order_shipped,
     OrderDelivered: note_status,
     OrderCancelled: Cases.orders_cancelled,
+    OrderItemsCancelled: Cases.items_cancelled,
     OrderCancelRejected: Cases.cancel_rejected,
     RefundIssued: refunds_issued,
     RefundDelayed: refund_delayed,
@@ -118,7 +120,9 @@ HANDLERS: Mapping[type[Event], Act] = {
 
 BATCHED = frozenset({OrderCancelled, RefundIssued})
 """The most frequent events."""
-ABOUT_ORDERS = (OrderPacked, OrderShipped, OrderCancelled, OrderCancelRejected, RefundIssued, RefundDelayed)
+ABOUT_ORDERS = (
+    *(OrderPacked, OrderShipped, OrderCancelled, OrderItemsCancelled, OrderCancelRejected, RefundIssued, RefundDelayed),
+)
 """The events that change the cases about the order."""
 
 

@@ -66,7 +66,7 @@ class Message(BaseModel):
 
 @dataclass(frozen=True)
 class Order:
-    """What is known of an order; only its status if `OrderPlaced` has not arrived yet."""
+    """What is known of an order; only its status and its cancelled pieces if `OrderPlaced` has not arrived yet."""
 
     order_id: UUID
     status: OrderStatus
@@ -76,6 +76,7 @@ class Order:
     total: int | None
     payment_method: PaymentMethod | None
     placed_at: datetime | None
+    parts: dict[str, list[dict[str, Any]]]  # by cancellation
 
 
 _ORDER_COLUMNS = ", ".join(column.name for column in fields(Order))
@@ -138,9 +139,8 @@ async def lock_all(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence[UUI
 async def about(tx: Transaction, *order_ids: UUID) -> Mapping[UUID, Sequence[Case]]:
     """For each of the orders, the cases about it that are open, or ended with or during its cancellation. To be called
     after `lock_all`; a case that was given one of the orders since, and is locked by another, is none of them."""
-    rows = await tx.connection.fetch(
-        f"{_CASE} where order_id = any($1) and {_CONCERNED} order by case_id for update skip locked", order_ids
-    )
+    sql = f"{_CASE} where order_id = any($1) and {_CONCERNED} order by case_id for update skip locked"
+    rows = await tx.connection.fetch(sql, order_ids)
     return {order_id: [case_of(row) for row in rows if row["order_id"] == order_id] for order_id in order_ids}
 
 
@@ -256,22 +256,23 @@ async def note_status(tx: Transaction, sequences: Mapping[UUID, int], status: Or
     )
 
 
+async def note_part(tx: Transaction, order_id: UUID, cancellation_id: UUID, lines: list[dict[str, Any]]) -> bool:
+    """Keeps which pieces of an order are cancelled; False if that was kept already."""
+    sql = """insert into orders as o (order_id, status, sequence, parts) values ($1, 'processing', 0, $2) on conflict
+        (order_id) do update set parts = o.parts || excluded.parts where not o.parts ? $3 returning true"""
+    return bool(await tx.connection.fetchval(sql, order_id, {str(cancellation_id): lines}, str(cancellation_id)))
+
+
 async def orders(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Order]:
     """What is known of some orders."""
     rows = await tx.connection.fetch(f"select {_ORDER_COLUMNS} from orders where order_id = any($1)", ids)
     return {row["order_id"]: Order(**{**row, "status": OrderStatus(row["status"])}) for row in rows}
 
 
-async def note_refund(tx: Transaction, case_id: UUID, sequence: int, refund_id: UUID, *, arrived: bool) -> bool:
-    """Whether the case does not show yet that this refund has arrived, or is delayed; earlier events of `refunds` count
-    no more from now on."""
-    shown = "told_refunds = told_refunds || $3::uuid" if arrived else "told_delay = $3"
-    sql = f"""
-    update cases set refund_sequence = $2, {shown}
-    where case_id = $1 and refund_sequence < $2 and $3 <> all (told_refunds) and ($4 or told_delay is distinct from $3)
-    returning true
-    """
-    return bool(await tx.connection.fetchval(sql, case_id, sequence, refund_id, arrived))
+async def shows_refund(tx: Transaction, case_id: UUID, refund_id: UUID, *codes: str) -> bool:
+    """Whether the case has a message about this refund with one of the codes."""
+    sql = "select exists (select from messages where case_id = $1 and code = any($2) and data ->> 'refund_id' = $3)"
+    return bool(await tx.connection.fetchval(sql, case_id, codes, str(refund_id)))
 
 
 async def watched(connection: Connection, account_id: UUID) -> Sequence[UUID]:

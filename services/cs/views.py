@@ -1,15 +1,17 @@
 """How cases look from outside: over HTTP, in live frames, and in the system messages of a case."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from contracts.cs import Outcome
-from contracts.orders import OrderCancelled, RejectionCode
+from contracts.orders import OrderCancelled, OrderItemsCancelled, RejectionCode
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod
 from runtime.messaging.unit_of_work import Transaction
@@ -96,8 +98,13 @@ async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
 
 
 def _handed_over(order: store.Order | None, names: Mapping[UUID, str]) -> HandedOver | None:
-    seller_id = order.seller_id if order else None
-    return HandedOver(**vars(order), seller_name=names.get(seller_id)) if seller_id else None
+    if order is None or order.seller_id is None:
+        return None
+    gone = Counter[str]()
+    for one in chain.from_iterable(order.parts.values()):
+        gone[one["product_id"]] += one["quantity"]
+    lines = [line | {"cancelled": gone[line["product_id"]]} for line in order.lines or []]
+    return HandedOver(**vars(order) | {"lines": lines}, seller_name=names.get(order.seller_id))
 
 
 async def show_duty(tx: Transaction, agent_id: UUID, max_cases: int) -> DutyView:
@@ -142,7 +149,8 @@ QUESTION = (
 )
 """What the seller is asked when the agent has no words of their own."""
 
-NOT_PAID = "Pesanan dibatalkan otomatis karena belum dibayar sampai batas waktunya."
+LATE: Mapping[str, str] = {Fault.NONE: "belum dibayar", Fault.SELLER: "tidak dikirim"}
+"""Why `orders` itself cancels: the fault says which deadline has passed."""
 DESTINATIONS: Mapping[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
 DEEDS = {
     SellerDid.REPLIED: "Penjual sudah menjawab. Pesanan tidak dibatalkan; petugas melanjutkan dengan Anda.",
@@ -209,10 +217,31 @@ def order_cancelled(event: OrderCancelled, *, ours: bool) -> Phrase:
         "paid_amount": event.paid_amount,
         "ours": ours,
     }
-    if event.channel is Channel.SYSTEM and event.fault is Fault.NONE:
-        return Phrase("order_cancelled", NOT_PAID, facts)
     by = f" {BY[event.channel]}" if event.channel in BY else ""  # a later version may know more channels
+    if event.channel is Channel.SYSTEM and event.fault in LATE:
+        by = f" otomatis karena {LATE[event.fault]} sampai batas waktunya"
     return Phrase("order_cancelled", f"Pesanan dibatalkan{by}.{refund}", facts)
+
+
+def items_cancelled(event: OrderItemsCancelled, order: store.Order) -> Phrase:
+    """Some pieces are cancelled; the rest is not."""
+    titles = {line["product_id"]: line["title"] for line in order.lines or []}
+    lines = [
+        {"product_id": str(one.product_id), "title": titles.get(str(one.product_id)), "quantity": one.quantity}
+        for one in event.lines
+    ]
+    facts = {
+        "order_id": str(event.order_id),
+        "cancellation_id": str(event.cancellation_id),
+        "channel": str(event.channel),
+        "fault": str(event.fault),
+        "lines": lines,
+        "refund_amount": event.refund_amount,
+    }
+    by = f" {BY[event.channel]}" if event.channel in BY else ""
+    pieces = ", ".join(f"{one['quantity']} × {one['title'] or 'produk'}" for one in lines)
+    refund = f" {_rupiah(event.refund_amount)} dikembalikan." if event.refund_amount else ""
+    return Phrase("items_cancelled", f"Dibatalkan{by}: {pieces}. Sisa pesanan tetap berlaku.{refund}", facts)
 
 
 def cancel_rejected(order_id: UUID, code: RejectionCode | str, detail: str) -> Phrase:
@@ -224,8 +253,7 @@ def cancel_rejected(order_id: UUID, code: RejectionCode | str, detail: str) -> P
 def refund_issued(event: RefundIssued) -> Phrase:
     """The money has arrived."""
     facts = {"refund_id": str(event.refund_id), "amount": event.amount, "destination": str(event.destination)}
-    amount = f"{event.amount:,}".replace(",", ".")
-    return Phrase("refund_issued", f"Rp{amount} sudah masuk ke {_name(event.destination)}.", facts)
+    return Phrase("refund_issued", f"{_rupiah(event.amount)} sudah masuk ke {_name(event.destination)}.", facts)
 
 
 def refund_delayed(event: RefundDelayed) -> Phrase:
@@ -236,6 +264,10 @@ def refund_delayed(event: RefundDelayed) -> Phrase:
         "next_attempt_at": event.next_attempt_at.isoformat(),
     }
     return Phrase("refund_delayed", f"Uang belum sampai di {_name(event.destination)}; kami coba lagi.", facts)
+
+
+def _rupiah(amount: int) -> str:
+    return f"Rp{amount:,}".replace(",", ".")
 
 
 def _name(destination: Destination | str) -> str:
