@@ -51,6 +51,8 @@ _WHY: Mapping[tuple[Any, Any, str], str] = {
     ("cs", "seller", "chat"): "said.order_cancelled.silent",
     ("system", "none", "chat"): "said.order_cancelled.not_paid",
     ("system", "none", "cs"): "said.order_cancelled.not_paid",
+    ("system", "seller", "chat"): "said.order_cancelled.not_shipped",
+    ("system", "seller", "cs"): "said.order_cancelled.not_shipped",
 }
 _NAMES = {"channel": "by", "respond_by": "until", "rejection": "why", "code": "why", "order_id": "short"}
 _FACTS: Mapping[str, Any] = {
@@ -64,4 +66,10 @@ _FACTS: Mapping[str, Any] = {
     "code": lambda language, code: say(language, f"why.{code}"),
     "outcome": lambda language, outcome: say(language, f"outcome.{outcome}"),
     "order_id": lambda language, order_id: short(order_id),
+    "lines": lambda language, lines: Markup(", ").join(map(_pieces, lines)),
+    "refund_amount": lambda language, amount: say(language, "said.refunded", amount=rupiah(amount)) if amount else "",
 }
+
+
+def _pieces(line: Mapping[str, Any]) -> Markup:
+    return Markup("{} × {}").format(line["quantity"], isolated(line["title"] or short(line["product_id"])))

@@ -121,10 +121,23 @@ def test_the_system_speaks_the_readers_language() -> None:
     unpaid = {"code": "order_cancelled", "data": {"channel": "system", "fault": "none"}, "text": "…"}
     for page in ("chat", "cs"):
         assert said("en", unpaid, page) == "The order was cancelled automatically, because it was not paid in time."
+    unshipped = {"code": "order_cancelled", "data": {"channel": "system", "fault": "seller"}, "text": "…"}
+    assert "because it was not shipped in time" in said("en", unshipped, "cs")
     assert said("en", {"code": "new", "data": None, "text": "Halo"}, "cs") == "<bdi>Halo</bdi>"
     assert said("en", {"code": "refund_issued", "data": {}, "text": "Halo"}, "cs") == "<bdi>Halo</bdi>"
     newer = {"code": "refund_issued", "data": {"amount": 1, "destination": "moon"}, "text": "Halo"}
     assert said("en", newer, "chat") == "<bdi>Halo</bdi>"
+
+
+@pytest.mark.parametrize(("amount", "money"), [(0, ""), (90_000, " Rp90.000 comes back.")])
+def test_a_part_is_said_by_its_pieces(amount: int, money: str) -> None:
+    """A part names its pieces, those of an unknown title by their product's id, and its money if there is any."""
+    lines = [{"quantity": 2, "title": "<Kopi>", "product_id": "1"}, {"quantity": 1, "title": None, "product_id": "2a"}]
+    data = {"channel": "chat", "fault": "seller", "lines": lines, "refund_amount": amount}
+    pieces = "2 × <bdi>&lt;Kopi&gt;</bdi>, 1 × <bdi>2A</bdi>"
+    for page in ("chat", "cs"):
+        shown = said("en", {"code": "items_cancelled", "data": data, "text": "…"}, page)
+        assert shown == f"Cancelled by the seller: {pieces}. The rest of the order stays.{money}"
 
 
 def test_scripts_put_the_facts_in_themselves() -> None:

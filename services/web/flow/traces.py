@@ -20,6 +20,7 @@ _OUTCOMES = {
     "OrderCancelRejected": "rejected",
     "RefundDelayed": "delayed",
     "OrderCancelled": "cancelled",
+    "OrderItemsCancelled": "cancelled",
     "OrderCancelRequested": "asked",
 }
 """The outcome of a cancellation, by the first of these events that was written."""
