@@ -183,7 +183,7 @@ async def move(tx: Transaction, order: Order, to: OrderStatus, paid_amount: int,
 
 _END = """
 with o as (
-    update orders set status = 'cancelled', pay_by = null, ship_by = null, version = version + 1
+    update orders set status = 'cancelled', pay_by = null, version = version + 1
     where order_id = $1 and version = $2 and parts = $3
     returning order_id, seller_id, version, paid_amount, payment_method, clock_now() as at
 ), h as (

@@ -150,6 +150,7 @@ def show(order: Order, now: datetime) -> OrderView:
         "lines": [line.model_copy(update={"cancelled": line.quantity}) for line in order.lines]
         if ended
         else order.lines,
+        "ship_by": None if ended else order.ship_by,
         "refunded_amount": order.refunded_amount,
         "cancellation": cancellation,
         "refund": ended.refund if ended else None,

@@ -22,7 +22,7 @@ TABLES = (
         add column discount bigint not null default 0,
         add column voucher text,
         add column voucher_minimum bigint not null default 0,
-        add column ship_by timestamptz, -- null: not paid yet, shipped, or cancelled
+        add column ship_by timestamptz, -- null: not paid yet, or shipped
         add column parts smallint not null default 0, -- its cancellations but for the one that ended it
         add column pieces integer generated always as (pieces_of(lines)) stored
     """,
