@@ -132,7 +132,7 @@ def check(
     ] = "",
     accepted: Annotated[
         Path | None,
-        typer.Option(help="A client's log of accepted cancellations: JSON lines of order_id, cancellation_id."),
+        typer.Option(help="A client's log of accepted cancellations: JSON lines of order_id, cancellation_id, part."),
     ] = None,
     at_rest: Annotated[bool, typer.Option("--at-rest", help="Unfinished work counts as an error.")] = False,
     as_json: Json = False,
@@ -151,7 +151,7 @@ def check(
         for sentence in snapshot.broken:
             console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
         console.print(
-            f"the ledger sums to {snapshot.ledger_sum}; {snapshot.cancelled_paid_orders} cancelled, paid orders; "
+            f"the ledger sums to {snapshot.ledger_sum}; {snapshot.cancelled_paid_orders} cancellations of paid orders; "
             f"{snapshot.refunds} refunds, {snapshot.open_refunds} of them in flight; {snapshot.parked} messages parked",
             soft_wrap=True,
         )

@@ -101,11 +101,11 @@ async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:
 
 async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -> Snapshot:
     """Checks the invariants of the stores, of DANA's journal at the origin `dana`, if given, and of a client's log:
-    a JSON line with `order_id` and `cancellation_id` for each accepted cancellation.
+    a JSON line with `order_id` and `cancellation_id` for each accepted cancellation, and `"part": true` for a part.
 
     Raises `NothingRunning`, `UnreadableLog`.
     """
-    evidence = Evidence(accepted=_accepted(accepted) if accepted else None)
+    evidence = _accepted(accepted) if accepted else Evidence()
     for url in urls.values():
         async with connected(url):
             pass  # only to check that it is reachable
@@ -115,10 +115,12 @@ async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -
         return await check(urls, control, evidence)
 
 
-def _accepted(log: Path) -> Mapping[UUID, UUID]:
+def _accepted(log: Path) -> Evidence:
     try:
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-        return {UUID(line["order_id"]): UUID(line["cancellation_id"]) for line in lines}
+        ids = [(UUID(line["order_id"]), UUID(line["cancellation_id"]), bool(line.get("part"))) for line in lines]
+        whole = {order_id: cancellation_id for order_id, cancellation_id, part in ids if not part}
+        return Evidence(whole, parts={cancellation_id: order_id for order_id, cancellation_id, part in ids if part})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableLog(f"{log}: {error!r}") from error
 

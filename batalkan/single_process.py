@@ -162,8 +162,8 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
         else:
             console.print()
         console.print(
-            f"[green]The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancelled, paid orders has "
-            f"exactly one refund of its full amount: {rupiah(snapshot.refunded)} in all"
+            f"[green]The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancellations of paid "
+            f"orders has exactly one refund of its full amount: {rupiah(snapshot.refunded)} in all"
             f"{f', {snapshot.open_refunds} of them in flight' if snapshot.open_refunds else ''}.[/green]",
             soft_wrap=True,
         )

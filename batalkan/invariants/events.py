@@ -13,7 +13,7 @@ from contracts import events_from
 # Null: the subject is older than the counter. `runtime.messaging.retention` deletes inbox rows after 30 days.
 _PUBLISHED = "select coalesce(sum(heard), 0)::bigint as heard, bool_or(heard is null) as unknown from event_sequence"
 _EFFECTS = "select count(*) as effects, coalesce(min(at) < now() - interval '29 days', false) as forgets from inbox"
-# A repeated OrderCancelled, published because no refund came, is a new event.
+# Each of an order or a part has one event; a repeated one, published because no refund came, is a new event.
 _CANCELLED = "select coalesce(sum(1 + reminded), 0)::bigint from cancellations"
 _PARKED = "select count(*) from parked where state <> 'replayed' and event_id is not null"
 
@@ -57,7 +57,7 @@ def compare(
         if missing > 0:
             pending.append(f"{service} still has to consume {missing} of at least {due} events")
     if effects["refunds"] > cancelled:
-        broken.append(f"refunds consumed {effects['refunds']} events, but only {cancelled} cancel an order")
+        broken.append(f"refunds consumed {effects['refunds']} events, but only {cancelled} cancel an order or a part")
     counts = {one: [len(each - {"refunds"}) for each in sets] or [0] for one, sets in consumers.items()}
     at_least, at_most = (
         cancelled + sum(published[one] * bound(sizes) for one, sizes in counts.items()) for bound in (min, max)

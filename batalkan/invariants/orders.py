@@ -36,11 +36,21 @@ select order_id from orders where status = 'unpaid' and not exists (
     select from deadlines where kind = 'pay_by' and subject = order_id::text and due_at >= pay_by
 )
 """
+_CANCELLED_EARLY = """
+select order_id from orders join cancellations using (order_id) where reason = 'not_shipped' and channel = 'system'
+and at < ship_by
+"""
+# The first of two deadlines reminds the seller, a day before the order is cancelled.
+_NEVER_DUE = """
+select order_id from orders where status in ('processing', 'packed') and not exists (
+    select from deadlines where kind = 'ship_by' and subject = order_id::text and due_at >= ship_by - interval '1 day'
+)
+"""
 
 
 async def broken(stores: Stores) -> list[str]:
     """Impossible histories; orders both cancelled and shipped, or cancelled without a cancellation; orders that expired
-    although paid, or are unpaid and never expire."""
+    although paid, or before their time to ship; unpaid or unshipped orders that never expire."""
     return await stores.found(
         "orders",
         (_WRONG_HISTORIES, "the history of order {order_id} is impossible"),
@@ -48,4 +58,6 @@ async def broken(stores: Stores) -> list[str]:
         (_NOT_AS_CANCELLED, "order {order_id} is cancelled without a cancellation, or the other way round"),
         (_PAID_AND_EXPIRED, "order {order_id} was cancelled because it was not paid, and is paid"),
         (_NEVER_EXPIRES, "order {order_id} is not paid and does not expire"),
+        (_CANCELLED_EARLY, "order {order_id} was cancelled because it was not shipped, before its time was over"),
+        (_NEVER_DUE, "order {order_id} is not shipped and is never cancelled for it"),
     )

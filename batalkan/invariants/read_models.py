@@ -8,16 +8,16 @@ _ORDERS_AT_CHAT = """
 select order_id, (array['unpaid', 'processing', 'packed', 'shipped', 'delivered', 'cancelled'])[status_rank + 1],
        buyer_id from orders_known
 """
-_REFUNDS = "select order_id, refund_id, amount, destination from refunds where state = 'issued'"
-_REFUNDS_AT_ORDERS = """
-select order_id, refund_id, refund_amount, destination from cancellations where refund_state = 'issued'
-"""
-_REFUNDS_AT_CHAT = "select order_id, refund_id, amount, destination from refunds_known where amount is not null"
+_REFUNDS = "select refund_id, order_id, amount, destination from refunds where state = 'issued'"
+_REFUNDS_AT_ORDERS = (
+    "select refund_id, order_id, refund_amount, destination from cancellations where refund_state = 'issued'"
+)
+_REFUNDS_AT_CHAT = "select refund_id, order_id, amount, destination from refunds_known where amount is not null"
 _ACCOUNTS = "select account_id, name from accounts"
 
 _COPIES = (
     ("order", "orders", _ORDERS, {"chat": _ORDERS_AT_CHAT, "cs": _ORDERS}),
-    ("the refund of order", "refunds", _REFUNDS, {"orders": _REFUNDS_AT_ORDERS, "chat": _REFUNDS_AT_CHAT}),
+    ("refund", "refunds", _REFUNDS, {"orders": _REFUNDS_AT_ORDERS, "chat": _REFUNDS_AT_CHAT}),
     ("account", "accounts", _ACCOUNTS, {"chat": "select account_id, name from people", "cs": _ACCOUNTS}),
 )
 """What is copied, its owner and the owner's rows, and the rows of each service with a copy; the first column is the

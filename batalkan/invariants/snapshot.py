@@ -1,7 +1,7 @@
 """`check`: all invariants, and the figures that belong to them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -27,11 +27,13 @@ class Evidence:
     """Evidence from outside the stores."""
 
     accepted: Mapping[UUID, UUID] | None = None
-    """The cancellations that clients saw accepted (order: cancellation); the store must have them."""
+    """The cancellations of orders that clients saw accepted (order: cancellation); the store must have them."""
     injected: Collection[bytes] | None = None
     """The SHA-256 of each injected bad message; other parked messages are violations. None: unknown."""
     outsiders: bool = False
     """Whether other clients have published valid events; then events cannot be counted."""
+    parts: Mapping[UUID, UUID] = field(default_factory=dict)
+    """As `accepted`, for parts of orders (cancellation: order)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Snapshot:
     accounts: Mapping[str, int]
     """The balance of each account of the ledger."""
     cancelled_paid_orders: int
+    """The cancellations of something paid, whole orders or parts."""
     refunds: int
     refunded: int
     open_refunds: int
@@ -78,7 +81,7 @@ async def check(
         pending, found = await _events(stores, evidence)
         broken += found
         if evidence.accepted is not None:
-            broken += await accepted_requests.forgotten(stores, evidence.accepted)
+            broken += await accepted_requests.forgotten(stores, evidence.accepted, evidence.parts)
         if evidence.injected is not None:
             broken += await accepted_requests.wrongly_parked(stores, evidence.injected)
         balances = await stores.rows(

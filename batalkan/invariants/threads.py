@@ -9,7 +9,8 @@ having count(m.seq) <> c.last_seq or coalesce(min(m.seq), 1) <> 1 or coalesce(ma
 """
 # A case may be about several orders, one after the other.
 _TWICE = """
-select {id} as id, code, count(*) as times from messages where code in ('order_cancelled', 'refund_issued')
+select {id} as id, code, count(*) as times from messages
+where code in ('order_cancelled', 'items_cancelled', 'refund_issued')
 group by {id}, code, coalesce(data ->> 'refund_id', data ->> 'cancellation_id') having count(*) > 1
 """
 CONVERSATIONS = {"chat": ("thread", "threads"), "cs": ("case", "cases")}

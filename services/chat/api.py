@@ -221,7 +221,7 @@ async def cancel(
     reason = body.reason if body else None
     lines = tuple(Pieces(**vars(line)) for line in body.lines) if body and body.lines else None
     if lines and key is None:
-        raise KeyRequired("Send one, and the same again with a repeat: or else a repeat cancels more pieces.")
+        raise KeyRequired("Send an Idempotency-Key, so that a repeated request cancels no further pieces.")
 
     async def ask(tx: Transaction) -> Requested:
         thread = await _own(tx, thread_id, seller)

@@ -22,7 +22,7 @@ from tests.machine.command import python
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 LAST_LINE = (
-    r"The ledger sums to zero, and each of 6 cancelled, paid orders has exactly one refund of its full amount: .*"
+    r"The ledger sums to zero, and each of 6 cancellations of paid orders has exactly one refund of its full amount: .*"
 )
 
 
