@@ -163,6 +163,13 @@ class Buyer(Person):
         """Asks for the cancellation, perhaps with a reason."""
         return await self.ask("POST", f"/orders/{order_id}/cancel", why or None)
 
+    async def cancel_pieces(
+        self, order_id: str, product_id: str, quantity: int = 1, key: str | None = None
+    ) -> httpx.Response:
+        """Asks for the cancellation of pieces, under a new key unless one is given."""
+        body = {"lines": [{"product_id": product_id, "quantity": quantity}]}
+        return await self.ask("POST", f"/orders/{order_id}/cancel", body, key or token_hex(8))
+
     async def link_dana(self, phone: str = PHONE) -> None:
         """Has refunds go to DANA. Asks again when DANA has not answered in time: it has little in tests."""
 
