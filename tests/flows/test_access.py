@@ -36,6 +36,8 @@ REFUSED: dict[Route, tuple[Any, dict[str, int]]] = {
     ("GET", "/accounts/me"): (None, {}),
     ("POST", "/orders"): (LINES, BUYERS_ONLY),
     ("POST", "/orders/products"): (PRODUCT, SELLERS_ONLY),
+    ("GET", "/orders/vouchers"): (None, SELLERS_ONLY),
+    ("POST", "/orders/vouchers"): ({"code": "HEMAT", "amount": 1, "uses": 1}, SELLERS_ONLY),
     ("GET", "/orders"): (None, {"agent": 403}),
     ("GET", "/orders/{order_id}"): (None, {"other buyer": 404, "other seller": 404}),
     ("POST", "/orders/{order_id}/cancel"): (None, {**BUYERS_ONLY, "other buyer": 404}),
