@@ -31,21 +31,37 @@ def talk(text: str) -> list[dict[str, Any]]:
 
 
 def order(text: str, **more: Any) -> dict[str, Any]:
-    """A paid order that can be cancelled."""
+    """A paid order of two pieces, with a voucher, that can be cancelled."""
     way = {"allowed": True, "code": None, "until": AT}
     return {
         "order_id": ID, "buyer_id": ID, "seller_id": ID, "status": "processing", "total": 145_000,
         "paid_amount": 145_000, "currency": "IDR",
-        "lines": [{"product_id": ID, "title": text, "quantity": 1, "unit_price": 145_000}] * 2,
+        "lines": [
+            {"product_id": ID, "title": text, "quantity": 1, "unit_price": 72_500, "net": 67_500, "cancelled": 0}
+        ] * 2,
+        "shipping_fee": 10_000, "discount": 10_000, "voucher": text, "refunded_amount": 0, "cancellations": [],
+        "refunds": [], "pay_by": None, "ship_by": None,
         "payment_method": "dana", "placed_at": AT, "version": 2, "history": [{"status": "processing", "at": AT}],
         "cancellation": way, "refund": None, **more,
     }  # fmt: skip
 
 
+def partly(text: str, **more: Any) -> dict[str, Any]:
+    """The order with three pieces, of which one is cancelled and refunded."""
+    line = {"product_id": ID, "title": text, "quantity": 3, "unit_price": 50_000, "net": 135_000, "cancelled": 1}
+    part = {
+        "cancellation_id": ID, "channel": "app", "lines": [{"product_id": ID, "quantity": 1, "net": 45_000}],
+        "refund_amount": 45_000, "reason": text, "note": text, "fault": "buyer", "at": AT,
+    }  # fmt: skip
+    refund = {"refund_id": ID, "cancellation_id": ID, "state": "issued", "amount": 45_000, "destination": "dana"}
+    money = {"discount": 15_000, "refunded_amount": 45_000, "cancellations": [part], "refunds": [refund]}
+    return order(text, **{"lines": [line], **money, **more})
+
+
 def cancelled(text: str) -> dict[str, Any]:
     """An order whose end has a note."""
     way = {"allowed": False, "code": "already_cancelled", "until": AT, "channel": "app", "reason": text, "note": text}
-    return order(text, status="cancelled", cancellation={**way, "at": AT})
+    return order(text, status="cancelled", cancellation={**way, "cancellation_id": GONE, "at": AT})
 
 
 def thread(text: str, **more: Any) -> dict[str, Any]:
@@ -72,9 +88,11 @@ def open_market(harness: WebHarness, text: str) -> None:
     product = {"product_id": ID, "seller_id": ID, "title": text, "price": 1, "stock": 2}
     said("GET /accounts/me", name=text, email=text)
     said("GET /orders/products", items=[product], next=None)
-    said("GET /orders", items=[order(text), cancelled(text)], next=None)
-    said(f"GET /orders/{ID}", **order(text))
+    said("GET /orders", items=[order(text), partly(text), cancelled(text)], next=None)
+    said(f"GET /orders/{ID}", **partly(text))
     said(f"GET /orders/{GONE}", **cancelled(text))
+    voucher = {"code": text, "amount": None, "percent": 10, "cap": 5_000, "minimum": 50_000, "uses": 9, "used": 2}
+    said("GET /orders/vouchers", items=[voucher], next=None)
     said("GET /orders/cancel-reasons", items=[{"code": "other", "id": "lain", "en": "other"}])
     said("GET /orders/clock", now=AT)
     said("GET /refunds", items=[], next=None)

@@ -19,7 +19,7 @@ KEPT = {("input", "value"), ("button", "data-quick")}
 PAGES = {
     "buyer": f"orders orders/{ID} orders/{GONE} orders/{ID}/cancel wallet chat chat/{ID} chat/{ID}/messages help "
     f"help/{ID} help/{ID}/messages account nowhere",
-    "seller": f"orders/{ID} chat chat/{ID} chat/{ID}/messages products score",
+    "seller": f"orders/{ID} chat chat/{ID} chat/{ID}/messages products vouchers score",
     "agent": f"cases/{ID} cases/{ID}/messages history account",
 }
 OURS_ALONE = {"wallet", "help", "score", "nowhere"}

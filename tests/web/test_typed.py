@@ -101,3 +101,84 @@ async def test_a_refused_phone_number_stays(
     assert services.bodies("PUT /refunds/wallet/dana") == [{"phone": typed}]
     assert f'value="{typed}"' in field(page, "phone")
     assert words in field(page, "phone")
+
+
+async def test_a_voucher_goes_with_the_order(browser: Browser, services: Services) -> None:
+    """The typed code is sent, if there is one."""
+    services.say("POST /orders", 201, order_id="o")
+    await browser.sign_in()
+    for typed in (" HEMAT10 ", " "):
+        await browser.submit("s/a/buy", product_id="p", quantity="1", payment_method="dana", voucher=typed)
+    plain = {"lines": [{"product_id": "p", "quantity": 1}], "payment_method": "dana"}
+    assert services.bodies("POST /orders") == [plain | {"voucher": "HEMAT10"}, plain]
+
+
+@pytest.mark.parametrize(("status", "problem"), [(409, {"code": "voucher_not_usable"}), (422, refusal("voucher"))])
+async def test_an_unusable_voucher_stays_beside_the_payment(
+    browser: Browser, services: Services, status: int, problem: dict[str, Any]
+) -> None:
+    """The product's form is open, as it was typed, with what is wrong beside the code."""
+    product = {"seller_id": "s", "price": 1, "stock": 200}
+    products = [product | {"product_id": name, "title": name} for name in ("first", "second")]
+    services.say("GET /orders/products", items=products, next=None)
+    services.say("POST /orders", status, **problem)
+    await browser.sign_in()
+    form = {"product_id": "second", "quantity": "3", "payment_method": "cod", "voucher": "HEMAT <b>"}
+    page = await browser.submit("s/a/buy", **form)
+    assert page.status_code == 422
+    _, first, second = page.text.split('class="card product"')
+    assert 'class="wrong"' not in first
+    assert re.search(r"<details[^>]* open>", second)
+    assert 'value="3"' in second
+    assert 'value="cod" selected' in second
+    assert re.search('value="HEMAT &lt;b&gt;"[^>]*aria-invalid="true".*Voucher ini tidak bisa', second, re.DOTALL)
+
+
+VOUCHER = {"code": " HEMAT ", "kind": "amount", "amount": "Rp25.000", "percent": "10", "cap": "", "minimum": ""}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("amount", {"amount": 25_000}), ("percent", {"percent": 10, "cap": 20_000})],
+)
+async def test_a_voucher_is_of_an_amount_or_a_percentage(
+    browser: Browser, services: Services, kind: str, body: dict[str, Any]
+) -> None:
+    """Only what belongs to the chosen kind is read and sent; without a minimum it is 0."""
+    services.say("POST /orders/vouchers", 201)
+    await browser.sign_in("seller")
+    answer = await browser.submit("s/a/vouchers", **VOUCHER | {"kind": kind, "cap": "20.000", "uses": "1.000"})
+    assert answer.status_code == 303
+    assert services.bodies("POST /orders/vouchers") == [{"code": "HEMAT", "minimum": 0, "uses": 1000, **body}]
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "status", "problem", "words"),
+    [
+        ("amount", "many", 201, {}, "rupiah bulat"),
+        ("uses", "x", 201, {}, "paling sedikit 1"),
+        ("minimum", "-1", 201, {}, "rupiah bulat"),
+        ("code", "A B", 422, refusal("code"), "tanpa spasi"),
+        ("code", "HEMAT", 409, {"code": "voucher_exists"}, "sudah punya voucher"),
+    ],
+)
+async def test_a_refused_voucher_stays_as_it_was_typed(
+    browser: Browser, services: Services, name: str, typed: str, status: int, problem: dict[str, Any], words: str
+) -> None:
+    """The form is open, with everything in it and what is wrong beside the field."""
+    services.say("POST /orders/vouchers", status, **problem)
+    form = VOUCHER | {"uses": "7", name: typed}
+    await browser.sign_in("seller")
+    page = await browser.submit("s/a/vouchers", **form)
+    assert page.status_code == 422
+    assert re.search(r"<details[^>]* open>", page.text)
+    assert words in field(page, name)
+    for key in form.keys() - {"kind"}:
+        assert f'value="{form[key]}"' in field(page, key)
+
+
+async def test_a_seller_sees_what_is_left_of_a_voucher(browser: Browser) -> None:
+    """The list shows the discount, the minimum and the uses that are left."""
+    await browser.sign_in("seller")
+    page = (await browser.show("vouchers")).text
+    assert all(words in page for words in ("10%, paling banyak Rp5.000", "Rp50.000", "Tersisa 7 dari 9"))

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from services.web.pieces import NoPieces, by_pieces, chosen
 from services.web.upstream import Refused
-from services.web.visits import After, BuyerOrSeller, Seller, Visit
+from services.web.visits import After, BuyerOrSeller, Form, Seller, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -40,6 +41,8 @@ async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> 
         thread=thread,
         cancellable=await _cancellable(visit, thread, shown["messages"]),
         score=await visit.get(f"/orders/sellers/{visit.person.account_id}/score") if selling else None,
+        order=by_pieces(await visit.get(f"/orders/{thread['order_id']}")) if selling else None,
+        typed=Form(),
         now=await visit.now(),
         **shown,
     )
@@ -79,11 +82,17 @@ async def guide(visit: Seller, thread_id: UUID) -> Response:
 
 @router.post("/chat/{thread_id}/cancel")
 async def cancel(visit: Seller, thread_id: UUID) -> Response:
-    """The seller cancels the order, which lowers the score."""
-    reason = (await visit.form())["reason"].strip()
+    """The seller cancels the order or some of its pieces, which lowers the score."""
+    form = await visit.form()
     there = f"{visit.root}/chat/{thread_id}"
-    body = {"reason": reason} if reason else None
-    return await visit.do("POST", f"/chat/threads/{thread_id}/cancel", body, then=there, notice="notice.asked")
+    body: dict[str, Any] = {"reason": reason} if (reason := form["reason"].strip()) else {}
+    try:
+        if lines := chosen(form):
+            body["lines"] = lines
+    except NoPieces as refused:
+        return visit.go(there, f"error.{refused.code}")
+    path, key = f"/chat/threads/{thread_id}/cancel", form.key if lines else None
+    return await visit.do("POST", path, body or None, then=there, notice="notice.asked", key=key)
 
 
 async def latest(visit: Visit, conversation: str, last_seq: int, everything: object) -> dict[str, Any]:

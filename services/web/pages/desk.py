@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from services.web.pages.chat import latest, speak
 from services.web.pages.help import OVER
+from services.web.pieces import by_pieces
 from services.web.visits import After, Agent, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
@@ -104,6 +105,6 @@ async def close(visit: Agent, case_id: UUID) -> Response:
 
 
 async def _panel(visit: Visit, case: dict[str, Any], *, everything: bool = False) -> dict[str, Any]:
-    order = await visit.get(f"/orders/{case['order_id']}") if case["order_id"] else None
+    order = by_pieces(await visit.get(f"/orders/{case['order_id']}")) if case["order_id"] else None
     shown = await latest(visit, f"/cs/cases/{case['case_id']}", case["last_seq"], everything)
     return {"case": case, "order": order, "over": case["state"] in OVER, **shown}

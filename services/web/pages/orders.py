@@ -6,8 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 
+from services.web.pieces import NoPieces, by_pieces, chosen
 from services.web.upstream import Refused, ServiceAway
-from services.web.visits import Buyer, BuyerOrSeller, Seller, Visit
+from services.web.visits import Buyer, BuyerOrSeller, Form, Seller, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -19,10 +20,10 @@ REPLICATED_WITHIN = 5.0
 
 async def show_list(visit: Visit, status: str, cursor: str, first: str = "") -> Response:
     """The account's orders with a status, or with `first` if none is chosen; `all` is any."""
-    chosen = status if status in (*STATUSES, "all") else first or "all"
-    page = await visit.get("/orders", status=None if chosen == "all" else chosen, cursor=cursor or None, limit=20)
-    return visit.page("orders.html", orders=page["items"], next=page["next"], chosen=chosen, statuses=STATUSES,
-                      now=await visit.now())  # fmt: skip
+    wanted = status if status in (*STATUSES, "all") else first or "all"
+    page = await visit.get("/orders", status=None if wanted == "all" else wanted, cursor=cursor or None, limit=20)
+    return visit.page("orders.html", orders=[by_pieces(order) for order in page["items"]], next=page["next"],
+                      chosen=wanted, statuses=STATUSES, now=await visit.now())  # fmt: skip
 
 
 @router.get("/orders")
@@ -45,15 +46,18 @@ async def ask_why(visit: Buyer, order_id: UUID) -> Response:
 
 @router.post("/orders/{order_id}/cancel")
 async def cancel(visit: Buyer, order_id: UUID) -> Response:
-    """Cancels the order, with a reason or without."""
+    """Cancels the order or some of its pieces, with a reason or without."""
     form = await visit.form()
     typed = {} if "skip" in form else {key: form[key].strip() for key in ("reason", "note")}
-    why = {key: text for key, text in typed.items() if text}
+    body: dict[str, Any] = {key: text for key, text in typed.items() if text}
     try:
-        await visit.send("POST", f"/orders/{order_id}/cancel", why or None)
-    except Refused as refused:
-        return await _show(visit, order_id, refused=refused.code)
-    return visit.go(f"{visit.root}/orders/{order_id}", "notice.cancelled")
+        if lines := chosen(form):
+            body["lines"] = lines
+        answer = await visit.send("POST", f"/orders/{order_id}/cancel", body or None, form.key if lines else None)
+    except (NoPieces, Refused) as refused:
+        return await _show(visit, order_id, refused=refused.code, typed=form)
+    notice = "notice.cancelled" if answer["status"] == "cancelled" else "notice.part_cancelled"
+    return visit.go(f"{visit.root}/orders/{order_id}", notice)
 
 
 @router.post("/orders/{order_id}/pay")
@@ -95,8 +99,11 @@ async def await_replication(visit: Visit, path: str, body: object) -> dict[str, 
             return answer
 
 
-async def _show(visit: Visit, order_id: UUID, *, asking: bool = False, refused: str = "") -> Response:
-    order = await visit.get(f"/orders/{order_id}")
+async def _show(
+    visit: Visit, order_id: UUID, *, asking: bool = False, refused: str = "", typed: Form | None = None
+) -> Response:
+    """The order; with its cancel dialog if the buyer is `asking`, or may try again what was refused as it was typed."""
+    order = by_pieces(await visit.get(f"/orders/{order_id}"))
     threads = await visit.get("/chat/threads", order_id=str(order_id))
     reasons = await visit.get("/orders/cancel-reasons")
     return visit.page(
@@ -105,17 +112,18 @@ async def _show(visit: Visit, order_id: UUID, *, asking: bool = False, refused: 
         order=order,
         ahead=PATH[PATH.index(order["status"]) + 1 :] if order["status"] in PATH else (),
         thread=next(iter(threads["items"]), None),
-        reasons=reasons["items"],
+        reasons={one["code"]: one[visit.language] for one in reasons["items"]},
         now=await visit.now(),
-        asking=asking and order["cancellation"]["allowed"],
+        asking=(asking or bool(refused)) and order["cancellation"]["allowed"],
         refused=refused,
+        typed=typed or Form(),
         destination=await _destination(visit, order),
     )
 
 
 async def _destination(visit: Visit, order: dict[str, Any]) -> str:
     """The destination of the refund if the buyer cancelled; empty if it is not known now."""
-    if visit.person.role != "buyer" or not order["paid_amount"] or not order["cancellation"]["allowed"]:
+    if visit.person.role != "buyer" or not order["rest"] or not order["cancellation"]["allowed"]:
         return ""
     try:
         linked = (await visit.get("/refunds/wallet"))["dana"]["linked"]

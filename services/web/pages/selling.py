@@ -1,14 +1,19 @@
-"""A seller's products and score."""
+"""A seller's products, vouchers and score."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from fastapi import APIRouter, Response
 
+from runtime.numbers import whole
 from services.web.formats import price, thousands
 from services.web.upstream import Refused
 from services.web.visits import Seller, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
+
+
+VOUCHER = {"code": "", "kind": "amount", "amount": "", "percent": "", "cap": "", "minimum": "", "uses": "100"}
+"""The form of a new voucher."""
 
 
 @router.get("/products")
@@ -38,6 +43,44 @@ async def _show(
     page = await visit.get("/orders/products", seller_id=str(visit.person.account_id), limit=50, cursor=cursor or None)
     status = 422 if wrong or problem else 200
     return visit.page("products.html", status, products=page["items"], next=page["next"], typed=typed, wrong=wrong,
+                      problem=problem)  # fmt: skip
+
+
+@router.get("/vouchers")
+async def vouchers(visit: Seller, cursor: str = "") -> Response:
+    """The seller's vouchers, with the uses that are left."""
+    return await _show_vouchers(visit, VOUCHER, cursor=cursor)
+
+
+@router.post("/vouchers")
+async def add_voucher(visit: Seller) -> Response:
+    """Makes a voucher, of an amount or of a percentage with a cap; a refused form is shown as with products."""
+    form = await visit.form()
+    typed = {name: form[name] for name in VOUCHER}
+    numbers = {"minimum": price(typed["minimum"] or "0"), "uses": thousands(typed["uses"])}
+    if typed["kind"] == "percent":
+        numbers |= {"percent": whole(typed["percent"].strip(" %")), "cap": price(typed["cap"])}
+    else:
+        numbers |= {"amount": price(typed["amount"])}
+    if wrong := {name: f"wrong.{name}" for name, number in numbers.items() if number is None}:
+        return await _show_vouchers(visit, typed, wrong)
+    try:
+        await visit.send("POST", "/orders/vouchers", {"code": typed["code"].strip(), **numbers}, form.key)
+    except Refused as refused:
+        wrong = {name: f"wrong.{name}" for name in refused.fields & typed.keys()}
+        if refused.code == "voucher_exists":
+            wrong = {"code": "error.voucher_exists"}
+        return await _show_vouchers(visit, typed, wrong, problem="" if wrong else refused.code)
+    return visit.go(f"{visit.root}/vouchers", "notice.voucher_added")
+
+
+async def _show_vouchers(
+    visit: Visit, typed: dict[str, str], wrong: Mapping[str, str] = {}, *, problem: str = "", cursor: str = ""
+) -> Response:
+    """`wrong`: the words beside a field."""
+    page = await visit.get("/orders/vouchers", limit=50, cursor=cursor or None)
+    status = 422 if wrong or problem else 200
+    return visit.page("vouchers.html", status, vouchers=page["items"], next=page["next"], typed=typed, wrong=wrong,
                       problem=problem)  # fmt: skip
 
 
