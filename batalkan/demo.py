@@ -1,4 +1,4 @@
-"""The guided run: the four ways to cancel, the refusals, and a failure of DANA that is corrected."""
+"""The guided run: the four ways to cancel, a part of an order, refusals, and a failure of DANA that is corrected."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,7 @@ async def run(client: DemoClient) -> Snapshot:
     await on_the_website(client, product, dana_buyer, seller)
     await guided_in_the_chat(client, product, buyer, seller)
     await cancelled_by_the_seller(client, product, buyer, seller)
+    await in_parts(client, product, buyer, seller)
     agent = await on_duty(client)
     await silent_seller(client, product, buyer, agent)
     await seller_answers_in_time(client, product, buyer, seller, agent)
@@ -125,6 +126,23 @@ async def cancelled_by_the_seller(client: DemoClient, product: dict[str, Any], b
     client.say(f"the seller's rating falls from {before['rating']} to {after['rating']}")
     await _shown(client, f"/chat/threads/{thread}/messages", buyer, "refund_issued")
     await _write(client, "buyer", buyer, f"/chat/threads/{thread}/messages", "Maaf merepotkan, dan terima kasih, Kak.")
+    await client.show_events(order)
+
+
+async def in_parts(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
+    client.step("A part: bought with a voucher, two of three pieces are cancelled, and then the rest")
+    terms = {"percent": 10, "cap": 50_000, "minimum": 100_000, "uses": 1}
+    voucher = await client.call("POST", "/orders/vouchers", seller, 201, code="HEMAT10", **terms)
+    client.say(f"the seller's voucher {voucher['code']}: 10 percent off, once")
+    order = await client.ordered(buyer, product, 3, voucher=voucher["code"])
+    lines = [{"product_id": product["product_id"], "quantity": 2}]
+    for time in ("two pieces are cancelled", "sent again under its Idempotency-Key: the same answer"):
+        view = await client.call("POST", f"/orders/{order}/cancel", buyer, 200, key="two pieces", lines=lines)
+        client.say(f"{time}; {rupiah(view['refunded_amount'])} of {rupiah(view['paid_amount'])} come back")
+    await client.call("POST", f"/orders/{order}/cancel", buyer, 200)
+    await client.refunded(buyer, order, "lazada_credit")
+    left = (await client.call("GET", "/orders/vouchers", seller, 200))["items"][0]
+    client.say(f"nothing is left of the order, so the voucher was used {left['used']} times")
     await client.show_events(order)
 
 

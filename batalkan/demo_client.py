@@ -94,10 +94,10 @@ class DemoClient:
         account = (await self._http.get("/accounts/me", headers=headers)).json()
         return Person(account["account_id"], headers)
 
-    async def ordered(self, buyer: Person, product: dict[str, Any], quantity: int) -> str:
+    async def ordered(self, buyer: Person, product: dict[str, Any], quantity: int, **more: Any) -> str:
         """Places an order and pays it; returns its id."""
         lines = [{"product_id": product["product_id"], "quantity": quantity}]
-        order = await self.call("POST", "/orders", buyer, 201, lines=lines, payment_method="bank_transfer")
+        order = await self.call("POST", "/orders", buyer, 201, lines=lines, payment_method="bank_transfer", **more)
         paid = await self.call("POST", f"/orders/{order['order_id']}/pay", buyer, 200)
         self.say(f"order {paid['order_id'][-6:]}: {quantity} × {product['title']}, paid {rupiah(paid['paid_amount'])}")
         return str(order["order_id"])
@@ -108,16 +108,20 @@ class DemoClient:
         self.say(f"DANA linked: {wallet['dana']['phone']}")
 
     async def refunded(self, buyer: Person, order: str, destination: str) -> None:
-        """Waits until the full amount is refunded to the right destination."""
+        """Waits until the full amount is refunded to the right destination, by as many refunds as cancellations."""
         view = await self.until(
             lambda: self.call("GET", f"/orders/{order}", buyer, 200),
-            lambda view: view["refund"] is not None and view["refund"]["state"] == "issued",
+            lambda view: (
+                view["status"] == "cancelled"
+                and [one["state"] for one in view["refunds"]] == ["issued"] * len(view["cancellations"])
+            ),
         )
-        refund = view["refund"]
-        if (refund["amount"], refund["destination"]) != (view["paid_amount"], destination):
-            raise DemoFailed(f"refunded {refund}, not {view['paid_amount']} to {destination}")
+        refunds = view["refunds"]
+        amounts = [refund["amount"] for refund in refunds]
+        if sum(amounts) != view["paid_amount"] or any(refund["destination"] != destination for refund in refunds):
+            raise DemoFailed(f"refunded {refunds}, not {view['paid_amount']} to {destination}")
         where = {"dana": "DANA", "lazada_credit": "Lazada Credit"}[destination]
-        self.say(f"refunded in full: {rupiah(refund['amount'])} to {where}")
+        self.say(f"refunded in full: {' + '.join(map(rupiah, amounts))} to {where}")
 
     async def refused(self, buyer: Person, order: str, code: str) -> None:
         """Tries to cancel; the service must refuse with this code."""
@@ -132,9 +136,11 @@ class DemoClient:
         self.running.hurry()
         self.say(f"(the clock moves on by {by})")
 
-    async def call(self, method: str, path: str, who: Person | None, status: int, **body: Any) -> dict[str, Any]:
-        """Sends a request; the answer must have this status."""
-        answer = await self._send(method, path, who, body)
+    async def call(
+        self, method: str, path: str, who: Person | None, status: int, *, key: str = "", **body: Any
+    ) -> dict[str, Any]:
+        """Sends a request, with an idempotency key if one is given; the answer must have this status."""
+        answer = await self._send(method, path, who, body, key)
         if answer.status_code != status:
             raise DemoFailed(f"{method} {path}: {answer.status_code}, not {status}: {answer.text}")
         answered: dict[str, Any] = answer.json()
@@ -145,8 +151,10 @@ class DemoClient:
         answered: dict[str, Any] = (await self._send(method, path, who, body)).json()
         return answered
 
-    async def _send(self, method: str, path: str, who: Person | None, body: dict[str, Any]) -> httpx.Response:
-        headers = dict(who.headers) if who else {}
+    async def _send(
+        self, method: str, path: str, who: Person | None, body: dict[str, Any], key: str = ""
+    ) -> httpx.Response:
+        headers = {**(who.headers if who else {}), **({"Idempotency-Key": key} if key else {})}
         return await self._http.request(method, path, headers=headers, json=body or None)
 
     async def until(self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, fail: bool = True) -> T:

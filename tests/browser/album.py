@@ -91,6 +91,11 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
     open_order = await buyer.buy(products[0])
     packed = await buyer.buy(products[4], quantity=2)
     await seller.done(packed, "pack")
+    voucher = (await seller.send("/orders/vouchers", code="HEMAT10", percent=10, cap=50_000, minimum=0, uses=9))["code"]
+    lines = [{"product_id": products[0], "quantity": 3}]
+    parted = (await buyer.send("/orders", lines=lines, payment_method="dana", voucher=voucher))["order_id"]
+    (await buyer.move(parted, "pay")).raise_for_status()
+    await buyer.send(f"/orders/{parted}/cancel", lines=[{"product_id": products[0], "quantity": 1}])
     thread = await conversation(buyer, seller, open_order)
     old = await help_case(buyer, agent, packed)
     await agent.send(f"/cs/cases/{old}/close", outcome="answered")
@@ -110,6 +115,8 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("order", f"/orders/{open_order}", "buyer"),
         Sight("order-cancel", f"/orders/{open_order}/cancel", "buyer"),
         Sight("order-cancelled", f"/orders/{cancelled}", "buyer"),
+        Sight("order-part", f"/orders/{parted}", "buyer"),
+        Sight("order-cancel-part", f"/orders/{parted}/cancel", "buyer", "dialog [value=part]"),
         Sight("order-shipped", f"/orders/{shipped}", "buyer"),
         Sight("wallet", "/wallet", "buyer"),
         Sight("inbox", "/chat", "buyer"),
@@ -124,6 +131,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("seller-chat", f"/chat/{thread}", "seller"),
         Sight("seller-cancel", f"/chat/{thread}", "seller", "[data-opens=seller-cancel]"),
         Sight("products", "/products", "seller"),
+        Sight("vouchers", "/vouchers", "seller"),
         Sight("score", "/score", "seller"),
         Sight("seller-account", "/account", "seller"),
         Sight("desk", "/", "agent"),

@@ -68,15 +68,30 @@ class BrowserUser:
         await self.button("Tambah produk").click()
         await self.sees("Produk ditambahkan.")
 
-    async def buys(self, title: str) -> str:
-        """A buyer orders one and pays; returns the path of the order."""
+    async def orders(self, title: str, quantity: int = 1, voucher: str = "") -> None:
+        """A buyer orders some pieces, perhaps with a voucher's code."""
         await self.open("/")
         product = self.page.locator(".product", has_text=title)
         await product.locator("summary").click()
+        await product.get_by_label("Jumlah").fill(str(quantity))
+        await product.get_by_label("Kode voucher (opsional)").fill(voucher)
         await product.get_by_role("button", name="Buat pesanan").click()
-        await self.button("Bayar Rp145.000").click()
+
+    async def pays(self, price: str = "Rp145.000") -> str:
+        """The buyer pays the order that the page shows; returns its path."""
+        await self.button(f"Bayar {price}").click()
         await self.sees("Pembayaran diterima.")
         return self.page.url.partition("/web/s/a")[2]
+
+    async def buys(self, title: str) -> str:
+        """A buyer orders one and pays; returns the path of the order."""
+        await self.orders(title)
+        return await self.pays()
+
+    async def chooses(self, pieces: int) -> None:
+        """Has the cancel dialog take so many pieces of the order's one product."""
+        await self.page.get_by_label("Sebagian saja").check()
+        await self.page.get_by_label("Tersisa").fill(str(pieces))
 
 
 class BrowserUsers:

@@ -116,7 +116,60 @@ async def by_customer_service(users: BrowserUsers) -> None:
     await agent.sees("Nilai 5 dari 5")
 
 
-WAYS = (by_app, by_website, by_guide, by_seller, by_customer_service)
+async def part_by_website(users: BrowserUsers) -> None:
+    """A part on the website: with a voucher, of three pieces two, and then the rest; all that was paid comes back."""
+    buyer, seller, title = await users.buyer_and_seller(PHONE)
+    await seller.open("/vouchers")
+    await seller.page.locator("summary", has_text="Buat voucher").click()
+    await seller.page.get_by_label("Kode").fill("HEMAT")
+    await seller.page.get_by_label("Potongan (rupiah)").fill("30.000")
+    await seller.button("Buat voucher").click()
+    await seller.sees("Tersisa 100 dari 100")
+    await buyer.orders(title, 3, "SALAH")
+    await buyer.sees("Voucher ini tidak bisa dipakai")
+    product = buyer.page.locator(".product", has_text=title)
+    await product.get_by_label("Kode voucher (opsional)").fill("HEMAT")
+    await product.get_by_role("button", name="Buat pesanan").click()
+    await buyer.pays("Rp405.000")
+    await buyer.link("Batalkan pesanan").click()
+    await buyer.chooses(2)
+    await buyer.sees("Rp135.000 kembali per buah")
+    await buyer.button("Batalkan pesanan").click()
+    await buyer.sees("Sebagian pesanan dibatalkan.")
+    await buyer.sees("2 dari 3 dibatalkan")
+    await expect(buyer.page.locator("section", has=buyer.page.locator("#parts"))).to_contain_text("Sudah masuk")
+    await buyer.link("Batalkan pesanan").click()
+    await buyer.button("Lewati alasan dan batalkan").click()
+    await buyer.sees("Rp135.000 sudah kembali sepenuhnya ke Lazada Kredit.")
+    await buyer.open("/wallet")
+    await expect(buyer.page.locator(".balance")).to_contain_text("Rp405.000")
+    await seller.open("/vouchers")
+    await seller.sees("Tersisa 100 dari 100")
+
+
+async def part_by_seller(users: BrowserUsers) -> None:
+    """A part by chat: the seller cancels one of two pieces, and the order goes on."""
+    buyer, seller, title = await users.buyer_and_seller()
+    await buyer.orders(title, 2)
+    order = await buyer.pays("Rp290.000")
+    await buyer.button("Chat Seller").click()
+    await buyer.says(FIRST)
+    await seller.open("/chat")
+    await seller.link(buyer.name).click()
+    await seller.button("Batalkan sendiri").click()
+    await seller.chooses(1)
+    await seller.button("Ya, batalkan dan terima akibatnya").click()
+    await buyer.reads("Uang Rp145.000 sudah kembali sepenuhnya ke Lazada Kredit.")
+    await buyer.open(order)
+    await buyer.sees("1 dari 2 dibatalkan")
+    await seller.open(order)
+    await seller.button("Kemas").click()
+    await seller.sees("Pesanan dikemas.")
+    await seller.open("/score")
+    await seller.sees("1 / 2 = 50,0%")
+
+
+WAYS = (by_app, by_website, by_guide, by_seller, by_customer_service, part_by_website, part_by_seller)
 
 
 async def bought(users: BrowserUsers, screen: Mapping[str, Any] = DESKTOP) -> tuple[BrowserUser, BrowserUser, str]:
