@@ -131,7 +131,7 @@ async def cancelled_by_the_seller(client: DemoClient, product: dict[str, Any], b
 
 async def in_parts(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
     client.step("A part: bought with a voucher, two of three pieces are cancelled, and then the rest")
-    terms = {"percent": 10, "cap": 50_000, "minimum": 100_000, "uses": 1}
+    terms: dict[str, Any] = {"percent": 10, "cap": 50_000, "minimum": 100_000, "uses": 1}
     voucher = await client.call("POST", "/orders/vouchers", seller, 201, code="HEMAT10", **terms)
     client.say(f"the seller's voucher {voucher['code']}: 10 percent off, once")
     order = await client.ordered(buyer, product, 3, voucher=voucher["code"])
