@@ -47,6 +47,26 @@ def said(language: Language, message: Mapping[str, Any], service: str) -> str | 
         return isolated(message["text"])
 
 
+def told(language: Language, notification: Mapping[str, Any], role: str) -> str | Markup:
+    """The words of a notification for a `buyer` or a `seller`; its own text if its kind or a fact is not known."""
+    kind, data = notification["kind"], dict(notification.get("data") or {})
+    key = f"told.{kind}.{role}" if knows(f"told.{kind}.{role}") else f"told.{kind}"
+    by = f"told.by.{data.get('channel')}.{data.get('fault')}"
+    try:
+        facts = {name: write(language, data[name]) for name, write in {**_FACTS, **_TOLD}.items() if name in data}
+        facts = {"title": short(notification["order_id"] or "")} | facts
+        facts |= {"channel": say(language, by)} if knows(by) else {}
+        return Markup.escape(pattern(language, key)).format(**{_NAMES.get(name, name): facts[name] for name in facts})
+    except KeyError:  # from another version
+        return isolated(notification["text"])
+
+
+_TOLD: Mapping[str, Any] = {
+    "title": lambda language, title: isolated(title),
+    "url": lambda language, url: isolated(url),
+    "ship_by": lambda language, at: moment(at, language),
+    "lines": lambda language, lines: sum(line["quantity"] for line in lines),
+}
 _WHY: Mapping[tuple[Any, Any, str], str] = {
     ("cs", "seller", "chat"): "said.order_cancelled.silent",
     ("system", "none", "chat"): "said.order_cancelled.not_paid",

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from services.web.formats import Language, clock, day, moment, number, percent, rupiah, seconds_until, short, span, when
-from services.web.speech import closed, isolated, said
+from services.web.speech import closed, isolated, said, told
 from services.web.words import knows, pattern, some, word
 
 FOLDER = Path(__file__).parent
@@ -86,5 +86,6 @@ def bound(language: Language) -> dict[str, Any]:
         "word": partial(word, language),
         "words": partial(some, language),
         "said": partial(said, language),
+        "told": partial(told, language),
         **{write.__name__: partial(write, language=language) for write in FORMATS},
     }

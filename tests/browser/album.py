@@ -92,6 +92,8 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
     packed = await buyer.buy(products[4], quantity=2)
     await seller.done(packed, "pack")
     voucher = (await seller.send("/orders/vouchers", code="HEMAT10", percent=10, cap=50_000, minimum=0, uses=9))["code"]
+    hook = {"url": "https://shop.example/batalkan", "kinds": ["OrderPaid"]}  # nothing is at this address
+    webhook = (await seller.send("/notifications/webhooks", **hook))["webhook_id"]
     lines = [{"product_id": products[0], "quantity": 3}]
     parted = (await buyer.send("/orders", lines=lines, payment_method="dana", voucher=voucher))["order_id"]
     (await buyer.move(parted, "pay")).raise_for_status()
@@ -124,6 +126,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("help", "/help", "buyer"),
         Sight("case", f"/help/{case}", "buyer"),
         Sight("case-over", f"/help/{old}", "buyer"),
+        Sight("notifications", "/notifications", "buyer"),
         Sight("account", "/account", "buyer"),
         Sight("seller-orders", "/", "seller"),
         Sight("seller-order", f"/orders/{open_order}", "seller"),
@@ -133,6 +136,9 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("products", "/products", "seller"),
         Sight("vouchers", "/vouchers", "seller"),
         Sight("score", "/score", "seller"),
+        Sight("seller-notifications", "/notifications", "seller"),
+        Sight("webhooks", "/webhooks", "seller"),
+        Sight("deliveries", f"/webhooks/{webhook}", "seller"),
         Sight("seller-account", "/account", "seller"),
         Sight("desk", "/", "agent"),
         Sight("agent-case", f"/cases/{case}", "agent"),

@@ -103,6 +103,15 @@ def open_market(harness: WebHarness, text: str) -> None:
     said("GET /cs/cases", items=[case(text)], next=None)
     said(f"GET /cs/cases/{ID}", **case(text))
     said(f"GET /cs/cases/{ID}/messages", items=talk(text), next=None)
+    back = {"amount": 45_000, "destination": "dana", "title": text}
+    news = {"kind": "RefundIssued", "order_id": ID, "case_id": None, "text": text, "data": back, "at": AT}
+    told = [news | {"seq": 2, "read": False}, news | {"seq": 1, "read": True}]
+    said("GET /notifications", items=told, next=None, unread=1)
+    hook = {"webhook_id": ID, "url": text, "kinds": ["OrderPaid"], "disabled_at": None}
+    said("GET /notifications/webhooks", items=[hook], next=None)
+    sent = {"delivery_id": ID, "kind": "OrderPaid", "state": "failed", "attempts": 3, "status_code": 500}
+    sent |= {"error": text, "at": AT, "next_attempt_at": None}
+    said(f"GET /notifications/webhooks/{ID}/deliveries", items=[sent], next=None)
     said("GET /cs/duty", on=True, load=1, most=3, waiting=1, agents_on_duty=1)
 
 

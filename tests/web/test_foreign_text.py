@@ -18,8 +18,9 @@ KEPT = {("input", "value"), ("button", "data-quick")}
 """Attributes that are shown in a box of their own, or not at all."""
 PAGES = {
     "buyer": f"orders orders/{ID} orders/{GONE} orders/{ID}/cancel wallet chat chat/{ID} chat/{ID}/messages help "
-    f"help/{ID} help/{ID}/messages account nowhere",
-    "seller": f"orders/{ID} chat chat/{ID} chat/{ID}/messages products vouchers score",
+    f"help/{ID} help/{ID}/messages account notifications nowhere",
+    "seller": f"orders/{ID} chat chat/{ID} chat/{ID}/messages products vouchers score notifications "
+    f"webhooks webhooks/{ID}",
     "agent": f"cases/{ID} cases/{ID}/messages history account",
 }
 OURS_ALONE = {"wallet", "help", "score", "nowhere"}

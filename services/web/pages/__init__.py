@@ -9,6 +9,7 @@ from services.web.pages import (
     docs,
     help,
     home,
+    notifications,
     operate,
     orders,
     passthrough,
@@ -23,6 +24,7 @@ router = APIRouter()
 for _area in (
     start,
     home,
+    notifications,
     signing_in,
     account,
     shop,

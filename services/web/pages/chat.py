@@ -23,13 +23,6 @@ async def inbox(visit: BuyerOrSeller, cursor: str = "") -> Response:
     return visit.page("inbox.html", threads=page["items"], next=page["next"], now=await visit.now())
 
 
-@router.get("/unread")
-async def unread(visit: BuyerOrSeller) -> dict[str, int]:
-    """The number of unread messages."""
-    page = await visit.get("/chat/threads", limit=100)
-    return {"chat": sum(thread["unread"] for thread in page["items"])}
-
-
 @router.get("/chat/{thread_id}")
 async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> Response:
     """One conversation, with its latest messages, or `all` of them."""

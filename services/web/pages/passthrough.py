@@ -12,7 +12,7 @@ from services.web.visits import Person
 router = APIRouter(prefix="/web/s/{seat}/api", include_in_schema=False)
 
 _ID = "[0-9a-f-]{36}"
-ALLOWED = re.compile(rf"POST /(chat/tickets|cs/tickets|chat/threads/{_ID}/read)")
+ALLOWED = re.compile(rf"POST /((chat|cs|notifications)/tickets|chat/threads/{_ID}/read)")
 """Tickets for the WebSockets, and how far a conversation was read."""
 
 

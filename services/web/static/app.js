@@ -35,17 +35,19 @@ setInterval(() => {
 // The scrolling row of statuses starts at the current one.
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-const badge = document.querySelector('[data-count="chat"]');
-if (badge) countUnread();
+// What is unread is counted beside its name; a service that does not answer leaves its count as it is.
+if (document.querySelector('[data-count="chat"]')) countUnread();
 
 async function countUnread() {
   for (;;) {
     if (!document.hidden) {
       try {
         const answer = await fetch(`${root}/unread`, { headers: { Accept: "application/json" } });
-        const { chat } = await answer.json();
-        badge.textContent = chat > 99 ? "99+" : String(chat);
-        badge.hidden = !chat;
+        for (const [name, count] of Object.entries(await answer.json())) {
+          const badge = document.querySelector(`[data-count="${name}"]`);
+          badge.textContent = count > 99 ? "99+" : String(count);
+          badge.hidden = !count;
+        }
       } catch {
         // It is asked again soon.
       }

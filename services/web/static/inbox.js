@@ -1,5 +1,5 @@
-// The inbox: every frame, of any conversation, refreshes the list.
+// A list that changes with every frame of its service: of conversations, of notifications.
 import { refresh } from "./regions.js";
 import { stayConnected } from "./live.js";
 
-stayConnected("chat", { onFrame: refresh, onOpen: refresh });
+stayConnected(document.querySelector("[data-live]").dataset.live, { onFrame: refresh, onOpen: refresh });
