@@ -28,7 +28,7 @@ def by_pieces(order: Mapping[str, Any]) -> Order:
         "shipping_fee": 0, "discount": 0, "voucher": None, "pay_by": None, "ship_by": None,
         "refunded_amount": order["paid_amount"] if gone else 0, "cancellations": [], "refunds": refunds, **order,
     }  # fmt: skip
-    found["lines"] = [_complete(line, gone) for line in order["lines"]]
+    found["lines"] = [_complete(line) for line in order["lines"]]
     arrived = sum(refund["amount"] for refund in found["refunds"] if refund["state"] == "issued")
     end = order["cancellation"].get("cancellation_id") if gone else None
     ended = next((one for one in found["cancellations"] if one["cancellation_id"] == end), None)
@@ -43,13 +43,12 @@ def by_pieces(order: Mapping[str, Any]) -> Order:
     }
 
 
-def _complete(line: Mapping[str, Any], gone: bool) -> dict[str, Any]:
+def _complete(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line with what is left of it, what it costs, and the net price of each piece, None where they differ."""
     price = line["quantity"] * line["unit_price"]
     found = {"net": price, "cancelled": 0, **line}
     each = found["net"] // line["quantity"] if found["net"] % line["quantity"] == 0 else None
-    left = 0 if gone else line["quantity"] - found["cancelled"]
-    return found | {"price": price, "each": each, "left": left}
+    return found | {"price": price, "each": each, "left": line["quantity"] - found["cancelled"]}
 
 
 def _with_refund(cancellation: Mapping[str, Any], order: Order) -> dict[str, Any]:

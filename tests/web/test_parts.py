@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.harness.web import Browser, Services, WebHarness
-from tests.web.market import ID, cancelled, enter, open_market, order, partly
+from tests.web.market import AT, GONE, ID, cancelled, enter, open_market, order, partly
 
 TAKE = f"take-{ID}"
 LINES = [{"product_id": ID, "quantity": 2}]
@@ -39,6 +39,30 @@ async def test_the_list_marks_an_order_of_which_a_part_is_cancelled(harness: Web
     """One of the three orders is marked; the one that is cancelled as a whole is not."""
     await enter(harness, browser, "buyer")
     assert (await browser.show("orders")).text.count("Sebagian dibatalkan") == 1
+
+
+@pytest.mark.parametrize("refund", [None, {"state": "sending", "amount": 100_000, "destination": "dana"}])
+async def test_an_order_that_ended_in_parts_shows_each(
+    harness: WebHarness, browser: Browser, refund: dict[str, Any] | None
+) -> None:
+    """The part and the rest have an entry each, and what the rest brings back is less than what was paid."""
+    known = partly("Kopi") | {"status": "cancelled", "refund": refund, "refunded_amount": 145_000}
+    known["cancellation"] = cancelled("Kopi")["cancellation"]
+    rest = {"cancellation_id": GONE, "channel": "cs", "lines": None, "refund_amount": 100_000, "at": AT}
+    known["cancellations"].append(rest | {"reason": None, "note": None, "fault": "seller"})
+    harness.services.say(f"GET /orders/{ID}", **known)
+    await enter(harness, browser, "buyer")
+    page = (await browser.show(f"orders/{ID}")).text
+    expected = (
+        "1 × <bdi>Kopi</bdi>",
+        "Semua yang tersisa",
+        "oleh layanan pelanggan",
+        "Rp100.000 sedang di",
+        "Menunggu",
+    )
+    assert [words for words in expected if words not in page] == []
+    assert "Sebagian dibatalkan" not in page
+    assert 'data-every="1"' in page
 
 
 @pytest.mark.parametrize("status", ["processing", "cancelled"])
