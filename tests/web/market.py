@@ -129,9 +129,8 @@ def meet(harness: WebHarness, role: str, token: str) -> None:
         with_order = case(text, order_id=ID, order={"seller_name": text})
         harness.services.say("GET /cs/cases", items=[with_order], next=None)
         harness.services.say(f"GET /cs/cases/{ID}", **with_order)
-    score = {"rating": 5.0, "cancellation_rate": 0.0, "pieces": 0, "pieces_by_seller": 0}
-    counts = {"seller": 0, "buyer": 0, "platform": 0}
+    score = {"rating": 4.2, "cancellation_rate": 0.0741}
+    counts = {"seller": 1, "buyer": 0, "platform": 0}
     who = jwt.decode(token, options={"verify_signature": False})["sub"]
-    harness.services.say(
-        f"GET /orders/sellers/{who}/score", orders=0, cancellations=counts, **score, after_cancelling=score
-    )
+    numbers = {"orders": 9, "pieces": 27, "pieces_by_seller": 2, "cancellations": counts}
+    harness.services.say(f"GET /orders/sellers/{who}/score", **numbers, **score, after_cancelling=score)

@@ -88,5 +88,7 @@ async def _show_vouchers(
 async def score(visit: Seller) -> Response:
     """The score, with its arithmetic."""
     numbers = await visit.get(f"/orders/sellers/{visit.person.account_id}/score")
-    by_seller, pieces = numbers["pieces_by_seller"], numbers["pieces"]
-    return visit.page("score.html", score=numbers, percents=-(-100 * by_seller // pieces) if pieces else 0)
+    earlier = {"pieces": numbers["orders"], "pieces_by_seller": numbers["cancellations"]["seller"]}
+    shown = earlier | numbers
+    by_seller, pieces = shown["pieces_by_seller"], shown["pieces"]
+    return visit.page("score.html", score=shown, percents=-(-100 * by_seller // pieces) if pieces else 0)
