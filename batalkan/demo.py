@@ -130,14 +130,14 @@ async def cancelled_by_the_seller(client: DemoClient, product: dict[str, Any], b
 
 
 async def in_parts(client: DemoClient, product: dict[str, Any], buyer: Person, seller: Person) -> None:
-    client.step("A part: bought with a voucher, two of three pieces are cancelled, and then the rest")
+    client.step("A part: a voucher, two of three pieces, and then the rest")
     terms: dict[str, Any] = {"percent": 10, "cap": 50_000, "minimum": 100_000, "uses": 1}
     voucher = await client.call("POST", "/orders/vouchers", seller, 201, code="HEMAT10", **terms)
     client.say(f"the seller's voucher {voucher['code']}: 10 percent off, once")
     order = await client.ordered(buyer, product, 3, voucher=voucher["code"])
     lines = [{"product_id": product["product_id"], "quantity": 2}]
     for time in ("two pieces are cancelled", "sent again under its Idempotency-Key: the same answer"):
-        view = await client.call("POST", f"/orders/{order}/cancel", buyer, 200, key="two pieces", lines=lines)
+        view = await client.call("POST", f"/orders/{order}/cancel", buyer, 200, key="two-pieces", lines=lines)
         client.say(f"{time}; {rupiah(view['refunded_amount'])} of {rupiah(view['paid_amount'])} come back")
     await client.call("POST", f"/orders/{order}/cancel", buyer, 200)
     await client.refunded(buyer, order, "lazada_credit")
