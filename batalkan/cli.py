@@ -40,6 +40,8 @@ app.add_typer(operator_commands.app)
 new = typer.Typer(no_args_is_help=True, help="Parts that are added to the source tree.")
 app.add_typer(new, name="new")
 
+WithMarket = Annotated[bool, typer.Option("--market/--no-market", help="Add the market of `batalkan seed` meanwhile.")]
+
 
 @app.command()
 def up(
@@ -55,12 +57,13 @@ def up(
     demonstration: Annotated[
         bool, typer.Option(envvar="DEMONSTRATION", help="Demonstration accounts, and a clock that can be moved.")
     ] = True,
+    market: WithMarket = True,
 ) -> None:
     """Serve until Ctrl-C: all services in this process, or, with --servers local, on real servers without Docker."""
     from batalkan import single_process
     from batalkan.system import Where
 
-    where = Where(data, database_url, broker_url, redis_url, demonstration, **_entrance(host))
+    where = Where(data, database_url, broker_url, redis_url, demonstration, market, **_entrance(host))
     if servers not in ("", "local"):
         raise typer.BadParameter("the only value is: local", param_hint="--servers")
     serve = single_process.up_on_servers if servers else single_process.up
@@ -76,12 +79,14 @@ def demo(
     broker_url: Broker = "memory://",
     redis_url: Redis = "memory://",
     serve: Annotated[bool, typer.Option(help="Continue to serve after the guided run, until Ctrl-C.")] = True,
+    market: WithMarket = True,
 ) -> None:
     """A guided run through the four ways to cancel, the refusals and a failure of DANA; then serve."""
     from batalkan import single_process
     from batalkan.system import Where
 
-    where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.5, settling=0.3, **_entrance(host))
+    more = {"market": market, **_entrance(host)}
+    where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.5, settling=0.3, **more)
     single_process.run(single_process.demo(where, host, port, console, then_serve=serve))
 
 

@@ -73,7 +73,7 @@ DATA = Path(".batalkan")
 
 def on_databases(data: Path, do: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]) -> T:
     """Runs `do` with the URLs of the services' databases. An expected error becomes one line and exit code 1."""
-    from batalkan.operate import NothingRunning, UnreadableLog, database_urls
+    from batalkan.operate import CannotSeed, NothingRunning, UnreadableLog, database_urls
     from runtime.errors import Refusal
     from runtime.storage.clock import ClockFixed
     from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
@@ -84,5 +84,13 @@ def on_databases(data: Path, do: Callable[[Mapping[str, str]], Coroutine[Any, An
 
     try:
         return run_to_end(run(), "batalkan")
-    except (NothingRunning, UnreadableLog, ClockFixed, DataFolderUnusable, PostgresFailed, Refusal) as error:
+    except (
+        CannotSeed,
+        NothingRunning,
+        UnreadableLog,
+        ClockFixed,
+        DataFolderUnusable,
+        PostgresFailed,
+        Refusal,
+    ) as error:
         sys.exit(f"batalkan: {error}")

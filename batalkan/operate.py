@@ -23,14 +23,15 @@ from runtime.settings import Environment
 from runtime.storage import clock, embedded, schema
 from runtime.storage.database import Database, connect
 from services import SERVICES
-from services.accounts import demonstration
 from services.accounts.admin import create_account
-from services.accounts.passwords import Passwords
-from services.orders import catalogue
 
 
 class NothingRunning(Exception):
     """A service's database is not configured or not reachable."""
+
+
+class CannotSeed(Exception):
+    """The demonstration's data cannot be added; the text says why."""
 
 
 class UnreadableLog(Exception):
@@ -159,14 +160,6 @@ async def migrate(name: str, url: str) -> None:
     await database.connect()
     await schema.migrate(database, Path(__file__).parent.parent / "services" / name / "migrations")
     await database.close()
-
-
-async def seed_all(urls: Mapping[str, str]) -> None:
-    """Adds the demonstration's accounts and catalogue."""
-    async with working("accounts", urls) as uow:
-        await demonstration.seed(uow, Passwords())
-    async with working("orders", urls) as uow:
-        await catalogue.seed(uow)
 
 
 async def create_for(urls: Mapping[str, str], role: Role, email: str, password: str, name: str) -> UUID:

@@ -40,11 +40,13 @@ def migrate(data: Folder = DATA) -> None:
 
 @app.command()
 def seed(data: Folder = DATA) -> None:
-    """Add the demonstration's accounts and catalogue, if they are missing."""
-    from batalkan.operate import seed_all
+    """Add the demonstration's accounts and a market to running services, if they are missing: sellers with products,
+    buyers with orders in every state, conversations, and cases of customer service."""
+    from batalkan import market
 
-    on_databases(data, seed_all)
-    console.print("buyer@example.com, seller@example.com, agent@example.com (batalkan-demo), and six products")
+    added = on_databases(data, market.load)
+    console.print("the market is there" if added else "the market was there already")
+    console.print("buyer@example.com, seller@example.com, agent@example.com (batalkan-demo)")
 
 
 @app.command()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 import httpx
@@ -13,7 +13,7 @@ from rich.console import Console
 from starlette.types import ASGIApp
 
 from batalkan import demo as steps
-from batalkan import local_servers, system
+from batalkan import local_servers, market, system
 from batalkan.bus_tap import BusTap, OnEvent
 from batalkan.demo_client import DemoClient, DemoFailed, rupiah
 from batalkan.gateway import Gateway
@@ -57,7 +57,8 @@ async def serve_while(
     on_event: OnEvent | None = None,
     say: Say = print,
 ) -> None:
-    """Serves all services on the socket while `do` runs; if it returns true, continues until a signal.
+    """Serves all services on the socket while `do` runs; if it returns true, adds the market and continues until a
+    signal.
 
     `on_event` receives each published event, `say` a line for each server that is not ready.
     """
@@ -69,9 +70,11 @@ async def serve_while(
         http = server(running.app, where.trusted_proxies)
         serving = asyncio.create_task(http.serve([listening]))
         doing = asyncio.ensure_future(do(running))
+        tasks: set[asyncio.Future[Any]] = {serving, doing}
         try:
-            await asyncio.wait({serving, doing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if doing.done() and await doing:
+                tasks.add(asyncio.create_task(add_market(where, running.database_urls, say)))
                 await asyncio.wait({serving})
         except asyncio.CancelledError:
             if not doing.done() or doing.cancelled() or doing.exception() or not doing.result():
@@ -79,8 +82,20 @@ async def serve_while(
             cast("asyncio.Task[None]", asyncio.current_task()).uncancel()  # a signal has ended it: no error
         finally:
             http.should_exit = True
-            doing.cancel()
-            await asyncio.wait({serving, doing})
+            for task in tasks - {serving}:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+async def add_market(where: Where, database_urls: Mapping[str, str], say: Say) -> None:
+    """Adds the market, if it is wanted."""
+    if not (where.market and where.demonstration):
+        return
+    try:
+        if await market.load(database_urls):
+            say("The market is there: products, orders in every state, conversations and cases.")
+    except Exception as error:  # the services serve without it
+        say(f"The market could not be added: {error!r}")
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -119,7 +134,10 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
             console.print(f"  export {name.upper()}_DATABASE_URL='{url}'", soft_wrap=True, highlight=False)
         console.print(f"  RabbitMQ {running.servers.rabbitmq.admin_url}", soft_wrap=True)
         gateway = Gateway(running.public, where.allowed_hosts)
+        adding = asyncio.create_task(add_market(where, running.database_urls, console.print))
         await serve_until_cancelled(server(gateway, where.trusted_proxies), [listening])
+        adding.cancel()
+        await asyncio.wait({adding})
         await gateway.close()
 
 

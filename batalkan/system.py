@@ -48,6 +48,8 @@ class Where:
     broker_url: str = "memory://"
     redis_url: str = "memory://"
     demonstration: bool = True
+    market: bool = False
+    """Whether the market of `batalkan seed` is added once everything serves; in demonstration mode only."""
     dana_timeout: float = 8.0
     settling: float = 2.0
     """Real seconds after the 24 hours in which customer service waits for events that are still in flight."""

@@ -36,7 +36,7 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     redis = connect(settings.redis_url)
     passwords, sessions, limits = Passwords(), Sessions(redis), Limits(redis, tokens.secret("limits"))
     devices = Devices(tokens.secret("devices"))
-    shared = frozenset(email for _, email, *_ in demonstration.ACCOUNTS) if settings.demonstration else frozenset[str]()
+    shared = frozenset(one.email for one in demonstration.ACCOUNTS) if settings.demonstration else frozenset[str]()
     service.app.state.dependencies = api.Dependencies(
         passwords=passwords,
         sessions=sessions,

@@ -151,35 +151,37 @@ async def place_order(body: NewOrder, buyer: Buyer, once: OncePerKey, terms: Ter
     """Places an order and reserves its stock. Cash on delivery is processed at once, any other order once it is paid,
     until `pay_by`."""
 
-    async def place(tx: Transaction) -> OrderView:
-        wanted: Counter[UUID] = Counter()
-        for line in body.lines:
-            wanted[line.product_id] += line.quantity
-        if max(wanted.values()) > domain.MAX_PIECES:
-            raise InvalidRequest(f"At most {domain.MAX_PIECES} pieces of one product in an order.")
-        if body.payment_method is not PaymentMethod.COD:
-            domain.check_unpaid(await store.count_unpaid(tx, buyer.account_id))
-        reserved = await products.reserve(tx, wanted)
-        if len(reserved) < len(wanted):
-            raise InvalidRequest("There is no such product.")
-        if len({product.seller_id for product in reserved}) > 1:
-            raise InvalidRequest(
-                "An order has one seller, but these products have several. Place one order for each seller."
-            )
-        lines = tuple(
-            OrderLine(product_id=one.product_id, title=one.title, quantity=wanted[one.product_id], unit_price=one.price)
-            for one in reserved
-        )
-        seller_id, voucher = reserved[0].seller_id, None
-        if body.voucher is not None:
-            voucher = await vouchers.use(tx, seller_id, body.voucher, gross(lines))
-        ids, now = (new_id(), buyer.account_id, seller_id), await tx.now()
-        order = domain.new_order(*ids, lines, body.payment_method, now, terms, voucher)
-        await store.place(tx, order)
-        tx.publish(OrderPlaced.model_validate(order, from_attributes=True))
-        return show(order, now)
+    return await once(str(buyer.account_id), lambda tx: place(tx, new_id(), buyer.account_id, body, terms))
 
-    return await once(str(buyer.account_id), place)
+
+async def place(tx: Transaction, order_id: UUID, buyer_id: UUID, body: NewOrder, terms: Terms) -> OrderView:
+    """Adds the order under this id."""
+    wanted: Counter[UUID] = Counter()
+    for line in body.lines:
+        wanted[line.product_id] += line.quantity
+    if max(wanted.values()) > domain.MAX_PIECES:
+        raise InvalidRequest(f"At most {domain.MAX_PIECES} pieces of one product in an order.")
+    if body.payment_method is not PaymentMethod.COD:
+        domain.check_unpaid(await store.count_unpaid(tx, buyer_id))
+    reserved = await products.reserve(tx, wanted)
+    if len(reserved) < len(wanted):
+        raise InvalidRequest("There is no such product.")
+    if len({product.seller_id for product in reserved}) > 1:
+        raise InvalidRequest(
+            "An order has one seller, but these products have several. Place one order for each seller."
+        )
+    lines = tuple(
+        OrderLine(product_id=one.product_id, title=one.title, quantity=wanted[one.product_id], unit_price=one.price)
+        for one in reserved
+    )
+    seller_id, voucher = reserved[0].seller_id, None
+    if body.voucher is not None:
+        voucher = await vouchers.use(tx, seller_id, body.voucher, gross(lines))
+    ids, now = (order_id, buyer_id, seller_id), await tx.now()
+    order = domain.new_order(*ids, lines, body.payment_method, now, terms, voucher)
+    await store.place(tx, order)
+    tx.publish(OrderPlaced.model_validate(order, from_attributes=True))
+    return show(order, now)
 
 
 @router.get("")

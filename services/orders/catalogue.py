@@ -18,9 +18,16 @@ CATALOGUE = (
 """Titles and prices in whole rupiah."""
 
 
+def offered() -> list[products.Product]:
+    """The products, with fixed ids."""
+    return [
+        products.Product(UUID(f"0190d3a0-0000-7000-8000-0000000001{number:02d}"), SELLER, title, price, STOCK)
+        for number, (title, price) in enumerate(CATALOGUE, start=1)
+    ]
+
+
 async def seed(uow: UnitOfWork) -> None:
     """Adds the catalogue, once."""
     async with uow.begin() as tx:
-        for number, (title, price) in enumerate(CATALOGUE, start=1):
-            product_id = UUID(f"0190d3a0-0000-7000-8000-0000000001{number:02d}")
-            await products.add_product(tx, products.Product(product_id, SELLER, title, price, STOCK))
+        for product in offered():
+            await products.add_product(tx, product)

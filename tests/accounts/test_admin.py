@@ -53,7 +53,7 @@ async def test_a_refusal_names_what_is_wrong(harness: AccountsHarness, visitor: 
         await create(visitor.email.upper(), "rahasia-sekali")
 
 
-DEMONSTRATED = [role for *_, role in demonstration.ACCOUNTS]
+DEMONSTRATED = [one.role for one in demonstration.ACCOUNTS]
 
 
 async def test_operators_are_made_by_command_alone(harness: AccountsHarness, visitor: Visitor) -> None:

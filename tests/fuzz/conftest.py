@@ -21,7 +21,7 @@ from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import says, thread_of
 from tests.harness.serving import served
 
-KNOWN: list[str] = [str(account_id) for account_id, *_ in ACCOUNTS]
+KNOWN: list[str] = [str(one.account_id) for one in ACCOUNTS]
 """Ids of things that there are; half of the ids that are tried are among them."""
 
 schemathesis.openapi.format(

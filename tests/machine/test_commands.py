@@ -30,7 +30,8 @@ LAST_LINE = (
 async def up(folder: Path, port: int, *more: str) -> AsyncIterator[httpx.AsyncClient]:
     """`batalkan up`, from the moment at which it serves; at the end it must stop on Ctrl-C. On a busy machine local
     servers may need longer than a process waits for them; then they end after it."""
-    async with python("-m", "batalkan", "up", "--data", folder, "--port", str(port), *more) as command:
+    flags = "--no-market", "--port", str(port), *more
+    async with python("-m", "batalkan", "up", "--data", folder, *flags) as command:
         await command.until(lambda: "Serving on" in command.said)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             yield http
