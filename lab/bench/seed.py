@@ -43,7 +43,7 @@ from generate_series(0, {PRODUCTS} - 1) n on conflict do nothing
 """
 LINES = (
     "jsonb_build_array(jsonb_build_object('product_id', product_id, 'title', title, 'quantity', 1, "
-    f"'unit_price', {PRICE}))"
+    f"'unit_price', {PRICE}, 'net', {PRICE}, 'cancelled', 0))"
 )
 
 TRACEPARENT = "'00-' || repeat('a', 32) || '-' || repeat('b', 16) || '-01'"
@@ -104,6 +104,9 @@ _PAID: Statements = {
     "orders": (
         PRODUCTS_OF_SELLERS,
         orders("'processing'", "2"),
+        "update orders o set ship_by = at + interval '3 days' from numbered n where n.order_id = o.order_id",
+        "insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent) select 'ship_by', "
+        f"order_id::text, at + interval '2 days', order_id, order_id, {TRACEPARENT} from numbered",
         history("(values (1, 'unpaid'), (2, 'processing')) as step (version, status)"),
         sequences("2"),
     ),

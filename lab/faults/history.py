@@ -18,7 +18,9 @@ class History:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.accepted: dict[UUID, UUID] = {}
-        """The accepted cancellations: order, cancellation."""
+        """The accepted cancellations that ended their orders: order, cancellation."""
+        self.parts: dict[UUID, UUID] = {}
+        """The accepted cancellations of some pieces: cancellation, order."""
         self._began = time.monotonic()
         self._history = (folder / HISTORY).open("w", buffering=1)
         self._accepted = (folder / ACCEPTED).open("w", buffering=1)
@@ -39,6 +41,12 @@ class History:
         if self.accepted.setdefault(order, cancellation) != cancellation:
             raise InvariantBroken([f"order {order_id} was cancelled by {cancellation_id}, but before by another"])
         self._accepted.write(json.dumps({"order_id": order_id, "cancellation_id": cancellation_id}) + "\n")
+
+    def accept_part(self, order_id: str, cancellation_id: str) -> None:
+        """Records an accepted cancellation of some pieces."""
+        self.parts[UUID(cancellation_id)] = UUID(order_id)
+        line = {"order_id": order_id, "cancellation_id": cancellation_id, "part": True}
+        self._accepted.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
         """Closes the files."""

@@ -65,7 +65,7 @@ class Lab:
     async def embedded_at_rest(self, folder: Path, within: float = 60.0) -> None:
         """Waits until nothing is in flight in that system, then checks its invariants. Raises `InvariantBroken`."""
         async with database_urls(Environment({}), folder) as urls:
-            look = partial(check, urls, evidence=Evidence(self.history.accepted))
+            look = partial(check, urls, evidence=Evidence(self.history.accepted, parts=self.history.parts))
             await eventually(look, within, every=0.2, enough=lambda snapshot: not snapshot.pending)
             snapshot = await look()  # check again: changes during the first check look like violations
         self.hold(not snapshot.broken, "; ".join(snapshot.broken))
@@ -104,7 +104,7 @@ class Lab:
         raise InvariantBroken([f"the queues still have messages: {left}"])
 
     async def _snapshot(self) -> Snapshot:
-        evidence = Evidence(self.history.accepted, self.injected)
+        evidence = Evidence(self.history.accepted, self.injected, parts=self.history.parts)
         return await check(self.system.base.database_urls, self.system.base.dana, evidence)
 
 

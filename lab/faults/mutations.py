@@ -86,10 +86,10 @@ MUTATIONS = (
         "races",
         "services/orders/store.py",
         (
-            ('f"{_ORDER} where o.order_id = $1 for no key update of o"', 'f"{_ORDER} where order_id = $1"'),
+            ('f"{_ORDER} where o.order_id = $1 for no key update of o"', 'f"{_ORDER} where o.order_id = $1"'),
             (
-                '"version = version + 1 where order_id = $1 and version = $2 returning order_id, version) "',
-                '"version = version + 1 where order_id = $1 and $2 > 0 returning order_id, version) "',
+                'where order_id = $1 and version = $2 returning order_id, version) "',
+                'where order_id = $1 and $2 > 0 returning order_id, version) "',
             ),
             (
                 "version = version + 1\n    where order_id = $1 and version = $2 and parts = $3",
@@ -124,8 +124,35 @@ MUTATIONS = (
         "services/orders/refund_reminders.py",
         (("            tx.publish(one.cancelled)\n", "            pass\n"),),
     ),
+    Mutation(
+        "the last pieces give back the stock of all",
+        "repeats",
+        "services/orders/store.py",
+        (("for one in how.lines}", "for one in (order.lines if how.ended else how.lines)}"),),
+    ),
+    Mutation(
+        "the last pieces bring back all that was paid",
+        "repeats",
+        "services/orders/cancelling.py",
+        (("return order.paid_amount - order.refunded_amount, True", "return order.paid_amount, True"),),
+    ),
+    Mutation(
+        "each part costs as the first pieces",
+        "repeats",
+        "services/orders/pricing.py",
+        (
+            ("last = self.cancelled + pieces", "last = pieces"),
+            ("min(last, more) - min(self.cancelled, more)", "min(last, more)"),
+        ),
+    ),
+    Mutation(
+        "a voucher's use does not come back",
+        "repeats",
+        "services/orders/store.py",
+        (("    if how.ended and order.voucher is not None:\n", "    if False:\n"),),
+    ),
 )
-"""First the six that the laboratory had to detect, then those of defects that it found."""
+"""First the six that the laboratory had to detect, then those of defects that it found, then those of parts."""
 
 
 class DoesNotApply(Exception):

@@ -74,7 +74,7 @@ async def run(
         await system.repair()
         system.new_errors()
         await module.run(lab, **size)
-        lab.figures = {"cancels": len(history.accepted), **lab.figures}
+        lab.figures = {"cancels": len(history.accepted), "parts": len(history.parts), **lab.figures}
         # Parking is logged as an error; the invariants check that only injected messages are parked.
         # A service that is told to stop before it serves writes one line.
         expected = re.compile(r": parked |: terminated$")

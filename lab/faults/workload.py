@@ -20,6 +20,8 @@ P = TypeVar("P", bound=Person)
 T = TypeVar("T")
 
 AT_ONCE, BUYERS = 24, 12
+VOUCHER: dict[str, Any] = {"code": "LAB", "percent": 7, "cap": 200, "minimum": 1_000, "uses": 1_000_000}
+"""The discount of three pieces is the cap, which they cannot share equally."""
 LASTS = 6 * 3600
 """Seconds of validity of their tokens: longer than any run."""
 PRICE = 1_000
@@ -43,6 +45,8 @@ class Workload:
     """The number of accepted cancellations."""
     orders: dict[int, str] = field(default_factory=dict)
     """The order of each saga."""
+    bought: dict[str, str] = field(default_factory=dict)
+    """The product of each order."""
 
     @classmethod
     async def gather(cls, lab: Lab, *, talks: bool = True) -> "Workload":
@@ -50,6 +54,7 @@ class Workload:
         http, keys = lab.system.base.http, lab.system.base.keys
         seller = Seller.signed(http, keys, "seller", lasts=LASTS)
         products = [await seller.offer(price=PRICE + number) for number in range(20)]
+        await seller.send("/orders/vouchers", **VOUCHER)
         signed = [Buyer.signed(http, keys, "buyer", lasts=LASTS) for _ in range(BUYERS)]
         for number, buyer in enumerate(signed[::2]):
             await buyer.link_dana(f"0812{lab.chance.randrange(10**4):04d}{number:04d}")
@@ -77,32 +82,50 @@ class Workload:
             group.create_task(each(numbers, self.saga, AT_ONCE))
 
     async def saga(self, number: int) -> None:
-        """Most orders are paid and cancelled; some are cancelled in another way, twice, or not at all."""
+        """Most orders are paid and cancelled; some are cancelled in parts, in another way, twice, or not at all."""
         buyer, kind = self.buyers[number % len(self.buyers)], number % 20
-        if not self.talks and kind in (11, 17):
+        if not self.talks and kind in (11, 17, 19):
             kind = 0
         if kind == 17:  # a buyer has one open case at a time
             buyer = Buyer.signed(buyer.http, self.lab.system.base.keys, "buyer", lasts=LASTS, clock=self.clock)
-        order_id = await self.place(buyer, number, "cod" if kind == 3 else "bank_transfer")
+        in_parts, voucher = kind in (1, 9, 15, 19), VOUCHER["code"] if kind in (1, 2, 9, 15) else None
+        order_id = await self.place(buyer, number, "cod" if kind == 3 else "bank_transfer", voucher, in_parts)
         self.orders[number] = order_id
         if kind not in (3, 5):
             (await buyer.move(order_id, "pay")).raise_for_status()
         match kind:
+            case 1:
+                await self.cancel_part(buyer, order_id)
+                await self.cancel(buyer, order_id)
             case 7:
                 await self._ship(order_id)
+            case 9:
+                await self._cancel_the_same_pieces(buyer, order_id)
             case 11:
                 await self.cancel_in_the_thread(buyer, order_id)
             case 13:
                 await self.cancel(buyer, order_id)
                 await self.cancel(buyer, order_id)
+            case 15:
+                await self.cancel_part(buyer, order_id)
+                await self.cancel_part(buyer, order_id)
+                await self._ship(order_id)
             case 17:
                 await self._cancel_with_a_case(buyer, order_id)
+            case 19:
+                await self.cancel_in_the_thread(buyer, order_id, self._pieces(order_id))
             case _:
                 await self.cancel(buyer, order_id)
 
-    async def place(self, buyer: Buyer, number: int, method: str = "bank_transfer") -> str:
-        """Places one order, under one Idempotency-Key."""
-        return await buyer.place(self.products[number % len(self.products)], 1 + number % 3, method)
+    async def place(
+        self, buyer: Buyer, number: int, method: str = "bank_transfer", voucher: str | None = None, many: bool = False
+    ) -> str:
+        """Places one order of one to three pieces, or of `many`, that is three, under one Idempotency-Key."""
+        product = self.products[number % len(self.products)]
+        line = {"product_id": product, "quantity": 3 if many else 1 + number % 3}
+        placed = await buyer.send("/orders", lines=[line], payment_method=method, voucher=voucher)
+        self.bought[placed["order_id"]] = product
+        return str(placed["order_id"])
 
     async def paid(self, count: int, at_once: int = AT_ONCE) -> list[tuple[Buyer, str]]:
         """Paid orders with their buyers."""
@@ -116,10 +139,32 @@ class Workload:
         return await each(range(count), buy, at_once)
 
     async def cancel(self, buyer: Buyer, order_id: str) -> None:
-        """Cancels the order and records the accepted cancellation."""
-        answer = (await buyer.cancel(order_id)).raise_for_status().json()
-        self.lab.history.accept(order_id, answer["cancellation"]["cancellation_id"])
+        """Cancels what is left of the order and records the accepted cancellation."""
+        self.accept((await buyer.cancel(order_id)).raise_for_status().json())
+
+    def _pieces(self, order_id: str, quantity: int = 1) -> dict[str, Any]:
+        return {"lines": [{"product_id": self.bought[order_id], "quantity": quantity}]}
+
+    async def cancel_part(self, buyer: Buyer, order_id: str, quantity: int = 1) -> httpx.Response:
+        """Asks to cancel some pieces, and records what is accepted."""
+        answer = await buyer.ask("POST", f"/orders/{order_id}/cancel", self._pieces(order_id, quantity), token_hex(8))
+        if answer.is_success:
+            self.accept(answer.json())
+        return answer
+
+    def accept(self, order: dict[str, Any]) -> None:
+        """Records the cancellation that is answered with this order: of all that was left, or the latest part."""
+        if order["status"] == "cancelled":
+            self.lab.history.accept(order["order_id"], order["cancellation"]["cancellation_id"])
+        else:
+            self.lab.history.accept_part(order["order_id"], order["cancellations"][-1]["cancellation_id"])
         self.accepted += 1
+
+    async def _cancel_the_same_pieces(self, buyer: Buyer, order_id: str) -> None:
+        """Two requests for two of three pieces, in the same moment: one of them finds too few."""
+        answers = await asyncio.gather(*(self.cancel_part(buyer, order_id, 2) for _ in range(2)))
+        codes = sorted(answer.json().get("code", "") for answer in answers)
+        self.lab.hold(codes == ["", "not_enough_left"], f"twice two of three pieces of order {order_id}: {codes}")
 
     async def _ship(self, order_id: str) -> None:
         """The seller packs and ships. A retry after a lost answer is refused, so only the status counts."""
@@ -138,15 +183,15 @@ class Workload:
                 [f"{service} has not consumed order {order_id} in {TIMEOUT:.0f} s; queues: {waiting}"]
             ) from None
 
-    async def cancel_in_the_thread(self, buyer: Buyer, order_id: str) -> None:
-        """The buyer opens the thread, and the seller cancels in it."""
+    async def cancel_in_the_thread(self, buyer: Buyer, order_id: str, pieces: dict[str, Any] | None = None) -> None:
+        """The buyer opens the thread, and the seller cancels the order in it, or some pieces."""
 
         async def thread() -> str | None:
             answer = await buyer.ask("POST", "/chat/threads", {"order_id": order_id})
             return str(answer.json()["thread_id"]) if answer.is_success else None
 
         thread_id = await self._once_consumed("chat", order_id, thread)
-        answer = await self.seller.ask("POST", f"/chat/threads/{thread_id}/cancel")
+        answer = await self.seller.ask("POST", f"/chat/threads/{thread_id}/cancel", pieces, token_hex(8))
         done = answer.is_success or answer.json().get("code") == "already_cancelled"  # the first answer was lost
         self.lab.hold(done, f"the seller cannot cancel order {order_id}: {answer.text[:200]}")
 

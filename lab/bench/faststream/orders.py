@@ -18,8 +18,9 @@ HISTORY = text(
 )
 STOCK = text("update products set stock = stock + :pieces where product_id = :id")
 CANCELLATION = text(
-    "insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, fault, at) "
-    "values (:id, :cancellation_id, :seller_id, 'app', :buyer_id, 'buyer', :reason, 'buyer', clock_now())"
+    "insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, fault, at, "
+    "pieces, refund_amount) values (:id, :cancellation_id, :seller_id, 'app', :buyer_id, 'buyer', :reason, 'buyer', "
+    "clock_now(), :pieces, :paid_amount)"
 )
 SHOW = text(
     "update cancellations set refund_id = :refund_id, refund_state = 'issued', destination = :destination, "
@@ -49,7 +50,8 @@ async def cancel(order_id: UUID, body: Cancel) -> dict[str, Any]:
         await session.execute(HISTORY, {"id": order_id, "version": order["version"] + 1})
         for line in order["lines"]:
             await session.execute(STOCK, {"id": line["product_id"], "pieces": line["quantity"]})
-        values = {"seller_id": order["seller_id"], "buyer_id": order["buyer_id"], "reason": body.reason}
+        values = {name: order[name] for name in ("seller_id", "buyer_id", "pieces", "paid_amount")}
+        values["reason"] = body.reason
         await session.execute(CANCELLATION, {"id": order_id, "cancellation_id": cancellation_id, **values})
         data = {
             "cancellation_id": str(cancellation_id),

@@ -1,5 +1,5 @@
-"""The buyer cancels an order several times while the seller ships it, all concurrently: one of them wins, and the order
-is never both cancelled and shipped."""
+"""The buyer cancels an order several times, and a piece of it, while the seller ships it, all concurrently: the order
+is never both cancelled and shipped, and no piece is cancelled twice."""
 
 import asyncio
 from collections import Counter
@@ -29,9 +29,13 @@ async def run(lab: Lab, races: int = 60) -> None:
         async def race(one: tuple[Buyer, str]) -> None:
             buyer, order_id = replace(one[0], http=http), one[1]
             (await seller.move(order_id, "pack")).raise_for_status()
-            *cancels, shipped = await asyncio.gather(
-                *(buyer.cancel(order_id) for _ in range(CANCELS)), seller.move(order_id, "ship")
+            part, *cancels, shipped = await asyncio.gather(
+                workload.cancel_part(buyer, order_id),
+                *(buyer.cancel(order_id) for _ in range(CANCELS)),
+                seller.move(order_id, "ship"),
             )
+            if part.is_success and part.json()["status"] == "cancelled":
+                cancels.append(part)
             won[judge(lab, order_id, cancels, shipped)] += 1
 
         await each(orders, race, AT_ONCE)

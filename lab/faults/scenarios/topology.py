@@ -67,7 +67,7 @@ async def declare_otherwise(foreign: ForeignClient) -> None:
 
 async def healed(lab: Lab, system: LabSystem) -> float:
     """Waits until everything is refunded. Raises `InvariantBroken`."""
-    began, evidence = time.monotonic(), Evidence(lab.history.accepted, outsiders=True)
+    began, evidence = time.monotonic(), Evidence(lab.history.accepted, outsiders=True, parts=lab.history.parts)
     while True:
         snapshot = await check(system.base.database_urls, system.base.dana, evidence)
         if not (wrong := [*snapshot.broken, *snapshot.pending]):
