@@ -168,14 +168,15 @@ class Run:
             end = monotonic() + TIMEOUT
             while await connection.fetchval(
                 "select exists (select from awaited a where not exists "
-                "(select from cancellations c where c.order_id = a.order_id and c.refund_state = 'issued'))"
+                "(select from cancellations c where c.order_id = a.order_id and c.lines is null "
+                "and c.refund_state = 'issued'))"
             ):
                 if monotonic() > end:
                     raise RunFailed(f"{self._variant.name}: refunds did not arrive within {TIMEOUT:g} s")
                 await asyncio.sleep(0.05)
             rows = await connection.fetch(
                 "select order_id::text, extract(epoch from pg_xact_commit_timestamp(c.xmin))::float8 as shown "
-                "from awaited join cancellations c using (order_id)"
+                "from awaited join cancellations c using (order_id) where c.lines is null"
             )
             return {row["order_id"]: row["shown"] for row in rows}
 
