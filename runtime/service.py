@@ -25,7 +25,7 @@ from runtime.messaging.operations import FindRecords
 from runtime.messaging.partitioning import Consumers
 from runtime.messaging.relay import Relay
 from runtime.messaging.replay import Replays
-from runtime.messaging.retention import run_retention
+from runtime.messaging.retention import Kept, run_retention
 from runtime.messaging.samples import sample_runtime
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.observability.sampling import Sampler
@@ -56,6 +56,8 @@ class ServiceSpec:
     """Seconds between two batches of events, for a service whose answers no user waits for."""
     records: FindRecords = operations.nothing
     """What the service keeps, for the search of the operator's console."""
+    kept: Sequence[Kept] = ()
+    """The tables of which only recent rows are kept."""
 
 
 class Service:
@@ -78,6 +80,7 @@ class Service:
         self._settings = settings
         self._database = database
         self._migrations = description.migrations
+        self._kept = description.kept
         self._migrated = False
         self._tried = asyncio.Event()
         self._main_task: asyncio.Task[None] | None = None
@@ -188,7 +191,7 @@ class Service:
     async def _live(self) -> None:
         await self._prepare()
         log.info("%s runs", self.name)
-        loops: list[Loop] = [self._relay.run, partial(run_retention, self.uow), self.sampler.run]
+        loops: list[Loop] = [self._relay.run, partial(run_retention, self.uow, self._kept), self.sampler.run]
         if self._consumers is not None:
             loops += [self._consumers.run, Replays(self.uow, self._consumers.consumer()).run]
         if self._deadlines:

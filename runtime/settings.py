@@ -119,7 +119,11 @@ class Environment:
 
         Raises `SettingInvalid`.
         """
-        return tuple(str(network) for one in self._list("TRUSTED_PROXIES") for network in _networks(one))
+        return tuple(map(str, self.networks("TRUSTED_PROXIES")))
+
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks or addresses, separated by commas. Raises `SettingInvalid`."""
+        return tuple(network for one in self._list(name) for network in _networks(name, one))
 
     def allowed_hosts(self, listening: str) -> frozenset[str]:
         """ALLOWED_HOSTS: further hosts, separated by commas, that requests may name; and the address `listening`, if it
@@ -135,11 +139,11 @@ class Environment:
         return [one.strip() for one in self.get(name, "").split(",") if one.strip()]
 
 
-def _networks(text: str) -> Iterator[IPv4Network | IPv6Network]:
+def _networks(name: str, text: str) -> Iterator[IPv4Network | IPv6Network]:
     try:
         network = ip_network(text)
     except ValueError as error:
-        raise SettingInvalid("TRUSTED_PROXIES", f"{error} (10.0.0.0/8, or an address)") from None
+        raise SettingInvalid(name, f"{error} (10.0.0.0/8, or an address)") from None
     yield network
     if isinstance(network, IPv4Network):  # as a socket for both kinds of addresses reports it
         yield IPv6Network(f"::ffff:{network.network_address}/{96 + network.prefixlen}")

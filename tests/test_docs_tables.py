@@ -18,7 +18,7 @@ from services import PORTS, SERVICES
 from simulators import PORTS as SIMULATORS
 
 ROOT = Path(__file__).parent.parent
-READING = {"get", "require", "flag", "url", "number", "seconds", "one_of", "_list"}
+READING = {"get", "require", "flag", "url", "number", "seconds", "one_of", "networks", "_list"}
 """What reads a setting of an `Environment`."""
 
 

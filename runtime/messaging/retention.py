@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from runtime.backoff import Backoff
 from runtime.messaging.unit_of_work import UnitOfWork
@@ -12,19 +13,26 @@ EVERY = 30.0
 BATCH = 5_000
 """Rows that one statement deletes. After a long outage, all rows in one statement would exceed the statement
 timeout."""
-KEPT = ("inbox", "30 days"), ("event_log", "30 days"), ("failures", "30 days"), ("idempotency", "7 days")
+Kept = tuple[str, str]
+"""A table with a column `at`, and the age above which its rows are deleted."""
+KEPT: Sequence[Kept] = (
+    ("inbox", "30 days"),
+    ("event_log", "30 days"),
+    ("failures", "30 days"),
+    ("idempotency", "7 days"),
+)
 """How long the ids of handled, published and failed events and the answers to keyed requests are kept: much longer than
 a repeat can take."""
 
 log = logging.getLogger(__name__)
 
 
-async def run_retention(uow: UnitOfWork) -> None:
-    """Runs until it is cancelled."""
+async def run_retention(uow: UnitOfWork, kept: Sequence[Kept] = ()) -> None:
+    """Runs until it is cancelled; `kept` are the service's own tables."""
     backoff = Backoff("PostgreSQL, for retention", log)
     while True:
         try:
-            for table, age in KEPT:
+            for table, age in (*KEPT, *kept):
                 await delete_old(uow, table, age)
             backoff.reset()
             await asyncio.sleep(EVERY)
