@@ -11,7 +11,7 @@ from contracts.words import Open
 from runtime.messaging.envelope import Event
 
 
-class SellerContacted(Event, subject="order_id", published_by=("cs",), consumed_by=("chat",)):
+class SellerContacted(Event, subject="order_id", published_by=("cs",), consumed_by=("chat", "notifications")):
     """Customer service has written to the seller, who has until `respond_by` to answer, pack or ship (A: 24 hours)."""
 
     case_id: UUID
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-class CaseClosed(Event, subject="case_id", published_by=("cs",), consumed_by=("chat",)):
+class CaseClosed(Event, subject="case_id", published_by=("cs",), consumed_by=("chat", "notifications")):
     """The case is over; the seller owes no answer any more."""
 
     case_id: UUID

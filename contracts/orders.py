@@ -38,7 +38,7 @@ class CancelledPieces(Pieces):
     net: Rupiah
 
 
-class OrderPlaced(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
+class OrderPlaced(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs", "notifications")):
     """A buyer has placed an order; its stock is reserved."""
 
     order_id: UUID
@@ -50,7 +50,7 @@ class OrderPlaced(Event, subject="order_id", published_by=("orders",), consumed_
     placed_at: datetime
 
 
-class OrderPaid(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
+class OrderPaid(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs", "notifications")):
     """The order is paid for; the seller can start on it."""
 
     order_id: UUID
@@ -66,7 +66,7 @@ class OrderPacked(Event, subject="order_id", published_by=("orders",), consumed_
     at: datetime
 
 
-class OrderShipped(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
+class OrderShipped(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs", "notifications")):
     """The order is on its way. It cannot be cancelled any more (A)."""
 
     order_id: UUID
@@ -74,7 +74,7 @@ class OrderShipped(Event, subject="order_id", published_by=("orders",), consumed
     at: datetime
 
 
-class OrderDelivered(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
+class OrderDelivered(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs", "notifications")):
     """The order has arrived."""
 
     order_id: UUID
@@ -106,7 +106,9 @@ class OrderCancelRequested(Event, subject="order_id", published_by=("orders", "c
     """The pieces to cancel; all that are left if it is missing."""
 
 
-class OrderCancelled(Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs")):
+class OrderCancelled(
+    Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs", "notifications")
+):
     """The order is cancelled, for good. All that was paid and is not yet refunded has to come back (A)."""
 
     cancellation_id: UUID
@@ -122,7 +124,9 @@ class OrderCancelled(Event, subject="order_id", published_by=("orders",), consum
     """Where its money has arrived, as far as `orders` knows."""
 
 
-class OrderItemsCancelled(Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs")):
+class OrderItemsCancelled(
+    Event, subject="order_id", published_by=("orders",), consumed_by=("refunds", "chat", "cs", "notifications")
+):
     """Some pieces of the order are cancelled, and at least one piece is left. `refund_amount` has to come back: the net
     of the pieces if the order is paid, else 0."""
 
@@ -140,7 +144,7 @@ class OrderItemsCancelled(Event, subject="order_id", published_by=("orders",), c
     """As in `OrderCancelled`."""
 
 
-class OrderShipmentDue(Event, subject="order_id", published_by=("orders",)):
+class OrderShipmentDue(Event, subject="order_id", published_by=("orders",), consumed_by=("notifications",)):
     """A day is left to ship the order; at `ship_by` it is cancelled at the seller's fault (M)."""
 
     order_id: UUID

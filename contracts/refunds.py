@@ -10,7 +10,9 @@ from contracts.words import Destination, Open, Rupiah
 from runtime.messaging.envelope import Event
 
 
-class RefundIssued(Event, subject="order_id", published_by=("refunds",), consumed_by=("orders", "chat", "cs")):
+class RefundIssued(
+    Event, subject="order_id", published_by=("refunds",), consumed_by=("orders", "chat", "cs", "notifications")
+):
     """The money has arrived, all of it, at `destination`."""
 
     refund_id: UUID
@@ -21,7 +23,9 @@ class RefundIssued(Event, subject="order_id", published_by=("refunds",), consume
     destination: Open[Destination]
 
 
-class RefundDelayed(Event, subject="order_id", published_by=("refunds",), consumed_by=("orders", "chat", "cs")):
+class RefundDelayed(
+    Event, subject="order_id", published_by=("refunds",), consumed_by=("orders", "chat", "cs", "notifications")
+):
     """The money has not arrived after `attempts` attempts; the next one follows at `next_attempt_at` or later."""
 
     refund_id: UUID

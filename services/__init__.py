@@ -7,6 +7,7 @@ PORTS = {
     "chat": 8004,
     "cs": 8005,
     "web": 8006,
+    "notifications": 8007,
 }
 """Every service, with its port when PORT is not set. All lists of services derive from this one, or are compared with
 it by tests/test_services.py. `batalkan new service` adds to it."""

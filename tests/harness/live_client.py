@@ -20,7 +20,7 @@ from tests.harness.actors import Json, Person
 TIMEOUT = 10.0
 """Seconds after which a wait fails."""
 CONVERSATIONS = {"chat": ("threads", "thread_id"), "cs": ("cases", "case_id")}
-"""Of each service: the path of its conversations, and the field with their id."""
+"""Of each service with conversations: the path of these, and the field with their id."""
 
 
 class Messages:
@@ -34,11 +34,13 @@ class Messages:
         self.wrong: list[str] = []
         """Each message that is missing in the history, or stands there in a wrong place."""
         self._person = person
-        self._path, self._id = f"/{service}/{CONVERSATIONS[service][0]}", CONVERSATIONS[service][1]
+        self._talks = service in CONVERSATIONS
+        conversations, self._id = CONVERSATIONS.get(service, ("", ""))
+        self._path = f"/{service}/{conversations}"
 
     async def take(self, frame: Json) -> None:
         """Adds a message that is the next one, ignores one that is there, and fetches when it is behind."""
-        if frame["type"] not in ("message", "hint"):
+        if not self._talks or frame["type"] not in ("message", "hint"):
             return
         message = frame.get("message")
         conversation, seq = (frame[self._id], message["seq"]) if message else (frame["conversation"], frame["seq"])

@@ -43,7 +43,7 @@ async def terminator(behind: int, log: Path) -> AsyncIterator[tuple[int, ssl.SSL
     """The port that speaks TLS for the port `behind`, and what trusts its certificate."""
     with TemporaryDirectory(prefix="batalkan-nginx-") as folder:
         port, folder_path = next(free_ports()), Path(folder)
-        _self_signed(folder_path)
+        self_signed(folder_path)
         async with _running(folder_path, TERMINATOR.format(folder=folder, port=port, behind=behind), port, log):
             yield port, ssl.create_default_context(cafile=f"{folder}/cert.pem")
 
@@ -77,7 +77,7 @@ async def _running(folder: Path, text: str, port: int, log: Path) -> AsyncIterat
             await process.wait()
 
 
-def _self_signed(folder: Path) -> None:
+def self_signed(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "shop.example")])
     names = x509.SubjectAlternativeName([x509.DNSName("shop.example"), x509.DNSName("localhost")])
