@@ -13,7 +13,7 @@ FROM python:3.13-slim
 # Docker gives an empty named volume the owner and mode of the folder that it is first mounted on. So `init` fills the
 # volumes below without being root. A new service needs its name here.
 RUN install -d -o 10001 -g 10001 -m 755 /secrets && cd /secrets \
- && install -d -o 10001 -g 10001 -m 755 accounts orders refunds chat cs web dana operator gateway rabbitmq postgres redis \
+ && install -d -o 10001 -g 10001 -m 755 accounts orders refunds chat cs web notifications dana operator gateway rabbitmq postgres redis \
                                               observability \
  && install -d -o 10001 -g 10001 -m 700 /data /data/rabbitmq /data/rabbitmq-2 /data/rabbitmq-3 /data/redis /data/dana \
                              /data/etcd-1 /data/etcd-2 /data/etcd-3 \

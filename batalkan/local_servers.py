@@ -16,7 +16,7 @@ from batalkan.raw_http import RawHttpTransport
 from batalkan.servers import LocalServers
 from batalkan.servers.data_folder import free_ports
 from runtime.http.client import http_client
-from services import SERVICES
+from services import SERVICES, SETTINGS
 
 DANA = "dana"
 
@@ -135,7 +135,7 @@ async def running(
             "DEMONSTRATION": "1" if demonstration else "0",
             "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web forward the client's address
             "ALLOWED_HOSTS": ",".join(allowed_hosts),
-            **{name: os.environ.get(name, "") for name in ("PAY_WITHIN", "SHIP_WITHIN", "SHIPPING_FEE")},
+            **{name: os.environ.get(name, "") for name in SETTINGS},
             "DANA_TIMEOUT": str(dana_timeout),
             "DANA_JOURNAL": str(folder / "dana.sqlite"),
         }

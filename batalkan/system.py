@@ -31,7 +31,7 @@ from runtime.service import Service
 from runtime.settings import Environment, Settings
 from runtime.storage import embedded
 from runtime.storage.database import is_transient
-from services import SERVICES
+from services import SERVICES, SETTINGS
 
 PARTNER = "batalkan"
 CREATING = 10.0
@@ -132,7 +132,7 @@ async def running(
                 "DANA_URL": "http://dana",
                 "DANA_TIMEOUT": str(where.dana_timeout),
                 "SETTLING": str(where.settling),
-                **{name: os.environ.get(name, "") for name in ("PAY_WITHIN", "SHIP_WITHIN", "SHIPPING_FEE")},
+                **{name: os.environ.get(name, "") for name in SETTINGS},
             }
         )
         traced = Environment.of_process().traced()

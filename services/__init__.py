@@ -13,3 +13,6 @@ PORTS = {
 it by tests/test_services.py. `batalkan new service` adds to it."""
 
 SERVICES = tuple(PORTS)
+
+SETTINGS = "PAY_WITHIN", "SHIP_WITHIN", "SHIPPING_FEE", "WEBHOOK_ALLOW_NETWORKS"
+"""What `batalkan demo` and `batalkan up` hand from their environment to the services."""

@@ -1,4 +1,5 @@
-"""The conversations: messages are numbered 1 to n, and no system message appears twice."""
+"""The conversations: messages are numbered 1 to n, and no system message appears twice. Notifications have
+no gaps before the last one; the oldest are deleted."""
 
 from batalkan.invariants.stores import Stores
 
@@ -12,6 +13,10 @@ _TWICE = """
 select {id} as id, code, count(*) as times from messages
 where code in ('order_cancelled', 'items_cancelled', 'refund_issued')
 group by {id}, code, coalesce(data ->> 'refund_id', data ->> 'cancellation_id') having count(*) > 1
+"""
+_NOTIFICATIONS = """
+select account_id, p.last_seq, count(seq) as notifications from people p join notifications n using (account_id)
+group by account_id, p.last_seq having count(seq) <> p.last_seq - min(seq) + 1 or max(seq) <> p.last_seq
 """
 CONVERSATIONS = {"chat": ("thread", "threads"), "cs": ("case", "cases")}
 
@@ -30,4 +35,7 @@ async def broken(stores: Stores) -> list[str]:
                 ),
                 (_TWICE.format(**names), f"{word} {{id}} has {{code}} {{times}} times for one event"),
             )
+    if stores.have("notifications"):
+        text = "account {account_id} has {notifications} notifications, but its last number is {last_seq}"
+        found += await stores.found("notifications", (_NOTIFICATIONS, text))
     return found

@@ -13,8 +13,6 @@ from contracts import EVENTS
 from lab.faults.lab import Lab
 from runtime.messaging.envelope import EXCHANGE
 
-CONSUMERS = ("orders", "refunds", "chat", "cs")
-
 
 def keys_of(consumer: str) -> list[str]:
     """The routing keys that a service consumes."""

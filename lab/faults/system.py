@@ -15,12 +15,15 @@ import httpx
 from batalkan import local_servers
 from batalkan.invariants import Evidence, Snapshot
 from batalkan.local_servers import LocalDeployment
+from contracts import events_for
 from runtime.messaging.bus import Bus
 from services import SERVICES
 from tests.harness.system import SystemUnderTest
 from tests.harness.waiting import eventually
 
 T = TypeVar("T")
+
+CONSUMERS = tuple(name for name in SERVICES if events_for(name))
 
 RETRY = 0.1
 """Seconds after which a client retries."""
@@ -119,7 +122,7 @@ class LabSystem:
         left = {}
         async with await aio_pika.connect(self.running.servers.rabbitmq.admin_url) as connection:
             channel = await connection.channel()
-            for name in (f"{service}{end}" for service in ("orders", "refunds", "chat", "cs") for end in ("", ".dead")):
+            for name in (f"{service}{end}" for service in CONSUMERS for end in ("", ".dead")):
                 queue = await channel.declare_queue(name, passive=True)
                 left[name] = queue.declaration_result.message_count or 0
         return {name: count for name, count in left.items() if count}

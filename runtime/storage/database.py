@@ -25,8 +25,8 @@ else:
 
 POOL_SIZE = 10
 SHARES = 8
-"""The shares of the server's connections: one for each of the six services, the connection of its relay included, and
-two for the command line and others."""
+"""The shares of the server's connections: one for each of the seven services, the connection of its relay included, and
+one for the command line and others."""
 BUSY_TIMEOUT = 8.0
 """Seconds to wait for a connection when all are in use: less than the timeout of clients."""
 SLICE = 0.25

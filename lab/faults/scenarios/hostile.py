@@ -15,8 +15,9 @@ import aio_pika
 from aio_pika.exceptions import AMQPException
 
 from lab.bench.meters import memory
-from lab.faults.foreign_client import CONSUMERS, keys_of, open_foreign_client
+from lab.faults.foreign_client import keys_of, open_foreign_client
 from lab.faults.lab import Lab
+from lab.faults.system import CONSUMERS
 from lab.faults.workload import Workload
 from runtime.messaging.envelope import EXCHANGE, MAX_BODY
 from tests.harness.waiting import eventually

@@ -9,9 +9,9 @@ from batalkan.operate import partitionings
 from lab.faults import recording_service
 from lab.faults.lab import POLL, Lab
 from lab.faults.random_faults import START
+from lab.faults.system import CONSUMERS
 from lab.faults.workload import Workload
 
-CONSUMERS = ("orders", "refunds", "chat", "cs")
 WITHIN = 120.0
 """Seconds for a move of all services."""
 

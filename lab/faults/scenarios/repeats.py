@@ -10,8 +10,9 @@ from aio_pika import DeliveryMode, ExchangeType
 from aio_pika.abc import AbstractIncomingMessage
 
 from batalkan.invariants.stores import Stores, opened
-from lab.faults.foreign_client import CONSUMERS, ForeignClient, open_foreign_client
+from lab.faults.foreign_client import ForeignClient, open_foreign_client
 from lab.faults.lab import Lab
+from lab.faults.system import CONSUMERS
 from lab.faults.workload import Workload
 
 Messages = asyncio.Queue[AbstractIncomingMessage]
@@ -36,7 +37,11 @@ select o.order_id, row(o.status, array(select m.code from cases c join messages 
        where c.order_id = o.order_id and m.code in ('order_cancelled', 'refund_issued') order by m.code))::text
        as state from orders o where o.order_id = any($1)
 """
-STATES = {"orders": _AT_ORDERS, "chat": _AT_CHAT, "cs": _AT_CS}
+_AT_NOTIFICATIONS = """
+select order_id, array_agg(kind order by kind)::text as state from notifications
+where order_id = any($1) and kind <> 'RefundDelayed' group by order_id
+"""
+STATES = {"orders": _AT_ORDERS, "chat": _AT_CHAT, "cs": _AT_CS, "notifications": _AT_NOTIFICATIONS}
 
 LONG = {"orders": 1_000, "collect": 2.0}
 

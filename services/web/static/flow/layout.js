@@ -8,6 +8,7 @@ const WIDE = {
     orders: [300, 260],
     chat: [300, 454],
     exchange: [560, 260],
+    notifications: [560, 66],
     refunds: [815, 140],
     cs: [815, 400],
     dana: [930, 280],
@@ -22,14 +23,15 @@ const NARROW = {
     orders: [200, 160],
     refunds: [334, 160],
     exchange: [200, 330],
-    chat: [100, 510],
-    cs: [300, 510],
+    chat: [66, 510],
+    notifications: [200, 510],
+    cs: [334, 510],
     dana: [345, 40],
   },
 };
 
 const BESIDE = 15; // from a node's edge to its outbox and queue, and between these and the middle
-export const SERVICES = ["accounts", "orders", "refunds", "chat", "cs"];
+export const SERVICES = ["accounts", "orders", "refunds", "chat", "cs", "notifications"];
 
 export function layout(narrow) {
   const { box, node, places } = narrow ? NARROW : WIDE;
