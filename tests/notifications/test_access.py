@@ -47,7 +47,7 @@ def who(harness: NotificationsHarness, deal: Deal, name: str) -> Person:
     return harness.actors.anonymous() if name == "no token" else harness.actors.person(name.removeprefix("other "))
 
 
-def test_every_route_is_in_the_table(harness: NotificationsHarness) -> None:
+async def test_every_route_is_in_the_table(harness: NotificationsHarness) -> None:
     """A route that is new must be entered here."""
     spec = harness.service.app.openapi()["paths"]
     routes = {(method.upper(), path) for path, methods in spec.items() for method in methods}
