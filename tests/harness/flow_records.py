@@ -5,15 +5,16 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from contracts.orders import OrderCancelled
 from runtime.demo.recorder import STREAM
 from runtime.observability.trace_context import new_id
 from services.web.flow.records import Record, read_records
 
-CONSUMERS = ("refunds", "chat", "cs")
+CONSUMERS = OrderCancelled.consumed_by
 
 
 def cancellation(correlation_id: str = "", at: float = 1_000.0, **changes: Any) -> list[dict[str, Any]]:
-    """All records of a cancellation whose event `refunds`, `chat` and `cs` have handled."""
+    """All records of a cancellation whose event all consumers have handled."""
     trace = correlation_id or str(new_id())
     event = {"id": str(new_id()), "type": "OrderCancelled", "subject": "order-1"}
     times = {"taken": at + 0.03, "began": at + 0.031, "ended": at + 0.033}

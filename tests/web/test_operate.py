@@ -180,5 +180,6 @@ async def test_a_search_follows_the_ids_that_it_finds() -> None:
     assert (second["service"], second["cause"]) == ("refunds", "OrderCancelled")
     assert {one["service"]: (one["after"], one["parked"]) for one in first["consumers"]} == {
         "refunds": (0.25, False), "chat": (None, False), "cs": (None, True),
+        "notifications": (None, False),
     }  # fmt: skip
     assert (await search(ask, ("orders",), UUID(int=99))).is_empty

@@ -6,7 +6,7 @@ import pytest
 
 from services.web.flow.traces import MAX_HELD, MAX_RECORDS, Trace, Traces
 from services.web.flow.waterfall import rows
-from tests.harness.flow_records import cancellation, parsed
+from tests.harness.flow_records import CONSUMERS, cancellation, parsed
 
 
 def trace(records: list[dict[str, object]]) -> Trace:
@@ -83,9 +83,7 @@ def test_the_waterfall_has_every_stage_in_its_order() -> None:
     assert [(row.service, row.level) for row in drawn] == [
         ("orders", 0),
         ("orders", 0),
-        ("refunds", 1),
-        ("chat", 1),
-        ("cs", 1),
+        *((consumer, 1) for consumer in CONSUMERS),
     ]
     assert [[bar.kind for bar in row.bars] for row in drawn[:3]] == [
         ["requested"],
@@ -101,7 +99,7 @@ def test_the_waterfall_shows_what_has_not_arrived() -> None:
     records = cancellation()
     assert [row.note for row in rows(trace(records[:2]))] == ["", "flow.note.unpublished"]
     waiting = [(row.service, row.note) for row in rows(trace(records[:4]))[2:]]
-    assert waiting == [(name, "flow.note.waiting") for name in ("refunds", "chat", "cs")]
+    assert waiting == [(name, "flow.note.waiting") for name in CONSUMERS]
 
 
 def test_repeated_records_count_once() -> None:
