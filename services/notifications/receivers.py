@@ -1,15 +1,14 @@
 """Calls receivers of webhooks, in the form of Standard Webhooks (https://www.standardwebhooks.com)."""
 
 import asyncio
-import hmac
 import logging
 import ssl
-from base64 import b64encode
 from collections.abc import Sequence
-from time import time
+from datetime import UTC, datetime
 
 import httpcore
 import httpx
+from standardwebhooks import Webhook
 
 from runtime.errors import InvalidRequest
 from services.notifications.addresses import AddressNotAllowed, Network, NotResolved, PublicNetwork, Resolve
@@ -46,11 +45,6 @@ def parse(url: str) -> httpx.URL:
     if port is not None and not 1 <= port <= 65535:
         raise WrongUrl("url: it must name a port from 1 to 65535")
     return target
-
-
-def signature(secret: bytes, message: str, at: int, body: bytes) -> str:
-    """The signature with a shared secret: HMAC-SHA256 over the message's name, `at` in seconds since 1970, and body."""
-    return f"v1,{b64encode(hmac.digest(secret, f'{message}.{at}.'.encode() + body, 'sha256')).decode()}"
 
 
 class Receivers:
@@ -108,15 +102,15 @@ class Receivers:
             return Answer(error="dropped")
 
     async def _post(self, target: httpx.URL, secret: bytes, message: str, body: bytes) -> Answer:
-        at = int(time())  # real time, never the demonstration's: receivers compare it with theirs
+        at = datetime.now(UTC)  # real time, never the demonstration's: receivers compare it with theirs
         headers = {
             "Host": target.netloc.decode(),
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             "User-Agent": "batalkan",
             "webhook-id": message,
-            "webhook-timestamp": str(at),
-            "webhook-signature": signature(secret, message, at, body),
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": Webhook(secret).sign(message, at, body.decode()),
         }
         url = httpcore.URL(scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path)
         async with self._pool.stream("POST", url, headers=list(headers.items()), content=body) as answer:

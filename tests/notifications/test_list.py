@@ -79,7 +79,7 @@ async def test_an_event_that_comes_again_is_told_once(harness: NotificationsHarn
 
 
 async def test_what_comes_before_its_order_is_told_later(harness: NotificationsHarness) -> None:
-    """Events that do not name the person wait for the order; none is lost, whatever comes first."""
+    """Events that do not name the person wait for the order; none is lost, in any order."""
     deal = harness.deal()
     first, *others = every_event(deal)
     await harness.deliver(*reversed(others))
@@ -122,8 +122,8 @@ async def test_a_cancellation_says_why(harness: NotificationsHarness, channel: s
     assert one["data"].items() >= {**why, "amount": PRICE}.items()
 
 
-async def test_a_case_without_an_order_tells_nobody(harness: NotificationsHarness) -> None:
-    """Of a case that is about no order, the event names nobody, and is handled without effect."""
+async def test_a_case_without_an_order_tells_nothing(harness: NotificationsHarness) -> None:
+    """Of a case that is about no order, the event names no account, and is handled without effect."""
     deal = harness.deal()
     await harness.deliver(CaseClosed(case_id=uuid4(), order_id=None, outcome=Outcome.ANSWERED), deal.placed())
     assert await kinds(deal.buyer) == []
@@ -168,7 +168,7 @@ async def test_old_notifications_are_deleted(harness: NotificationsHarness) -> N
     """Notifications are kept for 90 days; those that are gone count neither as unread nor as gaps."""
     deal = harness.deal()
     await harness.deliver(*every_event(deal))
-    past = "update notifications set at = at - interval '91 days' where account_id = $1 and seq <= 4"
+    past = "update notifications set at = now() - interval '91 days' where account_id = $1 and seq <= 4"
     async with harness.service.uow.begin() as tx:
         await tx.connection.execute(past, deal.buyer.account_id)
     for table, age in store.KEPT:

@@ -74,7 +74,7 @@ def test_networks_can_be_allowed() -> None:
     ],
 )
 async def test_a_private_host_is_never_called(receiver: Receiver, host: str) -> None:
-    """A host that means this machine is not called, in whichever form it is written."""
+    """A host that means this machine is not called, in any form of writing it."""
     port = receiver.url.rpartition(":")[2]
     client = Receivers()
     answer = await client.post(f"http://{host}:{port}", b"secret", "msg_1", b"{}")

@@ -9,7 +9,7 @@ import pytest
 
 from batalkan.keys import Keys
 from services.notifications import domain
-from services.notifications.receivers import SECRET_PREFIX, signature
+from services.notifications.receivers import SECRET_PREFIX
 from tests.harness.actors import Json, Person, assert_problem
 from tests.harness.notifications import (
     NotificationsHarness,
@@ -25,13 +25,6 @@ from tests.harness.notifications import (
 from tests.harness.waiting import eventually
 
 PATH = "/notifications/webhooks"
-
-
-def test_the_signature_is_that_of_the_standard() -> None:
-    """The reference vector of Standard Webhooks is signed as its libraries sign it."""
-    secret = b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    signed = signature(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
-    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 async def test_a_message_is_sent_signed(harness: NotificationsHarness, receiver: Receiver) -> None:
