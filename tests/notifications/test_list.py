@@ -76,6 +76,7 @@ async def test_an_event_that_comes_again_is_told_once(harness: NotificationsHarn
     events = every_event(deal)
     await harness.deliver(*events, *events, deal.delayed(events[8].refund_id, attempts=2))  # type: ignore[attr-defined]
     assert (await kinds(deal.buyer), await kinds(deal.seller)) == (BUYERS, SELLERS)
+    assert await harness.fetch("select * from parked") == []
 
 
 async def test_what_comes_before_its_order_is_told_later(harness: NotificationsHarness) -> None:
