@@ -20,6 +20,7 @@ from batalkan.operate import connected, working
 from contracts.words import Destination
 from runtime.observability.trace_context import new_id
 from runtime.storage.embedded import PACKAGE, PROGRAMS
+from services import SERVICES
 from services.orders.refund_reminders import AFTER, remind_once
 from services.refunds import hold
 from services.refunds.domain import DOUBT
@@ -66,8 +67,7 @@ class Marketplace:
 
     async def batalkan(self, *command: str) -> tuple[int, str]:
         """Exit code and output of a command."""
-        names = ("accounts", "orders", "refunds", "chat", "cs", "web")
-        env = {f"{name.upper()}_DATABASE_URL": self.url(name) for name in names}
+        env = {f"{name.upper()}_DATABASE_URL": self.url(name) for name in SERVICES}
         done = await asyncio.to_thread(CliRunner().invoke, app, command, env=env, catch_exceptions=False)
         return done.exit_code, done.output
 

@@ -119,6 +119,7 @@ cs: POST /cs/cases
           orders: publish orders.OrderCancelled
             chat: process orders.OrderCancelled:chat
             cs: process orders.OrderCancelled:cs
+            notifications: process orders.OrderCancelled:notifications
 """
         + deeper(REFUND + ISSUED, 4)
         + """\
@@ -126,8 +127,10 @@ cs: POST /cs/cases
   cs: outbox SellerContacted
   cs: publish cs.CaseClosed
     chat: process cs.CaseClosed:chat
+    notifications: process cs.CaseClosed:notifications
   cs: publish cs.SellerContacted
     chat: process cs.SellerContacted:chat
+    notifications: process cs.SellerContacted:notifications
 """
     )
     (opened,) = receiver.named("POST /cs/cases", click.trace_id)
@@ -150,12 +153,13 @@ async def test_redelivered(
     publisher = await system.bus("orders").publisher([])
     await publisher.publish([Message("orders.OrderCancelled", json.dumps(event).encode()) for event in events])
     again = "".join(
-        f"    {name}: process orders.OrderCancelled:{name} (duplicate)\n" for name in ("chat", "cs", "refunds")
+        f"    {name}: process orders.OrderCancelled:{name} (duplicate)\n" for name in ("chat", "cs", "notifications")
     )
-    once = (CLICK + REFUND).splitlines(keepends=True)
+    once, twice = CLICK.splitlines(keepends=True), again.splitlines(keepends=True)
+    pairs = [line for pair in zip(once[5:], twice, strict=True) for line in pair]
+    refunded_again = twice[0].replace("chat", "refunds")
     for click in clicks:
-        lines = again.splitlines(keepends=True)
-        await click.becomes("".join([*once[:6], lines[0], once[6], lines[1], once[7], ISSUED, lines[2]]))
+        await click.becomes("".join([*once[:5], *pairs, REFUND, ISSUED, refunded_again]))
     sent = [receiver.named("publish batalkan.events:orders.OrderCancelled", click.trace_id)[-1] for click in clicks]
 
     async def batches() -> list[Span]:

@@ -42,6 +42,7 @@ orders: POST /orders/{order_id}/cancel
   orders: publish orders.OrderCancelled
     chat: process orders.OrderCancelled:chat
     cs: process orders.OrderCancelled:cs
+    notifications: process orders.OrderCancelled:notifications
 """
 REFUND = """\
     refunds: process orders.OrderCancelled:refunds
@@ -51,6 +52,7 @@ ISSUED = """\
       refunds: publish refunds.RefundIssued
         chat: process refunds.RefundIssued:chat
         cs: process refunds.RefundIssued:cs
+        notifications: process refunds.RefundIssued:notifications
         orders: process refunds.RefundIssued:orders
 """
 
