@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from services import SERVICES
 from tests.compose.stack import Stack
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
@@ -25,7 +26,7 @@ def test_events_are_streamed_stage_by_stage(http: httpx.Client) -> None:
                 break
 
 
-@pytest.mark.parametrize("service", ["accounts", "orders", "refunds", "chat", "cs", "web"])
+@pytest.mark.parametrize("service", SERVICES)
 def test_every_service_shows_its_state(http: httpx.Client, service: str) -> None:
     """Outbox, queue, parked messages and switches, for the page; not for the page of another site."""
     state = http.get(f"/{service}/demonstration/state").raise_for_status().json()

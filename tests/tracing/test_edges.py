@@ -6,6 +6,7 @@ from datetime import timedelta
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from runtime.messaging.bus import Message
+from services import SERVICES
 from services.accounts.demonstration import PASSWORD
 from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import contacted
@@ -214,7 +215,7 @@ async def test_what_is_not_sampled(
 
 async def test_each_service_has_its_name_and_its_exemplars(receiver: Receiver, system: SystemUnderTest) -> None:
     """In one process, too, the spans name their service; histograms name a span that was exported."""
-    assert {service for service, _ in receiver.spans} >= {"accounts", "orders", "refunds", "chat", "cs", "web"}
+    assert {service for service, _ in receiver.spans} >= set(SERVICES)
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     lines = (await system.http.get("/orders/metrics", headers=accept)).text.splitlines()
     exported = {span.span_id.hex() for _, span in receiver.spans}
