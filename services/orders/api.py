@@ -25,7 +25,7 @@ from contracts.words import Channel, OrderStatus, PaymentMethod
 from runtime.errors import InvalidRequest, NotFound, Refusal, WrongState
 from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Buyer, BuyerOrSeller, Identity, Seller, SignedIn
-from runtime.http.idempotency import Key, KeyRequired, OncePerKey, once_per_key
+from runtime.http.idempotency import KEY_DOCUMENTED, KeyRequired, OncePerKey, key_of, once_per_key
 from runtime.http.text import BlankIsNone, Printable
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
@@ -87,13 +87,13 @@ TermsDep = Annotated[Terms, Depends(_terms)]
 
 
 # First, because the framework tries one route after the other, and this one is used most.
-@router.post("/{order_id}/cancel", response_model=OrderView)
+@router.post("/{order_id}/cancel", response_model=OrderView, openapi_extra=KEY_DOCUMENTED)
 async def cancel(
-    order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, http: Request, body: Cancel | None = None, key: Key = None
+    order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, http: Request, body: Cancel | None = None
 ) -> OrderView | Response:
     """Cancels the order at once and for good, or with `lines` these pieces, for which it needs an `Idempotency-Key`. A
     repeated request gets the same answer; 409 says why it is refused."""
-    why = body or Cancel()
+    why, key = body or Cancel(), key_of(http)
 
     async def act(tx: Transaction) -> OrderView | Refusal:
         order, now = await _lock_own(tx, order_id, buyer)
