@@ -139,12 +139,14 @@ async def test_a_parked_message_is_shown_masked_replayed_and_discarded(
     (latest, *_) = await operator.get("/cs/operator/audit")
     assert (latest["action"], latest["account_id"]) == ("discard", str(operator.account_id))
 
-    async def at_chat() -> Any:  # which consumes it, too
-        return (await operator.get("/chat/operator/trace", id=one["subject"]))["parked"]
+    for name in {*OrderPaid.consumed_by} - {"cs"}:  # they have parked it, too
 
-    ids = [each["parked_id"] for each in await eventually(at_chat)]
-    answer = await operator.ask("POST", "/chat/operator/parked/discard", {"ids": ids, "reason": "as at cs"})
-    assert answer.status_code == 204
+        async def there(name: str = name) -> Any:
+            return (await operator.get(f"/{name}/operator/trace", id=one["subject"]))["parked"]
+
+        ids = [each["parked_id"] for each in await eventually(there)]
+        discarding = {"ids": ids, "reason": "as at cs"}
+        assert (await operator.ask("POST", f"/{name}/operator/parked/discard", discarding)).status_code == 204
 
 
 @pytest.mark.parametrize("change", ["update {} set reason = ''", "delete from {}", "truncate {}"])
