@@ -6,7 +6,7 @@ import httpcore
 import httpx
 
 
-class Network(httpcore.AnyIOBackend):
+class TcpBackend(httpcore.AnyIOBackend):
     """Connections over uvloop, whose sockets, once closed, are None or raise `ValueError`; the libraries expect
     `OSError`."""
 
@@ -25,7 +25,7 @@ class Transport(httpx.AsyncHTTPTransport):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(trust_env=False, **options)
-        self._pool._network_backend = Network()
+        self._pool._network_backend = TcpBackend()
 
 
 def http_client(*, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> httpx.AsyncClient:

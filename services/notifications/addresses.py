@@ -12,6 +12,7 @@ from typing import Any
 import httpcore
 
 from runtime.errors import InvalidRequest
+from runtime.http.client import TcpBackend
 
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Sequence[Any]]
@@ -75,7 +76,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, allowed: Sequence[Network] = (), resolve: Resolve | None = None) -> None:
         self._allowed = allowed
         self._resolve = resolve or partial(socket.getaddrinfo, type=socket.SOCK_STREAM)
-        self._plain = httpcore.AnyIOBackend()
+        self._plain = TcpBackend()
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of the name. Raises `AddressNotAllowed` if one of them is not public, and `NotResolved`."""
