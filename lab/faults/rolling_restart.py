@@ -16,7 +16,7 @@ from tests.harness.waiting import eventually
 P = TypeVar("P", bound=Person)
 
 SHOPPERS, CALLERS, AGENTS = 6, 3, 2
-PAUSE = 0.5
+PAUSE = 1.0
 """Seconds between two actions of a user."""
 
 

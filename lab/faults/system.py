@@ -94,12 +94,14 @@ class LabSystem:
         await self.running.processes.restart(name)
 
     async def disarm(self) -> None:
-        """Restarts every rearmed process with its original settings."""
+        """Restarts all rearmed processes with their original settings."""
+        if not self._own:
+            return
+        await self.running.processes.stop(*self._own)
         for name, (argv, environment) in self._own.items():
-            await self.running.processes.stop(name)
             child = self.running.processes.watched[name].child
             child.argv, child.env = argv, environment
-            await self.running.processes.start(name)
+        await self.running.processes.start(*self._own)
         self._own.clear()
 
     async def repair(self) -> None:

@@ -22,6 +22,8 @@ T = TypeVar("T")
 AT_ONCE, BUYERS = 24, 12
 VOUCHER: dict[str, Any] = {"code": "LAB", "percent": 7, "cap": 199, "minimum": 1_000, "uses": 1_000_000}
 """The discount of three pieces is the cap: the first of them has a rupiah more of it."""
+PAUSE = 2.0
+"""Seconds before each saga that only keeps up the load."""
 LASTS = 6 * 3600
 """Seconds of validity of their tokens: longer than any run."""
 PRICE = 1_000
@@ -75,11 +77,17 @@ class Workload:
         await each(range(count), self.saga, AT_ONCE)
 
     async def run_while(self, minimum: int, faults: Coroutine[Any, Any, None]) -> None:
-        """Runs at least `minimum` sagas, and more until the faults are over, so that each fault meets load."""
+        """Runs at least `minimum` sagas, and more, with pauses, until the faults are over: each fault meets load."""
+
+        async def run(number: int) -> None:
+            if number > minimum:
+                await asyncio.sleep(PAUSE)
+            await self.saga(number)
+
         async with asyncio.TaskGroup() as group:
             striking = group.create_task(faults)
             numbers = itertools.takewhile(lambda number: number < minimum or not striking.done(), itertools.count())
-            group.create_task(each(numbers, self.saga, AT_ONCE))
+            group.create_task(each(numbers, run, AT_ONCE))
 
     async def saga(self, number: int) -> None:
         """Most orders are paid and cancelled; some are cancelled in parts, in another way, twice, or not at all."""

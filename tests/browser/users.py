@@ -145,5 +145,5 @@ class BrowserUsers:
 
     async def leave(self) -> None:
         """Closes all windows."""
-        for context in self._contexts:
-            await context.close()
+        while self._contexts:
+            await self._contexts.pop().close()

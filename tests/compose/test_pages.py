@@ -49,6 +49,7 @@ async def test_the_four_ways_in_browsers(users: BrowserUsers) -> None:
     """Behind nginx, with a container for each service, people cancel in all four ways and see the money back."""
     for walk in WAYS:
         await walk(users)
+        await users.leave()
 
 
 def test_pages_have_their_own_security_headers(http: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """The clocks of all service processes are 25 hours ahead, then 25 hours behind: no window opens or closes early or
 late, and every refund arrives."""
 
+import asyncio
 from datetime import timedelta
 from time import time
 
@@ -25,9 +26,8 @@ async def run(lab: Lab, sagas: int = 20) -> None:
     for off in (OFF, -OFF):
         workload = await Workload.gather(lab)  # while DANA still accepts the service's signatures
         lab.history.note("clocks", off=off)
-        for name in SERVICES:
-            environment = {"LD_PRELOAD": str(library), "FAKETIME": f"{off:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-            await lab.system.rearm(name, environment)
+        environment = {"LD_PRELOAD": str(library), "FAKETIME": f"{off:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        await asyncio.gather(*(lab.system.rearm(name, environment) for name in SERVICES))
         workload.at(time() + off)
         await workload.sagas(sagas)
         await the_window(lab, workload)

@@ -4,8 +4,11 @@ and its answer. Every accepted cancellation is refunded exactly once."""
 import asyncio
 import itertools
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from batalkan.subprocesses import ChildFailed
 from lab.concurrency import each
 from lab.faults.crashing_service import ACKNOWLEDGE, COMMIT, DANA, POINTS, PUBLISH
 from lab.faults.lab import Lab
@@ -29,7 +32,7 @@ async def run(lab: Lab, times: int = 1, within: int = 6) -> None:
     workload, enough = await Workload.gather(lab), asyncio.Event()
     for name, points in ARMED.items():
         environment = {"CRASH_POINTS": ",".join(points), "CRASH_WITHIN": str(within), "CRASH_LOG": str(log)}
-        await lab.system.rearm(name, environment, module="lab.faults.crashing_service")
+        await arm(lab, name, environment)
     async with asyncio.TaskGroup() as group:
         group.create_task(watch(lab, times, log, enough))
         group.create_task(trouble(lab, enough))
@@ -39,6 +42,13 @@ async def run(lab: Lab, times: int = 1, within: int = 6) -> None:
     deaths = died(log)
     lab.figures |= {"deaths": deaths.total(), "least": min(deaths.values())}
     await lab.at_rest()
+
+
+async def arm(lab: Lab, name: str, environment: Mapping[str, str]) -> None:
+    """Restarts the service with its points, until it is ready before it reaches one."""
+    while True:
+        with suppress(ChildFailed):
+            return await lab.system.rearm(name, environment, module="lab.faults.crashing_service")
 
 
 async def watch(lab: Lab, times: int, log: Path, enough: asyncio.Event) -> None:

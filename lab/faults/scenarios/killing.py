@@ -17,7 +17,7 @@ LONG = {"sagas": 11_112, "pause": (0.5, 3.0)}  # of twenty, 15 end their orders,
 
 
 async def run(
-    lab: Lab, sagas: int = 360, pause: tuple[float, float] = (0.5, 1.5), drained_within: float = 60.0
+    lab: Lab, sagas: int = 240, pause: tuple[float, float] = (0.5, 1.5), drained_within: float = 60.0
 ) -> None:
     """Runs the workload while services and servers are killed, then checks all invariants.
 
