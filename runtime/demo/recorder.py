@@ -119,30 +119,29 @@ class DemoObserver(EventObserver):
         self._something.set()
 
     async def run(self) -> None:
-        """Writes records until it is cancelled. Records that cannot be written now are dropped."""
+        """Writes records until it is cancelled. Those that cannot be written now wait."""
         backoff = Backoff("Redis, to record events", log)
         while True:
             self._something.clear()
             if not self._waiting and self._known == self._passed:
                 await self._something.wait()
             await asyncio.sleep(PAUSE)
+            records, passed = list(self._waiting), self._passed
             try:
                 async with reached(), self._redis.pipeline(transaction=False) as pipeline:
                     # At least one entry, which says how many records were dropped.
-                    for _ in range(max(-(-len(self._waiting) // MAX_RECORDS), 1)):
-                        pipeline.xadd(STREAM, self._entry(), maxlen=KEPT, approximate=True)
-                    passed = self._passed
+                    for first in range(0, len(records) or 1, MAX_RECORDS):
+                        written = json.dumps(records[first : first + MAX_RECORDS])
+                        entry: dict[Any, Any] = {"teller": self._source, "passed": passed + first, "records": written}
+                        pipeline.xadd(STREAM, entry, maxlen=KEPT, approximate=True)
                     await pipeline.execute()
-                self._known = passed
+                for _ in records:
+                    self._waiting.popleft()
+                self._passed += len(records)
+                self._known = passed + len(records)
                 backoff.reset()
             except Exception as error:
-                await backoff.wait(error)
-
-    def _entry(self) -> dict[Any, Any]:
-        records = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_RECORDS))]
-        entry = {"teller": self._source, "passed": self._passed, "records": json.dumps(records)}
-        self._passed += len(records)
-        return entry
+                await backoff.wait(error)  # they are written again; the reader knows them by their numbers
 
 
 def _broken(event: Event) -> dict[str, bool]:

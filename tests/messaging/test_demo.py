@@ -216,18 +216,18 @@ async def test_no_message_breaks_the_recorder(recording: Recording) -> None:
     assert [one["stage"] for one in recording.observer._waiting] == ["parked"] * 4
 
 
-async def test_records_dropped_without_redis_are_counted(recording: Recording) -> None:
-    """Old records are dropped instead of sent late; an entry without records counts them."""
+async def test_records_wait_for_redis(recording: Recording, caplog: pytest.LogCaptureFixture) -> None:
+    """Records of a time without Redis are written once it is back."""
     recording.server.connected = False
 
-    async def waiting() -> int:
-        return len(recording.observer._waiting)
+    async def tried() -> bool:
+        return "waiting for Redis" in caplog.text
 
     async with running(recording.observer.run()):
         recording.observer.fired("x", start_context())
-        await becomes(waiting, 0)
+        await becomes(tried, True)
         recording.server.connected = True
-        await becomes(recording.entries, [(1, 0)])
+        await becomes(recording.entries, [(0, 1)])
 
 
 async def test_the_stream_is_bounded(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

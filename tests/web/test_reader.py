@@ -78,6 +78,15 @@ async def test_lost_records_are_counted(redis: Redis, reader: Reader) -> None:
     assert (reader.frames.records, reader.frames.lost) == (4 * EACH, 6)
 
 
+async def test_records_that_were_written_again_count_once(redis: Redis, reader: Reader) -> None:
+    """A source that got no answer from Redis writes the same records again, and newer ones with them."""
+    records = cancellation()
+    await add_entry(redis, records[:2], passed=7)
+    await add_entry(redis, records, passed=7)
+    assert await reader.consume_some() == EACH
+    assert (reader.frames.records, reader.frames.lost) == (EACH, 0)
+
+
 async def test_records_that_a_new_source_dropped_are_counted(redis: Redis, reader: Reader) -> None:
     """Lost records of a service that started after the page are counted from its first record."""
     await asyncio.sleep(0.002)
@@ -112,7 +121,7 @@ async def test_nonsense_is_counted_and_harms_nothing(redis: Redis, reader: Reade
 async def test_traces_survive_a_restart(redis: Redis, database: Database, reader: Reader) -> None:
     """Stored traces are loaded again, also without the stream; records that are read again count once."""
     await add_entry(redis, cancellation("one"))
-    await add_entry(redis, cancellation("two", at=2_000.0))
+    await add_entry(redis, cancellation("two", at=2_000.0), passed=EACH)
     await reader.consume_some()
     await reader.save_some()
     after = Reader(redis, database)

@@ -100,10 +100,12 @@ class Reader:
             self.frames.lost += 1
             return 0
         expected = self._passed.pop(entry.source, 0 if self._started_after(entry.source) else entry.passed)
-        self._passed[entry.source] = entry.passed + len(entry.records) + entry.unreadable
+        passed = entry.passed + len(entry.records) + entry.unreadable
+        self._passed[entry.source] = max(passed, expected)
         if len(self._passed) > MAX_SOURCES:
             self._passed.popitem(last=False)
         self.frames.lost += max(entry.passed - expected, 0) + entry.unreadable
+        entry.records = entry.records[max(expected - entry.passed, 0) :]  # after the answer to the writer was lost
         touched = self.traces.add(entry.records)
         self.frames.add(entry.records, touched.values())
         return len(entry.records)
