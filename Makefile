@@ -3,7 +3,7 @@
 export PYTHONUTF8 := 1
 # Without bytecode, each of the processes that tests start would compile all its modules again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up check format contracts test test-fast kubernetes-check faults bench screenshots lock clean servers
+.PHONY: help demo up check format contracts test test-fast kubernetes-check faults bench screenshots docs lock clean servers
 
 # The first Python of 3.11 to 3.14 with pip, otherwise the first one; evaluated only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -59,6 +59,11 @@ bench: .venv/dev.stamp servers ## the benchmark
 screenshots: .venv/dev.stamp ## a picture of every page, phone and desktop, in .batalkan/screenshots
 	@.venv/bin/python -m tests.browser.screenshots $(ARGS)
 
+docs: .venv/docs.stamp ## the docs as a searchable site, in .batalkan/docs; a broken link is an error
+	@rm -rf .batalkan/docs
+	@.venv/bin/sphinx-build --quiet --fail-on-warning --fresh-env -c docs -d .batalkan/doctrees . .batalkan/docs
+	@echo "file://$(CURDIR)/.batalkan/docs/index.html"
+
 lock: ## resolve the dependencies and write the locks; ARGS=--upgrade
 	@$(BOOTSTRAP) lock $(ARGS)
 
@@ -68,8 +73,8 @@ clean: ## remove the environment, the caches and the demonstration's data
 servers: .venv/dev.stamp
 	@.venv/bin/python -m batalkan.servers
 
-STAMPS = .venv/runtime.stamp .venv/tracing.stamp .venv/dev.stamp
-$(STAMPS): .venv/%.stamp: requirements.lock requirements-tracing.lock requirements-dev.lock requirements-uv.lock deploy/bootstrap.py
+STAMPS = .venv/runtime.stamp .venv/tracing.stamp .venv/dev.stamp .venv/docs.stamp
+$(STAMPS): .venv/%.stamp: requirements.lock requirements-tracing.lock requirements-dev.lock requirements-docs.lock requirements-uv.lock deploy/bootstrap.py
 	@$(BOOTSTRAP) $*
 
 # The environment's base Python is missing: create the environment again, despite its stamps.

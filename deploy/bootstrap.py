@@ -1,8 +1,8 @@
 """Creates `.venv` from the hashed locks, on a machine with only Python and pip.
 
-    python3 deploy/bootstrap.py runtime | tracing | dev   the environment: alone, with OpenTelemetry, or with that and
-                                                          the developers' tools
-    python3 deploy/bootstrap.py lock [--upgrade]          the locks themselves, from pyproject.toml
+    python3 deploy/bootstrap.py runtime | tracing | dev | docs   the environment: alone, with OpenTelemetry, with that
+                                                                 and the developers' tools, or with Sphinx as well
+    python3 deploy/bootstrap.py lock [--upgrade]                 the locks themselves, from pyproject.toml
 
 pip installs uv into `.venv/uv`; uv creates the environment, which needs neither the venv module nor permission to
 install into the system's Python. This file uses only the standard library: it runs before any package is installed.
@@ -24,12 +24,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-LOCKS = {"runtime": "requirements.lock", "tracing": "requirements-tracing.lock", "dev": "requirements-dev.lock"}
+LOCKS = {
+    "runtime": "requirements.lock",
+    "tracing": "requirements-tracing.lock",
+    "dev": "requirements-dev.lock",
+    "docs": "requirements-docs.lock",
+}
 """Each contains the one before."""
 OPTIONS = {
     "runtime": ["--group=build"],
     "tracing": ["--group=build", "--extra=tracing"],
     "dev": ["--group=build", "--extra=tracing", "--group=dev"],
+    "docs": ["--group=build", "--extra=tracing", "--group=dev", "--group=docs"],
 }
 UV_INDEX_SETTINGS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE")
 

@@ -68,6 +68,17 @@ def test_every_link_has_a_target(page: Path) -> None:
             assert anchor in headings(linked), f"{target}#{anchor}"
 
 
+def test_the_start_page_leads_to_every_page() -> None:
+    """docs/README.md names every page of the docs, or the README of its folder: it is the navigation of the site."""
+    start = ROOT / "docs/README.md"
+    linked = {(start.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)\)", start.read_text())}
+    assert [
+        page
+        for page in PAGES
+        if page not in {start, *linked} and (page.parent == ROOT or page.parent / "README.md" not in linked)
+    ] == []
+
+
 def headings(page: Path) -> set[str]:
     """The anchors that a page's headings get."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)

@@ -98,7 +98,8 @@ def test_an_up_to_date_environment_is_left_alone(
     bootstrap.install("runtime")
     with pytest.raises(subprocess.CalledProcessError):
         bootstrap.install("dev")
-    bootstrap.touch_stamps("dev", bootstrap.digest(tmp_path / "requirements-dev.lock"))
+    (tmp_path / "requirements-docs.lock").write_text("a==1\nb==1\ns==1\nt==1")
+    bootstrap.touch_stamps("docs", bootstrap.digest(tmp_path / "requirements-docs.lock"))
     for kind in bootstrap.LOCKS:
         bootstrap.install(kind)
     (tmp_path / "requirements-dev.lock").write_text("a==1\nb==2")

@@ -1,0 +1,110 @@
+"""The docs as a site, by Sphinx: `make docs`. The pages are the Markdown files as they are.
+
+The table "Where to read on" of docs/README.md is the navigation. Code that a page links to becomes a page, too, at its own
+path: so links that lead out of docs/ work without a network. A broken link or a page that the table lacks is an error.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import TextLexer, get_lexer_for_filename
+from pygments.util import ClassNotFound
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parent.parent
+
+project = "Batalkan"
+extensions = ["myst_parser"]
+root_doc = "docs/README"
+include_patterns = ["*.md", "docs/**.md"]
+exclude_patterns = [path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "docs"]
+myst_heading_anchors = 4
+html_theme = "furo"
+html_title = "Batalkan"
+html_favicon = "../services/web/static/icon.svg"
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {
+    f"{scheme}_css_variables": {"color-brand-primary": colour, "color-brand-content": colour, "color-brand-visited": colour}
+    for scheme, colour in {"light": "#3f37c9", "dark": "#aaa5ff"}.items()
+}
+
+
+def add_navigation(_: Sphinx, page: str, source: list[str]) -> None:
+    """Adds what only the site needs: tables of contents, out of the start page's table and out of folders."""
+    if page == root_doc:
+        for need, cells in re.findall(r"^\| \*\*(.+?)\*\* \|(.+)$", source[0], re.MULTILINE):
+            source[0] += contents(f":caption: {need}", *re.findall(r"\]\(([^)#]+\.md)\)", cells))
+    elif page.startswith("docs/") and page.endswith("/README"):
+        source[0] += contents(":glob:", "*")
+
+
+def contents(option: str, *pages: str) -> str:
+    """A table of contents in MyST's Markdown, shown in the navigation only."""
+    return "\n".join(["", "```{toctree}", ":hidden:", option, "", *pages, "```", ""])
+
+
+def link_to_code(linked: set[Path], app: Sphinx, page: nodes.document) -> None:
+    """Leads the links to files and folders that are no pages to those that `code_pages` makes."""
+    here = (ROOT / app.env.docname).parent
+    for link in list(page.findall(addnodes.download_reference)) + list(page.findall(addnodes.pending_xref)):
+        target = (here / link["reftarget"]).resolve()
+        if not link["refdomain"] and target.exists():
+            linked.add(target)
+            uri = link["reftarget"].rstrip("/") + ".html"
+            link.replace_self(nodes.reference("", "", *link.children, refuri=uri, internal=True))
+
+
+def code_pages(linked: set[Path], _: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yields name, context and template of a page for each linked file, and for each folder with what is in it."""
+    start = f"{root_doc}.html"
+    yield "index", {"title": project, "metatags": f'<meta http-equiv="refresh" content="0; url={start}">'}, "page.html"
+    waiting, done = sorted(linked), set[Path]()
+    while waiting:
+        path = waiting.pop()
+        if path not in done:
+            done.add(path)
+            name = path.relative_to(ROOT).as_posix()
+            if path.is_dir():
+                inside = sorted(one for one in path.iterdir() if is_readable(one))
+                waiting += inside
+                body = f"<ul>{''.join(entry(path, one) for one in inside)}</ul>"
+            else:
+                body = coloured(path)
+            yield name, {"title": name, "body": f"<h1>{escape(name)}</h1>{body}"}, "page.html"
+
+
+def is_readable(path: Path) -> bool:
+    """Whether it is a folder of sources or a file of text."""
+    if path.name.startswith((".", "__pycache__")):
+        return False
+    return path.is_dir() or b"\0" not in path.read_bytes()
+
+
+def entry(folder: Path, path: Path) -> str:
+    name = escape(path.name)
+    return f'<li><a href="{folder.name}/{name}.html">{name}{"/" * path.is_dir()}</a></li>'
+
+
+def coloured(path: Path) -> str:
+    """The file's text in HTML."""
+    try:
+        lexer = get_lexer_for_filename(path.name)
+    except ClassNotFound:
+        lexer = TextLexer()
+    return highlight(path.read_text(), lexer, HtmlFormatter())
+
+
+def setup(app: Sphinx) -> None:
+    linked = set[Path]()
+    app.connect("source-read", add_navigation)
+    app.connect("doctree-read", partial(link_to_code, linked), priority=400)  # before Sphinx copies them as downloads
+    app.connect("html-collect-pages", partial(code_pages, linked))
