@@ -1,7 +1,8 @@
 """The docs as a site, by Sphinx: `make docs`. The pages are the Markdown files as they are.
 
-The table "Where to read on" of docs/README.md is the navigation. Code that a page links to becomes a page, too, at its own
-path: so links that lead out of docs/ work without a network. A broken link or a page that the table lacks is an error.
+The table "Where to read on" of docs/README.md is the navigation. Code that a page links to becomes a page, too, at its
+own path: so links that lead out of docs/ work without a network. A broken link, or a page that the table lacks, is an
+error.
 """
 
 import re
@@ -30,10 +31,11 @@ myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "Batalkan"
 html_favicon = "../services/web/static/icon.svg"
-html_show_sphinx = False
+html_static_path = html_css_files = ["site.css"]
+html_show_copyright = html_show_sphinx = False
 html_copy_source = False
 html_theme_options = {
-    f"{scheme}_css_variables": {"color-brand-primary": colour, "color-brand-content": colour, "color-brand-visited": colour}
+    f"{scheme}_css_variables": {f"color-brand-{part}": colour for part in ("primary", "content", "visited")}
     for scheme, colour in {"light": "#3f37c9", "dark": "#aaa5ff"}.items()
 }
 
@@ -42,7 +44,8 @@ def add_navigation(_: Sphinx, page: str, source: list[str]) -> None:
     """Adds what only the site needs: tables of contents, out of the start page's table and out of folders."""
     if page == root_doc:
         for need, cells in re.findall(r"^\| \*\*(.+?)\*\* \|(.+)$", source[0], re.MULTILINE):
-            source[0] += contents(f":caption: {need}", *re.findall(r"\]\(([^)#]+\.md)\)", cells))
+            links = re.findall(r"\[([^]]+)\]\(([^)#]+\.md)\)", cells)
+            source[0] += contents(f":caption: {need}", *(f"{title[0].upper()}{title[1:]} <{to}>" for title, to in links))
     elif page.startswith("docs/") and page.endswith("/README"):
         source[0] += contents(":glob:", "*")
 
