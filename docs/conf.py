@@ -45,7 +45,8 @@ def add_navigation(_: Sphinx, page: str, source: list[str]) -> None:
     if page == root_doc:
         for need, cells in re.findall(r"^\| \*\*(.+?)\*\* \|(.+)$", source[0], re.MULTILINE):
             links = re.findall(r"\[([^]]+)\]\(([^)#]+\.md)\)", cells)
-            source[0] += contents(f":caption: {need}", *(f"{title[0].upper()}{title[1:]} <{to}>" for title, to in links))
+            entries = [f"{title[0].upper()}{title[1:]} <{target}>" for title, target in links]
+            source[0] += contents(f":caption: {need}", *entries)
     elif page.startswith("docs/") and page.endswith("/README"):
         source[0] += contents(":glob:", "*")
 
