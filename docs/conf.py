@@ -107,8 +107,17 @@ def coloured(path: Path) -> str:
     return highlight(path.read_text(), lexer, HtmlFormatter())
 
 
+def serve_keyboards(_: Sphinx, _name: str, _template: str, context: dict[str, Any], *_rest: object) -> None:
+    """Makes what scrolls reachable by keyboard, and gives the headings of the navigation their level."""
+    body = str(context.get("body", ""))
+    context["body"] = body.replace("<p><img", '<p tabindex="0"><img').replace("<pre>", '<pre tabindex="0">')
+    tree = str(context["furo_navigation_tree"])
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app: Sphinx) -> None:
     linked = set[Path]()
     app.connect("source-read", add_navigation)
     app.connect("doctree-read", partial(link_to_code, linked), priority=400)  # before Sphinx copies them as downloads
     app.connect("html-collect-pages", partial(code_pages, linked))
+    app.connect("html-page-context", serve_keyboards, priority=900)  # after Furo's own
