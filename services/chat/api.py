@@ -118,11 +118,12 @@ async def list_threads(
     uow: UnitOfWorkDep,
     live: LiveUpdatesDep,
     order_id: UUID | None = None,
+    demanded: bool = False,
     limit: Limit = 50,
     cursor: PageCursor = None,
 ) -> ThreadPage:
-    """The account's own threads, the newest activity first. With `order_id` the thread about that order; agents have no
-    threads of their own, and find any by its order."""
+    """The account's own threads, the newest activity first; `demanded`: only those with a `demand`. With `order_id` the
+    thread about that order; agents have no threads of their own, and find any by its order."""
     async with uow.begin() as tx:
         if order_id is not None:
             found = await store.thread_of(tx, order_id)
@@ -132,7 +133,9 @@ async def list_threads(
         else:
             selling = person.role == "seller"
             before = _parse_cursor(cursor)
-            threads = await store.page(tx, person.account_id, selling=selling, before=before, limit=limit)
+            threads = await store.page(
+                tx, person.account_id, selling=selling, demanded=demanded, before=before, limit=limit
+            )
     items = await _shown(threads, person, live)
     full = len(threads) == limit and order_id is None
     return ThreadPage(items=items, next=_cursor(threads[-1]) if full else None)

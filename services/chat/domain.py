@@ -92,6 +92,16 @@ class Message(Draft):
 
 
 @dataclass(frozen=True)
+class Demand:
+    """A question of customer service that the seller has not answered in the thread. Without an answer, and without
+    packing or shipping, the order is cancelled at `respond_by` (A)."""
+
+    case_id: UUID
+    question: str
+    respond_by: datetime
+
+
+@dataclass(frozen=True)
 class Thread:
     """The conversation between the buyer and the seller about one order."""
 
@@ -120,6 +130,8 @@ class Thread:
     """The seller's reason for it, if there is one."""
     pending_lines: tuple[Pieces, ...] | None = None
     """The pieces to cancel; None: all that are left."""
+    demand: Demand | None = None
+    """The most urgent of them."""
 
     @property
     def members(self) -> tuple[UUID, UUID]:

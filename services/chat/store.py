@@ -16,7 +16,7 @@ from contracts.orders import Pieces
 from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection
-from services.chat.domain import STATUSES, Code, Draft, Kind, Message, Order, Thread
+from services.chat.domain import STATUSES, Code, Demand, Draft, Kind, Message, Order, Thread
 
 CONSUMER_LOCK = 0x0B0A7A7
 MAX_WATCHED = 500
@@ -24,11 +24,17 @@ MAX_WATCHED = 500
 
 _THREAD = """
 select t.*, o.status_rank, o.title, b.name as buyer_name, s.name as seller_name,
-       m.seq, m.kind, m.sender_id, m.text, m.code, m.data, m.at
+       m.seq, m.kind, m.sender_id, m.text, m.code, m.data, m.at, q.case_id, q.question, q.respond_by
 from threads t join orders_known o using (order_id)
 left join people b on b.account_id = t.buyer_id left join people s on s.account_id = t.seller_id
 left join messages m on m.thread_id = t.thread_id and m.seq = t.last_seq
+left join lateral (
+    select case_id, question, respond_by from questions where order_id = t.order_id and state = 'open'
+    order by respond_by limit 1
+) q on true
 """
+
+_DEMANDED = "and t.order_id in (select order_id from questions where state = 'open')"
 
 _POST = """
 with t as (
@@ -66,7 +72,7 @@ class Posted:
     message: Message
 
 
-_FIELDS = [one.name for one in fields(Thread) if one.name not in ("status", "last_message", "pending_lines")]
+_FIELDS = [one.name for one in fields(Thread) if one.name not in ("status", "last_message", "pending_lines", "demand")]
 
 
 def _message(row: asyncpg.Record) -> Message:
@@ -82,6 +88,7 @@ def _thread(row: asyncpg.Record) -> Thread:
         status=STATUSES[row["status_rank"]],
         last_message=_message(row) if row["seq"] else None,
         pending_lines=lines and tuple(Pieces(**line) for line in lines),
+        demand=Demand(row["case_id"], row["question"], row["respond_by"]) if row["case_id"] else None,
     )
 
 
@@ -135,14 +142,21 @@ def _lock(lock: bool) -> str:
 
 
 async def page(
-    tx: Transaction, account_id: UUID, *, selling: bool, before: tuple[datetime, UUID] | None, limit: int
+    tx: Transaction,
+    account_id: UUID,
+    *,
+    selling: bool,
+    demanded: bool,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> list[Thread]:
-    """The threads of a buyer or seller, the newest activity first, older than `before`."""
+    """The threads of a buyer or seller, the newest activity first, older than `before`; only those with a demand of
+    customer service if `demanded`."""
     owner = "seller_id" if selling else "buyer_id"
     at, thread_id = before or (None, None)
     rows = await tx.connection.fetch(
         f"{_THREAD} where t.{owner} = $1 and ($2::timestamptz is null or (t.active_at, t.thread_id) < ($2, $3::uuid)) "
-        "order by t.active_at desc, t.thread_id desc limit $4",
+        f"{_DEMANDED if demanded else ''} order by t.active_at desc, t.thread_id desc limit $4",
         *(account_id, at, thread_id, limit),
     )
     return [_thread(row) for row in rows]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, RootModel
 
 from contracts.words import OrderStatus
 from runtime.http.auth import Identity
-from services.chat.domain import Message, Thread
+from services.chat.domain import Demand, Message, Thread
 from services.chat.words import QUICK_REPLIES, QuickReply
 
 
@@ -33,6 +33,9 @@ class ThreadView(BaseModel):
     active_at: datetime
     pending_cancellation: UUID | None
     """The cancellation that the seller has requested and `orders` has not decided."""
+    demand: Demand | None
+    """What customer service asks the seller, until the seller answers here or the case ends. Packing and shipping
+    answer it, too; the order shows them."""
     quick_replies: list[QuickReply]
     """Replies that the buyer can send with one tap."""
     online: bool

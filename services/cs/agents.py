@@ -84,6 +84,16 @@ select * from given join said using (case_id) order by arrived
 """
 
 
+_TALKS = f"""
+select c.case_id, opened_at, ended_at, last_seq, said.*, case when ended_at is null then (
+    select min(at) from messages m where m.case_id = c.case_id and sender_id = buyer_id and seq > coalesce(
+        (select max(seq) from messages a where a.case_id = c.case_id and sender_id <> buyer_id), 0)) end as waits_since
+from cases c left join lateral (
+    select {store.MESSAGE} from messages m where m.case_id = c.case_id and kind = 'text' order by seq desc limit 1
+) said on true where c.case_id = any ($1)
+"""
+
+
 class AgentNotAvailable(Refusal):
     """Only a reserved agent on duty can be asked for (M)."""
 
@@ -258,6 +268,13 @@ async def newest(
     """
     rows = await tx.connection.fetch(sql, person, state, before, limit)
     return [store.case_of(row) for row in rows]
+
+
+async def talks(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, dict[str, Any]]:
+    """When cases were opened (`opened_at`) and ended (`ended_at`), the number of the last message (`last_seq`), a
+    person's last text (`last_text`), and since when the buyer's texts have had no answer (`waits_since`, or None)."""
+    rows = await tx.connection.fetch(_TALKS, ids)
+    return {row["case_id"]: {**row, "last_text": store.message_of(row) if row["seq"] else None} for row in rows}
 
 
 async def until_next_order(tx: Transaction, buyer_id: UUID, limit: int, within: timedelta) -> timedelta | None:

@@ -29,7 +29,8 @@ COLUMNS = tuple(column.name for column in fields(Case))
 CHANGING = ("case_id", *COLUMNS[5:])
 """What is written of it, after its id."""
 _CASE = "select * from cases"
-_MESSAGE = "seq, kind, sender_id, text, code, data, at"
+MESSAGE = "seq, kind, sender_id, text, code, data, at"
+"""What is read of a message."""
 _ENDED = "('resolved', 'closed')"
 _SAVE = (
     f"update cases set {', '.join(f'{name} = ${n}' for n, name in enumerate(CHANGING[1:], start=2))}, "
@@ -149,19 +150,13 @@ async def save(tx: Transaction, case: Case) -> None:
     await tx.connection.execute(_SAVE, *(getattr(case, name) for name in CHANGING))
 
 
-async def dates(tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, dict[str, Any]]:
-    """When cases were opened (`opened_at`) and ended (`ended_at`), and the number of the last message (`last_seq`)."""
-    sql = "select case_id, opened_at, ended_at, last_seq from cases where case_id = any($1)"
-    return {row["case_id"]: dict(row) for row in await tx.connection.fetch(sql, ids)}
-
-
 async def say(tx: Transaction, case_id: UUID, words: Phrase | str, sender_id: UUID | None = None) -> Message:
     """Adds the next message to a case: the words of a person, or a phrase of the system."""
     phrase = words if isinstance(words, Phrase) else None
     row = await tx.connection.fetchrow(
         "with c as (update cases set last_seq = last_seq + 1, spoken_at = clock_now() where case_id = $1 "
-        f"returning last_seq) insert into messages (case_id, {_MESSAGE}) "
-        f"select $1, last_seq, $2, $3, $4, $5, $6, clock_now() from c returning {_MESSAGE}",
+        f"returning last_seq) insert into messages (case_id, {MESSAGE}) "
+        f"select $1, last_seq, $2, $3, $4, $5, $6, clock_now() from c returning {MESSAGE}",
         *(case_id, "system" if phrase else "text", sender_id, phrase.text if phrase else words),
         *(phrase and phrase.code, phrase and phrase.data),
     )
@@ -171,7 +166,7 @@ async def say(tx: Transaction, case_id: UUID, words: Phrase | str, sender_id: UU
 
 async def messages(tx: Transaction, case_id: UUID, after: int, limit: int) -> list[Message]:
     """The messages of a case behind number `after`, in their order."""
-    sql = f"select {_MESSAGE} from messages where case_id = $1 and seq > $2 order by seq limit $3"
+    sql = f"select {MESSAGE} from messages where case_id = $1 and seq > $2 order by seq limit $3"
     return [message_of(row) for row in await tx.connection.fetch(sql, case_id, after, limit)]
 
 

@@ -36,7 +36,8 @@ class HandedOver(BaseModel):
 
 class CaseView(BaseModel):
     """A case. `position` is the place in the queue, from 1, null outside of it; `respond_by` is what the seller has or
-    had time until; `correlation_id` is that of all events of the case."""
+    had time until; `last_text` is what a person wrote last; `waits_since` is when the buyer wrote what no agent has
+    answered, null if there is no such text or the case is over; `correlation_id` is that of all events of the case."""
 
     case_id: UUID
     buyer_id: UUID
@@ -55,6 +56,8 @@ class CaseView(BaseModel):
     opened_at: datetime
     ended_at: datetime | None
     last_seq: int
+    last_text: Message | None
+    waits_since: datetime | None
     correlation_id: UUID
 
 
@@ -78,7 +81,7 @@ class DutyView(BaseModel):
 async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
     """The views of some cases."""
     ids = [case.case_id for case in cases]
-    dates, positions = await store.dates(tx, ids), await agents.positions(tx, cases)
+    talks, positions = await agents.talks(tx, ids), await agents.positions(tx, cases)
     orders = await store.orders(tx, [case.order_id for case in cases if case.order_id])
     accounts = {case.buyer_id for case in cases} | {case.agent_id for case in cases if case.agent_id}
     accounts |= {order.seller_id for order in orders.values() if order.seller_id}
@@ -86,7 +89,7 @@ async def show(tx: Transaction, cases: Sequence[Case]) -> list[CaseView]:
     on_duty = len(await agents.on_duty(tx))
     return [
         CaseView(
-            **vars(case) | dates[case.case_id] | {"contacted": case.order_id in case.contacted},
+            **vars(case) | talks[case.case_id] | {"contacted": case.order_id in case.contacted},
             buyer_name=names.get(case.buyer_id),
             agent_name=names.get(case.agent_id) if case.agent_id else None,
             position=positions.get(case.case_id),

@@ -73,6 +73,11 @@ def seconds_until(at: str, now: datetime) -> int:
     return max(0, int((datetime.fromisoformat(at) - now).total_seconds()))
 
 
+def seconds_since(at: str, now: datetime) -> int:
+    """Whole seconds since `at`; 0 before it."""
+    return max(0, int((now - datetime.fromisoformat(at)).total_seconds()))
+
+
 def number(value: float, language: Language) -> str:
     """`4,5` or `4.5`: one decimal."""
     return f"{value:.1f}".replace(".", "," if language == "id" else ".")

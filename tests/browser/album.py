@@ -56,6 +56,20 @@ async def help_case(buyer: Buyer, agent: Agent, order_id: str) -> str:
     return str(case)
 
 
+async def demand(http: httpx.AsyncClient, seller: Seller, agent: Agent, product: str) -> str:
+    """The thread of an order about which customer service has asked its seller."""
+    buyer = await Buyer.register(http, "buyer")
+    order = await buyer.buy(product)
+    case = await help_case(buyer, agent, order)
+    await agent.send(f"/cs/cases/{case}/contact-seller")
+
+    async def shown() -> str | None:
+        threads = (await seller.get("/chat/threads", demanded=True))["items"]
+        return str(threads[0]["thread_id"]) if threads else None
+
+    return await eventually(shown)
+
+
 async def stuck_refund(http: httpx.AsyncClient, product: str) -> None:
     """A refund to a DANA that is down."""
     buyer = await Buyer.register(http, "buyer")
@@ -102,6 +116,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
     old = await help_case(buyer, agent, packed)
     await agent.send(f"/cs/cases/{old}/close", outcome="answered")
     case = await help_case(buyer, agent, packed)
+    demanded = await demand(http, seller, agent, products[2])
     await stuck_refund(http, products[0])
     parked = await parked_message(http)
     return [
@@ -132,6 +147,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("seller-order", f"/orders/{open_order}", "seller"),
         Sight("seller-inbox", "/chat", "seller"),
         Sight("seller-chat", f"/chat/{thread}", "seller"),
+        Sight("seller-demand", f"/chat/{demanded}", "seller"),
         Sight("seller-cancel", f"/chat/{thread}", "seller", "[data-opens=seller-cancel]"),
         Sight("products", "/products", "seller"),
         Sight("vouchers", "/vouchers", "seller"),
@@ -142,6 +158,8 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("seller-account", "/account", "seller"),
         Sight("desk", "/", "agent"),
         Sight("agent-case", f"/cases/{case}", "agent"),
+        Sight("agent-order", f"/cases/{case}#order", "agent"),
+        Sight("agent-keys", "/", "agent", "[data-opens=keys]"),
         Sight("history", "/history", "agent"),
         Sight("agent-account", "/account", "agent"),
         Sight("console", "/", "operator"),

@@ -13,6 +13,7 @@ from tests.browser.site import new_site
 
 WIDTHS = {390: 844, 1440: 900}
 FILLED = {"chat", "case", "seller-chat", "two", "order-cancel", "order-cancel-part", "seller-cancel"}
+FILLED |= {"agent-case", "agent-keys", "seller-demand"}
 """What fills the window, and is not scrolled."""
 
 

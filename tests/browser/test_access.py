@@ -1,17 +1,21 @@
 """Accessibility of the pages: checked by axe-core, and by keyboard."""
 
 import asyncio
+import re
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
+from services.accounts.demonstration import PASSWORD as DEMONSTRATION
 from tests.browser import axe, ways
 from tests.browser.album import Sight, prepare
 from tests.browser.gallery import choose, look, scrolls_sideways, visitor
 from tests.browser.site import Site
 from tests.browser.users import PHONE, BrowserUsers
+from tests.harness.actors import Agent, Buyer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -149,3 +153,59 @@ async def test_nothing_moves_when_news_arrive(users: BrowserUsers) -> None:
     await seller.sees("Pesanan dikemas.")
     await expect(buyer.page.locator(".timeline [aria-current]")).to_contain_text("Dikemas")
     assert await buyer.page.evaluate("window.moved") < 0.01
+
+
+async def test_an_agent_and_a_seller_work_with_the_keyboard_alone(users: BrowserUsers, site: Site) -> None:
+    """The agent walks through the cases, the conversation and the order, and asks the seller; a countdown turns amber,
+    then red, at the desk and in the demand that the seller answers. While one types, keys are letters."""
+    async with httpx.AsyncClient(base_url=site.url) as http:
+        buyers = [await Buyer.register(http, "buyer") for _ in range(2)]
+        product = (await buyers[0].get("/orders/products"))["items"][0]["product_id"]
+        agent = await Agent.sign_in(http, "agent@example.com", DEMONSTRATION)
+        await agent.duty()
+        cases = [str((await buyer.send("/cs/cases", text="Penjual diam."))["case_id"]) for buyer in buyers]
+        orders = [await buyer.buy(product) for buyer in buyers]
+        for case, buyer, order in zip(cases, buyers, orders, strict=True):
+            await buyer.once_known(f"/cs/cases/{case}/order", order_id=order)
+    desk = await users.agent()
+    keys, page = desk.page.keyboard, desk.page
+    await page.wait_for_url(f"**/cases/{cases[0]}")  # it waits longest
+    await keys.press("?")
+    await expect(page.get_by_role("heading", name="Pintasan")).to_be_focused()
+    await keys.press("Escape")
+    for key, case in (("j", cases[1]), ("k", cases[0]), ("j", cases[1])):
+        await keys.press(key)
+        await page.wait_for_url(f"**/cases/{case}")
+    await keys.press("r")
+    await keys.type("jkd ")
+    await keys.press("Escape")
+    await keys.press("1")
+    await expect(page.get_by_label("Tulis pesan")).to_have_value(re.compile("^jkd Halo Kak, boleh minta data"))
+    await keys.press("Enter")
+    await desk.reads("jkd Halo Kak")
+    await keys.press("Escape")
+    await keys.press("o")
+    await expect(page.locator(".side")).to_be_focused()
+    await keys.press("s")
+    await keys.press("Tab")
+    await keys.press("Tab")
+    await keys.press("Enter")
+    await desk.sees("Sisa waktu penjual: 23 jam 59 menit")
+    left = page.locator(".cases a[aria-current] .due")
+    await expect(left).to_have_class("due")
+    await site.advance(timedelta(hours=18, minutes=1))
+    await expect(left).to_have_class("due soon")
+    await site.advance(timedelta(hours=5))
+    await expect(left).to_have_class("due last")
+    seller = await users.visitor("Penjual")
+    await seller.open("/sign-in")
+    await seller.button("Penjual").press("Enter")
+    card = seller.page.locator(".demand", has_text=orders[1][-6:].upper())
+    await expect(card).to_have_class("card demand due last")
+    await card.get_by_role("link", name="Jawab").press("Enter")
+    await expect(seller.page.get_by_label("Tulis pesan")).to_be_focused()
+    await expect(seller.page.locator(".demand")).to_be_visible()
+    await seller.page.keyboard.type("Besok kami kirim.")
+    await seller.page.keyboard.press("Enter")
+    await expect(page.locator(".cases a[aria-current]")).to_contain_text("Penjual menanggapi")
+    await expect(seller.page.locator(".demand")).to_have_count(0)

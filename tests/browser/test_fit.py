@@ -27,7 +27,7 @@ PAGES = {
         "/help",
     ],
     "seller": ["/", f"/orders/{ID}", f"/chat/{ID}", "/products"],
-    "agent": ["/", f"/cases/{ID}"],
+    "agent": ["/", f"/cases/{ID}", f"/cases/{ID}#order"],
 }
 STICKS_OUT = """() => {
   for (const one of document.querySelectorAll("details")) one.open = true;

@@ -1,6 +1,8 @@
 """Questions of customer service to the seller, in the order's thread, and their answers."""
 
 import asyncio
+from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -68,6 +70,24 @@ async def test_a_guide_is_no_answer_to_customer_service(harness: ChatHarness, co
     await harness.deliver(conversation.contacted(uuid4()))
     await conversation.guide()
     assert await count_replies(harness, conversation) == 0
+
+
+async def test_a_demand_stands_until_it_is_answered(harness: ChatHarness, conversation: Conversation) -> None:
+    """The thread shows what customer service demands, and `demanded` finds it, until the seller answers."""
+    seller, case_id = conversation.seller, uuid4()
+
+    async def demanded() -> list[Any]:
+        return [thread["demand"] for thread in (await seller.get("/chat/threads", demanded=True))["items"]]
+
+    assert ((await conversation.seen())["demand"], await demanded()) == (None, [])
+    asked = conversation.contacted(case_id, "Kapan dikirim?")
+    await harness.deliver(asked)
+    [demand] = await demanded()
+    assert demand == (await conversation.seen())["demand"]
+    assert (demand["case_id"], demand["question"]) == (str(case_id), "Kapan dikirim?")
+    assert datetime.fromisoformat(demand["respond_by"]) == asked.respond_by
+    await conversation.write(seller)
+    assert ((await conversation.seen())["demand"], await demanded()) == (None, [])
 
 
 async def test_every_open_case_is_answered(harness: ChatHarness, conversation: Conversation) -> None:

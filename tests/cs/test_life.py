@@ -42,6 +42,23 @@ async def test_without_an_agent_on_duty_a_case_waits(harness: CsHarness) -> None
     assert [case["position"] for case in shown] == [None, None, None, 1, 2]
 
 
+async def test_a_case_shows_who_waits_for_an_answer(harness: CsHarness) -> None:
+    """A case has the last text of a person, and the time of the buyer's first text that no agent has answered."""
+    agent, buyer = await harness.agent_on_duty(), harness.buyer()
+    path = f"/cs/cases/{(await buyer.open_case())['case_id']}"
+    [opened, joined] = await buyer.messages(path.rpartition("/")[2])
+    assert joined["kind"] == "system"
+    again = await buyer.send(f"{path}/messages", 201, text="Halo?")
+    [shown] = (await agent.get("/cs/cases", state="active"))["items"]
+    assert (shown["last_text"], shown["waits_since"]) == (again, opened["at"])
+    answer = await agent.send(f"{path}/messages", 201, text="Sebentar ya, Kak.")
+    shown = await agent.get(path)
+    assert (shown["last_text"], shown["waits_since"]) == (answer, None)
+    thanks = await buyer.send(f"{path}/messages", 201, text="Baik, terima kasih.")
+    assert (await agent.get(path))["waits_since"] == thanks["at"]
+    assert (await agent.send(f"{path}/close", outcome="answered"))["waits_since"] is None
+
+
 async def test_a_buyer_has_one_open_case(harness: CsHarness) -> None:
     """A second opening adds its message to the open case; a repeated keyed request gets its own answer and adds
     nothing."""

@@ -11,6 +11,7 @@ ID = "01a214c5-b79e-7352-95a9-c56f6d9b795d"
 GONE = "01a214c5-b79e-7352-95a9-c56f6d9b795e"
 """An order that is cancelled."""
 AT = "2026-11-25T10:00:00Z"
+LATER = "2026-11-25T12:00:00Z"
 
 
 def message(text: str, **more: Any) -> dict[str, Any]:
@@ -69,7 +70,8 @@ def thread(text: str, **more: Any) -> dict[str, Any]:
     return {
         "thread_id": ID, "order_id": ID, "buyer_name": text, "seller_name": text, "unread": 1, "last_seq": 5,
         "order_status": "processing", "title": text, "active_at": AT, "online": True, "pending_cancellation": None,
-        "quick_replies": [{"code": "x", "id": text, "en": text}], "last_message": message(text), **more,
+        "quick_replies": [{"code": "x", "id": text, "en": text}], "last_message": message(text),
+        "demand": {"case_id": ID, "question": text, "respond_by": LATER}, **more,
     }  # fmt: skip
 
 
@@ -78,7 +80,8 @@ def case(text: str, **more: Any) -> dict[str, Any]:
     return {
         "case_id": ID, "buyer_id": ID, "agent_id": ID, "state": "active", "position": None, "order_id": None,
         "respond_by": None, "outcome": None, "rating": None, "last_seq": 5, "opened_at": AT, "buyer_name": text,
-        "agent_name": text, "agents_on_duty": 1, "order": None, "contacted": False, **more,
+        "agent_name": text, "agents_on_duty": 1, "order": None, "contacted": False, "last_text": message(text),
+        "waits_since": AT, **more,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.observability.telemetry import JsonLines
 from tests.harness.web import Browser, Services, WebHarness
-from tests.web.market import AT, ID, cancelled, open_market, order
+from tests.web.market import AT, ID, cancelled, case, open_market, order
 
 
 async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are(
@@ -71,7 +71,7 @@ async def test_the_catalogue_is_paged(browser: Browser, services: Services) -> N
 async def test_the_desk_shows_every_open_case(harness: WebHarness, browser: Browser) -> None:
     """Cases that wait for a seller are no load; all are shown, also if they need several pages of the API."""
     ids = [str(UUID(int=number)) for number in range(150)]
-    cases = [{"case_id": one, "state": "awaiting_seller", "buyer_name": "Siti", "respond_by": AT} for one in ids]
+    cases = [case("Siti", case_id=one, state="awaiting_seller", respond_by=AT) for one in ids]
 
     def cases_page(request: httpx.Request) -> httpx.Response:
         asked = request.url.params

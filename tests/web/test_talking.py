@@ -3,10 +3,11 @@
 import re
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.harness.web import Browser, WebHarness
-from tests.web.market import ID, enter, message, open_market, order, thread
+from tests.web.market import AT, ID, case, enter, message, open_market, order, thread
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,57 @@ async def test_a_new_conversation_says_what_to_do(harness: WebHarness, browser: 
     harness.services.say(f"GET /chat/threads/{ID}/messages", items=[], next=None)
     await enter(harness, browser, role)
     assert words in (await browser.show(f"chat/{ID}")).text
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({}, True),
+        ({"status": "packed", "history": [{"status": "packed", "at": "2026-11-24T11:00:00Z"}]}, True),
+        ({"status": "packed", "history": [{"status": "packed", "at": "2026-11-24T13:00:00Z"}]}, False),
+        ({"status": "shipped"}, False),
+        ({"status": "cancelled"}, False),
+    ],
+    ids=["processing", "packed before", "packed since", "shipped", "cancelled"],
+)
+async def test_a_demand_shows_until_the_seller_reacts(
+    harness: WebHarness, browser: Browser, change: dict[str, Any], shown: bool
+) -> None:
+    """The start page, the inbox and the conversation show the demand with the seller's answers, unless the order was
+    packed since the question, or cannot be cancelled any more; with two hours left it is amber."""
+    harness.services.say(f"GET /orders/{ID}", **order("text", **change))
+    await enter(harness, browser, "seller")
+    for path in ("", "chat", f"chat/{ID}"):
+        page = (await browser.show(path)).text
+        assert ('class="card demand due soon"' in page) is shown, path
+        assert ('#answer"' in page) is shown, path
+
+
+async def test_a_late_demand_or_none_shows_no_card(harness: WebHarness, browser: Browser) -> None:
+    """When the 24 hours are over, when an earlier chat knows no demands, and when the chat is away."""
+    await enter(harness, browser, "seller")
+    harness.services.say("GET /orders/clock", now="2026-11-25T12:00:01Z")
+    assert "demand due" not in (await browser.show("")).text
+    old = thread("text")
+    del old["demand"]
+    harness.services.say("GET /orders/clock", now=AT)
+    harness.services.say("GET /chat/threads", items=[old], next=None)
+    assert "demand due" not in (await browser.show("")).text
+    harness.services.answers["GET /chat/threads"] = httpx.Response(503)
+    assert (await browser.show("")).status_code == 200
+
+
+async def test_the_desk_shows_who_waits(harness: WebHarness, browser: Browser) -> None:
+    """The desk opens the case that has waited longest, and shows of each case its last text and how long it waits."""
+    other = "01a214c5-b79e-7352-95a9-c56f6d9b795f"
+    longer = case("Budi", case_id=other, waits_since="2026-11-25T09:46:30Z")
+    harness.services.say("GET /cs/cases", items=[case("Siti"), longer], next=None)
+    harness.services.say(f"GET /cs/cases/{other}/messages", items=[message("Halo")], next=None)
+    await browser.sign_in("agent")
+    page = (await browser.show("")).text
+    assert f'data-key="{other}"' in page
+    assert "Menunggu 13 menit" in page
+    assert "Baru saja" in page
 
 
 @pytest.mark.parametrize("part", ["", "/messages"])

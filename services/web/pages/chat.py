@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from services.web.pages.demands import demands, is_open
 from services.web.pieces import NoPieces, by_pieces, chosen
 from services.web.upstream import Refused
 from services.web.visits import After, BuyerOrSeller, Form, Seller, Visit
@@ -20,7 +21,9 @@ SHOWN = 100
 async def inbox(visit: BuyerOrSeller, cursor: str = "") -> Response:
     """The conversations, those with unread messages first."""
     page = await visit.get("/chat/threads", limit=30, cursor=cursor or None)
-    return visit.page("inbox.html", threads=page["items"], next=page["next"], now=await visit.now())
+    now = await visit.now()
+    asked = await demands(visit, now) if visit.person.role == "seller" else []
+    return visit.page("inbox.html", threads=page["items"], next=page["next"], demands=asked, now=now)
 
 
 @router.get("/chat/{thread_id}")
@@ -29,14 +32,17 @@ async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> 
     thread = await visit.get(f"/chat/threads/{thread_id}")
     selling = visit.person.role == "seller"
     shown = await latest(visit, f"/chat/threads/{thread_id}", thread["last_seq"], all)
+    order = by_pieces(await visit.get(f"/orders/{thread['order_id']}")) if selling else None
+    now = await visit.now()
     return visit.page(
         "conversation.html",
         thread=thread,
         cancellable=await _cancellable(visit, thread, shown["messages"]),
         score=await visit.get(f"/orders/sellers/{visit.person.account_id}/score") if selling else None,
-        order=by_pieces(await visit.get(f"/orders/{thread['order_id']}")) if selling else None,
+        order=order,
+        demanded=order is not None and is_open(thread, order, now),
         typed=Form(),
-        now=await visit.now(),
+        now=now,
         **shown,
     )
 

@@ -1,4 +1,4 @@
-"""The agent desk: duty, the queue, and the active cases, side by side."""
+"""The agent desk: the cases, one conversation, and its order, side by side."""
 
 from typing import Any
 from uuid import UUID
@@ -13,22 +13,37 @@ from services.web.visits import After, Agent, Visit
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
 OUTCOMES = ("answered", "seller_answered", "order_processed", "order_cancelled", "withdrawn")
+CANNED = ("order", "contacted", "money", "how", "shipped")
+"""Ready replies: `canned.…` and `canned.….text` in the words."""
 
 
-async def show(visit: Visit) -> Response:
-    """The desk with all cases of this agent."""
+async def show(visit: Visit, case_id: UUID | None = None, *, everything: bool = False) -> Response:
+    """The desk with this case, with all its messages if `everything`; without one, with the active case that has waited
+    longest for an answer."""
     duty = await visit.get("/cs/duty")
     queue = (await visit.get("/cs/cases", state="waiting", limit=20))["items"]
     active = await _cases(visit, "active", "seller_replied")
-    panels = [await _panel(visit, case) for case in active]
-    shown = {case["case_id"] for case in active}
-    waiting = [case for case in await _cases(visit, "awaiting_seller", "cancelling") if case["case_id"] not in shown]
-    return visit.page("desk.html", duty=duty, queue=queue, panels=panels, waiting=waiting, now=await visit.now(),
-                      outcomes=OUTCOMES)  # fmt: skip
+    known = {case["case_id"] for case in active}
+    waiting = [case for case in await _cases(visit, "awaiting_seller", "cancelling") if case["case_id"] not in known]
+    known |= {case["case_id"] for case in waiting}
+    first = min(active, key=lambda case: case.get("waits_since") or "9", default=None)
+    case = await visit.get(f"/cs/cases/{case_id}") if case_id else first
+    return visit.page(
+        "desk.html",
+        duty=duty,
+        active=active,
+        waiting=sorted(waiting, key=lambda case: case["respond_by"] or ""),
+        queue=[case for case in queue if case["case_id"] not in known],  # a case may move between two requests
+        panels=[await _panel(visit, case, everything=everything)] if case else [],
+        is_open=case_id is not None,
+        outcomes=OUTCOMES,
+        canned=CANNED,
+        now=await visit.now(),
+    )
 
 
 async def _cases(visit: Visit, *states: str) -> list[dict[str, Any]]:
-    """All of this agent's cases in these states, the newest first."""
+    """All of this agent's cases in these states, the oldest first."""
     found: dict[str, dict[str, Any]] = {}
     for state in states:
         more, cursor = True, None
@@ -36,21 +51,13 @@ async def _cases(visit: Visit, *states: str) -> list[dict[str, Any]]:
             page = await visit.get("/cs/cases", state=state, limit=100, cursor=cursor)
             found |= {case["case_id"]: case for case in page["items"]}
             more, cursor = page["next"] is not None, page["next"]
-    return [found[case_id] for case_id in sorted(found, reverse=True)]
+    return [found[case_id] for case_id in sorted(found)]
 
 
 @router.get("/cases/{case_id}")
-async def case_page(visit: Agent, case_id: UUID) -> Response:
-    """One case, also one that is over."""
-    case = await visit.get(f"/cs/cases/{case_id}")
-    before = (await visit.get("/cs/cases", buyer_id=case["buyer_id"], limit=20))["items"]
-    return visit.page(
-        "agent_case.html",
-        shown=await _panel(visit, case, everything=True),
-        before=[one for one in before if one["case_id"] != case["case_id"]],
-        now=await visit.now(),
-        outcomes=OUTCOMES,
-    )
+async def case_page(visit: Agent, case_id: UUID, all: str = "") -> Response:
+    """The desk with one case, also with one that is over."""
+    return await show(visit, case_id, everything=bool(all))
 
 
 @router.get("/cases/{case_id}/messages")
@@ -104,7 +111,13 @@ async def close(visit: Agent, case_id: UUID) -> Response:
     return await visit.do("POST", f"/cs/cases/{case_id}/close", body, then=there, notice="notice.closed")
 
 
-async def _panel(visit: Visit, case: dict[str, Any], *, everything: bool = False) -> dict[str, Any]:
+async def _panel(visit: Visit, case: dict[str, Any], *, everything: bool) -> dict[str, Any]:
     order = by_pieces(await visit.get(f"/orders/{case['order_id']}")) if case["order_id"] else None
-    shown = await latest(visit, f"/cs/cases/{case['case_id']}", case["last_seq"], everything)
-    return {"case": case, "order": order, "over": case["state"] in OVER, **shown}
+    before = (await visit.get("/cs/cases", buyer_id=case["buyer_id"], limit=20))["items"]
+    return {
+        "case": case,
+        "order": order,
+        "over": case["state"] in OVER,
+        "before": [one for one in before if one["case_id"] != case["case_id"]],
+        **await latest(visit, f"/cs/cases/{case['case_id']}", case["last_seq"], everything),
+    }

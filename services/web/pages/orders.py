@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 
+from services.web.pages.demands import demands
 from services.web.pieces import NoPieces, by_pieces, chosen
 from services.web.upstream import Refused, ServiceAway
 from services.web.visits import Buyer, BuyerOrSeller, Form, Seller, Visit
@@ -22,8 +23,10 @@ async def show_list(visit: Visit, status: str, cursor: str, first: str = "") -> 
     """The account's orders with a status, or with `first` if none is chosen; `all` is any."""
     wanted = status if status in (*STATUSES, "all") else first or "all"
     page = await visit.get("/orders", status=None if wanted == "all" else wanted, cursor=cursor or None, limit=20)
+    now = await visit.now()
+    asked = await demands(visit, now) if visit.person.role == "seller" else []
     return visit.page("orders.html", orders=[by_pieces(order) for order in page["items"]], next=page["next"],
-                      chosen=wanted, statuses=STATUSES, now=await visit.now())  # fmt: skip
+                      demands=asked, chosen=wanted, statuses=STATUSES, now=now)  # fmt: skip
 
 
 @router.get("/orders")

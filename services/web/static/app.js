@@ -27,8 +27,11 @@ const since = new WeakMap();
 setInterval(() => {
   for (const one of document.querySelectorAll("[data-left]")) {
     if (!since.has(one)) since.set(one, performance.now());
-    const text = span(Number(one.dataset.left) - (performance.now() - since.get(one)) / 1000);
-    if (one.textContent !== text) one.textContent = text;
+    const left = Number(one.dataset.left) - (performance.now() - since.get(one)) / 1000;
+    if (one.textContent !== span(left)) one.textContent = span(left);
+    const due = one.closest(".due");
+    due?.classList.toggle("last", left < due.dataset.last);
+    due?.classList.toggle("soon", left >= due.dataset.last && left < due.dataset.soon);
   }
 }, 1000);
 

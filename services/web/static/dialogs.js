@@ -17,6 +17,9 @@ for (const dialog of document.querySelectorAll("dialog[data-open]")) {
   show(dialog);
 }
 
+const named = document.getElementById(location.hash.slice(1));
+if (named?.matches("dialog")) show(named);
+
 function show(dialog) {
   dialog.showModal();
   dialog.querySelector("h2")?.focus();

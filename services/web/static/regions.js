@@ -41,11 +41,13 @@ function isBusy(region) {
 }
 
 function swap(old, fresh) {
-  const label = old.contains(document.activeElement) ? document.activeElement.textContent.trim() : null;
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  const [label, leads] = [focused?.textContent.trim(), focused?.getAttribute("href")];
   old.replaceWith(fresh);
   fresh.dispatchEvent(new CustomEvent("added", { bubbles: true }));
-  if (label === null) return;
-  const same = [...fresh.querySelectorAll("a, button")].find((one) => one.textContent.trim() === label);
+  if (focused === null) return;
+  const pressed = [...fresh.querySelectorAll("a, button")];
+  const same = pressed.find((one) => one.textContent.trim() === label) ?? pressed.find((one) => leads && one.getAttribute("href") === leads);
   (same ?? document.getElementById("content")).focus({ preventScroll: true });
 }
 

@@ -124,7 +124,7 @@ stayConnected(service, {
     const talk = talks.get(frame.conversation ?? frame.thread_id ?? frame.case_id);
     if (frame.type === "hint" && frame.seq <= talk?.known()) return;
     if (frame.type === "message" || frame.type === "hint") talk?.catchUp();
-    if (frame.message?.kind !== "text") refresh();
+    if (frame.message?.kind !== "text" || document.body.matches(".desk")) refresh();
   },
   onOpen() {
     refresh();
