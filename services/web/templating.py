@@ -9,7 +9,20 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from services.web.formats import Language, clock, day, moment, number, percent, rupiah, seconds_until, short, span, when
+from services.web.formats import (
+    Language,
+    clock,
+    countdown,
+    day,
+    moment,
+    number,
+    percent,
+    rupiah,
+    seconds_until,
+    short,
+    span,
+    when,
+)
 from services.web.speech import closed, isolated, said, told
 from services.web.words import knows, pattern, some, word
 
@@ -50,7 +63,7 @@ def environment(static: str) -> jinja2.Environment:
         auto_reload=False,
     )
     env.globals |= {"static": static, "drawing": drawing}
-    env.filters |= {"rupiah": rupiah, "short": short, "until": seconds_until}
+    env.filters |= {"rupiah": rupiah, "short": short, "until": seconds_until, "countdown": countdown}
     env.filters |= {"isolated": isolated, "isolated_text": isolated_text, "initial": initial}
     return env
 

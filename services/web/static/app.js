@@ -1,5 +1,5 @@
 // What every page does.
-import { pause, root, span } from "./page.js";
+import { countdown, pause, root, span } from "./page.js";
 import "./dialogs.js";
 import "./offline.js";
 import "./regions.js";
@@ -27,7 +27,9 @@ const since = new WeakMap();
 setInterval(() => {
   for (const one of document.querySelectorAll("[data-left]")) {
     if (!since.has(one)) since.set(one, performance.now());
-    const text = span(Number(one.dataset.left) - (performance.now() - since.get(one)) / 1000);
+    const left = Number(one.dataset.left) - (performance.now() - since.get(one)) / 1000;
+    if (one.matches("progress")) one.value = Math.max(0, left);
+    const text = one.matches("progress") ? "" : "clock" in one.dataset ? countdown(left) : span(left);
     if (one.textContent !== text) one.textContent = text;
   }
 }, 1000);
