@@ -1,5 +1,6 @@
 """Orders and their cancellations: with `products`, `vouchers`, `counts`, `records` and `refund_status` the only SQL of
-`orders`. Every function takes the open transaction. Rows are locked in this order: orders, products, vouchers, deadlines."""
+`orders`. Every function takes the open transaction. Rows are locked in this order: orders, products, vouchers,
+deadlines."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -125,8 +125,8 @@ async def test_the_window_closes_after_24_hours(harness: OrdersHarness) -> None:
 
 
 async def test_the_score_counts(harness: OrdersHarness) -> None:
-    """The buyer's cancellations stand in the seller's score without hurting it; the seller's own do. Several sellers are
-    asked for at once."""
+    """The buyer's cancellations stand in the seller's score without hurting it; the seller's own do. Several
+    sellers are asked for at once."""
     sale = await harness.sold()
 
     async def score() -> tuple[dict[str, int], int, float, float]:

@@ -122,8 +122,8 @@ async def test_refunds_are_private(harness: RefundsHarness) -> None:
 
 
 async def test_refunds_come_in_parts(harness: RefundsHarness) -> None:
-    """`next` leads through a buyer's refunds, newest first, and through all refunds for an agent; those of one order are
-    found by its id."""
+    """`next` leads through a buyer's refunds, newest first, and through all refunds for an agent; those of one
+    order are found by its id."""
     buyer = await harness.buyer()
     orders = [await buyer.cancel(amount) for amount in range(1, 6)]
     for person in (buyer.person, harness.actors.person("agent")):
