@@ -26,8 +26,8 @@ PRICES = (150_000, 300_000, 500_000)
 async def show(visit: Visit, cursor: str, title: str, max_price: str, in_stock: str) -> Response:
     """The catalogue, page by page, as far as it matches the filters, each of which may be empty."""
     price = max_price if whole(max_price) in PRICES else ""
-    chosen = {"title": title[:100].strip(), "max_price": price, "in_stock": "true" if in_stock else ""}
-    chosen = {name: text for name, text in chosen.items() if text}
+    filters = {"title": title[:100].strip(), "max_price": price, "in_stock": "true" if in_stock else ""}
+    chosen = Form({name: text for name, text in filters.items() if text})
     try:
         page = await visit.get("/orders/products", limit=ON_A_PAGE, cursor=cursor or None, **chosen)
     except Refused as refused:
