@@ -68,7 +68,7 @@ async def test_from_the_search_to_the_money(users: BrowserUsers) -> None:
     await expect(trackers).to_have_count(2)
     for tracker in await trackers.all():
         await expect(tracker.locator(".big")).to_have_text("Rp145.000")
-        await expect(tracker.locator(".steps")).to_have_text("DibatalkanDikirim ke DANA •••7890Masuk")
+        await expect(tracker.locator("li")).to_have_text(["Dibatalkan", "Dikirim ke DANA •••7890", "Masuk"])
         await expect(tracker.locator("[aria-current]")).to_have_text("Masuk")
     behind = buyer.link("Di balik layar")
     assert await behind.get_attribute("href") == f"/web/flow?trace={order.removeprefix('/orders/')}"
