@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -83,6 +83,13 @@ class AccountView(BaseModel):
     role: Role
 
 
+class SellerView(BaseModel):
+    """A seller, as anyone may see it."""
+
+    account_id: UUID
+    name: str
+
+
 @router.post("", status_code=201, response_model=AccountView)
 async def create(body: Registration, dependencies: Deps, host: Host, once: Annotated[Once, Depends(_once)]) -> Response:
     """Registers a buyer or a seller."""
@@ -152,6 +159,15 @@ async def me(person: SignedIn, uow: UnitOfWorkDep) -> AccountView:
     if found is None:
         raise Unauthenticated("The account does not exist any more.")
     return AccountView(**vars(found.account))
+
+
+@router.get("/sellers")
+async def sellers(
+    account_id: Annotated[list[UUID], Query(min_length=1, max_length=100)], uow: UnitOfWorkDep
+) -> list[SellerView]:
+    """The names of those of these accounts that sell."""
+    async with uow.begin() as tx:
+        return [SellerView(account_id=one, name=name) for one, name in await store.sellers(tx, account_id)]
 
 
 @router.get("/jwks.json")

@@ -54,6 +54,14 @@ async def by_id(tx: Transaction, account_id: UUID) -> Found | None:
     return _found(await tx.connection.fetchrow(f"select {_COLUMNS} from accounts where account_id = $1", account_id))
 
 
+async def sellers(tx: Transaction, ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
+    """The ids and names of those of these accounts that sell."""
+    rows = await tx.connection.fetch(
+        "select account_id, name from accounts where account_id = any($1) and role = 'seller'", ids
+    )
+    return [(row["account_id"], row["name"]) for row in rows]
+
+
 async def replace_hash(tx: Transaction, found: Found, password_hash: str) -> bool:
     """Replaces the hash; False if it was changed or removed meanwhile."""
     return bool(

@@ -29,7 +29,7 @@ from runtime.http.idempotency import KEY_DOCUMENTED, KeyRequired, OncePerKey, ke
 from runtime.http.text import BlankIsNone, Printable
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
-from services.orders import cancelling, domain, products, selling, store, vouchers
+from services.orders import cancelling, counts, domain, products, selling, store, vouchers
 from services.orders.domain import Order, Terms
 from services.orders.pricing import NotEnoughLeft, gross
 from services.orders.reasons import REASONS, Reason, ReasonLabels
@@ -200,6 +200,13 @@ async def list_orders(
         )
     items = [show(order, now) for order in orders]
     return Page(items=items, next=items[-1].order_id if len(items) == limit else None)
+
+
+@router.get("/counts")
+async def count_orders(person: BuyerOrSeller, uow: UnitOfWorkDep) -> dict[OrderStatus, int]:
+    """How many of the newest thousand orders of the buyer, or of the seller, have which status."""
+    async with uow.begin() as tx:
+        return await counts.by_status(tx, person.account_id, selling=person.role == "seller")
 
 
 @router.get("/{order_id}")

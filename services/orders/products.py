@@ -1,4 +1,4 @@
-"""Products and their stock: with `store`, `records` and `refund_status` the only SQL of `orders`."""
+"""Products and their stock: with `store`, `counts`, `records` and `refund_status` the only SQL of `orders`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from runtime.messaging.unit_of_work import Transaction
 
 FIRST_ID = UUID(int=0)
 """Before every id: a condition that is always there can use the index, one that may be missing cannot."""
+_COLUMNS = "product_id, seller_id, title, price, stock, listed"
 _SELLERS = 0x0B0A7A5
 """The first half of the locks under which the products of one seller are counted."""
 
@@ -72,13 +73,37 @@ async def add_product(tx: Transaction, product: Product) -> bool:
     return bool(added)
 
 
-async def products(tx: Transaction, seller_id: UUID | None, after: UUID | None, limit: int) -> list[Product]:
+@dataclass(frozen=True)
+class Wish:
+    """What products must have: a part of the title, in any case, at most this price, and perhaps stock."""
+
+    title: str = ""
+    max_price: int | None = None
+    in_stock: bool = False
+
+
+async def find(tx: Transaction, product_id: UUID) -> Product | None:
+    """One product, listed or not."""
+    row = await tx.connection.fetchrow(f"select {_COLUMNS} from products where product_id = $1", product_id)
+    return Product(*row.values()) if row else None
+
+
+async def products(
+    tx: Transaction, seller_id: UUID | None, after: UUID | None, limit: int, wish: Wish
+) -> list[Product]:
     """The catalogue, or all products of one seller, listed or not; oldest first, after the product `after`."""
+    conditions = {
+        "seller_id = ${}": seller_id,
+        "strpos(lower(title), lower(${})) > 0": wish.title or None,
+        "price <= ${}": wish.max_price,
+    }
+    given = {condition: value for condition, value in conditions.items() if value is not None}
+    where = ["product_id > $1", *(one.format(number) for number, one in enumerate(given, start=3))]
+    where += ["listed"] * (seller_id is None) + ["stock > 0"] * wish.in_stock
     rows = await tx.connection.fetch(
-        "select product_id, seller_id, title, price, stock, listed from products "
-        f"where product_id > $1 {'and seller_id = $3' if seller_id else 'and listed'} order by product_id limit $2",
+        f"select {_COLUMNS} from products where {' and '.join(where)} order by product_id limit $2",
         after or FIRST_ID,
         limit,
-        *([seller_id] if seller_id else []),
+        *given.values(),
     )
     return [Product(*row.values()) for row in rows]

@@ -3,22 +3,28 @@
 from typing import Annotated, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints, model_validator
 
-from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfWorkDep
+from runtime.errors import NotFound
+from runtime.http.app import Body, Cursor, Digits, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Seller
 from runtime.http.idempotency import OncePerKey
-from runtime.http.text import Visible
+from runtime.http.text import Printable, Visible
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
-from services.orders import domain, products, store, vouchers
+from services.orders import counts, domain, products, vouchers
 from services.orders.pricing import Voucher
 from services.orders.views import ProductView, ScoreView, VoucherView, show_score, show_voucher
 
 router = APIRouter(route_class=RetryOnConflict)
 
 Price = Annotated[int, Field(ge=1, le=100_000_000)]
+TitlePart = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), Printable],
+    Query(description="a part of the title, in any case"),
+]
+MaxPrice = Annotated[Annotated[Price, Digits] | None, Query(description="in whole rupiah")]
 
 
 class NewProduct(Body):
@@ -51,13 +57,29 @@ class NewVoucher(Body):
 
 @router.get("/products")
 async def list_products(
-    uow: UnitOfWorkDep, seller_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
+    uow: UnitOfWorkDep,
+    seller_id: UUID | None = None,
+    title: TitlePart = "",
+    max_price: MaxPrice = None,
+    in_stock: bool = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Page[ProductView]:
     """The catalogue, with the stock of each product; with `seller_id` all products of this seller, listed or not."""
     async with uow.begin() as tx:
-        found = await products.products(tx, seller_id, cursor, limit)
+        found = await products.products(tx, seller_id, cursor, limit, products.Wish(title, max_price, in_stock))
     items = [ProductView(**vars(product)) for product in found]
     return Page(items=items, next=items[-1].product_id if len(items) == limit else None)
+
+
+@router.get("/products/{product_id}")
+async def get_product(product_id: UUID, uow: UnitOfWorkDep) -> ProductView:
+    """One product, listed or not."""
+    async with uow.begin() as tx:
+        found = await products.find(tx, product_id)
+    if found is None:
+        raise NotFound("There is no such product.")
+    return ProductView(**vars(found))
 
 
 @router.post("/products", status_code=201, response_model=ProductView)
@@ -102,4 +124,15 @@ async def add_voucher(body: NewVoucher, seller: Seller, once: OncePerKey) -> Res
 async def seller_score(seller_id: UUID, uow: UnitOfWorkDep) -> ScoreView:
     """How reliable a seller is, with the numbers behind it."""
     async with uow.begin() as tx:
-        return show_score(seller_id, await store.score(tx, seller_id))
+        found = await counts.scores(tx, [seller_id])
+    return show_score(seller_id, found[seller_id])
+
+
+@router.get("/sellers")
+async def seller_scores(
+    seller_id: Annotated[list[UUID], Query(min_length=1, max_length=100)], uow: UnitOfWorkDep
+) -> Page[ScoreView]:
+    """As `/sellers/{seller_id}/score`, of up to a hundred sellers."""
+    async with uow.begin() as tx:
+        found = await counts.scores(tx, list(dict.fromkeys(seller_id)))
+    return Page(items=[show_score(one, score) for one, score in found.items()], next=None)

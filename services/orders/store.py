@@ -1,5 +1,6 @@
-"""Orders and their cancellations: with `products`, `vouchers`, `records` and `refund_status` the only SQL of `orders`.
-Every function takes the open transaction. Rows are locked in this order: orders, products, vouchers, deadlines."""
+"""Orders and their cancellations: with `products`, `vouchers`, `counts`, `records` and `refund_status` the only SQL of
+`orders`. Every function takes the open transaction. Rows are locked in this order: orders, products, vouchers,
+deadlines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,6 @@ from runtime.observability.trace_context import current_context
 from services.orders import cancelling, domain, metrics, pricing, vouchers
 from services.orders.domain import Cancellation, Order, Terms
 from services.orders.rows import as_json, order_of
-from services.orders.score import Score
 
 _ORDER = """
 select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.role, c.reason, c.note, c.fault, c.at,
@@ -265,26 +265,3 @@ async def count_refusal(tx: Transaction, about: UUID, limit: int) -> None:
         raise RateLimited(
             "Too many cancellations were refused. Check the order's status, and try again later.", ceil(left)
         )
-
-
-async def score(tx: Transaction, seller_id: UUID) -> Score:
-    """The seller's numbers, counted now, of the orders that were paid or are cash on delivery."""
-    row = await tx.connection.fetchrow(
-        """
-        select o.*, c.* from (
-            select count(*), coalesce(sum(pieces), 0)::bigint as pieces from orders
-            where seller_id = $1 and (paid_amount > 0 or payment_method = 'cod')
-        ) as o, (
-            select count(*) filter (where fault = 'seller') as by_seller,
-                   count(*) filter (where fault = 'buyer') as by_buyer,
-                   count(*) filter (where fault = 'platform') as by_platform,
-                   coalesce(sum(pieces) filter (where fault = 'seller'), 0)::bigint as pieces_by_seller
-            from (
-                select fault, order_id, sum(pieces) as pieces from cancellations where seller_id = $1 and scored
-                group by fault, order_id
-            ) as orders_with_cancelled_pieces
-        ) as c
-        """,
-        seller_id,
-    )
-    return Score(*row.values()) if row else Score(0, 0, 0, 0, 0, 0)

@@ -24,6 +24,10 @@ MAX_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
 """How many account inquiries one buyer may cause, and in which time."""
 
 
+def _masked(phone: str) -> str:
+    return f"+62•••••{phone[-4:]}"
+
+
 class NoSuchWallet(InvalidRequest):
     """DANA does not know the number, or its wallet cannot receive money."""
 
@@ -31,7 +35,8 @@ class NoSuchWallet(InvalidRequest):
 
 
 class RefundView(BaseModel):
-    """A refund; `amount` in whole rupiah, `attempts` the payments sent to DANA so far."""
+    """A refund; `amount` in whole rupiah, `attempts` the payments sent to DANA so far, `phone` the last digits of the
+    wallet that it is or was meant for."""
 
     refund_id: UUID
     cancellation_id: UUID
@@ -42,6 +47,7 @@ class RefundView(BaseModel):
     destination: Destination
     state: State
     attempts: int
+    phone: Annotated[str, AfterValidator(_masked)] | None
 
 
 class DanaView(BaseModel):
@@ -79,12 +85,12 @@ async def _dana(request: Request) -> Dana:
 
 @router.get("")
 async def list_refunds(
-    person: BuyerOrAgent, uow: UnitOfWorkDep, limit: Limit = 50, cursor: Cursor = None
+    person: BuyerOrAgent, uow: UnitOfWorkDep, order_id: UUID | None = None, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[RefundView]:
-    """The buyer's refunds, or for agents all refunds, newest first."""
+    """The buyer's refunds, or for agents all refunds, newest first; with `order_id` those of one order."""
     async with uow.begin() as tx:
         buyer_id = None if person.role == "agent" else person.account_id
-        refunds = await store.page(tx, buyer_id, cursor, limit)
+        refunds = await store.page(tx, buyer_id, cursor, limit, order_id)
     items = [RefundView.model_validate(refund, from_attributes=True) for refund in refunds]
     return Page(items=items, next=items[-1].refund_id if len(items) == limit else None)
 
@@ -149,7 +155,3 @@ async def _wallet(tx: Transaction, buyer_id: UUID) -> WalletView:
         dana=DanaView(linked=phone is not None, phone=_masked(phone) if phone else None),
         entries=await store.entries(tx, buyer_id, ENTRIES_SHOWN),
     )
-
-
-def _masked(phone: str) -> str:
-    return f"+62•••••{phone[-4:]}"

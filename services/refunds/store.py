@@ -143,13 +143,18 @@ async def find(tx: Transaction, refund_id: UUID) -> Refund | None:
     return refund_of(row) if row else None
 
 
-async def page(tx: Transaction, buyer_id: UUID | None, before: UUID | None, limit: int) -> Sequence[Refund]:
-    """A buyer's refunds, or all, newest first, older than the refund `before`."""
+async def page(
+    tx: Transaction, buyer_id: UUID | None, before: UUID | None, limit: int, order_id: UUID | None = None
+) -> Sequence[Refund]:
+    """A buyer's refunds, or all, of one order or of all, newest first, older than the refund `before`."""
     # One query for each case: a parameter that may be null keeps PostgreSQL from using the index.
-    all_refunds = f"select {_COLUMNS} from refunds where refund_id < $1"
-    query, arguments = (f"{all_refunds} and buyer_id = $3", [buyer_id]) if buyer_id else (all_refunds, [])
+    given = [(name, owner) for name, owner in (("buyer_id", buyer_id), ("order_id", order_id)) if owner]
+    where = "".join(f" and {name} = ${number}" for number, (name, _) in enumerate(given, start=3))
     rows = await tx.connection.fetch(
-        f"{query} order by refund_id desc limit $2", before or UUID(int=2**128 - 1), limit, *arguments
+        f"select {_COLUMNS} from refunds where refund_id < $1{where} order by refund_id desc limit $2",
+        before or UUID(int=2**128 - 1),
+        limit,
+        *(owner for _, owner in given),
     )
     return [refund_of(row) for row in rows]
 

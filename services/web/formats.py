@@ -97,6 +97,11 @@ def span(seconds: float, language: Language) -> str:
     return " ".join(_counted(counts[number], number, language) for number in shown or [first])
 
 
+def countdown(seconds: int) -> str:
+    """`23:59:58`, in either language."""
+    return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
 def _counted(count: int, unit: int, language: Language) -> str:
     word = _UNITS[language][unit]
     return f"{count} {word}" if language == "id" or count == 1 else f"{count} {word}s"

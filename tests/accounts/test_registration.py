@@ -25,6 +25,15 @@ async def test_the_answer_shows_the_account(visitor: Visitor) -> None:
     assert (await visitor.sign_in()).status_code == 200
 
 
+async def test_the_names_of_sellers_are_public(harness: AccountsHarness) -> None:
+    """Of the accounts that are asked for, those that sell are named; no other is."""
+    async with harness.visitor() as one, harness.visitor() as other:
+        seller, buyer = await one.register(name="Toko Sari", role="seller"), await other.register()
+        ids = [answer.json()["account_id"] for answer in (seller, buyer)]
+        named = await one.http.get("/accounts/sellers", params={"account_id": [*ids, str(uuid4())]})
+    assert named.json() == [{"account_id": ids[0], "name": "Toko Sari"}]
+
+
 async def test_one_email_is_one_account(visitor: Visitor) -> None:
     """An address that differs in upper and lower case only is taken."""
     assert (await visitor.register()).status_code == 201

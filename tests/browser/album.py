@@ -128,6 +128,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("events", "/web/events#OrderCancelled"),
         Sight("missing", "/orders/01a214c5-b79e-7352-95a9-c56f6d9b795d", "buyer"),
         Sight("shop", "/", "buyer"),
+        Sight("product", f"/products/{products[0]}", "buyer"),
         Sight("orders", "/orders", "buyer"),
         Sight("order", f"/orders/{open_order}", "buyer"),
         Sight("order-cancel", f"/orders/{open_order}/cancel", "buyer"),

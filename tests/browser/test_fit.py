@@ -18,6 +18,7 @@ TITLE = "Kemeja batik pria lengan panjang, motif parang, bahan katun halus, untu
 PAGES = {
     "buyer": [
         "/",
+        f"/products/{ID}",
         "/orders",
         f"/orders/{ID}/cancel",
         f"/orders/{GONE}",

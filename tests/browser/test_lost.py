@@ -115,9 +115,9 @@ async def test_dana_is_down_and_comes_back(users: BrowserUsers, site: BrowserTar
     await site.make_dana("down")
     try:
         await buyer.link("Batalkan pesanan").click()
-        await buyer.button("Lewati alasan dan batalkan").click()
-        await buyer.sees("Rp145.000 sedang dikirim ke DANA. Belum sampai; kami terus mencoba.")
+        await buyer.button("Batalkan pesanan").click()
+        await buyer.sees("Rp145.000 sedang dikirim ke DANA •••7890. Belum sampai; kami terus mencoba.")
     finally:
         await site.make_dana("well")
     async with asyncio.timeout(60):
-        await ways.has_money_back(buyer, "DANA")
+        await ways.has_money_back(buyer, "DANA •••7890")

@@ -16,7 +16,7 @@ async def test_notifications_arrive_on_the_open_page(users: BrowserUsers) -> Non
     await seller.open("/notifications")
     await seller.sees("Pesanan baru, sudah dibayar")
     await buyer.open(f"{order}/cancel")
-    await buyer.button("Lewati alasan dan batalkan").click()
+    await buyer.button("Batalkan pesanan").click()
     await seller.sees("dibatalkan oleh pembeli lewat aplikasi")
     bell = seller.page.locator("[data-count=notifications]")
     await expect(bell).to_have_text("2")

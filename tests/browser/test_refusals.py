@@ -18,7 +18,7 @@ async def test_too_late(users: BrowserUsers, site: BrowserTarget) -> None:
     await buyer.link("Batalkan pesanan").click()
     await buyer.page.get_by_label("Berubah pikiran").check()  # or else the dialog goes by itself
     await site.advance(timedelta(hours=24, seconds=1))
-    await buyer.button("Lewati alasan dan batalkan").click()
+    await buyer.button("Batalkan pesanan").click()
     await expect(buyer.page.get_by_role("alert")).to_have_text("Batas waktu 1 × 24 jam sejak memesan sudah lewat.")
     await buyer.sees("Anda masih bisa meminta penjual lewat Chat Seller")
     await expect(buyer.link("Batalkan pesanan")).to_have_count(0)
@@ -39,7 +39,7 @@ async def test_already_shipped(users: BrowserUsers) -> None:
     await seller.open("/?status=packed")
     await seller.page.locator("form").get_by_role("button", name="Kirim barang").click()
     await seller.sees("Pesanan dikirim.")
-    await buyer.button("Lewati alasan dan batalkan").click()
+    await buyer.button("Batalkan pesanan").click()
     await expect(buyer.page.get_by_role("alert")).to_contain_text("Pesanan sudah dikirim")
     await buyer.sees("tidak bisa dibatalkan lewat cara apa pun")
     await expect(idle.get_by_role("dialog")).to_have_count(0)

@@ -71,11 +71,10 @@ class BrowserUser:
     async def orders(self, title: str, quantity: int = 1, voucher: str = "") -> None:
         """A buyer orders some pieces, perhaps with a voucher's code."""
         await self.open("/")
-        product = self.page.locator(".product", has_text=title)
-        await product.locator("summary").click()
-        await product.get_by_label("Jumlah").fill(str(quantity))
-        await product.get_by_label("Kode voucher (opsional)").fill(voucher)
-        await product.get_by_role("button", name="Buat pesanan").click()
+        await self.link(title).click()
+        await self.page.get_by_label("Jumlah").fill(str(quantity))
+        await self.page.get_by_label("Kode voucher (opsional)").fill(voucher)
+        await self.button("Buat pesanan").click()
 
     async def pays(self, price: str = "Rp145.000") -> str:
         """The buyer pays the order that the page shows; returns its path."""

@@ -125,7 +125,8 @@ async def test_the_window_closes_after_24_hours(harness: OrdersHarness) -> None:
 
 
 async def test_the_score_counts(harness: OrdersHarness) -> None:
-    """The buyer's cancellations stand in the seller's score without hurting it; the seller's own do."""
+    """The buyer's cancellations stand in the seller's score without hurting it; the seller's own do. Several
+    sellers are asked for at once."""
     sale = await harness.sold()
 
     async def score() -> tuple[dict[str, int], int, float, float]:
@@ -146,6 +147,10 @@ async def test_the_score_counts(harness: OrdersHarness) -> None:
     await harness.recorder.wait_for(other, "OrderCancelled")
     assert await score() == ({"seller": 1, "buyer": 1, "platform": 0}, 2, 0.5, 1.0)
     assert forecast == {"cancellation_rate": 0.5, "rating": 1.0}
+    sellers = [str(sale.seller.account_id), str(harness.seller().account_id)]
+    both = (await harness.actors.anonymous().get("/orders/sellers", seller_id=[*sellers, sellers[0]]))["items"]
+    scores = [(one["seller_id"], one["orders"], one["rating"]) for one in both]
+    assert scores == [(sellers[0], 2, 1.0), (sellers[1], 0, 5.0)]
 
 
 class TestRefusedCancellations:

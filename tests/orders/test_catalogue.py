@@ -2,7 +2,8 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 from tests.harness.actors import assert_problem
 from tests.harness.orders import PRODUCT, OrdersHarness
@@ -25,6 +26,25 @@ async def test_the_catalogue_comes_in_parts(harness: OrdersHarness) -> None:
     second = await everybody.get("/orders/products", limit=2, cursor=first["next"])
     both = await everybody.get("/orders/products", limit=4)
     assert first["items"] + second["items"] == both["items"]
+
+
+async def test_the_catalogue_is_filtered(harness: OrdersHarness) -> None:
+    """By a part of the title, in any case and with signs that patterns have; by price; by stock. A product is found by
+    its id as well."""
+    seller, word = harness.seller(), f"100%_{uuid4().hex}"
+    cheap = await harness.product(seller, title=f"Kopi {word}", price=10)
+    dear = await harness.product(seller, title=f"Teh {word}", price=11, stock=0)
+    everybody = harness.actors.anonymous()
+
+    async def found(**wish: Any) -> list[str]:
+        wished = {"title": word.upper(), **wish}
+        return [one["product_id"] for one in (await everybody.get("/orders/products", **wished))["items"]]
+
+    assert await found() == [cheap, dear]
+    assert await found(title=f"kopi {word}") == await found(max_price=10) == await found(in_stock="true") == [cheap]
+    assert await found(title=word.replace("%", "x")) == []
+    assert (await everybody.get(f"/orders/products/{dear}"))["price"] == 11
+    assert_problem(await everybody.ask("GET", f"/orders/products/{uuid4()}"), 404, "not_found")
 
 
 async def test_the_clock_is_public(harness: OrdersHarness) -> None:

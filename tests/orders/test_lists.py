@@ -30,9 +30,11 @@ async def test_250_orders_come_in_parts(harness: OrdersHarness) -> None:
 
 
 async def test_orders_by_status(harness: OrdersHarness) -> None:
-    """`?status=` shows those alone, each as it is shown by itself."""
+    """`?status=` shows those alone, each as it is shown by itself; `/orders/counts` counts them."""
     buyer, seller = harness.buyer(), harness.seller()
     packed, shipped = await harness.many(3, buyer, seller), await harness.many(4, buyer, seller, "shipped")
+    for person in (buyer, seller):
+        assert await person.get("/orders/counts") == {"packed": 3, "shipped": 4}
     assert await all_of(buyer, 2, status="packed") == sorted(packed, reverse=True)
     assert await all_of(seller, 4, status="shipped") == sorted(shipped, reverse=True)
     assert await all_of(buyer, 10, status="delivered") == []

@@ -122,7 +122,8 @@ async def test_refunds_are_private(harness: RefundsHarness) -> None:
 
 
 async def test_refunds_come_in_parts(harness: RefundsHarness) -> None:
-    """`next` leads through a buyer's refunds, newest first, and through all refunds for an agent."""
+    """`next` leads through a buyer's refunds, newest first, and through all refunds for an agent; those of one
+    order are found by its id."""
     buyer = await harness.buyer()
     orders = [await buyer.cancel(amount) for amount in range(1, 6)]
     for person in (buyer.person, harness.actors.person("agent")):
@@ -130,3 +131,5 @@ async def test_refunds_come_in_parts(harness: RefundsHarness) -> None:
         second = await person.get("/refunds", limit=3, cursor=first["next"])
         found = [refund["order_id"] for refund in first["items"] + second["items"]]
         assert found == orders[::-1]
+        of_one = await person.get("/refunds", order_id=orders[2])
+        assert [refund["amount"] for refund in of_one["items"]] == [3]

@@ -33,6 +33,7 @@ async def test_a_linked_wallet_is_paid(
     refund, events = await buyer.refunded(amount)
     assert (refund["state"], refund["destination"], refund["attempts"]) == ("issued", destination, attempts)
     assert [event["type"] for event in events] == ["RefundDelayed"] * (attempts - 1) + ["RefundIssued"]
+    assert refund["phone"] == f"+62•••••{buyer.phone[-4:]}"
     assert events[-1]["data"].items() >= {"destination": destination, "amount": amount}.items()
     # What is above the limit is not in the journal under its reference.
     assert await harness.dana.calls(refund["refund_id"]) == ([PAY] if attempts == 1 else [])

@@ -91,6 +91,10 @@ def open_market(harness: WebHarness, text: str) -> None:
     product = {"product_id": ID, "seller_id": ID, "title": text, "price": 1, "stock": 2}
     said("GET /accounts/me", name=text, email=text)
     said("GET /orders/products", items=[product], next=None)
+    said(f"GET /orders/products/{ID}", **product)
+    harness.services.answers["GET /accounts/sellers"] = httpx.Response(200, json=[{"account_id": ID, "name": text}])
+    said("GET /orders/sellers", items=[{"seller_id": ID, "rating": 4.2}])
+    said("GET /orders/counts", processing=2, cancelled=1)
     said("GET /orders", items=[order(text), partly(text), cancelled(text)], next=None)
     said(f"GET /orders/{ID}", **partly(text))
     said(f"GET /orders/{GONE}", **cancelled(text))

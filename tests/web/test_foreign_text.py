@@ -17,8 +17,8 @@ FOREIGN = "\u2069\u202e\u2067FØREIGN<script>alert(1)</script>'\"&"
 KEPT = {("input", "value"), ("button", "data-quick")}
 """Attributes that are shown in a box of their own, or not at all."""
 PAGES = {
-    "buyer": f"orders orders/{ID} orders/{GONE} orders/{ID}/cancel wallet chat chat/{ID} chat/{ID}/messages help "
-    f"help/{ID} help/{ID}/messages account notifications nowhere",
+    "buyer": f"products/{ID} orders orders/{ID} orders/{GONE} orders/{ID}/cancel wallet chat chat/{ID} "
+    f"chat/{ID}/messages help help/{ID} help/{ID}/messages account notifications nowhere",
     "seller": f"orders/{ID} chat chat/{ID} chat/{ID}/messages products vouchers score notifications "
     f"webhooks webhooks/{ID}",
     "agent": f"cases/{ID} cases/{ID}/messages history account",

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.harness.web import ORIGIN, Browser, Services
+from tests.web.market import ID
 
 FOREIGN = [
     {"Origin": "http://evil.example"},
@@ -94,7 +95,7 @@ async def test_after_a_form_without_a_session_there_is_a_page_to_go_on_with(
 ) -> None:
     """The session ended before the form was sent: signing in leads to the first page, which there is."""
     services.say("GET /orders/products", items=[])
-    answer = await browser.submit("s/a/buy")
+    answer = await browser.submit(f"s/a/products/{ID}")
     assert answer.status_code == 303
     back = parse_qs(urlsplit(answer.headers["location"]).query)["back"][0]
     await browser.sign_in()

@@ -30,7 +30,7 @@ async def test_an_order_shows_its_parts_and_sums(harness: WebHarness, browser: B
     await enter(harness, browser, role)
     page = (await browser.show(f"orders/{ID}")).text
     part = ("Sebagian dibatalkan", "1 dari 3 dibatalkan", "1 × <bdi>Kopi</bdi>", "oleh pembeli lewat aplikasi")
-    refund = ("Rp45.000", "Sudah masuk", "DANA", "Pengembalian uang")
+    refund = ("Rp45.000 sudah kembali sepenuhnya ke DANA", "Pengembalian uang")
     sums = ("Ongkos kirim", "Rp10.000", "Potongan voucher <bdi>Kopi</bdi>", "−Rp15.000", "Rp135.000")
     assert [words for words in (*part, *refund, *sums) if words not in page] == []
 
@@ -58,7 +58,7 @@ async def test_an_order_that_ended_in_parts_shows_each(
         "Semua yang tersisa",
         "oleh layanan pelanggan",
         "Rp100.000 sedang di",
-        "Menunggu",
+        "Rp45.000 sudah kembali",
     )
     assert [words for words in expected if words not in page] == []
     assert "Sebagian dibatalkan" not in page
@@ -77,6 +77,20 @@ async def test_an_order_of_an_earlier_version_is_shown(harness: WebHarness, brow
     page, orders = await browser.show(f"orders/{ID}"), await browser.show("orders")
     assert (page.status_code, orders.status_code) == (200, 200)
     assert ("Rp145.000 sedang dikembalikan" in page.text) is (status == "cancelled")
+
+
+async def test_a_tracker_names_the_wallet(harness: WebHarness, browser: Browser) -> None:
+    """Refunds is asked for the order's own refunds; it knows the wallet's number, and a refund before orders does."""
+    sent = {"cancellation_id": GONE, "order_id": GONE, "amount": 145_000, "attempts": 1}
+    sent |= {"state": "sending", "destination": "dana", "phone": "+62•••••7890"}
+    gone = cancelled("Kopi") | {"order_id": GONE, "refunded_amount": 145_000}
+    harness.services.say(f"GET /orders/{GONE}", **gone)
+    harness.services.say("GET /refunds", items=[sent], next=None)
+    await enter(harness, browser, "buyer")
+    page = (await browser.show(f"orders/{GONE}")).text
+    (asked,) = [one for one in harness.services.asked if one.url.path == "/refunds"]
+    assert asked.url.params["order_id"] == GONE
+    assert 'aria-current="step">Dikirim ke DANA <span class="number">•••7890</span></li>' in page
 
 
 @pytest.mark.parametrize(
@@ -120,7 +134,7 @@ async def test_a_choice_is_offered_where_there_is_one(
         ({}, b"", None),
         ({"what": "part", TAKE: " 2 ", "take-x": ""}, {"lines": LINES}, "k"),
         ({"what": "part", TAKE: "2", "reason": "other", "note": " "}, {"reason": "other", "lines": LINES}, "k"),
-        ({"what": "part", TAKE: "2", "reason": "other", "skip": "1"}, {"lines": LINES}, "k"),
+        ({"what": "part", TAKE: "2", "reason": ""}, {"lines": LINES}, "k"),
     ],
 )
 async def test_the_buyer_cancels_what_is_chosen(

@@ -125,7 +125,7 @@ async def test_a_guide_links_to_the_cancellation(harness: WebHarness, browser: B
 @pytest.mark.parametrize(
     ("linked", "answer", "words"),
     [
-        (True, 200, "dikembalikan sepenuhnya ke DANA."),
+        (True, 200, 'dikembalikan sepenuhnya ke DANA <span class="number">•••7890</span>.'),
         (False, 200, "dikembalikan sepenuhnya ke Lazada Kredit."),
         (False, 503, "dikembalikan sepenuhnya ke Lazada Kredit, atau DANA bila terhubung."),
     ],

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.harness.web import Browser, Services, WebHarness
-from tests.web.market import open_market
+from tests.web.market import ID, open_market
 
 BAD_PRICES = ["145.5", "1.23.456", "1,5", "145 500", "1e3", "-5", "٥", "Rp"]
 
@@ -64,20 +64,15 @@ async def test_a_refused_product_stays_as_it_was_typed(
 
 
 @pytest.mark.parametrize("typed", ["²", "9" * 5000, "many", "-1", "", "1.000", "1e1", "0", "101", "2.5", "٣"])
-async def test_an_odd_quantity_stays_beside_its_product(browser: Browser, services: Services, typed: str) -> None:
-    """Nothing is ordered; the product's form is open, with what was typed."""
-    product = {"seller_id": "s", "price": 1, "stock": 200}
-    products = [product | {"product_id": name, "title": name} for name in ("first", "second")]
-    services.say("GET /orders/products", items=products, next=None)
+async def test_an_odd_quantity_stays_as_it_was_typed(browser: Browser, services: Services, typed: str) -> None:
+    """Nothing is ordered; the product's form has what was typed, and what is wrong beside it."""
     await browser.sign_in()
-    page = await browser.submit("s/a/buy", product_id="second", quantity=typed, payment_method="dana")
+    page = await browser.submit(f"s/a/products/{ID}", quantity=typed, payment_method="dana")
     assert page.status_code == 422
     assert services.bodies("POST /orders") == []
-    _, first, second = page.text.split('class="card product"')
-    assert f'value="{typed}"' in second
-    assert 'class="wrong"' in second
-    assert re.search(r"<details[^>]* open>", second)
-    assert 'class="wrong"' not in first
+    assert f'value="{typed}"' in field(page, "quantity")
+    assert 'class="wrong"' in field(page, "quantity")
+    assert 'value="dana" checked' in page.text
 
 
 @pytest.mark.parametrize(
@@ -108,30 +103,39 @@ async def test_a_voucher_goes_with_the_order(browser: Browser, services: Service
     services.say("POST /orders", 201, order_id="o")
     await browser.sign_in()
     for typed in (" HEMAT10 ", " "):
-        await browser.submit("s/a/buy", product_id="p", quantity="1", payment_method="dana", voucher=typed)
-    plain = {"lines": [{"product_id": "p", "quantity": 1}], "payment_method": "dana"}
+        await browser.submit(f"s/a/products/{ID}", quantity="1", payment_method="dana", voucher=typed)
+    plain = {"lines": [{"product_id": ID, "quantity": 1}], "payment_method": "dana"}
     assert services.bodies("POST /orders") == [plain | {"voucher": "HEMAT10"}, plain]
 
 
 @pytest.mark.parametrize(("status", "problem"), [(409, {"code": "voucher_not_usable"}), (422, refusal("voucher"))])
-async def test_an_unusable_voucher_stays_beside_the_payment(
+async def test_an_unusable_voucher_stays_as_it_was_typed(
     browser: Browser, services: Services, status: int, problem: dict[str, Any]
 ) -> None:
-    """The product's form is open, as it was typed, with what is wrong beside the code."""
-    product = {"seller_id": "s", "price": 1, "stock": 200}
-    products = [product | {"product_id": name, "title": name} for name in ("first", "second")]
-    services.say("GET /orders/products", items=products, next=None)
+    """The product's form has everything in it, with what is wrong beside the code."""
     services.say("POST /orders", status, **problem)
     await browser.sign_in()
-    form = {"product_id": "second", "quantity": "3", "payment_method": "cod", "voucher": "HEMAT <b>"}
-    page = await browser.submit("s/a/buy", **form)
+    form = {"quantity": "3", "payment_method": "cod", "voucher": "HEMAT <b>"}
+    page = await browser.submit(f"s/a/products/{ID}", **form)
     assert page.status_code == 422
-    _, first, second = page.text.split('class="card product"')
-    assert 'class="wrong"' not in first
-    assert re.search(r"<details[^>]* open>", second)
-    assert 'value="3"' in second
-    assert 'value="cod" selected' in second
-    assert re.search('value="HEMAT &lt;b&gt;"[^>]*aria-invalid="true".*Voucher ini tidak bisa', second, re.DOTALL)
+    assert 'value="3"' in field(page, "quantity")
+    assert 'value="cod" checked' in page.text
+    assert re.search('value="HEMAT &lt;b&gt;"[^>]*aria-invalid="true".*Voucher ini tidak bisa', page.text, re.DOTALL)
+
+
+async def test_a_search_asks_for_what_is_wished(browser: Browser, services: Services) -> None:
+    """The filters go to orders and stay in the form; a price that is not offered is no filter, and a title that no
+    product can have finds none."""
+    await browser.sign_in()
+    page = await browser.show("?title=+Kopi+&max_price=150000&in_stock=1")
+    (asked,) = [one for one in services.asked if one.url.path == "/orders/products"]
+    assert dict(asked.url.params) == {"limit": "60", "title": "Kopi", "max_price": "150000", "in_stock": "true"}
+    assert 'value="Kopi"' in field(page, "title")
+    services.say("GET /orders/products", 422, **refusal("title"))
+    nothing = await browser.show("?title=%00&max_price=7")
+    assert nothing.status_code == 200
+    assert "max_price" not in services.asked[-1].url.params
+    assert "Tidak ada produk yang cocok." in nothing.text
 
 
 VOUCHER = {"code": " HEMAT ", "kind": "amount", "amount": "Rp25.000", "percent": "10", "cap": "", "minimum": ""}

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Response
 
 from services.web.pages.demands import demands
+from services.web.pages.shop import sellers_of
 from services.web.pieces import NoPieces, by_pieces, chosen
 from services.web.upstream import Refused, ServiceAway
 from services.web.visits import Buyer, BuyerOrSeller, Form, Seller, Visit
@@ -26,7 +27,17 @@ async def show_list(visit: Visit, status: str, cursor: str, first: str = "") -> 
     now = await visit.now()
     asked = await demands(visit, now) if visit.person.role == "seller" else []
     return visit.page("orders.html", orders=[by_pieces(order) for order in page["items"]], next=page["next"],
-                      demands=asked, chosen=wanted, statuses=STATUSES, now=now)  # fmt: skip
+                      demands=asked, chosen=wanted, counts=await _counts(visit), statuses=STATUSES,
+                      now=now)  # fmt: skip
+
+
+async def _counts(visit: Visit) -> dict[str, int]:
+    """How many orders have each status, and `all`; empty if an earlier version of orders does not count."""
+    try:
+        counts: dict[str, int] = await visit.get("/orders/counts")
+    except Refused:
+        return {}
+    return {**counts, "all": sum(counts.values())}
 
 
 @router.get("/orders")
@@ -51,7 +62,7 @@ async def ask_why(visit: Buyer, order_id: UUID) -> Response:
 async def cancel(visit: Buyer, order_id: UUID) -> Response:
     """Cancels the order or some of its pieces, with a reason or without."""
     form = await visit.form()
-    typed = {} if "skip" in form else {key: form[key].strip() for key in ("reason", "note")}
+    typed = {key: form[key].strip() for key in ("reason", "note")}
     body: dict[str, Any] = {key: text for key, text in typed.items() if text}
     try:
         if lines := chosen(form):
@@ -107,8 +118,13 @@ async def _show(
 ) -> Response:
     """The order; with its cancel dialog if the buyer is `asking`, or may try again what was refused as it was typed."""
     order = by_pieces(await visit.get(f"/orders/{order_id}"))
-    threads = await visit.get("/chat/threads", order_id=str(order_id))
-    reasons = await visit.get("/orders/cancel-reasons")
+    threads, reasons, destination, refunds, sellers = await asyncio.gather(
+        visit.get("/chat/threads", order_id=str(order_id)),
+        visit.get("/orders/cancel-reasons"),
+        _destination(visit, order),
+        _refunds(visit, order),
+        sellers_of(visit, [order["seller_id"]]),
+    )
     return visit.page(
         "order.html",
         409 if refused else 200,
@@ -120,16 +136,30 @@ async def _show(
         asking=(asking or bool(refused)) and order["cancellation"]["allowed"],
         refused=refused,
         typed=typed or Form(),
-        destination=await _destination(visit, order),
+        destination=destination,
+        refunds=refunds,
+        seller=sellers[order["seller_id"]],
     )
 
 
-async def _destination(visit: Visit, order: dict[str, Any]) -> str:
-    """The destination of the refund if the buyer cancelled; empty if it is not known now."""
+async def _destination(visit: Visit, order: dict[str, Any]) -> dict[str, Any] | None:
+    """The destination of the refund if the buyer cancelled, with the end of DANA's number; None if it is not known."""
     if visit.person.role != "buyer" or not order["rest"] or not order["cancellation"]["allowed"]:
-        return ""
+        return None
     try:
-        linked = (await visit.get("/refunds/wallet"))["dana"]["linked"]
+        dana = (await visit.get("/refunds/wallet"))["dana"]
     except ServiceAway:
-        return ""
-    return "dana" if linked else "lazada_credit"
+        return None
+    return {"name": "dana" if dana["linked"] else "lazada_credit", "phone": dana["phone"]}
+
+
+async def _refunds(visit: Visit, order: dict[str, Any]) -> dict[str, Any]:
+    """The order's refunds as `refunds` has them, for its buyer: earlier than `orders` knows them, and with the end of
+    DANA's number. By their cancellations; empty while it is away."""
+    if visit.person.role != "buyer" or not order["refunded_amount"]:
+        return {}
+    try:
+        found = (await visit.get("/refunds", order_id=order["order_id"], limit=100))["items"]
+    except ServiceAway:
+        return {}
+    return {one["cancellation_id"]: one for one in found if one["order_id"] == order["order_id"]}

@@ -1,5 +1,5 @@
 // What every page does.
-import { pause, root, span } from "./page.js";
+import { countdown, pause, root, span } from "./page.js";
 import "./dialogs.js";
 import "./offline.js";
 import "./regions.js";
@@ -28,7 +28,9 @@ setInterval(() => {
   for (const one of document.querySelectorAll("[data-left]")) {
     if (!since.has(one)) since.set(one, performance.now());
     const left = Number(one.dataset.left) - (performance.now() - since.get(one)) / 1000;
-    if (one.textContent !== span(left)) one.textContent = span(left);
+    if (one.matches("progress")) one.value = Math.max(0, left);
+    const text = one.matches("progress") ? "" : "clock" in one.dataset ? countdown(left) : span(left);
+    if (one.textContent !== text) one.textContent = text;
     const due = one.closest(".due");
     due?.classList.toggle("last", left < due.dataset.last);
     due?.classList.toggle("soon", left >= due.dataset.last && left < due.dataset.soon);

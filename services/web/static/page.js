@@ -41,6 +41,13 @@ export function span(seconds) {
   return (shown.length ? shown : [begin]).map((unit) => counted(counts[unit], unit)).join(" ");
 }
 
+// The same as a running clock.
+export function countdown(seconds) {
+  const left = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number % 60).padStart(2, "0");
+  return `${Math.floor(left / 3600)}:${two(Math.floor(left / 60))}:${two(left)}`;
+}
+
 function counted(count, unit) {
   const [one, many] = word(["day", "hour", "minute", "second"][unit]).split("|");
   return `${count} ${count === 1 ? one : (many ?? one)}`;

@@ -8,7 +8,7 @@ for (const region of document.querySelectorAll("[data-region]")) written.set(reg
 
 // Ignores the key of a form, which is new each time, and running countdowns.
 function outer(region) {
-  return region.outerHTML.replaceAll(/name="key" value="[^"]*"/g, "").replaceAll(/data-left="\d+">[^<]*/g, "data-left>");
+  return region.outerHTML.replaceAll(/name="key" value="[^"]*"/g, "").replaceAll(/data-left="\d+"(?: value="\d+")?>[^<]*/g, "data-left>");
 }
 
 export const refresh = inTurn(async () => {
