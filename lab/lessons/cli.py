@@ -23,6 +23,7 @@ WORDS = {
     "cancelled": "The order is cancelled: Rp{owed:,} are to come back.",
     "crashed": "The services end right after the commit: the order is {status}, events in the outbox: {outbox_rows}.",
     "restarted": "The services start anew, on the same databases.",
+    "clock_moved": "The clock moves on: {hours} h, {seconds} s.",
     "delivered_twice": "{event} is delivered once more.",
     "refunded": "The refunds are issued: Rp{back:,} have come back.",
     "given_back": "Of {offered} pieces {stock} can be sold again; uses of the voucher that count: {voucher_uses}.",
@@ -30,7 +31,7 @@ WORDS = {
     "case": "The case is {state}.",
     "dana_fault": "DANA's next answer: {mode}.",
     "no_answer": "DANA has not answered; payments in its journal: {payments}.",
-    "paid_by_dana": "DANA paid Rp{amount:,} under the reference …{reference}.",
+    "paid_by_dana": "DANA paid Rp{amount:,} under the reference {reference:.8}….",
     "poisoned": "{event} is published without its fields.",
     "queue": "At refunds {parked} messages are parked, {waiting} wait.",
     "delayed": "{event} is published; its handler in orders is slow.",
@@ -49,14 +50,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("name", nargs="?", choices=[*NAMES, RECORD], help="by default the list of them")
     parser.add_argument("--removed", action="store_true", help="with --json: without the pattern")
     parser.add_argument("--json", action="store_true", help="one run, each step as a line of JSON")
-    parser.add_argument("--diff", action="store_true", help="what the removal changes")
+    parser.add_argument("--diff", action="store_true", help="what the removal changes; record: only that and the code")
     given = parser.parse_args(arguments)
     if given.name is None:
         for one in LESSONS:
             print(f"{one.name:<10} {one.promise}")
         return 0
     if given.name == RECORD:
-        return run_to_end(_record(RECORDED), "lessons")
+        return run_to_end(_record(RECORDED, again=not given.diff), "lessons")
     one = lesson(given.name)
     if given.diff:
         print(removal.diff(one))
@@ -110,25 +111,27 @@ async def _show_run(one: Lesson, removed: bool) -> bool:
         print(f"  BROKEN: {sentence}")
     figures = ", ".join(f"{name} {value:,}" for name, value in verdict.get("figures", {}).items())
     print(f"  The promise was {'kept' if verdict.get('promise_kept') else 'not kept'}: {figures}", flush=True)
-    return as_promised(one, verdict, removed)
+    return as_promised(one, verdict, removed=removed)
 
 
-def as_promised(one: Lesson, verdict: dict[str, Any], removed: bool) -> bool:
+def as_promised(one: Lesson, verdict: dict[str, Any], *, removed: bool) -> bool:
     """Whether a run ended as its lesson says: the promise was kept or, without the pattern, broken with its sentence."""
     broken = any(one.breaks in sentence for sentence in verdict.get("broken", ()))
     return bool(verdict) and verdict["promise_kept"] is not removed and broken is removed
 
 
-async def _record(file: Path) -> int:
-    """Records both runs of all lessons, for systems that cannot start one."""
-    wrong, records = 0, {}
+async def _record(file: Path, *, again: bool) -> int:
+    """Records the code and both runs of all lessons, for systems that cannot start one; without `again` the code and
+    the removals only."""
+    wrong, records = 0, {} if again else json.loads(file.read_text())
     for one in LESSONS:
-        runs = {mode: [line async for line in run(one.name, removed=mode == "removed")] for mode in ("kept", "removed")}
-        for mode, lines in runs.items():
-            if not as_promised(one, (lines or [{}])[-1].get("verdict", {}), mode == "removed"):
+        record = records.setdefault(one.name, {})
+        for mode in ("kept", "removed") if again else ():
+            record[mode] = lines = [line async for line in run(one.name, removed=mode == "removed")]
+            if not as_promised(one, (lines or [{}])[-1].get("verdict", {}), removed=mode == "removed"):
                 wrong += 1
                 print(f"{one.name}, {mode}: not as promised: {lines[-1:]}", file=sys.stderr)
-        records[one.name] = {**runs, "diff": removal.diff(one), "code": removal.code(one)}
+        record |= {"diff": removal.diff(one), "code": removal.code(one)}
     if not wrong:
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(records, indent=1) + "\n")

@@ -18,8 +18,8 @@ from services.orders import handlers
 @contextmanager
 def crash_after_commit(service: str) -> Iterator[asyncio.Event]:
     """Inside the block nothing follows the next commit of the service: its task stands still there until it is
-    cancelled. The event is set then."""
-    transaction, crashed = Database.transaction, asyncio.Event()
+    cancelled, and nothing is published any more. The event is set then."""
+    transaction, publish, crashed = Database.transaction, _MemoryPublisher.publish, asyncio.Event()
 
     @asynccontextmanager
     async def crashing(self: Database) -> AsyncIterator[Connection]:
@@ -30,7 +30,12 @@ def crash_after_commit(service: str) -> Iterator[asyncio.Event]:
             crashed.set()
             await asyncio.Future()
 
-    with patch.object(Database, "transaction", crashing):
+    async def silent(self: _MemoryPublisher, messages: Sequence[Message]) -> None:
+        if crashed.is_set():
+            await asyncio.Future()
+        await publish(self, messages)
+
+    with patch.object(Database, "transaction", crashing), patch.object(_MemoryPublisher, "publish", silent):
         yield crashed
 
 

@@ -31,7 +31,7 @@ Tell = Callable[[dict[str, Any]], object]
 
 PREPARED = TREE / ".batalkan" / "lessons"
 PRICE = 189_000
-CALM, LONGEST = 1.0, 8.0
+CALM, LONGEST = 1.0, 6.0
 """Seconds without work in flight after which a wrong state counts as final; seconds until any state does."""
 
 
@@ -112,10 +112,10 @@ class Stage:
         self.owed += PRICE
         self.step("cancelled", order_id=order_id, owed=PRICE)
 
-    async def later(self, **by: float) -> None:
+    async def later(self, hours: int = 0, seconds: int = 0) -> None:
         """Moves the clock of all services."""
-        await self.system.advance(timedelta(**by))
-        self.step("clock_moved", **by)
+        await self.system.advance(timedelta(hours=hours, seconds=seconds))
+        self.step("clock_moved", hours=hours, seconds=seconds)
 
     async def value(self, service: str, query: str, *arguments: object) -> Any:
         """The single value of a query on a service's database."""
@@ -170,10 +170,10 @@ async def on_database(url: str, query: str, *arguments: object) -> Any:
 async def opened(tell: Tell, prepare: Callable[[Any], Awaitable[None]]) -> AsyncIterator[Stage]:
     """A stage with a copy of the prepared databases, which `prepare` may change before the services start. The
     databases run on while the services start anew; at the end the folder is deleted."""
-    prepared = await _prepared()
+    made_before = await prepared()
     with tempfile.TemporaryDirectory(prefix="batalkan-lesson-", ignore_cleanup_errors=True) as made:
         folder = Path(made) / "data"
-        await asyncio.to_thread(subprocess.run, ["cp", "-a", prepared, folder], check=True)  # noqa: S607
+        await asyncio.to_thread(subprocess.run, ["cp", "-a", made_before, folder], check=True)  # noqa: S607
         async with embedded.running(f"{embedded.SCHEME}{folder}", SERVICES) as urls:
             await prepare(urls)
             stage = Stage(folder, tell)
@@ -183,13 +183,14 @@ async def opened(tell: Tell, prepare: Callable[[Any], Awaitable[None]]) -> Async
                 await stage.stop()
 
 
-async def _prepared() -> Path:
-    """The folder with keys and migrated databases; made once for each state of the migrations."""
+async def prepared() -> Path:
+    """The folder with keys and migrated databases; made once for each state of the migrations, which takes seconds."""
     files = sorted([*TREE.glob("services/*/migrations/*.py"), *TREE.glob("runtime/storage/migrations/**/*.py")])
     state = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
     if (folder := PREPARED / state).exists():
         return folder
-    shutil.rmtree(PREPARED, ignore_errors=True)
+    for old in PREPARED.glob("[!n]*"):
+        shutil.rmtree(old, ignore_errors=True)
     new = PREPARED / f"new-{uuid4().hex}"
     async with services_running(new, ""):
         pass
