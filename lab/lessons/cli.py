@@ -88,9 +88,11 @@ async def run(name: str, *, removed: bool) -> AsyncIterator[dict[str, Any]]:
     try:
         async for line in child.stdout:
             yield json.loads(line)
-    finally:
+    except BaseException:
         with suppress(ProcessLookupError):
             child.terminate()
+        raise
+    finally:
         await child.wait()
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 from batalkan.invariants import Snapshot, check
@@ -29,6 +30,8 @@ P = TypeVar("P", bound=Person)
 Tell = Callable[[dict[str, Any]], object]
 """Takes a line: a step, or the verdict."""
 
+ACTING = tuple(name for name in SERVICES if name != "web")
+"""The services without the pages, which have no part in events."""
 PREPARED = TREE / ".batalkan" / "lessons"
 PRICE = 189_000
 CALM, LONGEST = 1.0, 6.0
@@ -69,7 +72,8 @@ class Stage:
 
     async def start(self) -> None:
         """Starts the services."""
-        self._system = await self.running.enter_async_context(services_running(self.folder, ""))
+        with patch("batalkan.system.SERVICES", ACTING):
+            self._system = await self.running.enter_async_context(services_running(self.folder, ""))
 
     async def stop(self) -> None:
         """Ends the services; the databases run on."""
@@ -174,7 +178,7 @@ async def opened(tell: Tell, prepare: Callable[[Any], Awaitable[None]]) -> Async
     with tempfile.TemporaryDirectory(prefix="batalkan-lesson-", ignore_cleanup_errors=True) as made:
         folder = Path(made) / "data"
         await asyncio.to_thread(subprocess.run, ["cp", "-a", made_before, folder], check=True)  # noqa: S607
-        async with embedded.running(f"{embedded.SCHEME}{folder}", SERVICES) as urls:
+        async with embedded.running(f"{embedded.SCHEME}{folder}", ACTING) as urls:
             await prepare(urls)
             stage = Stage(folder, tell)
             try:
