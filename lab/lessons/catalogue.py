@@ -64,7 +64,12 @@ LESSONS = (
                 "every event is new",
                 "inbox",
                 "runtime/messaging/consumer.py",
-                (('return {row["event_id"]: row["now"] for row in rows}', "return dict.fromkeys(ids, await tx.now())"),),
+                (
+                    (
+                        'return {row["event_id"]: row["now"] for row in rows}',
+                        "return dict.fromkeys(ids, await tx.now())",
+                    ),
+                ),
             ),
             Mutation(
                 "a new id for each refund",
@@ -94,7 +99,7 @@ LESSONS = (
     ),
     Lesson(
         "saga",
-        "The seller cancels in the chat, and orders decides: it gives back the stock and the voucher, refunds the money.",
+        "The seller cancels in the chat, and orders decides: stock, voucher and money come back.",
         "The compensation of orders: stock and voucher are not given back.",
         ("services/orders/handlers.py", "decide"),
         (
@@ -156,7 +161,7 @@ LESSONS = (
         "poison",
         "An event that no consumer can read is set aside. The cancellation behind it is refunded.",
         "A message that cannot be read is not parked: it is delivered again and again.",
-        ("runtime/messaging/consumer.py", "Consumer._handle_one"),
+        ("runtime/messaging/consumer.py", "Consumer._handle_batch"),
         (
             Mutation(
                 "no parking",

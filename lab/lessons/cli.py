@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from lab.faults.mutations import TREE
@@ -15,7 +14,7 @@ from lab.lessons import removal
 from lab.lessons.catalogue import LESSONS, NAMES, Lesson, lesson
 from runtime.shutdown.signals import run_to_end
 
-RECORD = "record"
+RECORD, KEPT, REMOVED = "record", "kept", "removed"
 RECORDED = TREE / "services" / "web" / "lessons" / "recorded.json"
 WORDS = {
     "ordered": "The buyer orders and pays Rp{paid:,}.",
@@ -57,7 +56,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{one.name:<10} {one.promise}")
         return 0
     if given.name == RECORD:
-        return run_to_end(_record(RECORDED, again=not given.diff), "lessons")
+        records = json.loads(RECORDED.read_text()) if given.diff else run_to_end(_runs(), "lessons")
+        return _record(records)
     one = lesson(given.name)
     if given.diff:
         print(removal.diff(one))
@@ -74,9 +74,7 @@ def _perform(one: Lesson, removed: bool) -> int:
     from lab.lessons.plays import perform  # the first import of the services
 
     logging.disable(logging.CRITICAL)  # a lesson breaks things on purpose
-    kept = run_to_end(
-        perform(one, removed=removed, tell=lambda line: print(json.dumps(line), flush=True)), "lessons"
-    )
+    kept = run_to_end(perform(one, removed=removed, tell=lambda line: print(json.dumps(line), flush=True)), "lessons")
     return 0 if kept is not removed else 1
 
 
@@ -117,24 +115,29 @@ async def _show_run(one: Lesson, removed: bool) -> bool:
 
 
 def as_promised(one: Lesson, verdict: dict[str, Any], *, removed: bool) -> bool:
-    """Whether a run ended as its lesson says: the promise was kept or, without the pattern, broken with its sentence."""
+    """Whether a run ended as its lesson says: the promise kept or, without the pattern, broken with its sentence."""
     broken = any(one.breaks in sentence for sentence in verdict.get("broken", ()))
     return bool(verdict) and verdict["promise_kept"] is not removed and broken is removed
 
 
-async def _record(file: Path, *, again: bool) -> int:
-    """Records the code and both runs of all lessons, for systems that cannot start one; without `again` the code and
-    the removals only."""
-    wrong, records = 0, {} if again else json.loads(file.read_text())
+async def _runs() -> dict[str, Any]:
+    """Both runs of all lessons."""
+    return {
+        one.name: {mode: [line async for line in run(one.name, removed=mode == REMOVED)] for mode in (KEPT, REMOVED)}
+        for one in LESSONS
+    }
+
+
+def _record(records: dict[str, Any]) -> int:
+    """Records runs, with today's code and removals, for systems that cannot start one; returns the exit code."""
     for one in LESSONS:
-        record = records.setdefault(one.name, {})
-        for mode in ("kept", "removed") if again else ():
-            record[mode] = lines = [line async for line in run(one.name, removed=mode == "removed")]
-            if not as_promised(one, (lines or [{}])[-1].get("verdict", {}), removed=mode == "removed"):
-                wrong += 1
-                print(f"{one.name}, {mode}: not as promised: {lines[-1:]}", file=sys.stderr)
+        record = records[one.name]
+        for mode in (KEPT, REMOVED):
+            last = (record[mode] or [{}])[-1]
+            if not as_promised(one, last.get("verdict", {}), removed=mode == REMOVED):
+                print(f"{one.name}, {mode}: not as promised, nothing is recorded: {last}", file=sys.stderr)
+                return 1
         record |= {"diff": removal.diff(one), "code": removal.code(one)}
-    if not wrong:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(records, indent=1) + "\n")
-    return 1 if wrong else 0
+    RECORDED.parent.mkdir(exist_ok=True)
+    RECORDED.write_text(json.dumps(records, indent=1) + "\n")
+    return 0

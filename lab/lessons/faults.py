@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from runtime.messaging import relay
 from runtime.messaging.bus import BusError, Message
 from runtime.messaging.bus.memory import MemoryBus, _MemoryPublisher
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction
+from runtime.storage import database
 from runtime.storage.database import Connection, Database
 from services.orders import handlers
 
@@ -63,7 +63,7 @@ def slow_at_orders(event: type[Event]) -> Iterator[asyncio.Event]:
         answered: Sequence[Event] = await handle(tx, data)
         return answered
 
-    with patch.dict(handlers.HANDLERS, {event: slow}):  # type: ignore[arg-type]
+    with patch.dict(handlers.HANDLERS, {event: slow}):
         yield released
 
 
@@ -94,16 +94,15 @@ class Outage:
     @contextmanager
     def patched(self) -> Iterator[None]:
         """Inside the block the broker can go away."""
-        connect = relay.connect
 
         async def counting(*given: Any, **more: Any) -> Any:
             self.sessions += self.on
-            return await connect(*given, **more)
+            return await database.connect(*given, **more)
 
         with (
             patch.object(MemoryBus, "publisher", self._failing(MemoryBus.publisher)),
             patch.object(MemoryBus, "subscribe", self._failing(MemoryBus.subscribe)),
             patch.object(_MemoryPublisher, "publish", self._failing(_MemoryPublisher.publish)),
-            patch.object(relay, "connect", counting),
+            patch("runtime.messaging.relay.connect", counting),
         ):
             yield

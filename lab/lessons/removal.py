@@ -60,4 +60,9 @@ def code(lesson: Lesson) -> dict[str, str | int]:
     for part in name.split("."):
         node = next(one for one in node.body if getattr(one, "name", None) == part)
     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-    return {"file": file, "name": name, "line": first, "text": "\n".join(source.splitlines()[first - 1 : node.end_lineno])}
+    return {
+        "file": file,
+        "name": name,
+        "line": first,
+        "text": "\n".join(source.splitlines()[first - 1 : node.end_lineno]),
+    }

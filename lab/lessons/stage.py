@@ -134,7 +134,8 @@ class Stage:
         credit = await self.value(
             "refunds", "select coalesce(sum(amount), 0)::bigint from ledger_entries where account = 'lazada_credit'"
         )
-        return int(credit) + sum(payment["amount"] for payment in await self.system.dana_payments())
+        paid: int = sum(payment["amount"] for payment in await self.system.dana_payments())
+        return int(credit) + paid
 
     async def verdict(self) -> bool:
         """Waits until nothing is in flight, asks the invariants, and tells the verdict; returns whether the promise was
@@ -177,7 +178,7 @@ async def opened(tell: Tell, prepare: Callable[[Any], Awaitable[None]]) -> Async
     made_before = await prepared()
     with tempfile.TemporaryDirectory(prefix="batalkan-lesson-", ignore_cleanup_errors=True) as made:
         folder = Path(made) / "data"
-        await asyncio.to_thread(subprocess.run, ["cp", "-a", made_before, folder], check=True)  # noqa: S607
+        await asyncio.to_thread(_copy, made_before, folder)
         async with embedded.running(f"{embedded.SCHEME}{folder}", ACTING) as urls:
             await prepare(urls)
             stage = Stage(folder, tell)
@@ -185,6 +186,10 @@ async def opened(tell: Tell, prepare: Callable[[Any], Awaitable[None]]) -> Async
                 yield stage
             finally:
                 await stage.stop()
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", source, target], check=True)  # noqa: S603, S607 - with the owners of the files
 
 
 async def prepared() -> Path:
