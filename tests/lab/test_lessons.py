@@ -13,7 +13,9 @@ from lab.faults.mutations import TREE
 from lab.lessons import cli, removal, stage
 from lab.lessons.catalogue import LESSONS, LINES, NAMES, Lesson
 from lab.lessons.cli import RECORDED, WORDS, as_promised
+from lab.lessons.plays import perform
 
+Lines = list[dict[str, Any]]
 pytestmark = pytest.mark.processes
 
 
@@ -23,20 +25,25 @@ async def prepared() -> None:
     await stage.prepared()
 
 
-async def verdict(one: Lesson, *, removed: bool) -> dict[str, Any]:
-    """How a run ends."""
-    lines = [line async for line in cli.run(one.name, removed=removed)]
-    assert all(line["step"] in WORDS for line in lines[:-1])
-    ended: dict[str, Any] = lines[-1]["verdict"]
-    return ended
+async def with_its_pattern(one: Lesson) -> Lines:
+    """The lines of a run in this process."""
+    lines: Lines = []
+    await perform(one, removed=False, tell=lines.append)
+    return lines
+
+
+async def without_it(one: Lesson) -> Lines:
+    """The lines of a run in a process of its own, whose code lacks the pattern."""
+    return [line async for line in cli.run(one.name, removed=True)]
 
 
 @pytest.mark.parametrize("one", LESSONS, ids=NAMES)
 async def test_promise_needs_its_pattern(one: Lesson, prepared: None) -> None:
     """A lesson's promise is kept, and without its pattern the invariants report the sentence that it names."""
-    kept, removed = await asyncio.gather(verdict(one, removed=False), verdict(one, removed=True))
-    assert as_promised(one, kept, removed=False), kept
-    assert as_promised(one, removed, removed=True), removed
+    runs = await asyncio.gather(with_its_pattern(one), without_it(one))
+    for removed, lines in enumerate(runs):
+        assert as_promised(one, lines[-1]["verdict"], removed=bool(removed)), lines
+        assert all(line["step"] in WORDS for line in lines[:-1])
 
 
 @pytest.mark.parametrize("one", LESSONS, ids=NAMES)
