@@ -3,7 +3,7 @@
 export PYTHONUTF8 := 1
 # Without bytecode, each of the processes that tests start would compile all its modules again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up check format contracts test test-fast kubernetes-check faults bench screenshots docs lock clean servers
+.PHONY: help demo up check format contracts test test-fast kubernetes-check faults lesson bench screenshots docs lock clean servers
 
 # The first Python of 3.11 to 3.14 with pip, otherwise the first one; evaluated only when it is needed.
 PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -52,6 +52,9 @@ kubernetes-check: .venv/dev.stamp ## deploy/kubernetes, rendered and compared wi
 
 faults: .venv/dev.stamp servers ## the fault laboratory; ARGS=list, ARGS="run killing --long", ARGS=mutations
 	@.venv/bin/python -m lab.faults $(or $(ARGS),--help)
+
+lesson: $(RUNTIME) ## a lesson with its pattern and without; NAME=inbox; without NAME the list
+	@.venv/bin/python -m lab.lessons $(NAME)
 
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m lab.bench $(ARGS)

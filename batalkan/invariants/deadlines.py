@@ -1,4 +1,4 @@
-"""The deadlines: each fires at most once, never early, and never after it was called off.
+"""The deadlines: each fires at most once, never early, never after it was called off, and none is lost.
 
 A fired deadline is deleted from its table, so its effects are checked: for the seller's 24 hours the messages of the
 case and the cancellation that customer service requested, for a payment to DANA the journal of DANA.
@@ -23,6 +23,11 @@ where code = any($1) order by case_id, seq
 _BY_SILENCE = """
 select cancellation_id, case_id, respond_by from cases where outcome = 'order_cancelled' and cancellation_id is not null
 """
+_NEVER_SILENT = """
+select case_id from cases where state = 'awaiting_seller' and not exists (
+    select from deadlines where kind = 'seller_silent' and subject = case_id::text
+)
+"""
 _AT_ORDERS = "select cancellation_id, at from cancellations where channel = 'cs' and role = 'system'"
 # Null: not known, since the refund was restored.
 _ATTEMPTS = """
@@ -32,11 +37,13 @@ where attempts > 0 or at_orders is not null
 
 
 async def broken(stores: Stores) -> list[str]:
-    """Sellers that count as silent too early, twice, or after an answer; orders cancelled before the deadline."""
+    """Sellers that count as silent too early, twice, after an answer, or never; orders cancelled before the
+    deadline."""
     if not stores.have("cs"):
         return []
     codes = ["seller_contacted", "seller_silent", *CALLED_OFF]
     found = wrong_fires(await stores.rows("cs", _MESSAGES, codes))
+    found += await stores.found("cs", (_NEVER_SILENT, "case {case_id} waits for its seller, and nothing ends the wait"))
     if stores.have("orders"):
         cancelled = {row["cancellation_id"]: row["at"] for row in await stores.rows("orders", _AT_ORDERS)}
         for case in await stores.rows("cs", _BY_SILENCE):

@@ -171,6 +171,12 @@ BREAKS = {
             "cs has account",
         ),
     },
+    "cs.cases": {
+        "a seller whose silence ends nothing": (
+            "update cases set state = 'awaiting_seller', outcome = null",
+            "waits for its seller, and nothing ends the wait",
+        ),
+    },
     "cs.deadlines": {
         "a deadline that no service fires": (
             "insert into deadlines values ('lost', '1', now() - interval '1 hour', 0, gen_random_uuid(), "
