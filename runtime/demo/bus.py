@@ -1,6 +1,7 @@
 """The instrumented bus: it is observed, and can be switched off."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import time
 
 from runtime.demo.recorder import DemoObserver, taken_at
@@ -9,6 +10,7 @@ from runtime.messaging.bus import (
     WHOLE,
     BindingGuard,
     Bus,
+    BusError,
     Delivery,
     Gauge,
     Message,
@@ -37,7 +39,8 @@ class SwitchedBus:
         self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
     ) -> Subscription:
         await self._board.until("connected", "consuming")
-        return _SwitchedSubscription(await self._bus.subscribe(service, routing_keys, partition, guard), self._board)
+        subscription = await self._bus.subscribe(service, routing_keys, partition, guard)
+        return _SwitchedSubscription(subscription, self._board, self._observer)
 
     async def gauge(self, *queues: str) -> Gauge:
         return await self._board.during(self._bus.gauge(*queues), "connected")
@@ -65,16 +68,31 @@ class _SwitchedPublisher:
 
 
 class _SwitchedSubscription:
-    def __init__(self, subscription: Subscription, board: FaultSwitchboard) -> None:
+    def __init__(self, subscription: Subscription, board: FaultSwitchboard, observer: DemoObserver) -> None:
         self._subscription = subscription
         self._board = board
+        self._observer = observer
+        self._taken: list[Delivery] = []
+        self._again: list[Delivery] = []
+        """Handled and not acknowledged: to be delivered again."""
         self.waiting = subscription.waiting
         self.close = subscription.close
 
     async def take(self, limit: int) -> list[Delivery]:
-        deliveries = await self._board.during(self._subscription.take(limit), "connected", "consuming")
+        self._taken, self._again = self._again, []
+        if not self._taken:
+            self._taken = await self._board.during(self._subscription.take(limit), "connected", "consuming")
         taken_at.set(time())
-        return deliveries
+        return list(self._taken)
 
     async def acknowledge(self, last: Delivery) -> None:
+        done = [one for one in self._taken if one.tag <= last.tag]
+        self._taken = self._taken[len(done) :]
+        if not last.earlier and not self._board.on("acknowledging"):
+            self._observer.lost(done)
+            raise BusError("lost between commit and acknowledgement, for demonstration")
+        # An acknowledgement covers all earlier deliveries: once one is held back, those behind it are, too.
+        if self._again or (not last.earlier and not self._board.on("once")):
+            self._again += [replace(one, earlier=one.earlier + 1) for one in done]
+            return
         await self._board.during(self._subscription.acknowledge(last), "connected")

@@ -72,6 +72,7 @@ class DemoObserver(EventObserver):
                 subject=event.subject,
                 cause=str(context.causation_id),
                 **_broken(event),
+                **_facts(event),
             )
 
     def sent(self, messages: Sequence[Message]) -> None:
@@ -95,6 +96,11 @@ class DemoObserver(EventObserver):
 
     def parked(self, delivery: Delivery, why: str) -> None:
         self._note("parked", **_names(delivery.body), key=delivery.routing_key[:LONGEST], error=why[:LONGEST])
+
+    def lost(self, deliveries: Sequence[Delivery]) -> None:
+        """The consumer was lost after it had committed these, and before it acknowledged them."""
+        for delivery in deliveries:
+            self._note("lost", **_names(delivery.body), key=delivery.routing_key[:LONGEST])
 
     def fired(self, kind: str, context: TraceContext) -> None:
         self._note("fired", str(context.correlation_id), kind=kind, cause=str(context.causation_id))
@@ -148,6 +154,13 @@ def _broken(event: Event) -> dict[str, bool]:
     """Marks an event that was published without its required fields."""
     needed = {name for name, field in type(event).model_fields.items() if field.is_required()}
     return {} if needed <= event.model_fields_set else {"broken": True}
+
+
+def _facts(event: Event) -> dict[str, str]:
+    """What people know the event's order by: the channel of its cancellation, and the title of its first product."""
+    first = next(iter(getattr(event, "lines", None) or ()), None)
+    facts = {"channel": getattr(event, "channel", None), "title": getattr(first, "title", None)}
+    return {name: str(fact)[:LONGEST] for name, fact in facts.items() if fact}
 
 
 def _names(body: bytes) -> dict[str, str]:

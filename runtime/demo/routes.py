@@ -23,6 +23,11 @@ from runtime.observability.trace_context import new_id
 from runtime.storage import clock
 
 PARKED_SHOWN = 50
+DEADLINES_SHOWN = 8
+_DEADLINES = """
+select kind, subject, correlation_id, extract(epoch from due_at - clock_now())::float8 as due_in
+from deadlines order by due_at limit $1
+"""
 
 
 async def own_site(request: Request) -> None:
@@ -42,6 +47,15 @@ class ParkedView(BaseModel):
     parked_at: datetime
 
 
+class DeadlineView(BaseModel):
+    """A deadline that has not fired; `due_in` in seconds, negative once it is due."""
+
+    kind: str
+    subject: str
+    correlation_id: UUID
+    due_in: float
+
+
 class ServiceState(BaseModel):
     """The state of a service."""
 
@@ -53,7 +67,11 @@ class ServiceState(BaseModel):
     parked: list[ParkedView]
     """Parked messages that were neither replayed nor discarded, newest first, at most `PARKED_SHOWN`."""
     parked_in_all: int
+    deadlines: list[DeadlineView]
+    """The next ones, at most `DEADLINES_SHOWN`."""
     switches: Switches
+    resets_in: int
+    """Seconds until the switches reset; 0 if all are normal."""
     clock: float
     """The offset of its clock, in seconds."""
 
@@ -89,10 +107,11 @@ def routes(
 
     @router.get("/state")
     async def state() -> ServiceState:
-        """The number of events in outbox and queue, the parked messages, the switches, the offset of the clock."""
+        """Events in outbox and queue, parked messages, the next deadlines, the switches, the offset of the clock."""
         async with uow.database.connection() as connection:
             unpublished, _ = await outbox.waiting(connection, uow.held())
             kept = [one for one in await parked.listing(connection) if one.state in ("parked", "replay")]
+            due = await connection.fetch(_DEADLINES, DEADLINES_SHOWN)
             shift = await clock.shift(connection)
         return ServiceState(
             service=service,
@@ -100,7 +119,9 @@ def routes(
             waiting=await waiting(),
             parked=[ParkedView.model_validate(one, from_attributes=True) for one in kept[: -PARKED_SHOWN - 1 : -1]],
             parked_in_all=len(kept),
+            deadlines=[DeadlineView.model_validate(dict(one)) for one in due],
             switches=board.now,
+            resets_in=board.resets_in,
             clock=shift.total_seconds(),
         )
 

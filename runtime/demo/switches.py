@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
+from time import monotonic
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -36,6 +37,11 @@ class Switches:
     """Whether the service takes messages from its queue."""
     handling: bool = True
     """Whether handlers work; else they fail, and their events are parked."""
+    once: bool = True
+    """Whether a message is delivered once; else again after its commit, and only then acknowledged."""
+    acknowledging: bool = True
+    """Whether the consumer lives until it acknowledges; else it loses its connection after the first commit of each
+    message, which the broker then delivers again. The process lives on: only to the broker is this a crash."""
 
 
 _SWITCHES = TypeAdapter(Switches)
@@ -49,30 +55,39 @@ class FaultSwitchboard:
         self._key = f"{service}:switches"
         self._redis = redis
         self._turned = asyncio.Event()
+        self._resets_at = 0.0
+
+    @property
+    def resets_in(self) -> int:
+        """Seconds until the switches reset; 0 if all are normal."""
+        return max(round(self._resets_at - monotonic()), 0) if self.now != Switches() else 0
 
     async def turn(self, switches: Switches) -> None:
         """Sets the switches for all replicas. Raises `RedisAway` when Redis is away."""
         async with reached():
             await self._redis.set(self._key, _SWITCHES.dump_json(switches), ex=RESET_AFTER)
-        self._set(switches)
+        self._set(switches, RESET_AFTER)
 
     async def run(self) -> None:
         """Reads the switches until it is cancelled; without Redis they stay as they are."""
         backoff = Backoff("Redis, to read the switches", log)
         while True:
             try:
-                async with reached():
-                    kept = await self._redis.get(self._key)
-                self._set(_SWITCHES.validate_json(kept) if kept else Switches())
+                async with reached(), self._redis.pipeline(transaction=False) as pipeline:
+                    pipeline.get(self._key)
+                    pipeline.ttl(self._key)
+                    kept, left = await pipeline.execute()
+                self._set(_SWITCHES.validate_json(kept) if kept else Switches(), left)
                 backoff.reset()
                 await asyncio.sleep(POLL)
             except ValidationError:
-                self._set(Switches())
+                self._set(Switches(), 0)
                 await asyncio.sleep(POLL)
             except Exception as error:
                 await backoff.wait(error)
 
-    def _set(self, switches: Switches) -> None:
+    def _set(self, switches: Switches, left: float) -> None:
+        self._resets_at = monotonic() + left
         if switches != self.now:
             log.warning("the switches are turned: %s", asdict(switches))
             self.now = switches

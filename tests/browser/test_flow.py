@@ -1,13 +1,15 @@
 """The flow page: it shows events on their way, switches faults on, and the money still comes back in full."""
 
 import json
+import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Route, expect
 
 from contracts.orders import OrderCancelled
 from tests.browser import axe
+from tests.browser.flow_page import Flow, opened
 from tests.browser.gallery import scrolls_sideways
 from tests.browser.site import Site
 from tests.browser.users import DESKTOP, PHONE, BrowserUsers
@@ -16,69 +18,58 @@ from tests.harness.waiting import eventually
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
-class Flow:
-    """The page, and what can be done on it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    def part(self, selector: str) -> Locator:
-        """A part of the page."""
-        return self.page.locator(selector)
-
-    async def press(self, selector: str) -> None:
-        """Presses a button, and waits until that is done."""
-        await self.part(selector).click()
-        await expect(self.part(selector)).not_to_have_attribute("aria-busy", "true")
-
-    async def turn(self, selector: str, *, on: bool) -> None:
-        """Presses a switch that is not so yet."""
-        await expect(self.part(selector)).to_have_attribute("aria-pressed", str(not on).lower())
-        await self.press(selector)
-        await expect(self.part(selector)).to_have_attribute("aria-pressed", str(on).lower())
-
-    async def cancel(self, through: str = "") -> None:
-        """Has a demonstration buyer cancel an order."""
-        await self.press(f"[data-start='1'][data-through='{through}']" if through else "[data-start='1'] >> nth=0")
-
-    async def all_is_right(self) -> None:
-        """The money is back in full, the ledger sums to zero."""
-        await expect(self.part("[data-verdict]")).to_have_text("Semua uang kembali, penuh, satu kali.")
-        await expect(self.part("[data-amount='ledger']")).to_have_text("Rp0")
-        await eventually(self._is_all_back, 60)
-
-    async def _is_all_back(self) -> bool:
-        # Both at once: the page changes by itself.
-        amounts = "['owed', 'back'].map(name => document.querySelector(`[data-amount='${name}']`).textContent)"
-        owed, back = await self.page.evaluate(amounts)
-        return bool(owed == back != "Rp0")
-
-    async def something_is_missing(self) -> None:
-        """The page shows that money is on its way, and that the ledger sums to zero."""
-        await expect(self.part("[data-verdict]")).to_have_text("Masih ada yang di jalan; tidak ada yang hilang.")
-        await expect(self.part("[data-amount='ledger']")).to_have_text("Rp0")
-
-    def trace(self, state: str) -> Locator:
-        """The last trace in the list that is in this state."""
-        return self.page.locator("[data-trace-list] li").filter(has_text=state).first
-
-    def number(self, service: str, what: str) -> Locator:
-        """A number of a service: `unpublished`, `waiting`, `parked_in_all`."""
-        return self.part(f"[data-service='{service}'] [data-number='{what}']")
-
-
 @pytest.fixture
 async def flow(users: BrowserUsers) -> Flow:
     """The page, open."""
     return await opened(users)
 
 
-async def opened(users: BrowserUsers, **options: Any) -> Flow:
-    """The page, opened by a visitor."""
-    person = await users.visitor("Penonton", **options)
-    await person.page.goto(f"{users.site.url}/web/flow")
-    await expect(person.page.locator("[data-number='unpublished']").first).not_to_have_text("–")
-    return Flow(person.page)
+async def test_what_was_started_is_followed_by_name_and_step_by_step(flow: Flow) -> None:
+    """The order's journey is named and opened, also by its order's id; each step is drawn and marked in the waterfall;
+    the order's page opens for its buyer; and the picture stays in view."""
+    await flow.cancel()
+    title = flow.part("[data-trace] h2")
+    await expect(title).to_have_text(re.compile(r"Pesanan [0-9A-F]{6} · Kopi Gayo 1 kg · situs web"))
+    await expect(flow.part("[data-trace]")).to_contain_text("Selesai")
+    for name in ("POST /orders/{order_id}/cancel@orders", None):
+        await flow.press("[data-step]")
+        await expect(flow.part("[aria-current=step]")).to_have_count(1)
+        if name:
+            await expect(flow.part("[aria-current=step]")).to_have_attribute("data-mark", name)
+    await expect(flow.part("[data-caption]")).to_contain_text("2/")
+    await expect(flow.part(".dot text:visible")).to_have_text("OrderCancelRequested")
+    await flow.press("[data-pause]")
+    await expect(flow.part("[aria-current=step]")).to_have_count(0)
+    async with flow.page.expect_popup() as opened:
+        await flow.part("[data-trace] form button").click()
+    page = await opened.value
+    await expect(page.locator("h1")).to_contain_text("Pesanan")
+    await flow.page.goto(f"{flow.page.url.partition('?')[0]}?trace={page.url.rpartition('/')[2]}")
+    await expect(title).to_contain_text("Kopi Gayo 1 kg")
+    await flow.part("[data-log]").scroll_into_view_if_needed()
+    await expect(flow.part("[data-node=exchange]")).to_be_in_viewport()
+
+
+async def test_switches_on_a_node_by_keyboard(flow: Flow) -> None:
+    """A node's switches open by keyboard; messages then come twice and lose their consumer, and have their effect once;
+    the faults are listed with the time that is left, until all is mended."""
+    await flow.part("[data-place=refunds] summary").focus()
+    await flow.page.keyboard.press("Enter")
+    for switch in ("once", "acknowledging"):
+        button = flow.part(f"[data-place=refunds] [data-switch={switch}]")
+        await button.press("Space")
+        await expect(button).to_have_attribute("aria-pressed", "true")
+    await flow.page.keyboard.press("Escape")
+    await expect(flow.part("[data-place=refunds] summary")).to_be_focused()
+    left = r": refunds(10:00|9:\d\d)"
+    faults = [re.compile(f"{what}{left}") for what in ("Antar dua kali", "Mati setelah commit")]
+    await expect(flow.part("[data-faults] li")).to_have_text(faults)
+    await flow.cancel()
+    await expect(flow.part(".waterfall")).to_contain_text("datang lagi, diabaikan")
+    await expect(flow.part(".waterfall")).to_contain_text("mati sebelum konfirmasi")
+    await flow.press("[data-heal]")
+    await expect(flow.part("[data-faults]")).to_have_text("Tidak ada gangguan yang dipasang.")
+    await flow.all_is_right()
 
 
 async def test_a_cancellation_is_a_trace_with_all_its_stages(flow: Flow) -> None:
@@ -169,13 +160,15 @@ async def test_poison_is_parked_and_nothing_else_suffers(flow: Flow) -> None:
 
 
 async def test_dana_down_and_back(flow: Flow) -> None:
-    """While DANA is down the page shows that the refund is late; when it is back, DANA pays once."""
+    """While DANA is down the page shows that the refund is late, and the deadline that ends this; when it is back, DANA
+    pays once."""
     await flow.cancel("dana")
     await flow.all_is_right()
     await expect(flow.part("[data-amount='dana']")).to_have_text("Rp145.000")
     await flow.turn("[data-dana='down']", on=True)
     await flow.cancel("dana")
     await expect(flow.trace("Uang tertunda")).to_be_visible()
+    await expect(flow.part("[data-deadlines] li.own")).to_contain_text("Langkah berikut ke DANA")
     await flow.something_is_missing()
     await flow.turn("[data-dana='well']", on=True)
     await flow.press("[data-advance='1']")

@@ -99,6 +99,23 @@ async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: D
     assert (await harness.http.post(replay)).status_code == 404
 
 
+@pytest.mark.parametrize(("switch", "stage"), [("once", "handled"), ("acknowledging", "lost")])
+async def test_a_message_that_is_delivered_again_has_its_effect_once(
+    harness: DemoHarness, switch: str, stage: str
+) -> None:
+    """Delivered twice, or lost with its consumer before it is acknowledged, a message is recorded as repeated, changes
+    nothing more and leaves its queue; the state says for how long the switch stays."""
+    await harness.turn("refunds", **{switch: False})
+    await harness.publish(1, 2)
+    await becomes(harness.stages, PUBLISHED | {("refunds", one) for one in ("handled", "repeated", stage)})
+    assert 590 < (await harness.state("refunds"))["resets_in"] <= 600
+    await harness.turn("refunds")
+    await harness.publish(3)
+    await becomes(harness.effects, [1, 2, 3])
+    await becomes(harness.of("refunds", "waiting"), 0)
+    assert (await harness.state("refunds"))["resets_in"] == 0
+
+
 async def test_a_poison_message_ends_parked_and_harms_nothing_else(harness: DemoHarness) -> None:
     """A poison message is published like every event, and parked; the events behind it are handled."""
     poisoned = (await harness.http.post("/orders/demonstration/poison")).json()

@@ -96,6 +96,13 @@ async def test_records_are_shown_as_text(harness: WebHarness) -> None:
             assert EVIL not in page.text
 
 
+async def test_the_steps_of_a_journey_are_listed(browser: Browser) -> None:
+    """The steps come in the order in which they began."""
+    browser.app.state.flow.reader.traces.add(parsed(cancellation("steps")[::-1]))
+    moves = (await browser.get("/web/flow/stories/steps/moves")).json()
+    assert [move["stage"] for move in moves][:3] == ["requested", "written", "sent"]
+
+
 async def test_documents_are_shown_as_text_and_a_missing_one_is_said(browser: Browser, services: Services) -> None:
     """A description with a script in it stays a description; a service that is away is shown as that."""
     operation = {"description": EVIL, "tags": ["orders"], "responses": {"200": {"description": EVIL}}}

@@ -24,6 +24,21 @@ def test_a_trace_in_a_line() -> None:
     assert round(said["took"], 3) == 0.035
 
 
+def test_a_trace_is_named_by_its_order() -> None:
+    """The product's title comes from placing the order, another trace, and from what was saved; the cancellation is
+    found by the order's id."""
+    placed, cancelled = (cancellation(name, at=at)[1] for name, at in (("one", 1.0), ("two", 2.0)))
+    placed |= {"type": "OrderPlaced", "title": "Headset"}
+    traces, again = Traces(), Traces()
+    traces.add(parsed([placed, cancelled | {"channel": "cs"}]))
+    said = traces.all["two"].summary()
+    assert (said["order"], said["title"], said["channel"]) == ("order-1", "Headset", "cs")
+    assert traces.find("order-1") is traces.find("two") is traces.all["two"]
+    again.restore(traces.all["one"])
+    again.add(parsed([cancelled]))
+    assert again.all["two"].summary()["title"] == "Headset"
+
+
 def test_events_are_listed_as_they_followed_from_each_other() -> None:
     """No event stands before its cause, in any order of arrival and with any skew between the services' clocks."""
     chain = [

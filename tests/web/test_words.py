@@ -62,6 +62,7 @@ def test_pages_use_words_that_there_are() -> None:
     [
         ("status", OrderStatus), ("order.step", OrderStatus), ("payment", PaymentMethod), ("destination", Destination),
         ("by", Channel), ("why", RejectionCode), ("outcome", Outcome), ("role", Role), ("case.state", State),
+        ("flow.channel", Channel),
     ],
 )  # fmt: skip
 def test_everything_that_services_name_has_words(prefix: str, members: type) -> None:

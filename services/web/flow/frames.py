@@ -17,7 +17,9 @@ MAX_MOVES = 40
 """Moves that are drawn of one frame."""
 MAX_TRACES = 8
 """Traces that a frame can update."""
-DRAWN = frozenset({"requested", "written", "sent", "handled", "failed", "repeated", "parked", "fired", "called"})
+DRAWN = frozenset(
+    {"requested", "written", "sent", "handled", "failed", "repeated", "parked", "lost", "fired", "called"}
+)
 """All but `confirmed`, which belongs to the trace but moves nothing."""
 
 
@@ -82,13 +84,13 @@ class Frames:
         for key, group in self._moves.items():
             count = self._counts[key]
             group = sorted(group, key=lambda record: record.start)
-            wanted = [_move(group[0], count)] if count > MAX_ALONE else [_move(record, 1) for record in group]
+            wanted = [move(group[0], count)] if count > MAX_ALONE else [move(record) for record in group]
             if len(moves) + len(wanted) > MAX_MOVES:
                 self.undrawn += count
                 continue
             self.grouped += count if count > MAX_ALONE else 0
             moves += wanted
-        moves.sort(key=lambda move: move.pop("began"))
+        moves.sort(key=lambda one: one["began"])
         self._number += 1
         frame = {
             "frame": self._number,
@@ -106,8 +108,9 @@ class Frames:
         return {"records": self.records, "lost": self.lost, "together": self.grouped, "undrawn": self.undrawn}
 
 
-def _move(record: Record, count: int) -> dict[str, Any]:
-    move: dict[str, Any] = {
+def move(record: Record, count: int = 1) -> dict[str, Any]:
+    """The record, or one of `count` of its kind, as it is drawn."""
+    drawn: dict[str, Any] = {
         "stage": record.stage,
         "service": record.service,
         "name": record.name,
@@ -116,10 +119,10 @@ def _move(record: Record, count: int) -> dict[str, Any]:
         "count": count,
     }
     if record.stage == "sent":
-        move["to"] = consumers(record)
+        drawn["to"] = consumers(record)
     if record.stage == "requested":
-        move["status"] = record.status
+        drawn["status"] = record.status
     if count == 1:
         facts = {"id": record.id, "story": record.correlation_id, "cause": record.cause, "answer": record.answer}
-        move |= {key: value for key, value in facts.items() if value}
-    return move
+        drawn |= {key: value for key, value in facts.items() if value}
+    return drawn

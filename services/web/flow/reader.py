@@ -52,7 +52,7 @@ class Reader:
         """Loads the saved traces."""
         async with self._database.connection() as connection:
             for trace in await store.load(connection):
-                self.traces.all[trace.correlation_id] = trace
+                self.traces.restore(trace)
 
     async def consume(self) -> None:
         """Reads records and sends frames until it is cancelled."""
@@ -158,10 +158,10 @@ class Reader:
                 trace.add(old.records)
                 trace.records.sort(key=lambda record: record.at)
 
-    async def find(self, correlation_id: str) -> Trace | None:
-        """A trace, from memory or from the database."""
-        trace = self.traces.all.get(correlation_id)
+    async def find(self, either: str) -> Trace | None:
+        """A trace, from memory or from the database; or the latest cancellation of an order, by the order's id."""
+        trace = self.traces.find(either)
         if trace is not None and trace.types():
             return trace
         async with self._database.connection() as connection:
-            return next(iter(await store.load(connection, [correlation_id])), None)
+            return next(iter(await store.load(connection, [either])), None)

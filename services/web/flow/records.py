@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 Text = Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\x00]*$")]
 """What PostgreSQL can keep."""
 Stage = Literal[
-    "requested", "written", "sent", "confirmed", "handled", "failed", "repeated", "parked", "fired", "called"
+    "requested", "written", "sent", "confirmed", "handled", "failed", "repeated", "parked", "lost", "fired", "called"
 ]
 Seconds = Annotated[float, Field(ge=0, le=4e9, allow_inf_nan=False)]
 """Up to the year 2096."""
@@ -38,6 +38,9 @@ class Record(BaseModel):
     ended: Seconds = 0.0
     broken: bool = False
     """Whether the event was published without required fields, as a poison message."""
+    channel: Text = ""
+    title: Text = ""
+    """Of the first product of the event's order."""
     error: Text = ""
     key: Text = ""
     kind: Text = ""

@@ -1,6 +1,7 @@
 """Demonstration buyers who order, pay and cancel through the public interface."""
 
 import asyncio
+from collections import OrderedDict
 from typing import Any
 
 from runtime.observability.trace_context import new_id
@@ -11,6 +12,8 @@ AT_ONCE = 4
 PASSWORD = "batalkan-demo"  # noqa: S105 - of buyers made for this
 TITLE = "Kopi Gayo 1 kg"
 PRICE = 145_000
+MAX_ORDERS = 1_000
+"""Orders whose buyer is remembered."""
 
 
 class Rehearsal:
@@ -22,19 +25,25 @@ class Rehearsal:
         self._tokens: dict[str, str] = {}
         self._product = ""
         self._linked = False
+        self._buyers: OrderedDict[str, str] = OrderedDict()
         self._preparing = asyncio.Lock()
         self._free = asyncio.Semaphore(AT_ONCE)
 
-    async def cancel(self, count: int, *, dana: bool) -> None:
-        """Places, pays and cancels `count` orders. Raises `ServiceAway`, `Refused`."""
+    async def cancel(self, count: int, *, dana: bool) -> list[str]:
+        """Places, pays and cancels `count` orders; returns their ids. Raises `ServiceAway`, `Refused`."""
         async with self._preparing:
             token = await self._prepare(dana=dana)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(count):
-                    group.create_task(self._cancel_one(token))
+                tasks = [group.create_task(self._cancel_one(token)) for _ in range(count)]
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def sign_in_as_buyer_of(self, order_id: str) -> Any:
+        """A token answer for the buyer of one of these orders; None for any other order."""
+        buyer = self._buyers.get(order_id)
+        return None if buyer is None else await self._new_session(buyer)
 
     async def _prepare(self, *, dana: bool) -> str:
         """Prepares both buyers, so that a wallet is linked before DANA is made to fail. Returns the chosen one."""
@@ -61,15 +70,23 @@ class Rehearsal:
             account = {"email": email, "password": PASSWORD, "name": "Demo", "role": role}
             granted(await self._upstream.ask("POST", "/accounts", json=account))
             self._emails[who] = email
-        form = {"grant_type": "password", "username": self._emails[who], "password": PASSWORD, "client_id": "web"}
-        self._tokens[who] = granted(await self._upstream.ask("POST", "/accounts/token", data=form))["access_token"]
+        self._tokens[who] = (await self._new_session(who))["access_token"]
 
-    async def _cancel_one(self, buyer: str) -> None:
+    async def _new_session(self, who: str) -> Any:
+        form = {"grant_type": "password", "username": self._emails[who], "password": PASSWORD, "client_id": "web"}
+        return granted(await self._upstream.ask("POST", "/accounts/token", data=form))
+
+    async def _cancel_one(self, buyer: str) -> str:
         async with self._free:
             lines = [{"product_id": self._product, "quantity": 1}]
             order = await self._post("/orders", buyer, {"lines": lines, "payment_method": "dana"})
+            order_id: str = order["order_id"]
+            self._buyers[order_id] = buyer
+            if len(self._buyers) > MAX_ORDERS:
+                self._buyers.popitem(last=False)
             for step in ("pay", "cancel"):
-                await self._post(f"/orders/{order['order_id']}/{step}", buyer)
+                await self._post(f"/orders/{order_id}/{step}", buyer)
+            return order_id
 
     async def _post(self, path: str, who: str, body: object = None) -> Any:
         return granted(await self._ask("POST", path, who, body))

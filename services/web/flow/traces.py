@@ -14,6 +14,10 @@ MAX_HELD = 300
 MAX_RECORDS = 120
 """Records of one trace; a cancellation has about twenty."""
 
+MAX_TITLES = 5_000
+"""Orders whose product is remembered, for the names of their traces."""
+
+ABOUT_ORDERS = {event.wire_name for event in EVENTS if event.subject_field == "order_id"}
 CONSUMERS = {event.wire_name: event.consumed_by for event in EVENTS}
 _OUTCOMES = {
     "RefundIssued": "refunded",
@@ -73,6 +77,11 @@ class Trace:
         return [record.type for record in self.written()]
 
     @property
+    def order(self) -> str:
+        """The id of the order that it is about, or empty."""
+        return next((one.subject for one in self.records if one.type in ABOUT_ORDERS and one.stage == "written"), "")
+
+    @property
     def outcome(self) -> str:
         """The outcome of a cancellation, or empty. A poison message does not count, nor an event that was parked and
         handled nowhere."""
@@ -102,7 +111,9 @@ class Trace:
         return {
             "story": self.correlation_id,
             "request": request,
-            "subject": next((one.subject for one in self.records if one.subject), ""),
+            "order": self.order,
+            "title": next((one.title for one in self.records if one.title), ""),
+            "channel": next((one.channel for one in self.records if one.channel), ""),
             "types": list(dict.fromkeys(types)),
             "events": len(types),
             "outcome": self.outcome,
@@ -117,6 +128,13 @@ class Traces:
 
     def __init__(self) -> None:
         self.all: OrderedDict[str, Trace] = OrderedDict()
+        self._titles: OrderedDict[str, str] = OrderedDict()
+
+    def restore(self, trace: Trace) -> None:
+        """Takes a saved trace."""
+        self.all[trace.correlation_id] = trace
+        for record in trace.records:
+            self._titled(record)
 
     def add(self, records: Sequence[Record]) -> dict[str, Trace]:
         """Adds records to their traces; returns the changed traces that have events."""
@@ -124,7 +142,7 @@ class Traces:
         by_trace: dict[str, list[Record]] = {}
         for record in records:
             if record.correlation_id:
-                by_trace.setdefault(record.correlation_id, []).append(record)
+                by_trace.setdefault(record.correlation_id, []).append(self._titled(record))
         for correlation_id, new in by_trace.items():
             trace = self.all.setdefault(correlation_id, Trace(correlation_id))
             trace.add(new)
@@ -134,6 +152,23 @@ class Traces:
         while len(self.all) > MAX_HELD:
             self.all.popitem(last=False)
         return touched
+
+    def _titled(self, record: Record) -> Record:
+        """The record with the title of its order's product: only the event of placing the order has it."""
+        if record.stage != "written" or record.type not in ABOUT_ORDERS:
+            return record
+        if record.title:
+            self._titles[record.subject] = record.title
+            if len(self._titles) > MAX_TITLES:
+                self._titles.popitem(last=False)
+        elif title := self._titles.get(record.subject):
+            return record.model_copy(update={"title": title})
+        return record
+
+    def find(self, either: str) -> Trace | None:
+        """The trace with this id, or the newest cancellation of the order with this id."""
+        of_order = (trace for trace in reversed(self.all.values()) if trace.outcome and trace.order == either)
+        return self.all.get(either) or next(of_order, None)
 
     def latest(self, limit: int) -> list[Trace]:
         """The newest traces first, without requests that published nothing."""

@@ -34,6 +34,11 @@ class Row:
     problem: bool = False
 
     @property
+    def mark(self) -> str:
+        """By which the page finds the line of a move."""
+        return f"{self.event or self.name}@{self.service}"
+
+    @property
     def start(self) -> float:
         return self.bars[0].start if self.bars else 0.0
 
@@ -42,7 +47,7 @@ class Row:
         return max((bar.start + bar.took for bar in self.bars), default=0.0)
 
 
-ELSEWHERE = ("handled", "failed", "repeated", "parked")
+ELSEWHERE = ("handled", "failed", "repeated", "parked", "lost")
 """Stages of an event at its consumers."""
 
 _Steps = Mapping[str, list[Record]]
@@ -112,7 +117,7 @@ def _consumer_row(record: Record, sent: float | None, began: float) -> Row:
         bars.append(Bar("commit", record.ended - began, record.at - record.ended))
     else:
         bars.append(Bar(record.stage, record.at - began, 0.0))
-    note = {"failed": "flow.note.failed", "repeated": "flow.stage.repeated", "parked": "flow.stage.parked"}
+    note = {"failed": "flow.note.failed"} | {stage: f"flow.stage.{stage}" for stage in ("repeated", "parked", "lost")}
     replayed = "flow.note.replayed" if record.stage == "handled" and record.taken is None else ""
     return Row(
         record.service,

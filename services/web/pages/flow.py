@@ -3,24 +3,28 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from contracts import EVENTS
 from runtime.http.hosts import ForeignSite, is_foreign
+from services.web.flow.frames import DRAWN, move
 from services.web.flow.reader import Reader
 from services.web.flow.rehearsal import Rehearsal
 from services.web.flow.traces import Trace
 from services.web.flow.waterfall import Row, rows
+from services.web.seats import SEATS
 from services.web.upstream import SERVICES
-from services.web.visits import Public
+from services.web.visits import Public, Visit
 
 router = APIRouter(prefix="/web/flow", include_in_schema=False)
 
 SHOWN = 40
 """Traces that a page shows when it is loaded."""
-DRAWN = 1000
+WIDE = 1000
 """Units that the timeline of a waterfall is wide."""
 THINNEST = 4
 
@@ -43,6 +47,8 @@ async def _own_site(request: Request) -> None:
         raise ForeignSite
 
 
+TraceId = Annotated[str, Path(pattern="^[!-~]{1,40}$")]
+"""Of a trace, or of an order, which stands for its latest cancellation."""
 Flow = Annotated[FlowDependencies, Depends(_dependencies)]
 
 
@@ -52,10 +58,21 @@ async def _subscription(flow: Flow, _: Annotated[None, Depends(_own_site)]) -> A
 
 
 @router.get("")
-async def page(visit: Public, flow: Flow) -> Response:
-    """The picture, the switches, the money, and the last traces."""
-    traces = [trace.summary() for trace in flow.reader.traces.latest(SHOWN)]
-    return visit.page("flow.html", traces=traces, services=SERVICES, totals=flow.reader.frames.totals())
+async def page(visit: Public, flow: Flow, trace: Annotated[str, Query(max_length=40)] = "") -> Response:
+    """The picture, the switches, the money, and the last traces; `trace` is followed: the id of one, or of an order."""
+    traces = [one.summary() for one in flow.reader.traces.latest(SHOWN)]
+    found = flow.reader.traces.find(trace)
+    follow = trace if found is None else found.correlation_id
+    totals = flow.reader.frames.totals()
+    publishers = {name for event in EVENTS for name in event.published_by}
+    shown: dict[str, Any] = {
+        "traces": traces,
+        "services": SERVICES,
+        "publishers": publishers,
+        "totals": totals,
+        "follow": follow,
+    }
+    return visit.page("flow.html", **shown)
 
 
 @router.get("/live", response_class=EventSourceResponse)
@@ -69,9 +86,7 @@ async def live(
 
 
 @router.get("/stories/{correlation_id}")
-async def show_trace(
-    visit: Public, flow: Flow, correlation_id: Annotated[str, Path(pattern="^[!-~]{1,40}$")], part: bool = False
-) -> Response:
+async def show_trace(visit: Public, flow: Flow, correlation_id: TraceId, part: bool = False) -> Response:
     """One trace as a waterfall; with `part` only the waterfall, for a page that has the rest."""
     trace = await flow.reader.find(correlation_id)
     found = {} if trace is None else _drawn(trace)
@@ -80,11 +95,30 @@ async def show_trace(
     )
 
 
+@router.get("/stories/{correlation_id}/moves")
+async def show_moves(flow: Flow, correlation_id: TraceId) -> Response:
+    """The steps of one trace, to be drawn one after the other."""
+    trace = await flow.reader.find(correlation_id)
+    moves = [] if trace is None else [move(one) for one in trace.records if one.stage in DRAWN]
+    return JSONResponse(sorted(moves, key=lambda one: one["began"]))
+
+
+@router.post("/orders/{order_id}")
+async def open_order(visit: Public, flow: Flow, order_id: UUID) -> Response:
+    """Opens the order's page; an order that was begun here is opened by its buyer."""
+    await visit.form()
+    seat = Visit(visit.request, visit.dependencies, SEATS[0])
+    answer = await flow.rehearsal.sign_in_as_buyer_of(str(order_id))
+    if answer is not None:
+        seat.sit(answer)
+    return seat.go(f"{seat.root}/orders/{order_id}")
+
+
 @router.post("/stories", dependencies=[Depends(_own_site)])
 async def start(flow: Flow, count: int = 1, dana: bool = False) -> Response:
     """Lets demonstration buyers cancel orders."""
-    await flow.rehearsal.cancel(max(1, min(count, 20)), dana=dana)
-    return JSONResponse({"count": count}, 202)
+    orders = await flow.rehearsal.cancel(max(1, min(count, 20)), dana=dana)
+    return JSONResponse({"orders": orders}, 202)
 
 
 def _drawn(trace: Trace) -> dict[str, Any]:
@@ -93,8 +127,8 @@ def _drawn(trace: Trace) -> dict[str, Any]:
     whole = max((row.end for row in lines), default=0.0) or 1e-6
 
     def bar(start: float, took: float) -> tuple[float, float]:
-        left = min(max(start / whole, 0.0), 1.0) * (DRAWN - THINNEST)
-        return round(left, 1), round(max(took / whole * DRAWN, THINNEST), 1)
+        left = min(max(start / whole, 0.0), 1.0) * (WIDE - THINNEST)
+        return round(left, 1), round(max(took / whole * WIDE, THINNEST), 1)
 
     def line(row: Row) -> dict[str, Any]:
         bars = [(one.kind, *bar(one.start, one.took), one.took) for one in row.bars]

@@ -1,12 +1,12 @@
 // Events as moving dots. What happens within milliseconds is drawn slowly, one step after the other: the next step of
 // an event waits until the last one has been drawn.
+import { place, wanted } from "./labels.js";
 import { blink, dots, draw, map } from "./picture.js";
 
 const MAX = 44; // dots at a time; what does not fit is counted
 const LATEST = 2500; // ms by which the drawing may lag behind
 const STEP = { requested: 650, written: 300, out: 450, in: 450, handled: 350, called: 900 };
 const APART = 130; // ms between two dots on one way
-const APART_FROM = 0.4; // of the way from the exchange: before that the names of one event would lie on each other
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 const moving = new Set();
@@ -14,17 +14,63 @@ const spare = [];
 const ready = new Map(); // when the last step of an event, there, is drawn
 const ways = new Map(); // when the last dot set out on a way
 
-export const drawn = { undrawn: 0 };
+export const drawn = { undrawn: 0, followed: "", paused: false };
+
+let stopped = 0; // when the drawing was stopped, or 0
+let behind = 0; // ms for which it has been stopped so far
+let asked = 0; // the next frame
+
+const time = () => (stopped || performance.now()) - behind;
+
+// Stops all dots where they are, and everything that would be drawn from now on.
+export function pause() {
+  drawn.paused = true;
+  stopped ||= performance.now();
+}
+
+export function resume() {
+  drawn.paused = false;
+  run();
+}
+
+function run() {
+  if (stopped) behind += performance.now() - stopped;
+  stopped = 0;
+  drawSoon();
+}
+
+function drawSoon() {
+  asked ||= requestAnimationFrame(step);
+}
+
+// Draws one move alone, while all others are stopped; its dots stay where they arrive.
+export function showAlone(move) {
+  clear();
+  run();
+  show(move);
+}
+
+export function clear() {
+  moving.clear();
+  ready.clear();
+  ways.clear();
+  for (const dot of [...dots.children]) free(dot);
+}
+
+function free(dot) {
+  dot.remove();
+  spare.push(dot);
+}
 
 const KINDS = [
   [/^RefundIssued|^paid/, "good"],
   [/^OrderCancelRequested|Delayed/, "warn"],
-  [/^OrderCancel/, "bad"],
+  [/^OrderCancel|^OrderItemsCancelled/, "bad"],
   [/^[A-Z]+ /, "plain"],
 ];
 
 function kind(name) {
-  return KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? "brand";
+  return KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? "other";
 }
 
 function path(move) {
@@ -39,6 +85,8 @@ function path(move) {
     case "handled":
     case "repeated":
       return [[queues[move.service], at]];
+    case "lost":
+      return [[at, queues[move.service]]];
     case "called":
       return [[at, places.dana, at]];
     default:
@@ -46,31 +94,40 @@ function path(move) {
   }
 }
 
-function launch(points, begin, took, move, colour, named = 0) {
+function launch(points, begin, took, move, colour, ...touches) {
   if (moving.size >= MAX) {
     drawn.undrawn += move.count;
     return;
   }
   const dot = spare.pop() ?? draw("g");
-  if (!dot.firstChild) dot.append(draw("circle", { r: 7 }), draw("text", { x: 12, y: 4 }));
-  dot.setAttribute("class", `dot ${colour}${move.count > 1 ? " many" : ""}`);
+  if (!dot.firstChild) dot.append(draw("circle", { r: 7 }), draw("text"));
+  const own = drawn.followed && move.story === drawn.followed;
+  dot.setAttribute("class", `dot ${colour}${move.count > 1 ? " many" : ""}${own ? " own" : ""}`);
   dot.setAttribute("visibility", "hidden");
-  dot.firstChild.setAttribute("r", move.count > 1 ? 11 : 7);
+  dot.firstChild.setAttribute("r", move.count > 1 ? 11 : own ? 9 : 7);
   dot.lastChild.textContent = move.count > 1 ? `${move.name} ×${move.count}` : move.name;
+  dot.lastChild.setAttribute("visibility", "hidden");
   dots.append(dot);
-  dot.lastChild.setAttribute("visibility", named ? "hidden" : "inherit");
-  moving.add({ dot, points, begin, took, named });
-  if (moving.size === 1) requestAnimationFrame(step);
+  moving.add({ dot, points, begin, took, story: move.story, touches: [move.service, ...touches] });
+  drawSoon();
 }
 
-function step(now) {
+function step() {
+  asked = 0;
+  if (stopped) return;
+  const now = time();
+  const labelled = [];
+  let under = false; // whether one is under way, and does not only stand where it arrived
   for (const one of moving) {
-    const part = (now - one.begin) / one.took;
-    if (part < 0) continue;
-    if (part >= 1) {
+    const part = Math.min((now - one.begin) / one.took, 1);
+    if (part < 0) {
+      under = true;
+      continue;
+    }
+    if (part < 1) under = true;
+    else if (!drawn.paused) {
       moving.delete(one);
-      one.dot.remove();
-      spare.push(one.dot);
+      free(one.dot);
       continue;
     }
     const legs = one.points.length - 1;
@@ -81,9 +138,11 @@ function step(now) {
     const y = from[1] + (to[1] - from[1]) * along;
     one.dot.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
     one.dot.setAttribute("visibility", "visible");
-    if (one.named && part > one.named) one.dot.lastChild.setAttribute("visibility", "inherit");
+    if (wanted(one, drawn.followed)) labelled.push({ dot: one.dot, x, y });
+    else one.dot.lastChild.setAttribute("visibility", "hidden");
   }
-  if (moving.size) requestAnimationFrame(step);
+  if (labelled.length) place(labelled);
+  if (under) drawSoon();
 }
 
 function ease(part) {
@@ -92,7 +151,7 @@ function ease(part) {
 
 // When a step can begin: after what it follows from, and a little behind the last dot on the same way.
 function turn(way, ...after) {
-  const now = performance.now();
+  const now = time();
   const begin = Math.max(now, (ways.get(way) ?? 0) + APART, ...after.map((key) => ready.get(key) ?? 0));
   ways.set(way, begin);
   return begin - now > LATEST ? null : begin;
@@ -111,12 +170,15 @@ export function show(move) {
   }
   const colour = kind(move.name);
   if (move.stage === "sent") return send(move, colour);
-  if (["failed", "parked", "fired"].includes(move.stage)) return blink(move.service);
+  if (["failed", "parked", "fired", "lost"].includes(move.stage)) blink(move.service);
+  const lines = path(move);
+  if (!lines.length) return;
   const after = [`${move.id}@${move.service}`, `${move.cause}@${move.service}`, move.id ?? "", move.story ? `${move.story}@${move.service}` : ""];
   const begin = turn(`${move.stage} ${move.service}`, ...after);
   if (begin === null) return void (drawn.undrawn += move.count);
   const took = STEP[move.stage] ?? STEP.handled;
-  for (const points of path(move)) launch(points, begin, took, move, move.status >= 400 ? "bad" : colour);
+  const far = { requested: "people", called: "dana" }[move.stage];
+  for (const points of lines) launch(points, begin, took, move, move.status >= 400 ? "bad" : colour, far);
   if (move.stage === "requested" && move.story) note(`${move.story}@${move.service}`, begin + took);
   if (move.id) note(`${move.id}@${move.service}`, begin + took);
 }
@@ -126,9 +188,9 @@ function send(move, colour) {
   if (!outboxes[move.service]) return;
   const begin = turn(`out ${move.service}`, `${move.id}@${move.service}`);
   if (begin === null) return void (drawn.undrawn += move.count);
-  launch([outboxes[move.service], places.exchange], begin, STEP.out, move, colour);
+  launch([outboxes[move.service], places.exchange], begin, STEP.out, move, colour, "exchange");
   for (const consumer of move.to) {
-    if (queues[consumer]) launch([places.exchange, queues[consumer]], begin + STEP.out, STEP.in, move, colour, APART_FROM);
+    if (queues[consumer]) launch([places.exchange, queues[consumer]], begin + STEP.out, STEP.in, move, colour, "exchange", consumer);
     if (move.id) note(`${move.id}@${consumer}`, begin + STEP.out + STEP.in);
   }
 }

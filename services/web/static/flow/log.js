@@ -20,22 +20,26 @@ function byTime(one, other) {
   return one.at - other.at;
 }
 
-function clockTime(at) {
+export function clockTime(at) {
   const time = new Date((at + WIB) * 1000).toISOString().slice(11, 23);
   return document.documentElement.lang === "id" ? time.replace(/:/g, ".") : time;
 }
 
+// What happened, after the name of the event.
+export function what(move) {
+  const to = move.to?.length ? ` → ${move.to.join(", ")}` : "";
+  return `${say(`stage.${move.stage}`)}${move.status ? ` ${move.status}` : ""}${move.answer ? `: ${move.answer}` : ""}${to}`;
+}
+
 function line(move) {
   const count = move.count > 1 ? ` ×${move.count}` : "";
-  const to = move.to?.length ? ` → ${move.to.join(", ")}` : "";
-  const what = `${say(`stage.${move.stage}`)}${move.status ? ` ${move.status}` : ""}${move.answer ? `: ${move.answer}` : ""}${to}`;
   const bad = ["failed", "parked"].includes(move.stage) ? "bad-text" : "muted";
   return element(
     "li",
     { "data-at": move.at },
     element("time", { class: "muted number", datetime: new Date(move.at * 1000).toISOString() }, clockTime(move.at)),
     element("span", { class: "where" }, move.service),
-    element("span", {}, element("b", {}, `${move.name}${count}`), " ", element("span", { class: bad }, what)),
+    element("span", {}, element("b", {}, `${move.name}${count}`), " ", element("span", { class: bad }, what(move))),
   );
 }
 

@@ -2,7 +2,11 @@
 import { drawn, show } from "./dots.js";
 import { add } from "./log.js";
 import { paint } from "./picture.js";
+import "./faults.js";
+import "./nodes.js";
 import { follow } from "./state.js";
+import "./stepping.js";
+import "./switches.js";
 import { update } from "./traces.js";
 import { root, say } from "./words.js";
 
@@ -43,7 +47,7 @@ function onFrame(event) {
   recent.push([performance.now(), totals.records]);
   add(data.moves, data.clock);
   update(data.stories, data.more_stories);
-  if (document.hidden) drawn.undrawn += data.moves.reduce((sum, move) => sum + move.count, 0);
+  if (document.hidden || drawn.paused) drawn.undrawn += data.moves.reduce((sum, move) => sum + move.count, 0);
   else data.moves.forEach(show);
 }
 

@@ -1,4 +1,6 @@
-// The last traces, the newest first; the chosen one is shown as a waterfall and updated while it goes on.
+// The last traces, the newest first. One is followed: shown as a waterfall, updated while it goes on, and named in the
+// picture.
+import { drawn } from "./dots.js";
 import { element, root, say, short } from "./words.js";
 
 const MAX = 40;
@@ -6,7 +8,7 @@ const list = root.querySelector("[data-trace-list]");
 const more = root.querySelector("[data-more-traces]");
 const panel = root.querySelector("[data-trace]");
 const known = new Map(); // newest last
-let chosen = "";
+let awaited = root.dataset.follow; // the id of a trace, or of an order whose cancellation is to be followed
 let changed = false;
 let stale = false;
 
@@ -16,44 +18,64 @@ function chip(group, word) {
   return element("span", { class: `chip ${TONES[word] ?? ""}` }, say(`${group}.${word}`));
 }
 
+function name(trace) {
+  if (!trace.order) return [say("trace", { name: short(trace.story) })];
+  const title = trace.title ? [" · ", element("bdi", {}, trace.title)] : [];
+  return [say("order", { name: short(trace.order) }), ...title, trace.channel ? ` · ${say(`channel.${trace.channel}`)}` : ""];
+}
+
 function item(trace) {
-  const name = trace.request || trace.types[0] || "";
   const took = trace.took < 10 ? `${Math.round(trace.took * 1000)} ms` : `${Math.round(trace.took)} s`;
   const link = element(
     "a",
-    { href: `/web/flow/stories/${encodeURIComponent(trace.story)}`, "data-trace-id": trace.story },
-    element("span", { class: "between" }, element("b", {}, say("trace", { name: short(trace.story) })), element("span", { class: "number muted small-text" }, took)),
-    element("span", { class: "small-text muted types" }, trace.types.join(" → ") || name),
+    { href: `/web/flow?trace=${encodeURIComponent(trace.story)}`, "data-trace-id": trace.story },
+    element("span", { class: "between" }, element("b", {}, ...name(trace)), element("span", { class: "number muted small-text" }, took)),
+    element("span", { class: "small-text muted types" }, trace.types.join(" → ") || trace.request),
   );
   const chips = element("span", { class: "row" });
   if (trace.outcome) chips.append(chip("outcome", trace.outcome));
   if (trace.state !== "done") chips.append(chip("state", trace.state));
   if (chips.children.length) link.append(chips);
-  if (trace.story === chosen) link.setAttribute("aria-current", "true");
+  if (trace.story === drawn.followed) link.setAttribute("aria-current", "true");
   return element("li", {}, link);
 }
+
+const isAwaited = (trace) => awaited && (trace.story === awaited || (trace.order === awaited && trace.outcome));
 
 export function update(traces, others) {
   for (const trace of traces) {
     known.delete(trace.story);
     known.set(trace.story, trace);
-    if (!chosen && trace.outcome) chosen = trace.story; // the first to show
-    if (trace.story === chosen) stale = true;
+    if (isAwaited(trace)) choose(trace.story);
+    else if (!drawn.followed && !awaited && trace.outcome) drawn.followed = trace.story; // the first to show
+    if (trace.story === drawn.followed) stale = true;
   }
   while (known.size > MAX) known.delete(known.keys().next().value);
   if (others) more.textContent = say("traces.more", { count: others });
   changed ||= traces.length > 0;
 }
 
+// Follows the cancellation of this order as soon as it is known.
+export function awaitOrder(order) {
+  awaited = order;
+  const trace = [...known.values()].findLast(isAwaited);
+  if (trace) choose(trace.story);
+}
+
+function choose(id) {
+  [awaited, drawn.followed, stale, changed] = ["", id, true, true];
+  history.replaceState(null, "", `/web/flow?trace=${encodeURIComponent(id)}`);
+}
+
 async function open(id, focus) {
-  chosen = id;
   const answer = await fetch(`/web/flow/stories/${encodeURIComponent(id)}?part=true`).catch(() => null);
-  if (chosen !== id) return;
+  if ((awaited || drawn.followed) !== id) return;
   if (!answer?.ok) {
     stale = answer === null; // no answer: asked again in the next round
     return;
   }
   panel.innerHTML = await answer.text(); // made by our own template, which escapes its values
+  if (awaited === id) [awaited, drawn.followed] = ["", panel.querySelector("[data-story]").dataset.story];
   changed = true;
   if (focus) {
     panel.scrollIntoView({ block: "nearest" });
@@ -65,15 +87,17 @@ list.addEventListener("click", (event) => {
   const link = event.target.closest("[data-trace-id]");
   if (!link || event.metaKey || event.ctrlKey) return;
   event.preventDefault();
+  choose(link.dataset.traceId);
+  stale = false;
   open(link.dataset.traceId, true);
 });
 
 // The list is drawn anew at most twice a second, and not while it has the focus or the pointer.
 setInterval(() => {
   if (document.hidden) return;
-  if (stale && chosen) {
+  if (stale && drawn.followed && !panel.querySelector(":focus")) {
     stale = false;
-    open(chosen, false);
+    open(drawn.followed, false);
   }
   if (!changed || list.contains(document.activeElement) || list.matches(":hover")) return;
   changed = false;
@@ -82,3 +106,4 @@ setInterval(() => {
 
 update(JSON.parse(root.dataset.traces).reverse(), 0);
 if (changed) list.replaceChildren(...[...known.values()].reverse().map(item));
+if (awaited) open(awaited, false); // one that is older than the list

@@ -15,6 +15,9 @@ export function short(id) {
   return id.replaceAll("-", "").slice(-6).toUpperCase();
 }
 
+export const press = (button, on) => button.setAttribute("aria-pressed", String(on));
+export const put = (place, text) => place && place.textContent !== String(text) && (place.textContent = text);
+
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
