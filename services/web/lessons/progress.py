@@ -16,10 +16,14 @@ def read(cookie: str) -> dict[str, Marks]:
     """The marks of each lesson; what is not understood is left out."""
     entries = [entry.split("-") for entry in cookie.split(".")]
     return {
-        name: {mark[0]: mark[1:] for mark in marks if _MARK.fullmatch(mark)} for name, *marks in entries if name in NAMES
+        name: {mark[0]: mark[1:] for mark in marks if _MARK.fullmatch(mark)}
+        for name, *marks in entries
+        if name in NAMES
     }
 
 
 def written(progress: Mapping[str, Marks]) -> str:
     """The cookie."""
-    return ".".join("-".join([name, *(f"{mark}{value}" for mark, value in marks.items())]) for name, marks in progress.items())
+    return ".".join(
+        "-".join([name, *(f"{mark}{value}" for mark, value in marks.items())]) for name, marks in progress.items()
+    )

@@ -50,7 +50,7 @@ class Removal:
         assert process.stdout is not None
         end = asyncio.get_running_loop().time() + LIMIT
         try:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, ValueError):  # a broken line ends it, as an end without a verdict does
                 while True:
                     async with asyncio.timeout_at(end):
                         line = await process.stdout.readline()

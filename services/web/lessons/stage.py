@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scene:
-    """What happens in a lesson. `switches` (by service; the others are normal) and DANA's `weather` hold from before the
-    order is placed until `seconds` after it is cancelled."""
+    """What happens in a lesson. `switches` (by service; the others are normal) and DANA's `weather` hold from before
+    the order is placed until `seconds` after it is cancelled."""
 
     switches: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     weather: str = "well"
@@ -44,12 +44,14 @@ SCENES: Mapping[str, Scene] = {
 class Stage:
     """Plays the scenes."""
 
-    def __init__(self, upstream: Upstream, rehearsal: Rehearsal, move_clock: Callable[[int], Awaitable[object]]) -> None:
+    def __init__(
+        self, upstream: Upstream, rehearsal: Rehearsal, move_clock: Callable[[int], Awaitable[object]]
+    ) -> None:
         """`move_clock` moves the clock of this service by hours, as `play` does for the others."""
         self._upstream = upstream
         self._rehearsal = rehearsal
         self._move_clock = move_clock
-        self._mending: set[asyncio.Task[None]] = set()
+        self.mending: set[asyncio.Task[None]] = set()
 
     async def play(self, name: str) -> str:
         """Plays the scene of a lesson; returns the id of its order. Raises `ServiceAway`, `Refused`."""
@@ -68,8 +70,8 @@ class Stage:
             (order,) = await self._rehearsal.cancel(1, dana=scene.dana)
         finally:
             task = asyncio.create_task(self._mend(scene))
-            self._mending.add(task)
-            task.add_done_callback(self._mending.discard)
+            self.mending.add(task)
+            task.add_done_callback(self.mending.discard)
         return order
 
     async def _mend(self, scene: Scene) -> None:
@@ -90,5 +92,5 @@ class Stage:
 
     async def stop(self) -> None:
         """Leaves the faults to their switches, which reset."""
-        for task in self._mending:
+        for task in self.mending:
             task.cancel()

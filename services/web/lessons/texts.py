@@ -69,17 +69,17 @@ def _chosen(value: Any, index: int) -> Any:
 
 @dataclass(frozen=True)
 class Code:
-    """A function or class as it is in the source; `first` is the number of its first line."""
+    """A function or class as it is in the source; `line` is the number of its first line."""
 
     file: str
     name: str
     text: str
-    first: int
+    line: int
 
-
-def _code(file: str, name: str, text: str) -> Code:
-    before, _, _ = (TREE / file).read_text("utf-8").partition(text)
-    return Code(file, name, text.rstrip("\n"), before.count("\n") + 1)
+    @property
+    def last(self) -> int:
+        """The number of its last line."""
+        return self.line + self.text.count("\n")
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,6 @@ class Recorded:
 
 LESSONS = {name: Lesson.model_validate(tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))) for name in NAMES}
 RECORDED = {
-    name: Recorded(one["kept"], one["removed"], one["diff"], _code(**one["code"]))
+    name: Recorded(one["kept"], one["removed"], one["diff"], Code(**one["code"]))
     for name, one in json.loads((FOLDER / "recorded.json").read_text("utf-8")).items()
 }

@@ -25,6 +25,39 @@ _RUN = "\N{OBJECT REPLACEMENT CHARACTER}"
 """Stands where the lines of a run come."""
 
 
+_HANDLER = """\
+cat > services/thanks/handlers.py <<'END'
+\"\"\"The events that `thanks` consumes, and the handler of each.\"\"\"
+
+from collections.abc import Sequence
+
+from contracts.refunds import RefundIssued
+from runtime.messaging.consumer import Handlers
+from runtime.messaging.envelope import Event
+from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
+from services.thanks import store
+from services.thanks.domain import Item
+
+
+async def thank(tx: Transaction, issued: RefundIssued) -> Sequence[Event]:
+    \"\"\"The money has arrived: keeps a word of thanks for the buyer.\"\"\"
+    await store.add(tx, Item(new_id(), issued.buyer_id, f"Thank you. Rp{issued.amount} are back."))
+    return []
+
+
+HANDLERS: Handlers = {RefundIssued: thank}
+END"""
+OWN = {
+    "new": ".venv/bin/batalkan new service thanks",
+    "listen": 'sed -i \'0,/"notifications")/s//"notifications", "thanks")/\' contracts/refunds.py',
+    "handle": _HANDLER,
+    "check": "make format contracts check\n.venv/bin/pytest tests/thanks",
+    "see": "make demo",
+}
+"""The commands of the last page; a test runs them."""
+
+
 @dataclass(frozen=True)
 class LessonDependencies:
     """What these pages need besides `WebDependencies`."""
@@ -52,7 +85,7 @@ async def contents(visit: Public) -> Response:
 @router.get("/own")
 async def own(visit: Public) -> Response:
     """The last page: a consumer of the learner's own."""
-    return visit.page("lessons_own.html")
+    return visit.page("lessons_own.html", steps=OWN)
 
 
 @router.get("/{name}")
@@ -102,7 +135,7 @@ async def remove(visit: Public, inside: Inside, name: Name) -> Response:
         yield before
         async with aclosing(inside.removal.lines(name)) as lines:
             async for line in lines:
-                yield visit.render("lesson_line.html", line=line, without=True)
+                yield visit.render("lesson_line.html", line=line)
         yield after
 
     return StreamingResponse(parts(), media_type="text/html")
@@ -126,11 +159,11 @@ def _kept(form: Form) -> str:
 
 
 def _shown(visit: Visit, inside: LessonDependencies, name: str) -> dict[str, Any]:
-    at = NAMES.index(name)
+    at = NAMES.index(name) + 1
     return {
         "name": name,
-        "number": at + 1,
-        "following": NAMES[at + 1] if at + 1 < len(NAMES) else "",
+        "at": at,
+        "following": NAMES[at] if at < len(NAMES) else "",
         "count": len(NAMES),
         "lesson": LESSONS[name].said(visit.language),
         "marks": _progress(visit).get(name, {}),
