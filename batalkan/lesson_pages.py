@@ -55,7 +55,7 @@ def _page(name: str, lesson: dict[str, Any], run: Recorded) -> str:
         "## Read the code",
         lesson["read"].strip(),
         f"[{code.file}](../../{code.file}), lines {code.line} to {code.last}:",
-        f"```python\n{code.text}\n```",
+        "```python\n" + "\n".join(line for _, line in code.lines) + "\n```",
         "## Answer",
         _question(lesson["ask"]),
         "## The answers",

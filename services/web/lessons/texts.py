@@ -4,6 +4,7 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,6 +76,11 @@ class Code:
     name: str
     text: str
     line: int
+
+    @property
+    def lines(self) -> list[tuple[int, str]]:
+        """Its lines with their numbers, without what all are indented by."""
+        return list(enumerate(dedent(self.text).splitlines(), self.line))
 
     @property
     def last(self) -> int:
