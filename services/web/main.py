@@ -23,8 +23,8 @@ from runtime.storage import clock
 from runtime.storage.database import Database
 from runtime.storage.redis import connect, writes
 from services.web.flow.reader import Reader
-from services.web.flow.rehearsal import Rehearsal
 from services.web.guard import SecurityHeadersMiddleware
+from services.web.lessons.people import People
 from services.web.lessons.removal import Removal
 from services.web.lessons.stage import Stage
 from services.web.pages import flow, lessons, router
@@ -85,17 +85,17 @@ def build(
         return await writes(redis, service.name)
 
     if settings.demonstration:
-        reader, rehearsal = Reader(redis, service.uow.database), Rehearsal(upstream)
-        show_flow(service, reader, rehearsal)
-        teach(service, reader, Stage(upstream, rehearsal, lambda hours: move_clock(service, hours)))
+        reader, people = Reader(redis, service.uow.database), People(upstream)
+        show_flow(service, reader, people)
+        teach(service, reader, Stage(upstream, people, lambda hours: move_clock(service, hours)))
     service.optional_checks["redis"] = redis_writes
     service.on_stop += [redis.aclose, upstream.close]
     return service
 
 
-def show_flow(service: Service, reader: Reader, rehearsal: Rehearsal) -> None:
+def show_flow(service: Service, reader: Reader, people: People) -> None:
     """Adds the flow page."""
-    service.app.state.flow = flow.FlowDependencies(reader, rehearsal)
+    service.app.state.flow = flow.FlowDependencies(reader, people)
     service.app.include_router(flow.router)
     service.on_start.append(reader.load)
     service.background += [reader.consume, reader.save]

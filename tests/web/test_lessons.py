@@ -139,10 +139,8 @@ async def test_a_fault_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         return ["order"]
 
     monkeypatch.setitem(SCENES, "unknown", Scene({"refunds": {"consuming": False}}, weather="down", dana=True))
-    rehearsal: Any = SimpleNamespace(prepare=prepare, cancel=cancel)
-    stage = Stage(
-        Upstream.read(Environment({}), httpx.MockTransport(answer)), rehearsal, lambda hours: asyncio.sleep(0)
-    )
+    people: Any = SimpleNamespace(prepare=prepare, cancel=cancel)
+    stage = Stage(Upstream.read(Environment({}), httpx.MockTransport(answer)), people, lambda hours: asyncio.sleep(0))
     assert await stage.play("unknown") == "order"
     while stage.mending:
         await asyncio.sleep(0)

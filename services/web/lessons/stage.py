@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from runtime.errors import Refusal
-from services.web.flow.rehearsal import Rehearsal
+from services.web.lessons.people import People
 from services.web.upstream import SERVICES, Upstream, granted
 
 DAY = 24
@@ -44,12 +44,10 @@ SCENES: Mapping[str, Scene] = {
 class Stage:
     """Plays the scenes."""
 
-    def __init__(
-        self, upstream: Upstream, rehearsal: Rehearsal, move_clock: Callable[[int], Awaitable[object]]
-    ) -> None:
+    def __init__(self, upstream: Upstream, people: People, move_clock: Callable[[int], Awaitable[object]]) -> None:
         """`move_clock` moves the clock of this service by hours, as `play` does for the others."""
         self._upstream = upstream
-        self._rehearsal = rehearsal
+        self._people = people
         self._move_clock = move_clock
         self.mending: set[asyncio.Task[None]] = set()
 
@@ -57,17 +55,17 @@ class Stage:
         """Plays the scene of a lesson; returns the id of its order. Raises `ServiceAway`, `Refused`."""
         scene = SCENES[name]
         if scene.silence:
-            order = await self._rehearsal.be_ignored()
+            order = await self._people.be_ignored()
             hours = {"hours": DAY}
             moved = [self._send("POST", f"/{service}/demonstration/clock", hours) for service in SERVICES]
             await asyncio.gather(*moved, self._move_clock(DAY))
             return order
-        await self._rehearsal.prepare(dana=scene.dana)
+        await self._people.prepare(dana=scene.dana)
         if scene.poison:
             await self._send("POST", "/orders/demonstration/poison")
         await self._set(scene, broken=True)
         try:
-            (order,) = await self._rehearsal.cancel(1, dana=scene.dana)
+            (order,) = await self._people.cancel(1, dana=scene.dana)
         finally:
             task = asyncio.create_task(self._mend(scene))
             self.mending.add(task)
