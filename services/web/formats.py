@@ -1,9 +1,8 @@
 """The language of a page; amounts, times and durations in it."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from typing import Literal
 
 from starlette.requests import HTTPConnection
 
@@ -41,15 +40,6 @@ def price(typed: str) -> int | None:
 def rupiah(amount: int) -> str:
     """`Rp145.000`, in either language."""
     return f"Rp{amount:,}".replace(",", ".")
-
-
-AMOUNTS = frozenset({"owed", "back", "paid", "amount", "shown"})
-"""Which facts of a lesson's run are whole rupiah."""
-
-
-def in_rupiah(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts, with the amounts among them written out."""
-    return {name: rupiah(fact) if name in AMOUNTS else fact for name, fact in facts.items()}
 
 
 def moment(at: str | datetime, language: Language) -> str:

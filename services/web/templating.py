@@ -9,21 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from services.web.formats import (
-    Language,
-    clock,
-    day,
-    in_rupiah,
-    moment,
-    number,
-    percent,
-    rupiah,
-    seconds_until,
-    short,
-    span,
-    when,
-)
-from services.web.prose import phrase, prose
+from services.web.formats import Language, clock, day, moment, number, percent, rupiah, seconds_until, short, span, when
 from services.web.speech import closed, isolated, said, told
 from services.web.words import knows, pattern, some, word
 
@@ -65,7 +51,6 @@ def environment(static: str) -> jinja2.Environment:
     )
     env.globals |= {"static": static, "drawing": drawing}
     env.filters |= {"rupiah": rupiah, "short": short, "until": seconds_until}
-    env.filters |= {"prose": prose, "phrase": phrase, "in_rupiah": in_rupiah}
     env.filters |= {"isolated": isolated, "isolated_text": isolated_text, "initial": initial}
     return env
 

@@ -1,6 +1,6 @@
 """The lessons: predict, do, see, remove the pattern, read, answer. In demonstration mode only."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,10 +10,12 @@ from fastapi.responses import StreamingResponse
 
 from services.web.flow.reader import Reader
 from services.web.flow.traces import Trace
+from services.web.formats import rupiah
 from services.web.lessons import progress
+from services.web.lessons.prose import phrase, prose
 from services.web.lessons.removal import Removal
 from services.web.lessons.stage import Stage
-from services.web.lessons.texts import LESSONS, NAMES, RECORDED
+from services.web.lessons.texts import LESSONS, NAMES, RECORDED, Line
 from services.web.pages.flow import drawn
 from services.web.upstream import Refused, ServiceAway
 from services.web.visits import YEAR, Form, Public, Visit
@@ -21,6 +23,10 @@ from services.web.visits import YEAR, Form, Public, Visit
 router = APIRouter(prefix="/web/lessons", include_in_schema=False)
 
 Name = Annotated[str, Path(pattern=f"^({'|'.join(NAMES)})$")]
+_WRITTEN: dict[str, Any] = {"prose": prose, "phrase": phrase}
+"""Functions of these templates."""
+_AMOUNTS = frozenset({"owed", "back", "paid", "amount", "shown"})
+"""Which facts of a run are whole rupiah."""
 _RUN = "\N{OBJECT REPLACEMENT CHARACTER}"
 """Stands where the lines of a run come."""
 
@@ -79,13 +85,13 @@ Inside = Annotated[LessonDependencies, Depends(_dependencies)]
 async def contents(visit: Public) -> Response:
     """The lessons in their order, and how far the learner is."""
     lessons = {name: lesson.said(visit.language) for name, lesson in LESSONS.items()}
-    return visit.page("lessons.html", lessons=lessons, progress=_progress(visit), marks=progress.MARKS)
+    return visit.page("lessons.html", lessons=lessons, progress=_progress(visit), marks=progress.MARKS, **_WRITTEN)
 
 
 @router.get("/own")
 async def own(visit: Public) -> Response:
     """The last page: a consumer of the learner's own."""
-    return visit.page("lessons_own.html", steps=OWN)
+    return visit.page("lessons_own.html", steps=OWN, **_WRITTEN)
 
 
 @router.get("/{name}")
@@ -135,7 +141,7 @@ async def remove(visit: Public, inside: Inside, name: Name) -> Response:
         yield before
         async with aclosing(inside.removal.lines(name)) as lines:
             async for line in lines:
-                yield visit.render("lesson_line.html", line=line)
+                yield visit.render("lesson_line.html", line=_written(line))
         yield after
 
     return StreamingResponse(parts(), media_type="text/html")
@@ -168,9 +174,22 @@ def _shown(visit: Visit, inside: LessonDependencies, name: str) -> dict[str, Any
         "lesson": LESSONS[name].said(visit.language),
         "marks": _progress(visit).get(name, {}),
         "recorded": RECORDED[name],
+        "kept": [_written(line) for line in RECORDED[name].kept],
         "live": inside.removal.live,
         "run": "",
+        **_WRITTEN,
     }
+
+
+def _written(line: Line) -> Line:
+    """The line, with its amounts written out."""
+    if "verdict" in line:
+        return {"verdict": line["verdict"] | {"figures": _amounts(line["verdict"]["figures"])}}
+    return line | {"fields": _amounts(line.get("fields", {}))}
+
+
+def _amounts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: rupiah(fact) if key in _AMOUNTS else fact for key, fact in facts.items()}
 
 
 def _traced(reader: Reader, order: str, *, final: bool = False) -> dict[str, Any]:
