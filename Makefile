@@ -36,7 +36,7 @@ check: .venv/dev.stamp ## style, types, the direction of imports, the catalogue 
 format: .venv/dev.stamp ## format the code, and mend what ruff can mend
 	@.venv/bin/ruff check --quiet --fix --output-format concise . ; .venv/bin/ruff format --quiet .
 
-contracts: .venv/dev.stamp ## write shapes, golden messages, docs/events.md and docs/asyncapi.json from contracts/
+contracts: .venv/dev.stamp ## write what follows from contracts/ and the lessons' texts: shapes, golden messages, pages of docs/
 	@.venv/bin/python -m tests.contracts.shapes
 
 test: check servers ## check, and all tests, on real servers too (installs them where it may)

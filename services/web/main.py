@@ -1,5 +1,6 @@
 """Builds the service `web`."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -18,12 +19,15 @@ from runtime.http.revocations import Revocations
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
+from runtime.storage import clock
 from runtime.storage.database import Database
 from runtime.storage.redis import connect, writes
 from services.web.flow.reader import Reader
-from services.web.flow.rehearsal import Rehearsal
 from services.web.guard import SecurityHeadersMiddleware
-from services.web.pages import flow, router
+from services.web.lessons.people import People
+from services.web.lessons.removal import Removal
+from services.web.lessons.stage import Stage
+from services.web.pages import flow, lessons, router
 from services.web.refreshing import Refreshing
 from services.web.seats import CONSOLE, SEATS, seat_path
 from services.web.templating import STATIC, environment, version
@@ -81,18 +85,34 @@ def build(
         return await writes(redis, service.name)
 
     if settings.demonstration:
-        show_flow(service, Reader(redis, service.uow.database), Rehearsal(upstream))
+        reader, people = Reader(redis, service.uow.database), People(upstream)
+        show_flow(service, reader, people)
+        teach(service, reader, Stage(upstream, people, lambda hours: move_clock(service, hours)))
     service.optional_checks["redis"] = redis_writes
     service.on_stop += [redis.aclose, upstream.close]
     return service
 
 
-def show_flow(service: Service, reader: Reader, rehearsal: Rehearsal) -> None:
+def show_flow(service: Service, reader: Reader, people: People) -> None:
     """Adds the flow page."""
-    service.app.state.flow = flow.FlowDependencies(reader, rehearsal)
+    service.app.state.flow = flow.FlowDependencies(reader, people)
     service.app.include_router(flow.router)
     service.on_start.append(reader.load)
     service.background += [reader.consume, reader.save]
+
+
+def teach(service: Service, reader: Reader, stage: Stage) -> None:
+    """Adds the lessons."""
+    removal = Removal(live=True)
+    service.app.state.lessons = lessons.LessonDependencies(stage, removal, reader)
+    service.app.include_router(lessons.router)
+    service.on_stop += [stage.stop, removal.stop]
+
+
+async def move_clock(service: Service, hours: int) -> None:
+    """Moves the clock of this service, which shows times, forward."""
+    async with service.uow.database.connection() as connection:
+        await clock.advance(connection, timedelta(hours=hours))
 
 
 async def show_problem(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """The published shape of each event, a JSON schema per event and version, and the golden message of each event.
 
-`make contracts` (`python -m tests.contracts.shapes`) writes them and the catalogue in docs/; `--check` compares them.
+`make contracts` (`python -m tests.contracts.shapes`) writes them, the catalogue and the lessons in docs/; `--check`
+compares them.
 A field that may be missing can be added to a published shape; every other change needs a new event.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from batalkan import catalogue
+from batalkan import catalogue, lesson_pages
 from contracts import EVENTS
 from runtime.messaging.envelope import Event
 from tests.contracts.examples import example
@@ -85,8 +86,8 @@ def _rest(schema: Any) -> Any:
 
 
 def files() -> dict[Path, str]:
-    """Every file that follows from the contracts, with its text."""
-    found = catalogue.written()
+    """Every file that follows from the contracts, or from the lessons, with its text."""
+    found = catalogue.written() | lesson_pages.written()
     for event in EVENTS:
         found[snapshot(event)] = json.dumps(shape(event), indent=2, sort_keys=True) + "\n"
         path = golden_path(event)
@@ -110,7 +111,8 @@ def main(check: bool) -> None:
         if path.exists() and path.read_text() == text:
             continue
         if check:
-            sys.exit(f"{path} is not what the contracts say; run: make contracts")
+            sys.exit(f"{path} is not what its source says; run: make contracts")
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from batalkan.new_service import CannotAdd, add_service
+from services.web.pages.lessons import OWN
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,14 +31,26 @@ def run(tree: Path, program: str, *arguments: str) -> None:
 @pytest.mark.processes
 @pytest.mark.timeout(400)
 def test_a_new_service_passes_every_check_at_once(tree: Path) -> None:
-    """Style, types, imports and lists of the new service are right, its test passes, and it runs embedded."""
-    run(tree, "python", "-m", "batalkan", "new", "service", "notes")  # `batalkan` itself is that of ROOT.
-    run(tree, "ruff", "check", "--quiet", "services", "tests/notes")
-    run(tree, "ruff", "format", "--check", "services", "tests/notes")
-    run(tree, "mypy", "-p", "services.notes", "-p", "tests.notes")
+    """Style, types, imports and lists of the new service are right, its test passes, and it runs embedded; also with
+    the handler that the last page of the lessons adds, by its commands."""
+    assert OWN["new"] == ".venv/bin/batalkan new service thanks"
+    run(tree, "python", "-m", "batalkan", "new", "service", "thanks")  # `batalkan` itself is that of ROOT.
+    check_style(tree)
+    for step in ("listen", "handle"):
+        subprocess.run(OWN[step], shell=True, cwd=tree, check=True)  # noqa: S602 - our own commands
+    run(tree, "ruff", "format", "--quiet", "contracts")
+    run(tree, "python", "-m", "tests.contracts.shapes")
+    check_style(tree)
+    run(tree, "mypy", "-p", "services.thanks", "-p", "tests.thanks")
     run(tree, "lint-imports", "--no-cache")
     lists = ("tests/test_services.py", "tests/test_docs_tables.py", "tests/contracts/test_routes.py")
-    run(tree, "pytest", "-q", "tests/notes", *lists)
+    run(tree, "pytest", "-q", "tests/thanks", *lists)
+
+
+def check_style(tree: Path) -> None:
+    """The files of the service, and the contracts, pass the style."""
+    run(tree, "ruff", "check", "--quiet", "services", "contracts", "tests/thanks")
+    run(tree, "ruff", "format", "--check", "services", "contracts", "tests/thanks")
 
 
 @pytest.mark.parametrize("name", ["orders", "redis", "flows", "networks", "class", "Notes", "n", "no-tes"])

@@ -27,7 +27,8 @@ OURS_ALONE = {"wallet", "help", "score", "nowhere"}
 """Pages without text of users."""
 ELSEWHERE = {"flow.html", "flow_part.html", "flow_trace.html", "docs.html", "docs_events.html", "docs_service.html"}
 ELSEWHERE |= {"docs_parts.html", *(path.name for path in (FOLDER / "templates").glob("operate*.html"))}
-"""Templates of what services say of themselves, and of the console: tests/web/test_operate.py."""
+ELSEWHERE |= {path.name for path in (FOLDER / "templates").glob("lesson*.html")}
+"""Templates of what services say of themselves, of the lessons, and of the console: tests/web/test_operate.py."""
 
 
 def is_isolated(text: str, depth: int) -> bool:

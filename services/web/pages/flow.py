@@ -89,7 +89,7 @@ async def live(
 async def show_trace(visit: Public, flow: Flow, correlation_id: TraceId, part: bool = False) -> Response:
     """One trace as a waterfall; with `part` only the waterfall, for a page that has the rest."""
     trace = await flow.reader.find(correlation_id)
-    found = {} if trace is None else _drawn(trace)
+    found = {} if trace is None else drawn(trace)
     return visit.page(
         "flow_part.html" if part else "flow_trace.html", 404 if trace is None else 200, trace=trace, **found
     )
@@ -121,7 +121,7 @@ async def start(flow: Flow, count: int = 1, dana: bool = False) -> Response:
     return JSONResponse({"orders": orders}, 202)
 
 
-def _drawn(trace: Trace) -> dict[str, Any]:
+def drawn(trace: Trace) -> dict[str, Any]:
     """The lines of the waterfall with their bars in units of the drawing."""
     lines = rows(trace)
     whole = max((row.end for row in lines), default=0.0) or 1e-6
