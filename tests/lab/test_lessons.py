@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -59,14 +59,15 @@ def test_recorded_run_is_of_this_code(one: Lesson) -> None:
         assert as_promised(one, record[mode][-1]["verdict"], removed=mode == "removed")
 
 
-async def test_run_ends_on_sigterm(tmp_path: Path, prepared: None) -> None:
+async def test_run_ends_on_sigterm(prepared: None) -> None:
     """A run that is ended stops its PostgreSQL and deletes its folder."""
     command = [sys.executable, "-m", "lab.lessons", "unknown", "--json"]
-    pipe, env = asyncio.subprocess.PIPE, {**os.environ, "TMPDIR": str(tmp_path)}
-    child = await asyncio.create_subprocess_exec(*command, cwd=TREE, env=env, stdout=pipe, stderr=pipe)
-    assert child.stdout is not None
-    assert json.loads(await child.stdout.readline())["step"] == "ordered"
-    assert os.listdir(tmp_path)
-    child.terminate()
-    assert await child.wait() == 128 + 15
-    assert os.listdir(tmp_path) == []
+    with TemporaryDirectory() as folder:  # pytest's own are closed to PostgreSQL's user by each start of pytest
+        env, pipe = {**os.environ, "TMPDIR": folder}, asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(*command, cwd=TREE, env=env, stdout=pipe, stderr=pipe)
+        assert child.stdout is not None
+        assert json.loads(await child.stdout.readline())["step"] == "ordered"
+        assert os.listdir(folder)
+        child.terminate()
+        assert await child.wait() == 128 + 15
+        assert os.listdir(folder) == []
