@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from secrets import token_hex
 from time import monotonic
 from typing import Protocol, TypeVar
@@ -147,10 +147,12 @@ async def send(person: Person, conversation: str, text: str = "Halo?") -> None:
     answer.raise_for_status()
 
 
-async def restart_in_turn(running: LocalDeployment, say: Callable[[str], None]) -> list[tuple[str, float, int | None]]:
+async def restart_in_turn(
+    running: LocalDeployment, names: Iterable[str], say: Callable[[str], None]
+) -> list[tuple[str, float, int | None]]:
     """Restarts one process after the other, each once the previous one is ready: name, seconds to stop, exit code."""
     ended = []
-    for name in [name for name in running.processes.watched if name != "dana"]:
+    for name in names:
         child, began = running.processes.watched[name].child, monotonic()
         await running.processes.stop(name)
         ended.append((name, monotonic() - began, child.exit_code))

@@ -178,7 +178,7 @@ async def opened(tell: Tell, prepare: Callable[[Any], Awaitable[None]]) -> Async
     made_before = await prepared()
     with tempfile.TemporaryDirectory(prefix="batalkan-lesson-", ignore_cleanup_errors=True) as made:
         folder = Path(made) / "data"
-        await asyncio.to_thread(_copy, made_before, folder)
+        await asyncio.to_thread(copy, made_before, folder)
         async with embedded.running(f"{embedded.SCHEME}{folder}", ACTING) as urls:
             await prepare(urls)
             stage = Stage(folder, tell)
@@ -188,8 +188,9 @@ async def opened(tell: Tell, prepare: Callable[[Any], Awaitable[None]]) -> Async
                 await stage.stop()
 
 
-def _copy(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", source, target], check=True)  # noqa: S603, S607 - with the owners of the files
+def copy(source: Path, target: Path) -> None:
+    """Copies the folder with the owners of its files."""
+    subprocess.run(["cp", "-a", source, target], check=True)  # noqa: S603, S607
 
 
 async def prepared() -> Path:

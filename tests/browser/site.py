@@ -1,5 +1,6 @@
 """The whole system in this process, on a port that stays the same when it is started again."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ import httpx
 from batalkan import system
 from batalkan.operate import advance_clock
 from batalkan.system import System, Where
+from lab.lessons import stage
 from tests.harness.accounts import QUICK
 from tests.harness.serving import served
 
@@ -65,9 +67,10 @@ class Site(BrowserTarget):
 
 @asynccontextmanager
 async def new_site() -> AsyncIterator[Site]:
-    """A site with new databases, which runs inside the block."""
-    with TemporaryDirectory(prefix="batalkan-browser-") as folder:
-        site = Site(Path(folder))
+    """A site with new databases, which runs inside the block. Copies of prepared ones save the migrations' seconds."""
+    with TemporaryDirectory(prefix="batalkan-browser-") as made:
+        await asyncio.to_thread(stage.copy, await stage.prepared(), folder := Path(made) / "data")
+        site = Site(folder)
         await site.start()
         yield site
         await site.stop()
