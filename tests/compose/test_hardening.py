@@ -40,7 +40,7 @@ def test_published_port_is_the_gateways(stack: Stack) -> None:
 
 
 def test_other_containers_have_internal_networks(stack: Stack) -> None:
-    """All other containers are in networks that lead nowhere else, but the one that calls webhooks."""
+    """All other containers are in networks that lead nowhere else, but the service that calls webhooks."""
     for container in stack.containers():
         outward = {name for name in container["NetworkSettings"]["Networks"] if not stack.is_internal(name)}
         assert len(outward) == (service_of(container) in ("gateway", "notifications")), service_of(container)

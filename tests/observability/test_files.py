@@ -20,7 +20,7 @@ OUTWARD = {"gateway", "management", "grafana"}
 
 def test_every_container_is_hardened() -> None:
     """No service of compose.yaml, in any profile, is root or writes to its root file system; all are limited. Ports are
-    published on 127.0.0.1, and only services with one, and the one that calls webhooks, are in a network that leads
+    published on 127.0.0.1, and only services with one, and the service that calls webhooks, are in a network that leads
     outside."""
     assert {name for name, service in COMPOSE["services"].items() if "ports" in service} == OUTWARD
     for name, service in COMPOSE["services"].items():

@@ -36,7 +36,7 @@ async def test_an_order_shows_its_parts_and_sums(harness: WebHarness, browser: B
 
 
 async def test_the_list_marks_an_order_of_which_a_part_is_cancelled(harness: WebHarness, browser: Browser) -> None:
-    """One of the three orders is marked; the one that is cancelled as a whole is not."""
+    """One of the three orders is marked; the order that is cancelled as a whole is not."""
     await enter(harness, browser, "buyer")
     assert (await browser.show("orders")).text.count("Sebagian dibatalkan") == 1
 

@@ -23,7 +23,7 @@ TABLES = (
         add column voucher text,
         add column voucher_minimum bigint not null default 0,
         add column ship_by timestamptz, -- null: not paid yet, or shipped
-        add column parts smallint not null default 0, -- its cancellations but for the one that ended it
+        add column parts smallint not null default 0, -- its cancellations that left some pieces
         add column pieces integer generated always as (pieces_of(lines)) stored
     """,
     "drop index orders_scored",
