@@ -33,7 +33,7 @@ Tell = Callable[[dict[str, Any]], object]
 ACTING = tuple(name for name in SERVICES if name != "web")
 """The services without the pages, which have no part in events."""
 PREPARED = TREE / ".batalkan" / "lessons"
-PRICE = 189_000
+PRICE = 145_000
 CALM, LONGEST = 1.0, 6.0
 """Seconds without work in flight after which a wrong state counts as final; seconds until any state does."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batalkan.new_service import CannotAdd, add_service
-from services.web.pages.lessons import OWN
+from services.web.lessons.own import OWN
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,6 +12,7 @@ from services.web.flow.reader import Reader
 from services.web.flow.traces import Trace
 from services.web.formats import rupiah
 from services.web.lessons import progress
+from services.web.lessons.own import OWN
 from services.web.lessons.prose import phrase, prose
 from services.web.lessons.removal import Removal
 from services.web.lessons.stage import Stage
@@ -29,39 +30,6 @@ _AMOUNTS = frozenset({"owed", "back", "paid", "amount", "shown"})
 """Which facts of a run are whole rupiah."""
 _RUN = "\N{OBJECT REPLACEMENT CHARACTER}"
 """Stands where the lines of a run come."""
-
-
-_HANDLER = """\
-cat > services/thanks/handlers.py <<'END'
-\"\"\"The events that `thanks` consumes, and the handler of each.\"\"\"
-
-from collections.abc import Sequence
-
-from contracts.refunds import RefundIssued
-from runtime.messaging.consumer import Handlers
-from runtime.messaging.envelope import Event
-from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import new_id
-from services.thanks import store
-from services.thanks.domain import Item
-
-
-async def thank(tx: Transaction, issued: RefundIssued) -> Sequence[Event]:
-    \"\"\"The money has arrived: keeps a word of thanks for the buyer.\"\"\"
-    await store.add(tx, Item(new_id(), issued.buyer_id, f"Thank you. Rp{issued.amount} are back."))
-    return []
-
-
-HANDLERS: Handlers = {RefundIssued: thank}
-END"""
-OWN = {
-    "new": ".venv/bin/batalkan new service thanks",
-    "listen": 'sed -i \'0,/"notifications")/s//"notifications", "thanks")/\' contracts/refunds.py',
-    "handle": _HANDLER,
-    "check": "make format contracts check\n.venv/bin/pytest tests/thanks",
-    "see": "make demo",
-}
-"""The commands of the last page; a test runs them."""
 
 
 @dataclass(frozen=True)
