@@ -45,7 +45,7 @@ async def test_many_cancels_of_many_orders(
     system: SystemUnderTest, buyer: Buyer, dana_buyer: Buyer, seller: Seller
 ) -> None:
     """Of many requests at once for each of many orders, each order has one cancellation, one refund, one stock."""
-    orders, times = (60, 50) if system.full else (10, 15)
+    orders, times = (30, 50) if system.full else (10, 15)
     product = await seller.offer(stock=orders)
     buyers = [(buyer, dana_buyer)[number % 2] for number in range(orders)]
     ids = await gathered([person.buy(product) for person in buyers], 8)
@@ -70,7 +70,7 @@ async def test_many_cancels_of_many_orders(
 
 async def test_cancel_against_ship(system: SystemUnderTest, seller: Seller, product: str) -> None:
     """When buyer and seller are at it in the same moment one wins, and there is a refund only if it is the buyer."""
-    races = 300 if system.full else 40
+    races = 150 if system.full else 40
     buyers = [Buyer.signed(system.http, system.keys, "buyer") for _ in range(12)]
 
     async def race(buyer: Buyer) -> str:

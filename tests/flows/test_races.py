@@ -40,7 +40,7 @@ class Race:
 @pytest.mark.timeout(480)
 async def test_buyer_seller_and_the_24_hours(system: SystemUnderTest, recorder: EventRecorder) -> None:
     """There is one cancellation, one refund and one channel; thread and case name it, and no other."""
-    races, wave = (150, 50) if system.full else (20, 20)
+    races, wave = (100, 50) if system.full else (20, 20)
     seller = Seller.signed(system.http, system.keys, "seller")
     product = await seller.offer()
     agents = [Agent.signed(system.http, system.keys, "agent") for _ in range(AT_ONCE)]

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 @pytest.mark.usefixtures("installed")
 async def test_every_saga_of_a_short_run_ends_with_its_refund() -> None:
     """A short run of `core`, `all` and the bare reference ends with every refund shown and the ledger balanced."""
-    figures = await measure(["core", "all", "reference"], orders=300, clients=32, repeats=1)
-    assert [one.sagas for one in figures] == [300, 300, 300]
+    figures = await measure(["core", "all", "reference"], orders=150, clients=32, repeats=1)
+    assert [one.sagas for one in figures] == [150, 150, 150]
     assert all(one.cpu_ms_per_saga > 0 and one.statements_per_saga > 0 for one in figures)
     assert set(ratios(figures)) == {"core : reference", "all : reference"}

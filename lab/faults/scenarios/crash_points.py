@@ -20,7 +20,7 @@ ARMED = {"orders": EVERYWHERE, "refunds": DANA, "chat": EVERYWHERE, "cs": EVERYW
 ARMED["notifications"] = (*COMMIT, *ACKNOWLEDGE)  # it publishes nothing
 """Only refunds has the points around DANA; its other points follow when these are done."""
 DANA_SLOW = {"mode": "slow", "seconds": 0.02}
-AT_ONCE = 12
+AT_ONCE = 6
 
 LONG = {"times": 100, "within": 20}
 

@@ -24,7 +24,7 @@ ACTIONS = {"": "", "reply": "seller_replied", "pack": "order_packed"}
 LONG = {"cases": 1_000, "pause": (0.5, 3.0)}
 
 
-async def run(lab: Lab, cases: int = 60, pause: tuple[float, float] = (0.5, 1.5)) -> None:
+async def run(lab: Lab, cases: int = 36, pause: tuple[float, float] = (0.5, 1.5)) -> None:
     """Contacts the sellers, moves the clock 23 hours, lets some sellers act, and moves it two more hours.
 
     The `pause` between two kills is in seconds.
