@@ -21,6 +21,7 @@ from runtime.errors import InvalidRequest, Refusal
 from runtime.http.body_limit import BodyLimitMiddleware
 from runtime.http.hosts import CheckHost
 from runtime.http.problems import as_problem, describe_problem, problem_response
+from runtime.http.quick import shortened
 from runtime.http.request_context import RequestContextMiddleware
 from runtime.messaging.observer import NO_OBSERVER, EventObserver
 from runtime.messaging.unit_of_work import UnitOfWork
@@ -167,7 +168,7 @@ class RetryOnConflict(APIRoute):
     refuses requests with one, since it would be ignored."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+        handle = shortened(self, super().get_route_handler())
 
         async def handle_with_retries(request: Request) -> Response:
             if self.body_field is None and (await request.body()).strip() not in (b"", b"{}", b"null"):

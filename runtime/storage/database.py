@@ -52,6 +52,8 @@ class Database:
         self.url = url
         self._pool_size = pool_size
         self._pool: Pool | None = None
+        self._turns = asyncio.Semaphore(pool_size)
+        """Those who wait for a connection get it in their order: the pool lets newcomers overtake them."""
         self._expired = -BETWEEN_SERVERS
         self._wrote = -WRITES_FOR
         self._probe: asyncio.Task[bool] | None = None
@@ -64,6 +66,7 @@ class Database:
         while self._pool is None:
             try:
                 size = min(self._pool_size, await _share(self.url))
+                self._turns = asyncio.Semaphore(size)
                 self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
                     self.url,
                     connect=connect,
@@ -99,7 +102,7 @@ class Database:
             raise DatabaseUnavailable("The service has not reached its database yet.")
         began = perf_counter()
         try:
-            connection = await _acquire(pool)
+            connection = await self._acquire(pool)
         except _BROKEN as error:
             raise DatabaseUnavailable("No connection to the database could be had.") from error
         finally:
@@ -117,7 +120,24 @@ class Database:
             await asyncio.sleep(0)  # `SafeConnection` is about to close itself, which the pool must see first
             raise
         finally:
-            await pool.release(connection)
+            try:
+                await pool.release(connection)
+            finally:
+                self._turns.release()
+
+    async def _acquire(self, pool: Pool) -> Connection:
+        """A connection, within `BUSY_TIMEOUT`, also if the server has none left."""
+        async with _busy_timeout():
+            await self._turns.acquire()
+            try:
+                while True:
+                    try:
+                        return await pool.acquire()
+                    except asyncpg.TooManyConnectionsError:
+                        await asyncio.sleep(FULL)
+            except BaseException:
+                self._turns.release()
+                raise
 
     async def _expire(self, pool: Pool, why: str) -> None:
         """Replaces all connections: after a failover these lead to the former primary. Not too often, since the new
@@ -209,16 +229,6 @@ _ALLOWED = """
 select sum(setting::integer * case name when 'max_connections' then 1 else -1 end)::integer from pg_settings
 where name in ('max_connections', 'superuser_reserved_connections', 'reserved_connections')
 """
-
-
-async def _acquire(pool: Pool) -> Connection:
-    """A connection, within `BUSY_TIMEOUT`, also if the server has none left."""
-    async with _busy_timeout():
-        while True:
-            try:
-                return await pool.acquire()
-            except asyncpg.TooManyConnectionsError:
-                await asyncio.sleep(FULL)
 
 
 @asynccontextmanager

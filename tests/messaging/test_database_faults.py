@@ -254,6 +254,22 @@ async def test_server_without_free_connections_is_waited_for(embedded_toys: Toys
     await embedded_toys.databases.admin(f'drop role "{role}"')
 
 
+async def test_no_use_overtakes_in_the_queue_for_a_connection(embedded_toys: Toys) -> None:
+    """Uses that wait for a connection get it in their order, before one that comes back for another at once."""
+    database, order = Database(await embedded_toys.database("refunds"), pool_size=1), list[str]()
+    await database.connect()
+
+    async def use(name: str, times: int) -> None:
+        for _ in range(times):
+            async with database.connection() as connection:
+                order.append(name)
+                await connection.execute("select pg_sleep(0.002)")
+
+    await asyncio.gather(use("greedy", 5), *(use(str(number), 1) for number in range(5)))
+    assert order == ["greedy", *"01234", *["greedy"] * 4]
+    await database.close()
+
+
 async def test_a_pool_takes_its_share_of_the_server(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pools of all services and the other connections fit into the server's limit, also a small one."""
     admin = await databases.connect(embedded_toys.databases.admin_url)
