@@ -52,8 +52,6 @@ class ServiceSpec:
     migrations: Path
     publishes: Sequence[type[Event]]
     handlers: Handlers = field(default_factory=dict)
-    pace: float = 0.0
-    """Seconds between two batches of events, for a service whose answers no user waits for."""
     records: FindRecords = operations.nothing
     """What the service keeps, for the search of the operator's console."""
     kept: Sequence[Kept] = ()
@@ -104,9 +102,7 @@ class Service:
         self.uow.held = lambda: self._relay.held
         self.sampler = Sampler(name)
         database.waited = POOL_WAIT.labels(name).observe
-        self._consumers = (
-            Consumers(self.uow, bus, handlers, description.pace, settings.partitions) if handlers else None
-        )
+        self._consumers = Consumers(self.uow, bus, handlers, settings.partitions) if handlers else None
         sample_runtime(self.sampler, self.uow, self._consumers)
         if settings.demonstration and self._consumers is not None:
             instrumentation.queues = self._consumers.queues

@@ -77,7 +77,7 @@ async def _measure_one(
             await changed.wait_for(lambda: handled >= share * events)
         return monotonic(), process_time(), sum(map(meters.cpu_seconds, pids))
 
-    consuming = asyncio.create_task(Consumers(uow, bus, {Padded: BatchHandler(handle)}, 0.0, count).run())
+    consuming = asyncio.create_task(Consumers(uow, bus, {Padded: BatchHandler(handle)}, count).run())
     await asyncio.sleep(5)  # for the move
     for _ in range(events // 100):
         async with publisher.begin() as tx:

@@ -38,8 +38,8 @@ MAX_CRASHES = 5
 RETRY_AFTER = 0.05
 """Seconds until the second attempt, doubled for each further one."""
 BATCH_INTERVAL = 0.05
-"""Seconds between the starts of two batches, for a service whose answers no user waits for: more events of a stream
-then share a transaction. A single event does not wait."""
+"""Seconds between the starts of two batches: more events of a stream then share a transaction. A single event does not
+wait, nor does a backlog of which a batch was full."""
 
 Handler = Callable[[Transaction, Any], Awaitable[Sequence[Event]]]
 """Handles one event and returns the events that follow. When it raises, nothing has happened."""
@@ -72,15 +72,12 @@ class Consumer:
         uow: UnitOfWork,
         bus: Bus,
         handlers: Handlers,
-        pace: float = 0.0,
         partition: Partition = WHOLE,
         guard: BindingGuard = always,
     ) -> None:
-        """`pace`: seconds between the starts of two batches (see `BATCH_INTERVAL`)."""
         self._uow = uow
         self._bus = bus
         self._handlers = handlers
-        self._pace = pace
         self._partition = partition
         self._guard = guard
         self._exemplar: dict[str, str] | None = None  # the span of the last batch
@@ -118,11 +115,11 @@ class Consumer:
         try:
             self._subscription = subscription
             self._lag.show()
-            suspect, began = True, -self._pace
+            suspect, following = True, 0.0
             while True:
-                await asyncio.sleep(began + self._pace - monotonic())
+                await asyncio.sleep(following - monotonic())
                 deliveries = await subscription.take(BATCH)
-                began = monotonic()
+                following = monotonic() + BATCH_INTERVAL if len(deliveries) < BATCH else 0.0
                 await finished(self._finish(subscription, deliveries, suspect))
                 suspect = False
                 bus.reset()  # only now: after a subscription, deliveries and acknowledgements can still fail

@@ -68,18 +68,17 @@ async def want(connection: Connection, count: int) -> None:
 class Consumers:
     """One consumer for each partition of a service."""
 
-    def __init__(self, uow: UnitOfWork, bus: Bus, handlers: Handlers, pace: float, wanted: int) -> None:
+    def __init__(self, uow: UnitOfWork, bus: Bus, handlers: Handlers, wanted: int) -> None:
         self._uow = uow
         self._bus = bus
         self._handlers = handlers
-        self._pace = pace
         self._wanted = wanted
         self._running: dict[Consumer, asyncio.Task[None]] = {}
         self._keys = routing_keys(handlers, uow.service)
 
     def consumer(self, partition: Partition = WHOLE) -> Consumer:
         """The consumer of a partition, which is not started."""
-        return Consumer(self._uow, self._bus, self._handlers, self._pace, partition, lambda: self._bound(partition))
+        return Consumer(self._uow, self._bus, self._handlers, partition, lambda: self._bound(partition))
 
     @asynccontextmanager
     async def _bound(self, partition: Partition) -> AsyncIterator[bool]:

@@ -74,14 +74,6 @@ def _message(
     return Message(row["routing_key"], body.encode(), row["mandatory"], row["subject"], confirmed)
 
 
-def _front(line: Sequence[asyncpg.Record]) -> Sequence[asyncpg.Record]:
-    """The first events of a subject, up to those with one key that a queue has to take: later ones may only follow once
-    these have reached it."""
-    key = next((row["routing_key"] for row in line if row["mandatory"]), None)
-    before = list(takewhile(lambda row: not row["mandatory"], line))
-    return before + list(takewhile(lambda row: row["routing_key"] == key, line[len(before) :]))
-
-
 class Relay:
     """Publishes a service's outbox. One relay on a database is active at a time; the others stand by.
 
@@ -192,7 +184,7 @@ class Relay:
             rest = {
                 subject: [row for row in line if row["seq"] not in sent]
                 for subject, line in lines.items()
-                if _front(line)[-1]["routing_key"] not in refused
+                if line[0]["routing_key"] not in refused
             }
             lines = {subject: line for subject, line in rest.items() if line}
         return len(rows)
@@ -204,17 +196,17 @@ class Relay:
         return await connection.fetch(_TAKE.format(""), BATCH, list(self._held))
 
     def _wave(self, lines: Collection[list[asyncpg.Record]]) -> list[asyncpg.Record]:
-        """What can be published at once: the front of each subject; of an unroutable key one event in all."""
+        """What can be published at once: of each subject the first events with one key, because later events may only
+        follow once these have reached a queue; of an unroutable key one event in all."""
         wave: list[asyncpg.Record] = []
         tried: set[str] = set()
         for line in lines:
-            front = _front(line)
-            key = front[-1]["routing_key"]
+            key = line[0]["routing_key"]
             if key not in self._unroutable:
-                wave += front
+                wave += takewhile(lambda row, key=key: row["routing_key"] == key, line)  # type: ignore[misc]
             elif key not in tried:
                 tried.add(key)
-                wave += front[: sum(not row["mandatory"] for row in front) + 1]
+                wave.append(line[0])
         return wave
 
     async def _send(

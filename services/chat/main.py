@@ -8,7 +8,6 @@ from contracts import events_from
 from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
-from runtime.messaging.consumer import BATCH_INTERVAL
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
@@ -26,7 +25,6 @@ SPEC = ServiceSpec(
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("chat"),
-    pace=BATCH_INTERVAL,
     records=records.find,
 )
 

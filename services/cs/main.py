@@ -9,7 +9,6 @@ from contracts import events_from
 from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
-from runtime.messaging.consumer import BATCH_INTERVAL
 from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
@@ -28,7 +27,6 @@ SPEC = ServiceSpec(
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("cs"),
-    pace=BATCH_INTERVAL,
     records=records.find,
 )
 """Its handlers come with the cases on which they work."""

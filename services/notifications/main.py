@@ -6,7 +6,6 @@ from pathlib import Path
 from contracts import events_from
 from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
-from runtime.messaging.consumer import BATCH_INTERVAL
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
 from runtime.storage.database import Database
@@ -23,7 +22,6 @@ SPEC = ServiceSpec(
     router=api.router,
     migrations=Path(__file__).parent / "migrations",
     publishes=events_from("notifications"),
-    pace=BATCH_INTERVAL,
     records=records.find,
     kept=store.KEPT,
 )

@@ -44,7 +44,7 @@ class Service:
     async def replica(self, wanted: int = 1, bus: Bus | None = None) -> AsyncIterator[Consumers]:
         """A further replica, which consumes."""
         toy = await self.toys.on(self.toy.url, "refunds", {})
-        consumers = Consumers(toy.uow, bus or toy.bus, {Counted: self.handle}, 0.0, wanted)
+        consumers = Consumers(toy.uow, bus or toy.bus, {Counted: self.handle}, wanted)
         async with running(consumers.run()):
             await eventually(lambda: self.consumes(consumers))
             yield consumers
