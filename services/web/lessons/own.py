@@ -10,14 +10,13 @@ from contracts.refunds import RefundIssued
 from runtime.messaging.consumer import Handlers
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction
-from runtime.observability.trace_context import new_id
 from services.thanks import store
 from services.thanks.domain import Item
 
 
 async def thank(tx: Transaction, issued: RefundIssued) -> Sequence[Event]:
-    \"\"\"The money has arrived: keeps a word of thanks for the buyer.\"\"\"
-    await store.add(tx, Item(new_id(), issued.buyer_id, f"Thank you. Rp{issued.amount} are back."))
+    \"\"\"The money has arrived: keeps a word of thanks for the buyer, one for each refund.\"\"\"
+    await store.add(tx, Item(issued.refund_id, issued.buyer_id, f"Thank you. Rp{issued.amount} are back."))
     return []
 
 
