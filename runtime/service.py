@@ -124,11 +124,8 @@ class Service:
         self.app.state.uow = self.uow
         self.app.state.console = self.console
         self.app.state.verifier = TokenVerifier(token_keys)
-        routes = self.app.router.routes
-        general = len(routes)
         for router in routers:
             self.app.include_router(router)
-        routes[:] = routes[general:] + routes[:general]  # the framework tries one after the other
         self.app.router.lifespan_context = lambda _: self._listening()
 
     def on_deadline(self, kind: str, handler: DeadlineHandler | Locking) -> None:
