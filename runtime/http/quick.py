@@ -64,11 +64,16 @@ def shortened(route: APIRoute, framework: Handler) -> Handler:
 def _is_plain(route: APIRoute) -> bool:
     needs = route.dependant
     body = [one.field_info for one in needs.body_params]
+    left_out = route.response_model_include, route.response_model_exclude
+    left_out_by_value = (
+        route.response_model_exclude_unset or route.response_model_exclude_defaults or route.response_model_exclude_none
+    )
     return (
         isinstance(route.response_class, DefaultPlaceholder)
         and iscoroutinefunction(route.endpoint)
         and not (needs.query_params or needs.header_params or needs.cookie_params)
         and not (needs.response_param_name or needs.background_tasks_param_name or needs.http_connection_param_name)
+        and not (any(left_out) or left_out_by_value)
         and len(body) < 2
         and not any(isinstance(one, Form) or (isinstance(one, Body) and one.embed) for one in body)
         and all(_asks_the_request_only(one) for one in needs.dependencies)

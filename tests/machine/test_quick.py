@@ -57,6 +57,10 @@ def routes() -> APIRouter:
     async def need(thing_id: UUID, wish: Wish) -> Seen:
         return Seen(thing_id=thing_id, who="", wish=wish)
 
+    @router.patch("/shop/{thing_id}", response_model_exclude_none=True)
+    async def shaped(thing_id: UUID, who: Who) -> Seen:
+        return Seen(thing_id=thing_id, who=who, wish=None)
+
     @router.delete("/shop/{thing_id}")
     async def neither(thing_id: UUID, who: Who) -> Seen:
         return Seen(thing_id=thing_id, who=who, wish=None)
@@ -140,5 +144,10 @@ async def test_both_ways_answer_alike(ways: tuple[list[httpx.AsyncClient], list[
         answers = [await client.request(method, path, content=body, headers=headers) for client in clients]
         short, long = ((one.status_code, one.content, {**one.headers, "x-correlation-id": ""}) for one in answers)
         assert short == long, (method, path, body, kind, name)
-        if short[0] in (200, 201, 202, 409) and kind in ("application/json", "") and body not in (b"null", b" "):
+        if (
+            method != "PATCH"
+            and short[0] in (200, 201, 202, 409)
+            and kind in ("application/json", "")
+            and body not in (b"null", b" ")
+        ):
             assert len(slow) == took, (method, path, body, kind)

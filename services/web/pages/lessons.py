@@ -64,7 +64,7 @@ async def own(visit: Public) -> Response:
 
 @router.get("/{name}")
 async def lesson(visit: Public, inside: Inside, name: Name, order: str = "") -> Response:
-    """One lesson, as far as the learner is; `order` is the one that was started here."""
+    """One lesson, as far as the learner is; `order` is the order that the learner started here."""
     return visit.page("lesson.html", **_shown(visit, inside, name), **_traced(inside.reader, order))
 
 
