@@ -52,7 +52,8 @@ class _RedisConnection(Connection):
 
 
 def connect(url: str) -> Redis:
-    """A client that connects at its first use. `memory://` is a Redis inside this process for this client alone;
+    """A client that connects at its first use. It sends a command again whose answer was lost: a command that must
+    count once has to know its own work. `memory://` is a Redis inside this process for this client alone;
     `memory://NAME` is shared by all clients of that name."""
     if url.startswith("memory://"):
         from fakeredis import FakeAsyncRedis, FakeServer

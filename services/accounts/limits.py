@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from secrets import token_hex
 
 from redis.asyncio import Redis
 
@@ -91,7 +92,8 @@ class Limits:
                 return 0
             if limit.spacing:
                 pause = min(2 ** min(made - limit.limit - 1, 30), limit.spacing)
-                if await self._redis.set(count.pause, "", nx=True, ex=pause):
+                mine = token_hex(8)  # after a lost answer the command is sent twice, and finds it
+                if await self._redis.set(count.pause, mine, nx=True, get=True, ex=pause) in (None, mine):
                     return 0
                 wait = await self._redis.ttl(count.pause)
         await self.give_back(count)

@@ -97,10 +97,12 @@ class Sessions:
         async with reached(SessionsUnavailable), self._redis.pipeline(transaction=False) as pipeline:
             self._list(pipeline, renewed)
             # One command writes the next token and returns the one before. If that is not the expected one, no client
-            # holds the token just written: the family ends here, or after a crash has no usable token.
+            # holds the token just written: the family ends here, or after a crash has no usable token. After a lost
+            # answer the command is sent twice, and finds its own token.
             pipeline.set(_key(session.session_id), _value(renewed), ex=EXPIRES_IN, xx=True, get=True)
             *_, before = await pipeline.execute()
-        if not before or _Family.model_validate_json(str(before)).digest != _digest(session.refresh_token):
+        expected = {_digest(session.refresh_token), _digest(renewed.refresh_token)}
+        if not before or _Family.model_validate_json(str(before)).digest not in expected:
             await self.end(session.account_id, session.session_id)
             raise SessionOver
         return renewed

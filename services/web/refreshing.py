@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from base64 import urlsafe_b64encode
+from secrets import token_urlsafe
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -59,10 +60,11 @@ class Refreshing:
         lock = Fernet(urlsafe_b64encode(hashlib.sha256(b"lock" + refresh.encode()).digest()))
         try:
             async with reached(ServiceAway):
-                ours = await self._redis.set(key, WAITING, nx=True, ex=UNDER_WAY)
+                mine = WAITING + token_urlsafe(16)  # after a lost answer the command is sent twice, and finds it
+                before = await self._redis.set(key, mine, nx=True, get=True, ex=UNDER_WAY)
         except ServiceAway:
             return await self._ask(refresh, client)  # without Redis: correct with one replica only
-        if not ours:
+        if before not in (None, mine):
             return await self._wait(key, lock)
         try:
             answer = await self._ask(refresh, client)
@@ -83,7 +85,7 @@ class Refreshing:
                 raise ServiceAway("The tokens could not be renewed. Try again.")
             if value == OVER:
                 raise SessionEnded
-            if value != WAITING:
+            if not str(value).startswith(WAITING):
                 answer: dict[str, Any] = json.loads(lock.decrypt(str(value).encode()))
                 return answer
             await asyncio.sleep(POLL)

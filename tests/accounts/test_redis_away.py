@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from secrets import token_hex
 from time import monotonic
 
 import pytest
@@ -9,8 +10,11 @@ from redis.asyncio import Redis
 
 from batalkan.keys import Keys
 from batalkan.servers import LocalServers
+from runtime.errors import RateLimited
 from runtime.storage.redis import connect, writes
+from services.accounts.limits import Limit, Limits
 from tests.harness.accounts import AccountsHarness, Visitor, open_harness
+from tests.harness.lost_answer import lose_an_answer
 
 
 @pytest.fixture(params=["closed port", "silence", "not Redis"])
@@ -130,6 +134,32 @@ async def test_redis_that_takes_nothing(
         await at_server.service.until_ready()
         assert (await customer.sign_in()).status_code == 200
         assert (await client.client_id() != before) == refuse.startswith("replica")
+
+
+@pytest.mark.servers
+async def test_a_lost_answer_ends_no_session(
+    at_server: AccountsHarness, customer: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh whose answer from Redis is lost is repeated, and knows the token that it wrote itself."""
+    tokens = await customer.signed_in()
+    for _ in range(2):
+        lose_an_answer(monkeypatch, b"accounts:sessions:")
+        answer = await customer.refresh(tokens["refresh_token"])
+        assert answer.status_code == 200
+        tokens = answer.json()
+
+
+@pytest.mark.servers
+async def test_a_lost_answer_uses_up_no_pause(real_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may try again after a pause may do so although the answer from Redis about the pause was lost."""
+    async with connect(real_redis_url) as redis:
+        limits = Limits(redis, b"secret")
+        count = limits.count(Limit("slowed", 1, 900, spacing=4), token_hex(4))
+        await limits.take(count)
+        lose_an_answer(monkeypatch, b"SET\r\n")
+        await limits.take(count)
+        with pytest.raises(RateLimited):
+            await limits.take(count)
 
 
 @pytest.mark.servers

@@ -11,8 +11,13 @@ import httpx
 import jwt
 import pytest
 
+from batalkan.servers import LocalServers
 from runtime.http.revocations import revoke
+from runtime.settings import Environment
 from runtime.storage.redis import connect
+from services.web.refreshing import Refreshing
+from services.web.upstream import Upstream
+from tests.harness.lost_answer import lose_an_answer
 from tests.harness.web import ORIGIN, Browser, Services, WebHarness
 
 SIGN_IN = {"email": "a@example.com", "password": "12345678"}
@@ -139,6 +144,18 @@ async def test_requests_at_once_renew_a_session_once(harness: WebHarness) -> Non
     assert [answer.status_code for answer in (*answers, late)] == [200] * 11
     assert [asked.url.path for asked in harness.services.asked].count("/accounts/token") == 1
     assert {crumbs(answer)["refresh"].value for answer in answers} == {"app.s.1"}
+
+
+@pytest.mark.servers
+async def test_a_lost_answer_of_redis_renews_a_session(
+    harness: WebHarness, servers: LocalServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica whose first question to Redis has to be repeated does not wait for itself."""
+    with_refresh_once(harness)
+    upstream = Upstream.read(Environment({}), httpx.MockTransport(harness.services.answer))
+    async with connect(servers.redis.url("web")) as redis, asyncio.timeout(5):
+        lose_an_answer(monkeypatch, b"web:refresh:")
+        assert (await Refreshing(upstream, redis).renew(f"s.{token_hex(8)}", "app"))["refresh_token"] == "s.1"
 
 
 async def test_a_session_that_is_over_asks_to_sign_in(browser: Browser, services: Services) -> None:
