@@ -1,8 +1,8 @@
 """What is paid and what comes back, to the rupiah; compared with a model that deals with each piece alone."""
 
 from dataclasses import replace
-from fractions import Fraction
 from random import Random
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +15,7 @@ from services.orders import pricing
 from services.orders.cancelling import decide
 from services.orders.domain import Cancellation, Order, Terms, moved, new_order
 from services.orders.pricing import Voucher
+from tests.harness.piece_prices import piece_prices
 from tests.rules.orders_table import BUYER, HOUR, PLACED, SELLER, a_request
 
 LINES = st.lists(
@@ -32,20 +33,6 @@ VOUCHERS = (
         lambda percent, cap: Voucher("P", 0, percent=percent, cap=cap), st.integers(1, 100), st.integers(1, 10**8)
     )
 )
-
-
-def by_piece(lines: tuple[OrderLine, ...], discount: int) -> dict[UUID, list[int]]:
-    """What each piece costs: its share of the discount rounded down, and the rupiah that are left go to the largest
-    remainders, the first line and piece first."""
-    prices = [(line.product_id, line.unit_price) for line in lines for _ in range(line.quantity)]
-    exact = [Fraction(price * discount, sum(price for _, price in prices)) for _, price in prices]
-    less = [int(share) for share in exact]
-    for index in sorted(range(len(prices)), key=lambda index: less[index] - exact[index])[: discount - sum(less)]:
-        less[index] += 1
-    nets: dict[UUID, list[int]] = {line.product_id: [] for line in lines}
-    for (product_id, price), share in zip(prices, less, strict=True):
-        nets[product_id].append(price - share)
-    return nets
 
 
 def asked_for(order: Order, *pieces: tuple[UUID, int]) -> Cancellation | OrderCancelRejected:
@@ -69,15 +56,17 @@ def an_order(lines: tuple[OrderLine, ...], voucher: Voucher | None = None, fee: 
     return order if cash else replace(moved(order, OrderStatus.PROCESSING, PLACED), paid_amount=order.total)
 
 
-@settings(max_examples=60, deadline=None)
-@given(LINES, VOUCHERS, st.integers(0, 50_000), st.booleans(), st.randoms(use_true_random=False))
-def test_what_comes_back_is_what_was_paid(
+RANDOM_ORDERS = st.tuples(LINES, VOUCHERS, st.integers(0, 50_000), st.booleans(), st.randoms(use_true_random=False))
+
+
+def check_what_comes_back(
     lines: tuple[OrderLine, ...], voucher: Voucher | None, fee: int, cash: bool, chance: Random
 ) -> None:
     """However an order is cancelled in parts: each part refunds exactly the net of its pieces, no piece costs less than
     nothing or more than its price, and in the end all that was paid has come back, with the shipping fee."""
     order = an_order(lines, voucher, fee, cash)
-    nets = by_piece(lines, order.discount)
+    priced = [(str(line.product_id), line.quantity, line.unit_price) for line in lines]
+    nets = {UUID(product): costs for product, costs in piece_prices(priced, order.discount).items()}
     assert sum(map(sum, nets.values())) == order.total - order.shipping_fee == sum(line.net for line in order.lines)
     assert {line.product_id: line.net for line in order.lines} == {one: sum(net) for one, net in nets.items()}
     for line in lines:
@@ -102,6 +91,21 @@ def test_what_comes_back_is_what_was_paid(
         assert how.refund_amount == (order.paid_amount - refunded if how.ended else part_of_price)
     assert gone == {line.product_id: line.quantity for line in lines}
     assert order.refunded_amount == order.paid_amount == (0 if cash else order.total)
+
+
+@settings(max_examples=60, deadline=None)
+@given(RANDOM_ORDERS)
+def test_what_comes_back_is_what_was_paid(order: tuple[Any, ...]) -> None:
+    """Random orders are cancelled in random parts: what comes back is right to the rupiah."""
+    check_what_comes_back(*order)
+
+
+@pytest.mark.long
+@settings(max_examples=100_000, deadline=None, database=None)
+@given(RANDOM_ORDERS)
+def test_what_comes_back_from_many_orders(order: tuple[Any, ...]) -> None:
+    """A hundred thousand random orders are cancelled in random parts: what comes back is right to the rupiah."""
+    check_what_comes_back(*order)
 
 
 @pytest.mark.parametrize(
