@@ -38,7 +38,7 @@ class Basket:
         kind: Json = {"percent": self.chance.randint(1, 100), "cap": self.chance.randint(1, 10**6)}
         if self.chance.random() < 0.5:
             kind = {"amount": self.chance.randint(1, 10**5)}
-        return kind | {"code": "HEMAT", "uses": 1, "minimum": self.chance.choice([0, 0, 1000, 100_000])}
+        return kind | {"code": "HEMAT", "uses": 1, "minimum": self.chance.choice([0, 1000, 100_000])}
 
     def listed(self, pieces: dict[str, int]) -> int:
         """What pieces cost before the discount."""
@@ -55,8 +55,8 @@ class Basket:
 
     def some(self, left: dict[str, int]) -> dict[str, int]:
         """Random pieces of those that are left; rarely one too many."""
-        chosen = self.chance.sample(sorted(left), self.chance.randint(1, len(left)))
-        return {one: self.chance.randint(1, left[one] + (self.chance.random() < 0.05)) for one in chosen}
+        chosen = self.chance.sample(list(left), self.chance.randint(1, len(left)))
+        return {one: self.chance.randint(1, left[one] + (self.chance.random() < 0.15)) for one in chosen}
 
     def expected(self, left: dict[str, int], pieces: dict[str, int]) -> str:
         """The code of the refusal, or none."""
@@ -119,6 +119,7 @@ async def run(shop: OrdersHarness, seller: Person, chance: Random) -> tuple[int,
     return granted, refused
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", [20, pytest.param(2_000, marks=pytest.mark.long)])
 async def test_random_orders_come_back_to_the_rupiah(shop: OrdersHarness, number: int) -> None:
     """Each answer has the discount, total and refund of the model; each refusal is one of the model's."""
@@ -126,5 +127,5 @@ async def test_random_orders_come_back_to_the_rupiah(shop: OrdersHarness, number
     for seed in range(number):
         more = await run(shop, shop.seller(), Random(seed))
         granted, refused = granted + more[0], refused + more[1]
-    assert granted > 2 * number
-    assert refused > number / 10
+    assert granted > number
+    assert refused > number / 20

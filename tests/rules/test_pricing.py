@@ -101,11 +101,22 @@ def test_what_comes_back_is_what_was_paid(order: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=100_000, deadline=None, database=None)
-@given(RANDOM_ORDERS)
-def test_what_comes_back_from_many_orders(order: tuple[Any, ...]) -> None:
+@pytest.mark.timeout(1800)
+def test_what_comes_back_from_many_orders() -> None:
     """A hundred thousand random orders are cancelled in random parts: what comes back is right to the rupiah."""
-    check_what_comes_back(*order)
+    for seed in range(100_000):
+        chance = Random(seed)
+        price = chance.choice([9, 1_000, 10**8])
+        lines = tuple(
+            OrderLine(
+                product_id=uuid4(), title="Kopi", quantity=chance.randint(1, 7), unit_price=chance.randint(1, price)
+            )
+            for _ in range(chance.randint(1, 4))
+        )
+        amount = Voucher("A", 0, amount=chance.randint(1, 3 * price))
+        percent = Voucher("P", 0, percent=chance.randint(1, 100), cap=chance.randint(1, 3 * price))
+        voucher = chance.choice([None, amount, percent])
+        check_what_comes_back(lines, voucher, chance.randint(0, 50_000), chance.random() < 0.2, chance)
 
 
 @pytest.mark.parametrize(
