@@ -74,11 +74,20 @@ def _refunds_match(paid: Rows, refunds: Rows) -> list[str]:
         same = [refund for refund in found if all(refund[name] == one[name] for name in ("amount", "buyer_id"))]
         if len(found) != 1 or len(same) != 1:
             what = f"cancellation {one['cancellation_id']} of order {one['order_id']}"
-            broken.append(f"{what} has {len(found)} refunds, {len(same)} of its full amount")
+            broken.append(f"{what} {_instead(len(found))}")
     broken += [
         f"cancellation {cancellation_id} has a refund, but nothing was paid" for cancellation_id in by_cancellation
     ]
     return broken
+
+
+def _instead(count: int) -> str:
+    """What a cancellation has that has not exactly one refund of its full amount to its buyer."""
+    if count == 0:
+        return "has no refund"
+    if count == 1:
+        return "has a refund of another amount, or to another buyer"
+    return f"has {count} refunds instead of one"
 
 
 def journal_matches(refunds: Rows, payments: Sequence[Mapping[str, Any]]) -> list[str]:

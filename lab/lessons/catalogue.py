@@ -52,7 +52,7 @@ LESSONS = (
             ),
             _known("refunds is reminded of nothing"),
         ),
-        "has 0 refunds",
+        "has no refund",
     ),
     Lesson(
         "inbox",
@@ -91,7 +91,7 @@ LESSONS = (
                 (('"on conflict (cancellation_id) do nothing returning refund_id"', '"returning refund_id"'),),
             ),
         ),
-        "has 2 refunds",
+        "has 2 refunds instead of one",
         (
             ("refunds", "alter table refunds drop constraint refunds_cancellation_id_key"),
             ("refunds", "drop index refunds_of_order"),
@@ -170,7 +170,7 @@ LESSONS = (
                 (("await self._park(tx, message, str(message.error))", "raise message.error"),),
             ),
         ),
-        "has 0 refunds",
+        "has no refund",
     ),
     Lesson(
         "order",
