@@ -9,7 +9,7 @@ import pytest
 
 from runtime.observability.telemetry import JsonLines
 from tests.harness.web import Browser, Services, WebHarness
-from tests.web.market import AT, ID, cancelled, case, open_market, order
+from tests.web.market import AT, ID, cancelled, case, enter, open_market, order
 
 
 async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are(
@@ -86,6 +86,20 @@ async def test_the_desk_shows_every_open_case(harness: WebHarness, browser: Brow
     page = await browser.show("")
     assert page.status_code == 200, page.text
     assert [one for one in ids if f"/cases/{one}" not in page.text] == []
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "area"),
+    [("agent", f"cases/{ID}", ""), ("seller", f"orders/{ID}", ""), ("buyer", f"orders/{ID}", "orders")],
+)
+async def test_the_navigation_marks_the_area_of_a_page(
+    harness: WebHarness, browser: Browser, role: str, path: str, area: str
+) -> None:
+    """A case is in the area of the desk, an order in that of the orders: this entry alone is the current one."""
+    open_market(harness, "Kopi")
+    await enter(harness, browser, role)
+    page = (await browser.show(path)).text
+    assert re.findall(r'href="([^"]*)" aria-current="page"', page) == [f"/web/s/a/{area}"]
 
 
 async def test_pages_bind_the_browser(browser: Browser) -> None:
