@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -117,6 +118,35 @@ async def test_documents_are_shown_as_text_and_a_missing_one_is_said(browser: Br
     assert EVIL not in overview + one
     assert (await browser.get("/web/docs/refunds")).status_code == 503
     assert (await browser.get("/web/docs/unknown")).status_code == 404
+
+
+async def test_an_order_is_opened_as_its_buyer_where_that_is_possible(harness: WebHarness) -> None:
+    """The button is there for an order that was begun here, whose buyer can be signed in, also in the lesson whose
+    seller is silent; for no other order."""
+    begun, ignored, another = (str(UUID(int=number)) for number in (1, 2, 3))
+    said = harness.services.say
+    said("POST /accounts")
+    said("POST /accounts/token", **harness.token_answer())
+    said("POST /orders/products", product_id=begun)
+    said("PUT /refunds/wallet/dana")
+    said("GET /cs/duty", on=True)
+    said("POST /cs/cases", case_id=begun)
+    for path in ("order", "contact-seller"):
+        said(f"POST /cs/cases/{begun}/{path}")
+    async with harness.browser() as browser:
+        people = browser.app.state.lessons.people
+        said("POST /orders", order_id=begun)
+        for step in ("pay", "cancel"):
+            said(f"POST /orders/{begun}/{step}")
+        assert await people.cancel(1, dana=False) == [begun]
+        said("POST /orders", order_id=ignored)
+        said(f"POST /orders/{ignored}/pay")
+        assert await people.be_ignored() == ignored
+        for order_id, offered in ((begun, True), (ignored, True), (another, False)):
+            browser.app.state.flow.reader.traces.add(parsed(cancellation(order_id, subject=order_id)))
+            page = (await browser.get(f"/web/flow/stories/{order_id}")).text
+            assert "Pesanan" in page
+            assert (f'action="/web/flow/orders/{order_id}"' in page) is offered
 
 
 async def test_the_events_are_served_as_a_page_and_as_json(browser: Browser, services: Services) -> None:

@@ -40,6 +40,10 @@ class Rehearsal:
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]
 
+    def knows_buyer_of(self, order_id: str) -> bool:
+        """Whether the order was begun here, so that its buyer can be signed in."""
+        return order_id in self._buyers
+
     async def sign_in_as_buyer_of(self, order_id: str) -> Any:
         """A token answer for the buyer of one of these orders; None for any other order."""
         buyer = self._buyers.get(order_id)
@@ -81,12 +85,15 @@ class Rehearsal:
             lines = [{"product_id": self._product, "quantity": 1}]
             order = await self._post("/orders", buyer, {"lines": lines, "payment_method": "dana"})
             order_id: str = order["order_id"]
-            self._buyers[order_id] = buyer
-            if len(self._buyers) > MAX_ORDERS:
-                self._buyers.popitem(last=False)
+            self._remember(order_id, buyer)
             for step in ("pay", "cancel"):
                 await self._post(f"/orders/{order_id}/{step}", buyer)
             return order_id
+
+    def _remember(self, order_id: str, buyer: str) -> None:
+        self._buyers[order_id] = buyer
+        if len(self._buyers) > MAX_ORDERS:
+            self._buyers.popitem(last=False)
 
     async def _post(self, path: str, who: str, body: object = None) -> Any:
         return granted(await self._ask("POST", path, who, body))

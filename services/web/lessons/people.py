@@ -26,6 +26,7 @@ class People(Rehearsal):
         buyer = await self.prepare(dana=False)
         lines = [{"product_id": self._product, "quantity": 1}]
         order = (await self._post("/orders", buyer, {"lines": lines, "payment_method": "dana"}))["order_id"]
+        self._remember(order, buyer)
         await self._post(f"/orders/{order}/pay", buyer)
         self._emails["agent"] = AGENT
         await self._sign_in("agent", "agent")
