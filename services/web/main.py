@@ -87,7 +87,7 @@ def build(
     if settings.demonstration:
         reader, people = Reader(redis, service.uow.database), People(upstream)
         show_flow(service, reader, people)
-        teach(service, reader, people, Stage(upstream, people, lambda hours: move_clock(service, hours)))
+        teach(service, reader, Stage(upstream, people, lambda hours: move_clock(service, hours)))
     service.optional_checks["redis"] = redis_writes
     service.on_stop += [redis.aclose, upstream.close]
     return service
@@ -101,10 +101,10 @@ def show_flow(service: Service, reader: Reader, people: People) -> None:
     service.background += [reader.consume, reader.save]
 
 
-def teach(service: Service, reader: Reader, people: People, stage: Stage) -> None:
+def teach(service: Service, reader: Reader, stage: Stage) -> None:
     """Adds the lessons."""
     removal = Removal(live=True)
-    service.app.state.lessons = lessons.LessonDependencies(stage, removal, reader, people)
+    service.app.state.lessons = lessons.LessonDependencies(stage, removal, reader)
     service.app.include_router(lessons.router)
     service.on_stop += [stage.stop, removal.stop]
 

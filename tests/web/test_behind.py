@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 import httpx
@@ -120,33 +121,28 @@ async def test_documents_are_shown_as_text_and_a_missing_one_is_said(browser: Br
     assert (await browser.get("/web/docs/unknown")).status_code == 404
 
 
-async def test_an_order_is_opened_as_its_buyer_where_that_is_possible(harness: WebHarness) -> None:
-    """The button is there for an order that was begun here, whose buyer can be signed in, also in the lesson whose
-    seller is silent; for no other order."""
-    begun, ignored, another = (str(UUID(int=number)) for number in (1, 2, 3))
+async def test_the_buyer_of_an_order_begun_here_can_be_signed_in(harness: WebHarness) -> None:
+    """The pages sign in the buyer of an order that they have begun, also of the lesson whose seller is silent; of no
+    other order."""
+    order = str(UUID(int=1))
     said = harness.services.say
     said("POST /accounts")
     said("POST /accounts/token", **harness.token_answer())
-    said("POST /orders/products", product_id=begun)
-    said("PUT /refunds/wallet/dana")
+    said("POST /orders/products", product_id=order)
+    said("POST /orders", order_id=order)
+    said(f"POST /orders/{order}/pay")
     said("GET /cs/duty", on=True)
-    said("POST /cs/cases", case_id=begun)
+    said("POST /cs/cases", case_id=order)
     for path in ("order", "contact-seller"):
-        said(f"POST /cs/cases/{begun}/{path}")
+        said(f"POST /cs/cases/{order}/{path}")
     async with harness.browser() as browser:
-        people = browser.app.state.lessons.people
-        said("POST /orders", order_id=begun)
-        for step in ("pay", "cancel"):
-            said(f"POST /orders/{begun}/{step}")
-        assert await people.cancel(1, dana=False) == [begun]
-        said("POST /orders", order_id=ignored)
-        said(f"POST /orders/{ignored}/pay")
-        assert await people.be_ignored() == ignored
-        for order_id, offered in ((begun, True), (ignored, True), (another, False)):
-            browser.app.state.flow.reader.traces.add(parsed(cancellation(order_id, subject=order_id)))
-            page = (await browser.get(f"/web/flow/stories/{order_id}")).text
-            assert "Pesanan" in page
-            assert (f'action="/web/flow/orders/{order_id}"' in page) is offered
+        people = browser.app.state.flow.rehearsal
+        assert await people.sign_in_as_buyer_of(order) is None
+        assert await people.be_ignored() == order
+        assert await people.sign_in_as_buyer_of(order) == harness.token_answer() | {
+            "access_token": ANY,
+            "refresh_token": ANY,
+        }
 
 
 async def test_the_events_are_served_as_a_page_and_as_json(browser: Browser, services: Services) -> None:

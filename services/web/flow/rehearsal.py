@@ -40,10 +40,6 @@ class Rehearsal:
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    def knows_buyer_of(self, order_id: str) -> bool:
-        """Whether the order was begun here, so that its buyer can be signed in."""
-        return order_id in self._buyers
-
     async def sign_in_as_buyer_of(self, order_id: str) -> Any:
         """A token answer for the buyer of one of these orders; None for any other order."""
         buyer = self._buyers.get(order_id)

@@ -89,7 +89,7 @@ async def live(
 async def show_trace(visit: Public, flow: Flow, correlation_id: TraceId, part: bool = False) -> Response:
     """One trace as a waterfall; with `part` only the waterfall, for a page that has the rest."""
     trace = await flow.reader.find(correlation_id)
-    found = {} if trace is None else drawn(trace, flow.rehearsal)
+    found = {} if trace is None else drawn(trace)
     return visit.page(
         "flow_part.html" if part else "flow_trace.html", 404 if trace is None else 200, trace=trace, **found
     )
@@ -121,9 +121,8 @@ async def start(flow: Flow, count: int = 1, dana: bool = False) -> Response:
     return JSONResponse({"orders": orders}, 202)
 
 
-def drawn(trace: Trace, rehearsal: Rehearsal) -> dict[str, Any]:
-    """The lines of the waterfall with their bars in units of the drawing. An order is opened as its buyer only where
-    that buyer can be signed in: all other visitors would meet the sign-in page, or an order that is not theirs."""
+def drawn(trace: Trace) -> dict[str, Any]:
+    """The lines of the waterfall with their bars in units of the drawing."""
     lines = rows(trace)
     whole = max((row.end for row in lines), default=0.0) or 1e-6
 
@@ -136,10 +135,4 @@ def drawn(trace: Trace, rehearsal: Rehearsal) -> dict[str, Any]:
         return {"row": row, "bars": bars, "start": row.start, "took": row.end - row.start}
 
     kinds = dict.fromkeys(one.kind for row in lines for one in row.bars)
-    return {
-        "lines": [line(row) for row in lines],
-        "kinds": list(kinds),
-        "whole": whole,
-        "summary": trace.summary(),
-        "knows_buyer": rehearsal.knows_buyer_of(trace.order),
-    }
+    return {"lines": [line(row) for row in lines], "kinds": list(kinds), "whole": whole, "summary": trace.summary()}

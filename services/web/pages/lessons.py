@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.web.flow.reader import Reader
-from services.web.flow.rehearsal import Rehearsal
 from services.web.flow.traces import Trace
 from services.web.formats import rupiah
 from services.web.lessons import progress
@@ -40,7 +39,6 @@ class LessonDependencies:
     stage: Stage
     removal: Removal
     reader: Reader
-    people: Rehearsal
 
 
 async def _dependencies(request: Request) -> LessonDependencies:
@@ -67,7 +65,7 @@ async def own(visit: Public) -> Response:
 @router.get("/{name}")
 async def lesson(visit: Public, inside: Inside, name: Name, order: str = "") -> Response:
     """One lesson, as far as the learner is; `order` is the order that the learner started here."""
-    return visit.page("lesson.html", **_shown(visit, inside, name), **_traced(inside, order))
+    return visit.page("lesson.html", **_shown(visit, inside, name), **_traced(inside.reader, order))
 
 
 @router.post("/{name}/choice")
@@ -104,7 +102,7 @@ async def remove(visit: Public, inside: Inside, name: Name) -> Response:
     form = await visit.form()
     marks = _mark(visit, name, progress.REMOVED)
     shown = _shown(visit, inside, name) | {"marks": marks, "run": _RUN}
-    page = visit.render("lesson.html", **shown, **_traced(inside, form["order"], final=True))
+    page = visit.render("lesson.html", **shown, **_traced(inside.reader, form["order"], final=True))
     before, _, after = page.partition(_RUN)
 
     async def parts() -> AsyncIterator[str]:
@@ -162,10 +160,10 @@ def _amounts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: rupiah(fact) if key in _AMOUNTS else fact for key, fact in facts.items()}
 
 
-def _traced(inside: LessonDependencies, order: str, *, final: bool = False) -> dict[str, Any]:
+def _traced(reader: Reader, order: str, *, final: bool = False) -> dict[str, Any]:
     """The trace of the order's cancellation. With `final` the page does not look again."""
-    trace = _trace_of(inside.reader, order) if order else None
-    parts = {} if trace is None else drawn(trace, inside.people)
+    trace = _trace_of(reader, order) if order else None
+    parts = {} if trace is None else drawn(trace)
     moves = bool(order) and not final and (trace is None or trace.state == "under_way" or trace.outcome != "refunded")
     return {"order": order, "trace": trace, "moves": moves, **parts}
 
