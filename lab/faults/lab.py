@@ -26,6 +26,8 @@ PACE = 1.0
 """Seconds between two steps of the demonstration's clock: after a large step, calls to DANA count as lost."""
 POLL = 0.2
 """Seconds between two checks whether the system is at rest."""
+ALERTED = 30.0
+"""Seconds until an alert must fire or be silent: a service samples its database every ten."""
 
 
 class Lab:
@@ -38,6 +40,8 @@ class Lab:
         """The SHA-256 of every injected bad message."""
         self.figures: dict[str, Any] = {}
         """Measured figures, for the report."""
+        self.expected_alerts: set[str] = set()
+        """What has fired, as the scenario expected."""
 
     def hold(self, condition: bool, sentence: str) -> None:
         """Raises `InvariantBroken` with the sentence unless the condition holds."""
@@ -52,6 +56,24 @@ class Lab:
         self.history.note("ready", after=back)
         self.figures["slowest_back_s"] = max(back, self.figures.get("slowest_back_s", 0.0))
         self.hold(back < within, f"a service was not ready {back} s after its server was")
+
+    async def until_fires(self, alert: str) -> None:
+        """Waits until the alert fires. Raises `InvariantBroken`."""
+        self.expected_alerts.add(alert)
+        await self._until(alert, fires=True)
+
+    async def until_silent(self, alert: str) -> None:
+        """Waits until the alert does not fire. Raises `InvariantBroken`."""
+        await self._until(alert, fires=False)
+
+    async def _until(self, alert: str, *, fires: bool) -> None:
+        async def as_expected() -> bool:
+            return (alert in await self.system.alerts.fired(1)) is fires
+
+        try:
+            await eventually(as_expected, within=ALERTED, every=0.2)
+        except TimeoutError:
+            raise InvariantBroken([f"{alert} {'did not fire' if fires else 'still fires'}"]) from None
 
     @asynccontextmanager
     async def embedded(self, folder: Path) -> AsyncIterator[httpx.AsyncClient]:

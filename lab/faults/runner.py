@@ -17,6 +17,9 @@ from lab.faults.outcomes import CannotRun, InvariantBroken, found_in
 from lab.faults.scenarios import scenario
 from lab.faults.system import InternalError, LabSystem
 
+BUDGETS = {"CancelBudgetBurnsFast", "RefundBudgetBurnsFast"}
+"""Alerts that any fault may fire: how much of a budget it uses up depends on the machine."""
+
 
 class Outcome(StrEnum):
     """How a run ended. `LAB`: the laboratory itself failed, so nothing is known of the system."""
@@ -78,6 +81,8 @@ async def run(
         # Parking is logged as an error; the invariants check that only injected messages are parked.
         # A service that is told to stop before it serves writes one line.
         expected = re.compile(r": parked |: terminated$")
+        if alerts := await system.alerts.fired(history.seconds) - lab.expected_alerts - BUDGETS:
+            raise InvariantBroken([f"an alert fired: {alert}" for alert in sorted(alerts)])
         if errors := [one for one in system.new_errors() if not expected.search(one)]:
             raise InvariantBroken([f"a service logged an error: {one}" for one in errors])
     except BaseException as error:

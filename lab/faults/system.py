@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from unittest.mock import patch
+from urllib.parse import urlsplit
 
 import aio_pika
 import httpx
@@ -18,6 +20,7 @@ from batalkan.local_servers import LocalDeployment
 from contracts import events_for
 from runtime.messaging.bus import Bus
 from services import SERVICES
+from tests.harness.prometheus import Prometheus, prometheus
 from tests.harness.system import SystemUnderTest
 from tests.harness.waiting import eventually
 
@@ -65,11 +68,14 @@ class RetryingTransport(httpx.AsyncBaseTransport):
 class LabSystem:
     """The running system, and access to its parts."""
 
-    def __init__(self, running: LocalDeployment, base: SystemUnderTest, plain: httpx.AsyncClient) -> None:
+    def __init__(
+        self, running: LocalDeployment, base: SystemUnderTest, plain: httpx.AsyncClient, alerts: Prometheus
+    ) -> None:
         self.running = running
         self.base = base
         self.plain = plain
         """A client that does not retry."""
+        self.alerts = alerts
         self._seen = 0
         self._own: dict[str, Any] = {}
 
@@ -169,11 +175,20 @@ async def open_lab_system(
     through `observe`, and they wait `timeout` seconds for an answer."""
     start = local_servers.running(None, replicas=replicas, dana_timeout=1.0, say=lambda _: None)
     with patch("batalkan.processes.BACKOFF", (0.05,)):
-        async with start as running, running.client(timeout=5) as plain:
+        async with start as running, running.client(timeout=5) as plain, alerts_of(running) as alerts:
             transport = observe(running.transport())
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=timeout) as http:
                 base = SystemUnderTest(http, running.dana, running.database_urls, no_bus, running.keys, full=True)
-                yield LabSystem(running, base, plain)
+                yield LabSystem(running, base, plain, alerts)
+
+
+@asynccontextmanager
+async def alerts_of(running: LocalDeployment) -> AsyncIterator[Prometheus]:
+    """Prometheus with the alert rules, which scrapes every replica of every service."""
+    targets = {f"/{name}/metrics": [urlsplit(url).netloc for url in urls] for name, urls in running.public.items()}
+    with TemporaryDirectory() as folder:
+        async with prometheus(Path(folder), targets) as alerts:
+            yield alerts
 
 
 def no_bus(service: str) -> Bus:

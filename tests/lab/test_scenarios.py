@@ -2,16 +2,20 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 from typer.testing import CliRunner
 
 from lab.faults import mutations
 from lab.faults.cli import app
+from lab.faults.lab import Lab
 from lab.faults.mutations import MUTATIONS, Mutation
-from lab.faults.runner import Outcome, run
+from lab.faults.runner import BUDGETS, Outcome, run
 from lab.faults.scenarios import NAMES
 from lab.faults.system import LabSystem
+from tests.harness.prometheus import Prometheus
 
 
 @pytest.mark.servers
@@ -24,6 +28,23 @@ async def test_short_form(system: LabSystem, name: str, tmp_path: Path) -> None:
     if report.ending is Outcome.NOT_RUN:
         pytest.skip(" ".join(report.sentences))
     assert report.ending is Outcome.HELD, "\n".join([report.line(), *report.sentences])
+
+
+@pytest.mark.servers
+async def test_an_unexpected_alert_breaks_a_run(
+    system: LabSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run in which an alert fires that the scenario does not expect is reported with the alert's name."""
+
+    async def calm(lab: Lab) -> None:
+        await lab.at_rest()
+
+    monkeypatch.setattr("lab.faults.runner.scenario", lambda _: SimpleNamespace(run=calm, LONG={}))
+    held = await run(system, "calm", seed=1, long=False, folder=tmp_path / "held")
+    monkeypatch.setattr(Prometheus, "fired", AsyncMock(return_value={"OutboxOld", *BUDGETS}))
+    broken = await run(system, "calm", seed=1, long=False, folder=tmp_path / "broken")
+    assert (held.ending, held.sentences) == (Outcome.HELD, [])
+    assert (broken.ending, broken.sentences) == (Outcome.BROKEN, ["an alert fired: OutboxOld"])
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)

@@ -21,10 +21,10 @@ from tests.conftest import Databases
 from tests.harness.accounts import QUICK
 from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.live_client import listening
+from tests.harness.prometheus import FOLDER, Prometheus, prometheus
 from tests.harness.publishing import publish_as
 from tests.harness.serving import served
 from tests.harness.waiting import eventually
-from tests.observability.prometheus import FOLDER, Prometheus, prometheus
 
 pytestmark = [pytest.mark.servers]
 MADE_UP = "made-up"
@@ -61,7 +61,7 @@ async def observed(
             embedded_databases.of_a_system() as url,
             system.running(Where(folder / "system", url, dana_timeout=1.0, settling=0.1), tap) as running,
             served(running.app) as origin,
-            prometheus(folder, urlsplit(origin).netloc, "/orders/metrics") as found,
+            prometheus(folder, {"/orders/metrics": [urlsplit(origin).netloc]}, "500ms", "1s") as found,
             httpx.AsyncClient(base_url=origin) as http,
         ):
             await faults(running, http, buses[0], found)

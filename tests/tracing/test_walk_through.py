@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.harness.actors import Buyer, Person
+from tests.harness.prometheus import prometheus
 from tests.harness.serving import served
 from tests.harness.system import SystemUnderTest
-from tests.observability.prometheus import prometheus
 from tests.tracing.receiver import Receiver
 from tests.tracing.trees import CLICK, ISSUED, Click, attributes
 
@@ -24,7 +24,10 @@ async def test_from_an_alert_to_its_cause(
     switches = "/refunds/demonstration/switches"
     operator = Person.signed(system.http, system.keys, "operator")
     assert system.app is not None
-    async with served(system.app) as origin, prometheus(tmp_path, urlsplit(origin).netloc, "/orders/metrics") as found:
+    async with (
+        served(system.app) as origin,
+        prometheus(tmp_path, {"/orders/metrics": [urlsplit(origin).netloc]}, "500ms", "1s") as found,
+    ):
         (await system.http.put(switches, json={"handling": False})).raise_for_status()
         order_id, click = await buyer.buy(product), Click(receiver)
         await click.cancels(buyer, order_id)

@@ -101,8 +101,10 @@ async def remove_parked(lab: Lab, expected: int) -> int:
     with suppress(TimeoutError):
         await eventually(parked, within=30, every=0.1, enough=lambda count: count >= expected)
     found = await parked()
+    await lab.until_fires("MessagesParked")
     for consumer in CONSUMERS:
         await base.run(consumer, "delete from parked")
+    await lab.until_silent("MessagesParked")
     return found
 
 

@@ -1,6 +1,6 @@
-"""A Prometheus of this test's own, from the distribution's package, with the rules of deploy/observability."""
+"""A private Prometheus, from the distribution's package, with the rules of deploy/observability."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import isnan
@@ -35,6 +35,11 @@ class Prometheus:
         """Waits until a comparison has a series for which it holds."""
         await eventually(lambda: self.query(condition), within=20)
 
+    async def fired(self, seconds: float) -> set[str]:
+        """The names of the alerts that have fired within so many seconds."""
+        found = await self.query(f'max_over_time(ALERTS{{alertstate="firing"}}[{max(1, round(seconds))}s])')
+        return {series["metric"]["alertname"] for series in found}
+
     async def names(self) -> set[str]:
         """The names of all metrics that it has."""
         return set((await self.http.get("/api/v1/label/__name__/values")).json()["data"])
@@ -46,15 +51,21 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(folder: Path, target: str, path: str) -> AsyncIterator[Prometheus]:
-    """Scrapes one address twice a second, and as often evaluates the rules. They look back by less than in service."""
+async def prometheus(
+    folder: Path, targets: Mapping[str, Sequence[str]], every: str = "1s", offset: str = "30s"
+) -> AsyncIterator[Prometheus]:
+    """Scrapes `host:port` addresses, by the path of their metrics, and as often evaluates the rules.
+
+    `offset` replaces that of the rules' objectives.
+    """
     rules = (FOLDER / "rules.yml").read_text()
     assert rules.count("offset 30s") == 5
-    (folder / "rules.yml").write_text(rules.replace("offset 30s", "offset 1s"))
+    (folder / "rules.yml").write_text(rules.replace("offset 30s", f"offset {offset}"))
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
+    config["global"] = {"scrape_interval": every, "evaluation_interval": every}
     config["scrape_configs"] = [
-        {"job_name": "batalkan", "metrics_path": path, "static_configs": [{"targets": [target]}]}
+        {"job_name": path.split("/")[1], "metrics_path": path, "static_configs": [{"targets": list(addresses)}]}
+        for path, addresses in targets.items()
     ]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     port, reaper = next(free_ports()), Reaper()
