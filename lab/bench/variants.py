@@ -72,20 +72,29 @@ async def bench_servers() -> AsyncIterator[LocalServers]:
 
 
 @asynccontextmanager
-async def running(name: str, servers: LocalServers, replicas: int = 1) -> AsyncIterator[Variant]:
-    """Starts the processes of one variant (`core`, `all`, `reference`, `faststream`); stops them at the end."""
-    start = _batalkan if name in BATALKAN else _baseline
+async def running(
+    name: str, servers: LocalServers, replicas: int = 1, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Variant]:
+    """Starts the processes of one variant (`core`, `all`, `reference`, `faststream`), Batalkan's with this
+    `environment`; stops them at the end."""
+    start = partial(_batalkan, environment=environment or {}) if name in BATALKAN else _baseline
     async with start(name, servers, replicas) as variant:
         yield variant
 
 
 @asynccontextmanager
-async def _batalkan(name: str, servers: LocalServers, replicas: int) -> AsyncIterator[Variant]:
+async def _batalkan(
+    name: str, servers: LocalServers, replicas: int, environment: Mapping[str, str]
+) -> AsyncIterator[Variant]:
     services = BATALKAN[name]
     await _leave_out(set(SERVICES) - set(services), servers)
     counts = dict.fromkeys(services, replicas)
     async with local_servers.running(
-        servers=servers, services=services, demonstration=False, replicas=counts
+        servers=servers,
+        services=services,
+        demonstration=False,
+        replicas=counts,
+        extra=dict.fromkeys(services, environment),
     ) as running:
         origins = [(url.hostname or "", url.port or 0) for url in map(urlsplit, running.origins["orders"])]
         watched = running.processes.watched
