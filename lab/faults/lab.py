@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -68,7 +68,7 @@ class Lab:
 
     async def _until(self, alert: str, *, fires: bool) -> None:
         async def as_expected() -> bool:
-            return (alert in await self.system.alerts.fired(1)) is fires
+            return bool(await self.system.alerts.active(alert, "firing")) is fires
 
         try:
             await eventually(as_expected, within=ALERTED, every=0.2)
@@ -136,6 +136,8 @@ class Scenario(Protocol):
     __doc__: str | None
     LONG: Mapping[str, Any]
     """The numbers of the long form."""
+    ALERTS: Collection[str]
+    """The alerts that the fault may fire; none, if it is missing."""
     run: Callable[..., Awaitable[None]]
     """Runs the scenario with a `Lab`; further parameters are its numbers, whose defaults are those of the short form.
     Raises `InvariantBroken`."""

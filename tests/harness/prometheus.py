@@ -35,6 +35,11 @@ class Prometheus:
         """Waits until a comparison has a series for which it holds."""
         await eventually(lambda: self.query(condition), within=20)
 
+    async def active(self, alert: str = ".*", state: str = "pending|firing") -> set[str]:
+        """The names of the alerts that are in such a state now; both are regular expressions."""
+        found = await self.query(f'ALERTS{{alertname=~"{alert}", alertstate=~"{state}"}}')
+        return {series["metric"]["alertname"] for series in found}
+
     async def fired(self, seconds: float) -> set[str]:
         """The names of the alerts that have fired within so many seconds."""
         found = await self.query(f'max_over_time(ALERTS{{alertstate="firing"}}[{max(1, round(seconds))}s])')

@@ -10,6 +10,7 @@ from lab.faults.workload import Workload
 POOLS_BACK = 10.0
 """Seconds after PostgreSQL accepts connections until every service is ready."""
 
+ALERTS = {"SamplesFail"}
 LONG = {"times": 20, "pause": (3.0, 8.0), "sagas": 4_000}
 
 

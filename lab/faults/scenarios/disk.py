@@ -21,6 +21,7 @@ MEGABYTES = 400
 BACK = 60.0
 """Seconds until cancelling works again after there is space."""
 
+ALERTS = {"SamplesFail"}
 LONG = {"full": 30, "times": 5}
 
 

@@ -13,6 +13,7 @@ SERVERS = ((0.15, "redis"), (0.3, "rabbitmq"), (0.6, "postgres"))
 SIGN_IN_EVERY = 5.0
 """Seconds."""
 
+ALERTS = {"SamplesFail"}
 LONG = {"sagas": 11_112, "pause": (0.5, 3.0)}  # of twenty, 15 end their orders, and 4 cancel parts
 
 

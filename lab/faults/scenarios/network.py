@@ -10,6 +10,7 @@ from tests.harness.proxy import Proxy, proxied
 
 THROUGH = ("orders", "refunds")
 
+ALERTS = {"SamplesFail"}
 LONG = {"cuts": 100, "delay": 0.1, "slow": 30, "half_open": 30, "sagas": 2_000}
 
 

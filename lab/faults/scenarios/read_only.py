@@ -16,6 +16,7 @@ from tests.harness.waiting import eventually
 BACK = 10.0
 """Seconds after PostgreSQL accepts writes until every service is ready."""
 
+ALERTS = {"SamplesFail"}
 LONG = {"times": 20, "seconds": 5.0, "sagas": 4_000}
 
 
