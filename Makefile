@@ -60,7 +60,7 @@ lesson: $(RUNTIME) ## a lesson with its pattern and without; NAME=inbox; without
 bench: .venv/dev.stamp servers ## the benchmark
 	@.venv/bin/python -m lab.bench $(ARGS)
 
-screenshots: .venv/dev.stamp ## a picture of every page, phone and desktop, in .batalkan/screenshots
+screenshots: .venv/dev.stamp ## a picture of every page, phone and desktop, in .batalkan/screenshots; ARGS=docs: those in docs/images
 	@.venv/bin/python -m tests.browser.screenshots $(ARGS)
 
 docs: .venv/docs.stamp ## the docs as a searchable site, in .batalkan/docs; a broken link is an error

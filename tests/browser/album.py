@@ -8,6 +8,9 @@ import httpx
 from batalkan.operate import create_for
 from contracts.words import Role
 from services.accounts.demonstration import PASSWORD
+from services.web.lessons import progress
+from services.web.lessons.texts import NAMES
+from services.web.upstream import SERVICES
 from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import says, thread_of
 from tests.harness.waiting import eventually
@@ -15,6 +18,11 @@ from tests.harness.waiting import eventually
 SEATS = {"buyer": "a", "seller": "b", "agent": "c"}
 OPERATOR = "operator@example.com"
 """Has the password of the demonstration's accounts."""
+SEEN = ("inbox", "outbox")
+"""The lessons that are seen with all that a lesson can have; the others are like them."""
+FINISHED = {progress.PREDICTED: "1", progress.DONE: "", progress.REMOVED: "", progress.ANSWERED: "1"}
+LEARNED = progress.written({name: FINISHED for name in NAMES if name != "inbox"})
+"""The cookie of a learner who has finished all lessons but one."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Sight:
     """A selector of what is pressed when the page is there, for what is not seen at once."""
     signed_out: bool = False
     """Whether the page is for visitors without a sign-in; such pages are last, because visiting them signs out."""
+    alike: bool = False
+    """Whether it is made of the same parts as another page, so that looking at it is enough."""
 
     @property
     def url(self) -> str:
@@ -35,6 +45,20 @@ class Sight:
         if self.role == "operator":
             return f"/web/operate{self.path}"
         return f"/web/s/{SEATS[self.role]}{self.path}" if self.role else self.path
+
+
+_BLANK = {
+    "buyer": ("/orders", "/wallet", "/chat", "/help", "/notifications"),
+    "seller": ("/", "/products", "/vouchers", "/score", "/webhooks"),
+    "agent": ("/", "/history"),
+}
+NEWCOMERS = {
+    role: [Sight(f"new-{role}{path.replace('/', '-').rstrip('-')}", path, role) for path in paths]
+    for role, paths in _BLANK.items()
+}
+"""What somebody sees who has just come: pages without anything on them."""
+AGENT = "new-agent@example.com"
+"""The newcomer among the agents; has the password of the demonstration's accounts."""
 
 
 async def conversation(buyer: Buyer, seller: Seller, order_id: str) -> str:
@@ -58,7 +82,7 @@ async def help_case(buyer: Buyer, agent: Agent, order_id: str) -> str:
 
 async def demand(http: httpx.AsyncClient, seller: Seller, agent: Agent, product: str) -> str:
     """The thread of an order about which customer service has asked its seller."""
-    buyer = await Buyer.register(http, "buyer")
+    buyer = await Buyer.register(http, "buyer", "Siti Rahma")
     order = await buyer.buy(product)
     case = await help_case(buyer, agent, order)
     await agent.send(f"/cs/cases/{case}/contact-seller")
@@ -93,6 +117,7 @@ async def parked_message(http: httpx.AsyncClient) -> str:
 async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> list[Sight]:
     """Lets things happen, and names every page."""
     await create_for(database_urls, Role.OPERATOR, OPERATOR, PASSWORD, "Operator")
+    await create_for(database_urls, Role.AGENT, AGENT, PASSWORD, "Agent")
     buyer = await Buyer.sign_in(http, "buyer@example.com", PASSWORD)
     seller = await Seller.sign_in(http, "seller@example.com", PASSWORD)
     agent = await Agent.sign_in(http, "agent@example.com", PASSWORD)
@@ -101,7 +126,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
     await seller.done(delivered, "pack", "ship", "deliver")
     await seller.done(shipped, "pack", "ship")
     await buyer.cancel(cancelled)
-    await buyer.place(products[5])
+    unpaid = await buyer.place(products[5])
     open_order = await buyer.buy(products[0])
     packed = await buyer.buy(products[4], quantity=2)
     await seller.done(packed, "pack")
@@ -125,16 +150,29 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("flow", "/web/flow"),
         Sight("lessons", "/web/lessons"),
         Sight("lesson", "/web/lessons/inbox", "", "#predict label >> nth=0"),
+        Sight("lesson-seen", f"/web/lessons/outbox?order={cancelled}"),
+        *(
+            Sight(f"lesson-{name}", f"/web/lessons/{name}", alike=True)
+            for name in sorted({*NAMES} - {"inbox", "outbox"})
+        ),
+        Sight("lesson-removed", f"/web/lessons/saga?order={cancelled}", "", "#remove button", alike=True),
         Sight("lesson-own", "/web/lessons/own"),
+        Sight("trace", f"/web/flow/stories/{cancelled}"),
+        Sight("trace-missing", "/web/flow/stories/nothing", alike=True),
         Sight("docs", "/web/docs"),
         Sight("docs-orders", "/web/docs/orders#post-orders-order_id-cancel"),
+        *(Sight(f"docs-{name}", f"/web/docs/{name}", alike=True) for name in SERVICES if name != "orders"),
         Sight("events", "/web/events#OrderCancelled"),
+        Sight("nowhere", "/web/nowhere", alike=True),
         Sight("missing", "/orders/01a214c5-b79e-7352-95a9-c56f6d9b795d", "buyer"),
         Sight("shop", "/", "buyer"),
         Sight("product", f"/products/{products[0]}", "buyer"),
         Sight("orders", "/orders", "buyer"),
         Sight("order", f"/orders/{open_order}", "buyer"),
         Sight("order-cancel", f"/orders/{open_order}/cancel", "buyer"),
+        Sight("order-unpaid", f"/orders/{unpaid}", "buyer", alike=True),
+        Sight("order-delivered", f"/orders/{delivered}", "buyer", alike=True),
+        Sight("orders-cancelled", "/orders?status=cancelled", "buyer", alike=True),
         Sight("order-cancelled", f"/orders/{cancelled}", "buyer"),
         Sight("order-part", f"/orders/{parted}", "buyer"),
         Sight("order-cancel-part", f"/orders/{parted}/cancel", "buyer", "dialog [value=part]"),
@@ -149,6 +187,9 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("account", "/account", "buyer"),
         Sight("seller-orders", "/", "seller"),
         Sight("seller-order", f"/orders/{open_order}", "seller"),
+        Sight("seller-order-packed", f"/orders/{packed}", "seller", alike=True),
+        Sight("seller-order-part", f"/orders/{parted}", "seller", alike=True),
+        Sight("seller-order-cancelled", f"/orders/{cancelled}", "seller", alike=True),
         Sight("seller-inbox", "/chat", "seller"),
         Sight("seller-chat", f"/chat/{thread}", "seller"),
         Sight("seller-demand", f"/chat/{demanded}", "seller"),
@@ -170,10 +211,14 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("console-parked", "/parked", "operator"),
         Sight("console-message", f"/message/cs/{parked}", "operator"),
         Sight("console-discard", f"/parked/cs/discard?ids={parked}", "operator"),
+        Sight("console-replay", f"/parked/cs/replay?ids={parked}", "operator", alike=True),
         Sight("console-deadlines", "/deadlines", "operator"),
         Sight("console-refunds", "/refunds", "operator"),
         Sight("console-trace", f"/trace?id={cancelled}", "operator"),
+        Sight("console-trace-wrong", "/trace?id=x", "operator", alike=True),
         Sight("console-audit", "/audit", "operator"),
         Sight("sign-in", "/web/s/a/sign-in", signed_out=True),
+        Sight("sign-in-back", "/web/s/b/sign-in?back=/web/s/b/products", signed_out=True, alike=True),
+        Sight("console-sign-in", "/web/operate/sign-in", signed_out=True, alike=True),
         Sight("register", "/web/s/a/register", signed_out=True),
     ]

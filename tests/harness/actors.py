@@ -48,10 +48,10 @@ class Person:
     password: str = ""
 
     @classmethod
-    async def register(cls, http: httpx.AsyncClient, role: str) -> Self:
+    async def register(cls, http: httpx.AsyncClient, role: str, name: str = "") -> Self:
         """A new account, signed in to the app."""
         email = f"{role}-{token_hex(6)}@example.com"
-        body = {"email": email, "password": PASSWORD, "name": f"A {role}", "role": role}
+        body = {"email": email, "password": PASSWORD, "name": name or f"A {role}", "role": role}
         (await http.post("/accounts", json=body)).raise_for_status()
         return await cls.sign_in(http, email, PASSWORD)
 
