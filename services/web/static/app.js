@@ -38,7 +38,11 @@ setInterval(() => {
 }, 1000);
 
 // The scrolling row of statuses starts at the current one.
-document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+const chosen = document.querySelector(".tabs [aria-current]");
+if (chosen) {
+  const row = chosen.parentElement; // it alone: scrollIntoView would also scroll the page that this one is framed by
+  row.scrollLeft = chosen.offsetLeft - row.offsetLeft - (row.clientWidth - chosen.offsetWidth) / 2;
+}
 
 // What is unread is counted beside its name; a service that does not answer leaves its count as it is.
 if (document.querySelector('[data-count="chat"]')) countUnread();
