@@ -85,7 +85,7 @@ async def do_and_see(page: Page, name: str) -> None:
         await expect(seen.locator(".waterfall")).to_contain_text(words)
     if name in WAITS:
         stages = " ".join(await seen.locator("tr", has_text="OrderCancelled").locator(".stages").all_inner_texts())
-        waits = [float(took) for took in re.findall(rf"{WAITS[name]} ([\d.]+) ms", stages)]
+        waits = [float(took.replace(",", ".")) for took in re.findall(rf"{WAITS[name]} ([\d,]+) ms", stages)]
         assert max(waits) > 500 * LASTS
 
 
