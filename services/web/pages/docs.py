@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from contracts import EVENTS, asyncapi
 from runtime.messaging.envelope import Event
+from services.web.lessons.prose import phrase
 from services.web.operations import anchor, operations
 from services.web.shapes import Field, Shapes
 from services.web.upstream import SERVICES, ServiceAway, granted
@@ -52,7 +53,7 @@ async def overview(visit: Public) -> Response:
         name: None if document is None else (document["info"]["description"], operations(document))
         for name, document in zip(SERVICES, documents, strict=True)
     }
-    return visit.page("docs.html", offered=offered, ways=WAYS.items(), anchor=anchor)
+    return visit.page("docs.html", offered=offered, ways=WAYS.items(), anchor=anchor, phrase=phrase)
 
 
 @router.get("/docs/{service}")
@@ -64,6 +65,7 @@ async def service_page(visit: Public, service: Annotated[str, Path(pattern=f"^({
     found = operations(document)
     return visit.page(
         "docs_service.html",
+        phrase=phrase,
         service=service,
         services=SERVICES,
         text=document["info"]["description"],
@@ -74,7 +76,7 @@ async def service_page(visit: Public, service: Annotated[str, Path(pattern=f"^({
 @router.get("/events")
 async def events(visit: Public) -> Response:
     """The events that travel between the services."""
-    return visit.page("docs_events.html", events=_events())
+    return visit.page("docs_events.html", phrase=phrase, events=_events())
 
 
 @router.get("/asyncapi.json")
