@@ -1,5 +1,6 @@
 """Every page, with something on it: prepared through the interface, to be looked at in every language and width."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -114,6 +115,16 @@ async def parked_message(http: httpx.AsyncClient) -> str:
     return await eventually(is_parked)
 
 
+async def trace_of(http: httpx.AsyncClient, order_id: str) -> str:
+    """The id of the trace of the order's cancellation, under which it is found for longer."""
+
+    async def shown() -> str | None:
+        found = re.search('data-story="([^"]+)"', (await http.get(f"/web/flow/stories/{order_id}")).text)
+        return found and found[1]
+
+    return await eventually(shown)
+
+
 async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> list[Sight]:
     """Lets things happen, and names every page."""
     await create_for(database_urls, Role.OPERATOR, OPERATOR, PASSWORD, "Operator")
@@ -144,10 +155,12 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
     demanded = await demand(http, seller, agent, products[2])
     await stuck_refund(http, products[0])
     parked = await parked_message(http)
+    trace = await trace_of(http, cancelled)
     return [
         Sight("start", "/web/"),
         Sight("two", "/web/two"),
         Sight("flow", "/web/flow"),
+        Sight("flow-node", "/web/flow", "", "[data-place=refunds] summary", alike=True),
         Sight("lessons", "/web/lessons"),
         Sight("lesson", "/web/lessons/inbox", "", "#predict label >> nth=0"),
         Sight("lesson-seen", f"/web/lessons/outbox?order={cancelled}"),
@@ -157,7 +170,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         ),
         Sight("lesson-removed", f"/web/lessons/saga?order={cancelled}", "", "#remove button", alike=True),
         Sight("lesson-own", "/web/lessons/own"),
-        Sight("trace", f"/web/flow/stories/{cancelled}"),
+        Sight("trace", f"/web/flow/stories/{trace}"),
         Sight("trace-missing", "/web/flow/stories/nothing", alike=True),
         Sight("docs", "/web/docs"),
         Sight("docs-orders", "/web/docs/orders#post-orders-order_id-cancel"),
@@ -184,7 +197,9 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("case", f"/help/{case}", "buyer"),
         Sight("case-over", f"/help/{old}", "buyer"),
         Sight("notifications", "/notifications", "buyer"),
+        Sight("help-answer", "/help", "buyer", "main summary >> nth=0", alike=True),
         Sight("account", "/account", "buyer"),
+        Sight("account-password", "/account", "buyer", "main summary >> nth=0", alike=True),
         Sight("seller-orders", "/", "seller"),
         Sight("seller-order", f"/orders/{open_order}", "seller"),
         Sight("seller-order-packed", f"/orders/{packed}", "seller", alike=True),
@@ -195,10 +210,13 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("seller-demand", f"/chat/{demanded}", "seller"),
         Sight("seller-cancel", f"/chat/{thread}", "seller", "[data-opens=seller-cancel]"),
         Sight("products", "/products", "seller"),
+        Sight("products-add", "/products", "seller", "main summary >> nth=0", alike=True),
         Sight("vouchers", "/vouchers", "seller"),
+        Sight("vouchers-add", "/vouchers", "seller", "main summary >> nth=0", alike=True),
         Sight("score", "/score", "seller"),
         Sight("seller-notifications", "/notifications", "seller"),
         Sight("webhooks", "/webhooks", "seller"),
+        Sight("webhooks-add", "/webhooks", "seller", "main summary >> nth=0", alike=True),
         Sight("deliveries", f"/webhooks/{webhook}", "seller"),
         Sight("seller-account", "/account", "seller"),
         Sight("desk", "/", "agent"),
@@ -209,6 +227,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("agent-account", "/account", "agent"),
         Sight("console", "/", "operator"),
         Sight("console-parked", "/parked", "operator"),
+        Sight("console-parked-open", "/parked", "operator", "main summary >> nth=0", alike=True),
         Sight("console-message", f"/message/cs/{parked}", "operator"),
         Sight("console-discard", f"/parked/cs/discard?ids={parked}", "operator"),
         Sight("console-replay", f"/parked/cs/replay?ids={parked}", "operator", alike=True),

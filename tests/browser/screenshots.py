@@ -1,7 +1,7 @@
 """`make screenshots`: every page as a phone and as a desktop show it, in both languages and both colour schemes.
 
-ARGS="FOLDER lang=id theme=dark" leaves out the other language and the other scheme; ARGS=docs takes the pictures of
-docs/images anew.
+ARGS="FOLDER lang=id theme=dark" leaves out the other language and the other scheme, "only=chat,desk" all other
+pages; ARGS=docs takes the pictures of docs/images anew.
 """
 
 import sys
@@ -23,7 +23,7 @@ from tests.harness.actors import Agent, Person
 WIDTHS = {390: 844, 1440: 900}
 CHOICES = {"lang": ("id", "en"), "theme": ("light", "dark")}
 FILLED = {"chat", "case", "seller-chat", "two", "order-cancel", "order-cancel-part", "seller-cancel"}
-FILLED |= {"agent-case", "agent-keys", "seller-demand"}
+FILLED |= {"agent-case", "agent-keys", "seller-demand", "flow-node"}
 """What fills the window, and is not scrolled."""
 STILL = """() => {
   const sheet = new CSSStyleSheet();
@@ -37,7 +37,7 @@ DOCS = {"cancel": "order-cancel", "chat": "chat", "cancelled": "order-cancelled"
 """The pictures of docs/images that show a page as it is."""
 
 
-async def take(folder: Path, langs: Iterable[str], themes: Iterable[str]) -> int:
+async def take(folder: Path, langs: Iterable[str], themes: Iterable[str], only: str = "") -> int:
     """Puts pictures of every page into a folder of each language and scheme; returns how many there are."""
     count = 0
     async with new_site() as site, chromium() as browser, httpx.AsyncClient(base_url=site.url) as http:
@@ -51,18 +51,23 @@ async def take(folder: Path, langs: Iterable[str], themes: Iterable[str]) -> int
             context = await visitor(browser, site.url, viewport={"width": width, "height": WIDTHS[width]})
             await choose(context, site.url, lang=lang, theme=theme, lessons=LEARNED)
             page = await context.new_page()
-            for sight in sights:
+            for sight in _only(only, sights):
                 await agent.duty()  # it ends when nobody is at the desk
                 await _take_one(page, sight, where / f"{sight.name}-{width}.png")
-            count += len(sights) + sum(map(len, NEWCOMERS.values()))
+                count += 1
             for role, who in newcomers.items():
                 token = (await Person.sign_in(http, who.email, who.password)).token
                 seat = f"{site.url}/web/s/{SEATS[role]}"
                 await context.add_cookies([{"name": "access", "value": token, "url": seat}])
-                for sight in NEWCOMERS[role]:
+                for sight in _only(only, NEWCOMERS[role]):
                     await _take_one(page, sight, where / f"{sight.name}-{width}.png")
+                    count += 1
             await context.close()
     return count
+
+
+def _only(names: str, sights: Iterable[Sight]) -> list[Sight]:
+    return [sight for sight in sights if not names or sight.name in names.split(",")]
 
 
 async def _take_one(page: Page, sight: Sight, path: Path) -> None:
@@ -83,8 +88,13 @@ async def illustrate(folder: Path) -> int:
         await choose(context, site.url, lang="en", theme="light")
         page = await context.new_page()
         await page.goto(f"{site.url}/web/flow")
-        await page.locator("[data-start='1'] >> nth=0").click()
+        await expect(page.locator("[data-number='unpublished']").first).not_to_have_text("–")
+        for _ in range(2):  # the first time buyers register in a crowd
+            await expect(page.locator(".dot")).to_have_count(0)
+            await page.locator("[data-start='1'] >> nth=0").click()
+            await page.locator(".dot").first.wait_for()
         await page.locator(".dot text:visible", has_text="OrderCancelled").first.wait_for()
+        await page.wait_for_timeout(300)  # the dots are at the exchange
         await page.screenshot(path=folder / "flow.jpg", quality=QUALITY)
         await context.close()
         sights = {sight.name: sight for sight in await prepare(http, site.system.database_urls)}
@@ -109,5 +119,5 @@ if __name__ == "__main__":
         folders = [argument for argument in sys.argv[1:] if "=" not in argument]
         where = Path(folders[0] if folders else ".batalkan/screenshots")
         langs, themes = ([chosen[one]] if one in chosen else every for one, every in CHOICES.items())
-        count = uvloop.run(take(where, langs, themes))
+        count = uvloop.run(take(where, langs, themes, chosen.get("only", "")))
     print(f"{count} pictures are in {where}")  # noqa: T201 - a command
