@@ -123,6 +123,17 @@ def test_repeated_records_count_once() -> None:
     assert len(trace([*records, *records]).records) == len(records)
 
 
+def test_requests_push_out_no_cancellation() -> None:
+    """A cancellation is still found after many requests without an event, of which the newest are held."""
+    traces = Traces()
+    traces.add(parsed(cancellation("cancelled")))
+    for number in range(MAX_HELD + 50):
+        traces.add(parsed(cancellation(f"request {number}")[:1]))
+    assert (found := traces.find("order-1")) is not None
+    assert found.correlation_id == "cancelled"
+    assert len(traces.all) == MAX_HELD + 1
+
+
 def test_memory_is_bounded() -> None:
     """The oldest traces are dropped, and of an endless trace only the beginning is held."""
     traces = Traces()

@@ -143,7 +143,7 @@ class Reader:
                 self._merge(
                     await store.load(connection, [trace.correlation_id for trace in changed if not trace.merged])
                 )
-                await store.save(connection, [trace for trace in changed if trace.types()])
+                await store.save(connection, [trace for trace in changed if trace.eventful])
         except BaseException:
             for trace in changed:
                 trace.unsaved = True
@@ -161,7 +161,7 @@ class Reader:
     async def find(self, either: str) -> Trace | None:
         """A trace, from memory or from the database; or the latest cancellation of an order, by the order's id."""
         trace = self.traces.find(either)
-        if trace is not None and trace.types():
+        if trace is not None and trace.eventful:
             return trace
         async with self._database.connection() as connection:
             return next(iter(await store.load(connection, [either])), None)

@@ -10,7 +10,7 @@ from contracts import EVENTS
 from services.web.flow.records import Record
 
 MAX_HELD = 300
-"""Traces that are held in memory."""
+"""Traces with events that are held in memory, and traces without: requests that only read push out no cancellation."""
 MAX_RECORDS = 120
 """Records of one trace; a cancellation has about twenty."""
 
@@ -75,6 +75,11 @@ class Trace:
     def types(self) -> list[str]:
         """The names of its events, in the order in which they followed from each other."""
         return [record.type for record in self.written()]
+
+    @property
+    def eventful(self) -> bool:
+        """Whether it has an event."""
+        return any(record.stage == "written" for record in self.records)
 
     @property
     def order(self) -> str:
@@ -147,11 +152,17 @@ class Traces:
             trace = self.all.setdefault(correlation_id, Trace(correlation_id))
             trace.add(new)
             self.all.move_to_end(correlation_id)
-            if trace.types():
+            if trace.eventful:
                 touched[correlation_id] = trace
-        while len(self.all) > MAX_HELD:
-            self.all.popitem(last=False)
+        if len(self.all) > MAX_HELD:
+            self._drop_oldest()
         return touched
+
+    def _drop_oldest(self) -> None:
+        for eventful in (True, False):
+            held = [one for one, trace in self.all.items() if trace.eventful is eventful]
+            for correlation_id in held[:-MAX_HELD]:
+                del self.all[correlation_id]
 
     def _titled(self, record: Record) -> Record:
         """The record with the title of its order's product: only the event of placing the order has it."""
@@ -172,9 +183,9 @@ class Traces:
 
     def latest(self, limit: int) -> list[Trace]:
         """The newest traces first, without requests that published nothing."""
-        return list(islice((trace for trace in reversed(self.all.values()) if trace.types()), limit))
+        return list(islice((trace for trace in reversed(self.all.values()) if trace.eventful), limit))
 
     def unsaved(self, limit: int) -> list[Trace]:
         """Those of the newest that have changed; of some only the end may be in memory."""
         newest = islice(reversed(self.all.values()), limit)
-        return [trace for trace in newest if trace.unsaved and (trace.types() or not trace.merged)]
+        return [trace for trace in newest if trace.unsaved and (trace.eventful or not trace.merged)]
