@@ -1,5 +1,7 @@
 """The read models: at rest, each service's copy agrees with the service that owns the data."""
 
+from typing import Any
+
 from batalkan.invariants.stores import Stores
 
 _ORDERS = "select order_id, status, buyer_id from orders"
@@ -35,8 +37,12 @@ async def broken(stores: Stores) -> list[str]:
             known = {row[0]: tuple(row)[1:] for row in await stores.rows(service, copied)}
             found += [f"{service} does not know {what} {one}" for one in real.keys() - known.keys()]
             found += [
-                f"{service} has {what} {one} as {has}, but it is {real.get(one)}"
+                f"{service} has {what} {one} as {_text(has)}, but it is {_text(real[one])}"
                 for one, has in known.items()
                 if real.get(one, has) != has
             ]
     return found
+
+
+def _text(row: tuple[Any, ...]) -> str:
+    return ", ".join(map(str, row))

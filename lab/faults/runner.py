@@ -17,9 +17,10 @@ from lab.faults.outcomes import CannotRun, InvariantBroken, found_in
 from lab.faults.scenarios import scenario
 from lab.faults.system import InternalError, LabSystem
 
-ANYWHERE = {"CancelBudgetBurnsFast", "RefundBudgetBurnsFast", "QueueStuck"}
-"""Alerts that any scenario may fire. How much of a budget a fault uses up depends on the machine; and the laboratory
-moves the clock by minutes, which makes the events in the queues old."""
+BUDGETS = {"CancelBudgetBurnsFast", "RefundBudgetBurnsFast"}
+"""Alerts that any scenario may fire: how much of a budget a fault uses up depends on the machine."""
+AGES = {"QueueStuck", "OutboxOld", "DeadlinesOverdue", "RefundsMissing"}
+"""Alerts that any scenario may fire: the laboratory moves the clock by minutes, which makes old what waits."""
 
 
 class Outcome(StrEnum):
@@ -83,7 +84,7 @@ async def run(
         # Parking is logged as an error; the invariants check that only injected messages are parked.
         # A service that is told to stop before it serves writes one line.
         expected = re.compile(r": parked |: terminated$")
-        expected_alerts = before | lab.expected_alerts | ANYWHERE | {*getattr(module, "ALERTS", ())}
+        expected_alerts = before | lab.expected_alerts | BUDGETS | AGES | {*getattr(module, "ALERTS", ())}
         if alerts := await system.alerts.fired(history.seconds) - expected_alerts:
             raise InvariantBroken([f"an alert fired: {alert}" for alert in sorted(alerts)])
         if errors := [one for one in system.new_errors() if not expected.search(one)]:

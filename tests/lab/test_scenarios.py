@@ -12,7 +12,7 @@ from lab.faults import mutations
 from lab.faults.cli import app
 from lab.faults.lab import Lab
 from lab.faults.mutations import MUTATIONS, Mutation
-from lab.faults.runner import ANYWHERE, Outcome, run
+from lab.faults.runner import AGES, BUDGETS, Outcome, run
 from lab.faults.scenarios import NAMES
 from lab.faults.system import LabSystem
 from tests.harness.prometheus import Prometheus
@@ -41,10 +41,10 @@ async def test_an_unexpected_alert_breaks_a_run(
 
     monkeypatch.setattr("lab.faults.runner.scenario", lambda _: SimpleNamespace(run=calm, LONG={}))
     held = await run(system, "calm", seed=1, long=False, folder=tmp_path / "held")
-    monkeypatch.setattr(Prometheus, "fired", AsyncMock(return_value={"OutboxOld", *ANYWHERE}))
+    monkeypatch.setattr(Prometheus, "fired", AsyncMock(return_value={"DeadLetters", *BUDGETS, *AGES}))
     broken = await run(system, "calm", seed=1, long=False, folder=tmp_path / "broken")
     assert (held.ending, held.sentences) == (Outcome.HELD, [])
-    assert (broken.ending, broken.sentences) == (Outcome.BROKEN, ["an alert fired: OutboxOld"])
+    assert (broken.ending, broken.sentences) == (Outcome.BROKEN, ["an alert fired: DeadLetters"])
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
