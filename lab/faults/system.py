@@ -58,6 +58,7 @@ class RetryingTransport(httpx.AsyncBaseTransport):
                         raise InternalError(f"{request.method} {request.url}")
                     if response.status_code < 500:
                         return response
+                    await response.aclose()  # or its connection is never used again
                 self.again += 1
                 await asyncio.sleep(RETRY)
 

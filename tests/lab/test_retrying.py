@@ -1,0 +1,37 @@
+"""The client of the laboratory, which retries."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from lab.faults import system
+from lab.faults.system import RetryingTransport
+from lab.serving import one_origin
+
+FAILURES = 150
+"""More than a client has connections."""
+
+
+async def test_repeated_failures_use_up_no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is answered 503 for a long time is answered at last: each try gives its connection back."""
+    monkeypatch.setattr(system, "RETRY", 0)
+    asked = 0
+
+    async def answer(request: Request) -> Response:
+        nonlocal asked
+        asked += 1
+        return PlainTextResponse("", 503 if asked <= FAILURES else 200)
+
+    transport = RetryingTransport(httpx.AsyncHTTPTransport())
+    async with (
+        asyncio.timeout(20),
+        one_origin(Starlette(routes=[Route("/", answer)])) as origin,
+        httpx.AsyncClient(transport=transport) as http,
+    ):
+        assert (await http.get(origin)).status_code == 200
+    assert transport.again == FAILURES
