@@ -39,8 +39,8 @@ format: .venv/dev.stamp ## format the code, and mend what ruff can mend
 contracts: .venv/dev.stamp ## write what follows from contracts/ and the lessons' texts: shapes, golden messages, pages of docs/
 	@.venv/bin/python -m tests.contracts.shapes
 
-test: .venv/dev.stamp ## check, and all tests, on real servers too (installs them where it may)
-	@$(MAKE) --no-print-directory -j 2 check servers
+test: .venv/dev.stamp .venv/docs.stamp ## check, docs, and all tests, on real servers too (installs them where it may)
+	@$(MAKE) --no-print-directory -j 2 check docs servers
 	@.venv/bin/pytest $(WORKERS) $(ARGS)
 
 test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own
