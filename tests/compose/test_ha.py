@@ -26,6 +26,8 @@ from tests.harness.waiting import eventually
 
 FAULTS, WIPES = int(os.environ.get("FAULTS", "6")), int(os.environ.get("WIPES", "1"))
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
+PAIRS = 10
+"""Buyers with their sellers: 10,000 cancellations within the sixty faults of the long form."""
 FROZEN = 40.0
 """Seconds for which a node is frozen or cut off: longer than a failover takes."""
 PAUSE = 30.0
@@ -151,7 +153,7 @@ async def test_any_node_is_lost_under_load(stack: Stack) -> None:
     before = await asyncio.to_thread(ask_bus_tap, stack, "open")
     retrying = RetryingTransport(httpx.AsyncHTTPTransport())
     async with httpx.AsyncClient(transport=retrying, base_url=stack.url, timeout=30) as http:
-        workload = Workload(http)
+        workload = Workload(http, PAIRS)
         async with workload.at_work():
             for number, fault in enumerate(nodes.faults(), start=1):
                 kind, node = fault.split()
