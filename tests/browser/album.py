@@ -57,7 +57,7 @@ NEWCOMERS = {
     role: [Sight(f"new-{role}{path.replace('/', '-').rstrip('-')}", path, role) for path in paths]
     for role, paths in _BLANK.items()
 }
-"""What somebody sees who has just come: pages without anything on them."""
+"""What newcomers see: pages without anything on them."""
 AGENT = "new-agent@example.com"
 """The newcomer among the agents; has the password of the demonstration's accounts."""
 
