@@ -156,7 +156,7 @@ BREAKS = {
     "chat.orders_known": {
         "an order that chat has missed": (
             "update orders_known set status_rank = 1 where status_rank = 4",
-            "'processing'",
+            "as processing",
         ),
     },
     "chat.refunds_known": {

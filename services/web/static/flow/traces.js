@@ -25,7 +25,7 @@ function name(trace) {
 }
 
 function item(trace) {
-  const took = trace.took < 10 ? `${Math.round(trace.took * 1000)} ms` : `${Math.round(trace.took)} s`;
+  const took = trace.took < 10 ? `${Math.round(trace.took * 1000)} ms` : say("due.s", { count: Math.round(trace.took) });
   const link = element(
     "a",
     { href: `/web/flow?trace=${encodeURIComponent(trace.story)}`, "data-trace-id": trace.story },
