@@ -52,7 +52,7 @@ async def take(folder: Path, langs: Iterable[str], themes: Iterable[str], only: 
             await choose(context, site.url, lang=lang, theme=theme, lessons=LEARNED)
             page = await context.new_page()
             for sight in _only(only, sights):
-                await agent.duty()  # it ends when nobody is at the desk
+                await agent.duty()  # it ends when no page of the desk is open
                 await _take_one(page, sight, where / f"{sight.name}-{width}.png")
                 count += 1
             for role, who in newcomers.items():

@@ -132,6 +132,7 @@ def test_requests_push_out_no_cancellation() -> None:
     assert (found := traces.find("order-1")) is not None
     assert found.correlation_id == "cancelled"
     assert len(traces.all) == MAX_HELD + 1
+    assert found in traces.unsaved(1)
 
 
 def test_memory_is_bounded() -> None:

@@ -187,5 +187,5 @@ class Traces:
 
     def unsaved(self, limit: int) -> list[Trace]:
         """Those of the newest that have changed; of some only the end may be in memory."""
-        newest = islice(reversed(self.all.values()), limit)
-        return [trace for trace in newest if trace.unsaved and (trace.eventful or not trace.merged)]
+        ends = (trace for trace in self.all.values() if not trace.eventful and not trace.merged)
+        return [trace for trace in (*self.latest(limit), *ends) if trace.unsaved]
