@@ -54,9 +54,13 @@ def scope_of(test: str) -> str:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps folders together, since their fixtures start slowly: pytest would run all those tests first that
-    are coroutines, wherever they are. The tests of compose.yaml run as written: later ones change the stack."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out long tests unless `-m` asks for them, and keeps folders together, since their fixtures start slowly:
+    pytest would run all those tests first that are coroutines, wherever they are. The tests of compose.yaml run as
+    written: later ones change the stack."""
+    if "long" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
     def place(item: pytest.Item) -> tuple[int, Path, int]:
         rank = next((rank for rank, folder in enumerate(SLOW) if item.nodeid.startswith(f"{folder}/")), len(SLOW))

@@ -51,3 +51,9 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     """A client of that Redis, which is empty."""
     async with connect(redis_url) as redis:
         yield redis
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis may take its time: on a busy machine an exchange is given up otherwise, and what it counts is not."""
+    monkeypatch.setattr("runtime.storage.redis.TIMEOUT", 60)
