@@ -11,6 +11,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from runtime.errors import InvalidRequest
+from runtime.http.client import trusted
 from services.notifications.addresses import AddressNotAllowed, Network, NotResolved, PublicNetwork, Resolve
 from services.notifications.domain import Answer, answer_of
 
@@ -63,7 +64,7 @@ class Receivers:
         self._timeout = timeout
         # A connection is used once: each call looks up and checks the address again.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=verify or httpx.create_ssl_context(trust_env=False),
+            ssl_context=verify or trusted(),
             max_connections=AT_ONCE,
             max_keepalive_connections=0,
             network_backend=self._network,

@@ -79,14 +79,12 @@ class Dana:
         self._private_key = private_key
         self._timeout = timeout
         # Connecting gets half of the time, to distinguish a host that never accepts from one that never answers.
-        verify = httpx.create_ssl_context(trust_env=False)
         self._payments, self._inquiries = (
             http_client(
                 base_url=base_url,
                 timeout=httpx.Timeout(timeout, connect=timeout / 2, pool=timeout / 2),
                 limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_ALIVE),
                 transport=transport,
-                verify=verify,
             )
             for connections in (CONNECTIONS, INQUIRY_CONNECTIONS)
         )

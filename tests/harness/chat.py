@@ -11,6 +11,7 @@ import httpx
 import jwt
 
 from batalkan.keys import Keys
+from runtime.http.client import http_client
 from runtime.live.updates import LiveUpdates
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.envelope import Event
@@ -167,6 +168,6 @@ async def replicas(harness: ChatHarness, keys: Keys, redis_url: str, count: int 
         for _ in range(count):
             service = await stack.enter_async_context(running(url, keys, redis_url=redis_url))
             origin = await stack.enter_async_context(on_a_port(service))
-            http = httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False)
+            http = http_client(base_url=f"http://{origin}")
             made.append(Replica(service, origin, Actors(keys, await stack.enter_async_context(http))))
         yield made

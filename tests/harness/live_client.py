@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-import httpx
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from runtime.http.client import http_client
 from runtime.http.revocations import revoke
 from tests.harness.actors import Json, Person
 
@@ -136,7 +136,7 @@ class Listener:
 
 async def ticket(person: Person, origin: str, service: str = "chat") -> str:
     """A ticket, fetched from the service at that address."""
-    async with httpx.AsyncClient(base_url=f"http://{origin}", trust_env=False) as http:
+    async with http_client(base_url=f"http://{origin}") as http:
         answer = await http.post(f"/{service}/tickets", headers={"Authorization": f"Bearer {person.token}"})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["ticket"])
