@@ -49,15 +49,13 @@ class Cluster:
         }
 
     async def whole(self) -> dict[str, Queue]:
-        """The queues, once each has a leader and three members that are there."""
+        """The queues, once each has a leader and three members that are there, and every node takes connections: the
+        members are there before. Another fault in between would be one at two nodes."""
 
         async def look() -> dict[str, Queue] | None:
             found = await self.queues(NODES[0])
-            return (
-                found
-                if found and all(queue.online == set(NODES) and queue.leader for queue in found.values())
-                else None
-            )
+            whole = found and all(queue.online == set(NODES) and queue.leader for queue in found.values())
+            return found if whole and all([await self._serves(node) for node in NODES]) else None
 
         return await eventually(look, WITHIN, every=2)
 
@@ -84,6 +82,13 @@ class Cluster:
             await asyncio.sleep(seconds)
         finally:
             await asyncio.to_thread(docker, "network", "connect", "--alias", node, network, container)
+
+    async def _serves(self, node: str) -> bool:
+        try:
+            await self._run(node, "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5672")
+        except AssertionError:
+            return False
+        return True
 
     async def _run(self, node: str, *command: str) -> str:
         return await asyncio.to_thread(self._stack.run_in, node, *command)

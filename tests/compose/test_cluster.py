@@ -49,6 +49,15 @@ async def test_every_queue_is_on_every_node(stack: Stack) -> None:
     assert {queue.members for queue in queues.values()} == {frozenset(NODES)}
 
 
+async def test_no_node_waits_long_for_a_lost_name(stack: Stack) -> None:
+    """A node looks up the name of one that is cut off, which nobody answers, and does nothing else that concerns the
+    network meanwhile."""
+    for node in NODES:
+        began = monotonic()
+        stack.run_in(node, "bash", "-c", "! getent hosts gone")
+        assert monotonic() - began < 4
+
+
 async def test_nodes_die_and_are_cut_off_under_load(stack: Stack) -> None:
     """Leaders are killed and a node is cut off while people cancel: no confirmed message is missing anywhere, and every
     accepted cancellation is refunded exactly once."""

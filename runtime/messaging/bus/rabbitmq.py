@@ -34,6 +34,8 @@ from runtime.observability.trace_context import new_id
 
 OPEN_TIMEOUT = 10.0
 """Seconds for declaring and subscribing: while a node is cut off, another one may wait for it."""
+BIND_TIMEOUT = 4.0
+"""Seconds for binding. A node that is cut off has to agree to a binding until the others notice that it is gone."""
 PUBLISH_TIMEOUT = 10.0
 """Seconds. A publish that timed out may have arrived."""
 PREFETCH = 256
@@ -53,12 +55,7 @@ class RabbitBus:
 
     async def publisher(self, queues: Sequence[str]) -> Publisher:
         async with self._connection("publishes") as connection:
-            # A subscriber declares the dead-letter queue last: if it exists, the bindings exist too.
-            for name in queues:
-                channel = await open_channel(connection)
-                await channel.queue_declare(f"{name}.dead", passive=True)
-                await channel.close()
-            return await _RabbitPublisher.open(connection)
+            return await _RabbitPublisher.open(connection, queues)
 
     async def subscribe(
         self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
@@ -94,8 +91,12 @@ class _RabbitPublisher:
     _channel: Channel
 
     @classmethod
-    async def open(cls, connection: RabbitConnection) -> Self:
+    async def open(cls, connection: RabbitConnection, queues: Sequence[str]) -> Self:
+        # One channel for all: a node that has lost another may take seconds to open each.
         channel = await open_channel(connection, publisher_confirms=True, on_return_raises=True)
+        # A subscriber declares the dead-letter queue last: if it exists, the bindings exist too.
+        for name in queues:
+            await channel.queue_declare(f"{name}.dead", passive=True)
         await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
         return cls(connection, channel)
 
@@ -160,8 +161,9 @@ class _RabbitSubscription:
         # All that a subscription may hold: with less, messages returned to the queue would change their order.
         await channel.basic_qos(prefetch_count=PREFETCH)
         await topology.declare_queue(channel, service, partition)
-        if not partition.index:
-            await subscription._bind(service, routing_keys, partition.count, guard)
+        if not partition.index and not await subscription._bind(service, routing_keys, partition.count, guard):
+            async with _another_channel(connection) as another:  # consumes if all was bound before: it is declared last
+                await another.queue_declare(f"{service}.dead", passive=True)
         connection.closing.add_done_callback(subscription._wake)
         channel.closing.add_done_callback(subscription._wake)
         # The broker cancels a consumer whose queue was deleted: the subscription ends, and the next one declares it.
@@ -172,14 +174,24 @@ class _RabbitSubscription:
             subscription._redeclaring = asyncio.create_task(redeclare)
         return subscription
 
-    async def _bind(self, service: str, routing_keys: Sequence[str], count: int, guard: BindingGuard) -> None:
-        async with guard() as allowed, asyncio.timeout(OPEN_TIMEOUT):
-            if allowed:
-                await topology.declare(self._channel, service, routing_keys, count)
-                if count > 1:  # the broker's definitions may have bound the one queue again, which has no consumer
-                    await topology.empty(self._channel, service, routing_keys, 1)
+    async def _bind(self, service: str, routing_keys: Sequence[str], count: int, guard: BindingGuard) -> bool:
+        """Binds the queues, over a channel of its own, because a timeout closes it. Returns whether the broker has
+        answered in time."""
+        async with guard() as allowed:
+            if not allowed:
+                return True
+            try:  # within the guard, which would take it for a timeout of the database
+                async with asyncio.timeout(BIND_TIMEOUT), _another_channel(self._connection) as channel:
+                    await topology.declare(channel, service, routing_keys, count)
+                    if count > 1:  # the broker's definitions may have bound the one queue again, which has no consumer
+                        await topology.empty(channel, service, routing_keys, 1)
+            except TimeoutError:
+                return False
+        return True
 
     async def _redeclare(self, service: str, routing_keys: Sequence[str], count: int, guard: BindingGuard) -> None:
+        """Binds again and again. Without an answer the subscription goes on: deliveries need none, and a connection
+        that is dead has no heartbeats."""
         with suppress(BusError), bus_errors("declaring again"):
             while True:
                 await asyncio.sleep(REDECLARE)
@@ -224,6 +236,16 @@ class _RabbitGauge:
 
     async def close(self) -> None:
         await close(self._connection)
+
+
+@asynccontextmanager
+async def _another_channel(connection: RabbitConnection) -> AsyncIterator[Channel]:
+    """A channel for the block."""
+    channel = await open_channel(connection)
+    try:
+        yield channel
+    finally:
+        await channel.close()
 
 
 def _delivery(message: DeliveredMessage) -> Delivery:
