@@ -176,7 +176,7 @@ LESSONS = (
         "order",
         "The handler of RefundDelayed is slow. RefundIssued waits behind it, and the order shows the money.",
         "Each kind of event has its partition, and a late event overwrites a newer state.",
-        ("runtime/messaging/bus/memory.py", "_Queue"),
+        ("services/orders/refund_status.py", "note_refunds"),
         (
             Mutation(
                 "partitions by the kind of event",
