@@ -19,6 +19,9 @@ UTC = {"timezone": "UTC"}
 """In a time zone with summer time PostgreSQL adds a day of 23 or 25 hours. It overrides the settings of server,
 database, role and URL."""
 MICROSECOND = timedelta(microseconds=1)
+BUILT_IN = 10_000
+"""The first type id that PostgreSQL does not assign by hand: those below are the same everywhere."""
+_described: dict[frozenset[int], Any] = {}
 
 
 class SafeConnection(AsyncpgConnection):
@@ -26,6 +29,8 @@ class SafeConnection(AsyncpgConnection):
 
     A commit that waits for a synchronous standby stops waiting when it is cancelled: the row becomes visible, and is on
     one disk only. When the connection closes instead, the row stays invisible until a standby has it.
+
+    And it asks once per process, not once per connection, what a built-in array type consists of: that takes 17 ms.
     """
 
     _loop: asyncio.AbstractEventLoop
@@ -37,6 +42,15 @@ class SafeConnection(AsyncpgConnection):
             self._loop.call_soon(self.terminate)  # the caller has yet to set its exception
         else:
             super()._cancel_current_command(*waiters)  # type: ignore[misc]
+
+    async def _introspect_types(self, typeoids: Any, timeout: float) -> Any:
+        types = frozenset(typeoids)
+        if types not in _described:
+            described = await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]
+            if max(types) >= BUILT_IN:
+                return described
+            _described[types] = described
+        return _described[types]
 
 
 async def connect(

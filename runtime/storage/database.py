@@ -257,11 +257,6 @@ async def _no_reset(_: Any) -> None:
     transaction."""
 
 
-_LISTS = ("uuid", "text", "bool", "smallint", "integer", "bigint", "timestamptz")
-
-
 async def _prepare(connection: Any) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-    # The library looks up array types at their first use: here once, else in many requests.
-    await connection.prepare("select " + ", ".join(f"null::{kind}[]" for kind in _LISTS))

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
+from uuid import UUID
 
+import asyncpg
 import pytest
 
+from runtime.storage import connections
 from runtime.storage import database as databases
-from runtime.storage.database import Database
+from runtime.storage.database import Database, connect
 from tests.messaging.toys import Toys
 
 
@@ -82,3 +86,27 @@ async def test_standing_still_is_not_the_databases_fault(embedded_toys: Toys, mo
         asyncio.get_running_loop().call_soon(time.sleep, 0.3)
         await asyncio.sleep(0.01)
     assert await waiting == [1]
+
+
+async def test_array_types_are_looked_up_once_per_process(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first connection of a process asks what a built-in array type is; all others know it from there. A type
+    of the database's own is looked up by each, because its number may mean another type elsewhere."""
+    asked = list[int]()
+    look_up = asyncpg.Connection._introspect_types  # type: ignore[attr-defined]
+
+    async def noted(connection: object, oids: Iterable[int], timeout: float) -> object:
+        asked.append(max(oids))
+        return await look_up(connection, oids, timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", noted)
+    monkeypatch.setattr(connections, "_described", {})
+    url = await embedded_toys.database("refunds")
+    for _ in range(3):
+        connection = await connect(url)
+        assert await connection.fetchval("select $1::uuid[]", [UUID(int=1)]) == [UUID(int=1)]
+        await connection.execute("create domain code as text; create table if not exists kept (codes code[])")
+        await connection.fetch("select codes from kept")
+        await connection.execute("drop table kept; drop domain code")
+        await connection.close()
+    assert [oid < connections.BUILT_IN for oid in asked].count(True) == 1
+    assert [oid >= connections.BUILT_IN for oid in asked].count(True) == 3
