@@ -3,6 +3,7 @@ import { element, root, say } from "./words.js";
 
 const MAX = 80;
 const list = root.querySelector("[data-log]");
+const hint = list.firstElementChild; // while nothing is there
 const hold = root.querySelector("[data-hold]");
 let waiting = [];
 
@@ -53,6 +54,7 @@ function insert(move) {
 // Twice a second, so that it can be read, and drawing it costs little.
 setInterval(() => {
   if (!waiting.length || hold.getAttribute("aria-pressed") === "true" || document.hidden) return;
+  hint.remove();
   waiting.forEach(insert);
   waiting = [];
   while (list.children.length > MAX) list.lastChild.remove();
