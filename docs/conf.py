@@ -109,7 +109,7 @@ def coloured(path: Path) -> str:
 
 def breakable(name: str) -> str:
     """A path or another long name in HTML: a narrow line may end behind one of its parts, not within a word."""
-    return re.sub(r"(?<=[\w}\]][/.,:=_])(?=[\w{/])", "<wbr>", name)
+    return re.sub(r"(?<=[\w}\]][/.,:=_])(?=[^\W\d]|[{/])", "<wbr>", name)
 
 
 def serve_phones(_: Sphinx, _name: str, _template: str, context: dict[str, Any], *_rest: object) -> None:

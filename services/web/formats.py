@@ -115,7 +115,7 @@ def short(identifier: object) -> str:
 
 def breakable(code: str) -> Markup:
     """A path or another name of several parts: a narrow line may end behind each `/`, `.` and `:` within it."""
-    return Markup("<wbr>").join(re.split(r"(?<=[^\s/.:][/.:])(?=[^\s/.:])", code))
+    return Markup("<wbr>").join(re.split(r"(?<=[^\s/.:][/.:])(?=[^\s/.:\d])", code))
 
 
 def _in_wib(at: str | datetime) -> datetime:

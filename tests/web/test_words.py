@@ -121,6 +121,7 @@ def test_amounts_and_times_have_indonesian_notation() -> None:
         ("lines[].unit_price", ["lines[].", "unit_price"]),
         ("urn:batalkan:event", ["urn:", "batalkan:", "event"]),
         ("GET /orders", ["GET /orders"]),
+        ("uniform(0.5)", ["uniform(0.5)"]),
         ("https://batalkan", ["https://batalkan"]),
         ("…", ["…"]),
     ],

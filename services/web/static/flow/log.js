@@ -1,5 +1,5 @@
 // The same as the picture, in words: the newest line on top, by the time that the pages show.
-import { element, root, say } from "./words.js";
+import { breakable, element, root, say } from "./words.js";
 
 const MAX = 80;
 const list = root.querySelector("[data-log]");
@@ -40,7 +40,7 @@ function line(move) {
     { "data-at": move.at },
     element("time", { class: "muted number", datetime: new Date(move.at * 1000).toISOString() }, clockTime(move.at)),
     element("span", { class: "where" }, move.service),
-    element("span", {}, element("b", {}, `${move.name}${count}`), " ", element("span", { class: bad }, what(move))),
+    element("span", {}, element("b", {}, ...breakable(`${move.name}${count}`)), " ", element("span", { class: bad }, what(move))),
   );
 }
 
