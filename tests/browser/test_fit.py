@@ -87,6 +87,23 @@ async def test_everything_fits(browser: Browser, harness: WebHarness, url: str, 
     assert found == []
 
 
+async def test_nothing_shows_below_a_sheets_buttons(browser: Browser, harness: WebHarness, url: str) -> None:
+    """A dialog that is higher than the window is scrolled above its buttons; they are its end."""
+    open_market(harness, TITLE)
+    context = await browser.new_context(base_url=url, locale="id-ID", viewport={"width": 390, "height": 600})
+    token = harness.token("buyer")
+    meet(harness, "buyer", token)
+    await context.add_cookies([{"name": "access", "value": token, "url": f"{url}/web/s/a"}])
+    page = await context.new_page()
+    await page.goto(f"/web/s/a/orders/{ID}/cancel")
+    at_the_end = "document.elementFromPoint(innerWidth / 2, innerHeight - 3).closest('dialog .ends') !== null"
+    assert await page.evaluate("document.querySelector('dialog').scrollHeight > innerHeight")
+    assert await page.evaluate(at_the_end)
+    await page.evaluate("document.querySelector('dialog').scrollTo(0, 1e4)")
+    assert await page.evaluate(at_the_end)
+    await context.close()
+
+
 async def test_no_column_is_out_of_sight(browser: Browser, harness: WebHarness, url: str) -> None:
     """The console's tables fit on a phone, however long the kinds of deadlines are."""
     open_console(harness.services)
