@@ -83,7 +83,7 @@ def code_pages(linked: set[Path], _: Sphinx) -> Iterator[tuple[str, dict[str, An
                 body = f"<ul>{''.join(entry(path, one) for one in inside)}</ul>"
             else:
                 body = coloured(path)
-            yield name, {"title": name, "body": f"<h1>{escape(name)}</h1>{body}"}, "page.html"
+            yield name, {"title": name, "body": f"<h1>{breakable(escape(name))}</h1>{body}"}, "page.html"
 
 
 def is_readable(path: Path) -> bool:
@@ -107,6 +107,17 @@ def coloured(path: Path) -> str:
     return highlight(path.read_text(), lexer, HtmlFormatter())
 
 
+def breakable(name: str) -> str:
+    """A path or another long name in HTML: a narrow line may end behind one of its parts, not within a word."""
+    return re.sub(r"(?<=[\w}\]][/.,:=_])(?=[^\W\d]|[{/])", "<wbr>", name)
+
+
+def serve_phones(_: Sphinx, _name: str, _template: str, context: dict[str, Any], *_rest: object) -> None:
+    """Lets names that are longer than a phone is wide break behind their parts; Sphinx keeps all on one line."""
+    long = r'(?<=<span class="pre">)[^<]{28,}(?=</span>)'
+    context["body"] = re.sub(long, lambda name: breakable(name[0]), str(context.get("body", "")))
+
+
 def serve_keyboards(_: Sphinx, _name: str, _template: str, context: dict[str, Any], *_rest: object) -> None:
     """Makes what scrolls reachable by keyboard, and gives the headings of the navigation their level."""
     body = str(context.get("body", ""))
@@ -120,4 +131,5 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", add_navigation)
     app.connect("doctree-read", partial(link_to_code, linked), priority=400)  # before Sphinx copies them as downloads
     app.connect("html-collect-pages", partial(code_pages, linked))
+    app.connect("html-page-context", serve_phones)
     app.connect("html-page-context", serve_keyboards, priority=900)  # after Furo's own

@@ -144,7 +144,7 @@ class EventReader:
         kind = loose.get("type") if isinstance(loose, dict) else None
         if not isinstance(kind, str) or kind not in self._known or not isinstance(error, ValidationError):
             return f"of an unknown type: {kind!r:.100}"
-        return f"not a {kind}: {_first_problem(error)}"
+        return f"not a valid {kind}: {_first_problem(error)}"
 
 
 def _first_problem(error: ValidationError) -> str:

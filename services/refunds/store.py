@@ -54,6 +54,7 @@ class Entry:
     """One movement into a buyer's Lazada Credit, in whole rupiah."""
 
     refund_id: UUID
+    order_id: UUID
     amount: int
     at: datetime
 
@@ -171,8 +172,9 @@ async def balance(tx: Transaction, buyer_id: UUID) -> int:
 async def entries(tx: Transaction, buyer_id: UUID, limit: int) -> list[Entry]:
     """The latest movements into the buyer's Lazada Credit, newest first."""
     rows = await tx.connection.fetch(
-        "select refund_id, amount, at from ledger_entries join ledger_transactions using (transaction_id) "
-        "where account = 'lazada_credit' and buyer_id = $1 order by transaction_id desc limit $2",
+        "select refund_id, order_id, entry.amount, at from ledger_entries as entry "
+        "join ledger_transactions using (transaction_id) join refunds using (refund_id) "
+        "where account = 'lazada_credit' and entry.buyer_id = $1 order by transaction_id desc limit $2",
         buyer_id,
         limit,
     )

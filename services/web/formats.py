@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import Literal
 
+from markupsafe import Markup
 from starlette.requests import HTTPConnection
 
 from runtime.numbers import whole
@@ -110,6 +111,11 @@ def _counted(count: int, unit: int, language: Language) -> str:
 def short(identifier: object) -> str:
     """The end of an id, by which people distinguish orders."""
     return str(identifier).replace("-", "")[-6:].upper()
+
+
+def breakable(code: str) -> Markup:
+    """A path or another name of several parts: a narrow line may end behind each `/`, `.` and `:` within it."""
+    return Markup("<wbr>").join(re.split(r"(?<=[^\s/.:][/.:])(?=[^\s/.:\d])", code))
 
 
 def _in_wib(at: str | datetime) -> datetime:

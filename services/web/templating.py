@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from services.web.formats import (
     Language,
+    breakable,
     clock,
     countdown,
     day,
@@ -65,7 +66,7 @@ def environment(static: str) -> jinja2.Environment:
     )
     env.globals |= {"static": static, "drawing": drawing}
     env.filters |= {"rupiah": rupiah, "short": short, "until": seconds_until, "since": seconds_since}
-    env.filters |= {"countdown": countdown}
+    env.filters |= {"countdown": countdown, "breakable": breakable}
     env.filters |= {"isolated": isolated, "isolated_text": isolated_text, "initial": initial}
     return env
 

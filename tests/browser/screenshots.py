@@ -78,7 +78,7 @@ async def _take_one(page: Page, sight: Sight, path: Path) -> None:
         await expect(page.locator("[data-amount=owed]")).to_contain_text("Rp")
     if whole := sight.name not in FILLED:
         await page.evaluate(STILL)
-    await page.screenshot(path=path, full_page=whole)
+    await page.screenshot(path=path, full_page=whole, animations="disabled")  # what comes little by little is there
 
 
 async def illustrate(folder: Path) -> int:

@@ -11,6 +11,7 @@ from batalkan.keys import Keys
 from tests.harness.serving import served
 from tests.harness.web import Services, WebHarness
 from tests.web.market import GONE, ID, meet, open_market
+from tests.web.test_operate import DUE, open_console
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -40,6 +41,15 @@ STICKS_OUT = """() => {
     const outer = (one.closest("dialog, .card, .actions, .tabs, .composer") ?? document.body).getBoundingClientRect();
     return inner.left < outer.left - 1 || inner.right > outer.right + 1;
   });
+  for (const select of document.querySelectorAll("select")) {
+    const place = select.closest(".card, .actions") ?? document.body;
+    const alone = place.appendChild(document.createElement("select"));
+    alone.append(select.selectedOptions[0]?.cloneNode(true) ?? "");
+    alone.style.position = "absolute";
+    const needed = alone.offsetWidth;
+    alone.remove();
+    if (select.offsetWidth && select.offsetWidth < Math.min(needed, place.clientWidth - 60)) cut.push(select);
+  }
   const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
   return [...cut.map((one) => one.outerHTML.slice(0, 100)), ...(wide ? ["the page"] : [])];
 }"""
@@ -58,11 +68,11 @@ async def url(harness: WebHarness) -> AsyncIterator[str]:
         yield origin
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [358, 390, 1440])
 @pytest.mark.parametrize("role", PAGES)
 async def test_everything_fits(browser: Browser, harness: WebHarness, url: str, role: str, width: int) -> None:
     """With all that can be unfolded unfolded, no field, button or tab sticks out of its place, however long the titles
-    are."""
+    are; and what is chosen can be read where there is room for it. Beside another role on a phone there are 358 px."""
     open_market(harness, TITLE)
     context = await browser.new_context(base_url=url, locale="id-ID", viewport={"width": width, "height": 844})
     token = harness.token(role)
@@ -75,6 +85,39 @@ async def test_everything_fits(browser: Browser, harness: WebHarness, url: str, 
         found += [f"{path}: {one}" for one in await page.evaluate(STICKS_OUT)]
     await context.close()
     assert found == []
+
+
+async def test_nothing_shows_below_a_sheets_buttons(browser: Browser, harness: WebHarness, url: str) -> None:
+    """A dialog that is higher than the window is scrolled above its buttons; they are its end."""
+    open_market(harness, TITLE)
+    context = await browser.new_context(base_url=url, locale="id-ID", viewport={"width": 390, "height": 600})
+    token = harness.token("buyer")
+    meet(harness, "buyer", token)
+    await context.add_cookies([{"name": "access", "value": token, "url": f"{url}/web/s/a"}])
+    page = await context.new_page()
+    await page.goto(f"/web/s/a/orders/{ID}/cancel")
+    at_the_end = "document.elementFromPoint(innerWidth / 2, innerHeight - 3).closest('dialog .ends') !== null"
+    assert await page.evaluate("document.querySelector('dialog').scrollHeight > innerHeight")
+    assert await page.evaluate(at_the_end)
+    await page.evaluate("document.querySelector('dialog').scrollTo(0, 1e4)")
+    assert await page.evaluate(at_the_end)
+    await context.close()
+
+
+async def test_no_column_is_out_of_sight(browser: Browser, harness: WebHarness, url: str) -> None:
+    """The console's tables fit on a phone, however long the kinds of deadlines are."""
+    open_console(harness.services)
+    due = DUE | {"kind": "seller_silent"}
+    harness.services.answers["GET /cs/operator/deadlines"] = httpx.Response(200, json=[due])
+    context = await browser.new_context(base_url=url, locale="id-ID", viewport={"width": 390, "height": 844})
+    await context.add_cookies([{"name": "access", "value": harness.token("operator"), "url": f"{url}/web/operate"}])
+    page = await context.new_page()
+    for path in ("deadlines", "audit", f"trace?id={ID}"):
+        await page.goto(f"/web/operate/{path}")
+        tables = page.locator(".scroll:has(table)")
+        assert await tables.count()
+        assert not await tables.evaluate_all("all => all.some((one) => one.scrollWidth > one.clientWidth)"), path
+    await context.close()
 
 
 async def test_two_roles_are_signed_in(browser: Browser, harness: WebHarness, url: str) -> None:

@@ -200,6 +200,7 @@ async def test_the_page_listens_again_after_a_refusal(users: BrowserUsers) -> No
     await person.page.goto(f"{users.site.url}/web/flow")
     flow = Flow(person.page)
     await expect(flow.part("[data-offline]")).to_be_visible()
+    await expect(flow.part("[data-log]")).to_contain_text("Belum ada yang terjadi.")
     await expect(flow.part("[data-offline]")).to_be_hidden()
     await flow.cancel()
     await expect(flow.part("[data-log]")).to_contain_text("RefundIssued")
@@ -248,6 +249,7 @@ async def test_the_log_is_sorted_and_shows_the_time_of_the_pages(users: BrowserU
     await person.page.goto(f"{users.site.url}/web/flow")
     lines = person.page.locator("[data-log] li", has_text="Event")
     await expect(lines).to_have_count(4)
+    await expect(person.page.locator("[data-log]")).not_to_contain_text("Belum ada yang terjadi.")
     assert await lines.locator("time").all_inner_texts() == [
         "07.00.00.500",
         "07.00.03.000",

@@ -113,7 +113,7 @@ async def test_a_parked_message_is_shown_masked_replayed_and_discarded(
     ]
     assert (group["routing_key"], group["error"]) == (
         "orders.OrderPaid",
-        "not a OrderPaid: data.amount: Input should be a valid integer",
+        "not a valid OrderPaid: data.amount: Input should be a valid integer",
     )
     shown = await operator.ask("GET", f"/cs/operator/parked/{one['parked_id']}")
     payload = shown.json()["payload"]

@@ -70,7 +70,7 @@ def test_what_is_no_object_is_not_shown(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        ("not a OrderPaid: data.amount: Field required", "not a OrderPaid: data.amount: Field required"),
+        ("not a valid OrderPaid: data.amount: Field required", "not a valid OrderPaid: data.amount: Field required"),
         ("failed 5 times, last with ValueError('Siti')", "failed # times, last with ValueError(•••)"),
         ('failed with KeyError("Siti\'s")', "failed with KeyError(•••)"),
         ("failed with ValueError('Siti, Jl. Me", "failed with ValueError("),

@@ -112,7 +112,7 @@ async def test_documents_are_shown_as_text_and_a_missing_one_is_said(browser: Br
         services.say(f"GET /{name}/openapi.json", 503)
     services.say("GET /orders/openapi.json", info={"description": EVIL}, paths={"/orders/things": {"get": operation}})
     overview = (await browser.get("/web/docs")).text
-    assert "/orders/things" in overview
+    assert "/orders/<wbr>things" in overview
     assert overview.count("tidak menjawab") == len(SERVICES) - 1
     one = (await browser.get("/web/docs/orders")).text
     assert "&lt;script&gt;alert(1)" in one

@@ -17,7 +17,7 @@ PAGES = ["", "/", "/parked", f"/message/cs/{ONE}", "/deadlines", "/refunds", f"/
 PAGES += [f"/parked/cs/discard?ids={ONE}"]
 ENTRY = {"entry": 1, "at": AT, "account_id": ONE, "action": "discard", "subject": ONE, "reason": "<b>published</b>"}
 MESSAGE = {
-    "parked_id": ONE, "event_id": None, "routing_key": "orders.OrderPaid", "error": "not a OrderPaid", "size": 9,
+    "parked_id": ONE, "event_id": None, "routing_key": "orders.OrderPaid", "error": "not a valid OrderPaid", "size": 9,
     "parked_at": AT, "state": "parked", "times": 1,
 }  # fmt: skip
 WORK = {
@@ -50,7 +50,7 @@ def open_console(services: Services) -> None:
     for name in SERVICES:
         if name != "chat":
             services.say(f"GET /{name}/operator/state", service=name, replica="host-1", **state)
-            groups = [{"routing_key": "orders.OrderPaid", "error": "not a OrderPaid", "messages": [MESSAGE]}]
+            groups = [{"routing_key": "orders.OrderPaid", "error": "not a valid OrderPaid", "messages": [MESSAGE]}]
             services.say(f"GET /{name}/operator/parked", total=2, groups=groups)
             services.answers[f"GET /{name}/operator/deadlines"] = httpx.Response(200, json=[DUE])
             services.answers[f"GET /{name}/operator/audit"] = httpx.Response(200, json=[ENTRY])

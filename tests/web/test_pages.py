@@ -9,7 +9,7 @@ import pytest
 
 from runtime.observability.telemetry import JsonLines
 from tests.harness.web import Browser, Services, WebHarness
-from tests.web.market import AT, ID, cancelled, case, enter, open_market, order
+from tests.web.market import AT, GONE, ID, cancelled, case, enter, open_market, order
 
 
 async def test_words_that_services_have_and_pages_have_not_are_shown_as_they_are(
@@ -48,6 +48,18 @@ async def test_an_unpaid_order_says_until_when_it_is_paid(harness: WebHarness, b
     assert ("Bayar sebelum 25 November 2026 pukul 18.00 WIB" in page) is not is_paid
     assert ("dibatalkan otomatis" in page) is not is_paid
     assert ("Bayar dalam 1 jam" in orders) is not is_paid
+
+
+async def test_a_movement_names_its_order(harness: WebHarness, browser: Browser) -> None:
+    """Money that came into Lazada Credit leads to the order that it came back for; an earlier `refunds` names none."""
+    open_market(harness, "Kopi")
+    moved = {"refund_id": GONE, "amount": 145_000, "at": AT}
+    wallet = {"credit_balance": 290_000, "dana": {"linked": False, "phone": None}}
+    harness.services.say("GET /refunds/wallet", **wallet, entries=[moved | {"order_id": ID}, moved])
+    await browser.sign_in()
+    page = (await browser.show("wallet")).text
+    assert page.count("+Rp145.000") == 2
+    assert re.findall(rf'<a href="/web/s/a/orders/{ID}">(.+?)</a>', page) == ["Pesanan 9B795D"]
 
 
 async def test_the_catalogue_is_paged(browser: Browser, services: Services) -> None:

@@ -15,7 +15,8 @@ from contracts.words import Channel, Destination, OrderStatus, PaymentMethod, Ro
 from services.chat.domain import Code
 from services.cs import views
 from services.cs.domain import State
-from services.web.formats import moment, rupiah, span
+from services.web.formats import breakable, moment, rupiah, span
+from services.web.lessons.prose import phrase
 from services.web.speech import said
 from services.web.words import TABLES, WORDS, knows, some
 
@@ -111,6 +112,24 @@ def test_amounts_and_times_have_indonesian_notation() -> None:
     assert rupiah(145_000) == "Rp145.000"
     assert moment("2026-11-25T22:10:00Z", "id") == "26 November 2026 pukul 05.10 WIB"
     assert moment("2026-11-25T22:10:00Z", "en") == "26 November 2026, 05:10 WIB"
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        ("/orders/{order_id}/cancel", ["/orders/", "{order_id}/", "cancel"]),
+        ("lines[].unit_price", ["lines[].", "unit_price"]),
+        ("urn:batalkan:event", ["urn:", "batalkan:", "event"]),
+        ("GET /orders", ["GET /orders"]),
+        ("uniform(0.5)", ["uniform(0.5)"]),
+        ("https://batalkan", ["https://batalkan"]),
+        ("…", ["…"]),
+    ],
+)
+def test_a_path_ends_a_line_behind_one_of_its_parts(code: str, parts: list[str]) -> None:
+    """Paths and names may break, also within a text, and only where a part ends."""
+    assert breakable(code).split("<wbr>") == parts
+    assert phrase(f"See `{code}`.") == f"See <code>{breakable(code)}</code>."
 
 
 def test_the_system_speaks_the_readers_language() -> None:

@@ -1,8 +1,9 @@
 // The same as the picture, in words: the newest line on top, by the time that the pages show.
-import { element, root, say } from "./words.js";
+import { breakable, element, root, say } from "./words.js";
 
 const MAX = 80;
 const list = root.querySelector("[data-log]");
+const hint = list.firstElementChild; // while nothing is there
 const hold = root.querySelector("[data-hold]");
 let waiting = [];
 
@@ -39,7 +40,7 @@ function line(move) {
     { "data-at": move.at },
     element("time", { class: "muted number", datetime: new Date(move.at * 1000).toISOString() }, clockTime(move.at)),
     element("span", { class: "where" }, move.service),
-    element("span", {}, element("b", {}, `${move.name}${count}`), " ", element("span", { class: bad }, what(move))),
+    element("span", {}, element("b", {}, ...breakable(`${move.name}${count}`)), " ", element("span", { class: bad }, what(move))),
   );
 }
 
@@ -53,6 +54,7 @@ function insert(move) {
 // Twice a second, so that it can be read, and drawing it costs little.
 setInterval(() => {
   if (!waiting.length || hold.getAttribute("aria-pressed") === "true" || document.hidden) return;
+  hint.remove();
   waiting.forEach(insert);
   waiting = [];
   while (list.children.length > MAX) list.lastChild.remove();

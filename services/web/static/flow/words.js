@@ -25,6 +25,9 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// A path may break behind its parts, as on other pages.
+export const breakable = (name) => name.split(/(?<=[^\s/]\/)/).flatMap((part, number) => (number ? [element("wbr"), part] : [part]));
+
 // What was done, or why not: in a live region.
 export function announce(text, bad = false) {
   const said = root.querySelector("[data-said]");
