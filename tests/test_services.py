@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from services import PORTS, SERVICES
 from simulators import PORTS as SIMULATORS
@@ -44,3 +45,17 @@ def test_every_package_is_listed() -> None:
     """The packages in services/ are the services, and every process has a port of its own."""
     assert {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")} == set(SERVICES)
     assert len({*PORTS.values(), *SIMULATORS.values()}) == len(PORTS) + len(SIMULATORS)
+
+
+def test_no_container_waits_long_for_a_lost_name() -> None:
+    """In the clusters every service and every node stops asking for a name after a second: that of a lost node gets no
+    answer there, and a standby or a broker does nothing else meanwhile."""
+    files = [yaml.safe_load((ROOT / name).read_text()) for name in ("compose.cluster.yaml", "compose.ha.yaml")]
+    nodes = {f"{kind}{end}" for kind in ("rabbitmq", "postgres") for end in ("", "-2", "-3")} | {"etcd-1", "etcd-2"}
+    brief = {
+        name
+        for file in files
+        for name, container in file["services"].items()
+        if container.get("dns_opt") == ["timeout:1", "attempts:1"]
+    }
+    assert {*SERVICES, *nodes, "etcd-3"} == brief
