@@ -9,9 +9,11 @@ from string import Formatter
 import pytest
 
 import services.web
+from batalkan.keys import Keys
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
 from contracts.words import Channel, Destination, OrderStatus, PaymentMethod, Role
+from services import SERVICES
 from services.chat.domain import Code
 from services.cs import views
 from services.cs.domain import State
@@ -19,6 +21,7 @@ from services.web.formats import breakable, moment, rupiah, span
 from services.web.lessons.prose import phrase
 from services.web.speech import said
 from services.web.words import TABLES, WORDS, knows, some
+from tests.harness.building import built
 
 SERVICE = Path(services.web.__file__).parent
 USED = re.compile(r"""\bt\(\s*['"]([\w.]+)['"]\s*[,)]""")
@@ -69,6 +72,12 @@ def test_pages_use_words_that_there_are() -> None:
 def test_everything_that_services_name_has_words(prefix: str, members: type) -> None:
     """A status, a channel, an outcome that is added needs words here, too."""
     assert all(knows(f"{prefix}.{member.value}") for member in members)  # type: ignore[attr-defined]
+
+
+def test_the_control_room_says_what_each_deadline_does(keys: Keys) -> None:
+    """A deadline without words would stand above an empty line; words without a deadline are never read."""
+    kinds = {f"flow.due.{name}.{kind}" for name in SERVICES for kind in built(name, keys)._deadlines}
+    assert {key for key in WORDS if re.fullmatch(r"flow\.due\.\w+\.\w+", key)} == kinds
 
 
 CODES = {("chat", code.value) for code in Code if code is not Code.CANCEL_GUIDE}  # the pages show it as a card
