@@ -19,7 +19,7 @@ from services.cs import views
 from services.cs.domain import State
 from services.web.formats import breakable, moment, rupiah, span
 from services.web.lessons.prose import phrase
-from services.web.speech import said
+from services.web.speech import _FACTS, _NAMES, _TOLD, said
 from services.web.words import TABLES, WORDS, knows, some
 from tests.harness.building import built
 
@@ -89,6 +89,14 @@ CODES |= {("cs", deed.value) for deed in views.DEEDS}
 def test_every_system_message_has_words_in_both_languages(service: str, code: str) -> None:
     """A system message whose code the pages do not know would be shown in Indonesian only."""
     assert knows(f"said.{code}") or knows(f"said.{code}.{service}")
+
+
+@pytest.mark.parametrize(("beginning", "facts"), [("said.", {*_FACTS}), ("told.", {*_FACTS, *_TOLD})])
+def test_every_placeholder_of_a_system_message_has_a_fact(beginning: str, facts: set[str]) -> None:
+    """A placeholder that is filled by no fact would show all readers the Indonesian text."""
+    filled = {_NAMES.get(fact, fact) for fact in facts}
+    empty = {key: fields(words[0]) - filled for key, words in WORDS.items() if key.startswith(beginning)}
+    assert not {key: names for key, names in empty.items() if names}
 
 
 def test_the_articles_terms_are_the_articles() -> None:
