@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -11,11 +11,9 @@ from prometheus_client import REGISTRY, Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from batalkan.keys import Keys
-from runtime.messaging.bus.memory import MemoryBus
-from runtime.service import Service
-from runtime.settings import Environment, Settings
 from services import PORTS, SERVICES
 from simulators import PORTS as SIMULATORS
+from tests.harness.building import built
 
 ROOT = Path(__file__).parent.parent
 READING = {"get", "require", "flag", "url", "number", "seconds", "one_of", "networks", "_list"}
@@ -102,18 +100,9 @@ def test_every_metric_is_documented() -> None:
 
 def test_every_part_of_health_is_documented(keys: Keys) -> None:
     """docs/operations.md names the parts that each service shows, and which of them it cannot do without."""
-    env = Environment(
-        {
-            "TOKEN_KEYS": str(keys.token_keys),
-            "SIGNING_KEY": str(keys.signing_key),
-            "DANA_PRIVATE_KEY": str(keys.dana_private_key),
-            "DANA_URL": "http://127.0.0.1:1",
-        }
-    )
     there: dict[str, tuple[set[str], set[str]]] = {}
     for name in SERVICES:
-        build: Callable[..., Service] = import_module(f"services.{name}.main").build
-        service = build(Settings.read(name, env), env, "postgresql://nowhere", MemoryBus())
+        service = built(name, keys)
         for parts, column in ((service.health_checks, 0), (service.optional_checks, 1)):
             for part in parts:
                 there.setdefault(part, (set(), set()))[column].add(name)

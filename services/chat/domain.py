@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.orders import OrderLine, Pieces
-from contracts.words import Channel, Fault, OrderStatus
+from contracts.words import Channel, Fault, Open, OrderStatus
 from runtime.errors import Refusal, WrongState
 
 TITLE_LENGTH = 200
@@ -79,7 +79,7 @@ class Draft:
     kind: Kind
     sender_id: UUID | None
     text: str
-    code: Code | None = None
+    code: Open[Code] | None = None
     data: dict[str, Any] | None = None
 
 

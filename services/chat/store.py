@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from contracts.orders import Pieces
+from contracts.words import known
 from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection
@@ -76,7 +77,7 @@ _FIELDS = [one.name for one in fields(Thread) if one.name not in ("status", "las
 
 
 def _message(row: asyncpg.Record) -> Message:
-    code = Code(row["code"]) if row["code"] else None
+    code = known(Code, row["code"]) if row["code"] else None  # perhaps of a newer version
     content = (Kind(row["kind"]), row["sender_id"], row["text"], code, row["data"])
     return Message(*content, seq=row["seq"], at=row["at"])
 

@@ -83,7 +83,7 @@ async def show_delay(tx: Transaction, delayed: RefundDelayed) -> Sequence[Event]
     return []
 
 
-DEADLINES = dict.fromkeys((store.PAY_BY, store.SHIP_BY), Locking(expire, lock_due))
+DEADLINES = dict.fromkeys(store.KINDS, Locking(expire, lock_due))
 
 HANDLERS: Handlers = {
     OrderCancelRequested: BatchHandler(decide, lock),

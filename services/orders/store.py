@@ -29,9 +29,9 @@ from orders o left join cancellations c on c.order_id = o.order_id and c.lines i
 """
 _PARTS = "select * from cancellations where order_id = any($1) and lines is not null order by at, cancellation_id"
 
-PAY_BY, SHIP_BY = "pay_by", "ship_by"
-"""The deadlines at which an unpaid order, or one that is not shipped, is cancelled; at `SHIP_BY` the seller is reminded
-first."""
+KINDS = PAY_BY, SHIP_BY = "pay_by", "ship_by"
+"""All deadlines of an order: at them an unpaid order, or one that is not shipped, is cancelled; at `SHIP_BY` the seller
+is reminded first."""
 _BUYERS = 0x0B0A7A4
 """The first half of the locks under which the unpaid orders of one buyer are counted."""
 LAST_ID = UUID(int=2**128 - 1)
@@ -181,7 +181,7 @@ async def move(tx: Transaction, order: Order, to: OrderStatus, paid_amount: int,
     return replace(domain.moved(order, to, at), paid_amount=paid_amount, ship_by=ship_by)
 
 
-_END = """
+_END = f"""
 with o as (
     update orders set status = 'cancelled', pay_by = null, version = version + 1
     where order_id = $1 and version = $2 and parts = $3
@@ -189,7 +189,7 @@ with o as (
 ), h as (
     insert into order_history (order_id, version, status, at) select order_id, version, 'cancelled', at from o
 ), called_off as (
-    delete from deadlines where kind in ('pay_by', 'ship_by') and subject = $1::uuid::text
+    delete from deadlines where kind in {KINDS} and subject = $1::uuid::text
 ),"""
 _PART = """
 with o as (

@@ -44,7 +44,8 @@ class Shapes:
         for name, one in schema.get("properties", {}).items():
             path = f"{prefix}.{name}" if prefix else name
             inner = self._resolved(one)
-            note = str(one.get("description") or inner.get("description") or "").partition("\n\n")[0]
+            described = (text for each in (one, inner, *_choices(inner)) if (text := each.get("description")))
+            note = str(next(described, "")).partition("\n\n")[0]
             found.append(Field(path, self.kind(one), name in required, note))
             if depth < DEEPEST:
                 found += self.fields(inner, path, depth + 1)

@@ -80,6 +80,14 @@ async def test_history_is_read_from_any_message(conversation: Conversation) -> N
     assert (message["code"], message["data"]) == (None, None)
 
 
+async def test_a_code_of_a_newer_version_is_shown_by_its_text(harness: ChatHarness, conversation: Conversation) -> None:
+    """While chat is rolled out, an older replica reads what a newer one has written."""
+    async with harness.service.uow.begin() as tx:
+        await store.post(tx, UUID(conversation.thread_id), Draft(Kind.SYSTEM, None, "Paket hilang.", "parcel_lost"))
+    for message in (*await conversation.messages(), (await conversation.seen())["last_message"]):
+        assert (message["code"], message["text"]) == ("parcel_lost", "Paket hilang.")
+
+
 async def test_unread_counts(conversation: Conversation) -> None:
     """Messages of the other member are unread until they are marked, or answered; read messages stay read."""
     for _ in range(3):

@@ -16,6 +16,7 @@ from runtime.storage.database import Database, connect
 from runtime.storage.schema import migrate
 from services.orders import store
 from services.orders.domain import Terms
+from services.orders.handlers import DEADLINES
 from services.orders.main import SPEC, build
 from tests.conftest import Databases
 from tests.harness.actors import assert_problem
@@ -66,6 +67,16 @@ async def test_paid_and_cash_orders_do_not_expire(harness: OrdersHarness) -> Non
     statuses = [(await paid.buyer.get(f"/orders/{one}"))["status"] for one in (paid.order_id, cash["order_id"])]
     assert statuses == ["processing", "processing"]
     assert (await cancelled.seen())["cancellation"]["channel"] == "app"
+
+
+async def test_the_end_of_an_order_calls_all_its_deadlines_off(harness: OrdersHarness) -> None:
+    """Of every kind that the service acts on."""
+    sale = await harness.sold("unpaid")
+    async with harness.service.uow.begin() as tx:
+        for kind in DEADLINES:
+            await tx.schedule(kind, sale.order_id, HOUR)
+    await sale.buyer.post(f"{sale.path}/cancel")
+    assert await harness.fetch("select from deadlines where subject = $1", sale.order_id) == []
 
 
 async def test_paying_late_is_refused_before_the_cancellation(harness: OrdersHarness) -> None:

@@ -105,7 +105,9 @@ def test_every_event_is_shown_with_its_fields_and_an_example() -> None:
 
 
 def test_a_reference_keeps_what_is_said_beside_it() -> None:
-    """A field's own description wins over that of the shape that it refers to."""
+    """A field's own description wins over that of the shape that it refers to; a nullable shape keeps its own."""
     document = {"shapes": {"Id": {"type": "string", "format": "uuid", "description": "An id."}}}
-    schema = {"properties": {"a": {"$ref": "#/shapes/Id"}, "b": {"$ref": "#/shapes/Id", "description": "Whose."}}}
-    assert [field.note for field in Shapes(document).fields(schema)] == ["An id.", "Whose."]
+    a, b = {"$ref": "#/shapes/Id"}, {"$ref": "#/shapes/Id", "description": "Whose."}
+    c = {"anyOf": [{"type": "string", "description": "A word."}, {"type": "null"}]}
+    fields = Shapes(document).fields({"properties": {"a": a, "b": b, "c": c}})
+    assert [field.note for field in fields] == ["An id.", "Whose.", "A word."]

@@ -9,16 +9,19 @@ from string import Formatter
 import pytest
 
 import services.web
+from batalkan.keys import Keys
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
 from contracts.words import Channel, Destination, OrderStatus, PaymentMethod, Role
+from services import SERVICES
 from services.chat.domain import Code
 from services.cs import views
 from services.cs.domain import State
 from services.web.formats import breakable, moment, rupiah, span
 from services.web.lessons.prose import phrase
-from services.web.speech import said
+from services.web.speech import _FACTS, _NAMES, _TOLD, said
 from services.web.words import TABLES, WORDS, knows, some
+from tests.harness.building import built
 
 SERVICE = Path(services.web.__file__).parent
 USED = re.compile(r"""\bt\(\s*['"]([\w.]+)['"]\s*[,)]""")
@@ -71,6 +74,12 @@ def test_everything_that_services_name_has_words(prefix: str, members: type) -> 
     assert all(knows(f"{prefix}.{member.value}") for member in members)  # type: ignore[attr-defined]
 
 
+def test_the_control_room_says_what_each_deadline_does(keys: Keys) -> None:
+    """A deadline without words would stand above an empty line; words without a deadline are never read."""
+    kinds = {f"flow.due.{name}.{kind}" for name in SERVICES for kind in built(name, keys)._deadlines}
+    assert {key for key in WORDS if re.fullmatch(r"flow\.due\.\w+\.\w+", key)} == kinds
+
+
 CODES = {("chat", code.value) for code in Code if code is not Code.CANCEL_GUIDE}  # the pages show it as a card
 CODES |= {("cs", code) for code in re.findall(r'Phrase\(\s*"(\w+)"', inspect.getsource(views))}
 CODES |= {("cs", deed.value) for deed in views.DEEDS}
@@ -80,6 +89,14 @@ CODES |= {("cs", deed.value) for deed in views.DEEDS}
 def test_every_system_message_has_words_in_both_languages(service: str, code: str) -> None:
     """A system message whose code the pages do not know would be shown in Indonesian only."""
     assert knows(f"said.{code}") or knows(f"said.{code}.{service}")
+
+
+@pytest.mark.parametrize(("beginning", "facts"), [("said.", {*_FACTS}), ("told.", {*_FACTS, *_TOLD})])
+def test_every_placeholder_of_a_system_message_has_a_fact(beginning: str, facts: set[str]) -> None:
+    """A placeholder that is filled by no fact would show all readers the Indonesian text."""
+    filled = {_NAMES.get(fact, fact) for fact in facts}
+    empty = {key: fields(words[0]) - filled for key, words in WORDS.items() if key.startswith(beginning)}
+    assert not {key: names for key, names in empty.items() if names}
 
 
 def test_the_articles_terms_are_the_articles() -> None:
