@@ -38,10 +38,12 @@ class InternalError(Exception):
 
 
 class RetryingTransport(httpx.AsyncBaseTransport):
-    """A transport that retries, for a while, after a broken connection or a 5xx."""
+    """A transport that retries, for a while, after a broken connection or a 5xx. With `stale` also after a 404: all that
+    is asked for exists, but for a moment a primary that wakes up, and is none any more, answers from what it knew."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, *, stale: bool = False) -> None:
         self._transport = transport
+        self._stale = stale
         self.again = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -56,7 +58,7 @@ class RetryingTransport(httpx.AsyncBaseTransport):
                 else:
                     if response.status_code == 500:
                         raise InternalError(f"{request.method} {request.url}")
-                    if response.status_code < 500:
+                    if response.status_code < 500 and not (self._stale and response.status_code == 404):
                         return response
                     await response.aclose()  # or its connection is never used again
                 self.again += 1

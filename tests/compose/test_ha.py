@@ -151,7 +151,7 @@ async def test_any_node_is_lost_under_load(stack: Stack) -> None:
     chance, log = random.Random(SEED), Log(stack, f"seed {SEED}: {FAULTS} faults, {WIPES} wiped disks")
     nodes, pauses = Nodes(stack, chance), []
     before = await asyncio.to_thread(ask_bus_tap, stack, "open")
-    retrying = RetryingTransport(httpx.AsyncHTTPTransport())
+    retrying = RetryingTransport(httpx.AsyncHTTPTransport(), stale=True)
     async with httpx.AsyncClient(transport=retrying, base_url=stack.url, timeout=30) as http:
         workload = Workload(http, PAIRS)
         async with workload.at_work():

@@ -35,3 +35,19 @@ async def test_repeated_failures_use_up_no_connections(monkeypatch: pytest.Monke
     ):
         assert (await http.get(origin)).status_code == 200
     assert transport.again == FAILURES
+
+
+@pytest.mark.parametrize(("stale", "answered"), [(True, 200), (False, 404)])
+async def test_what_a_former_primary_does_not_know_is_asked_again(stale: bool, answered: int) -> None:
+    """Only where a primary may be replaced, a 404 is asked again; elsewhere it is an answer."""
+    answers = iter((404, 200))
+
+    async def answer(request: Request) -> Response:
+        return PlainTextResponse("", next(answers))
+
+    transport = RetryingTransport(httpx.AsyncHTTPTransport(), stale=stale)
+    async with (
+        one_origin(Starlette(routes=[Route("/", answer)])) as origin,
+        httpx.AsyncClient(transport=transport) as http,
+    ):
+        assert (await http.get(origin)).status_code == answered
