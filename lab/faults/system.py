@@ -38,8 +38,8 @@ class InternalError(Exception):
 
 
 class RetryingTransport(httpx.AsyncBaseTransport):
-    """A transport that retries, for a while, after a broken connection or a 5xx. With `stale` also after a 404: all that
-    is asked for exists, but for a moment a primary that wakes up, and is none any more, answers from what it knew."""
+    """A transport that retries, for a while, after a broken connection or a 5xx. With `stale` also after a 404: what is
+    asked for exists, but for a moment a primary that wakes up, and is none any more, answers from what it knew."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, *, stale: bool = False) -> None:
         self._transport = transport
