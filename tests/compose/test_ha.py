@@ -57,8 +57,8 @@ class Nodes:
         self._stack, self._chance = stack, chance
 
     def primary(self) -> str:
-        """PostgreSQL's node that accepts writes. Raises AssertionError if there is none: a StopIteration would never get
-        out of a thread."""
+        """PostgreSQL's node that accepts writes. Raises AssertionError if there is none: StopIteration would never
+        get out of a thread."""
         found = [node for node in DATABASES if self._is_primary(node)]
         assert found, "no node accepts writes"
         return found[0]
