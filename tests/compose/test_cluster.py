@@ -50,8 +50,8 @@ async def test_every_queue_is_on_every_node(stack: Stack) -> None:
 
 
 async def test_no_node_waits_long_for_a_lost_name(stack: Stack) -> None:
-    """A node looks up the name of one that is cut off, which nobody answers, and does nothing else that concerns the
-    network meanwhile."""
+    """A node looks up the name of one that is cut off, gets no answer, and does nothing else that concerns the network
+    meanwhile."""
     for node in NODES:
         began = monotonic()
         stack.run_in(node, "bash", "-c", "! getent hosts gone")

@@ -26,7 +26,7 @@ class Bindings:
         self._declare = topology.declare
 
     async def declare(self, *arguments: Any) -> None:
-        """In place of the one that sends to the broker."""
+        """What `topology.declare` does, or nothing."""
         self.asked += 1
         if not self.answers:
             await asyncio.Event().wait()
