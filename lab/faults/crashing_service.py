@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from runtime.messaging.bus import Delivery, Message, rabbitmq
+from runtime.messaging.unit_of_work import Transaction
 from runtime.storage.database import Connection, Database
 from services.refunds.snap import Dana
 
@@ -66,7 +67,7 @@ class CrashPoint:
 
 def wrap(crash_point: CrashPoint) -> None:
     """Patches the points around commits, publishing, acknowledging, and calls to DANA."""
-    transaction, publish = Database.transaction, rabbitmq._RabbitPublisher.publish
+    transaction, write, publish = Database.transaction, Transaction.write, rabbitmq._RabbitPublisher.publish
     acknowledge, post = rabbitmq._RabbitSubscription.acknowledge, Dana._post
 
     @asynccontextmanager
@@ -79,6 +80,15 @@ def wrap(crash_point: CrashPoint) -> None:
                 crash_point.reached("before_commit")
         if writes:
             crash_point.reached("after_commit")
+
+    async def crashing_write(self: Transaction, change: str, *arguments: object) -> Any:
+        commits = not self.connection.is_in_transaction()
+        if commits:
+            crash_point.reached("before_commit")
+        value = await write(self, change, *arguments)
+        if commits:
+            crash_point.reached("after_commit")
+        return value
 
     async def crashing_publish(self: rabbitmq._RabbitPublisher, messages: Sequence[Message]) -> None:
         if messages:
@@ -96,6 +106,7 @@ def wrap(crash_point: CrashPoint) -> None:
 
     for owner, name, crashing in (
         (Database, "transaction", crashing_transaction),
+        (Transaction, "write", crashing_write),
         (rabbitmq._RabbitPublisher, "publish", crashing_publish),
         (rabbitmq._RabbitSubscription, "acknowledge", crashing_acknowledge),
         (Dana, "_post", crashing_post),

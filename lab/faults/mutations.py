@@ -149,7 +149,7 @@ MUTATIONS = (
         "a voucher's use does not come back",
         "repeats",
         "services/orders/store.py",
-        (("    if how.ended and order.voucher is not None:\n", "    if False:\n"),),
+        (("set used = used - 1 from", "set used = used from"),),
     ),
 )
 """First the six that the laboratory had to detect, then those of defects that it found, then those of parts."""

@@ -44,10 +44,12 @@ LESSONS = (
                 "runtime/messaging/unit_of_work.py",
                 (
                     (
-                        "                yield tx\n                ids =",
-                        "                yield tx\n            async with self.database.transaction() as connection:\n"
-                        "                ids =",
+                        "                yield tx\n                await tx.write_events()",
+                        "                yield tx\n"
+                        "            async with self.database.transaction() as tx.connection:\n"
+                        "                await tx.write_events()",
                     ),
+                    ("if not (unwritten := self.events[len(self.ids) :]):", "if True:"),
                 ),
             ),
             _known("refunds is reminded of nothing"),
@@ -109,11 +111,7 @@ LESSONS = (
                 "services/orders/store.py",
                 (
                     ("set stock = stock + pieces from", "set stock = stock from"),
-                    (
-                        "    if how.ended and order.voucher is not None:\n"
-                        "        await vouchers.give_back(tx, order.seller_id, order.voucher)\n",
-                        "",
-                    ),
+                    ("set used = used - 1 from", "set used = used from"),
                 ),
             ),
         ),

@@ -19,23 +19,38 @@ from services.orders import handlers
 def crash_after_commit(service: str) -> Iterator[asyncio.Event]:
     """Inside the block nothing follows the next commit of the service: its task stands still there until it is
     cancelled, and nothing is published any more. The event is set then."""
-    transaction, publish, crashed = Database.transaction, _MemoryPublisher.publish, asyncio.Event()
+    transaction, write, publish = Database.transaction, Transaction.write, _MemoryPublisher.publish
+    crashed = asyncio.Event()
+
+    async def crash() -> None:
+        if not crashed.is_set():
+            crashed.set()
+            await asyncio.Future()
 
     @asynccontextmanager
     async def crashing(self: Database) -> AsyncIterator[Connection]:
         async with transaction(self) as connection:
             yield connection
             writes = await connection.fetchval("select pg_current_xact_id_if_assigned() is not null")
-        if writes and f"/{service}?" in self.url and not crashed.is_set():
-            crashed.set()
-            await asyncio.Future()
+        if writes and f"/{service}?" in self.url:
+            await crash()
+
+    async def crashing_write(self: Transaction, change: str, *arguments: object) -> Any:
+        value = await write(self, change, *arguments)
+        if self.service == service and not self.connection.is_in_transaction():
+            await crash()
+        return value
 
     async def silent(self: _MemoryPublisher, messages: Sequence[Message]) -> None:
         if crashed.is_set():
             await asyncio.Future()
         await publish(self, messages)
 
-    with patch.object(Database, "transaction", crashing), patch.object(_MemoryPublisher, "publish", silent):
+    with (
+        patch.object(Database, "transaction", crashing),
+        patch.object(Transaction, "write", crashing_write),
+        patch.object(_MemoryPublisher, "publish", silent),
+    ):
         yield crashed
 
 

@@ -1,7 +1,8 @@
 """The outbox: events are written in the transaction of their change. `runtime.messaging.relay` publishes them."""
 
 from collections.abc import Collection, Sequence
-from uuid import UUID
+from functools import cache
+from typing import Any
 
 from runtime.messaging.envelope import MAX_BODY, Event
 from runtime.observability.trace_context import TraceContext, new_id
@@ -10,33 +11,40 @@ from runtime.storage.database import Connection
 MAX_DATA = MAX_BODY - 4096
 """Bytes: leaves room for the envelope."""
 
+_COLUMNS = {
+    "event_id": "uuid",
+    "type": "text",
+    "subject": "text",
+    "dataschema": "text",
+    "routing_key": "text",
+    "mandatory": "bool",
+    "correlation_id": "uuid",
+    "causation_id": "uuid",
+    "traceparent": "text",
+    "data": "text",
+}
+
 # Counting first locks the subject's row until the commit: the events of one subject get their sequence and their place
 # in the outbox in the same order, also from concurrent transactions. The event log keeps, without
 # the data, what the relay deletes from the outbox.
 _WRITE = """
-with counted as (
+published as (
+    select one.* from {source} unnest({columns}) with ordinality as one ({names}, n)
+), counted as (
     insert into event_sequence as s (subject, last, heard)
-    select subject, count(*), count(*) filter (where mandatory)
-    from unnest($3::text[], $6::bool[]) as one (subject, mandatory) group by subject order by subject
+    select subject, count(*), count(*) filter (where mandatory) from published group by subject order by subject
     on conflict (subject) do update set last = s.last + excluded.last, heard = s.heard + excluded.heard
     returning s.subject, s.last
 ), numbered as (
     select e.*, c.last - count(*) over (partition by e.subject)
         + row_number() over (partition by e.subject order by e.n) as sequence
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::uuid[], $8::uuid[],
-                $9::text[], $10::text[]) with ordinality
-         as e (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent,
-               data, n)
-    join counted c using (subject)
+    from published e join counted c using (subject)
 ), logged as (
     insert into event_log (event_id, type, subject, sequence, correlation_id, causation_id)
     select event_id, type, subject, sequence, correlation_id, causation_id from numbered
+), written as (
+    insert into outbox ({names}, sequence, time) select {names}, sequence, clock_now() from numbered order by n
 )
-insert into outbox (event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id,
-                    traceparent, data, sequence, time)
-select event_id, type, subject, dataschema, routing_key, mandatory, correlation_id, causation_id, traceparent, data,
-       sequence, clock_now()
-from numbered order by n
 """
 
 
@@ -47,15 +55,21 @@ class EventTooLarge(Exception):
         super().__init__(f"{event.wire_name} of {event.subject} is {size} bytes large, at most {MAX_DATA} are sent")
 
 
-async def write(connection: Connection, service: str, events: Sequence[tuple[Event, TraceContext]]) -> list[UUID]:
-    """Adds the events to the outbox, in their order, under the transaction that is open on the connection. Returns
-    their ids.
+@cache
+def writing(first: int, source: str = "") -> str:
+    """Common table expressions of a statement, which add events to the outbox in their order. Its parameters from
+    `$first` on are their `columns`. With `source`, the name of another of its expressions, they are added only if that
+    one has a row."""
+    columns = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_COLUMNS.values(), first))
+    return _WRITE.format(names=", ".join(_COLUMNS), source=source and f"{source},", columns=columns).strip()
+
+
+def columns(service: str, events: Sequence[tuple[Event, TraceContext]]) -> list[list[Any]]:
+    """The rows of the outbox for these events, column by column; first their ids, which are new.
 
     Raises `EventTooLarge`.
     """
-    if not events:
-        return []
-    columns = [
+    rows = [
         (
             new_id(),
             event.wire_name,
@@ -70,8 +84,7 @@ async def write(connection: Connection, service: str, events: Sequence[tuple[Eve
         )
         for event, context in events
     ]
-    await connection.execute(_WRITE, *map(list, zip(*columns, strict=True)))
-    return [event_id for event_id, *_ in columns]
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def skip_ahead(connection: Connection, subjects: Collection[str]) -> None:

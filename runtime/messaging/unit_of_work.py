@@ -7,6 +7,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from runtime.messaging import outbox
 from runtime.messaging.envelope import Envelope, Event
@@ -32,11 +33,14 @@ class Transaction:
     """The open transaction that a route or a handler works with. The runtime commits it once, at the end."""
 
     connection: Connection
+    service: str
     envelope: Envelope[Any] | None = None
     """The event being handled, in a handler."""
     partition: int = 0
     """The partition of the consumer that handles it."""
     events: list[tuple[Event, TraceContext]] = field(default_factory=list)
+    ids: list[UUID] = field(default_factory=list)
+    """Of those events that are in the outbox: the first ones."""
     afterwards: list[Callable[[], object]] = field(default_factory=list)
     wake_deadlines: Callable[[], object] = lambda: None
     spans: "Spans | None" = None
@@ -46,6 +50,28 @@ class Transaction:
         """Adds events, which are published if, and only if, the transaction commits."""
         context = self._context()
         self.events.extend((event, context) for event in events)
+
+    async def write(self, change: str, *arguments: object) -> Any:
+        """Makes a change in one statement with the events published so far, and returns its first value. Its common
+        table expressions end with `changed{events}`; if `changed` has no row, these events are dropped."""
+        if not (unwritten := self.events[len(self.ids) :]):
+            return await self.connection.fetchval(change.replace("{events}", ""), *arguments)
+        columns = outbox.columns(self.service, unwritten)
+        events = f",\n{outbox.writing(len(arguments) + 1, 'changed')}"
+        value = await self.connection.fetchval(change.replace("{events}", events), *arguments, *columns)
+        if value is None:
+            del self.events[len(self.ids) :]
+        else:
+            self.ids += columns[0]
+        return value
+
+    async def write_events(self) -> None:
+        """Writes the events that no change has written."""
+        if unwritten := self.events[len(self.ids) :]:
+            assert self.connection.is_in_transaction(), "an event needs the transaction of its change"
+            columns = outbox.columns(self.service, unwritten)
+            await self.connection.execute(f"with {outbox.writing(1)} select", *columns)
+            self.ids += columns[0]
 
     def _context(self) -> TraceContext:
         return found_context() or self.new_trace("transaction")
@@ -122,14 +148,16 @@ class UnitOfWork:
         self.tracing: Tracing | None = None
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Transaction]:
-        """Opens a transaction. At the end of the block it writes the events to the outbox, and commits."""
+    async def begin(self, *, autocommit: bool = False) -> AsyncIterator[Transaction]:
+        """Opens a transaction. At the end of the block it writes the events to the outbox, and commits.
+
+        With `autocommit` it opens none: the block may read, and make one change with its events, by `write`."""
         spans = None if self.tracing is None else self.tracing.spans()
         try:
-            async with self.database.transaction() as connection:
-                tx = Transaction(connection, wake_deadlines=self.wake_deadlines, spans=spans)
+            async with (self.database.autocommit if autocommit else self.database.transaction)() as connection:
+                tx = Transaction(connection, self.service, wake_deadlines=self.wake_deadlines, spans=spans)
                 yield tx
-                ids = await outbox.write(connection, self.service, tx.events)
+                await tx.write_events()
         except BaseException as error:
             if spans is not None:
                 spans.end(error)
@@ -138,7 +166,7 @@ class UnitOfWork:
             spans.end()
         if tx.events:
             self.wake_relay()
-            self.observer.written(ids, tx.events)
+            self.observer.written(tx.ids, tx.events)
         for call in tx.afterwards:
             try:
                 call()

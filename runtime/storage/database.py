@@ -176,6 +176,18 @@ class Database:
                 raise
             raise DatabaseUnavailable("The database has not confirmed a commit in time.") from error
 
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[Connection]:
+        """A connection on which each statement commits by itself.
+
+        Raises `DatabaseUnavailable` when a statement times out: it may take effect later.
+        """
+        try:
+            async with self.connection() as connection:
+                yield connection
+        except TimeoutError as error:
+            raise DatabaseUnavailable("The database has not confirmed a statement in time.") from error
+
     async def writes(self) -> bool:
         """Whether the database accepts writes now. A write that waits, as for a standby that is away, is asked about
         again instead of another one: each would keep a connection of the server."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -95,8 +96,8 @@ async def cancel(
     repeated request gets the same answer; 409 says why it is refused."""
     why, key = body or Cancel(), key_of(http)
 
-    async def act(tx: Transaction) -> OrderView | Refusal:
-        order, now = await _lock_own(tx, order_id, buyer)
+    async def act(tx: Transaction, find: store.Find = store.lock) -> OrderView | Refusal:
+        order, now = await _find_own(tx, order_id, buyer, find)
         if order.status is OrderStatus.CANCELLED:
             return show(order, now)
         request = OrderCancelRequested(
@@ -113,18 +114,24 @@ async def cancel(
         if not isinstance(answer, OrderCancelRejected):
             tx.publish(request, cancelling.cancelled_event(order, answer))
             return show(await store.cancel(tx, order, answer), now)
-        tx.publish(request, answer)
-        # Beyond the limits nothing is published or kept.
-        await store.count_refusal(tx, order_id, cancelling.MAX_REFUSED_OF_ORDER)
-        await store.count_refusal(tx, buyer.account_id, cancelling.MAX_REFUSED)
+        if find is store.lock:
+            tx.publish(request, answer)
+            # Beyond the limits nothing is published or kept.
+            await store.count_refusal(tx, order_id, cancelling.MAX_REFUSED_OF_ORDER)
+            await store.count_refusal(tx, buyer.account_id, cancelling.MAX_REFUSED)
         return REFUSALS[answer.code](answer.detail)
 
     if why.lines is not None:
         if key is None:
             raise KeyRequired("Send an Idempotency-Key, so that a repeated request cancels no further pieces.")
         return await (await once_per_key(http, uow, key))(str(buyer.account_id), act, 200)
-    async with uow.begin() as tx:
-        done = await act(tx)
+    done: OrderView | Refusal | None = None
+    with suppress(store.ChangedMeanwhile):  # two statements, if it is granted and the order is as it was read
+        async with uow.begin(autocommit=True) as tx:
+            done = await act(tx, store.read)
+    if not isinstance(done, OrderView):
+        async with uow.begin() as tx:
+            done = await act(tx)
     if isinstance(done, Refusal):  # it is published as an event of its own, so it is committed before the response
         raise done
     return done
@@ -223,7 +230,7 @@ async def get_order(order_id: UUID, person: SignedIn, uow: UnitOfWorkDep) -> Ord
 async def pay(order_id: UUID, buyer: Buyer, uow: UnitOfWorkDep, terms: TermsDep) -> OrderView:
     """Confirms the payment, which is simulated. A repeated payment changes nothing, in any status of the order."""
     async with uow.begin() as tx:
-        order, now = await _lock_own(tx, order_id, buyer)
+        order, now = await _find_own(tx, order_id, buyer)
         if not domain.is_paid(order):
             domain.check_payment(order, now)
             order = await store.move(tx, order, OrderStatus.PROCESSING, order.total, now + terms.ship_within)
@@ -257,7 +264,7 @@ async def _move(
     moved: type[OrderPacked] | type[OrderShipped] | type[OrderDelivered],
 ) -> OrderView:
     async with uow.begin() as tx:
-        order, now = await _lock_own(tx, order_id, seller)
+        order, now = await _find_own(tx, order_id, seller)
         domain.check_move(order, to)
         ship_by = order.ship_by if to is OrderStatus.PACKED else None
         order = await store.move(tx, order, to, order.paid_amount, ship_by)
@@ -265,8 +272,10 @@ async def _move(
         return show(order, now)
 
 
-async def _lock_own(tx: Transaction, order_id: UUID, person: Identity) -> tuple[Order, datetime]:
-    order, now = await store.lock(tx, order_id)
+async def _find_own(
+    tx: Transaction, order_id: UUID, person: Identity, find: store.Find = store.lock
+) -> tuple[Order, datetime]:
+    order, now = await find(tx, order_id)
     if order is None or person.account_id not in (order.buyer_id, order.seller_id):
         raise NotFound("There is no such order.")
     return order, now

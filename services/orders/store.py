@@ -2,7 +2,7 @@
 `orders`. Every function takes the open transaction. Rows are locked in this order: orders, products, vouchers,
 deadlines."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -42,6 +42,10 @@ class ChangedMeanwhile(Refusal):
     """Another transaction changed the order between reading and writing it."""
 
     code, title = "changed_meanwhile", "The order was changed meanwhile"
+
+
+Find = Callable[[Transaction, UUID], Awaitable[tuple[Order | None, datetime]]]
+"""`read` or `lock`."""
 
 
 async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
@@ -189,39 +193,48 @@ with o as (
 ), h as (
     insert into order_history (order_id, version, status, at) select order_id, version, 'cancelled', at from o
 ), called_off as (
-    delete from deadlines where kind in {KINDS} and subject = $1::uuid::text
+    delete from deadlines where kind in {KINDS} and subject = (select order_id::text from o)
 ),"""
 _PART = """
 with o as (
-    update orders set lines = $16, parts = parts + 1 where order_id = $1 and version = $2 and parts = $3
+    update orders set lines = $17, parts = parts + 1 where order_id = $1 and version = $2 and parts = $3
     returning order_id, seller_id, paid_amount, payment_method, clock_now() as at
 ),"""
 _CANCEL = """
 given_back as (
-    select product_id, pieces from unnest($4::uuid[], $5::integer[]) as one (product_id, pieces)
+    select product_id, pieces from o, unnest($4::uuid[], $5::integer[]) as one (product_id, pieces)
 ), locked as (
-    select product_id from products where product_id = any($4) order by product_id for no key update
+    select product_id from products where product_id = any(array(select product_id from given_back))
+    order by product_id for no key update
 ), p as (
     update products set stock = stock + pieces from given_back
     where products.product_id = any(array(select product_id from locked))
       and products.product_id = given_back.product_id
-)
-insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note, fault,
-                           refund_amount, at, said_at, correlation_id, pieces, scored, lines)
-select order_id, $6, seller_id, $7, $8, $9, $10, $11, $12, $13::bigint, at, case when $13::bigint > 0 then at end, $14,
-       (select sum(pieces) from given_back), paid_amount > 0 or payment_method = 'cod', $15 from o
-returning at
+    returning true
+), v as (
+    update vouchers set used = used - 1 from o
+    where vouchers.seller_id = o.seller_id and vouchers.code = $15 and (select count(*) from p) > 0
+), changed as (
+    insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note, fault,
+                               refund_amount, at, said_at, correlation_id, pieces, scored, lines)
+    select order_id, $6, seller_id, $7, $8, $9, $10, $11, $12, $13::bigint, at,
+           case when $13::bigint > 0 then at end, $14,
+           (select sum(pieces) from given_back), paid_amount > 0 or payment_method = 'cod', $16 from o
+    returning at
+){events}
+select at from changed
 """
-"""A deadline of an order is only touched under the order's lock, so it may be called off before the stock is locked."""
+"""Nothing is touched unless the order's row has been changed, and is locked by that: so an order's deadline may be
+called off before the stock is locked. The voucher is locked after all products."""
 _END, _PART = _END + _CANCEL, _PART + _CANCEL
 
 
 async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
-    """Writes the cancellation and gives the stock back. If it ends the order, calls off its deadline, and gives its
-    voucher back. Raises `ChangedMeanwhile`."""
+    """Writes the cancellation with the events published so far, and gives the stock back. If it ends the order, calls
+    off its deadline, and gives its voucher back. Raises `ChangedMeanwhile`."""
     lines = order.lines if how.ended else pricing.without(order.lines, how.lines)
     pieces = {one.product_id: one.quantity for one in how.lines}
-    at = await tx.connection.fetchval(
+    at = await tx.write(
         _END if how.ended else _PART,
         order.order_id,
         order.version,
@@ -231,12 +244,10 @@ async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
         *attrgetter("cancellation_id", "channel", "requested_by", "role", "reason", "note", "fault")(how),
         how.refund_amount,
         current_context().correlation_id,
-        *((None,) if how.ended else (as_json(how.lines), as_json(lines))),
+        *((order.voucher, None) if how.ended else (None, as_json(how.lines), as_json(lines))),
     )
     if at is None:
         raise ChangedMeanwhile
-    if how.ended and order.voucher is not None:
-        await vouchers.give_back(tx, order.seller_id, order.voucher)
     tx.after_commit(partial(metrics.cancelled, how.channel, how.refund_amount))
     after = domain.moved(order, OrderStatus.CANCELLED, at) if how.ended else replace(order, lines=lines)
     return replace(after, cancellations=(*order.cancellations, replace(how, at=at)))

@@ -90,13 +90,6 @@ async def use(tx: Transaction, seller_id: UUID, code: str, price: int) -> Vouche
     return Voucher(*row.values())
 
 
-async def give_back(tx: Transaction, seller_id: UUID, code: str) -> None:
-    """Takes one use back: nothing is left of its order."""
-    await tx.connection.execute(
-        "update vouchers set used = used - 1 where seller_id = $1 and code = $2", seller_id, code
-    )
-
-
 async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
     """Locks the vouchers of many orders."""
     await tx.connection.execute(

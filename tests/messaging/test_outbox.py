@@ -12,7 +12,6 @@ from runtime.messaging.envelope import Event
 from runtime.messaging.relay import Relay
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.telemetry import OUTBOX_UNROUTABLE
-from runtime.observability.trace_context import current_context
 from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import Counted, Toy, Toys, running, write_down
@@ -56,13 +55,46 @@ async def test_an_event_of_a_failed_transaction_is_not_published(toys: Toys) -> 
     assert await orders.outbox() == 0
 
 
+CHANGE = """
+with changed as (
+    insert into effects (thing, number, note) select 'a', 1, '' where $1 returning number
+){events}
+select number from changed
+"""
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("changes", [True, False])
+async def test_a_change_in_one_statement_with_its_events(autocommit: bool, changes: bool, toys: Toys) -> None:
+    """A statement writes a change and its events, or neither if there is nothing to change, also by itself."""
+    orders = await toys.orders()
+    async with orders.uow.begin(autocommit=autocommit) as tx:
+        tx.publish(Counted(thing="a", number=1), Counted(thing="a", number=2))
+        assert await tx.write(CHANGE, changes) == (1 if changes else None)
+        assert tx.connection.is_in_transaction() is not autocommit
+    assert await orders.effects() == [1] * changes
+    assert await orders.fetch("select sequence from outbox order by seq") == [1, 2] * changes
+    assert await orders.count("event_log")() == 2 * changes
+    assert await orders.fetch("select last from event_sequence") == [2] * changes
+
+
+async def test_an_event_needs_the_transaction_of_its_change(toys: Toys) -> None:
+    """Without a transaction an event that no change writes is an error: change and event would be two commits."""
+    orders = await toys.orders()
+    with pytest.raises(AssertionError, match="needs the transaction"):
+        async with orders.uow.begin(autocommit=True) as tx:
+            tx.publish(Counted(thing="a", number=1))
+    assert await orders.outbox() == 0
+
+
 async def test_a_row_that_commits_late_is_published(toys: Toys) -> None:
     """An event that was written first but committed last is published when it commits, also without a hint: the relay
     polls."""
     orders, refunds = await toys.orders(), await toys.refunds()
     async with running(orders.relay.run(), refunds.consumer.run()):
         async with orders.uow.begin() as slow:
-            await outbox.write(slow.connection, "orders", [(Counted(thing="slow", number=1), current_context())])
+            slow.publish(Counted(thing="slow", number=1))
+            await slow.write_events()
             await orders.publish(2, thing="quick")
             await becomes(refunds.effects, [2])
         await becomes(refunds.effects, [2, 1])

@@ -2,9 +2,13 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
+from runtime.messaging.unit_of_work import Transaction
+from services.orders import store
+from services.orders.domain import Order
 from tests.harness.actors import Person, assert_problem
 from tests.harness.orders import OrdersHarness, Sale
 
@@ -60,6 +64,37 @@ async def test_fifty_at_once_are_one_cancellation(harness: OrdersHarness) -> Non
     assert await harness.stock(sale.product) == 10
     await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
     assert harness.recorder.names(sale.order_id)[3:] == ["OrderCancelRequested", "OrderCancelled"]
+
+
+@pytest.mark.parametrize(("status", "meanwhile"), [("processing", "pack"), ("packed", "cancel"), ("packed", "ship")])
+async def test_an_order_that_changes_between_reading_and_cancelling_it(
+    status: str, meanwhile: str, harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision is made anew when the order has changed after it was read: one that is packed is cancelled, one that
+    is cancelled stays as it is, one that has shipped is refused. Nothing of the first decision is published."""
+    sale, read, seen = await harness.sold(status), store.read, list[object]()
+
+    async def read_too_early(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
+        found = await read(tx, order_id)
+        if not seen:
+            seen.append(found)
+            who = sale.buyer if meanwhile == "cancel" else sale.seller
+            (await who.ask("POST", f"{sale.path}/{meanwhile}")).raise_for_status()
+        return found
+
+    monkeypatch.setattr(store, "read", read_too_early)
+    answer = await sale.buyer.ask("POST", f"{sale.path}/cancel")
+    assert len(seen) == 1
+    if meanwhile == "ship":
+        assert_problem(answer, 409, "already_shipped")
+        await harness.recorder.wait_for(sale.order_id, "OrderCancelRejected")
+    else:
+        assert answer.json() == await sale.seen()
+        cancelled = await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
+        assert cancelled["data"]["cancellation_id"] == answer.json()["cancellation"]["cancellation_id"]
+    assert await harness.stock(sale.product) == (9 if meanwhile == "ship" else 10)
+    names = harness.recorder.names(sale.order_id)
+    assert names.count("OrderCancelRequested") == names.count("OrderCancelled") + (meanwhile == "ship") == 1
 
 
 async def test_cancel_and_ship_never_both_win(harness: OrdersHarness) -> None:
