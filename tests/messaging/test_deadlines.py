@@ -64,11 +64,11 @@ async def test_a_deadline_without_a_notification_fires(embedded_toys: Toys) -> N
 
 async def test_the_loop_wakes_for_the_next_deadline(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop wakes when the next deadline is due, also if one was due just before."""
-    monkeypatch.setattr(deadlines, "POLL", 600.0)
+    monkeypatch.setattr(deadlines, "POLL", 20.0)  # also for the services of other tests that run meanwhile
     toy = await service(embedded_toys)
     await schedule(toy, timedelta(seconds=0.2), 1)
     await schedule(toy, timedelta(seconds=0.4), 2)
-    async with running(toy.deadlines.run()):
+    async with asyncio.timeout(15), running(toy.deadlines.run()):
         await becomes(toy.effects, [1, 2])
 
 

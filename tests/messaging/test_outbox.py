@@ -300,8 +300,8 @@ async def test_the_leader_is_notified_of_another_replicas_events(toys: Toys, mon
     """An event written by a replica that does not lead leaves at once, long before the leader's timer."""
     first, refunds = await toys.orders(), await toys.refunds()
     second = await toys.on(first.url, "orders", {})
-    monkeypatch.setattr(relay, "POLL", 600)
-    async with refunds.consuming(), running(first.relay.run()):
+    monkeypatch.setattr(relay, "POLL", 20)  # also for the services of other tests that run meanwhile
+    async with asyncio.timeout(15), refunds.consuming(), running(first.relay.run()):
         await becomes(first.leads, True)
         async with running(second.relay.run()):
             await second.publish(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import copy
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,6 +12,7 @@ from runtime.messaging.parked import ask_for_replay
 from runtime.messaging.samples import sample_runtime
 from runtime.observability import sampling
 from runtime.observability.sampling import Sampler
+from runtime.observability.telemetry import RELAY_LEADER
 from runtime.storage.database import Database
 from tests.harness.waiting import becomes, eventually
 from tests.messaging.toys import Counted, HeldHandler, Toy, Toys, message, running
@@ -31,18 +33,23 @@ def value(name: str, **labels: str) -> Callable[[], Awaitable[float | None]]:
     return ask
 
 
+TOY = "toy"
+"""A service of this name is sampled by no other test."""
+
+
 def sampler_of(toy: Toy) -> Sampler:
-    """What samples the runtime of a toy."""
-    sampler = Sampler(toy.uow.service)
-    sample_runtime(sampler, toy.uow, None)
+    """What samples the runtime of a toy, as the service `TOY`."""
+    uow, sampler = copy(toy.uow), Sampler(TOY)
+    uow.service = TOY
+    sample_runtime(sampler, uow, None)
     return sampler
 
 
 async def test_the_outbox_is_counted_and_its_oldest_event_ages(embedded_toys: Toys) -> None:
     """What waits in the outbox is counted, the age of the oldest event grows, and both are 0 once all are published."""
     orders, refunds = await embedded_toys.orders(), await embedded_toys.refunds()
-    count, age = value("outbox_unpublished", service="orders"), value("outbox_oldest_age_seconds", service="orders")
-    leads = value("relay_leader", service="orders")
+    count, age = value("outbox_unpublished", service=TOY), value("outbox_oldest_age_seconds", service=TOY)
+    leads, orders.relay._shown = value("relay_leader", service=TOY), RELAY_LEADER.labels(TOY)
     async with running(sampler_of(orders).run()):
         await becomes(count, 0)
         await orders.publish(1, 2)
@@ -63,7 +70,7 @@ async def test_deadlines_are_late_or_early(embedded_toys: Toys) -> None:
     """Deadlines that are due are counted; how late the next one is, is negative until it is due, and absent if there is
     none."""
     orders = await embedded_toys.orders()
-    count, late = value("deadlines_overdue", service="orders"), value("deadlines_late_seconds", service="orders")
+    count, late = value("deadlines_overdue", service=TOY), value("deadlines_late_seconds", service=TOY)
     insert = (
         "insert into deadlines (kind, subject, due_at, correlation_id, causation_id, traceparent) "
         "select 'toy', '{0}', clock_now() + interval '{0} seconds', gen_random_uuid(), gen_random_uuid(), ''"
@@ -91,11 +98,11 @@ async def test_parked_messages_by_error(embedded_toys: Toys) -> None:
         return []
 
     refunds = await embedded_toys.refunds(handler)
-    lookup = value("parked", service="refunds", error="LookupError")
+    lookup = value("parked", service=TOY, error="LookupError")
     async with running(sampler_of(refunds).run()), refunds.consuming():
         await embedded_toys.send(message(1), message(2, specversion="2.0"))
         await becomes(lookup, 1)
-        await becomes(value("parked", service="refunds", error="unreadable"), 1)
+        await becomes(value("parked", service=TOY, error="unreadable"), 1)
         await refunds.call(ask_for_replay, None)
         while await refunds.replays.replay_one(Backoff("", sampling.log)):
             pass
@@ -106,7 +113,7 @@ async def test_parked_messages_by_error(embedded_toys: Toys) -> None:
         while await refunds.replays.replay_one(Backoff("", sampling.log)):
             pass
         await becomes(lookup, None)
-        assert await value("parked", service="refunds", error="unreadable")() == 1
+        assert await value("parked", service=TOY, error="unreadable")() == 1
 
 
 async def test_a_queue_and_the_event_in_hand(toys: Toys) -> None:
@@ -143,7 +150,7 @@ async def test_what_is_no_longer_known_is_not_shown(embedded_toys: Toys) -> None
     """While the database is away its values are absent and the failure is counted; afterwards they are back. At the end
     of the service they are gone."""
     orders = await embedded_toys.orders()
-    count, failed = value("outbox_unpublished", service="orders"), value("samples_failed_total", service="orders")
+    count, failed = value("outbox_unpublished", service=TOY), value("samples_failed_total", service=TOY)
     sampler = sampler_of(orders)
     before = await failed() or 0
     async with running(sampler.run()):
@@ -151,7 +158,7 @@ async def test_what_is_no_longer_known_is_not_shown(embedded_toys: Toys) -> None
         pool, orders.database._pool = orders.database._pool, None
         await becomes(count, None)
         assert (await failed() or 0) > before
-        assert await value("deadlines_overdue", service="orders")() is None
+        assert await value("deadlines_overdue", service=TOY)() is None
         orders.database._pool = pool
         await becomes(count, 0)
     assert await count() is None
