@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 TREE = Path(__file__).parent.parent.parent
-COPIED = ("batalkan", "contracts", "lab", "runtime", "services", "simulators", "tests")
+COPIED = ("batalkan", "contracts", "deploy", "lab", "runtime", "services", "simulators", "tests")
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,15 @@ def test_mutation_applies(mutation: Mutation) -> None:
     assert mutation.scenario in NAMES
 
 
+@pytest.mark.servers
+@pytest.mark.timeout(180)
+def test_a_mutation_is_detected(tmp_path: Path) -> None:
+    """A scenario that runs on a mutated copy of the source reports the broken invariant."""
+    mutation = next(one for one in MUTATIONS if one.name == "without the version check")
+    report = mutations.run(mutation, 31, tmp_path)
+    assert report["ending"] == Outcome.BROKEN.value, report["sentences"]
+
+
 def test_command_lists_the_scenarios() -> None:
     """`make faults ARGS=list` describes each scenario; a wrong name or number gives exit code 2."""
     listed = CliRunner().invoke(app, ["list"])
