@@ -145,7 +145,7 @@ def create_app(
 
     @app.get(f"/{service}/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
-        """Metrics in the Prometheus text format, or in OpenMetrics, with exemplars, for who accepts it."""
+        """Metrics in the Prometheus text format, or in OpenMetrics, with exemplars, for clients that accept it."""
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(REGISTRY), media_type=media_type)
 

@@ -132,7 +132,7 @@ async def seller_score(seller_id: UUID, uow: UnitOfWorkDep) -> ScoreView:
 async def seller_scores(
     seller_id: Annotated[list[UUID], Query(min_length=1, max_length=100)], uow: UnitOfWorkDep
 ) -> Page[ScoreView]:
-    """As `/sellers/{seller_id}/score`, of up to a hundred sellers."""
+    """As `/orders/sellers/{seller_id}/score`, of up to a hundred sellers."""
     async with uow.begin() as tx:
         found = await counts.scores(tx, list(dict.fromkeys(seller_id)))
     return Page(items=[show_score(one, score) for one, score in found.items()], next=None)

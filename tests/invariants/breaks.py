@@ -92,7 +92,7 @@ BREAKS = {
     "orders.vouchers": {
         "a voucher whose use was not given back": (
             "update vouchers set used = used + 1",
-            "is used 2 times, but 1 live orders have it",
+            "counts 2 uses, but 1 live orders have it",
         ),
     },
     "orders.deadlines": {

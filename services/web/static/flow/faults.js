@@ -10,13 +10,14 @@ const faults = root.querySelector("[data-faults]");
 const heal = root.querySelector("[data-heal]");
 const deadlines = root.querySelector("[data-deadlines]");
 const buttons = root.querySelectorAll("[data-dana]");
-let dana = "";
+let dana = "", known = {};
 
 // `weather`: undefined if it is not known.
 export function setDana(weather) {
   dana = weather ?? "";
   for (const button of buttons) press(button, button.dataset.dana === weather);
   sign("dana", "DANA", Boolean(dana) && dana !== "well");
+  showFaults(known);
 }
 
 function minutes(seconds) {
@@ -24,6 +25,7 @@ function minutes(seconds) {
 }
 
 export function showFaults(states) {
+  known = states;
   const found = [];
   const add = (text, left) => found.push(element("li", { class: "chip bad" }, text, element("span", { class: "number" }, left)));
   const away = SERVICES.filter((name) => states[name] && !states[name].switches.connected);

@@ -24,8 +24,10 @@ function name(trace) {
   return [say("order", { name: short(trace.order) }), ...title, trace.channel ? ` · ${say(`channel.${trace.channel}`)}` : ""];
 }
 
+const seconds = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 1 });
+
 function item(trace) {
-  const took = trace.took < 10 ? `${Math.round(trace.took * 1000)} ms` : say("due.s", { count: Math.round(trace.took) });
+  const took = trace.took < 1 ? `${Math.round(trace.took * 1000)} ms` : say("due.s", { count: seconds.format(trace.took) });
   const link = element(
     "a",
     { href: `/web/flow?trace=${encodeURIComponent(trace.story)}`, "data-trace-id": trace.story },
