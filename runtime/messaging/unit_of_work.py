@@ -30,7 +30,8 @@ on conflict (kind, subject) do update set due_at = excluded.due_at, failures = 0
 
 @dataclass
 class Transaction:
-    """The open transaction that a route or a handler works with. The runtime commits it once, at the end."""
+    """The open transaction that a route or a handler works with. The runtime commits it once, at the end; with
+    `autocommit` each statement is one."""
 
     connection: Connection
     service: str
