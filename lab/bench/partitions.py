@@ -15,7 +15,7 @@ import uvloop
 from lab.bench import meters, report
 from lab.bench.messages import Padded
 from lab.bench.variants import ROOT, bench_servers
-from runtime.messaging import consumer
+from runtime.messaging import consumer, partitioning
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.consumer import BatchHandler
 from runtime.messaging.envelope import Envelope
@@ -58,6 +58,16 @@ async def measure(events: int) -> list[dict[str, Any]]:
     return [{**one, "times": round(one["events_per_second"] / found[0]["events_per_second"], 2)} for one in found]
 
 
+async def _moved(database: Database, count: int) -> None:
+    """Waits until the service consumes `count` partitions."""
+    moves = True
+    while moves:
+        await asyncio.sleep(0.1)
+        async with database.connection() as connection:
+            state = await partitioning.read(connection)
+        moves = state is None or state.current != count or state.moves
+
+
 async def _measure_one(
     publisher: UnitOfWork, uow: UnitOfWork, bus: RabbitBus, pids: Sequence[int], count: int, events: int
 ) -> dict[str, Any]:
@@ -78,7 +88,8 @@ async def _measure_one(
         return monotonic(), process_time(), sum(map(meters.cpu_seconds, pids))
 
     consuming = asyncio.create_task(Consumers(uow, bus, {Padded: BatchHandler(handle)}, count).run())
-    await asyncio.sleep(5)  # for the move
+    async with asyncio.timeout(60):
+        await _moved(uow.database, count)
     for _ in range(events // 100):
         async with publisher.begin() as tx:
             tx.publish(*(Padded(thing=str(new_id()), text="x" * 200) for _ in range(100)))
