@@ -84,7 +84,7 @@ async def move_partitions(url: str, count: int, tell: Callable[[str], object]) -
         while (state := await partitioning.read(connection)) is not None and state.moves:
             if told != (told := f"{state.current} to {count} partitions: {state.stage}, {state.messages_left} left"):
                 tell(told)
-            await asyncio.sleep(partitioning.POLL)
+            await asyncio.sleep(partitioning.MOVING)
 
 
 async def advance_clock(urls: Mapping[str, str], by: timedelta) -> timedelta:

@@ -16,8 +16,8 @@ from lab.bench import meters, report
 from lab.serving import batalkan_up
 from services import SERVICES
 
-SETTLE = 10.0
-"""Seconds after the start that are not measured."""
+SETTLE = 75.0
+"""Seconds after the start that are not measured: until the connections that only the start needed are closed."""
 TRIES = 5
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 """With Python's default of keeping compiled bytecode."""
@@ -54,16 +54,21 @@ async def idle(folder: Path, seconds: float) -> dict[str, float]:
     async with batalkan_up(folder, folder / "up.log") as (child, _):
         await asyncio.sleep(SETTLE)
         assert child.pid
-        pids = [child.pid, _postgres(folder)]
+        whole = (child.pid, *descendants(child.pid))
+        pids = [child.pid] if _postgres(folder) in whole else [child.pid, _postgres(folder)]
         spent = sum(map(meters.cpu_seconds, pids))
         await asyncio.sleep(seconds)
         busy = sum(map(meters.cpu_seconds, pids)) - spent
-        memory = [round(meters.memory(pid)) for pid in pids]
-        return {"services_mb": memory[0], "postgresql_mb": memory[1], "cpu_percent": round(100 * busy / seconds, 2)}
+        postgresql = meters.memory(_postgres(folder))
+        return {
+            "services_mb": round(sum(map(meters.memory, pids)) - postgresql),
+            "postgresql_mb": round(postgresql),
+            "cpu_percent": round(100 * busy / seconds, 2),
+        }
 
 
 def _postgres(folder: Path) -> int:
-    """The process id of the embedded server, which is no child of the process that started it."""
+    """The process id of the embedded server: a descendant of the process that started it, or none of another's."""
     (found,) = folder.rglob("postmaster.pid")
     return int(found.read_text().split()[0])
 

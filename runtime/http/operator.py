@@ -181,7 +181,7 @@ class Console:
 
         @router.post("/parked/replay", status_code=202)
         async def replay(body: Chosen, operator: Operator) -> None:
-            """Requests the replay of these messages, unchanged, within a second."""
+            """Requests the replay of these messages, unchanged, within two seconds."""
             async with database.connection() as connection:
                 if not await parked.ask_for_replay(connection, body.ids, operator.account_id):
                     raise NotParked

@@ -25,7 +25,7 @@ from runtime.observability.trace_context import TraceContext, use_context
 from runtime.storage.database_errors import is_away, is_transient
 
 BATCH = 100
-POLL = 1.0
+POLL = 2.0
 """Seconds between two queries, at most: other replicas set deadlines, and a demonstration moves the clock."""
 
 SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=1)

@@ -29,8 +29,10 @@ from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database import Connection
 from runtime.storage.database_errors import is_transient
 
-POLL = 0.5
+POLL = 2.0
 """Seconds between two looks at the row."""
+MOVING = 0.5
+"""The same during a move."""
 SETTLING = 1.5
 """Seconds within which a broker has confirmed what it got, elected the queues' leaders, and would not lose a new
 queue when it is killed (see `runtime.messaging.bus.topology.empty`)."""
@@ -119,10 +121,11 @@ class Consumers:
                         async with self._uow.database.connection() as connection:
                             await want(connection, self._wanted)
                         asked = True
-                    await self._follow(await self._state())
+                    state = await self._state()
+                    await self._follow(state)
                     database.reset()
                     bus.reset()
-                    await asyncio.sleep(POLL)
+                    await asyncio.sleep(MOVING if state.moves else POLL)
                 except BusError as error:
                     await bus.wait(error)
                 except Exception as error:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Events in one batch of the relay."""
-POLL = 1.0
-"""Seconds between two queries of the relay, at most."""
+POLL = 2.0
+"""Seconds between two queries of the relay, at most, and between two tries of a replica to become the leader."""
 LEADER_LOCK = 0x0B0A7A1
 LEASE = {
     "idle_session_timeout": "20s",

@@ -13,7 +13,7 @@ from runtime.messaging.parked import printable
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database_errors import is_away, is_transient
 
-POLL = 1.0
+POLL = 2.0
 """Seconds within which a replay begins."""
 
 log = logging.getLogger(__name__)

@@ -39,6 +39,8 @@ PROBING = 3.0
 """Seconds for a check of whether the database accepts writes; clients of the health routes wait 4."""
 WRITES_FOR = 1.0
 """Seconds for which a successful write is valid for the readiness, if the database answers."""
+UNUSED = 60.0
+"""Seconds after which an unused connection is closed, but for one: each takes 3 MB of the server."""
 FULL = 0.05
 """Seconds between two tries at a server that has no connections left."""
 
@@ -74,6 +76,7 @@ class Database:
                     min_size=1,
                     max_size=size,
                     command_timeout=COMMAND_TIMEOUT,
+                    max_inactive_connection_lifetime=UNUSED,
                     init=_prepare,
                     reset=_no_reset,
                 )

@@ -147,6 +147,26 @@ async def test_what_was_parked_is_replayed_by_a_button(flow: Flow) -> None:
     await expect(flow.part("[data-parked]")).to_contain_text("Tidak ada.")
 
 
+async def test_the_number_of_parked_messages_is_not_covered(flow: Flow) -> None:
+    """The badge looks the same with its node's switches open, when a frame is around the node."""
+    await flow.turn("[data-service='refunds'] [data-switch='handling']", on=True)
+    await flow.cancel()
+    badge = flow.part("[data-node=refunds] .badge rect")
+    await expect(badge).to_be_visible()
+    await flow.press("[data-heal]")  # and closes the switches
+    at = await badge.bounding_box()
+    assert at is not None
+    inside = {"x": at["x"] + 5, "y": at["y"] + 3, "width": at["width"] - 10, "height": at["height"] - 6}
+    closed = await flow.page.screenshot(clip=inside)  # type: ignore[arg-type]
+    await flow.part("[data-place=refunds] summary").click()
+    await expect(flow.part("[data-place=refunds] [data-switch=handling]")).to_be_visible()
+
+    async def is_same() -> bool:
+        return await flow.page.screenshot(clip=inside) == closed  # type: ignore[arg-type]
+
+    await eventually(is_same, 5)  # a message may pass
+
+
 async def test_poison_is_parked_and_nothing_else_suffers(flow: Flow) -> None:
     """Every consumer parks a poison message, and handles the events behind it; a replay fails again."""
     await flow.press("[data-service='orders'] [data-poison]")
@@ -166,11 +186,13 @@ async def test_dana_down_and_back(flow: Flow) -> None:
     await flow.all_is_right()
     await expect(flow.part("[data-amount='dana']")).to_have_text("Rp145.000")
     await flow.turn("[data-dana='down']", on=True)
+    await expect(flow.part("[data-faults] li")).to_have_text("DANA: Matisampai diubah")
     await flow.cancel("dana")
     await expect(flow.trace("Uang tertunda")).to_be_visible()
     await expect(flow.part("[data-deadlines] li.own")).to_contain_text("Langkah berikut ke DANA")
     await flow.something_is_missing()
     await flow.turn("[data-dana='well']", on=True)
+    await expect(flow.part("[data-faults]")).to_have_text("Tidak ada gangguan yang dipasang.")
     await flow.press("[data-advance='1']")
     await flow.all_is_right()
     await expect(flow.part("[data-amount='dana']")).to_have_text("Rp290.000")

@@ -29,6 +29,7 @@ THINGS = [f"thing-{number}" for number in range(24)]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitioning, "POLL", 0.02)
+    monkeypatch.setattr(partitioning, "MOVING", 0.02)
     monkeypatch.setattr(partitioning, "SETTLING", 0)
 
 
