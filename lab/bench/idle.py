@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from batalkan.servers.data_folder import free_ports
+from batalkan.subprocesses import descendants
 from lab.bench import meters, report
 from lab.serving import batalkan_up
 from services import SERVICES
