@@ -73,7 +73,7 @@ async def unasked_calls(stores: Stores, payments: Iterable[Mapping[str, Any]]) -
     """Payments for which DANA received more calls than the refund decided on."""
     attempts = {row["refund_id"].hex: row["attempts"] for row in await stores.rows("refunds", _ATTEMPTS)}
     return [
-        f"DANA was sent {one['reference']} {one['calls']} times, but the refund decided on {decided}"
+        f"DANA got {one['calls']} × payment {one['reference']}, but refunds decided on {decided}"
         for one in payments
         if (decided := attempts.get(one["reference"], 0)) is not None and one["calls"] > decided
     ]

@@ -59,5 +59,5 @@ async def broken(stores: Stores) -> list[str]:
         (_PAID_AND_EXPIRED, "order {order_id} was cancelled because it was not paid, and is paid"),
         (_NEVER_EXPIRES, "order {order_id} is not paid and does not expire"),
         (_CANCELLED_EARLY, "order {order_id} was cancelled because it was not shipped, before its time was over"),
-        (_NEVER_DUE, "order {order_id} is not shipped and is never cancelled for it"),
+        (_NEVER_DUE, "order {order_id} is not shipped, and has no deadline that cancels it"),
     )

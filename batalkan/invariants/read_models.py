@@ -19,7 +19,7 @@ _ACCOUNTS = "select account_id, name from accounts"
 
 _COPIES = (
     ("order", "orders", _ORDERS, {"chat": _ORDERS_AT_CHAT, "cs": _ORDERS}),
-    ("refund", "refunds", _REFUNDS, {"orders": _REFUNDS_AT_ORDERS, "chat": _REFUNDS_AT_CHAT}),
+    ("issued refund", "refunds", _REFUNDS, {"orders": _REFUNDS_AT_ORDERS, "chat": _REFUNDS_AT_CHAT}),
     ("account", "accounts", _ACCOUNTS, {"chat": "select account_id, name from people", "cs": _ACCOUNTS}),
 )
 """What is copied, its owner and the owner's rows, and the rows of each service with a copy; the first column is the

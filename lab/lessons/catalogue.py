@@ -189,7 +189,7 @@ LESSONS = (
                 ((" and coalesce(b.refund_sequence, 0) < n.sequence", ""),),
             ),
         ),
-        "orders does not know refund",
+        "orders does not know issued refund",
     ),
     Lesson(
         "backoff",
