@@ -97,7 +97,7 @@ class System:
     """The control interface of the DANA simulator."""
 
     def hurry(self) -> None:
-        """Fires due deadlines now; the services also poll them every second."""
+        """Fires due deadlines now; the services also poll them every two seconds."""
         for service in self.services.values():
             service.uow.wake_deadlines()
 

@@ -141,7 +141,7 @@ def routes(
 
     @router.post("/parked/{parked_id}/replay", status_code=202)
     async def replay(parked_id: UUID) -> None:
-        """Requests the replay of a message, within a second."""
+        """Requests the replay of a message, within two seconds."""
         async with uow.database.connection() as connection:
             if not await parked.ask_for_replay(connection, [parked_id]):
                 raise NotFound("No such message is parked.")

@@ -13,7 +13,7 @@ from runtime.messaging.relay import APPLICATION, LEADER_LOCK
 from runtime.storage.database import Connection
 
 LATE = 5
-"""Seconds after which a deadline is overdue: one fires within a second, after the ones before it."""
+"""Seconds after which a deadline is overdue: one fires within two seconds, after the ones before it."""
 MAX_FOUND = 500
 """Events, and deadlines, that one search returns at the most."""
 

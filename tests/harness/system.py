@@ -44,7 +44,7 @@ class SystemUnderTest:
     full: bool
     """Whether there is time for the full numbers."""
     hurry: Callable[[], object] = lambda: None
-    """Fires deadlines that are due now; without it the loop reads them every second."""
+    """Fires deadlines that are due now; without it the loop reads them every two seconds."""
     app: ASGIApp | None = None
     """All services, if they are in this process."""
 

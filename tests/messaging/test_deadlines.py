@@ -54,7 +54,7 @@ async def test_a_deadline_fires_when_it_is_due(embedded_toys: Toys) -> None:
 
 
 async def test_a_deadline_without_a_notification_fires(embedded_toys: Toys) -> None:
-    """A deadline that becomes due without a notification fires, because the loop reads every second."""
+    """A deadline that becomes due without a notification fires, because the loop polls."""
     toy = await service(embedded_toys)
     await schedule(toy, HOUR, 1)
     async with running(toy.deadlines.run()):
