@@ -1,6 +1,7 @@
-"""Every list of services in a file that cannot derive it is the list of `services/__init__.py`."""
+"""What holds for all files: each list of services is that of `services/__init__.py`, and no file of code is long."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def test_every_package_is_listed() -> None:
     """The packages in services/ are the services, and every process has a port of its own."""
     assert {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")} == set(SERVICES)
     assert len({*PORTS.values(), *SIMULATORS.values()}) == len(PORTS) + len(SIMULATORS)
+
+
+def test_no_file_is_long() -> None:
+    """A file of code has at most 300 lines, as CONTRIBUTING says."""
+    files = subprocess.run(["git", "ls-files", "*.py", "*.js"], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S607
+    paths = [ROOT / name for name in files.stdout.split()]
+    assert [path.name for path in paths if path.exists() and len(path.read_text().splitlines()) > 300] == []
+    assert paths
 
 
 def test_no_container_waits_long_for_a_lost_name() -> None:
