@@ -51,6 +51,7 @@ async def test_answers_do_not_reveal_which_accounts_exist(visitor: Visitor, chec
     real, dummy = checked
     assert real != dummy
     assert real.split("$")[:4] == dummy.split("$")[:4]  # algorithm, version, parameters
+    assert [*map(len, real.split("$"))] == [*map(len, dummy.split("$"))]  # also the length of salt and hash
 
 
 async def test_passwords_are_the_same_on_every_keyboard(visitor: Visitor) -> None:
