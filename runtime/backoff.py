@@ -9,6 +9,11 @@ SHORTEST, LONGEST = 0.1, 5.0
 """Seconds between two tries."""
 
 
+def unevenly(seconds: float) -> float:
+    """Up to half less, at random: loops that begin together would stay together, and need a connection each."""
+    return seconds * random.uniform(0.5, 1)  # noqa: S311
+
+
 class Backoff:
     """Counts the failures of one operation. Call `wait` after each failure, and `reset` once the operation itself has
     succeeded: a connection alone is no success."""

@@ -17,7 +17,7 @@ from lab.bench import meters, report
 from lab.serving import batalkan_up
 from services import SERVICES
 
-SETTLE = 75.0
+SETTLE = 40.0
 """Seconds after the start that are not measured: until the connections that only the start needed are closed."""
 TRIES = 5
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}

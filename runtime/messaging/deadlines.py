@@ -17,7 +17,7 @@ from math import inf
 
 import asyncpg
 
-from runtime.backoff import Backoff
+from runtime.backoff import Backoff, unevenly
 from runtime.messaging.envelope import Event
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.telemetry import DEADLINES_FAILED, DEADLINES_FIRED
@@ -110,7 +110,7 @@ class Deadlines:
             if fired:
                 continue  # the next one may be due, too
             try:
-                async with asyncio.timeout(left if 0 < left < POLL else POLL):
+                async with asyncio.timeout(left if 0 < left < POLL else unevenly(POLL)):
                     await self._woken.wait()
             except TimeoutError:
                 continue

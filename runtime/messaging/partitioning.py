@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from runtime.backoff import Backoff
+from runtime.backoff import Backoff, unevenly
 from runtime.messaging.bus import WHOLE, Bus, BusError, Partition, Topology, partitions
 from runtime.messaging.consumer import Consumer, Handlers, routing_keys
 from runtime.messaging.unit_of_work import UnitOfWork
@@ -125,7 +125,7 @@ class Consumers:
                     await self._follow(state)
                     database.reset()
                     bus.reset()
-                    await asyncio.sleep(MOVING if state.moves else POLL)
+                    await asyncio.sleep(unevenly(MOVING if state.moves else POLL))
                 except BusError as error:
                     await bus.wait(error)
                 except Exception as error:

@@ -5,7 +5,7 @@ import logging
 
 import asyncpg
 
-from runtime.backoff import Backoff
+from runtime.backoff import Backoff, unevenly
 from runtime.messaging import audit
 from runtime.messaging.consumer import Consumer
 from runtime.messaging.envelope import MAX_BODY, UnreadableEvent
@@ -40,7 +40,7 @@ class Replays:
             try:
                 while await self.replay_one(backoff):
                     pass
-                await asyncio.sleep(POLL)
+                await asyncio.sleep(unevenly(POLL))
             except Exception as error:
                 if not is_transient(error):
                     log.exception("replaying failed")

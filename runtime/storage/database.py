@@ -39,8 +39,8 @@ PROBING = 3.0
 """Seconds for a check of whether the database accepts writes; clients of the health routes wait 4."""
 WRITES_FOR = 1.0
 """Seconds for which a successful write is valid for the readiness, if the database answers."""
-UNUSED = 60.0
-"""Seconds after which an unused connection is closed, but for one: each takes 3 MB of the server."""
+UNUSED = 20.0
+"""Seconds after which an unused connection is closed: each takes 3 MB of the server."""
 FULL = 0.05
 """Seconds between two tries at a server that has no connections left."""
 
