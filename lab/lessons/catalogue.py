@@ -49,7 +49,7 @@ LESSONS = (
                         "            async with self.database.transaction() as tx.connection:\n"
                         "                await tx.write_events()",
                     ),
-                    ("if not (unwritten := self.events[len(self.ids) :]):", "if True:"),
+                    ("if unwritten and not self.connection.is_in_transaction():", "if False:"),
                 ),
             ),
             _known("refunds is reminded of nothing"),

@@ -41,7 +41,7 @@ def shortened(route: APIRoute, framework: Handler) -> Handler:
             if sent and request.headers.get("content-type") == JSON:
                 try:
                     values[body.name], errors = body.validate(json.loads(sent))
-                except ValueError:
+                except (ValueError, RecursionError):
                     valid = False
                 valid = valid and not errors
             elif sent or body.field_info.is_required():

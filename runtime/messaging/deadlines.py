@@ -150,14 +150,16 @@ class Deadlines:
         return await tx.connection.fetch(_CLAIM, kinds, limit, due_kinds, subjects) if due else []
 
     async def _fire_alone(self) -> int:
-        row = None
+        first = row = None
         try:
             async with self._uow.begin() as tx:
+                first = await tx.connection.fetchrow(_DUE, list(self._handlers), 1)
                 row = next(iter(await self._claim(tx, 1)), None)
                 if row is None:
                     return 0
                 await self._act(tx, row)
         except Exception as error:
+            row = row or first  # not claimed, if its locks cannot be had
             if row is None or is_away(error):
                 raise
             DEADLINES_FAILED.labels(self._uow.service, row["kind"]).inc()

@@ -53,16 +53,17 @@ class Transaction:
         self.events.extend((event, context) for event in events)
 
     async def write(self, change: str, *arguments: object) -> Any:
-        """Makes a change in one statement with the events published so far, and returns its first value. Its common
-        table expressions end with `changed{events}`; if `changed` has no row, these events are dropped."""
-        if not (unwritten := self.events[len(self.ids) :]):
-            return await self.connection.fetchval(change.replace("{events}", ""), *arguments)
-        columns = outbox.columns(self.service, unwritten)
-        events = f",\n{outbox.writing(len(arguments) + 1, 'changed')}"
+        """Makes a change in one statement, and returns its first value: outside of a transaction with the events
+        published so far. Its common table expressions end with `changed{events}`; if `changed` has no row, these events
+        are dropped. A transaction writes all its events at its end, sorted by subject."""
+        unwritten, columns, events = self.events[len(self.ids) :], [], ""
+        if unwritten and not self.connection.is_in_transaction():
+            columns = outbox.columns(self.service, unwritten)
+            events = f",\n{outbox.writing(len(arguments) + 1, 'changed')}"
         value = await self.connection.fetchval(change.replace("{events}", events), *arguments, *columns)
         if value is None:
             del self.events[len(self.ids) :]
-        else:
+        elif columns:
             self.ids += columns[0]
         return value
 

@@ -23,6 +23,7 @@ async def lock(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelRequeste
 async def decide(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelRequested]]) -> None:
     """Sellers (chat) or customer service (cs) ask to cancel orders: cancels, or rejects with the reason. A repeated
     request gets its answer again, because the first one may be lost."""
+    granted_again = []
     for asked in envelopes:
         request = asked.data
         order, now = await store.lock(tx, request.order_id)
@@ -36,10 +37,11 @@ async def decide(tx: Transaction, envelopes: Sequence[Envelope[OrderCancelReques
                 continue
             assert order is not None
             if repeated:
-                await refund_status.note_published_again(tx, request.cancellation_id)
+                granted_again.append(request.cancellation_id)
             else:
                 await store.cancel(tx, order, answer)
             tx.publish(cancelling.cancelled_event(order, answer))
+    await refund_status.note_published_again(tx, granted_again)
 
 
 async def lock_due(tx: Transaction, order_ids: Sequence[str]) -> None:

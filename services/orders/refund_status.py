@@ -38,6 +38,13 @@ with due as (
 update cancellations c set said_at = clock_now(), reminded = least(reminded + 1, 32767)
 from due, orders o where c.cancellation_id = due.cancellation_id and o.order_id = c.order_id
 """
+_THESE = """
+with these as materialized (
+    select cancellation_id from cancellations where cancellation_id = any($1) order by cancellation_id for no key update
+)
+update cancellations c set reminded = least(reminded + 1, 32767),
+    said_at = case when said_at is not null then clock_now() end from these
+"""
 _ALL = """
 with paid as materialized (
     select cancellation_id from cancellations where refund_amount > 0 and cancellation_id > $1
@@ -68,13 +75,10 @@ def _repeated(row: asyncpg.Record) -> Repeated:
     return Repeated(kind.model_validate(dict(row)), row["correlation_id"])
 
 
-async def note_published_again(tx: Transaction, cancellation_id: UUID) -> None:
-    """Counts that a cancellation was published once more, because its request was repeated."""
-    await tx.connection.execute(
-        "update cancellations set reminded = least(reminded + 1, 32767), "
-        "said_at = case when said_at is not null then clock_now() end where cancellation_id = $1",
-        cancellation_id,
-    )
+async def note_published_again(tx: Transaction, cancellation_ids: Sequence[UUID]) -> None:
+    """Counts that cancellations were published once more, because their requests were repeated."""
+    if cancellation_ids:
+        await tx.connection.execute(f"{_THESE} where c.cancellation_id = these.cancellation_id", cancellation_ids)
 
 
 async def note_refunds(tx: Transaction, refunds: Sequence[tuple[UUID, Refund, int]]) -> None:

@@ -1,7 +1,9 @@
 """Orders and cancellations from rows of the database, and lines to them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel
@@ -13,10 +15,10 @@ from services.orders.domain import Cancellation, Order, Refund, Step
 from services.orders.pricing import Line
 
 
-def order_of(row: asyncpg.Record, parts: Sequence[asyncpg.Record]) -> Order:
-    """The order, from its row with the cancellation that ended it, and the rows of the cancellations before."""
+def order_of(row: asyncpg.Record) -> Order:
+    """The order, from its row with the cancellation that ended it, and the earlier ones as JSON."""
     lines = tuple(_line(line) for line in row["lines"])
-    made = [_cancellation(one, tuple(map(CancelledPieces.model_validate, one["lines"])), False) for one in parts]
+    made = [_part(one) for one in row["parted"] or ()]
     if row["cancellation_id"] is not None:
         made.append(_cancellation(row, pricing.take(lines), True))
     return Order(
@@ -46,7 +48,15 @@ def _line(line: dict[str, Any]) -> Line:
     return Line.model_validate(line | older)
 
 
-def _cancellation(row: asyncpg.Record, lines: tuple[CancelledPieces, ...], ended: bool) -> Cancellation:
+def _part(row: dict[str, Any]) -> Cancellation:
+    ids = {name: row[name] and UUID(row[name]) for name in ("cancellation_id", "requested_by", "refund_id")}
+    lines = tuple(map(CancelledPieces.model_validate, row["lines"]))
+    return _cancellation(row | ids | {"at": datetime.fromisoformat(row["at"])}, lines, False)
+
+
+def _cancellation(
+    row: asyncpg.Record | dict[str, Any], lines: tuple[CancelledPieces, ...], ended: bool
+) -> Cancellation:
     refund = None
     if row["refund_id"] is not None:
         destination = known(Destination, row["destination"])

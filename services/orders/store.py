@@ -10,8 +10,6 @@ from math import ceil
 from operator import attrgetter
 from uuid import UUID
 
-import asyncpg
-
 from contracts.words import OrderStatus
 from runtime.errors import RateLimited, Refusal
 from runtime.messaging.unit_of_work import Transaction
@@ -24,10 +22,19 @@ _ORDER = """
 select o.*, clock_now() as now, c.cancellation_id, c.channel, c.requested_by, c.role, c.reason, c.note, c.fault, c.at,
        c.refund_amount, c.refund_id, c.refund_state, c.destination,
        array(select h.status from order_history h where h.order_id = o.order_id order by h.version) as steps,
-       array(select h.at from order_history h where h.order_id = o.order_id order by h.version) as times
+       array(select h.at from order_history h where h.order_id = o.order_id order by h.version) as times,
+       case when o.parts > 0 then (
+           select jsonb_agg(to_jsonb(p) order by p.at, p.cancellation_id) from cancellations p
+           where p.order_id = o.order_id and p.lines is not null
+       ) end as parted
 from orders o left join cancellations c on c.order_id = o.order_id and c.lines is null
 """
-_PARTS = "select * from cancellations where order_id = any($1) and lines is not null order by at, cancellation_id"
+
+_AT = """
+greatest(clock_now(), (select max(h.at) from order_history h where h.order_id = $1),
+         (select max(c.at) from cancellations c where c.order_id = $1)) as at
+"""
+"""Now, and never before an earlier step: the clock of a transaction stands still while it waits for its locks."""
 
 KINDS = PAY_BY, SHIP_BY = "pay_by", "ship_by"
 """All deadlines of an order: at them an unpaid order, or one that is not shipped, is cancelled; at `SHIP_BY` the seller
@@ -50,16 +57,17 @@ Find = Callable[[Transaction, UUID], Awaitable[tuple[Order | None, datetime]]]
 
 async def read(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """The order, or None, and the time at the database."""
-    return await _one(tx, f"{_ORDER} where o.order_id = $1", order_id)
+    row = await tx.connection.fetchrow(f"{_ORDER} where o.order_id = $1", order_id)
+    return (order_of(row), row["now"]) if row else (None, await tx.now())
 
 
 async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]:
     """As `read`, and no other transaction can change the order until this one ends."""
-    order, now = await _one(tx, f"{_ORDER} where o.order_id = $1 for no key update of o", order_id)
-    if order is not None and len(order.history) != order.version:
+    row = await tx.connection.fetchrow(f"{_ORDER} where o.order_id = $1 for no key update of o", order_id)
+    if row is None or len(row["steps"]) != row["version"] or len(row["parted"] or ()) != row["parts"]:
         # Changed while this waited for the lock: PostgreSQL then reads the order anew, but not what is joined.
         return await read(tx, order_id)
-    return order, now
+    return order_of(row), row["now"]
 
 
 async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
@@ -80,17 +88,6 @@ async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
         await vouchers.lock_all(tx, order_ids)
 
 
-async def _one(tx: Transaction, query: str, order_id: UUID) -> tuple[Order | None, datetime]:
-    row = await tx.connection.fetchrow(query, order_id)
-    return ((await _orders(tx, [row]))[0], row["now"]) if row else (None, await tx.now())
-
-
-async def _orders(tx: Transaction, rows: Sequence[asyncpg.Record]) -> list[Order]:
-    parted = [row["order_id"] for row in rows if row["parts"]]
-    parts = await tx.connection.fetch(_PARTS, parted) if parted else []
-    return [order_of(row, [one for one in parts if one["order_id"] == row["order_id"]]) for row in rows]
-
-
 async def page(
     tx: Transaction, person: UUID, *, selling: bool, status: OrderStatus | None, before: UUID | None, limit: int
 ) -> tuple[list[Order], datetime]:
@@ -104,7 +101,7 @@ async def page(
         before or LAST_ID,
         limit,
     )
-    return await _orders(tx, rows), rows[0]["now"] if rows else await tx.now()
+    return list(map(order_of, rows)), rows[0]["now"] if rows else await tx.now()
 
 
 async def count_unpaid(tx: Transaction, buyer_id: UUID) -> int:
@@ -165,8 +162,8 @@ async def move(tx: Transaction, order: Order, to: OrderStatus, paid_amount: int,
     `ChangedMeanwhile`."""
     at = await tx.connection.fetchval(
         "with o as (update orders set status = $3, paid_amount = $4, ship_by = $5, pay_by = null, "
-        "version = version + 1 where order_id = $1 and version = $2 returning order_id, version) "
-        "insert into order_history (order_id, version, status, at) select order_id, version, $3, clock_now() from o "
+        f"version = version + 1 where order_id = $1 and version = $2 returning order_id, version, {_AT}) "
+        "insert into order_history (order_id, version, status, at) select order_id, version, $3, at from o "
         "returning at",
         order.order_id,
         order.version,
@@ -189,16 +186,16 @@ _END = f"""
 with o as (
     update orders set status = 'cancelled', pay_by = null, version = version + 1
     where order_id = $1 and version = $2 and parts = $3
-    returning order_id, seller_id, version, paid_amount, payment_method, clock_now() as at
+    returning order_id, seller_id, version, paid_amount, payment_method, {_AT}
 ), h as (
     insert into order_history (order_id, version, status, at) select order_id, version, 'cancelled', at from o
 ), called_off as (
     delete from deadlines where kind in {KINDS} and subject = (select order_id::text from o)
 ),"""
-_PART = """
+_PART = f"""
 with o as (
     update orders set lines = $17, parts = parts + 1 where order_id = $1 and version = $2 and parts = $3
-    returning order_id, seller_id, paid_amount, payment_method, clock_now() as at
+    returning order_id, seller_id, paid_amount, payment_method, {_AT}
 ),"""
 _CANCEL = """
 given_back as (
@@ -214,18 +211,21 @@ given_back as (
 ), v as (
     update vouchers set used = used - 1 from o
     where vouchers.seller_id = o.seller_id and vouchers.code = $15 and (select count(*) from p) > 0
+    returning true
 ), changed as (
     insert into cancellations (order_id, cancellation_id, seller_id, channel, requested_by, role, reason, note, fault,
                                refund_amount, at, said_at, correlation_id, pieces, scored, lines)
     select order_id, $6, seller_id, $7, $8, $9, $10, $11, $12, $13::bigint, at,
            case when $13::bigint > 0 then at end, $14,
            (select sum(pieces) from given_back), paid_amount > 0 or payment_method = 'cod', $16 from o
+    where (select count(*) from p) + (select count(*) from v) >= 0
     returning at
 ){events}
 select at from changed
 """
-"""Nothing is touched unless the order's row has been changed, and is locked by that: so an order's deadline may be
-called off before the stock is locked. The voucher is locked after all products."""
+"""Nothing is touched unless the order's row has been changed, and is locked by that. What an expression reads is locked
+before it: products, then the voucher, then the cancellation and its events, and last what none reads. A deadline that a
+reminder sets anew while this waits for the order stays: it fires once, and does nothing."""
 _END, _PART = _END + _CANCEL, _PART + _CANCEL
 
 
