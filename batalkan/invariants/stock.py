@@ -24,5 +24,5 @@ async def broken(stores: Stores) -> list[str]:
     return await stores.found(
         "orders",
         (_WRONG_STOCK, "of product {product_id} {offered} were offered, {stock} are left, {ordered} are ordered"),
-        (_WRONG_USES, "voucher {voucher_id} counts {used} uses, but {had} live orders have it"),
+        (_WRONG_USES, "voucher {voucher_id} is counted as used by {used}, but {had} live orders have it"),
     )

@@ -88,8 +88,8 @@ MUTATIONS = (
         (
             ('f"{_ORDER} where o.order_id = $1 for no key update of o"', 'f"{_ORDER} where o.order_id = $1"'),
             (
-                'where order_id = $1 and version = $2 returning order_id, version) "',
-                'where order_id = $1 and $2 > 0 returning order_id, version) "',
+                'where order_id = $1 and version = $2 returning order_id, version, {_AT}) "',
+                'where order_id = $1 and $2 > 0 returning order_id, version, {_AT}) "',
             ),
             (
                 "version = version + 1\n    where order_id = $1 and version = $2 and parts = $3",

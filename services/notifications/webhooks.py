@@ -85,11 +85,14 @@ async def save(tx: Transaction, webhook: Webhook) -> None:
 
 
 async def add_deliveries(tx: Transaction, messages: Sequence[Message]) -> list[UUID]:
-    """Adds a delivery for each webhook that wants a message. Returns these webhooks, sorted."""
+    """Adds a delivery for each webhook that wants a message. Returns these webhooks, sorted, and locked: who calls off
+    the deadline of one, since nothing is left to send, sees what is added here."""
     wanted = await tx.connection.fetch(
+        "with w as materialized (select webhook_id, seller_id, kinds from webhooks "
+        "where seller_id = any($1) and disabled_at is null order by webhook_id for share) "
         "select w.webhook_id, m.position from unnest($1::uuid[], $2::text[]) with ordinality "
-        "as m (seller_id, kind, position) join webhooks w "
-        "on w.seller_id = m.seller_id and m.kind = any(w.kinds) and w.disabled_at is null order by m.position",
+        "as m (seller_id, kind, position) join w on w.seller_id = m.seller_id and m.kind = any(w.kinds) "
+        "order by m.position",
         *([one.seller_id for one in messages], [one.kind for one in messages]),
     )
     rows = [(row["webhook_id"], messages[row["position"] - 1]) for row in wanted]

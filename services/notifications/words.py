@@ -50,7 +50,7 @@ def _contacted(side: Side, data: Facts) -> str:
     until = _time(data["respond_by"])
     if side is Side.SELLER:
         asked = f"Layanan pelanggan bertanya tentang {_order(data, 'pesanan')}: “{data['question']}”"
-        return f"{asked} Jawab atau proses sebelum {until}, jika tidak, pesanan dibatalkan otomatis."
+        return f"{asked} Jawab, kemas, atau kirim sebelum {until}, jika tidak, pesanan dibatalkan otomatis."
     return f"Layanan pelanggan sudah menghubungi penjual tentang {_order(data, 'pesanan')}. Ditunggu sampai {until}."
 
 

@@ -27,7 +27,9 @@ class Score:
         percents = -(-100 * self.pieces_by_seller // self.pieces) if self.pieces else 0
         return max(10, 50 - percents) / 10
 
-    def after_cancelling(self) -> "Score":
-        """The score if the seller cancelled one more of these orders, an average one; unchanged if none is left."""
-        average = -(-self.pieces // self.orders) if self.orders else 0
-        return replace(self, pieces_by_seller=min(self.pieces_by_seller + average, self.pieces))
+    def after_cancelling(self, pieces: int | None = None) -> "Score":
+        """The score if the seller cancelled one more of these orders, of so many pieces, or of average size; unchanged
+        if none is left."""
+        if pieces is None:
+            pieces = -(-self.pieces // self.orders) if self.orders else 0
+        return replace(self, pieces_by_seller=min(self.pieces_by_seller + pieces, self.pieces))

@@ -121,11 +121,14 @@ async def add_voucher(body: NewVoucher, seller: Seller, once: OncePerKey) -> Res
 
 
 @router.get("/sellers/{seller_id}/score")
-async def seller_score(seller_id: UUID, uow: UnitOfWorkDep) -> ScoreView:
-    """How reliable a seller is, with the numbers behind it."""
+async def seller_score(
+    seller_id: UUID, uow: UnitOfWorkDep, pieces: Annotated[int | None, Query(ge=0, le=10_000)] = None
+) -> ScoreView:
+    """How reliable a seller is, with the numbers behind it, and with what `pieces` more that the seller cancels would
+    make of them."""
     async with uow.begin() as tx:
         found = await counts.scores(tx, [seller_id])
-    return show_score(seller_id, found[seller_id])
+    return show_score(seller_id, found[seller_id], pieces)
 
 
 @router.get("/sellers")

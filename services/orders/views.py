@@ -125,7 +125,8 @@ class ConsequenceView(BaseModel):
 class ScoreView(BaseModel):
     """A seller's score and the numbers behind it. `cancellations` counts orders with a piece cancelled at that fault;
     `cancellation_rate` is the part of `pieces` that was cancelled at the seller's, `rating` 1.0 to 5.0.
-    `after_cancelling` is what they would be if the seller cancelled one more order."""
+    `after_cancelling` is what they would be if the seller cancelled one more order, of
+    average size unless `pieces` was asked for."""
 
     seller_id: UUID
     orders: int
@@ -169,9 +170,9 @@ def show_voucher(offered: Offered) -> VoucherView:
     return VoucherView(**vars(offered) | vars(offered.voucher))
 
 
-def show_score(seller_id: UUID, score: Score) -> ScoreView:
-    """The view of a score."""
-    after = score.after_cancelling()
+def show_score(seller_id: UUID, score: Score, pieces: int | None = None) -> ScoreView:
+    """The view of a score, and what it would be after cancelling so many pieces."""
+    after = score.after_cancelling(pieces)
     return ScoreView(
         seller_id=seller_id,
         orders=score.orders,

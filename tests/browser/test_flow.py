@@ -151,9 +151,9 @@ async def test_the_number_of_parked_messages_is_not_covered(flow: Flow) -> None:
     """The badge looks the same with its node's switches open, when a frame is around the node."""
     await flow.turn("[data-service='refunds'] [data-switch='handling']", on=True)
     await flow.cancel()
-    at: Any = await flow.part("[data-node=refunds] .badge rect:visible").bounding_box()
+    badge: Any = await flow.part("[data-node=refunds] .badge rect:visible").bounding_box()
     await flow.press("[data-heal]")  # and closes the switches
-    at = {"x": at["x"] + 5, "y": at["y"] + 3, "width": at["width"] - 10, "height": at["height"] - 6}  # its inside
+    at: Any = {"x": badge["x"] + 5, "y": badge["y"] + 3, "width": badge["width"] - 10, "height": badge["height"] - 6}
     closed = await flow.page.screenshot(clip=at)
     await flow.part("[data-place=refunds] summary").click()
     await expect(flow.part("[data-place=refunds] [data-switch=handling]")).to_be_visible()
@@ -184,6 +184,8 @@ async def test_dana_down_and_back(flow: Flow) -> None:
     await expect(flow.part("[data-amount='dana']")).to_have_text("Rp145.000")
     await flow.turn("[data-dana='down']", on=True)
     await expect(flow.part("[data-faults] li")).to_have_text("DANA: Matisampai diubah")
+    await flow.page.set_viewport_size(PHONE["viewport"])  # draws the picture anew
+    await expect(flow.part("[data-node=dana].cut")).to_be_visible()
     await flow.cancel("dana")
     await expect(flow.trace("Uang tertunda")).to_be_visible()
     await expect(flow.part("[data-deadlines] li.own")).to_contain_text("Langkah berikut ke DANA")

@@ -19,7 +19,6 @@ from services.orders.main import SPEC, build
 from tests.harness.actors import Actors, Json, Person
 from tests.harness.event_recorder import EventRecorder, recording_service
 from tests.harness.publishing import publish_as
-from tests.harness.waiting import eventually
 
 STATUSES = ("unpaid", "processing", "packed", "shipped", "delivered")
 STEPS = ("pay", "pack", "ship", "deliver")
@@ -88,11 +87,6 @@ class OrdersHarness:
         """Rows of the database."""
         async with self.service.uow.begin() as tx:
             return list(await tx.connection.fetch(query, *arguments))
-
-    async def until_blocked(self) -> None:
-        """Until a transaction waits for a lock that another one has."""
-        waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-        await eventually(lambda: self.fetch(waiting))
 
     async def later(self, **by: float) -> None:
         """Moves the demonstration's clock."""

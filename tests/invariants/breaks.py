@@ -92,7 +92,7 @@ BREAKS = {
     "orders.vouchers": {
         "a voucher whose use was not given back": (
             "update vouchers set used = used + 1",
-            "counts 2 uses, but 1 live orders have it",
+            "is counted as used by 2, but 1 live orders have it",
         ),
     },
     "orders.deadlines": {

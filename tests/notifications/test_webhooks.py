@@ -9,6 +9,7 @@ import pytest
 
 from batalkan.keys import Keys
 from services.notifications import domain
+from services.notifications.notifier import Notifier
 from services.notifications.receivers import SECRET_PREFIX
 from tests.harness.actors import Json, Person, assert_problem
 from tests.harness.notifications import (
@@ -22,7 +23,7 @@ from tests.harness.notifications import (
     running,
     told,
 )
-from tests.harness.waiting import eventually
+from tests.harness.waiting import Gate, blocked, eventually
 
 PATH = "/notifications/webhooks"
 
@@ -145,6 +146,25 @@ async def test_a_redirect_is_not_followed(harness: NotificationsHarness, receive
         await harness.deliver(deal.placed(), deal.moved("processing"))
         await delivered(deal.seller, webhook, "pending", status_code=307, error="redirect")
         assert receiver.got == []
+
+
+async def test_a_message_that_comes_as_the_last_one_is_done(
+    harness: NotificationsHarness, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message whose transaction commits after the sender has found no other one is sent."""
+    deal = harness.deal()
+    await make_webhook(deal.seller, receiver.url, "OrderPaid", "OrderCancelled")
+    receiver.open.clear()
+    await harness.deliver(deal.placed(), deal.moved("processing"))
+    await receiver.has(1)
+    gate = Gate(monkeypatch, Notifier, "tell")
+    delivering = asyncio.create_task(harness.deliver(deal.cancelled("app")))
+    await gate.reached.wait()
+    receiver.open.set()
+    await blocked(harness.fetch)
+    gate.opened.set()
+    await delivering
+    await receiver.has(2)
 
 
 async def test_a_slow_receiver_delays_only_itself(

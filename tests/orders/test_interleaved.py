@@ -17,25 +17,8 @@ from services.orders.refund_reminders import remind_once, repeat
 from tests.conftest import Databases
 from tests.harness.orders import OrdersHarness, Sale, a_request, open_harness
 from tests.harness.publishing import publish_as
-from tests.harness.waiting import becomes
+from tests.harness.waiting import Gate, becomes, blocked
 from tests.orders.test_parts import bought, taken
-
-
-class Gate:
-    """Stands after a function of a module: the call with this number waits there until it is opened."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, number: int = 1) -> None:
-        self.reached, self.opened = asyncio.Event(), asyncio.Event()
-        function, calls = getattr(module, name), iter(range(1, 1000))
-
-        async def gated(*arguments: Any) -> Any:
-            result = await function(*arguments)
-            if next(calls) == number:
-                self.reached.set()
-                await self.opened.wait()
-            return result
-
-        monkeypatch.setattr(module, name, gated)
 
 
 @pytest.fixture
@@ -108,7 +91,7 @@ async def test_a_buyers_statement_between_a_request_and_reminders(
     consuming = asyncio.create_task(publish_as(harness.recorder.bus, "chat", a_request(by_seller, "chat")))
     await gate.reached.wait()
     buying = asyncio.create_task(buyer.ask("POST", f"{by_buyer.path}/cancel"))
-    await harness.until_blocked()
+    await blocked(harness.fetch)
     reminding = asyncio.create_task(remind_once(harness.service.uow, timedelta(microseconds=1)))
     await asyncio.wait({reminding}, timeout=0.5)
     gate.opened.set()
@@ -143,7 +126,7 @@ async def test_history_goes_forward(harness: OrdersHarness) -> None:
         await store.lock(tx, UUID(first.order_id))
         asked = [a_request(sale, "chat") for sale in (first, second)]
         consuming = asyncio.create_task(publish_as(harness.recorder.bus, "chat", *asked))
-        await harness.until_blocked()
+        await blocked(harness.fetch)
         await second.seller.post(f"{second.path}/pack")
     await consuming
     await harness.recorder.wait_for(second.order_id, "OrderCancelled")

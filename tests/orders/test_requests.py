@@ -9,6 +9,7 @@ import pytest
 from services.orders import store
 from tests.harness.orders import OrdersHarness, Sale, a_request
 from tests.harness.publishing import publish_as
+from tests.harness.waiting import blocked
 
 BY_BUYER = {"role": "buyer", "requested_by": "buyer"}
 
@@ -122,7 +123,7 @@ async def test_requests_wait_for_an_order_before_they_take_stock(harness: Orders
         asked = asyncio.create_task(
             publish_as(harness.recorder.bus, "cs", *(a_request(sale, "cs") for sale in (free, held)))
         )
-        await harness.until_blocked()
+        await blocked(harness.fetch)
         await tx.connection.execute("select from products where product_id = $1 for update nowait", UUID(product))
         assert not asked.done()
     await asked

@@ -44,4 +44,10 @@ def test_a_cancellation_never_helps(numbers: tuple[int, int]) -> None:
 )
 def test_the_score_after_one_more_cancellation(orders: int, pieces: int, by_seller: int, rating: float) -> None:
     """The score after cancelling is that of one more order of average size cancelled by the seller, if there is one."""
-    assert Score(orders, pieces, by_seller, 0, 0, by_seller).after_cancelling().rating == rating
+    score = Score(orders, pieces, by_seller, 0, 0, by_seller)
+    assert (
+        score.after_cancelling().rating
+        == score.after_cancelling(-(-pieces // orders) if orders else 3).rating
+        == rating
+    )
+    assert score.after_cancelling(0) == score

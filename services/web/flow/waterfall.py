@@ -112,7 +112,7 @@ def _consumer_row(record: Record, sent: float | None, began: float) -> Row:
     bars: list[Bar] = []
     if record.stage == "handled":
         if record.taken is not None and sent is not None:
-            bars.append(Bar("queue", sent - began, max(record.taken - sent, 0.0)))
+            bars.append(Bar("queue", sent - began, max(record.began - sent, 0.0)))  # in the consumer, too
         bars.append(Bar("handler", record.began - began, record.ended - record.began))
         bars.append(Bar("commit", record.ended - began, record.at - record.ended))
     else:

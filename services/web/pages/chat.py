@@ -38,13 +38,21 @@ async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> 
         "conversation.html",
         thread=thread,
         cancellable=await _cancellable(visit, thread, shown["messages"]),
-        score=await visit.get(f"/orders/sellers/{visit.person.account_id}/score") if selling else None,
+        score=await _at_stake(visit, order) if order else None,
         order=order,
         demanded=order is not None and is_open(thread, order, now),
         typed=Form(),
         now=now,
         **shown,
     )
+
+
+async def _at_stake(visit: Visit, order: dict[str, Any]) -> dict[str, Any]:
+    """The seller's score, and what is left of it after cancelling this order: one that is not paid does not count."""
+    counts = order["paid_amount"] or order["payment_method"] == "cod"
+    path = f"/orders/sellers/{visit.person.account_id}/score"
+    found: dict[str, Any] = await visit.get(path, pieces=order["left"] if counts else 0)
+    return found
 
 
 @router.get("/chat/{thread_id}/messages")

@@ -7,7 +7,7 @@ const PILED = 5; // messages that are drawn one by one
 const svg = root.querySelector("[data-picture]");
 const narrow = matchMedia("(max-width: 640px)");
 
-const marked = new Map();
+const marked = new Map(), signed = new Map();
 export let map = layout(narrow.matches);
 export const dots = draw("g", { class: "dots" });
 
@@ -83,6 +83,7 @@ export function paint() {
   svg.replaceChildren(edges, ...nodes, ...SERVICES.map(service), stores, dots);
   for (const control of root.querySelectorAll("[data-place]")) settle(control, control.dataset.place);
   marked.forEach((state, name) => mark(name, state));
+  signed.forEach((how, name) => sign(name, ...how));
 }
 
 // Lays a control over its node; what it opens stays within the picture.
@@ -130,6 +131,7 @@ export function mark(name, state) {
 
 // Marks a node that is no service, such as DANA while it fails.
 export function sign(name, text, bad) {
+  signed.set(name, [text, bad]);
   const node = svg.querySelector(`[data-node="${name}"]`);
   node?.classList.toggle("cut", bad);
   const place = node?.querySelector("text:last-of-type");
