@@ -38,6 +38,26 @@ class Flow:
         """Has a demonstration buyer cancel an order."""
         await self.press(f"[data-start='1'][data-through='{through}']" if through else "[data-start='1'] >> nth=0")
 
+    async def shows_its_badge(self, name: str) -> None:
+        """The badge of a node looks the same with the node's switches open, when a frame is around the node."""
+        badge: Any = await self.part(f"[data-node={name}] .badge rect:visible").bounding_box()
+        at: Any = {
+            "x": badge["x"] + 5,
+            "y": badge["y"] + 3,
+            "width": badge["width"] - 10,
+            "height": badge["height"] - 6,
+        }
+        summary, panel = self.part(f"[data-place={name}] summary"), self.part(f"[data-place={name}] .panel")
+        opened = await self.page.screenshot(clip=at)
+        await summary.click()
+        await self.part("h1").first.click()  # neither the pointer nor the focus is on the node
+        await expect(panel).to_be_hidden()
+
+        async def is_same() -> bool:
+            return await self.page.screenshot(clip=at) == opened
+
+        await eventually(is_same, 5)  # a message may pass
+
     async def all_is_right(self) -> None:
         """The money is back in full, the ledger sums to zero."""
         await expect(self.part("[data-verdict]")).to_have_text("Semua uang kembali, penuh, satu kali.")
