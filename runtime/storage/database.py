@@ -32,6 +32,9 @@ BUSY_TIMEOUT = 8.0
 SLICE = 0.25
 COMMAND_TIMEOUT = 20.0
 """Seconds for one statement."""
+LOCK_TIMEOUT = 15.0
+"""Seconds that a statement waits for a lock: less than its own limit. The server would go on to wait for a client that
+has given up, and then commit."""
 CLOSE_TIMEOUT = 2.0
 BETWEEN_SERVERS = 1.0
 """Seconds, at least, between two replacements of all connections."""
@@ -76,6 +79,7 @@ class Database:
                     min_size=1,
                     max_size=size,
                     command_timeout=COMMAND_TIMEOUT,
+                    server_settings={"lock_timeout": f"{LOCK_TIMEOUT:g}s"},
                     max_inactive_connection_lifetime=UNUSED,
                     init=_prepare,
                     reset=_no_reset,

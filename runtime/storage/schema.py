@@ -12,6 +12,7 @@ from runtime.storage.database import Database, connect
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x0B0A7A2
 
+_LOCK = "select set_config('lock_timeout', '0', false), pg_advisory_lock($1)"
 _migrating = threading.Lock()
 """Alembic keeps its state in a module: the services of one process must not migrate concurrently, also not on different
 event loops."""
@@ -30,13 +31,14 @@ async def migrate(database: Database, own_migrations: Path) -> None:
     if await _revisions(database) == _heads(folders):
         return
     async with database.connection() as connection:
-        await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=300)
+        await connection.execute(_LOCK, LOCK, timeout=300)
         try:
             if await _revisions(database) != _heads(folders):
                 async with _one_at_a_time():
                     await _upgrade(database.url, folders)
         finally:
             await connection.execute("select pg_advisory_unlock($1)", LOCK)
+            await connection.execute("reset lock_timeout")
 
 
 @asynccontextmanager

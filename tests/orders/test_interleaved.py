@@ -15,6 +15,7 @@ from services.orders import refund_status, store
 from services.orders.main import SPEC
 from services.orders.refund_reminders import remind_once, repeat
 from tests.conftest import Databases
+from tests.harness.actors import assert_problem
 from tests.harness.orders import OrdersHarness, Sale, a_request, open_harness
 from tests.harness.publishing import publish_as
 from tests.harness.waiting import Gate, becomes, blocked
@@ -25,8 +26,9 @@ from tests.orders.test_parts import bought, taken
 async def hasty(
     embedded_databases: Databases, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[OrdersHarness]:
-    """The service, which waits half a second for a lock."""
+    """The service, which waits half a second for a statement, or for a lock as long as it is allowed to."""
     monkeypatch.setattr(database, "COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.6)
     async with (
         embedded_databases.lent() as lent,
         open_harness(await lent.migrated("orders", SPEC.migrations), keys) as harness,
@@ -132,6 +134,17 @@ async def test_history_goes_forward(harness: OrdersHarness) -> None:
     await harness.recorder.wait_for(second.order_id, "OrderCancelled")
     times = [step["at"] for step in (await second.seen())["history"]]
     assert times == sorted(times)
+
+
+async def test_a_refused_cancellation_does_not_come_later(hasty: OrdersHarness) -> None:
+    """A buyer who got 503, because the order was locked, finds it as it was when the lock is free."""
+    sale = await hasty.sold()
+    async with hasty.service.uow.begin() as tx:
+        await store.lock(tx, UUID(sale.order_id))
+        assert_problem(await sale.buyer.ask("POST", f"{sale.path}/cancel"), 503, "database_unavailable")
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)
+    assert (await sale.seen())["status"] == "processing"
 
 
 async def test_a_locked_order_delays_no_other_orders_deadline(hasty: OrdersHarness) -> None:
