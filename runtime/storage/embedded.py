@@ -32,7 +32,7 @@ STARTING = 60.0
 CONNECTIONS = "200"
 """As in compose: three times what the services need, for the command line and tests."""
 FRUGAL = ["-c", "io_method=sync", "-c", "shared_buffers=16MB"]
-"""For a small database that shares a computer with its user: the defaults take 25 MB more, and are no faster here."""
+"""For a small database that shares a computer with its user: the defaults take 20 MB more."""
 SOCKET, LONGEST = ".s.PGSQL.5432", 100
 """The socket's name, and the maximum length of its path in bytes (the kernels' is 103 or 107)."""
 

@@ -61,7 +61,7 @@ async def test_a_part_after_the_order_was_read(harness: OrdersHarness, monkeypat
 async def test_requests_in_a_batch_against_reminders(
     harness: OrdersHarness, deadlocks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch of requests numbers its events by subject, as reminders do, in whatever order it got them."""
+    """A batch of requests numbers its events by subject, as reminders do, and not as they came."""
     sales = sorted([(await bought(harness))[0] for _ in range(2)], key=lambda sale: sale.order_id)
     for sale in sales:
         await taken(sale, (sale.product, 1))  # a refund that is outstanding
