@@ -24,7 +24,7 @@ def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
     """Definitions for RabbitMQ: the virtual host, and a user for each of `passwords`; `admin` has all permissions."""
     users, permissions, topics = [], [], []
     for name, password in passwords.items():
-        own = ".*" if name == admin else rf"^(batalkan\.events|{name}(\.dead|\.partitions|\.[0-9]+)?)$"
+        own = ".*" if name == admin else rf"^(batalkan\.events|{name}(\.dead|\.former|\.partitions|\.[0-9]+)?)$"
         hashed = {"password_hash": broker_hash(password), "hashing_algorithm": "rabbit_password_hashing_sha256"}
         users.append({"name": name, "tags": ["administrator"] if name == admin else [], **hashed})
         permissions.append({"user": name, "vhost": VHOST, "configure": own, "write": own, "read": own})

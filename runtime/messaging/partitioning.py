@@ -3,7 +3,8 @@
 The table `partitioning` has one row, which all replicas read. They consume the partitions of `current`. To move, one
 replica at a time takes the next step, under the lock of the row:
 
-- steady: the queues of `other` are created or emptied, and then bound: they get every message from now on.
+- steady: the queues of `other` are created or emptied, and then bound: they get every message from now on. Those of
+  `current` keep one binding for all routing keys, so that they lose them in one moment.
 - draining: the queues of `current` get no further message, and are consumed until they are empty.
 - closing: no consumer runs. Once the queues of `current` have neither messages nor consumers, nothing is in flight, and
   `other` becomes `current`. The former ones stay, empty.
@@ -184,6 +185,7 @@ async def _step(topology: Topology, state: Partitioning) -> Partitioning:
         other = 1 if current > 1 else state.wanted
         await topology.empty(other)
         await topology.declare(other)
+        await topology.unite(current)
         await asyncio.sleep(SETTLING)
         await topology.census(current)  # fails if the broker has died meanwhile
         return replace(state, stage="draining", other=other)

@@ -149,6 +149,9 @@ class DyingBroker(Topology):
     async def declare(self, count: int) -> None:
         """Succeeds."""
 
+    async def unite(self, count: int) -> None:
+        """Succeeds."""
+
     async def census(self, count: int) -> Census:
         """Fails."""
         raise BusError("away")

@@ -132,11 +132,15 @@ class Topology(Protocol):
     async def declare(self, count: int) -> None:
         """Declares the queues of `count` partitions. From now on they get all messages."""
 
+    async def unite(self, count: int) -> None:
+        """Prepares `unbind`, which then takes all routing keys from these queues in one moment. Else a queue that has
+        lost the key of an event could still get a later event of the same subject."""
+
     async def unbind(self, count: int) -> None:
         """These queues get no further message."""
 
     async def census(self, count: int) -> Census:
-        """Counts these queues' messages and consumers; raises `BusError` unless all exist."""
+        """Counts these queues' messages and consumers; raises `BusError` unless all exist and answer."""
 
     async def empty(self, count: int) -> None:
         """These queues get no further message, and lose those that they have."""

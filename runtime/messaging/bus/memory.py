@@ -205,6 +205,9 @@ class _MemoryTopology:
             queue.partition = partition
             queue.routing_keys.update(self.routing_keys)
 
+    async def unite(self, count: int) -> None:
+        pass
+
     async def unbind(self, count: int) -> None:
         for queue in self._queues(count):
             queue.routing_keys.clear()

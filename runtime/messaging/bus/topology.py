@@ -2,17 +2,19 @@
 
 Without partitions: the topic exchange → queue `<service>`. With N > 1: the topic exchange → consistent-hash exchange
 `<service>.partitions`, which hashes the header `subject` → queues `<service>.0` … `<service>.N-1`. Always:
-`<service>.dead`, a fanout exchange and a queue, for messages that reach the delivery limit.
+`<service>.dead`, a fanout exchange and a queue, for messages that reach the delivery limit. During a move the former
+queues get their messages through the fanout exchange `<service>.former`.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from aiormq import Channel
 from pamqp.common import FieldTable
 
-from runtime.messaging.bus import Census, Partition, partitions
+from runtime.messaging.bus import BusError, Census, Partition, partitions
 from runtime.messaging.bus.connection import CLOSE_TIMEOUT, RabbitConnection, bus_errors, close
 from runtime.messaging.envelope import EXCHANGE
 
@@ -22,6 +24,8 @@ DELIVERY_LIMIT = 1000
 """High, because a crash counts for all prefetched messages, and the message that causes crashes is parked long before
 (see `runtime.messaging.consumer`). A service that crashes on every message crashes `PREFETCH` times before the last
 one's turn."""
+UNANSWERED = 0.25
+"""Seconds after which RabbitMQ counts no messages and no consumers in a queue whose leader has not answered it."""
 
 
 def queue_arguments(service: str) -> FieldTable:
@@ -40,6 +44,11 @@ def queue_arguments(service: str) -> FieldTable:
 def hash_exchange(service: str) -> str:
     """The exchange in front of the partitions of a service."""
     return f"{service}.partitions"
+
+
+def former_exchange(service: str) -> str:
+    """The exchange in front of the queues that a service leaves."""
+    return f"{service}.former"
 
 
 async def declare(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
@@ -70,8 +79,29 @@ async def declare_queue(channel: Channel, service: str, partition: Partition) ->
     await channel.queue_declare(partition.queue(service), durable=True, arguments=queue_arguments(service))
 
 
+async def unite(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
+    """Replaces the bindings of these queues, one for each routing key, by a single one, without a gap."""
+    former = former_exchange(service)
+    await channel.exchange_declare(former, exchange_type="fanout", durable=True)
+    if count > 1:
+        await channel.exchange_bind(destination=hash_exchange(service), source=former)
+    else:
+        await channel.queue_bind(service, former)
+    for routing_key in routing_keys:
+        await channel.exchange_bind(destination=former, source=EXCHANGE, routing_key=routing_key)
+    await _unbind_keys(channel, service, routing_keys, count)
+
+
 async def unbind(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
     """The queues of these partitions get no further message; what does not exist is ignored."""
+    if count > 1:
+        await channel.exchange_unbind(destination=hash_exchange(service), source=former_exchange(service))
+    else:
+        await channel.queue_unbind(service, former_exchange(service))
+    await _unbind_keys(channel, service, routing_keys, count)
+
+
+async def _unbind_keys(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
     for routing_key in routing_keys:
         if count > 1:
             await channel.exchange_unbind(destination=hash_exchange(service), source=EXCHANGE, routing_key=routing_key)
@@ -109,12 +139,23 @@ class RabbitTopology:
         with bus_errors("declaring queues"):
             await declare(self._channel, self._service, self._routing_keys, count)
 
+    async def unite(self, count: int) -> None:
+        with bus_errors("binding queues"):
+            await unite(self._channel, self._service, self._routing_keys, count)
+
     async def unbind(self, count: int) -> None:
         with bus_errors("unbinding queues"):
             await unbind(self._channel, self._service, self._routing_keys, count)
 
     async def census(self, count: int) -> Census:
-        return await census(self._channel, [partition.queue(self._service) for partition in partitions(count)])
+        waiting = consumers = 0
+        for partition in partitions(count):
+            began = monotonic()
+            found = await census(self._channel, [partition.queue(self._service)])
+            if monotonic() - began >= UNANSWERED:
+                raise BusError("a queue did not answer in time")
+            waiting, consumers = waiting + found.waiting, consumers + found.consumers
+        return Census(waiting, consumers)
 
     async def empty(self, count: int) -> None:
         with bus_errors("emptying queues"):
