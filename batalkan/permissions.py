@@ -4,7 +4,6 @@ A service may touch its own queues, publish under its own name only, and see the
 """
 
 import hashlib
-import secrets
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,7 +23,7 @@ def broker_users(passwords: Mapping[str, str], *, admin: str) -> dict[str, Any]:
     """Definitions for RabbitMQ: the virtual host, and a user for each of `passwords`; `admin` has all permissions."""
     users, permissions, topics = [], [], []
     for name, password in passwords.items():
-        own = ".*" if name == admin else rf"^(batalkan\.events|{name}(\.dead|\.former|\.partitions|\.[0-9]+)?)$"
+        own = ".*" if name == admin else rf"^(batalkan\.events|{name}(\.dead|\.partitions|\.[0-9]+)?)$"
         hashed = {"password_hash": broker_hash(password), "hashing_algorithm": "rabbit_password_hashing_sha256"}
         users.append({"name": name, "tags": ["administrator"] if name == admin else [], **hashed})
         permissions.append({"user": name, "vhost": VHOST, "configure": own, "write": own, "read": own})
@@ -76,8 +75,9 @@ def _binding(exchange: str, queue: str, key: str) -> dict[str, Any]:
 
 
 def broker_hash(password: str) -> str:
-    """The hash that RabbitMQ stores for a password (`rabbit_password_hashing_sha256`)."""
-    salt = secrets.token_bytes(4)
+    """The hash that RabbitMQ stores for a password (`rabbit_password_hashing_sha256`); always the same for the same
+    password, so that the definitions stay the same, too."""
+    salt = hashlib.sha256(password.encode()).digest()[:4]
     return b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 

@@ -3,8 +3,8 @@
 The table `partitioning` has one row, which all replicas read. They consume the partitions of `current`. To move, one
 replica at a time takes the next step, under the lock of the row:
 
-- steady: the queues of `other` are created or emptied, and then bound: they get every message from now on. Those of
-  `current` keep one binding for all routing keys, so that they lose them in one moment.
+- steady: the queues of `current` get one binding for all routing keys, so that they will lose them in one moment. Then
+  those of `other` are created or emptied, and bound: they get every message from now on.
 - draining: the queues of `current` get no further message, and are consumed until they are empty.
 - closing: no consumer runs. Once the queues of `current` have neither messages nor consumers, nothing is in flight, and
   `other` becomes `current`. The former ones stay, empty.
@@ -37,6 +37,8 @@ MOVING = 0.5
 SETTLING = 1.5
 """Seconds within which a broker has confirmed what it got, elected the queues' leaders, and would not lose a new
 queue when it is killed (see `runtime.messaging.bus.topology.empty`)."""
+FROZEN = 60.0
+"""Seconds, much more than two heartbeats: what the broker has not executed by then is lost with its connection."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,9 @@ class Partitioning:
 
 
 async def read(connection: Connection, lock: str = "") -> Partitioning | None:
-    """The row; None if another replica has the lock."""
+    """The row; None if another replica has the lock, which it loses when it is frozen for `FROZEN`."""
+    if lock:
+        await connection.execute(f"set local idle_in_transaction_session_timeout = '{FROZEN:.0f}s'")
     row = await connection.fetchrow(_READ + lock)
     return None if row is None else Partitioning(**row)
 
@@ -183,22 +187,25 @@ async def _step(topology: Topology, state: Partitioning) -> Partitioning:
     current, other = state.current, state.other or 0
     if state.stage == "steady":
         other = 1 if current > 1 else state.wanted
+        await topology.unite(current)  # first: what only the others had would be lost when they are emptied again
         await topology.empty(other)
         await topology.declare(other)
-        await topology.unite(current)
         await asyncio.sleep(SETTLING)
         await topology.census(current)  # fails if the broker has died meanwhile
         return replace(state, stage="draining", other=other)
+    await topology.declare(other)  # what was deleted meanwhile
+    await topology.unbind(current)
+    found = [await topology.census(current)]
+    if state.stage == "closing":
+        await asyncio.sleep(SETTLING)
+        found.append(await topology.census(current))
+    if waiting := max(census.waiting for census in found):  # in closing: returned by a consumer amid a batch
+        return replace(state, stage="draining", messages_left=waiting)
     if state.stage == "draining":
-        await topology.unbind(current)
-        census = await topology.census(current)
-        stage = "draining" if census.waiting else "closing"
-        return replace(state, stage=stage, messages_left=census.waiting)
-    await asyncio.sleep(SETTLING)
-    census = await topology.census(current)
-    if census.waiting:  # returned by a consumer that did not finish its batch
-        return replace(state, stage="draining", messages_left=census.waiting)
-    return state if census.consumers else replace(state, stage="steady", current=other, other=None)
+        return replace(state, stage="closing", messages_left=0)
+    if any(census.consumers for census in found):
+        return state
+    return replace(state, stage="steady", current=other, other=None)
 
 
 _READ = "select * from partitioning "

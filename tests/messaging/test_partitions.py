@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
+import asyncpg
 import pytest
 
 from batalkan.servers import LocalServers
@@ -184,6 +185,23 @@ async def test_what_a_dead_consumer_held_is_handled_before_the_move(toys: Toys, 
         await held.close()
         await eventually(lambda: service.has_moved_to(8))
     assert await service.toy.effects() == [1]
+
+
+async def test_a_replica_that_is_frozen_in_a_step_loses_the_lock(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one goes on with the move."""
+    monkeypatch.setattr(partitioning, "FROZEN", 1)
+    lock = "for no key update skip locked"
+
+    async def freeze() -> None:
+        async with service.toy.uow.database.transaction() as frozen:
+            assert await partitioning.read(frozen, lock)
+            assert await service.toy.call(partitioning.read, lock) is None
+            await eventually(lambda: service.toy.call(partitioning.read, lock))
+
+    with pytest.raises(asyncpg.InterfaceError, match="closed"):
+        await freeze()
 
 
 async def _replica(service: Service, wanted: int) -> None:

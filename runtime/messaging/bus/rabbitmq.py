@@ -183,8 +183,7 @@ class _RabbitSubscription:
             try:  # within the guard, which would take it for a timeout of the database
                 async with asyncio.timeout(BIND_TIMEOUT), _another_channel(self._connection) as channel:
                     await topology.declare(channel, service, routing_keys, count)
-                    if count > 1:  # the broker's definitions may have bound the one queue again, which has no consumer
-                        await topology.empty(channel, service, routing_keys, 1)
+                    await topology.leave_others(channel, service, routing_keys, count)
             except TimeoutError:
                 return False
         return True

@@ -2,8 +2,8 @@
 
 Without partitions: the topic exchange → queue `<service>`. With N > 1: the topic exchange → consistent-hash exchange
 `<service>.partitions`, which hashes the header `subject` → queues `<service>.0` … `<service>.N-1`. Always:
-`<service>.dead`, a fanout exchange and a queue, for messages that reach the delivery limit. During a move the former
-queues get their messages through the fanout exchange `<service>.former`.
+`<service>.dead`, a fanout exchange and a queue, for messages that reach the delivery limit. In a move, the queues that
+the service leaves get their messages through the fanout exchange `<service>`.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ DELIVERY_LIMIT = 1000
 one's turn."""
 UNANSWERED = 0.25
 """Seconds after which RabbitMQ counts no messages and no consumers in a queue whose leader has not answered it."""
+TRIES = 3
+"""Counts of a queue, until one is answered in less time. The time is measured in a process that has other work, too."""
 
 
 def queue_arguments(service: str) -> FieldTable:
@@ -46,25 +48,11 @@ def hash_exchange(service: str) -> str:
     return f"{service}.partitions"
 
 
-def former_exchange(service: str) -> str:
-    """The exchange in front of the queues that a service leaves."""
-    return f"{service}.former"
-
-
 async def declare(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
     """Declares the queues of a service with their bindings, and its dead-letter queue, last."""
     dead = f"{service}.dead"
-    await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
     await channel.exchange_declare(dead, exchange_type="fanout", durable=True)
-    for partition in partitions(count):
-        await declare_queue(channel, service, partition)
-    if count > 1:
-        hashing = hash_exchange(service)
-        arguments: FieldTable = {"hash-header": HASHED}
-        await channel.exchange_declare(hashing, exchange_type="x-consistent-hash", durable=True, arguments=arguments)
-        # All before the first message: a queue that joins later takes subjects from the others.
-        for partition in partitions(count):
-            await channel.queue_bind(partition.queue(service), hashing, routing_key="1")
+    await _declare_queues(channel, service, count)
     for routing_key in routing_keys:
         if count > 1:
             await channel.exchange_bind(destination=hash_exchange(service), source=EXCHANGE, routing_key=routing_key)
@@ -74,6 +62,21 @@ async def declare(channel: Channel, service: str, routing_keys: Sequence[str], c
     await channel.queue_bind(dead, dead)
 
 
+async def _declare_queues(channel: Channel, service: str, count: int) -> None:
+    await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
+    # RabbitMQ hashes by the order of the bindings: that in which they came and, from its restart on, that of the names.
+    queues = sorted(partitions(count), key=lambda partition: partition.queue(service))
+    for partition in queues:
+        await declare_queue(channel, service, partition)
+    if count > 1:
+        hashing = hash_exchange(service)
+        arguments: FieldTable = {"hash-header": HASHED}
+        await channel.exchange_declare(hashing, exchange_type="x-consistent-hash", durable=True, arguments=arguments)
+        # All before the first message: a queue that joins later takes subjects from the others.
+        for partition in queues:
+            await channel.queue_bind(partition.queue(service), hashing, routing_key="1")
+
+
 async def declare_queue(channel: Channel, service: str, partition: Partition) -> None:
     """Declares the queue of a partition."""
     await channel.queue_declare(partition.queue(service), durable=True, arguments=queue_arguments(service))
@@ -81,24 +84,26 @@ async def declare_queue(channel: Channel, service: str, partition: Partition) ->
 
 async def unite(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
     """Replaces the bindings of these queues, one for each routing key, by a single one, without a gap."""
-    former = former_exchange(service)
-    await channel.exchange_declare(former, exchange_type="fanout", durable=True)
+    await _declare_queues(channel, service, count)
+    await channel.exchange_declare(service, exchange_type="fanout", durable=True)
     if count > 1:
-        await channel.exchange_bind(destination=hash_exchange(service), source=former)
+        await channel.exchange_bind(destination=hash_exchange(service), source=service)
     else:
-        await channel.queue_bind(service, former)
+        await channel.queue_bind(service, service)
     for routing_key in routing_keys:
-        await channel.exchange_bind(destination=former, source=EXCHANGE, routing_key=routing_key)
+        await channel.exchange_bind(destination=service, source=EXCHANGE, routing_key=routing_key)
     await _unbind_keys(channel, service, routing_keys, count)
 
 
 async def unbind(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
-    """The queues of these partitions get no further message; what does not exist is ignored."""
+    """The queues of these partitions, which are declared if they are missing, get no further message."""
     if count > 1:
-        await channel.exchange_unbind(destination=hash_exchange(service), source=former_exchange(service))
+        await channel.exchange_unbind(destination=hash_exchange(service), source=service)
     else:
-        await channel.queue_unbind(service, former_exchange(service))
+        await channel.queue_unbind(service, service)
     await _unbind_keys(channel, service, routing_keys, count)
+    for partition in partitions(count):
+        await declare_queue(channel, service, partition)
 
 
 async def _unbind_keys(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
@@ -109,14 +114,22 @@ async def _unbind_keys(channel: Channel, service: str, routing_keys: Sequence[st
             await channel.queue_unbind(service, EXCHANGE, routing_key)
 
 
+async def leave_others(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
+    """No other queues get the service's messages: one that is bound without a consumer would fill the broker's disk.
+    The broker's definitions may have bound the one queue, and a move that was called off those of the partitions."""
+    if count > 1:
+        await empty(channel, service, routing_keys, 1)
+    else:
+        await channel.exchange_delete(hash_exchange(service))
+
+
 async def empty(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
-    """Unbinds and empties the queues of these partitions, which may be missing. They stay, since RabbitMQ 3.10 loses a
+    """Unbinds and empties the queues of these partitions. They stay, since RabbitMQ 3.10 loses a
     new quorum queue if it is killed within a second. A queue that does not answer is deleted; raises `BusError`."""
     await unbind(channel, service, routing_keys, count)
     if count > 1:  # with its bindings to the queues of an earlier number
         await channel.exchange_delete(hash_exchange(service))
     for partition in partitions(count):
-        await declare_queue(channel, service, partition)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await channel.queue_purge(partition.queue(service))
@@ -148,14 +161,16 @@ class RabbitTopology:
             await unbind(self._channel, self._service, self._routing_keys, count)
 
     async def census(self, count: int) -> Census:
-        waiting = consumers = 0
-        for partition in partitions(count):
+        found = [await self._counted(partition) for partition in partitions(count)]
+        return Census(sum(one.waiting for one in found), sum(one.consumers for one in found))
+
+    async def _counted(self, partition: Partition) -> Census:
+        for _ in range(TRIES):
             began = monotonic()
             found = await census(self._channel, [partition.queue(self._service)])
-            if monotonic() - began >= UNANSWERED:
-                raise BusError("a queue did not answer in time")
-            waiting, consumers = waiting + found.waiting, consumers + found.consumers
-        return Census(waiting, consumers)
+            if monotonic() - began < UNANSWERED:
+                return found
+        raise BusError("a queue did not answer in time")
 
     async def empty(self, count: int) -> None:
         with bus_errors("emptying queues"):
