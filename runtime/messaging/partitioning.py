@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from runtime.backoff import Backoff, unevenly
-from runtime.messaging.bus import WHOLE, Bus, BusError, Partition, Topology, partitions
+from runtime.messaging.bus import WHOLE, Bus, BusError, Census, Partition, Topology, partitions
 from runtime.messaging.consumer import Consumer, Handlers, routing_keys
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.storage.database import Connection
@@ -37,8 +37,10 @@ MOVING = 0.5
 SETTLING = 1.5
 """Seconds within which a broker has confirmed what it got, elected the queues' leaders, and would not lose a new
 queue when it is killed (see `runtime.messaging.bus.topology.empty`)."""
-FROZEN = 60.0
-"""Seconds, much more than two heartbeats: what the broker has not executed by then is lost with its connection."""
+STEP = 60.0
+"""Seconds that a step may take."""
+FROZEN = 2 * STEP
+"""Seconds, also much more than two heartbeats, after which nothing of a step of a frozen replica reaches the broker."""
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +155,11 @@ class Consumers:
                 return state
             topology = await self._bus.topology(self._uow.service, self._keys)
             try:
-                after = await _step(topology, locked)
+                await connection.execute("select")  # fails if the lock was lost before this connection was opened
+                async with asyncio.timeout(STEP):
+                    after = await _step(topology, locked)
+            except TimeoutError as error:
+                raise BusError(f"a step of the move took more than {STEP:.0f} s") from error
             finally:
                 await topology.close()
             await connection.execute(_UPDATE, after.current, after.stage, after.other, after.messages_left)
@@ -196,7 +202,7 @@ async def _step(topology: Topology, state: Partitioning) -> Partitioning:
     await topology.declare(other)  # what was deleted meanwhile
     await topology.unbind(current)
     found = [await topology.census(current)]
-    if state.stage == "closing":
+    if state.stage == "closing" and found == [Census(0, 0)]:
         await asyncio.sleep(SETTLING)
         found.append(await topology.census(current))
     if waiting := max(census.waiting for census in found):  # in closing: returned by a consumer amid a batch

@@ -125,6 +125,22 @@ async def trace_of(http: httpx.AsyncClient, order_id: str) -> str:
     return await eventually(shown)
 
 
+async def played(http: httpx.AsyncClient, lesson: str) -> str:
+    """The order that a lesson has cancelled, once its journey has ended."""
+    origin = str(http.base_url).rstrip("/")
+    async with httpx.AsyncClient(base_url=origin, headers={"Origin": origin, "Accept": "text/html"}) as browser:
+        page = (await browser.get(f"/web/lessons/{lesson}")).text
+        form = {"form": page.partition('name="form" value="')[2].partition('"')[0]}
+        done = await browser.post(f"/web/lessons/{lesson}/do", data=form)
+        order = httpx.URL(done.headers["location"]).params["order"]
+
+        async def over() -> bool:
+            return "RefundIssued" in (await browser.get(f"/web/flow/stories/{order}")).text
+
+        await eventually(over)
+    return order
+
+
 async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> list[Sight]:
     """Lets things happen, and names every page."""
     await create_for(database_urls, Role.OPERATOR, OPERATOR, PASSWORD, "Operator")
@@ -152,6 +168,7 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
     old = await help_case(buyer, agent, packed)
     await agent.send(f"/cs/cases/{old}/close", outcome="answered")
     case = await help_case(buyer, agent, packed)
+    outbox, saga = [await played(http, lesson) for lesson in ("outbox", "saga")]
     demanded = await demand(http, seller, agent, products[2])
     await stuck_refund(http, products[0])
     parked = await parked_message(http)
@@ -163,12 +180,12 @@ async def prepare(http: httpx.AsyncClient, database_urls: Mapping[str, str]) -> 
         Sight("flow-node", "/web/flow", "", "[data-place=refunds] summary", alike=True),
         Sight("lessons", "/web/lessons"),
         Sight("lesson", "/web/lessons/inbox", "", "#predict label >> nth=0"),
-        Sight("lesson-seen", f"/web/lessons/outbox?order={cancelled}"),
+        Sight("lesson-seen", f"/web/lessons/outbox?order={outbox}"),
         *(
             Sight(f"lesson-{name}", f"/web/lessons/{name}", alike=True)
             for name in sorted({*NAMES} - {"inbox", "outbox"})
         ),
-        Sight("lesson-removed", f"/web/lessons/saga?order={cancelled}", "", "#remove button", alike=True),
+        Sight("lesson-removed", f"/web/lessons/saga?order={saga}", "", "#remove button", alike=True),
         Sight("lesson-own", "/web/lessons/own"),
         Sight("trace", f"/web/flow/stories/{trace}"),
         Sight("trace-missing", "/web/flow/stories/nothing", alike=True),

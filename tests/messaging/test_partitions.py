@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -190,18 +191,21 @@ async def test_what_a_dead_consumer_held_is_handled_before_the_move(toys: Toys, 
 async def test_a_replica_that_is_frozen_in_a_step_loses_the_lock(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another one goes on with the move."""
+    """Another one can go on with the move, and what the frozen one knew is not done when it wakes up."""
     monkeypatch.setattr(partitioning, "FROZEN", 1)
-    lock = "for no key update skip locked"
+    monkeypatch.setattr(partitioning, "_step", AsyncMock(side_effect=AssertionError))
+    bus, lock = Unreliable(service.toy.bus), "for no key update skip locked"
+    opened = bus.topology
 
-    async def freeze() -> None:
-        async with service.toy.uow.database.transaction() as frozen:
-            assert await partitioning.read(frozen, lock)
-            assert await service.toy.call(partitioning.read, lock) is None
-            await eventually(lambda: service.toy.call(partitioning.read, lock))
+    async def freezes(name: str, keys: Sequence[str]) -> Topology:
+        assert await service.toy.call(partitioning.read, lock) is None
+        await eventually(lambda: service.toy.call(partitioning.read, lock))
+        return await opened(name, keys)
 
+    bus.topology = freezes  # type: ignore[method-assign]
+    await service.toy.call(partitioning.want, 2)
     with pytest.raises(asyncpg.InterfaceError, match="closed"):
-        await freeze()
+        await Consumers(service.toy.uow, bus, {Counted: service.handle}, 2)._state()
 
 
 async def _replica(service: Service, wanted: int) -> None:

@@ -97,13 +97,17 @@ async def unite(channel: Channel, service: str, routing_keys: Sequence[str], cou
 
 async def unbind(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
     """The queues of these partitions, which are declared if they are missing, get no further message."""
+    await _unbind(channel, service, routing_keys, count)
+    for partition in partitions(count):
+        await declare_queue(channel, service, partition)
+
+
+async def _unbind(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
     if count > 1:
         await channel.exchange_unbind(destination=hash_exchange(service), source=service)
     else:
         await channel.queue_unbind(service, service)
     await _unbind_keys(channel, service, routing_keys, count)
-    for partition in partitions(count):
-        await declare_queue(channel, service, partition)
 
 
 async def _unbind_keys(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
@@ -120,7 +124,7 @@ async def leave_others(channel: Channel, service: str, routing_keys: Sequence[st
     if count > 1:
         await empty(channel, service, routing_keys, 1)
     else:
-        await channel.exchange_delete(hash_exchange(service))
+        await _unbind(channel, service, routing_keys, 2)  # or more: they share the exchange
 
 
 async def empty(channel: Channel, service: str, routing_keys: Sequence[str], count: int) -> None:
