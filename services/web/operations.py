@@ -79,7 +79,7 @@ def _operation(shapes: Shapes, method: str, path: str, spec: Mapping[str, Any]) 
         body=[] if schema is None else shapes.fields(schema),
         example="" if example is None else _written(example, kind, indent=2),
         answers=[_answer(shapes, code, one) for code, one in spec.get("responses", {}).items()],
-        curl=_curl(method.upper(), path, kind, example, signed_in=signed_in),
+        curl=_curl(method.upper(), path, kind, example, signed_in=signed_in, once=_takes_key(spec)),
     )
 
 
@@ -111,10 +111,16 @@ def _written(example: Any, kind: str, indent: int | None = None) -> str:
     return json.dumps(example, indent=indent, ensure_ascii=False)
 
 
-def _curl(method: str, path: str, kind: str, example: Any, *, signed_in: bool) -> str:
+def _takes_key(spec: Mapping[str, Any]) -> bool:
+    return any(one["name"].lower() == "idempotency-key" for one in spec.get("parameters", ()))
+
+
+def _curl(method: str, path: str, kind: str, example: Any, *, signed_in: bool, once: bool) -> str:
     arguments = [] if method == "GET" else ["-X", method]
     if signed_in:
         arguments += ["-H", "Authorization: Bearer $TOKEN"]
+    if once:
+        arguments += ["-H", "Idempotency-Key: my-first"]
     if example is not None:
         arguments += ["-H", f"Content-Type: {kind}", "-d", _written(example, kind)]
     words = [f'"{one}"' if "$TOKEN" in one else shlex.quote(one) for one in arguments]

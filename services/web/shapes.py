@@ -16,6 +16,11 @@ _EXAMPLES: Mapping[str, Any] = {
     "password": "rahasia-sekali",
 }
 _BY_TYPE: Mapping[str, Any] = {"string": "…", "integer": 1, "number": 1.5, "boolean": True, "null": None}
+_AMOUNTS: Mapping[str, int] = dict.fromkeys(("amount", "price", "total", "balance", "net"), 145_000) | {
+    "discount": 0,
+    "fee": 0,
+}
+"""By the last word of a name: one piece, without shipping fee and discount."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Shapes:
             return [self.example(items, name, depth + 1)]
         if (usual := _EXAMPLES.get(str(schema.get("format")))) is not None:
             return usual
-        return _amount(name) or _BY_TYPE.get(str(schema.get("type")), {})
+        return _AMOUNTS.get(name.rpartition("_")[2], _BY_TYPE.get(str(schema.get("type")), {}))
 
     def _resolved(self, schema: Schema) -> Schema:
         """The schema behind a reference, with the keys beside the reference."""
@@ -102,8 +107,3 @@ class Shapes:
 def _choices(schema: Schema) -> Sequence[Schema]:
     found: Sequence[Schema] = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or ()
     return found
-
-
-def _amount(name: str) -> int | None:
-    amounts = ("amount", "price", "total", "balance")
-    return 145_000 if any(word in name for word in amounts) else None

@@ -28,7 +28,8 @@ def read(service: str, module: Any) -> dict[str, Operation]:
 
 
 def test_an_operation_says_what_it_takes_and_answers() -> None:
-    """Path, body with its optional fields, the order that comes back field by field, and a call for curl."""
+    """Path, body with its optional fields, the order that comes back field by field, and a call for curl, which has a
+    key, because some pieces are cancelled under one only."""
     cancel = read("orders", services.orders.main)["POST /orders/{order_id}/cancel"]
     assert cancel.signed_in
     assert cancel.parameters[0] == Field("order_id", "uuid", True, "")
@@ -42,9 +43,8 @@ def test_an_operation_says_what_it_takes_and_answers() -> None:
     answered = {field.path: field.kind for field in cancel.answers[0].fields}
     assert answered["lines[].quantity"] == "integer"
     assert answered["cancellation.allowed"] == "boolean"
-    assert cancel.curl.startswith(
-        "curl -X POST -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json'"
-    )
+    headers = "-H 'Idempotency-Key: my-first' -H 'Content-Type: application/json'"
+    assert cancel.curl.startswith(f'curl -X POST -H "Authorization: Bearer $TOKEN" {headers}')
     assert cancel.curl.endswith('"$BASE/orders/{order_id}/cancel"')
     assert [answer.code for answer in cancel.answers] == ["200", "default"]
 
