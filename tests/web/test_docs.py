@@ -1,5 +1,6 @@
 """OpenAPI and AsyncAPI documents as pages."""
 
+import json
 from functools import cache
 from typing import Any
 
@@ -47,6 +48,8 @@ def test_an_operation_says_what_it_takes_and_answers() -> None:
     assert cancel.curl.startswith(f'curl -X POST -H "Authorization: Bearer $TOKEN" {headers}')
     assert cancel.curl.endswith('"$BASE/orders/{order_id}/cancel"')
     assert [answer.code for answer in cancel.answers] == ["200", "default"]
+    order = json.loads(cancel.answers[0].example)
+    assert order["total"] == order["lines"][0]["net"] + order["shipping_fee"] - order["discount"] == 145_000
 
 
 def test_the_token_endpoint_takes_a_form() -> None:

@@ -216,8 +216,9 @@ async def test_an_order_says_until_when_it_ships(harness: WebHarness, browser: B
 
 
 async def test_a_score_is_worked_out_from_pieces(harness: WebHarness, browser: Browser) -> None:
-    """The page shows the pieces that were cancelled, of how many, and the arithmetic."""
+    """The page shows the pieces that were cancelled, of how many, the arithmetic, and of which size one more order is."""
     await enter(harness, browser, "seller")
     page = (await browser.show("score")).text
     assert "2 / 27 = 7,4%" in page
     assert "5,0 − 0,1 × 8 persen (dibulatkan ke atas) = 4,2" in page
+    assert "sebesar rata-rata (3 buah) dibatalkan: 4,2" in page
