@@ -216,7 +216,7 @@ async def test_an_order_says_until_when_it_ships(harness: WebHarness, browser: B
 
 
 async def test_a_score_is_worked_out_from_pieces(harness: WebHarness, browser: Browser) -> None:
-    """The page shows the pieces that were cancelled, of how many, the arithmetic, and of which size one more order is."""
+    """The page shows the pieces that were cancelled, of how many, the arithmetic, and the size of one more order."""
     await enter(harness, browser, "seller")
     page = (await browser.show("score")).text
     assert "2 / 27 = 7,4%" in page
