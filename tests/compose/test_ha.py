@@ -26,8 +26,9 @@ from tests.harness.waiting import eventually
 
 FAULTS, WIPES = int(os.environ.get("FAULTS", "6")), int(os.environ.get("WIPES", "1"))
 SEED = int(os.environ.get("SEED", random.randrange(10**6)))
-PAIRS = 12
-"""Buyers with their sellers: 10,000 cancellations within the sixty faults of the long form."""
+PAIRS = 16
+"""Buyers with their sellers: more than 10,000 cancellations within the sixty faults of the long form, also when nodes
+are back soon."""
 FROZEN = 40.0
 """Seconds for which a node is frozen or cut off: longer than a failover takes."""
 PAUSE = 30.0
