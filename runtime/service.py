@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from runtime.backoff import Backoff
-from runtime.http.app import create_app
+from runtime.http.app import add_routes, create_app
 from runtime.http.auth import TokenVerifier
 from runtime.http.operator import Console
 from runtime.messaging import operations
@@ -125,7 +125,7 @@ class Service:
         self.app.state.console = self.console
         self.app.state.verifier = TokenVerifier(token_keys)
         for router in routers:
-            self.app.include_router(router)
+            add_routes(self.app, router)
         self.app.router.lifespan_context = lambda _: self._listening()
 
     def on_deadline(self, kind: str, handler: DeadlineHandler | Locking) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 import asyncpg
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
@@ -35,6 +35,8 @@ TRIES = 3
 """Runs of a route, at most, when its transaction conflicts with others."""
 
 log = logging.getLogger(__name__)
+
+_PROBLEM: dict[int | str, dict[str, Any]] = {"default": describe_problem("A problem, with its `code`")}
 
 
 class Body(BaseModel):
@@ -110,7 +112,7 @@ def create_app(
             "metrics": False,
             "logs": False,
         },
-        responses={"default": describe_problem("A problem, with its `code`")},
+        responses=_PROBLEM,
     )
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(CheckHost, names=[service, *allowed_hosts])
@@ -150,6 +152,15 @@ def create_app(
         return Response(encode(REGISTRY), media_type=media_type)
 
     return app
+
+
+def add_routes(app: FastAPI, router: APIRouter) -> None:
+    """Adds the router's routes as they are. `include_router` would build each a second time, and match each request
+    twice, in case the application had a prefix or dependencies for them."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            route.responses = _PROBLEM | route.responses
+        app.routes.append(route)
 
 
 def _has_no_span(scope: MutableMapping[str, Any]) -> bool:

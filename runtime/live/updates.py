@@ -4,7 +4,7 @@ A service with conversations (threads of chat, cases of customer service) builds
 
     live = LiveUpdates("chat", database, redis, store, origins(env))       # in main.build
     live.attach(service)
-    router.include_router(live_routes())                                   # in api.py: POST …/tickets, WS …/live
+    add_live_routes(router)                                                # in api.py: POST …/tickets, WS …/live
 
 and hands it the frames of a transaction, which are sent once that has committed:
 

@@ -10,7 +10,6 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
 from runtime.errors import InvalidRequest, NotFound
-from runtime.http.app import RetryOnConflict
 from runtime.http.auth import Identity, SignedIn
 from runtime.http.problems import Problem, as_problem, problem_response
 from runtime.live.sockets import RENEW, TOO_BIG, Socket
@@ -117,10 +116,8 @@ def _ids(conversations: object) -> set[UUID]:
     raise InvalidRequest('A client follows with {"conversations": ["<id>", …]}.')
 
 
-def live_routes(*dependencies: Any) -> APIRouter:
-    """`POST /tickets` and `WS /live`, to be included in a service's router. The FastAPI `dependencies` may refuse
-    tickets."""
-    router = APIRouter(route_class=RetryOnConflict)
+def add_live_routes(router: APIRouter, *dependencies: Any) -> None:
+    """Adds `POST /tickets` and `WS /live` to a service's router. The FastAPI `dependencies` may refuse tickets."""
 
     @router.post("/tickets", status_code=201, dependencies=dependencies)
     async def get_ticket(person: SignedIn, live: LiveUpdatesDep) -> Ticket:
@@ -130,5 +127,3 @@ def live_routes(*dependencies: Any) -> APIRouter:
     @router.websocket("/live")
     async def connect(websocket: WebSocket) -> None:
         await serve_websocket(websocket.app.state.live, websocket)
-
-    return router

@@ -17,7 +17,7 @@ from runtime.http.idempotency import Key, KeyRequired, OncePerKey
 from runtime.http.rate_limit import RateLimit
 from runtime.http.text import BlankIsNone, Printable, Visible
 from runtime.live.updates import LiveUpdatesDep
-from runtime.live.websocket import live_routes
+from runtime.live.websocket import add_live_routes
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import current_context, new_id, use_context
 from services.chat import asking, domain, read_models, store, views, words
@@ -29,7 +29,7 @@ MAX_LINES, MAX_PIECES = 20, 100
 """Of an order."""
 
 router = APIRouter(prefix="/chat", tags=["chat"], route_class=RetryOnConflict)
-router.include_router(live_routes())
+add_live_routes(router)
 
 
 class NewThread(Body):

@@ -15,7 +15,7 @@ from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, Seq, Un
 from runtime.http.auth import Buyer, Identity
 from runtime.http.idempotency import OncePerKey
 from runtime.http.text import BlankIsNone, Printable, Visible
-from runtime.live.websocket import live_routes
+from runtime.live.websocket import add_live_routes
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import current_context, new_id
 from services.cs import agents, domain, store, views
@@ -25,7 +25,7 @@ from services.cs.store import Message
 from services.cs.views import CaseView, DutyView, Messages, show
 
 router = APIRouter(prefix="/cs", tags=["cs"], route_class=RetryOnConflict)
-router.include_router(live_routes(Depends(agent_or_buyer)))
+add_live_routes(router, Depends(agent_or_buyer))
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), Visible]
 

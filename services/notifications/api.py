@@ -12,7 +12,7 @@ from runtime.errors import NotFound
 from runtime.http.app import Body, Cursor, Digits, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Seller, SignedIn
 from runtime.http.idempotency import OncePerKey
-from runtime.live.websocket import live_routes
+from runtime.live.websocket import add_live_routes
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
 from services.notifications import domain, sender, store, views, webhooks
@@ -31,7 +31,7 @@ from services.notifications.views import (
 from services.notifications.webhooks import Webhook
 
 router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=RetryOnConflict)
-router.include_router(live_routes())
+add_live_routes(router)
 MAX_SEQ = 2**31 - 1
 SECRET_BYTES = 32
 

@@ -137,7 +137,7 @@ async def cancel(
     return done
 
 
-router.include_router(selling.router)
+router.routes += selling.router.routes
 
 
 @router.get("/cancel-reasons")

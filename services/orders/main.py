@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from contracts import events_from
+from runtime.http.app import add_routes
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
 from runtime.settings import Environment, Settings
@@ -55,5 +56,5 @@ def build(settings: Settings, env: Environment, database_url: str, bus: Bus) -> 
     service.on_start.append(adopt)
     if settings.demonstration:
         service.on_start.append(lambda: catalogue.seed(service.uow))
-        service.app.include_router(demonstration.router)
+        add_routes(service.app, demonstration.router)
     return service

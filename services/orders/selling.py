@@ -17,7 +17,7 @@ from services.orders import counts, domain, products, vouchers
 from services.orders.pricing import Voucher
 from services.orders.views import ProductView, ScoreView, VoucherView, show_score, show_voucher
 
-router = APIRouter(route_class=RetryOnConflict)
+router = APIRouter(prefix="/orders", tags=["orders"], route_class=RetryOnConflict)
 
 Price = Annotated[int, Field(ge=1, le=100_000_000)]
 TitlePart = Annotated[

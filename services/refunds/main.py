@@ -7,6 +7,7 @@ import httpx
 
 from contracts import events_from
 from runtime import urls
+from runtime.http.app import add_routes
 from runtime.messaging.bus import Bus
 from runtime.messaging.samples import query
 from runtime.service import Service, ServiceSpec
@@ -59,11 +60,11 @@ def build(
     service.on_deadline(PAY_DANA, payer.due)
     service.on_stop += [lambda: payer.finish(STOPPING), dana.close]
     service.app.state.dana = dana
-    service.app.include_router(operator.router)
+    add_routes(service.app, operator.router)
     service.on_start.append(partial(hold.adopt, service.uow))
     service.optional_checks["payments"] = partial(hold.may_pay, service.uow)
     if settings.demonstration:
         control = demonstration.control_of(url, dana_transport)
         service.on_stop.append(control.aclose)
-        service.app.include_router(demonstration.routes(control, timeout))
+        add_routes(service.app, demonstration.routes(control, timeout))
     return service

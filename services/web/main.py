@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from runtime.errors import Refusal
-from runtime.http.app import wants_page
+from runtime.http.app import add_routes, wants_page
 from runtime.http.problems import as_problem, problem_response
 from runtime.http.revocations import Revocations
 from runtime.messaging.bus import Bus
@@ -96,7 +96,7 @@ def build(
 def show_flow(service: Service, reader: Reader, people: People) -> None:
     """Adds the flow page."""
     service.app.state.flow = flow.FlowDependencies(reader, people)
-    service.app.include_router(flow.router)
+    add_routes(service.app, flow.router)
     service.on_start.append(reader.load)
     service.background += [reader.consume, reader.save]
 
@@ -105,7 +105,7 @@ def teach(service: Service, reader: Reader, stage: Stage) -> None:
     """Adds the lessons."""
     removal = Removal(live=True)
     service.app.state.lessons = lessons.LessonDependencies(stage, removal, reader)
-    service.app.include_router(lessons.router)
+    add_routes(service.app, lessons.router)
     service.on_stop += [stage.stop, removal.stop]
 
 

@@ -20,8 +20,7 @@ from services.web.pages import (
     wallet,
 )
 
-router = APIRouter()
-for _area in (
+_AREAS = (
     start,
     home,
     notifications,
@@ -37,5 +36,5 @@ for _area in (
     passthrough,
     docs,
     operate,
-):
-    router.include_router(_area.router)
+)
+router = APIRouter(routes=[route for area in _AREAS for route in area.router.routes])
