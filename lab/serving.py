@@ -26,10 +26,10 @@ async def one_origin(app: ASGIApp) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def batalkan_up(data: Path, log: Path) -> AsyncIterator[tuple[Child, str]]:
+async def batalkan_up(data: Path, log: Path, python: str = sys.executable) -> AsyncIterator[tuple[Child, str]]:
     """Runs `batalkan up` with its data in that folder; yields the process and its address."""
     port, reaper = next(free_ports()), Reaper()
-    command = [sys.executable, "-m", "batalkan", "up", "--no-market", "--data", str(data), "--port", str(port)]
+    command = [python, "-m", "batalkan", "up", "--no-market", "--data", str(data), "--port", str(port)]
     child, origin = Child("batalkan up", command, reaper=reaper, log=log), f"http://127.0.0.1:{port}"
     child.spawn()
     try:

@@ -1,9 +1,8 @@
-"""The cost without load: import times, the demonstration, and all services idle."""
+"""The cost without load, in the environment of users: import times, the demonstration, and all services idle."""
 
 import asyncio
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
@@ -14,6 +13,7 @@ import typer
 from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import descendants
 from lab.bench import meters, report
+from lab.bench.environment import USERS
 from lab.serving import batalkan_up
 from services import SERVICES
 
@@ -27,7 +27,7 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHON
 def timed(*arguments: str, **options: Any) -> tuple[float, float]:
     """Wall and processor seconds of a run of Python with these arguments."""
     before, started = os.times(), monotonic()
-    subprocess.run([sys.executable, *arguments], env=ENVIRONMENT, check=True, **options)  # noqa: S603
+    subprocess.run([USERS.python(), *arguments], env=ENVIRONMENT, check=True, **options)  # noqa: S603
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return monotonic() - started, spent
@@ -52,7 +52,7 @@ def demonstration(folder: Path) -> dict[str, float]:
 
 async def idle(folder: Path, seconds: float) -> dict[str, float]:
     """All services in one process, with PostgreSQL: megabytes (PSS), and per cent of one core."""
-    async with batalkan_up(folder, folder / "up.log") as (child, _):
+    async with batalkan_up(folder, folder / "up.log", str(USERS.python())) as (child, _):
         await asyncio.sleep(SETTLE)
         assert child.pid
         whole = (child.pid, *descendants(child.pid))

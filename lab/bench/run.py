@@ -17,7 +17,7 @@ from batalkan.servers import LocalServers
 from batalkan.subprocesses import Child, Reaper
 from lab.bench import meters
 from lab.bench.clients import Task
-from lab.bench.faststream import environment
+from lab.bench.environment import FASTSTREAM
 from lab.bench.seed import seed
 from lab.bench.variants import ROOT, Variant, pid_of
 from tests.harness.actors import access_token
@@ -126,7 +126,7 @@ class Run:
     ) -> dict[str, Any]:
         task = Task(self._variant.origins, orders, clients, rate)
         if profile:
-            await asyncio.to_thread(environment.python)  # the installation takes longer than the clients
+            await asyncio.to_thread(FASTSTREAM.python)  # the installation takes longer than the clients
         reaper = Reaper()
         with tempfile.TemporaryDirectory() as folder:
             task_file, result_file = f"{folder}/task.json", f"{folder}/result.json"
@@ -152,7 +152,7 @@ class Run:
         for name, pid in self._variant.pids.items():
             out = folder / f"{self._variant.name}-{name}.txt"
             arguments = ["record", "-p", pid, "-d", "8", "-r", "200", "--gil", "-f", "raw", "-o", out]
-            argv = [str(part) for part in (environment.program("py-spy"), *arguments)]
+            argv = [str(part) for part in (FASTSTREAM.program("py-spy"), *arguments)]
             profiler = Child("py-spy", argv, reaper=reaper, log=folder / "py-spy.log")
             profiler.spawn()
             profilers.append(profiler)

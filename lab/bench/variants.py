@@ -19,7 +19,7 @@ from batalkan.operate import connected
 from batalkan.servers import LocalServers
 from batalkan.servers.data_folder import free_ports
 from batalkan.subprocesses import Child, Reaper, run_all
-from lab.bench.faststream import environment
+from lab.bench.environment import FASTSTREAM
 from runtime.storage import schema
 from runtime.storage.database import Database
 from services import SERVICES
@@ -123,7 +123,7 @@ async def _baseline(name: str, servers: LocalServers, replicas: int) -> AsyncIte
         await database.connect()
         await schema.migrate(database, ROOT / "services" / service / "migrations")
         await database.close()
-    python = Path(sys.executable) if name == "reference" else await asyncio.to_thread(environment.python)
+    python = Path(sys.executable) if name == "reference" else await asyncio.to_thread(FASTSTREAM.python)
     ports = list(islice(free_ports(), len(SAGA_SERVICES)))
     reaper = Reaper()
     children: dict[str, Child] = {}
