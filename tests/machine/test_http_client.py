@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -20,13 +21,17 @@ def resetting() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
 
         def serve() -> None:
-            while True:
-                connection, _ = server.accept()
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                connection.close()
+            with suppress(OSError):  # it is shut down
+                while True:
+                    connection, _ = server.accept()
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    connection.close()
 
-        threading.Thread(target=serve, daemon=True).start()
+        thread = threading.Thread(target=serve)
+        thread.start()
         yield "http://{}:{}".format(*server.getsockname())
+        server.shutdown(socket.SHUT_RDWR)  # which `close` alone would not tell a thread that waits
+        thread.join()
 
 
 async def test_a_connection_that_breaks_while_it_opens_is_a_network_error(resetting: str) -> None:
