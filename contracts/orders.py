@@ -92,7 +92,8 @@ class RequesterRole(StrEnum):
 
 
 class OrderCancelRequested(Event, subject="order_id", published_by=("orders", "chat", "cs"), consumed_by=("orders",)):
-    """A request to cancel the order. All four ways lead to this event; `orders` decides."""
+    """A request to cancel the order. All four ways lead to this event; `orders` decides. It receives those of `chat`
+    and `cs`; its own, of the app and the website, are decided when they are published."""
 
     cancellation_id: UUID
     order_id: UUID
@@ -117,6 +118,7 @@ class OrderCancelled(
     seller_id: UUID
     channel: Open[Channel]
     paid_amount: Rupiah
+    """What has to come back: what was paid, less what earlier cancellations of pieces refund."""
     fault: Open[Fault]
     refund_id: UUID | None = None
     """The refund, when the event is published again and `orders` knows it."""
@@ -165,7 +167,7 @@ class RejectionCode(StrEnum):
 
 
 class OrderCancelRejected(Event, subject="order_id", published_by=("orders",), consumed_by=("chat", "cs")):
-    """The request is refused; nothing has changed."""
+    """The request is rejected; nothing has changed."""
 
     cancellation_id: UUID
     order_id: UUID

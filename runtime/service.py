@@ -17,7 +17,7 @@ from runtime.http.app import add_routes, create_app
 from runtime.http.auth import TokenVerifier
 from runtime.http.operator import Console
 from runtime.messaging import operations
-from runtime.messaging.bus import Bus, BusError
+from runtime.messaging.bus import Bus
 from runtime.messaging.consumer import Handlers
 from runtime.messaging.deadlines import DeadlineHandler, Deadlines, Locking
 from runtime.messaging.envelope import EXCHANGE, Event
@@ -139,13 +139,11 @@ class Service:
         return {name: await check() for name, check in self.optional_checks.items()}
 
     async def _waiting(self) -> int | None:
-        """The number of messages in its queues; None without a queue, or without a broker."""
+        """The number of messages in its queues; None without a queue, or while the broker does not tell."""
         if self._consumers is None or not self._consumers.connected:
             return None
-        try:
-            return sum([number for _, number in await self._consumers.waiting()])
-        except BusError:
-            return None
+        found = dict(await self._consumers.waiting())
+        return sum(found.values()) if found.keys() >= {*self._consumers.queues()} else None
 
     async def _database_ready(self) -> bool:
         return self._migrated and await self._database.writes()

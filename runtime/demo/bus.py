@@ -31,9 +31,9 @@ class SwitchedBus:
         self._board = board
         self._observer = observer
 
-    async def publisher(self, queues: Sequence[str]) -> Publisher:
+    async def publisher(self, consumers: Sequence[str]) -> Publisher:
         await self._board.until("connected")
-        return _SwitchedPublisher(await self._bus.publisher(queues), self._board, self._observer)
+        return _SwitchedPublisher(await self._bus.publisher(consumers), self._board, self._observer)
 
     async def subscribe(
         self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always

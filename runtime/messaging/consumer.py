@@ -2,7 +2,7 @@
 
 The messages that have arrived share one transaction: inbox rows, the handlers' changes, the events that follow. After
 the commit they are acknowledged. If the batch fails, each message gets its own transaction, so that a bad message
-affects no other; after five failures it is parked.
+affects no other; after five failures, or one that no retry can cure, it is parked.
 """
 
 import asyncio
@@ -223,7 +223,7 @@ class Consumer:
         return {row["event_id"]: row["now"] for row in rows}
 
     async def act(self, tx: Transaction, same_type: Sequence[Envelope[Any]]) -> None:
-        """Runs the handler of some events of one type, each within its own trace."""
+        """Runs the handler of some events of one type, each within its own trace, which a batch handler sees to."""
         handler = self._handlers[type(same_type[0].data)]
         if isinstance(handler, BatchHandler):
             await handler.handle(tx, same_type)

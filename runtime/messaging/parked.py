@@ -105,7 +105,7 @@ order by parked_at limit 100
 
 
 async def listing(connection: Connection) -> list[Parked]:
-    """All parked messages, oldest first, without their bodies."""
+    """All rows, in every state, oldest first, without their bodies."""
     return _parked(await connection.fetch(_READ + "order by parked_at"))
 
 

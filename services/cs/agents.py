@@ -289,7 +289,7 @@ async def until_next_order(tx: Transaction, buyer_id: UUID, limit: int, within: 
 
 
 async def note_account(tx: Transaction, account: AccountRegistered) -> None:
-    """Keeps the role and the name of an account."""
+    """Keeps the name of an account, and its role, which nothing reads."""
     sql = "insert into accounts (account_id, role, name) values ($1, $2, $3) on conflict do nothing"
     await tx.connection.execute(sql, account.account_id, account.role, account.name)
 

@@ -201,9 +201,8 @@ async def list_orders(
 ) -> Page[OrderView]:
     """The orders of the buyer, or of the seller, newest first."""
     async with uow.begin() as tx:
-        selling = person.role == "seller"
         orders, now = await store.page(
-            tx, person.account_id, selling=selling, status=status, before=cursor, limit=limit
+            tx, person.account_id, selling=person.role == "seller", status=status, before=cursor, limit=limit
         )
     items = [show(order, now) for order in orders]
     return Page(items=items, next=items[-1].order_id if len(items) == limit else None)

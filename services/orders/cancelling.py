@@ -72,7 +72,8 @@ def is_entitled(order: Order, request: OrderCancelRequested) -> bool:
 
 
 def fault_of(request: OrderCancelRequested) -> Fault:
-    """Who is at fault. A: a seller who cancels loses score; one who stays silent, too (M)."""
+    """Who is at fault. A: a seller who cancels loses score; one who stays silent, too (M). No service asks as an agent
+    today; the platform would be at fault."""
     if request.channel in (Channel.APP, Channel.WEB):
         return Fault.BUYER
     return Fault.PLATFORM if request.role is RequesterRole.AGENT else Fault.SELLER

@@ -11,7 +11,7 @@ router = APIRouter(prefix="/orders/demonstration", tags=["demonstration"], depen
 
 
 class Owed(BaseModel):
-    """How many cancellations of orders or parts have a refund, and how much all refunds are, in whole rupiah."""
+    """`orders`: how many cancellations, of orders or parts, have a refund; `amount`: all refunds, in whole rupiah."""
 
     orders: int
     amount: int

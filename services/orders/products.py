@@ -1,4 +1,4 @@
-"""Products and their stock: with `store`, `counts`, `records` and `refund_status` the only SQL of `orders`."""
+"""The SQL about products and their stock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -48,7 +48,7 @@ async def remind_once(uow: UnitOfWork, after: timedelta) -> int:
         outstanding = await take_outstanding(tx, after, AT_ONCE)
         _publish(tx, outstanding)
     if outstanding:
-        log.warning("%d refunds are not known to have arrived; OrderCancelled is published again", len(outstanding))
+        log.warning("%d refunds are not known to have arrived; the cancellations are published again", len(outstanding))
     return len(outstanding)
 
 

@@ -1,5 +1,4 @@
-"""What is known of refunds: with `store`, `products`, `vouchers` and `records` the only SQL of `orders`. Cancellations
-are locked in the order of their ids, after their orders."""
+"""The SQL about what is known of refunds. Cancellations are locked in the order of their ids, after their orders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Orders and their cancellations: with `products`, `vouchers`, `counts`, `records` and `refund_status` the only SQL of
 `orders`. Every function takes the open transaction. Rows are locked in this order: orders, products, vouchers,
-deadlines."""
+cancellations, deadlines."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -71,8 +71,8 @@ async def lock(tx: Transaction, order_id: UUID) -> tuple[Order | None, datetime]
 
 
 async def lock_all(tx: Transaction, order_ids: Sequence[UUID]) -> None:
-    """Locks many orders, then all their products, and then all their vouchers, each in the order of their ids, so that
-    two transactions which do this cannot wait for each other."""
+    """Locks orders, then all their products, and then all their vouchers, each in the order of their ids, so that two
+    transactions which do this cannot wait for each other. A single order's voucher is locked when it is given back."""
     await tx.connection.execute(
         """
         with o as materialized (
@@ -230,8 +230,8 @@ _END, _PART = _END + _CANCEL, _PART + _CANCEL
 
 
 async def cancel(tx: Transaction, order: Order, how: Cancellation) -> Order:
-    """Writes the cancellation with the events published so far, and gives the stock back. If it ends the order, calls
-    off its deadline, and gives its voucher back. Raises `ChangedMeanwhile`."""
+    """Writes the cancellation, under `autocommit` with the events published so far, and gives the stock back. If it
+    ends the order, calls off its deadline, and gives its voucher back. Raises `ChangedMeanwhile`."""
     lines = order.lines if how.ended else pricing.without(order.lines, how.lines)
     pieces = {one.product_id: one.quantity for one in how.lines}
     at = await tx.write(

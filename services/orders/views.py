@@ -88,7 +88,7 @@ class OrderView(BaseModel):
     version: int
     history: tuple[Step, ...]
     cancellation: CancellationView
-    """The cancellation that ended the order."""
+    """Whether it can be cancelled, and the cancellation that ended it."""
     refund: Refund | None
     """Its refund."""
     cancellations: list[CancelledView]

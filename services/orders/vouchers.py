@@ -1,5 +1,4 @@
-"""Vouchers and their uses: with `store`, `products`, `records` and `refund_status` the only SQL of `orders`. A row is
-locked after those of orders and products."""
+"""The SQL about vouchers and their uses. A row is locked after those of orders and products."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -41,7 +41,7 @@ async def refund(tx: Transaction, envelopes: Sequence[Envelope[Cancelled]]) -> N
     due = [_due(refund_id, cancelled.data, phones) for refund_id, cancelled in causes.items()]
     lost = {refund_id: one.data for refund_id, one in causes.items() if on_hold or one.data.refund_id}
     due = [restored(one, _at_orders(lost[one.refund_id]), now) if one.refund_id in lost else one for one in due]
-    opened = await store.open_refunds(tx, due)
+    opened = await store.insert_new(tx, due)
     await store.post(tx, [money for money in opened if money.state is State.ISSUED], Movement.CREDIT)
     await store.post(tx, [money for money in opened if money.state is not State.ISSUED], Movement.SEND)
     for money in opened:

@@ -66,7 +66,7 @@ def refund_of(row: asyncpg.Record | Mapping[str, Any]) -> Refund:
     return Refund(**{**row, **words})
 
 
-async def open_refunds(tx: Transaction, refunds: Sequence[Refund]) -> list[Refund]:
+async def insert_new(tx: Transaction, refunds: Sequence[Refund]) -> list[Refund]:
     """Adds the refunds, and returns them without those whose cancellation has one already."""
     if not refunds:
         return []

@@ -1,4 +1,4 @@
-"""Messages between services: what DESIGN.md promises of them."""
+"""Messages between services: what the README promises of them."""
 
 import pytest
 

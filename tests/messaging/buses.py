@@ -1,6 +1,6 @@
 """Buses with injected faults."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from runtime.messaging.bus import (
@@ -29,6 +29,8 @@ class Unreliable:
     lose_confirms: int = 0
     lose_acknowledgements: int = 0
     fail_closing: int = 0
+    uncounted: bool = False
+    """Whether the broker does not tell how many messages wait."""
     away: bool = False
     """Whether no connection can be opened."""
     publishers: int = 0
@@ -41,10 +43,10 @@ class Unreliable:
     """Routing keys that no queue takes, as if the bindings had been deleted."""
     before_acknowledging: Callable[[], Awaitable[None]] | None = None
 
-    async def publisher(self, queues: Sequence[str]) -> Publisher:
+    async def publisher(self, consumers: Sequence[str]) -> Publisher:
         """As the bus does."""
         self._check()
-        publisher = _UnreliablePublisher(self, await self.bus.publisher(queues))
+        publisher = _UnreliablePublisher(self, await self.bus.publisher(consumers))
         self.publishers += 1
         self.opened += 1
         self.max_publishers = max(self.max_publishers, self.publishers)
@@ -110,7 +112,11 @@ class _UnreliableSubscription:
         self._faults = faults
         self._subscription = subscription
         self.take = subscription.take
-        self.waiting = subscription.waiting
+
+    async def waiting(self) -> Mapping[str, int]:
+        if self._faults.uncounted:
+            raise BusError("the broker does not answer")
+        return await self._subscription.waiting()
 
     async def acknowledge(self, last: Delivery) -> None:
         if self._faults.before_acknowledging is not None:

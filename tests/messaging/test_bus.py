@@ -149,7 +149,7 @@ async def test_one_subscription_at_a_time_gets_messages(bus: BusOf) -> None:
 
 
 async def test_a_large_body_arrives_whole(bus: BusOf) -> None:
-    """200 KiB are nothing special."""
+    """A body of 200 KiB arrives unchanged."""
     body = bytes(range(256)) * 800
     async with subscribed(bus) as subscription, publishing(bus) as publisher:
         await publisher.publish([Message(KEY, body)])

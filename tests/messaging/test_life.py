@@ -40,6 +40,17 @@ async def test_a_service_works_on_an_empty_database(embedded_toys: Toys) -> None
     assert asyncio.get_running_loop().time() - stopping < 1
 
 
+async def test_a_service_says_how_many_messages_wait_only_while_it_knows(embedded_toys: Toys) -> None:
+    """While the broker does not tell, the number is unknown, and not 0."""
+    bus = Unreliable(embedded_toys.bus("refunds"))
+    built = whole_service(await embedded_toys.databases.empty("refunds"), bus, {Counted: write_down})
+    async with built.running():
+        await built.until_ready()
+        assert await built._waiting() == 0
+        bus.uncounted = True
+        assert await built._waiting() is None
+
+
 async def test_services_of_one_process_migrate_in_turn_on_any_event_loop(embedded_toys: Toys) -> None:
     """Two migrate at once on the loop of the tests, and two on a loop in a thread of its own."""
 

@@ -70,7 +70,7 @@ async def test_paid_and_cash_orders_do_not_expire(harness: OrdersHarness) -> Non
 
 
 async def test_the_end_of_an_order_calls_all_its_deadlines_off(harness: OrdersHarness) -> None:
-    """Of every kind that the service acts on."""
+    """Cancelling an order removes its deadlines of every kind."""
     sale = await harness.sold("unpaid")
     async with harness.service.uow.begin() as tx:
         for kind in DEADLINES:

@@ -52,7 +52,7 @@ async def test_an_order_that_is_not_shipped(method: str, paid: int, harness: Ord
 
 
 async def test_shipping_and_cancelling_call_it_off(harness: OrdersHarness) -> None:
-    """Packing and cancelling a part do not."""
+    """Shipping or cancelling an order ends its time to ship; packing it or cancelling a part does not."""
     shipped, cancelled, parted = await harness.sold("shipped"), await harness.sold(), await harness.sold("unpaid")
     assert (await shipped.seen())["ship_by"] is None
     await cancelled.buyer.post(f"{cancelled.path}/cancel")

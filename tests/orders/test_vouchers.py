@@ -157,7 +157,7 @@ async def test_a_sellers_vouchers(harness: OrdersHarness) -> None:
 
 
 async def test_a_seller_has_a_thousand_vouchers(harness: OrdersHarness) -> None:
-    """The next one is refused."""
+    """A seller's voucher beyond the thousandth is refused."""
     seller = harness.seller()
     await harness.fetch(
         "insert into vouchers (voucher_id, seller_id, code, amount, minimum, uses) "

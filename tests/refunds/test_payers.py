@@ -176,7 +176,7 @@ async def test_other_work_takes_no_place_in_the_queue(setup: RefundsSetup) -> No
         one = Refund(ids[0], uuid4(), uuid4(), buyer.person.account_id, 1, Destination.DANA, State.PENDING, buyer.phone)
         refunds = [replace(one, refund_id=id, cancellation_id=uuid4(), order_id=uuid4()) for id in ids]
         async with harness.service.uow.begin() as tx:
-            await store.open_refunds(tx, refunds)
+            await store.insert_new(tx, refunds)
             await store.post(tx, refunds, store.Movement.SEND)
         async with harness.service.uow.begin() as tx:
             for refund in refunds:

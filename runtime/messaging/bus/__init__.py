@@ -150,10 +150,11 @@ class Topology(Protocol):
 
 
 class Bus(Protocol):
-    """Opens publishers, subscriptions and gauges."""
+    """Opens publishers, subscriptions, gauges and topologies."""
 
-    async def publisher(self, queues: Sequence[str]) -> Publisher:
-        """Opens a connection for publishing; raises `BusError` until all `queues` exist and are bound."""
+    async def publisher(self, consumers: Sequence[str]) -> Publisher:
+        """Opens a connection for publishing; raises `BusError` until the queues of these services
+        exist and are bound."""
 
     async def subscribe(
         self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always

@@ -83,9 +83,9 @@ class MemoryBus:
     def __init__(self) -> None:
         self.queues: dict[str, _Queue] = {}
 
-    async def publisher(self, queues: Sequence[str]) -> Publisher:
+    async def publisher(self, consumers: Sequence[str]) -> Publisher:
         known = {name.partition(".")[0] for name in self.queues}
-        missing = [name for name in queues if name not in known]
+        missing = [name for name in consumers if name not in known]
         if missing:
             raise BusError(f"waiting for the queues {', '.join(missing)}")
         return _MemoryPublisher(self)

@@ -53,9 +53,9 @@ class RabbitBus:
         self._client = client
         self._replica = random.getrandbits(31)
 
-    async def publisher(self, queues: Sequence[str]) -> Publisher:
+    async def publisher(self, consumers: Sequence[str]) -> Publisher:
         async with self._connection("publishes") as connection:
-            return await _RabbitPublisher.open(connection, queues)
+            return await _RabbitPublisher.open(connection, consumers)
 
     async def subscribe(
         self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
@@ -91,11 +91,11 @@ class _RabbitPublisher:
     _channel: Channel
 
     @classmethod
-    async def open(cls, connection: RabbitConnection, queues: Sequence[str]) -> Self:
+    async def open(cls, connection: RabbitConnection, consumers: Sequence[str]) -> Self:
         # One channel for all: a node that has lost another may take seconds to open each.
         channel = await open_channel(connection, publisher_confirms=True, on_return_raises=True)
         # A subscriber declares the dead-letter queue last: if it exists, the bindings exist too.
-        for name in queues:
+        for name in consumers:
             await channel.queue_declare(f"{name}.dead", passive=True)
         await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
         return cls(connection, channel)
