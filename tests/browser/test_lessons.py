@@ -1,10 +1,11 @@
 """The lessons: a browser goes through all of them, and each promise that one makes happens."""
 
+import asyncio
 import re
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Request, expect
 
 from services.web.lessons.stage import SCENES
 from services.web.lessons.texts import LESSONS, NAMES
@@ -52,6 +53,7 @@ async def test_every_lesson_keeps_its_promise(users: BrowserUsers, site: Site) -
         await page.locator(f"a[href='/web/lessons/{name}']").click()
         await predict(page, name)
         await do_and_see(page, name)
+        await asks_no_more(page)
         await remove(page)
         if name == LIVE:
             assert await axe.violations(page) == []
@@ -87,6 +89,20 @@ async def do_and_see(page: Page, name: str) -> None:
         stages = " ".join(await seen.locator("tr", has_text="OrderCancelled").locator(".stages").all_inner_texts())
         waits = [float(took.replace(",", ".")) for took in re.findall(rf"{WAITS[name]} ([\d,]+) ms", stages)]
         assert max(waits) > 500 * LASTS
+
+
+async def asks_no_more(page: Page) -> None:
+    """A journey that has ended is not asked about any more."""
+    await expect(page.locator("[data-every]")).to_have_count(0)
+    asked: list[Request] = []
+
+    def note(request: Request) -> None:
+        asked.append(request)
+
+    page.on("request", note)
+    await asyncio.sleep(1.5)
+    page.remove_listener("request", note)
+    assert len(asked) <= 1, "at most one that had begun"
 
 
 async def remove(page: Page) -> None:

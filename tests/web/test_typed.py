@@ -96,6 +96,7 @@ async def test_a_refused_phone_number_stays(
     assert services.bodies("PUT /refunds/wallet/dana") == [{"phone": typed}]
     assert f'value="{typed}"' in field(page, "phone")
     assert words in field(page, "phone")
+    assert (await browser.get(page.request.url)).status_code == 200  # the script fetches the page again
 
 
 async def test_a_voucher_goes_with_the_order(browser: Browser, services: Services) -> None:
@@ -121,6 +122,29 @@ async def test_an_unusable_voucher_stays_as_it_was_typed(
     assert 'value="3"' in field(page, "quantity")
     assert 'value="cod" checked' in page.text
     assert re.search('value="HEMAT &lt;b&gt;"[^>]*aria-invalid="true".*Voucher ini tidak bisa', page.text, re.DOTALL)
+
+
+async def test_an_order_that_is_refused_stays_as_it_was_typed(browser: Browser, services: Services) -> None:
+    """The product's form has everything in it, and says why."""
+    services.say("POST /orders", 409, code="out_of_stock")
+    await browser.sign_in()
+    page = await browser.submit(f"s/a/products/{ID}", quantity="3", payment_method="cod", voucher="HEMAT")
+    assert page.status_code == 409
+    assert "Stoknya tidak cukup." in page.text
+    assert 'value="3"' in field(page, "quantity")
+    assert 'value="HEMAT"' in field(page, "voucher")
+    assert 'value="cod" checked' in page.text
+
+
+async def test_a_question_that_is_refused_stays_as_it_was_typed(browser: Browser, services: Services) -> None:
+    """What was written to customer service is in the form again, with the reason."""
+    services.say("GET /cs/cases", items=[], next=None)
+    services.say("POST /cs/cases", 429, code="rate_limited")
+    await browser.sign_in()
+    page = await browser.submit("s/a/help", key="k", text="Uang saya <b>?")
+    assert page.status_code == 409
+    assert "Terlalu banyak percobaan" in page.text
+    assert "Uang saya &lt;b&gt;?</textarea>" in page.text
 
 
 async def test_a_search_asks_for_what_is_wished(browser: Browser, services: Services) -> None:

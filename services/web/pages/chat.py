@@ -27,21 +27,31 @@ async def inbox(visit: BuyerOrSeller, cursor: str = "") -> Response:
 
 
 @router.get("/chat/{thread_id}")
+@router.get("/chat/{thread_id}/cancel")  # where a page is after a cancellation was refused
 async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> Response:
     """One conversation, with its latest messages, or `all` of them."""
+    return await _show(visit, thread_id, everything=all)
+
+
+async def _show(
+    visit: Visit, thread_id: UUID, *, everything: str = "", refused: str = "", typed: Form | None = None
+) -> Response:
+    """The conversation; with its cancel dialog if the seller may try again what was refused as it was typed."""
     thread = await visit.get(f"/chat/threads/{thread_id}")
     selling = visit.person.role == "seller"
-    shown = await latest(visit, f"/chat/threads/{thread_id}", thread["last_seq"], all)
+    shown = await latest(visit, f"/chat/threads/{thread_id}", thread["last_seq"], everything)
     order = by_pieces(await visit.get(f"/orders/{thread['order_id']}")) if selling else None
     now = await visit.now()
     return visit.page(
         "conversation.html",
+        409 if refused else 200,
         thread=thread,
         cancellable=await _cancellable(visit, thread, shown["messages"]),
         score=await _at_stake(visit, order) if order else None,
         order=order,
         demanded=order is not None and is_open(thread, order, now),
-        typed=Form(),
+        typed=typed or Form(),
+        refused=refused,
         now=now,
         **shown,
     )
@@ -91,15 +101,14 @@ async def guide(visit: Seller, thread_id: UUID) -> Response:
 async def cancel(visit: Seller, thread_id: UUID) -> Response:
     """The seller cancels the order or some of its pieces, which lowers the score."""
     form = await visit.form()
-    there = f"{visit.root}/chat/{thread_id}"
     body: dict[str, Any] = {"reason": reason} if (reason := form["reason"].strip()) else {}
     try:
         if lines := chosen(form):
             body["lines"] = lines
-    except NoPieces as refused:
-        return visit.go(there, f"error.{refused.code}")
-    path, key = f"/chat/threads/{thread_id}/cancel", form.key if lines else None
-    return await visit.do("POST", path, body or None, then=there, notice="notice.asked", key=key)
+        await visit.send("POST", f"/chat/threads/{thread_id}/cancel", body or None, form.key if lines else None)
+    except (NoPieces, Refused) as refused:
+        return await _show(visit, thread_id, refused=refused.code, typed=form)
+    return visit.go(f"{visit.root}/chat/{thread_id}", "notice.asked")
 
 
 async def latest(visit: Visit, conversation: str, last_seq: int, everything: object) -> dict[str, Any]:

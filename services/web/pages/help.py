@@ -8,7 +8,7 @@ from runtime.numbers import whole
 from services.web.pages.chat import latest, speak
 from services.web.pages.orders import await_replication
 from services.web.upstream import Refused
-from services.web.visits import After, Buyer
+from services.web.visits import After, Buyer, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -19,9 +19,14 @@ CANCELLABLE = ("unpaid", "processing", "packed")
 @router.get("/help")
 async def help_page(visit: Buyer) -> Response:
     """Answers, and the way to an agent."""
+    return await _show_help(visit)
+
+
+async def _show_help(visit: Visit, refused: str = "", typed: str = "") -> Response:
     cases = (await visit.get("/cs/cases", limit=20))["items"]
     opened = next((case for case in cases if case["state"] not in OVER), None)
-    return visit.page("help.html", opened=opened, past=[case for case in cases if case["state"] in OVER])
+    past = [case for case in cases if case["state"] in OVER]
+    return visit.page("help.html", 409 if refused else 200, opened=opened, past=past, refused=refused, typed=typed)
 
 
 @router.post("/help")
@@ -31,7 +36,7 @@ async def ask(visit: Buyer) -> Response:
     try:
         case = await visit.send("POST", "/cs/cases", {"text": form["text"]}, form.key)
     except Refused as refused:
-        return visit.go(f"{visit.root}/help", f"error.{refused.code}")
+        return await _show_help(visit, refused.code, form["text"])
     return visit.go(f"{visit.root}/help/{case['case_id']}")
 
 

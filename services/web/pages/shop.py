@@ -62,15 +62,16 @@ async def buy(visit: Buyer, product_id: UUID) -> Response:
     except Refused as refused:
         if refused.code == "voucher_not_usable" or "voucher" in refused.fields:
             return await _show_product(visit, product_id, form, "voucher")
-        return visit.go(f"{visit.root}/products/{product_id}", f"error.{refused.code}")
+        return await _show_product(visit, product_id, form, refused=refused.code)
     return visit.go(f"{visit.root}/orders/{placed['order_id']}", "notice.ordered")
 
 
-async def _show_product(visit: Visit, product_id: UUID, typed: Form, wrong: str = "") -> Response:
-    """The product. `typed`: what its form has, of which the field `wrong` is refused."""
+async def _show_product(visit: Visit, product_id: UUID, typed: Form, wrong: str = "", *, refused: str = "") -> Response:
+    """The product. `typed`: what its form has, of which the field `wrong` is refused, or all of it."""
     found = await visit.get(f"/orders/products/{product_id}")
     sellers = await sellers_of(visit, [found["seller_id"]])
-    return visit.page("product.html", 422 if wrong else 200, product=found, seller=sellers.get(found["seller_id"]),
+    status = 409 if refused else 422 if wrong else 200
+    return visit.page("product.html", status, refused=refused, product=found, seller=sellers.get(found["seller_id"]),
                       payments=PAYMENTS, typed=typed, wrong=wrong)  # fmt: skip
 
 

@@ -9,6 +9,7 @@ router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
 
 @router.get("/wallet")
+@router.get("/wallet/dana")  # where a page is after a number was refused
 async def wallet(visit: Buyer, cursor: str = "") -> Response:
     """The balance, its movements, the link to DANA, and all refunds."""
     return await _show(visit, cursor=cursor)

@@ -1,8 +1,8 @@
 // What every page does.
-import { countdown, pause, root, span } from "./page.js";
-import "./dialogs.js";
+import { pause, root } from "./page.js";
 import "./offline.js";
-import "./regions.js";
+import "./regions.js"; // before the next, which opens dialogs: it compares what the server wrote
+import "./dialogs.js";
 
 // The sign-in forms say how wide the screen is: a phone signs in as the app, anything else as the website.
 const phone = matchMedia("(max-width: 640px)");
@@ -14,28 +14,17 @@ for (const field of document.querySelectorAll("[data-client]")) {
 // Of two roles side by side, each is signed in at once.
 if (self !== top) document.querySelector("form[data-at-once]")?.requestSubmit();
 
-// A form is sent once: the second click of two changes nothing.
+// A form is sent once: the second click of two changes nothing. Later it is another try, as after a request that was
+// stopped.
+const AGAIN = 10_000;
 document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || event.target.method === "dialog" || event.target.target) return;
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
-  addEventListener("pageshow", () => delete event.target.dataset.sent, { once: true });
+  const over = () => delete event.target.dataset.sent;
+  addEventListener("pageshow", over, { once: true });
+  setTimeout(over, AGAIN);
 });
-
-// Time that is left counts down by itself, from what the server said.
-const since = new WeakMap();
-setInterval(() => {
-  for (const one of document.querySelectorAll("[data-left]")) {
-    if (!since.has(one)) since.set(one, performance.now());
-    const left = Number(one.dataset.left) - (performance.now() - since.get(one)) / 1000;
-    if (one.matches("progress")) one.value = Math.max(0, left);
-    const text = one.matches("progress") ? "" : "clock" in one.dataset ? countdown(left) : span(left);
-    if (one.textContent !== text) one.textContent = text;
-    const due = one.closest(".due");
-    due?.classList.toggle("last", left < due.dataset.last);
-    due?.classList.toggle("soon", left >= due.dataset.last && left < due.dataset.soon);
-  }
-}, 1000);
 
 // The scrolling row of statuses starts at the current one.
 const chosen = document.querySelector(".tabs [aria-current]");

@@ -1,5 +1,6 @@
 // Parts of a page that change: the script fetches the page again and replaces the parts that differ. The server renders
-// all of them. A part in which a person is typing stays as it is.
+// all of them. A part in which a person is typing, or answers a dialog, stays as it is.
+import { correct } from "./countdowns.js";
 import { inTurn } from "./page.js";
 import { report } from "./offline.js";
 
@@ -26,23 +27,29 @@ export const refresh = inTurn(async () => {
   for (const fresh of page.querySelectorAll("[data-region]")) {
     const name = fresh.dataset.region;
     const old = document.querySelector(`[data-region="${name}"]`);
-    if (!old || written.get(name) === outer(fresh) || isBusy(old)) continue;
+    if (!old) continue;
+    correct(old, fresh);
+    if (written.get(name) === outer(fresh) || isBusy(old, fresh)) continue;
     if (old.hasAttribute("data-keep") && fresh.hasAttribute("data-keep")) continue;
     written.set(name, outer(fresh));
     swap(old, document.importNode(fresh, true));
   }
 });
 
-function isBusy(region) {
+// Whether a person does something in a part. A dialog is of use only as long as the server still has it.
+function isBusy(region, fresh) {
   const active = document.activeElement;
   const typing = region.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
   const begun = [...region.querySelectorAll("[data-composer] textarea")].some((one) => one.value);
-  return typing || begun || region.querySelector("details[open] form") !== null;
+  const dialog = region.querySelector("dialog[open]");
+  const asked = dialog !== null && fresh.querySelector(`#${dialog.id}`) !== null;
+  return typing || begun || asked || region.querySelector("details[open] form") !== null;
 }
 
 function swap(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const [label, leads] = [focused?.textContent.trim(), focused?.getAttribute("href")];
+  for (const dialog of fresh.querySelectorAll("dialog[open]")) dialog.removeAttribute("open"); // the person has closed it
   old.replaceWith(fresh);
   fresh.dispatchEvent(new CustomEvent("added", { bubbles: true }));
   if (focused === null) return;
@@ -65,14 +72,18 @@ function rekey(list, fresh) {
   }
 }
 
-// Refreshes at the interval that the server sets, while the page is visible.
-const every = Math.min(...[...document.querySelectorAll("[data-every]")].map((one) => Number(one.dataset.every)));
-if (Number.isFinite(every)) tick();
+// Refreshes at the interval that the server sets, while the page is visible and any part of it has an interval.
+let waits = false;
+tick();
+document.addEventListener("added", tick);
 
 function tick() {
   const soonest = Math.min(...[...document.querySelectorAll("[data-every]")].map((one) => Number(one.dataset.every)));
+  if (waits || !Number.isFinite(soonest)) return;
+  waits = true;
   setTimeout(async () => {
     if (!document.hidden) await refresh();
+    waits = false;
     tick();
   }, 1000 * soonest);
 }

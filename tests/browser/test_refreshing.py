@@ -1,0 +1,99 @@
+"""What stays and what changes while pages refresh themselves."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from tests.browser import ways
+from tests.browser.site import BrowserTarget
+from tests.browser.users import BrowserUsers
+
+pytestmark = pytest.mark.browser
+
+
+async def refreshed(page: Page) -> None:
+    """Waits until the page has fetched itself."""
+    async with page.expect_response(lambda answer: answer.request.resource_type == "fetch", timeout=30_000) as fetched:
+        pass
+    await (await fetched.value).finished()
+    await asyncio.sleep(0.2)  # the script works on it
+
+
+async def test_a_choice_in_a_dialog_stays(users: BrowserUsers) -> None:
+    """A dialog that was opened by its address stays modal, and keeps the chosen pieces, while nothing is typed: else
+    the button that has the focus would cancel the whole order."""
+    buyer, _, title = await users.buyer_and_seller()
+    await buyer.orders(title, 3)
+    order = await buyer.pays("Rp435.000")
+    await buyer.open(f"{order}/cancel")
+    await buyer.chooses(1)
+    await buyer.button("Batalkan pesanan").focus()
+    await refreshed(buyer.page)
+    await expect(buyer.page.locator("dialog#cancel:modal")).to_be_visible()
+    await expect(buyer.button("Batalkan pesanan")).to_be_focused()
+    await buyer.page.keyboard.press("Enter")
+    await buyer.sees("1 dari 3 dibatalkan")
+
+
+async def test_a_dialog_that_a_link_opens_stays(users: BrowserUsers) -> None:
+    """The seller's cancel dialog, which the card of a demand opens, outlasts the page's first look at the server; once
+    it is closed it stays closed."""
+    buyer, seller, order = await ways.bought(users)
+    await buyer.button("Chat Seller").click()
+    conversation = seller.url + buyer.page.url.removeprefix(buyer.url)
+    await seller.open("/")
+    await seller.page.goto(f"{conversation}#seller-cancel")
+    dialog = seller.page.locator("dialog#seller-cancel:modal")
+    await refreshed(seller.page)
+    await expect(dialog).to_be_visible()
+    await seller.page.keyboard.press("Escape")
+    await buyer.open(f"{order}/cancel")
+    await buyer.button("Batalkan pesanan").click()
+    await seller.reads("Pesanan dibatalkan oleh pembeli")
+    await expect(seller.page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_what_was_refused_stays_with_its_reason(users: BrowserUsers) -> None:
+    """A choice of no pieces is refused; the dialog keeps the note and says why, also after the page has looked at the
+    server."""
+    buyer, _, title = await users.buyer_and_seller()
+    await buyer.orders(title, 2)
+    order = await buyer.pays("Rp290.000")
+    await buyer.open(f"{order}/cancel")
+    await buyer.chooses(0)
+    await buyer.page.get_by_label("Catatan (opsional)").fill("Salah pilih")
+    await buyer.button("Batalkan pesanan").click()
+    refused = buyer.page.get_by_role("dialog").get_by_role("alert")
+    await expect(refused).to_contain_text("paling sedikit satu")
+    await refreshed(buyer.page)
+    await expect(refused).to_be_visible()
+    await expect(buyer.page.get_by_label("Catatan (opsional)")).to_have_value("Salah pilih")
+
+
+async def test_a_countdown_follows_the_servers_clock(users: BrowserUsers, site: BrowserTarget) -> None:
+    """When the demonstration's clock is moved, an open page shows the time that is left, and not what it counted."""
+    buyer, _, _ = await ways.bought(users)
+    await buyer.sees("Masih bisa dibatalkan 23 jam")
+    await site.advance(timedelta(hours=5))
+    await buyer.sees("Masih bisa dibatalkan 18 jam")
+
+
+async def test_a_form_that_led_nowhere_can_be_sent_again(users: BrowserUsers) -> None:
+    """As when the person has stopped the request: ten seconds later a press of the button is another try, and not the
+    second of two clicks."""
+    buyer, _, order = await ways.bought(users)
+
+    async def stay(route: Route) -> None:
+        await route.fulfill(status=204)
+
+    await buyer.page.clock.install()
+    await buyer.open(f"{order}/cancel")
+    await buyer.page.route("**/cancel", stay)
+    async with buyer.page.expect_response("**/cancel"):
+        await buyer.button("Batalkan pesanan").click(no_wait_after=True)
+    await buyer.page.unroute("**/cancel")
+    await buyer.page.clock.fast_forward(10_000)
+    await buyer.button("Batalkan pesanan").click()
+    await buyer.sees("Pesanan dibatalkan oleh pembeli")
