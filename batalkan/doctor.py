@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,11 @@ from batalkan.servers.packages import PACKAGES, find
 
 DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"
 BY_HAND = "python -m services.…"
+
+KUBECTL = (1, 32)
+"""The oldest kubectl that renders deploy/kubernetes."""
+AXE = Path(sys.prefix) / "axe"
+"""Where the tests of the pages keep axe-core once npm has fetched it: beside the environment."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ class Diagnosis:
 
 def diagnose(folder: Path = Path(".batalkan")) -> Diagnosis:
     """Checks all parts; `folder` is the data folder. Takes about a second, most of it for Docker."""
-    return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *_docker(), *_for_tests(), *_ports()])
+    docker = _docker()
+    tests = [*_for_tests(), _npm(), _kubectl(engine=docker[0].ok)]
+    return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *docker, *tests, *_ports()])
 
 
 def _python() -> Finding:
@@ -80,7 +88,7 @@ def _servers() -> list[Finding]:
     findings = []
     for key, name in names.items():
         if (program := find(key)) is None:
-            findings.append(Finding(name, False, f"apt-get install {PACKAGES[key]}", (LOCAL, TEST)))
+            findings.append(Finding(name, False, _lacks(key), (LOCAL, TEST)))
         else:
             # RabbitMQ takes a second to print its version; the name of its folder contains it too.
             output = str(program.resolve()) if key == "rabbitmq" else _first_line(program, "--version") or ""
@@ -98,20 +106,37 @@ def _docker() -> list[Finding]:
 
 
 def _for_tests() -> list[Finding]:
-    chromium, faketime = find("chromium"), find("faketime")
+    chromium = find("chromium")
     output = _first_line(chromium, "--version") if chromium else None
-    prometheus = find("prometheus")
-    lacks = f"apt-get install {PACKAGES['chromium']}", f"apt-get install {PACKAGES['faketime']}"
     return [
-        Finding("Chromium", output is not None, _number(output) if output else lacks[0], (TEST,)),
-        Finding(
-            "Prometheus",
-            prometheus is not None,
-            str(prometheus) if prometheus else f"apt-get install {PACKAGES['prometheus']}",
-            (TEST,),
+        Finding("Chromium", output is not None, _number(output) if output else _lacks("chromium"), (TEST,)),
+        *(
+            Finding(name, program is not None, str(program or _lacks(key)), (TEST,))
+            for key, name in {"nginx": "nginx", "prometheus": "Prometheus", "faketime": "libfaketime"}.items()
+            for program in [find(key)]
         ),
-        Finding("libfaketime", faketime is not None, str(faketime) if faketime else lacks[1], (TEST,)),
     ]
+
+
+def _npm() -> Finding:
+    found = shutil.which("npm") or next(AXE.glob("axe-core-*.tgz"), None)
+    return Finding("npm", found is not None, str(found or "apt-get install npm"), (TEST,))
+
+
+def _kubectl(engine: bool) -> Finding:
+    """What renders the manifests: kubectl, or one in a container."""
+    said = re.search(r"v(\d+)\.(\d+)[.\d]*", _first_line("kubectl", "version", "--client") or "")
+    recent = said is not None and (int(said[1]), int(said[2])) >= KUBECTL
+    detail = f"install kubectl {'.'.join(map(str, KUBECTL))} or newer, or a Docker engine"
+    if said and recent:
+        detail = f"kubectl {said[0].removeprefix('v')}"
+    elif engine:
+        detail = "kubectl in a container"
+    return Finding("kubectl or Docker engine", recent or engine, detail, (TEST,))
+
+
+def _lacks(package: str) -> str:
+    return f"apt-get install {PACKAGES[package]}"
 
 
 def _ports() -> list[Finding]:

@@ -136,6 +136,7 @@ async def running(
             "TRUSTED_PROXIES": "127.0.0.1",  # the gateway and web forward the client's address
             "ALLOWED_HOSTS": ",".join(allowed_hosts),
             **{name: os.environ.get(name, "") for name in SETTINGS},
+            **{name: value for name, value in os.environ.items() if name.startswith("OTEL_")},
             "DANA_TIMEOUT": str(dana_timeout),
             "DANA_JOURNAL": str(folder / "dana.sqlite"),
         }

@@ -14,5 +14,15 @@ it by tests/test_services.py. `batalkan new service` adds to it."""
 
 SERVICES = tuple(PORTS)
 
-SETTINGS = "PAY_WITHIN", "SHIP_WITHIN", "SHIPPING_FEE", "WEBHOOK_ALLOW_NETWORKS"
-"""What `batalkan demo` and `batalkan up` hand from their environment to the services."""
+SETTINGS = (
+    "REGISTRATIONS_PER_HOUR",
+    "REMIND_AFTER",
+    "PAY_WITHIN",
+    "SHIP_WITHIN",
+    "SHIPPING_FEE",
+    "CASES_PER_AGENT",
+    "AGENT_GRACE",
+    "WEBHOOK_ALLOW_NETWORKS",
+)
+"""What `batalkan demo` and `batalkan up` hand from their environment to the services. `DANA_TIMEOUT` and `SETTLING` are
+not among them: the guided run has short ones of its own."""

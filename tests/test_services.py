@@ -1,12 +1,13 @@
 """What holds for all files: each list of services is that of `services/__init__.py`, and no file of code is long."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from services import PORTS, SERVICES
+from services import PORTS, SERVICES, SETTINGS
 from simulators import PORTS as SIMULATORS
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,23 @@ def test_every_package_is_listed() -> None:
     """The packages in services/ are the services, and every process has a port of its own."""
     assert {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")} == set(SERVICES)
     assert len({*PORTS.values(), *SIMULATORS.values()}) == len(PORTS) + len(SIMULATORS)
+
+
+def test_settings_are_passed_on() -> None:
+    """What a service reads as a number or as networks is in `SETTINGS`, unless the guided run sets it, and compose.yaml
+    passes it on; empty means the default."""
+    containers = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    read = {
+        (name, str(node.args[0].value))
+        for name in SERVICES
+        for node in ast.walk(ast.parse((ROOT / "services" / name / "main.py").read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("number", "seconds", "networks")
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert {setting for _, setting in read} == {*SETTINGS, "DANA_TIMEOUT", "SETTLING"}
+    assert [(name, it) for name, it in read if containers[name]["environment"].get(it) != f"${{{it}:-}}"] == []
 
 
 def test_no_file_is_long() -> None:

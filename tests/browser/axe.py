@@ -2,19 +2,17 @@
 
 import hashlib
 import subprocess
-import sys
 import tarfile
 from base64 import b64decode
 from functools import cache
-from pathlib import Path
 
 from playwright.async_api import Page
+
+from batalkan.doctor import AXE
 
 VERSION = "4.14.1"
 INTEGRITY = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 """SHA-512 of the package, as in the registry."""
-FOLDER = Path(sys.prefix) / "axe"
-"""Where the package is kept: beside the environment."""
 
 
 async def violations(page: Page, options: str = "{resultTypes: ['violations']}") -> list[str]:
@@ -27,11 +25,11 @@ async def violations(page: Page, options: str = "{resultTypes: ['violations']}")
 @cache
 def script() -> str:
     """The program, from its folder, or else from the registry. Raises `subprocess.SubprocessError`, `OSError`."""
-    package = FOLDER / f"axe-core-{VERSION}.tgz"
+    package = AXE / f"axe-core-{VERSION}.tgz"
     if not package.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "pack", f"axe-core@{VERSION}", "--pack-destination", str(FOLDER)]
-        subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=FOLDER)  # noqa: S603
+        AXE.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "pack", f"axe-core@{VERSION}", "--pack-destination", str(AXE)]
+        subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=AXE)  # noqa: S603
     assert hashlib.sha512(package.read_bytes()).digest() == b64decode(INTEGRITY), f"{package} is not what it was"
     with tarfile.open(package) as files:
         found = files.extractfile("package/axe.min.js")

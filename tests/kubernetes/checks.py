@@ -10,6 +10,7 @@ from typing import Any
 import kubernetes_validate
 import yaml
 
+from batalkan.doctor import KUBECTL
 from batalkan.nginx import entrance
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.service import Service
@@ -18,7 +19,6 @@ from runtime.urls import addresses
 from services import SERVICES
 from simulators import PORTS as SIMULATORS
 from tests.kubernetes.manifests import NAME, NETWORK, Manifests, Workload
-from tests.kubernetes.rendering import NEEDED
 from tests.test_docs_tables import settings_read
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def schema(manifests: Manifests) -> Iterator[str]:
     for one in manifests.documents:
         name = f"{one.get('kind')} {one['metadata']['name']}"
         try:
-            kubernetes_validate.validate(one, ".".join(map(str, NEEDED)), strict=True)
+            kubernetes_validate.validate(one, ".".join(map(str, KUBECTL)), strict=True)
         except kubernetes_validate.ValidationError as error:
             yield f"{name}: {'.'.join(map(str, error.path))}: {error.message}"
         except kubernetes_validate.SchemaNotFoundError as error:

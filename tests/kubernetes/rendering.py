@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
+from batalkan.doctor import KUBECTL
+
 OVERLAYS = ("demo", "external")
 MANIFESTS = Path(__file__).parents[2] / "deploy" / "kubernetes"
-NEEDED = (1, 32)
 IMAGE = "batalkan-kubectl"
 DOCKERFILE = """\
 FROM debian:13-slim
@@ -29,14 +30,14 @@ class NoKubectl(Exception):
 
 def render(overlay: str) -> list[Document]:
     """The documents of an overlay. Raises `NoKubectl`, and `CalledProcessError` with kubectl's reason."""
-    if _version() >= NEEDED:
+    if _version() >= KUBECTL:
         rendered = _run("kubectl", "kustomize", str(MANIFESTS / overlay))
     else:
         try:
             _run("docker", "build", "--quiet", "--tag", IMAGE, "-", given=DOCKERFILE.encode())
         except (OSError, subprocess.CalledProcessError) as error:
             reason = getattr(error, "stderr", b"").decode().strip() or error
-            needed = ".".join(map(str, NEEDED))
+            needed = ".".join(map(str, KUBECTL))
             raise NoKubectl(
                 f"deploy/kubernetes was not checked: it needs kubectl {needed} or newer, or a Docker engine: {reason}"
             ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batalkan import doctor
-from batalkan.doctor import COMPOSE, DEMO, LOCAL, diagnose
+from batalkan.doctor import COMPOSE, DEMO, LOCAL, TEST, diagnose
 
 
 def test_healthy_machine_can_run_the_demonstration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +41,47 @@ def test_missing_server_names_its_package(tmp_path: Path, monkeypatch: pytest.Mo
     assert {"PostgreSQL", "RabbitMQ", "Redis"} <= set(diagnosis.commands[LOCAL])
     assert "RabbitMQ" not in diagnosis.commands[DEMO] + diagnosis.commands[COMPOSE]
     assert any("rabbitmq-server" in finding.detail for finding in diagnosis.findings)
+
+
+def test_what_only_the_tests_need_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make test` lacks each program that is not there; the demonstration and compose need none of them."""
+    monkeypatch.setattr(doctor, "find", lambda name: None)
+    monkeypatch.setattr(doctor, "AXE", tmp_path)
+    monkeypatch.setattr("shutil.which", lambda program, path="": None)
+    diagnosis = diagnose(tmp_path)
+    tools = {"Chromium", "nginx", "Prometheus", "libfaketime", "npm", "kubectl or Docker engine"}
+    assert tools <= set(diagnosis.commands[TEST])
+    assert tools.isdisjoint(diagnosis.commands[DEMO] + diagnosis.commands[COMPOSE] + diagnosis.commands[LOCAL])
+    details = {finding.name: finding.detail for finding in diagnosis.findings}
+    assert (details["nginx"], details["npm"]) == ("apt-get install nginx", "apt-get install npm")
+
+
+def test_a_fetched_package_is_as_good_as_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once axe-core is there, its tests need no npm."""
+    (tmp_path / "axe-core-4.14.1.tgz").touch()
+    monkeypatch.setattr(doctor, "AXE", tmp_path)
+    monkeypatch.setattr("shutil.which", lambda program, path="": None)
+    assert "npm" not in diagnose(tmp_path).commands[TEST]
+
+
+@pytest.mark.parametrize(
+    ("kubectl", "engine", "detail"),
+    [
+        ("Client Version: v1.32.4", None, "kubectl 1.32.4"),
+        ("Client Version: v1.31.9", None, "install kubectl 1.32 or newer, or a Docker engine"),
+        ('Client Version: version.Info{Major:"1", GitVersion:"v1.20.2"}', "28.1", "kubectl in a container"),
+        (None, "28.1", "kubectl in a container"),
+    ],
+)
+def test_a_recent_kubectl_or_an_engine_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubectl: str | None, engine: str | None, detail: str
+) -> None:
+    """The manifests are rendered by kubectl 1.32 or newer, or else in a container."""
+    said = {"kubectl": kubectl, "docker": engine}
+    monkeypatch.setattr(doctor, "_first_line", lambda program, *arguments: said.get(str(program)))
+    (finding,) = [one for one in diagnose(tmp_path).findings if one.name == "kubectl or Docker engine"]
+    assert finding.detail == detail
+    assert finding.ok is not detail.startswith("install")
 
 
 def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
