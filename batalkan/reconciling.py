@@ -13,7 +13,7 @@ from uuid import UUID
 from batalkan.operate import connected, migrate, working
 from runtime.errors import Refusal
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
-from services.orders.refund_reminders import repeat
+from services.orders.refund_reminders import republish
 from services.refunds import hold as holds
 from services.refunds.hold import Reconciled
 
@@ -45,7 +45,7 @@ async def reconcile(urls: Mapping[str, str], say: Callable[[str], object]) -> Re
     async with _alone(urls["refunds"]), working("refunds", urls) as refunds, working("orders", urls) as orders:
         await hold(urls)
         last, published = UUID(int=0), 0
-        while ids := await repeat(orders, last, AT_ONCE):
+        while ids := await republish(orders, last, AT_ONCE):
 
             async def unheard(tx: Transaction, ids: list[UUID] = ids) -> int:
                 return len(ids) - await holds.count_heard(tx, ids)

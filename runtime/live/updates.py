@@ -46,11 +46,11 @@ from runtime.http.auth import Identity
 from runtime.http.revocations import Revocations
 from runtime.live.conversations import Change, Source
 from runtime.live.presence import Presence
-from runtime.live.repeating import repeat, woken
 from runtime.live.sockets import OVER, Socket
 from runtime.live.tickets import Tickets, origins
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.telemetry import LIVE_SOCKETS
+from runtime.repeating import repeat, woken
 from runtime.service import Service
 from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.database import Database

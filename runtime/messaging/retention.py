@@ -1,12 +1,10 @@
 """Retention: deletes rows that are no longer needed."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
-from runtime.backoff import Backoff
 from runtime.messaging.unit_of_work import UnitOfWork
-from runtime.storage.database_errors import is_transient
+from runtime.repeating import repeat
 
 EVERY = 30.0
 """Seconds between two runs."""
@@ -24,22 +22,15 @@ KEPT: Sequence[Kept] = (
 """How long the ids of handled, published and failed events and the answers to keyed requests are kept: much longer than
 a repeat can take."""
 
-log = logging.getLogger(__name__)
-
 
 async def run_retention(uow: UnitOfWork, kept: Sequence[Kept] = ()) -> None:
     """Runs until it is cancelled; `kept` are the service's own tables."""
-    backoff = Backoff("PostgreSQL, for retention", log)
-    while True:
-        try:
-            for table, age in (*KEPT, *kept):
-                await delete_old(uow, table, age)
-            backoff.reset()
-            await asyncio.sleep(EVERY)
-        except Exception as error:
-            if not is_transient(error):
-                log.exception("retention failed")
-            await backoff.wait(error)
+
+    async def delete_all() -> None:
+        for table, age in (*KEPT, *kept):
+            await delete_old(uow, table, age)
+
+    await repeat("delete old rows", delete_all, lambda: asyncio.sleep(EVERY))
 
 
 async def delete_old(uow: UnitOfWork, table: str, age: str) -> None:

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from runtime.errors import WrongRole
 from runtime.http.auth import BuyerOrAgent, Identity
 from runtime.http.rate_limit import RateLimit
-from runtime.live.repeating import repeat, woken
 from runtime.live.updates import LiveUpdates
 from runtime.messaging.unit_of_work import UnitOfWork
+from runtime.repeating import repeat, woken
 from runtime.storage.broadcast import RedisBroadcast
 from services.cs import agents, views
 from services.cs.cases import Cases

@@ -11,10 +11,9 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from runtime.backoff import Backoff
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
 from runtime.observability.trace_context import use_context
-from runtime.storage.database_errors import is_transient
+from runtime.repeating import repeat
 from services.orders.refund_status import Repeated, take_all, take_outstanding
 
 AFTER = timedelta(minutes=5)
@@ -29,17 +28,12 @@ log = logging.getLogger(__name__)
 
 async def remind(uow: UnitOfWork, after: timedelta) -> None:
     """Runs until it is cancelled. Replicas share the work: each reminder is sent once."""
-    backoff = Backoff("PostgreSQL, for reminders of refunds", log)
-    while True:
-        try:
-            while await remind_once(uow, after) == AT_ONCE:
-                continue
-            backoff.reset()
-            await asyncio.sleep(EVERY * after.total_seconds())
-        except Exception as error:
-            if not is_transient(error):
-                log.exception("reminders of refunds failed")
-            await backoff.wait(error)
+
+    async def remind_all() -> None:
+        while await remind_once(uow, after) == AT_ONCE:
+            continue
+
+    await repeat("remind of refunds", remind_all, lambda: asyncio.sleep(EVERY * after.total_seconds()))
 
 
 async def remind_once(uow: UnitOfWork, after: timedelta) -> int:
@@ -52,7 +46,7 @@ async def remind_once(uow: UnitOfWork, after: timedelta) -> int:
     return len(outstanding)
 
 
-async def repeat(uow: UnitOfWork, after: UUID, limit: int) -> list[UUID]:
+async def republish(uow: UnitOfWork, after: UUID, limit: int) -> list[UUID]:
     """Publishes cancellations with a refund again, also where it has arrived, with what is known of it: those behind
     `after` in the order of their ids, at most `limit`; returns their ids."""
     async with uow.begin() as tx:

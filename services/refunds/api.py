@@ -14,7 +14,7 @@ from runtime.http.app import Body, Cursor, Limit, Page, RetryOnConflict, UnitOfW
 from runtime.http.auth import Buyer, BuyerOrAgent
 from runtime.messaging.unit_of_work import Transaction
 from services.refunds import store
-from services.refunds.domain import State, phone_number
+from services.refunds.domain import State, masked_phone, phone_number
 from services.refunds.snap import Dana, DanaUnreachable
 
 router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=RetryOnConflict)
@@ -22,10 +22,6 @@ router = APIRouter(prefix="/refunds", tags=["refunds"], route_class=RetryOnConfl
 ENTRIES_SHOWN = 100
 MAX_LINKS, LINKS_WITHIN = 5, timedelta(hours=1)
 """How many account inquiries one buyer may cause, and in which time."""
-
-
-def _masked(phone: str) -> str:
-    return f"+62•••••{phone[-4:]}"
 
 
 class NoSuchWallet(InvalidRequest):
@@ -47,7 +43,7 @@ class RefundView(BaseModel):
     destination: Destination
     state: State
     attempts: int
-    phone: Annotated[str, AfterValidator(_masked)] | None
+    phone: Annotated[str, AfterValidator(masked_phone)] | None
 
 
 class DanaView(BaseModel):
@@ -125,7 +121,7 @@ async def link_dana(
     async with uow.begin() as tx:
         if phone != await store.phone_of(tx, buyer.account_id):
             await store.link(tx, buyer.account_id, phone)
-            tx.publish(WalletLinked(buyer_id=buyer.account_id, phone=_masked(phone)))
+            tx.publish(WalletLinked(buyer_id=buyer.account_id, phone=masked_phone(phone)))
         return await _wallet(tx, buyer.account_id)
 
 
@@ -134,7 +130,7 @@ async def unlink_dana(buyer: Buyer, uow: UnitOfWorkDep) -> WalletView:
     """Unlinks DANA; refunds go to Lazada Credit from now on, also those not sent to DANA yet."""
     async with uow.begin() as tx:
         if phone := await store.unlink(tx, buyer.account_id):
-            tx.publish(WalletUnlinked(buyer_id=buyer.account_id, phone=_masked(phone)))
+            tx.publish(WalletUnlinked(buyer_id=buyer.account_id, phone=masked_phone(phone)))
         return await _wallet(tx, buyer.account_id)
 
 
@@ -152,6 +148,6 @@ async def _wallet(tx: Transaction, buyer_id: UUID) -> WalletView:
     phone = await store.phone_of(tx, buyer_id)
     return WalletView(
         credit_balance=await store.balance(tx, buyer_id),
-        dana=DanaView(linked=phone is not None, phone=_masked(phone) if phone else None),
+        dana=DanaView(linked=phone is not None, phone=masked_phone(phone) if phone else None),
         entries=await store.entries(tx, buyer_id, ENTRIES_SHOWN),
     )

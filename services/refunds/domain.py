@@ -114,6 +114,11 @@ def phone_number(typed: str) -> str | None:
     return f"62{found[1]}" if found else None
 
 
+def masked_phone(phone: str) -> str:
+    """The number as answers, events and logs show it: all of them the same digits."""
+    return f"+62•••••{phone[-4:]}"
+
+
 def _dialled(one: str) -> str:
     return "" if one in "\t.-()" or category(one) in ("Zs", "Pd", "Cf") else one
 

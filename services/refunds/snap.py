@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from runtime.errors import Unavailable
 from runtime.http.client import http_client
 from services.refunds.answers import Answer, Outcome
+from services.refunds.domain import masked_phone
 from services.refunds.snap_codes import TOP_UP_CODE, read_inquiry, read_status, read_top_up
 
 if TYPE_CHECKING:
@@ -101,11 +102,13 @@ class Dana:
         try:
             response = await self._post(INQUIRY, body)
         except (httpx.HTTPError, TimeoutError) as error:
-            log.warning("DANA account inquiry for %s: %s", masked(phone), type(error).__name__)
+            log.warning("DANA account inquiry for %s: %s", masked_phone(phone), type(error).__name__)
             raise DanaUnreachable from error
         is_active = read_inquiry(response)
         if is_active is None:
-            log.warning("DANA account inquiry for %s: HTTP %d, no usable answer", masked(phone), response.status_code)
+            log.warning(
+                "DANA account inquiry for %s: HTTP %d, no usable answer", masked_phone(phone), response.status_code
+            )
             raise DanaUnreachable
         return is_active
 
@@ -127,7 +130,7 @@ class Dana:
             answer = Answer(Outcome.NOT_SENT, "not_connected")
         except (httpx.HTTPError, TimeoutError) as error:
             answer = _no_answer(error)
-        log.info("DANA top-up %s to %s: %s (%s)", reference, masked(phone), answer.outcome.value, answer.code)
+        log.info("DANA top-up %s to %s: %s (%s)", reference, masked_phone(phone), answer.outcome.value, answer.code)
         return answer
 
     async def status(self, reference: str) -> Answer:
@@ -187,11 +190,6 @@ def money(amount: int) -> dict[str, str]:
     if amount <= 0:
         raise ValueError("only a positive amount can be paid")
     return {"value": f"{amount}.00", "currency": "IDR"}
-
-
-def masked(phone: str) -> str:
-    """A phone number, masked for logs."""
-    return f"{phone[:4]}****{phone[-3:]}"
 
 
 def _no_answer(error: Exception) -> Answer:

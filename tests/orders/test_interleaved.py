@@ -13,7 +13,7 @@ from batalkan.keys import Keys
 from runtime.storage import database
 from services.orders import refund_status, store
 from services.orders.main import SPEC
-from services.orders.refund_reminders import remind_once, repeat
+from services.orders.refund_reminders import remind_once, republish
 from tests.conftest import Databases
 from tests.harness.actors import assert_problem
 from tests.harness.orders import OrdersHarness, Sale, a_request, open_harness
@@ -114,7 +114,7 @@ async def test_repeated_requests_against_a_repetition(
     gate = Gate(monkeypatch, refund_status, "note_published_again")
     consuming = asyncio.create_task(publish_as(harness.recorder.bus, "chat", *asked))
     await gate.reached.wait()
-    repeating = asyncio.create_task(repeat(harness.service.uow, UUID(int=0), 500))
+    repeating = asyncio.create_task(republish(harness.service.uow, UUID(int=0), 500))
     await asyncio.wait({repeating}, timeout=0.5)
     gate.opened.set()
     await asyncio.gather(consuming, repeating)

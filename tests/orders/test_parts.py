@@ -10,7 +10,7 @@ import pytest
 
 from contracts.orders import Pieces
 from contracts.refunds import RefundDelayed, RefundIssued
-from services.orders.refund_reminders import remind_once, repeat
+from services.orders.refund_reminders import remind_once, republish
 from tests.harness.actors import Json, Person, assert_problem
 from tests.harness.orders import OrdersHarness, Sale
 from tests.harness.publishing import publish_as
@@ -238,7 +238,7 @@ async def test_each_part_has_its_refund(harness: OrdersHarness) -> None:
     }  # fmt: skip
     await harness.later(minutes=80)
     assert await remind_once(harness.service.uow, AFTER) == 0
-    repeated = set(await repeat(harness.service.uow, UUID(int=0), 1000))
+    repeated = set(await republish(harness.service.uow, UUID(int=0), 1000))
     assert {UUID(one["cancellation_id"]) for one in made} <= repeated
 
 

@@ -8,7 +8,7 @@ import pytest
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import Destination
 from runtime.messaging import consumer
-from services.orders.refund_reminders import remind_once, repeat
+from services.orders.refund_reminders import remind_once, republish
 from tests.harness.event_recorder import EventJson
 from tests.harness.orders import OrdersHarness, Sale
 from tests.harness.publishing import publish_as
@@ -85,7 +85,7 @@ async def test_every_paid_cancellation_can_be_published_again(harness: OrdersHar
     await unpaid.buyer.post(f"{unpaid.path}/cancel")
     await publish_as(harness.recorder.bus, "refunds", delayed, issued)
     last, pages = UUID(int=0), []
-    while page := await repeat(harness.service.uow, last, 2):
+    while page := await republish(harness.service.uow, last, 2):
         pages += page
         last = page[-1]
     assert pages == sorted(set(pages))
