@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from batalkan import operator_commands
 from batalkan.cli_options import (
@@ -152,9 +153,9 @@ def check(
         console.print_json(json.dumps({**asdict(snapshot), "ledger_sum": snapshot.ledger_sum, "ok": not broken}))
     else:
         for sentence in snapshot.pending:
-            console.print(f"in flight: {sentence}", markup=False, soft_wrap=True)
+            console.print(f"in flight: {sentence}", soft_wrap=True)
         for sentence in snapshot.broken:
-            console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
+            console.print(f"BROKEN {sentence}", soft_wrap=True)
         console.print(
             f"the ledger sums to {snapshot.ledger_sum}; {snapshot.cancelled_paid_orders} cancellations of paid orders; "
             f"{snapshot.refunds} refunds, {snapshot.open_refunds} of them in flight; {snapshot.parked} messages parked",
@@ -174,10 +175,11 @@ def doctor(data: Folder = DATA, as_json: Json = False) -> None:
     else:
         table = Table("", "part", "found")
         for one in found.findings:
-            table.add_row("[green]✓[/green]" if one.ok else "[red]✗[/red]", one.name, one.detail)
+            table.add_row(Text("✓", "green") if one.ok else Text("✗", "red"), one.name, one.detail)
         console.print(table)
         for command, missing in found.commands.items():
-            console.print(f"{command}: " + (f"[red]needs {', '.join(missing)}[/red]" if missing else "can run here"))
+            needs = (f"needs {', '.join(missing)}", "red") if missing else "can run here"
+            console.print(Text.assemble(f"{command}: ", needs))
     raise typer.Exit(found.exit_code)
 
 

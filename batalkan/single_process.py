@@ -6,12 +6,15 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from errno import EACCES, EADDRINUSE
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, cast
 
 import httpx
 import uvicorn
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 from starlette.types import ASGIApp
 
 from batalkan import demo as steps
@@ -148,8 +151,8 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
     async with local_servers.running(
         folder, demonstration=where.demonstration, allowed_hosts=where.allowed_hosts, say=console.print
     ) as running:
-        origin = origin_of(listening, host)
-        console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; logs in {folder / 'logs'}")
+        serving = f"Serving on {origin_of(listening, host)}", "bold"
+        console.print(Text.assemble("\n", serving, f" until Ctrl-C; logs in {folder / 'logs'}"))
         for name, origins in running.origins.items():
             console.print(f"  {name:>8} {' '.join(origins)}", soft_wrap=True)
         for name, url in running.database_urls.items():
@@ -195,16 +198,17 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
                 if not then_serve:
                     raise
                 show_urls(console, origin, running, demonstration=where.demonstration)
-                console.print(f"The guided run failed: {error!r}", style="red", markup=False, soft_wrap=True)
+                console.print(f"The guided run failed: {error!r}", style="red", soft_wrap=True)
                 return True
         if then_serve:
             show_urls(console, origin, running)
         else:
             console.print()
         console.print(
-            f"[green]The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancellations of paid "
+            f"The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancellations of paid "
             f"orders has exactly one refund of its full amount: {rupiah(snapshot.refunded)} in all"
-            f"{f', {snapshot.open_refunds} of them in flight' if snapshot.open_refunds else ''}.[/green]",
+            f"{f', {snapshot.open_refunds} of them in flight' if snapshot.open_refunds else ''}.",
+            style="green",
             soft_wrap=True,
         )
         return then_serve
@@ -215,15 +219,13 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
 
 def show_urls(console: Console, origin: str, running: System, *, demonstration: bool = True) -> None:
     """Prints the URLs and the demonstration's accounts."""
-    console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
+    say, origin = partial(console.print, markup=True, soft_wrap=True), escape(origin)
+    say(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
     for name in running.services:
-        console.print(f"  {origin}/{name}/openapi.json  [dim]the interface of {name}[/dim]", soft_wrap=True)
-        console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)
+        say(f"  {origin}/{name}/openapi.json  [dim]the interface of {name}[/dim]")
+        say(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics")
     if not demonstration:
         return
-    console.print(f"  {origin}/dana/control/journal  [dim]DANA's payments[/dim]", soft_wrap=True)
-    console.print(f"  {origin}/dana/control/faults  [dim]faults for DANA to simulate (PUT)[/dim]", soft_wrap=True)
-    console.print(
-        "  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n",
-        soft_wrap=True,
-    )
+    say(f"  {origin}/dana/control/journal  [dim]DANA's payments[/dim]")
+    say(f"  {origin}/dana/control/faults  [dim]faults for DANA to simulate (PUT)[/dim]")
+    say("  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n")

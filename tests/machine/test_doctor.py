@@ -5,8 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from batalkan import doctor
+from batalkan.cli import app
+from batalkan.cli_options import console
 from batalkan.doctor import COMPOSE, DEMO, LOCAL, diagnose
 
 
@@ -47,3 +50,10 @@ def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
     """Where a file is in the way, no data can be kept."""
     (tmp_path / "file").touch()
     assert "data folder" in diagnose(tmp_path / "file" / "data").commands[DEMO]
+
+
+def test_what_is_found_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a folder that looks like markup of a terminal is a name."""
+    monkeypatch.setattr(console, "width", 300)
+    data = tmp_path / "[red]" / "[" / "x]"
+    assert str(data) in CliRunner().invoke(app, ["doctor", "--data", str(data)]).output

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from batalkan import single_process, system
+from batalkan.cli_options import console
 from batalkan.gateway import Gateway
 from batalkan.keys import Keys
 from batalkan.system import OneOrigin, Where
@@ -96,6 +98,14 @@ async def test_the_printed_origin_is_answered(
             pytest.skip("this machine has no IPv6")
         raise
     assert statuses == [404]
+
+
+def test_an_address_is_printed_as_it_is() -> None:
+    """The beginning of an IPv6 address is no markup of a terminal."""
+    running: Any = SimpleNamespace(services={"orders": None})
+    with console.capture() as said:
+        single_process.show_urls(console, "http://[fd00::1]:8080", running)
+    assert said.get().count("http://[fd00::1]:8080") == 6
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])
