@@ -145,9 +145,13 @@ def check(
 ) -> None:
     """Check the invariants: compare the stores of all services, DANA's journal and a client's log. Exit code 1 if an
     invariant is broken: ledger, refunds, stock, orders, events, deadlines or conversations."""
+    from batalkan.invariants import JournalUnreadable
     from batalkan.operate import check_all
 
-    snapshot = on_databases(data, lambda urls: check_all(urls, dana, accepted))
+    try:
+        snapshot = on_databases(data, lambda urls: check_all(urls, dana, accepted))
+    except JournalUnreadable as error:
+        raise typer.BadParameter(str(error), param_hint="--dana") from error
     broken = [*snapshot.broken, *(snapshot.pending if at_rest else ())]
     if as_json:
         console.print_json(json.dumps({**asdict(snapshot), "ledger_sum": snapshot.ledger_sum, "ok": not broken}))

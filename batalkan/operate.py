@@ -104,7 +104,7 @@ async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -
     """Checks the invariants of the stores, of DANA's journal at the origin `dana`, if given, and of a client's log:
     a JSON line with `order_id` and `cancellation_id` for each accepted cancellation, and `"part": true` for a part.
 
-    Raises `NothingRunning`, `UnreadableLog`.
+    Raises `NothingRunning`, `UnreadableLog`, `JournalUnreadable`.
     """
     evidence = _accepted(accepted) if accepted else Evidence()
     for url in urls.values():
