@@ -15,6 +15,7 @@ import services
 import simulators
 from batalkan.servers.data_folder import is_free
 from batalkan.servers.packages import PACKAGES, find
+from runtime.settings import Environment
 
 DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"
 BY_HAND = "python -m services.…"
@@ -53,7 +54,10 @@ class Diagnosis:
 
 
 def diagnose(folder: Path = Path(".batalkan")) -> Diagnosis:
-    """Checks all parts; `folder` is the data folder. Takes about a second, most of it for Docker."""
+    """Checks all parts; `folder` is the data folder. Takes about a second, most of it for Docker.
+
+    Raises `SettingInvalid` for PORT.
+    """
     return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *_docker(), *_for_tests(), *_ports()])
 
 
@@ -115,7 +119,7 @@ def _for_tests() -> list[Finding]:
 
 
 def _ports() -> list[Finding]:
-    gateway = int(os.environ.get("PORT", "8080"))
+    gateway = Environment.of_process().number("PORT", 8080, 1, 65535)
     processes = [*services.PORTS.values(), *simulators.PORTS.values()]
     wanted = {gateway: (DEMO, LOCAL, COMPOSE), **dict.fromkeys(processes, (BY_HAND,))}
     return [

@@ -96,6 +96,8 @@ REFUSED = [
     ("demo --data {folder}/file/data", {}, 1, "batalkan: {folder}/file/data: Not a directory\n"),
     ("demo --broker-url http://x", {}, 2, "must begin with memory:// or amqp:// or amqps://"),
     ("up", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
+    ("doctor", {"PORT": "abc"}, 2, "PORT: 'abc' is not a whole number from 1 to 65535"),
+    ("doctor", {"PORT": "70000"}, 2, "PORT: '70000' is not a whole number from 1 to 65535"),
     ("services.orders", {"BROKER_URL": "http://x"}, 2, "must begin with memory:// or amqp:// or amqps://"),
     ("services.orders", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
     ("simulators.dana", {**DANA, "ALLOWED_HOSTS": "a/b"}, 2, "ALLOWED_HOSTS: "),

@@ -37,6 +37,12 @@ def test_busy_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert diagnosis.exit_code == 1
 
 
+def test_an_empty_port_is_the_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for the other commands, a variable without a value is as none."""
+    monkeypatch.setenv("PORT", "")
+    assert "port 8080" in {finding.name for finding in diagnose(tmp_path).findings}
+
+
 def test_missing_server_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is not there keeps only those commands from running that need it, and the package is named."""
     monkeypatch.setattr(doctor, "find", lambda name: None)
