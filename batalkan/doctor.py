@@ -16,6 +16,7 @@ import simulators
 from batalkan.servers.data_folder import is_free
 from batalkan.servers.packages import PACKAGES, find
 from runtime.settings import Environment
+from runtime.storage.embedded import DataFolderUnusable, is_there
 
 DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"
 BY_HAND = "python -m services.…"
@@ -73,9 +74,12 @@ def _embedded() -> Finding:
 
 
 def _folder(folder: Path) -> Finding:
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-    detail = str(folder.absolute()) if ok else f"{nearest} is not a writable folder"
+    try:
+        nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if is_there(path))
+        ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+        detail = str(folder.absolute()) if ok else f"{nearest} is not a writable folder"
+    except DataFolderUnusable as error:
+        ok, detail = False, str(error)
     return Finding("data folder", ok, detail, (DEMO, LOCAL, TEST))
 
 

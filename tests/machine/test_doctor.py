@@ -58,6 +58,12 @@ def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
     assert "data folder" in diagnose(tmp_path / "file" / "data").commands[DEMO]
 
 
+def test_a_data_folder_of_another_user_is_named(closed: Path) -> None:
+    """What may not be looked into cannot be used."""
+    (found,) = [finding for finding in diagnose(closed / "data").findings if finding.name == "data folder"]
+    assert (found.ok, found.detail) == (False, f"{closed / 'data'}: Permission denied")
+
+
 def test_what_is_found_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name of a folder that looks like markup of a terminal is a name."""
     monkeypatch.setattr(console, "width", 300)
