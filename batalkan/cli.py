@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from batalkan import operator_commands
 from batalkan.cli_options import (
@@ -144,17 +145,21 @@ def check(
 ) -> None:
     """Check the invariants: compare the stores of all services, DANA's journal and a client's log. Exit code 1 if an
     invariant is broken: ledger, refunds, stock, orders, events, deadlines or conversations."""
+    from batalkan.invariants import JournalUnreadable
     from batalkan.operate import check_all
 
-    snapshot = on_databases(data, lambda urls: check_all(urls, dana, accepted))
+    try:
+        snapshot = on_databases(data, lambda urls: check_all(urls, dana, accepted))
+    except JournalUnreadable as error:
+        raise typer.BadParameter(str(error), param_hint="--dana") from error
     broken = [*snapshot.broken, *(snapshot.pending if at_rest else ())]
     if as_json:
         console.print_json(json.dumps({**asdict(snapshot), "ledger_sum": snapshot.ledger_sum, "ok": not broken}))
     else:
         for sentence in snapshot.pending:
-            console.print(f"in flight: {sentence}", markup=False, soft_wrap=True)
+            console.print(f"in flight: {sentence}", soft_wrap=True)
         for sentence in snapshot.broken:
-            console.print(f"BROKEN {sentence}", markup=False, soft_wrap=True)
+            console.print(f"BROKEN {sentence}", soft_wrap=True)
         console.print(
             f"the ledger sums to {snapshot.ledger_sum}; {snapshot.cancelled_paid_orders} cancellations of paid orders; "
             f"{snapshot.refunds} refunds, {snapshot.open_refunds} of them in flight; {snapshot.parked} messages parked",
@@ -174,10 +179,11 @@ def doctor(data: Folder = DATA, as_json: Json = False) -> None:
     else:
         table = Table("", "part", "found")
         for one in found.findings:
-            table.add_row("[green]✓[/green]" if one.ok else "[red]✗[/red]", one.name, one.detail)
+            table.add_row(Text("✓", "green") if one.ok else Text("✗", "red"), one.name, one.detail)
         console.print(table)
         for command, missing in found.commands.items():
-            console.print(f"{command}: " + (f"[red]needs {', '.join(missing)}[/red]" if missing else "can run here"))
+            needs = (f"needs {', '.join(missing)}", "red") if missing else "can run here"
+            console.print(Text.assemble(f"{command}: ", needs))
     raise typer.Exit(found.exit_code)
 
 

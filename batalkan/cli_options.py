@@ -13,7 +13,8 @@ from runtime.numbers import whole
 from runtime.settings import Environment
 from runtime.shutdown.signals import run_to_end
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)
+"""Prints text as it is, of messages and errors too; `markup=True` is for a line whose foreign parts are escaped."""
 T = TypeVar("T")
 
 

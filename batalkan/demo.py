@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from batalkan.demo_client import DemoClient, DemoFailed, Person, rupiah
 from batalkan.invariants import Snapshot, check
@@ -251,7 +251,7 @@ async def settle(client: DemoClient) -> Snapshot:
     table.add_row("sum", rupiah(found.ledger_sum))
     client.console.print(table)
     for sentence in found.broken:
-        client.console.print(f"[red]BROKEN[/red] {escape(sentence)}")
+        client.console.print(Text.assemble(("BROKEN", "red"), f" {sentence}"))
     if found.broken or found.ledger_sum:
         raise DemoFailed("an invariant is broken; see the sentences above")
     return found

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import httpx
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from batalkan.operate import advance_clock, create_for
 from batalkan.system import System
@@ -55,11 +55,11 @@ class DemoClient:
     def step(self, title: str) -> None:
         """Prints the title of the next step."""
         self._steps += 1
-        self.console.print(f"[bold]{self._steps}. {escape(title)}[/bold]")
+        self.console.print(f"{self._steps}. {title}", style="bold")
 
     def say(self, line: str) -> None:
         """Prints one line."""
-        self.console.print(f"   {escape(line)}", soft_wrap=True)
+        self.console.print(f"   {line}", soft_wrap=True)
 
     async def show_events(self, order: str, last: str = "RefundIssued") -> None:
         """Prints the events of an order, up to the last one of its trace."""
@@ -69,7 +69,7 @@ class DemoClient:
 
         for event in await self.until(events, lambda events: any(event["type"] == last for event in events)):
             source, name, trace = event["source"], event["type"], event["correlationid"][-6:]
-            self.console.print(f"   [cyan]{source:>8} → {name:<21}[/cyan] [dim]trace …{trace}[/dim]")
+            self.console.print(Text.assemble((f"   {source:>8} → {name:<21}", "cyan"), (f" trace …{trace}", "dim")))
         self.console.print()
 
     async def join(self, role: str, client: str) -> Person:

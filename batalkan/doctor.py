@@ -16,6 +16,8 @@ import services
 import simulators
 from batalkan.servers.data_folder import is_free
 from batalkan.servers.packages import PACKAGES, find
+from runtime.settings import Environment
+from runtime.storage.embedded import DataFolderUnusable, is_there
 
 DEMO, LOCAL, COMPOSE, TEST = "make demo", "batalkan up --servers local", "docker compose up", "make test"
 BY_HAND = "python -m services.…"
@@ -59,7 +61,10 @@ class Diagnosis:
 
 
 def diagnose(folder: Path = Path(".batalkan")) -> Diagnosis:
-    """Checks all parts; `folder` is the data folder. Takes about a second, most of it for Docker."""
+    """Checks all parts; `folder` is the data folder. Takes about a second, most of it for Docker.
+
+    Raises `SettingInvalid` for PORT.
+    """
     docker = _docker()
     tests = [*_for_tests(), _npm(), _kubectl(engine=docker[0].ok)]
     return Diagnosis([_python(), _embedded(), _folder(folder), *_servers(), *docker, *tests, *_ports()])
@@ -77,9 +82,12 @@ def _embedded() -> Finding:
 
 
 def _folder(folder: Path) -> Finding:
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-    detail = str(folder.absolute()) if ok else f"{nearest} is not a writable folder"
+    try:
+        nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if is_there(path))
+        ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+        detail = str(folder.absolute()) if ok else f"{nearest} is not a writable folder"
+    except DataFolderUnusable as error:
+        ok, detail = False, str(error)
     return Finding("data folder", ok, detail, (DEMO, LOCAL, TEST))
 
 
@@ -140,7 +148,7 @@ def _lacks(package: str) -> str:
 
 
 def _ports() -> list[Finding]:
-    gateway = int(os.environ.get("PORT", "8080"))
+    gateway = Environment.of_process().number("PORT", 8080, 1, 65535)
     processes = [*services.PORTS.values(), *simulators.PORTS.values()]
     wanted = {gateway: (DEMO, LOCAL, COMPOSE), **dict.fromkeys(processes, (BY_HAND,))}
     return [

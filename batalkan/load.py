@@ -116,17 +116,17 @@ async def _refunded(http: httpx.AsyncClient, buyers: list[dict[str, str]], due: 
 async def _join(http: httpx.AsyncClient, email: str, role: str) -> dict[str, str]:
     await _call(http, "POST", "/accounts", {}, email=email, password=PASSWORD, name=f"Load {role}", role=role)
     form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": "web"}
-    answer = await http.post("/accounts/token", data=form)
-    if answer.is_error:
-        raise LoadFailed(f"signing in: {answer.status_code} {answer.text}")
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    answer = await _call(http, "POST", "/accounts/token", {}, form)
+    return {"Authorization": f"Bearer {answer['access_token']}"}
 
 
-async def _call(http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], **body: Any) -> Any:
+async def _call(
+    http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], form: Any = None, **body: Any
+) -> Any:
     try:
-        answer = await http.request(method, path, headers=headers, json=body or None)
-    except httpx.HTTPError as error:
-        raise LoadFailed(f"{method} {path}: {error or type(error).__name__}") from error
-    if answer.is_error:
-        raise LoadFailed(f"{method} {path}: {answer.status_code} {answer.text}")
-    return answer.json()
+        answer = await http.request(method, path, headers=headers, data=form, json=body or None)
+        if answer.is_success:
+            return answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise LoadFailed(f"{method} {path}: {str(error) or type(error).__name__}") from error
+    raise LoadFailed(f"{method} {path}: {answer.status_code} {answer.text}")

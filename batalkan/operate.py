@@ -42,13 +42,13 @@ class UnreadableLog(Exception):
 async def database_urls(env: Environment, folder: Path) -> AsyncIterator[Mapping[str, str]]:
     """The URLs of the services' databases: from ORDERS_DATABASE_URL and the like, or the embedded ones in `folder`.
 
-    Raises `NothingRunning`, `SettingInvalid`.
+    Raises `NothingRunning`, `SettingInvalid`, `DataFolderUnusable`.
     """
     settings = {name: f"{name.upper()}_DATABASE_URL" for name in SERVICES}
     if all(env.get(setting, "") for setting in settings.values()):
         yield {name: env.url(setting, "", urls.DATABASE) for name, setting in settings.items()}
         return
-    if not (folder / "postgres" / "postmaster.pid").exists():
+    if not embedded.is_there(folder / "postgres" / "postmaster.pid"):
         raise NothingRunning(f"no services run in {folder}; start them, or set {', '.join(settings.values())}")
     async with embedded.running(f"{embedded.SCHEME}{folder}", SERVICES) as found:
         yield found
@@ -104,7 +104,7 @@ async def check_all(urls: Mapping[str, str], dana: str, accepted: Path | None) -
     """Checks the invariants of the stores, of DANA's journal at the origin `dana`, if given, and of a client's log:
     a JSON line with `order_id` and `cancellation_id` for each accepted cancellation, and `"part": true` for a part.
 
-    Raises `NothingRunning`, `UnreadableLog`.
+    Raises `NothingRunning`, `UnreadableLog`, `JournalUnreadable`.
     """
     evidence = _accepted(accepted) if accepted else Evidence()
     for url in urls.values():

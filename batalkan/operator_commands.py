@@ -180,8 +180,8 @@ def show_parked(parked_id: UUID, data: Folder = DATA) -> None:
         sys.exit(f"batalkan: no parked message has the id {parked_id}; list them with: batalkan parked list")
     name, one = found
     console.print(f"{one.routing_key}, parked by {name} at {one.parked_at} ({one.state}, {one.size} bytes)")
-    console.print(f"error: {one.error}", markup=False)
-    console.print(one.body.decode(errors="replace"), markup=False, soft_wrap=True)
+    console.print(f"error: {one.error}")
+    console.print(one.body.decode(errors="replace"), soft_wrap=True)
 
 
 @parked.command("replay")

@@ -9,7 +9,6 @@ import hmac
 import json
 import os
 import secrets
-import shutil
 import sys
 from base64 import b64encode
 from hashlib import pbkdf2_hmac, sha256
@@ -21,13 +20,13 @@ from batalkan.nginx import entrance
 from batalkan.permissions import VHOST, broker_queues, broker_users, redis_user
 from runtime.settings import Environment, SettingInvalid
 
-SERVERS = ("gateway", "postgres", "rabbitmq", "redis")
+SERVERS = ("postgres", "rabbitmq", "redis")
 OPERATOR = "operator"
 CONFIGURATION = Path(__file__).parents[1] / "deploy"
 
 
 def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[str], databases: list[str]) -> None:
-    """Fills the folders in `volumes`, one per container; `configuration` holds a folder of files for each server.
+    """Fills the folders in `volumes`, one per container; `configuration` holds a folder of files for each of SERVERS.
 
     `brokers` are RabbitMQ's nodes, `databases` PostgreSQL's. Nodes can be added later: passwords stay, and the URLs
     name all nodes.
@@ -36,8 +35,7 @@ def fill(volumes: Path, configuration: Path, services: list[str], brokers: list[
     servers = ",".join(f"{database}:5432" for database in databases)
     any_primary = "?target_session_attrs=read-write" if len(databases) > 1 else ""
     for server in SERVERS:
-        for file in (configuration / server).iterdir():
-            write(volumes / server / file.name, file.read_text())
+        copy_configuration(configuration / server, volumes / server)
     for service in services:
         folder = volumes / service
         database = f"postgresql://{service}:{_kept_password(folder / 'database_url')}@{servers}/{service}{any_primary}"
@@ -60,7 +58,12 @@ def fill_folder(folder: Path, services: list[str]) -> None:
     for name in (*SERVERS, *services, OPERATOR, "dana"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     fill(folder, CONFIGURATION, services, ["rabbitmq"], ["postgres"])
-    shutil.rmtree(folder / "gateway")
+
+
+def copy_configuration(source: Path, folder: Path) -> None:
+    """Copies a server's files into its folder."""
+    for file in source.iterdir():
+        write(folder / file.name, file.read_text())
 
 
 def ensure(path: Path, new: str) -> str:
@@ -143,6 +146,7 @@ def _base64(data: bytes) -> str:
 if __name__ == "__main__":
     services, brokers, databases = (os.environ[name].split() for name in ("SERVICES", "BROKERS", "DATABASES"))
     fill(Path("/secrets"), CONFIGURATION, services, brokers, databases)
+    copy_configuration(CONFIGURATION / "gateway", Path("/secrets/gateway"))
     try:
         write(Path("/secrets/gateway/entrance.conf"), entrance(Environment.of_process()))
     except SettingInvalid as invalid:

@@ -5,11 +5,16 @@ import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from errno import EACCES, EADDRINUSE
+from functools import partial
+from ipaddress import ip_address
 from typing import Any, cast
 
 import httpx
 import uvicorn
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 from starlette.types import ASGIApp
 
 from batalkan import demo as steps
@@ -38,16 +43,35 @@ class CannotStart(Exception):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The listening socket. Raises `CannotStart` if the port is in use."""
-    listening = socket.socket(socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """The listening socket, for the host's kind of address. Raises `CannotStart`, for a port in use for example."""
     try:
-        listening.bind((host, port))
-    except OSError as error:
+        return _listening(host, port)
+    except (OSError, UnicodeError) as error:
+        other = "PORT" if getattr(error, "errno", None) in (EACCES, EADDRINUSE) else "HOST"
+        why = getattr(error, "strerror", error)
+        raise CannotStart(f"port {port} on {host}: {why}; choose another with {other}=…") from error
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda one: one[0])  # IPv4 if a name has both, as localhost
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError:
         listening.close()
-        raise CannotStart(f"port {port} on {host}: {error.strerror}; choose another with PORT=…") from error
-    listening.listen(2048)
+        raise
     return listening
+
+
+def origin_of(listening: socket.socket, host: str) -> str:
+    """The origin for a browser on this machine; no request may name an address that stands for all of them."""
+    address, port = listening.getsockname()[:2]
+    if ip_address(address).is_unspecified:
+        host = "127.0.0.1" if listening.family == socket.AF_INET else "::1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def serve_while(
@@ -111,7 +135,7 @@ async def up(where: Where, host: str, port: int, console: Console) -> None:
     listening = bind(host, port)
 
     async def say(running: System) -> bool:
-        show_urls(console, f"http://{host}:{port}", running, demonstration=where.demonstration)
+        show_urls(console, origin_of(listening, host), running, demonstration=where.demonstration)
         return True
 
     await serve_while(where, listening, say)
@@ -127,7 +151,8 @@ async def up_on_servers(where: Where, host: str, port: int, console: Console) ->
     async with local_servers.running(
         folder, demonstration=where.demonstration, allowed_hosts=where.allowed_hosts, say=console.print
     ) as running:
-        console.print(f"\n[bold]Serving on http://{host}:{port}[/bold] until Ctrl-C; logs in {folder / 'logs'}")
+        serving = f"Serving on {origin_of(listening, host)}", "bold"
+        console.print(Text.assemble("\n", serving, f" until Ctrl-C; logs in {folder / 'logs'}"))
         for name, origins in running.origins.items():
             console.print(f"  {name:>8} {' '.join(origins)}", soft_wrap=True)
         for name, url in running.database_urls.items():
@@ -161,7 +186,7 @@ def server(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> HttpServer:
 async def demo(where: Where, host: str, port: int, console: Console, *, then_serve: bool) -> None:
     """Runs the guided run; then serves until Ctrl-C if `then_serve` is true."""
     listening = bind(host, port)
-    origin = f"http://{host}:{port}"
+    origin = origin_of(listening, host)
     seen: list[dict[str, Any]] = []
 
     async def walk(running: System) -> bool:
@@ -173,16 +198,17 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
                 if not then_serve:
                     raise
                 show_urls(console, origin, running, demonstration=where.demonstration)
-                console.print(f"The guided run failed: {error!r}", style="red", markup=False, soft_wrap=True)
+                console.print(f"The guided run failed: {error!r}", style="red", soft_wrap=True)
                 return True
         if then_serve:
             show_urls(console, origin, running)
         else:
             console.print()
         console.print(
-            f"[green]The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancellations of paid "
+            f"The ledger sums to zero, and each of {snapshot.cancelled_paid_orders} cancellations of paid "
             f"orders has exactly one refund of its full amount: {rupiah(snapshot.refunded)} in all"
-            f"{f', {snapshot.open_refunds} of them in flight' if snapshot.open_refunds else ''}.[/green]",
+            f"{f', {snapshot.open_refunds} of them in flight' if snapshot.open_refunds else ''}.",
+            style="green",
             soft_wrap=True,
         )
         return then_serve
@@ -193,15 +219,13 @@ async def demo(where: Where, host: str, port: int, console: Console, *, then_ser
 
 def show_urls(console: Console, origin: str, running: System, *, demonstration: bool = True) -> None:
     """Prints the URLs and the demonstration's accounts."""
-    console.print(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
+    say, origin = partial(console.print, markup=True, soft_wrap=True), escape(origin)
+    say(f"\n[bold]Serving on {origin}[/bold] until Ctrl-C; the pages begin there")
     for name in running.services:
-        console.print(f"  {origin}/{name}/openapi.json  [dim]the interface of {name}[/dim]", soft_wrap=True)
-        console.print(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics", soft_wrap=True)
+        say(f"  {origin}/{name}/openapi.json  [dim]the interface of {name}[/dim]")
+        say(f"  {origin}/{name}/health/ready  {origin}/{name}/metrics")
     if not demonstration:
         return
-    console.print(f"  {origin}/dana/control/journal  [dim]DANA's payments[/dim]", soft_wrap=True)
-    console.print(f"  {origin}/dana/control/faults  [dim]faults for DANA to simulate (PUT)[/dim]", soft_wrap=True)
-    console.print(
-        "  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n",
-        soft_wrap=True,
-    )
+    say(f"  {origin}/dana/control/journal  [dim]DANA's payments[/dim]")
+    say(f"  {origin}/dana/control/faults  [dim]faults for DANA to simulate (PUT)[/dim]")
+    say("  sign in as buyer@example.com, seller@example.com or agent@example.com, password batalkan-demo\n")

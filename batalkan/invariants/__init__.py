@@ -3,6 +3,6 @@
 One module per topic; each returns a sentence for every violation.
 """
 
-from batalkan.invariants.snapshot import Evidence, Snapshot, check
+from batalkan.invariants.snapshot import Evidence, JournalUnreadable, Snapshot, check
 
-__all__ = ["Evidence", "Snapshot", "check"]
+__all__ = ["Evidence", "JournalUnreadable", "Snapshot", "check"]

@@ -22,6 +22,10 @@ from batalkan.invariants import (
 from batalkan.invariants.stores import Stores, opened
 
 
+class JournalUnreadable(Exception):
+    """DANA does not give its journal; the text says why."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Evidence from outside the stores."""
@@ -102,7 +106,11 @@ async def check(
 async def _payments(dana: httpx.AsyncClient | None) -> list[dict[str, Any]]:
     if dana is None:
         return []
-    items: list[dict[str, Any]] = (await dana.get("journal")).raise_for_status().json()["items"]
+    try:
+        items: list[dict[str, Any]] = (await dana.get("journal")).raise_for_status().json()["items"]
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise JournalUnreadable(f"DANA's journal, which it shows in demonstration mode only: {why}") from error
     return items
 
 

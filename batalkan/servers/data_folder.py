@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from runtime.storage.embedded import DataFolderUnusable
+
 PORTS = range(20_000, 32_000)
 
 
@@ -33,20 +35,17 @@ class DataFolder:
         PostgreSQL refuses to run as root, so for root the servers run as the users of their packages. If those cannot
         access `folder` (in a private home, say), the data are in /var/tmp instead, and `folder` names that place.
         `timeout`: seconds to wait for a folder in use: servers whose owner was killed need a few seconds to end.
-        Raises FolderInUse.
+        Raises FolderInUse, DataFolderUnusable.
         """
         self.temporary = folder is None
         self.folder = (folder or Path(tempfile.mkdtemp(prefix="batalkan-servers-"))).absolute()
-        self._make_folder()
-        if not self.temporary and not self._all_can_access():
-            digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
-            self.folder = Path("/var/tmp") / f"batalkan-{digest}"  # noqa: S108 - survives a reboot, unlike /tmp
-            self._make_folder()
-            if self.folder.is_symlink() or self.folder.stat().st_uid != os.geteuid():
-                raise PermissionError(f"{self.folder} belongs to another user; remove it, or choose another folder")
-        self.lock = self._take_lock(timeout)
-        self._file = self.folder / "servers.json"
-        known = json.loads(self._file.read_text()) if self._file.exists() else {}
+        try:
+            self._find_place()
+            self.lock = self._take_lock(timeout)
+            self._file = self.folder / "servers.json"
+            known = json.loads(self._file.read_text()) if self._file.exists() else {}
+        except OSError as error:
+            raise DataFolderUnusable(f"{self.folder}: {error.strerror}") from error
         self._ports: dict[str, int] = known.get("ports", {})
         self._secrets: dict[str, str] = known.get("secrets", {})
 
@@ -105,6 +104,16 @@ class DataFolder:
         new.touch(mode=0o600)
         new.write_text(json.dumps({"ports": self._ports, "secrets": self._secrets}, indent=1))
         new.replace(self._file)
+
+    def _find_place(self) -> None:
+        self._make_folder()
+        if self.temporary or self._all_can_access():
+            return
+        digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
+        self.folder = Path("/var/tmp") / f"batalkan-{digest}"  # noqa: S108 - survives a reboot, unlike /tmp
+        self._make_folder()
+        if self.folder.is_symlink() or self.folder.stat().st_uid != os.geteuid():
+            raise DataFolderUnusable(f"{self.folder} belongs to another user; remove it, or choose another folder")
 
     def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ SOCKET, LONGEST = ".s.PGSQL.5432", 100
 
 
 class DataFolderUnusable(Exception):
-    """The data folder cannot be created or written to."""
+    """The data folder cannot be created, read or written to."""
 
 
 class PostgresFailed(Exception):
@@ -74,6 +74,17 @@ async def running(url: str, databases: Sequence[str]) -> AsyncIterator[dict[str,
             await guard.close()
     finally:
         os.close(lock)
+
+
+def is_there(path: Path) -> bool:
+    """Whether the path exists. Raises `DataFolderUnusable` if it cannot be seen, as in a folder of another user."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise DataFolderUnusable(f"{path}: {error.strerror}") from error
+    return True
 
 
 async def create_missing(urls: dict[str, str]) -> None:
@@ -123,7 +134,7 @@ async def _start(data: Path, guard: Guard) -> None:
     user = _user(data.parent) if os.geteuid() == 0 else None
     log = data.parent / "postgres.log"
     with log.open("wb") as output:
-        if not (data / "PG_VERSION").exists():
+        if not is_there(data / "PG_VERSION"):
             await _initialize(data, guard, output, user)
         argv: list[str | Path] = [_program("postgres"), "-D", data, "-h", "", "-k", ".", "-N", CONNECTIONS, *FRUGAL]
         server = guard.run(argv, output, user)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from typer.testing import CliRunner
 
 from batalkan.cli import app
@@ -21,6 +22,7 @@ from tests.harness.actors import Agent, Buyer, Seller
 from tests.harness.customer_service import contacted
 from tests.harness.system import SystemUnderTest, embedded
 from tests.invariants.breaks import BREAKS
+from tests.machine.test_gateway import listening
 
 pytestmark = pytest.mark.timeout(300)  # all of a system is started, once
 
@@ -169,3 +171,31 @@ async def test_command(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (bad.exit_code, len(json.loads(bad.stdout)["broken"])) == (1, 1)
     log.write_text("{}")
     assert (await asyncio.to_thread(CliRunner().invoke, app, command)).exit_code == 1
+
+
+NOT_OURS = {"no server": None, "empty": Response(), "404": PlainTextResponse("no", 404)}
+NOT_JOURNALS = {**NOT_OURS, "no items": JSONResponse({}), "a list": JSONResponse([])}
+
+
+async def refused(call: str, answer: Response | None, env: Mapping[str, str]) -> tuple[int, str]:
+    """Exit code and complaint of a command that is given the origin of a server which answers that."""
+    async with listening(answer or Response()) as address:
+        command = [*call.split(), f"http://{address if answer else '127.0.0.1:1'}"]
+        result = await asyncio.to_thread(CliRunner().invoke, app, command, env=env)
+    assert isinstance(result.exception, SystemExit)
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("answer", NOT_JOURNALS.values(), ids=NOT_JOURNALS.keys())
+async def test_a_journal_that_cannot_be_read_is_no_broken_invariant(ran: Ran, answer: Response | None) -> None:
+    """Where no DANA in demonstration mode answers, the call was wrong."""
+    env = {f"{name.upper()}_DATABASE_URL": url for name, url in ran.system.database_urls.items()}
+    code, said = await refused("check --dana", answer, env)
+    assert (code, "DANA's journal" in said) == (2, True)
+
+
+@pytest.mark.parametrize("answer", NOT_OURS.values(), ids=NOT_OURS.keys())
+async def test_the_load_test_names_the_request_that_failed(answer: Response | None) -> None:
+    """Where no service of ours answers."""
+    code, said = await refused("load --url", answer, {})
+    assert (code, "batalkan: POST /accounts: " in said) == (1, True)

@@ -23,6 +23,14 @@ def test_the_gateway_asks_the_name_server_of_its_pod() -> None:
     assert (first, second) == ("resolver 127.0.0.11 valid=2s ipv6=off;", 'map $host $domain { default ""; }')
 
 
+def test_what_others_have_in_the_folder_stays(tmp_path: Path) -> None:
+    """A folder of the name of a server that has no Secret is no one's but the user's."""
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "mine").write_text("kept")
+    fill_folder(tmp_path, list(SERVICES))
+    assert [path.name for path in (tmp_path / "gateway").iterdir()] == ["mine"]
+
+
 def test_a_second_run_keeps_the_secrets(tmp_path: Path) -> None:
     """Each Secret is a folder that only its owner can enter; passwords and keys stay when the command runs again."""
     fill_folder(tmp_path, list(SERVICES))

@@ -89,13 +89,17 @@ async def test_live_on_servers_without_docker(folder: Path, port: int) -> None:
 
 DANA = {"DANA_PARTNER_KEY": "{key}", "DANA_JOURNAL": "{folder}/dana"}
 BUSY = "batalkan: port {busy} on 127.0.0.1: Address already in use; choose another with PORT=…\n"
+LONG = "x" * 300
 REFUSED = [
     ("up --data {folder}", {"PORT": "{busy}"}, 1, BUSY),
     ("demo --data {folder}", {"PORT": "{busy}"}, 1, BUSY),
     ("up --data {folder}/file/data", {}, 1, "batalkan: {folder}/file/data: Not a directory\n"),
     ("demo --data {folder}/file/data", {}, 1, "batalkan: {folder}/file/data: Not a directory\n"),
+    (f"check --data {LONG}", {}, 1, f"batalkan: {LONG}/postgres/postmaster.pid: File name too long\n"),
     ("demo --broker-url http://x", {}, 2, "must begin with memory:// or amqp:// or amqps://"),
     ("up", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
+    ("doctor", {"PORT": "abc"}, 2, "PORT: 'abc' is not a whole number from 1 to 65535"),
+    ("doctor", {"PORT": "70000"}, 2, "PORT: '70000' is not a whole number from 1 to 65535"),
     ("services.orders", {"BROKER_URL": "http://x"}, 2, "must begin with memory:// or amqp:// or amqps://"),
     ("services.orders", {"TRUSTED_PROXIES": "a/b"}, 2, "TRUSTED_PROXIES: "),
     ("simulators.dana", {**DANA, "ALLOWED_HOSTS": "a/b"}, 2, "ALLOWED_HOSTS: "),

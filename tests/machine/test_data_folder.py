@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from batalkan.operate import database_urls
 from batalkan.servers import FolderInUse, LocalServers, ServersMissing, install, packages
 from batalkan.servers.data_folder import PORTS, DataFolder
+from runtime.settings import Environment
+from runtime.storage.embedded import DataFolderUnusable
 
 
 @pytest.fixture
@@ -40,6 +43,19 @@ def test_folder_belongs_to_one_at_a_time(open_folder: Path) -> None:
         DataFolder(open_folder, timeout=0)
     first.leave()
     DataFolder(open_folder, timeout=0).leave()
+
+
+def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
+    """Where a file is in the way there can be no servers."""
+    (tmp_path / "file").touch()
+    with pytest.raises(DataFolderUnusable, match=f"{tmp_path}/file/data: Not a directory"):
+        DataFolder(tmp_path / "file" / "data")
+
+
+async def test_nobody_looks_into_another_users_folder(closed: Path) -> None:
+    """Whether services run there is not known."""
+    with pytest.raises(DataFolderUnusable, match=f"{closed}/postgres/postmaster.pid: Permission denied"):
+        await database_urls(Environment({}), closed).__aenter__()
 
 
 def test_temporary_folder_is_removed(tmp_path: Path) -> None:

@@ -111,9 +111,11 @@ class ProbedService:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> AsyncIterator[str]:
-    """`host:port` where the application is served, as `batalkan up` serves."""
-    held = socket.create_server(("127.0.0.1", 0))
+async def listening(
+    app: ASGIApp, trusted_proxies: Sequence[str] = (), held: socket.socket | None = None
+) -> AsyncIterator[str]:
+    """`host:port` where the application is served, as `batalkan up` serves; `held` is the socket, if there is one."""
+    held = held or single_process.bind("127.0.0.1", 0)
     server = single_process.server(app, trusted_proxies)
     serving = asyncio.create_task(server.serve([held]))
     try:

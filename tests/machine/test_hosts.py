@@ -1,20 +1,27 @@
 """Which hosts a request may name, whom the services believe about a client, and what other sites may send."""
 
+import socket
 from collections.abc import AsyncIterator
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from batalkan import system
+from batalkan import single_process, system
+from batalkan.cli_options import console
 from batalkan.gateway import Gateway
 from batalkan.keys import Keys
 from batalkan.system import OneOrigin, Where
 from runtime.http.app import create_app
+from runtime.settings import Environment
 from services import SERVICES
 from simulators.dana import app as dana
 from tests.conftest import Databases
@@ -68,6 +75,44 @@ async def test_every_server_checks_its_host_names(server: str, keys: Keys, tmp_p
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"ws://evil.example:{address.partition(':')[2]}{path}", host="127.0.0.1", proxy=None)
         assert refused.value.response.status_code == 421
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1", "::"])  # noqa: S104
+async def test_the_printed_origin_is_answered(
+    host: str, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever address the demonstration listens on, the one that it prints leads to it, and is a name of it."""
+    said, statuses = StringIO(), list[int]()
+
+    async def serve(where: Where, held: socket.socket, *_: object) -> None:
+        origin = said.getvalue().partition("on ")[2].partition(", data")[0]
+        async with listening(OneOrigin({}, where.allowed_hosts), held=held), httpx.AsyncClient(trust_env=False) as http:
+            statuses.append((await http.get(f"{origin}/x")).status_code)
+
+    monkeypatch.setattr(single_process, "serve_while", serve)
+    where = Where(tmp_path, allowed_hosts=Environment({}).allowed_hosts(host))
+    try:
+        await single_process.demo(where, host, port, Console(file=said), then_serve=False)
+    except single_process.CannotStart as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in (EADDRNOTAVAIL, EAFNOSUPPORT):
+            pytest.skip("this machine has no IPv6")
+        raise
+    assert statuses == [404]
+
+
+def test_an_address_is_printed_as_it_is() -> None:
+    """The beginning of an IPv6 address is no markup of a terminal."""
+    running: Any = SimpleNamespace(services={"orders": None})
+    with console.capture() as said:
+        single_process.show_urls(console, "http://[fd00::1]:8080", running)
+    assert said.get().count("http://[fd00::1]:8080") == 6
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])
+def test_a_host_that_is_not_ours_is_named(host: str) -> None:
+    """Where one cannot listen on the address, another port would not help."""
+    with pytest.raises(single_process.CannotStart, match=f" on {host}: .+; choose another with HOST="):
+        single_process.bind(host, 0)
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,21 @@
 """Parked messages are listed, shown and replayed."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
+from typer.testing import CliRunner
 
+from batalkan.cli import app
+from batalkan.cli_options import console
 from runtime.backoff import Backoff
 from runtime.messaging import parked
 from runtime.messaging import replay as replaying
-from runtime.messaging.bus import Message
+from runtime.messaging.bus import Delivery, Message
 from runtime.messaging.consumer import BatchHandler
 from runtime.messaging.envelope import MAX_BODY, Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
+from services import SERVICES
 from tests.harness.waiting import becomes
 from tests.messaging.toys import Counted, HeldHandler, Toy, Toys, message, running, write_down
 
@@ -58,6 +63,24 @@ async def test_a_mended_message_is_replayed_once(embedded_toys: Toys) -> None:
     assert await refunds.effects() == [1, 2]
     assert await refunds.outbox() == 2
     assert await refunds.call(parked.ask_for_replay, None) == 0
+
+
+@pytest.mark.parametrize("text", ["[/x]", "[type=x]", ":smile:"])
+async def test_the_command_prints_a_bad_message_as_it_is(
+    embedded_toys: Toys, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text of a message or of its error that looks like markup of a terminal is text."""
+    monkeypatch.setattr(console, "width", 300)
+    refunds = await embedded_toys.refunds()
+    await refunds.call(parked.park, None, Delivery(1, f"key{text}", text.encode(), 0), f"error{text}")
+    (kept,) = await refunds.parked()
+    env = {f"{name.upper()}_DATABASE_URL": refunds.url for name in SERVICES}
+    for command in (["list"], ["show", str(kept.parked_id)]):
+        call = ["parked", *command]
+        said = await asyncio.to_thread(CliRunner().invoke, app, call, env=env, catch_exceptions=False)
+        assert said.exit_code == 0
+        assert f"key{text}" in said.output
+        assert f"error{text}" in said.output
 
 
 async def test_a_replay_locks_before_it_handles(embedded_toys: Toys) -> None:

@@ -45,14 +45,23 @@ async def test_a_form_with_a_strange_key_is_refused(browser: Browser, services: 
     assert 400 <= answer.status_code < 500
 
 
-async def test_a_form_in_a_strange_character_set_is_refused(browser: Browser) -> None:
-    """A character set by which text can be named that cannot be written out again makes no error of ours."""
-    token = await browser.form_token()
-    said = {"form": token, "email": "\\ud800", "name": "\\udfff", "password": "x", "role": "buyer"}
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [
+        *((strange, 422) for strange in ("unicode_escape", "raw_unicode_escape", "undefined", "punycode", "utf-7")),
+        *((strange, 422) for strange in ("utf-8; charset=undefined", '"utf-8;undefined"', "")),
+        *((usual, 303) for usual in ("UTF-8", '"utf-8"', "utf-8 ; x=y")),
+    ],
+)
+async def test_a_form_is_in_the_character_set_of_its_page(browser: Browser, charset: str, status: int) -> None:
+    """One by which text can be named that cannot be written out again, or that fails, makes no error of ours."""
+    said = {"form": await browser.form_token(), "back": "\\ud800", "lang": "en"}
+    if status == 422:
+        said["form"] = "\\ud800"
     parts = "".join(f'--x\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in said.items())
-    headers = {"Origin": ORIGIN, "Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"}
-    answer = await browser.post("/web/s/a/register", content=f"{parts}--x--\r\n", headers=headers)
-    assert 400 <= answer.status_code < 500
+    headers = {"Origin": ORIGIN, "Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = await browser.post("/web/choices", content=f"{parts}--x--\r\n", headers=headers)
+    assert answer.status_code == status
 
 
 async def test_a_form_that_breaks_off_is_no_fault_of_ours(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
