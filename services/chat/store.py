@@ -216,6 +216,16 @@ async def begin_asking(
     )
 
 
+async def until_next_request(tx: Transaction, thread_id: UUID, limit: int, within: timedelta) -> timedelta | None:
+    """How long the seller has to wait if `limit` requests were rejected `within` so long; None if fewer were."""
+    wait: timedelta | None = await tx.connection.fetchval(
+        "select at + $3::interval - clock_now() from messages where thread_id = $1 and code = 'cancel_rejected' "
+        "and at > clock_now() - $3::interval order by at desc offset $2 - 1 limit 1",
+        *(thread_id, limit, within),
+    )
+    return wait
+
+
 async def since_asked(tx: Transaction, thread_id: UUID) -> timedelta:
     """How long ago the seller has requested it."""
     sql = "select clock_now() - asked_at from threads where thread_id = $1"
