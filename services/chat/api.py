@@ -175,7 +175,7 @@ async def send_message(
         posted = await threads.say(tx, thread_id, Draft(Kind.TEXT, person.account_id, body.text))
         if posted is None:
             raise NoThread
-        if posted.questioned and person.account_id == posted.seller_id:
+        if person.account_id == posted.seller_id:
             ids = {"order_id": posted.order_id, "seller_id": person.account_id}
             for case_id, context in await read_models.answer_questions(tx, posted.order_id, current_context()):
                 with use_context(context):  # the case's, not that of the seller's request
@@ -247,7 +247,8 @@ async def cancel(
 
 
 async def _own(tx: Transaction, thread_id: UUID, seller: Identity) -> Thread:
-    thread = await store.thread(tx, thread_id, lock=True)
+    await store.lock_threads(tx, [thread_id])
+    thread = await store.thread(tx, thread_id)  # by a statement of its own, which sees what the lock has waited for
     if thread is None or thread.seller_id != seller.account_id:
         raise NoThread
     return thread

@@ -40,7 +40,7 @@ async def answered(tx: Transaction, thread: Thread) -> None:
 
 async def ask_again(tx: Transaction, thread_id: str) -> Sequence[Event]:
     """Repeats the request if it is not answered yet."""
-    thread = await store.thread(tx, UUID(thread_id), lock=True)
+    thread = await store.thread(tx, UUID(thread_id))
     if thread is None or thread.pending is None:
         return []
     await tx.schedule(ASK_AGAIN, thread_id, pause(await store.since_asked(tx, thread.thread_id)))
