@@ -78,8 +78,8 @@ _FIELDS = [one.name for one in fields(Thread) if one.name not in ("status", "las
 
 
 def _message(row: asyncpg.Record) -> Message:
-    code = known(Code, row["code"]) if row["code"] else None  # perhaps of a newer version
-    content = (Kind(row["kind"]), row["sender_id"], row["text"], code, row["data"])
+    code = known(Code, row["code"]) if row["code"] else None  # perhaps of a newer version, as the kind
+    content = (known(Kind, row["kind"]), row["sender_id"], row["text"], code, row["data"])
     return Message(*content, seq=row["seq"], at=row["at"])
 
 

@@ -192,8 +192,11 @@ async def test_closing_and_rating(harness: CsHarness) -> None:
 
 
 async def test_words_that_were_added_later_stop_no_case(harness: CsHarness) -> None:
-    """Codes, channels and destinations of a later version do not stop a case: it shows what it knows."""
+    """Codes, channels, destinations and payment methods of a later version do not stop a case: it shows what it
+    knows."""
     case, refund_id = await harness.contacted(), new_id()
+    await harness.deliver(case.deal.placed().model_copy(update={"payment_method": "gopay"}))
+    assert (await case.seen())["order"]["payment_method"] == "gopay"
     harness.recorder.rejects[case.order_id] = "sealed"  # type: ignore[assignment]
     await harness.run_out(case)
     await harness.becomes(case.case_id, "active")
@@ -208,6 +211,15 @@ async def test_words_that_were_added_later_stop_no_case(harness: CsHarness) -> N
     assert "gopay" in shown["refund_delayed"]["text"]
     assert "gopay" in shown["refund_issued"]["text"]
     assert await harness.fetch("select error from parked") == []
+
+
+async def test_an_outcome_of_a_newer_replica_is_shown_as_it_is(harness: CsHarness) -> None:
+    """While cs is rolled out, an older replica shows, and keeps, an outcome that it does not know."""
+    case = await harness.active()
+    await case.close()
+    await harness.fetch("update cases set outcome = 'escalated' where case_id = $1", case.case_id)
+    assert (await case.seen())["outcome"] == "escalated"
+    assert (await case.buyer.send(f"{case.path}/rate", rating=4))["outcome"] == "escalated"
 
 
 @pytest.mark.parametrize("rating", [0, 6, "5", 4.5, None])
