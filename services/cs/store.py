@@ -123,9 +123,9 @@ async def lock(tx: Transaction, case_id: UUID) -> Case | None:
     return await _one(tx, "case_id = $1 for update", case_id)
 
 
-async def lock_open_case_of(tx: Transaction, buyer_id: UUID) -> Case | None:
-    """The buyer's open case, if there is one, locked."""
-    return await _one(tx, f"buyer_id = $1 and state not in {_ENDED} for update", buyer_id)
+async def open_case_of(tx: Transaction, buyer_id: UUID, *, lock: bool = False) -> Case | None:
+    """The buyer's open case, if there is one; locked if `lock`."""
+    return await _one(tx, f"buyer_id = $1 and state not in {_ENDED} {'for update' if lock else ''}", buyer_id)
 
 
 async def lock_all(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence[UUID] = ()) -> None:

@@ -7,7 +7,7 @@ import pytest
 from contracts.accounts import AccountRegistered
 from contracts.words import Channel, Role
 from runtime.observability.trace_context import new_id
-from services.cs import api
+from services.cs import agents, api
 from tests.harness.cs import CsHarness
 from tests.harness.deals import PRICE
 
@@ -128,6 +128,17 @@ async def test_a_message_that_is_sent_again_under_its_key_counts_once(harness: C
     assert [answer.status_code for answer in answers] == [201] * 69 + [429]
     last = await buyer.ask("POST", path, *keyed)
     assert (last.status_code, last.text) == (201, answers[0].text)
+
+
+async def test_a_buyer_with_an_open_case_waits_for_no_turn(harness: CsHarness) -> None:
+    """While others give and take cases, opening another one writes into the open one, or is refused beyond the limit,
+    at once."""
+    buyer = harness.buyer()
+    await buyer.open_case()
+    async with asyncio.timeout(10), harness.cases.turn, harness.service.uow.begin() as tx:
+        await agents.in_turn(tx)
+        answers = [await buyer.ask("POST", "/cs/cases", {"text": "Halo?"}) for _ in range(31)]
+    assert [answer.status_code for answer in answers] == [200] * 30 + [429]
 
 
 async def test_the_order_must_be_the_buyers_own(harness: CsHarness) -> None:
