@@ -175,7 +175,7 @@ async def send_message(
         posted = await threads.say(tx, thread_id, Draft(Kind.TEXT, person.account_id, body.text))
         if posted is None:
             raise NoThread
-        if posted.questioned and person.account_id == posted.seller_id:
+        if person.account_id == posted.seller_id:
             ids = {"order_id": posted.order_id, "seller_id": person.account_id}
             for case_id, context in await read_models.answer_questions(tx, posted.order_id, current_context()):
                 with use_context(context):  # the case's, not that of the seller's request
@@ -216,7 +216,13 @@ async def send_guide(
 
 @router.post("/threads/{thread_id}/cancel", status_code=202, response_model=Requested)
 async def cancel(
-    thread_id: UUID, seller: Seller, once: OncePerKey, threads: Threads, body: Cancel | None = None, key: Key = None
+    thread_id: UUID,
+    seller: Seller,
+    once: OncePerKey,
+    threads: Threads,
+    limit: MessageLimit,
+    body: Cancel | None = None,
+    key: Key = None,
 ) -> Response:
     """The seller cancels the order, or pieces of it, which counts against the seller's score (A). `orders` decides, and
     the thread shows the outcome. Meanwhile a repeat is the same request; another one is refused. With `lines` an
@@ -236,11 +242,13 @@ async def cancel(
         await threads.send(tx, thread_id)
         return Requested(cancellation_id=request.cancellation_id)
 
-    return await once(str(seller.account_id), ask, 202)
+    whose = str(seller.account_id)
+    return await once(whose, ask, 202, limit.one(whose))
 
 
 async def _own(tx: Transaction, thread_id: UUID, seller: Identity) -> Thread:
-    thread = await store.thread(tx, thread_id, lock=True)
+    await store.lock_threads(tx, [thread_id])
+    thread = await store.thread(tx, thread_id)  # by a statement of its own, which sees what the lock has waited for
     if thread is None or thread.seller_id != seller.account_id:
         raise NoThread
     return thread

@@ -1,10 +1,13 @@
 """Requests a seller's cancellation from `orders`, and repeats the request until it is answered."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from math import ceil
 from uuid import UUID
 
 from contracts.orders import OrderCancelRequested, Pieces, RequesterRole
 from contracts.words import Channel
+from runtime.errors import RateLimited
 from runtime.messaging import deadlines
 from runtime.messaging.deadlines import Locking, pause
 from runtime.messaging.envelope import Event
@@ -14,12 +17,16 @@ from services.chat.domain import Thread
 
 ASK_AGAIN = "ask_again"
 """The deadline at which the request is repeated: it, or its answer, may have got lost."""
+MAX_REJECTED, REJECTED_WITHIN = 20, timedelta(hours=1)
+"""How many requests of one thread may be rejected, and in which time (M): each rejection is a message in it."""
 
 
 async def ask(
     tx: Transaction, thread: Thread, cancellation_id: UUID, reason: str | None, lines: Sequence[Pieces] | None
 ) -> OrderCancelRequested:
-    """Returns the request, and waits for its answer from now on."""
+    """Returns the request, and waits for its answer from now on. Raises `RateLimited` after too many rejected ones."""
+    if wait := await store.until_next_request(tx, thread.thread_id, MAX_REJECTED, REJECTED_WITHIN):
+        raise RateLimited(f"At most {MAX_REJECTED} rejected requests in an hour.", ceil(wait.total_seconds()))
     await store.begin_asking(tx, thread.thread_id, cancellation_id, reason, lines)
     await tx.schedule(ASK_AGAIN, str(thread.thread_id), deadlines.SHORTEST)
     return _request(thread, cancellation_id, reason, lines)
@@ -33,7 +40,7 @@ async def answered(tx: Transaction, thread: Thread) -> None:
 
 async def ask_again(tx: Transaction, thread_id: str) -> Sequence[Event]:
     """Repeats the request if it is not answered yet."""
-    thread = await store.thread(tx, UUID(thread_id), lock=True)
+    thread = await store.thread(tx, UUID(thread_id))
     if thread is None or thread.pending is None:
         return []
     await tx.schedule(ASK_AGAIN, thread_id, pause(await store.since_asked(tx, thread.thread_id)))

@@ -76,7 +76,7 @@ class Order:
 class Draft:
     """What a message says; `data` is for a client that shows a guide or a system message in its own way."""
 
-    kind: Kind
+    kind: Open[Kind]
     sender_id: UUID | None
     text: str
     code: Open[Code] | None = None

@@ -35,26 +35,29 @@ left join lateral (
 ) q on true
 """
 
+_LOCK = "for update of t"
 _DEMANDED = "and t.order_id in (select order_id from questions where state = 'open')"
 
 _POST = """
-with t as (
+with before as (
+    select thanks_due as was_due from threads
+    where thread_id = $1 and ($3::uuid is null or $3::uuid in (buyer_id, seller_id)) for no key update
+), t as (
     update threads set last_seq = last_seq + 1, active_at = greatest(active_at, clock_now()),
         buyer_read = case when buyer_id = $3::uuid then last_seq + 1 else buyer_read end,
         seller_read = case when seller_id = $3::uuid then last_seq + 1 else seller_read end,
         asked = case when $3::uuid is null then asked else buyer_id = $3::uuid end,
         guided = guided or $2::text = 'guide',
         thanks_due = thanks_due and buyer_id is distinct from $3::uuid
-    where thread_id = $1 and ($3::uuid is null or $3::uuid in (buyer_id, seller_id))
+    from before where thread_id = $1
     returning *
 ), m as (
     insert into messages (thread_id, seq, kind, sender_id, text, code, data, at)
     select thread_id, last_seq, $2::text, $3::uuid, $4::text, $5::text, $6::jsonb, active_at from t
 )
-select t.*, before.thanks_due as was_due,
-       exists (select from questions q where q.order_id = t.order_id and q.state = 'open') as questioned
-from t join threads before using (thread_id)
+select * from t
 """
+"""Waits for the row, and then reads what it was."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,6 @@ class Posted:
     """How many messages each member has not read, this one included."""
     thanked: bool
     """Whether the buyer owed thanks until this message."""
-    questioned: bool
-    """Whether customer service waits for the seller's answer."""
     message: Message
 
 
@@ -77,8 +78,8 @@ _FIELDS = [one.name for one in fields(Thread) if one.name not in ("status", "las
 
 
 def _message(row: asyncpg.Record) -> Message:
-    code = known(Code, row["code"]) if row["code"] else None  # perhaps of a newer version
-    content = (Kind(row["kind"]), row["sender_id"], row["text"], code, row["data"])
+    code = known(Code, row["code"]) if row["code"] else None  # perhaps of a newer version, as the kind
+    content = (known(Kind, row["kind"]), row["sender_id"], row["text"], code, row["data"])
     return Message(*content, seq=row["seq"], at=row["at"])
 
 
@@ -103,24 +104,24 @@ async def make_thread(tx: Transaction, thread_id: UUID, order: Order) -> bool:
     return bool(made)
 
 
-async def thread(tx: Transaction, thread_id: UUID, *, lock: bool = False) -> Thread | None:
-    """The thread; with `lock` no other transaction writes in it until this one ends."""
-    row = await tx.connection.fetchrow(f"{_THREAD} where t.thread_id = $1 {_lock(lock)}", thread_id)
+async def thread(tx: Transaction, thread_id: UUID) -> Thread | None:
+    """The thread."""
+    row = await tx.connection.fetchrow(f"{_THREAD} where t.thread_id = $1", thread_id)
     return _thread(row) if row else None
 
 
 async def thread_of(tx: Transaction, order_id: UUID, *, lock: bool = False) -> Thread | None:
-    """The thread of an order, if it has one."""
-    row = await tx.connection.fetchrow(f"{_THREAD} where t.order_id = $1 {_lock(lock)}", order_id)
+    """The thread of an order, if it has one. With `lock` no other transaction writes in it until this one ends; if this
+    waits for one that does, what the thread has from other tables is older than that."""
+    row = await tx.connection.fetchrow(f"{_THREAD} where t.order_id = $1 {_LOCK if lock else ''}", order_id)
     return _thread(row) if row else None
 
 
 async def threads_of(tx: Transaction, order_ids: Sequence[UUID]) -> dict[UUID, Thread]:
-    """The threads of the orders, locked; not every order has one."""
+    """The threads of the orders, locked as in `thread_of`; not every order has one."""
     if not order_ids:
         return {}
-    sql = f"{_THREAD} where t.order_id = any($1) order by t.thread_id {_lock(True)}"
-    rows = await tx.connection.fetch(sql, order_ids)
+    rows = await tx.connection.fetch(f"{_THREAD} where t.order_id = any($1) order by t.thread_id {_LOCK}", order_ids)
     return {row["order_id"]: _thread(row) for row in rows}
 
 
@@ -136,10 +137,6 @@ async def lock_threads(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence
         "union select thread_id from threads where order_id = any($2))) order by thread_id for update",
         *(ids, order_ids),
     )
-
-
-def _lock(lock: bool) -> str:
-    return "for update of t" if lock else ""
 
 
 async def page(
@@ -181,7 +178,6 @@ async def post(tx: Transaction, thread_id: UUID, draft: Draft) -> Posted | None:
             row["seller_id"]: row["last_seq"] - row["seller_read"],
         },
         thanked=row["was_due"] and not row["thanks_due"],
-        questioned=row["questioned"],
         message=Message(**vars(draft), seq=row["last_seq"], at=row["active_at"]),
     )
 
@@ -214,6 +210,16 @@ async def begin_asking(
         "where thread_id = $1",
         *(thread_id, cancellation_id, reason, pieces),
     )
+
+
+async def until_next_request(tx: Transaction, thread_id: UUID, limit: int, within: timedelta) -> timedelta | None:
+    """How long the seller has to wait if `limit` requests were rejected `within` so long; None if fewer were."""
+    wait: timedelta | None = await tx.connection.fetchval(
+        "select at + $3::interval - clock_now() from messages where thread_id = $1 and code = 'cancel_rejected' "
+        "and at > clock_now() - $3::interval order by at desc offset $2 - 1 limit 1",
+        *(thread_id, limit, within),
+    )
+    return wait
 
 
 async def since_asked(tx: Transaction, thread_id: UUID) -> timedelta:

@@ -92,7 +92,9 @@ class _OverMeanwhile(Exception):
     response_model=CaseView,
     responses={200: {"description": "There is an open one already, which gets the message", "model": CaseView}},
 )
-async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, dependencies: Inside) -> Response:
+async def open_case(
+    body: Opening, buyer: Buyer, once: OncePerKey, uow: UnitOfWorkDep, dependencies: Inside
+) -> Response:
     """Opens a case: it waits in the queue, or is connected at once. A buyer who has an open case adds the message to
     that one, and gets it (200)."""
     cases, owner = dependencies.cases, str(buyer.account_id)
@@ -112,7 +114,9 @@ async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, dependencies:
         return await _shown(tx, await store.read(tx, case.case_id))
 
     async def go_on(tx: Transaction) -> CaseView:
-        case = await store.lock_open_case_of(tx, buyer.account_id)
+        if body.agent_id:
+            await agents.check_reserved(tx, body.agent_id)
+        case = await store.open_case_of(tx, buyer.account_id, lock=True)
         if case is None:
             raise _OverMeanwhile
         with cases.trace_of(case):
@@ -120,12 +124,13 @@ async def open_case(body: Opening, buyer: Buyer, once: OncePerKey, dependencies:
         return await _shown(tx, case)
 
     while True:
-        try:
+        async with uow.begin(autocommit=True) as tx:
+            has_one = await store.open_case_of(tx, buyer.account_id) is not None
+        with suppress(_OpenAlready, _OverMeanwhile):
+            if has_one:  # the turn is everyone's: nobody waits for it who is limited, or does not need it
+                return await once(owner, go_on, status=200, limit=dependencies.rate_limit.one(owner))
             async with cases.turn:
                 return await once(owner, create)
-        except _OpenAlready:
-            with suppress(_OverMeanwhile):
-                return await once(owner, go_on, status=200, limit=dependencies.rate_limit.one(owner))
 
 
 @router.get("/cases")

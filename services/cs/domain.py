@@ -129,7 +129,7 @@ class Case:
     contacted: tuple[UUID, ...] = ()
     respond_by: datetime | None = None
     cancellation_id: UUID | None = None
-    outcome: Outcome | None = None
+    outcome: Outcome | str | None = None
     rating: int | None = None
 
     @property

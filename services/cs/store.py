@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from contracts.cs import Outcome
 from contracts.orders import OrderPlaced
-from contracts.words import OrderStatus, PaymentMethod
+from contracts.words import OrderStatus, PaymentMethod, known
 from runtime.live.conversations import Change
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import TraceContext
@@ -75,7 +75,7 @@ class Order:
     seller_id: UUID | None
     lines: list[dict[str, Any]] | None
     total: int | None
-    payment_method: PaymentMethod | None
+    payment_method: str | None
     placed_at: datetime | None
     parts: dict[str, list[dict[str, Any]]]  # by cancellation
 
@@ -86,7 +86,7 @@ _ORDER_COLUMNS = ", ".join(column.name for column in fields(Order))
 def case_of(row: asyncpg.Record) -> Case:
     """The case in a row with `COLUMNS`."""
     typed: dict[str, Any] = {"state": State(row["state"]), "contacted": tuple(row["contacted"])}
-    typed["outcome"] = Outcome(row["outcome"]) if row["outcome"] else None
+    typed["outcome"] = known(Outcome, row["outcome"]) if row["outcome"] else None
     return Case(**{name: row[name] for name in COLUMNS} | typed)
 
 
@@ -123,9 +123,9 @@ async def lock(tx: Transaction, case_id: UUID) -> Case | None:
     return await _one(tx, "case_id = $1 for update", case_id)
 
 
-async def lock_open_case_of(tx: Transaction, buyer_id: UUID) -> Case | None:
-    """The buyer's open case, if there is one, locked."""
-    return await _one(tx, f"buyer_id = $1 and state not in {_ENDED} for update", buyer_id)
+async def open_case_of(tx: Transaction, buyer_id: UUID, *, lock: bool = False) -> Case | None:
+    """The buyer's open case, if there is one; locked if `lock`."""
+    return await _one(tx, f"buyer_id = $1 and state not in {_ENDED} {'for update' if lock else ''}", buyer_id)
 
 
 async def lock_all(tx: Transaction, ids: Sequence[UUID], order_ids: Sequence[UUID] = ()) -> None:

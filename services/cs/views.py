@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from contracts.cs import Outcome
 from contracts.orders import OrderCancelled, OrderItemsCancelled, RejectionCode
 from contracts.refunds import RefundDelayed, RefundIssued
-from contracts.words import Channel, Destination, Fault, OrderStatus, PaymentMethod
+from contracts.words import Channel, Destination, Fault, Open, OrderStatus, PaymentMethod
 from runtime.messaging.unit_of_work import Transaction
 from services.cs import agents, store
 from services.cs.domain import Case, SellerDid, State
@@ -30,7 +30,7 @@ class HandedOver(BaseModel):
     lines: list[dict[str, Any]]
     total: int
     currency: str = "IDR"
-    payment_method: PaymentMethod
+    payment_method: Open[PaymentMethod]
     placed_at: datetime | None
 
 
@@ -51,7 +51,7 @@ class CaseView(BaseModel):
     order: HandedOver | None
     contacted: bool
     respond_by: datetime | None
-    outcome: Outcome | None
+    outcome: Open[Outcome] | None
     rating: int | None
     opened_at: datetime
     ended_at: datetime | None

@@ -10,7 +10,7 @@ from contracts.orders import OrderPlaced
 from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.envelope import Envelope
 from runtime.messaging.unit_of_work import Transaction
-from services.notifications import domain, store
+from services.notifications import domain, store, webhooks
 from services.notifications.domain import Order
 from services.notifications.notifier import Notifier, Told
 
@@ -43,12 +43,15 @@ async def tell(notifier: Notifier, tx: Transaction, envelopes: Sequence[Envelope
 
 
 async def lock(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
-    """Stores and locks the orders of a batch, and locks their people, before the first event is handled."""
+    """Stores and locks the orders of a batch, and locks their people and their webhooks, before the first event is
+    handled."""
     events = [envelope.data for envelope in envelopes]
     orders = [_order(event) for event in events if event.order_id]
     await store.learn(tx, orders)
     named = [getattr(event, side, None) for event in events for side in ("buyer_id", "seller_id")]
-    await store.lock_people(tx, [one for one in named if one], [order.order_id for order in orders])
+    people = [one for one in named if one], [order.order_id for order in orders]
+    await store.lock_people(tx, *people)
+    await webhooks.lock_of(tx, *people)
 
 
 def _order(event: Any) -> Order:

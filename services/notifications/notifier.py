@@ -18,7 +18,7 @@ Told = tuple[UUID, Notice, Order | None]
 
 
 class Notifier:
-    """Adds notifications within a transaction, whose accounts are locked."""
+    """Adds notifications within a transaction, whose accounts are locked; so are the webhooks that want them."""
 
     def __init__(self, live: LiveUpdates) -> None:
         self._live = live

@@ -65,6 +65,16 @@ async def lock(tx: Transaction, webhook_ids: Sequence[UUID]) -> list[Webhook]:
     return [Webhook(**row) for row in rows]
 
 
+async def lock_of(tx: Transaction, accounts: Sequence[UUID], order_ids: Sequence[UUID]) -> None:
+    """Locks the webhooks of these accounts and of those of the orders, who are locked; disabled ones, too, since a
+    success enables them. Who calls off the deadline of one, since nothing is left to send, sees what this adds."""
+    await tx.connection.execute(
+        "select from webhooks where seller_id = any(array(select unnest($1::uuid[]) "
+        "union select seller_id from orders_known where order_id = any($2))) order by webhook_id for share",
+        *(accounts, order_ids),
+    )
+
+
 async def lock_one(tx: Transaction, webhook_id: UUID) -> Webhook | None:
     """The webhook, locked, if there is one."""
     return next(iter(await lock(tx, [webhook_id])), None)
@@ -85,14 +95,12 @@ async def save(tx: Transaction, webhook: Webhook) -> None:
 
 
 async def add_deliveries(tx: Transaction, messages: Sequence[Message]) -> list[UUID]:
-    """Adds a delivery for each webhook that wants a message. Returns these webhooks, sorted, and locked: who calls off
-    the deadline of one, since nothing is left to send, sees what is added here."""
+    """Adds a delivery for each webhook that wants a message. Returns these webhooks, sorted. All of the sellers'
+    webhooks are locked (`lock_of`)."""
     wanted = await tx.connection.fetch(
-        "with w as materialized (select webhook_id, seller_id, kinds from webhooks "
-        "where seller_id = any($1) and disabled_at is null order by webhook_id for share) "
         "select w.webhook_id, m.position from unnest($1::uuid[], $2::text[]) with ordinality "
-        "as m (seller_id, kind, position) join w on w.seller_id = m.seller_id and m.kind = any(w.kinds) "
-        "order by m.position",
+        "as m (seller_id, kind, position) join webhooks w on w.seller_id = m.seller_id and m.kind = any(w.kinds) "
+        "where w.disabled_at is null order by m.position",
         *([one.seller_id for one in messages], [one.kind for one in messages]),
     )
     rows = [(row["webhook_id"], messages[row["position"] - 1]) for row in wanted]

@@ -34,7 +34,12 @@ OUTCOMES: Mapping[str, str] = {
 
 def text(side: Side, kind: str, data: Facts) -> str:
     """The notification in one or two sentences."""
-    return _TEXTS[kind](side, data)
+    return _TEXTS.get(kind, _news)(side, data)
+
+
+def _news(side: Side, data: Facts) -> str:
+    """Of a kind that only a newer version knows."""
+    return f"Ada kabar baru{' tentang ' + _order(data, 'pesanan') if 'title' in data else ''}."
 
 
 def _cancelled(side: Side, data: Facts) -> str:

@@ -116,7 +116,7 @@ class Order:
     status: OrderStatus
     lines: tuple[Line, ...]
     total: int
-    payment_method: PaymentMethod
+    payment_method: PaymentMethod | str
     paid_amount: int
     placed_at: datetime
     version: int

@@ -28,7 +28,7 @@ def order_of(row: asyncpg.Record) -> Order:
         OrderStatus(row["status"]),
         lines,
         row["total"],
-        PaymentMethod(row["payment_method"]),
+        known(PaymentMethod, row["payment_method"]),
         row["paid_amount"],
         row["placed_at"],
         row["version"],

@@ -76,7 +76,7 @@ class OrderView(BaseModel):
     """The code of its voucher."""
     total: int
     currency: str = "IDR"
-    payment_method: PaymentMethod
+    payment_method: PaymentMethod | str
     paid_amount: int
     refunded_amount: int
     """What its cancellations refund, also what has not arrived yet."""

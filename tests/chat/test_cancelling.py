@@ -6,6 +6,8 @@ import pytest
 
 from contracts.orders import RejectionCode
 from contracts.words import Fault
+from services.chat import asking
+from tests.harness.actors import assert_problem
 from tests.harness.chat import ChatHarness, Conversation
 from tests.harness.deals import PRICE
 
@@ -121,6 +123,39 @@ async def test_the_thread_shows_a_rejection(
     assert (shown["code"], shown["data"]["rejection"]) == ("cancel_rejected", code)
     assert await conversation.cancel() != first
     await harness.recorder.wait_for(str(conversation.order_id), REQUESTED, times=2)
+
+
+async def test_a_thread_has_a_bounded_number_of_rejections(
+    harness: ChatHarness, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests beyond the limit of rejected ones in an hour are refused without a trace; after the hour, and in other
+    threads, they are not. A request that is not decided yet is repeated as before."""
+    monkeypatch.setattr(asking, "MAX_REJECTED", 3)
+    for _ in range(3):
+        await harness.deliver(conversation.rejected(await conversation.cancel()))
+    path, seller, before = f"{conversation.path}/cancel", conversation.seller, await conversation.seen()
+    refused = await seller.ask("POST", path, key="k")
+    assert_problem(refused, 429, "rate_limited")
+    assert 3500 < int(refused.headers["Retry-After"]) <= 3600
+    assert (await conversation.seen(), await conversation.codes()) == (before, ["cancel_rejected"] * 3)
+    await (await harness.conversation()).cancel()
+    older = "update messages set at = at - interval '1 hour' where thread_id = $1 and seq = 1"
+    await harness.fetch(older, conversation.thread_id)
+    asked = await seller.ask("POST", path, key="k")
+    assert asked.status_code == 202
+    await harness.fetch("update messages set at = clock_now() where thread_id = $1", conversation.thread_id)
+    assert (await seller.ask("POST", path)).json() == asked.json()
+
+
+async def test_requests_to_cancel_count_as_messages(conversation: Conversation) -> None:
+    """A request to cancel counts against the limit of the seller's messages; a repeat under its key does not."""
+    path, seller = f"{conversation.path}/cancel", conversation.seller
+    repeats = [await seller.ask("POST", path, key="k") for _ in range(40)]
+    assert {(answer.status_code, answer.text) for answer in repeats} == {(202, repeats[0].text)}
+    for _ in range(29):
+        await conversation.write(seller)
+    assert_problem(await seller.ask("POST", path), 429, "rate_limited")
+    assert (await seller.ask("POST", path, key="k")).text == repeats[0].text
 
 
 async def test_a_rejection_of_another_channel_is_not_shown(harness: ChatHarness, conversation: Conversation) -> None:

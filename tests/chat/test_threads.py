@@ -88,6 +88,17 @@ async def test_a_code_of_a_newer_version_is_shown_by_its_text(harness: ChatHarne
         assert (message["code"], message["text"]) == ("parcel_lost", "Paket hilang.")
 
 
+async def test_a_kind_of_a_newer_version_is_shown_by_its_text(harness: ChatHarness, conversation: Conversation) -> None:
+    """Also a kind of message that a newer version's schema allows does not keep others from reading the thread."""
+    await conversation.write(conversation.buyer, "Foto paketnya")
+    async with harness.service.uow.begin() as tx:
+        await tx.connection.execute("alter table messages drop constraint messages_kind_check")
+        newer = "update messages set kind = 'picture' where thread_id = $1"
+        await tx.connection.execute(newer, UUID(conversation.thread_id))
+    for message in (*await conversation.messages(), (await conversation.seen())["last_message"]):
+        assert (message["kind"], message["text"]) == ("picture", "Foto paketnya")
+
+
 async def test_unread_counts(conversation: Conversation) -> None:
     """Messages of the other member are unread until they are marked, or answered; read messages stay read."""
     for _ in range(3):

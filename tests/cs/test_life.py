@@ -7,7 +7,7 @@ import pytest
 from contracts.accounts import AccountRegistered
 from contracts.words import Channel, Role
 from runtime.observability.trace_context import new_id
-from services.cs import api
+from services.cs import agents, api
 from tests.harness.cs import CsHarness
 from tests.harness.deals import PRICE
 
@@ -130,6 +130,17 @@ async def test_a_message_that_is_sent_again_under_its_key_counts_once(harness: C
     assert (last.status_code, last.text) == (201, answers[0].text)
 
 
+async def test_a_buyer_with_an_open_case_waits_for_no_turn(harness: CsHarness) -> None:
+    """While others give and take cases, opening another one writes into the open one, or is refused beyond the limit,
+    at once."""
+    buyer = harness.buyer()
+    await buyer.open_case()
+    async with asyncio.timeout(10), harness.cases.turn, harness.service.uow.begin() as tx:
+        await agents.in_turn(tx)
+        answers = [await buyer.ask("POST", "/cs/cases", {"text": "Halo?"}) for _ in range(31)]
+    assert [answer.status_code for answer in answers] == [200] * 30 + [429]
+
+
 async def test_the_order_must_be_the_buyers_own(harness: CsHarness) -> None:
     """An unknown or foreign order is refused; the agent sees the status of the buyer's own."""
     case = await harness.active()
@@ -192,8 +203,11 @@ async def test_closing_and_rating(harness: CsHarness) -> None:
 
 
 async def test_words_that_were_added_later_stop_no_case(harness: CsHarness) -> None:
-    """Codes, channels and destinations of a later version do not stop a case: it shows what it knows."""
+    """Codes, channels, destinations and payment methods of a later version do not stop a case: it shows what it
+    knows."""
     case, refund_id = await harness.contacted(), new_id()
+    await harness.deliver(case.deal.placed().model_copy(update={"payment_method": "gopay"}))
+    assert (await case.seen())["order"]["payment_method"] == "gopay"
     harness.recorder.rejects[case.order_id] = "sealed"  # type: ignore[assignment]
     await harness.run_out(case)
     await harness.becomes(case.case_id, "active")
@@ -208,6 +222,15 @@ async def test_words_that_were_added_later_stop_no_case(harness: CsHarness) -> N
     assert "gopay" in shown["refund_delayed"]["text"]
     assert "gopay" in shown["refund_issued"]["text"]
     assert await harness.fetch("select error from parked") == []
+
+
+async def test_an_outcome_of_a_newer_replica_is_shown_as_it_is(harness: CsHarness) -> None:
+    """While cs is rolled out, an older replica shows, and keeps, an outcome that it does not know."""
+    case = await harness.active()
+    await case.close()
+    await harness.fetch("update cases set outcome = 'escalated' where case_id = $1", case.case_id)
+    assert (await case.seen())["outcome"] == "escalated"
+    assert (await case.buyer.send(f"{case.path}/rate", rating=4))["outcome"] == "escalated"
 
 
 @pytest.mark.parametrize("rating", [0, 6, "5", 4.5, None])

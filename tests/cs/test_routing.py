@@ -198,8 +198,12 @@ async def test_a_reserved_agent_takes_what_asks_for_it_alone(harness: CsHarness)
 
 
 async def test_only_a_reserved_agent_can_be_asked_for(harness: CsHarness) -> None:
-    """A request for an agent who is not reserved, or not on duty, is refused, and opens no case."""
+    """A request for an agent who is not reserved, or not on duty, is refused, and opens no case; nor does it write into
+    an open one."""
     agent, buyer = await harness.agent_on_duty(), harness.buyer()
     for agent_id in (agent.account_id, buyer.account_id):
         assert await buyer.refused("/cs/cases", text="Halo", agent_id=str(agent_id)) == "agent_not_available"
     assert (await buyer.get("/cs/cases"))["items"] == []
+    before = await buyer.open_case()
+    assert await buyer.refused("/cs/cases", text="Halo", agent_id=str(agent.account_id)) == "agent_not_available"
+    assert (await buyer.case(before["case_id"]))["last_seq"] == before["last_seq"]

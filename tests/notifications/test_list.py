@@ -123,6 +123,19 @@ async def test_a_cancellation_says_why(harness: NotificationsHarness, channel: s
     assert one["data"].items() >= {**why, "amount": PRICE}.items()
 
 
+async def test_a_kind_of_a_newer_replica_has_a_neutral_text(harness: NotificationsHarness) -> None:
+    """While the service is rolled out, an older replica shows what a newer one has stored, and tells what it kept."""
+    deal, early = await harness.sold(), harness.deal()
+    newer = "update notifications set kind = 'OrderReturned' where account_id = $1"
+    await harness.fetch(newer, deal.seller.account_id)
+    (one,) = await told(deal.seller)
+    assert (one["kind"], one["text"]) == ("OrderReturned", "Ada kabar baru tentang pesanan “Kemeja batik”.")
+    kept = "insert into early (order_id, side, kind, about, data) values ($1, 'buyer', 'OrderReturned', $1, '{}')"
+    await harness.fetch(kept, early.order_id)
+    await harness.deliver(early.placed())
+    assert [one["text"] for one in await told(early.buyer)] == ["Ada kabar baru tentang pesanan “Kemeja batik”."]
+
+
 async def test_a_case_without_an_order_tells_nothing(harness: NotificationsHarness) -> None:
     """Of a case that is about no order, the event names no account, and is handled without effect."""
     deal = harness.deal()

@@ -33,6 +33,15 @@ async def test_a_request_is_granted(channel: str, status: str, hours: int, harne
     assert await harness.stock(sale.product) == 10
 
 
+async def test_an_order_that_is_paid_in_a_new_way_is_shown_and_cancelled(harness: OrdersHarness) -> None:
+    """While orders is rolled out, an older replica meets payment methods that it does not know."""
+    sale = await harness.sold()
+    await harness.fetch("update orders set payment_method = 'gopay' where order_id = $1", UUID(sale.order_id))
+    assert (await sale.seen())["payment_method"] == "gopay"
+    await harness.request(sale)
+    await harness.recorder.wait_for(sale.order_id, "OrderCancelled")
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"channel": "cs", "role": "system", "requested_by": None}, {"channel": "kiosk"}]
 )
