@@ -147,17 +147,6 @@ async def test_a_thread_has_a_bounded_number_of_rejections(
     assert (await seller.ask("POST", path)).json() == asked.json()
 
 
-async def test_requests_to_cancel_count_as_messages(conversation: Conversation) -> None:
-    """A request to cancel counts against the limit of the seller's messages; a repeat under its key does not."""
-    path, seller = f"{conversation.path}/cancel", conversation.seller
-    repeats = [await seller.ask("POST", path, key="k") for _ in range(40)]
-    assert {(answer.status_code, answer.text) for answer in repeats} == {(202, repeats[0].text)}
-    for _ in range(29):
-        await conversation.write(seller)
-    assert_problem(await seller.ask("POST", path), 429, "rate_limited")
-    assert (await seller.ask("POST", path, key="k")).text == repeats[0].text
-
-
 async def test_a_rejection_of_another_channel_is_not_shown(harness: ChatHarness, conversation: Conversation) -> None:
     """The thread does not show a rejection of what the buyer requested in the app."""
     await harness.deliver(conversation.rejected(str(uuid4())))
