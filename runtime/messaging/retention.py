@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
+from runtime.backoff import unevenly
 from runtime.messaging.unit_of_work import UnitOfWork
 from runtime.repeating import repeat
 
 EVERY = 30.0
-"""Seconds between two runs."""
+"""Seconds until the next run, and before the first one: a service that starts has other things to do."""
+IDLE = 300.0
+"""Seconds until the next run after one that has found nothing."""
 BATCH = 5_000
 """Rows that one statement deletes. After a long outage, all rows in one statement would exceed the statement
 timeout."""
@@ -25,19 +28,24 @@ a repeat can take."""
 
 async def run_retention(uow: UnitOfWork, kept: Sequence[Kept] = ()) -> None:
     """Runs until it is cancelled; `kept` are the service's own tables."""
+    pause = EVERY
 
     async def delete_all() -> None:
-        for table, age in (*KEPT, *kept):
-            await delete_old(uow, table, age)
+        nonlocal pause
+        deleted = [await delete_old(uow, table, age) for table, age in (*KEPT, *kept)]
+        pause = EVERY if any(deleted) else IDLE
 
-    await repeat("delete old rows", delete_all, lambda: asyncio.sleep(EVERY))
+    await asyncio.sleep(unevenly(EVERY))
+    await repeat("delete old rows", delete_all, lambda: asyncio.sleep(unevenly(pause)))
 
 
-async def delete_old(uow: UnitOfWork, table: str, age: str) -> None:
-    """Deletes the rows older than `age`, in batches of one transaction each."""
+async def delete_old(uow: UnitOfWork, table: str, age: str) -> int:
+    """Deletes the rows older than `age`, in batches of one transaction each; returns how many."""
     old = f"select ctid from {table} where at < now() - interval '{age}' limit {BATCH}"  # noqa: S608
-    deleted = BATCH
-    while deleted == BATCH:
+    deleted, batch = 0, BATCH
+    while batch == BATCH:
         async with uow.database.connection() as connection:
             done = await connection.execute(f"delete from {table} where ctid = any(array({old}))")  # noqa: S608
-        deleted = int(done.split()[1])
+        batch = int(done.split()[1])
+        deleted += batch
+    return deleted

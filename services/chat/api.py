@@ -25,7 +25,7 @@ from services.chat.domain import Code, Draft, Kind, Thread
 from services.chat.thread_writer import NoThread, ThreadWriter
 from services.chat.views import MessagePage, MessageView, ReadView, Requested, ThreadPage, ThreadView, other_than
 
-MAX_LINES, MAX_PIECES = 20, 100
+MAX_LINES = 20
 """Of an order."""
 
 router = APIRouter(prefix="/chat", tags=["chat"], route_class=RetryOnConflict)
@@ -61,7 +61,7 @@ class Line(Body):
     """Some pieces of one product."""
 
     product_id: Annotated[UUID, Field(strict=False)]
-    quantity: Annotated[int, Field(ge=1, le=MAX_PIECES)]
+    quantity: Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class Cancel(Body):

@@ -18,14 +18,18 @@ from services.chat.domain import Thread
 ASK_AGAIN = "ask_again"
 """The deadline at which the request is repeated: it, or its answer, may have got lost."""
 MAX_REJECTED, REJECTED_WITHIN = 20, timedelta(hours=1)
-"""How many requests of one thread may be rejected, and in which time (M): each rejection is a message in it."""
+"""How many requests of one thread may be rejected, and in which time, before it takes none for pieces (M): each rejection
+is a message in it."""
 
 
 async def ask(
     tx: Transaction, thread: Thread, cancellation_id: UUID, reason: str | None, lines: Sequence[Pieces] | None
 ) -> OrderCancelRequested:
-    """Returns the request, and waits for its answer from now on. Raises `RateLimited` after too many rejected ones."""
-    if wait := await store.until_next_request(tx, thread.thread_id, MAX_REJECTED, REJECTED_WITHIN):
+    """Returns the request, and waits for its answer from now on. Raises `RateLimited` for pieces after too many rejected
+    requests; the whole order can be cancelled at any time until it ships (A)."""
+    if lines is not None and (
+        wait := await store.until_next_request(tx, thread.thread_id, MAX_REJECTED, REJECTED_WITHIN)
+    ):
         raise RateLimited(f"At most {MAX_REJECTED} rejected requests in an hour.", ceil(wait.total_seconds()))
     await store.begin_asking(tx, thread.thread_id, cancellation_id, reason, lines)
     await tx.schedule(ASK_AGAIN, str(thread.thread_id), deadlines.SHORTEST)

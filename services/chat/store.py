@@ -46,7 +46,7 @@ with before as (
     update threads set last_seq = last_seq + 1, active_at = greatest(active_at, clock_now()),
         buyer_read = case when buyer_id = $3::uuid then last_seq + 1 else buyer_read end,
         seller_read = case when seller_id = $3::uuid then last_seq + 1 else seller_read end,
-        asked = case when $3::uuid is null then asked else buyer_id = $3::uuid end,
+        asked = (asked or buyer_id is not distinct from $3::uuid) and $2::text <> 'guide',
         guided = guided or $2::text = 'guide',
         thanks_due = thanks_due and buyer_id is distinct from $3::uuid
     from before where thread_id = $1

@@ -69,6 +69,13 @@ class NewOrder(Body):
     )
 
 
+class Line(Body):
+    """Some pieces of one product to cancel. More than there are is no mistake of the form: it is rejected."""
+
+    product_id: Annotated[UUID, Field(strict=False)]
+    quantity: Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
 class Cancel(Body):
     """Why the buyer cancels (A: the reason may be skipped), and which pieces; without `lines` all that are left."""
 
@@ -76,7 +83,7 @@ class Cancel(Body):
     note: Annotated[
         Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Printable] | None, BlankIsNone
     ] = None
-    lines: Annotated[list[NewLine], Field(min_length=1, max_length=20)] | None = None
+    lines: Annotated[list[Line], Field(min_length=1, max_length=20)] | None = None
 
 
 async def _terms(request: Request) -> Terms:
@@ -121,9 +128,9 @@ async def cancel(
             await store.count_refusal(tx, buyer.account_id, cancelling.MAX_REFUSED)
         return REFUSALS[answer.code](answer.detail)
 
-    if why.lines is not None:
-        if key is None:
-            raise KeyRequired("Send an Idempotency-Key, so that a repeated request cancels no further pieces.")
+    if why.lines is not None and key is None:
+        raise KeyRequired("Send an Idempotency-Key, so that a repeated request cancels no further pieces.")
+    if key is not None:
         return await (await once_per_key(http, uow, key))(str(buyer.account_id), act, 200)
     done: OrderView | Refusal | None = None
     with suppress(store.ChangedMeanwhile):  # two statements, if it is granted and the order is as it was read

@@ -24,10 +24,9 @@ async def test_a_guide_answers_a_message_of_the_buyer(conversation: Conversation
     assert guide["data"] == {"order_id": str(conversation.order_id)}
     await conversation.refuses("guide", "guide_unasked")
     await conversation.write(conversation.buyer)
-    await conversation.write(conversation.seller)
-    await conversation.refuses("guide", "guide_unasked")
-    await conversation.write(conversation.buyer)
+    await conversation.write(conversation.seller, "Halo, Kak.")
     await conversation.guide()
+    await conversation.refuses("guide", "guide_unasked")
 
 
 async def test_the_system_does_not_ask_for_a_guide(harness: ChatHarness, conversation: Conversation) -> None:
@@ -128,23 +127,24 @@ async def test_the_thread_shows_a_rejection(
 async def test_a_thread_has_a_bounded_number_of_rejections(
     harness: ChatHarness, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Requests beyond the limit of rejected ones in an hour are refused without a trace; after the hour, and in other
-    threads, they are not. A request that is not decided yet is repeated as before."""
+    """Requests for pieces beyond the limit of rejected ones in an hour are refused without a trace; after the hour they
+    are not, and for the whole order never (A). A request that is not decided yet is repeated as before."""
+    pieces = {"lines": [{"product_id": str(uuid4()), "quantity": 1000}]}
     monkeypatch.setattr(asking, "MAX_REJECTED", 3)
     for _ in range(3):
         await harness.deliver(conversation.rejected(await conversation.cancel()))
     path, seller, before = f"{conversation.path}/cancel", conversation.seller, await conversation.seen()
-    refused = await seller.ask("POST", path, key="k")
+    refused = await seller.ask("POST", path, pieces, "k")
     assert_problem(refused, 429, "rate_limited")
     assert 3500 < int(refused.headers["Retry-After"]) <= 3600
     assert (await conversation.seen(), await conversation.codes()) == (before, ["cancel_rejected"] * 3)
-    await (await harness.conversation()).cancel()
-    older = "update messages set at = at - interval '1 hour' where thread_id = $1 and seq = 1"
+    await harness.deliver(conversation.rejected(await conversation.cancel()))
+    older = "update messages set at = at - interval '1 hour' where thread_id = $1 and seq < 3"
     await harness.fetch(older, conversation.thread_id)
-    asked = await seller.ask("POST", path, key="k")
+    asked = await seller.ask("POST", path, pieces, "k")
     assert asked.status_code == 202
     await harness.fetch("update messages set at = clock_now() where thread_id = $1", conversation.thread_id)
-    assert (await seller.ask("POST", path)).json() == asked.json()
+    assert (await seller.ask("POST", path, pieces, "k")).json() == asked.json()
 
 
 async def test_a_rejection_of_another_channel_is_not_shown(harness: ChatHarness, conversation: Conversation) -> None:

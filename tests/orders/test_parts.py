@@ -155,6 +155,8 @@ class TestIdempotencyKey:
         assert len((await sale.seen())["cancellations"]) == 1
         assert await harness.stock(sale.product) == 8
         assert_problem(await ask(sale, (sale.product, 2), key="k"), 422, "idempotency_key_reused")
+        whole = await sale.buyer.ask("POST", f"{sale.path}/cancel", key="k")
+        assert_problem(whole, 422, "idempotency_key_reused")
 
     async def test_a_refusal_does_not_take_the_key(self, harness: OrdersHarness) -> None:
         """What was refused may be asked again under its key, once it is possible."""
