@@ -25,12 +25,14 @@ is a message in it."""
 async def ask(
     tx: Transaction, thread: Thread, cancellation_id: UUID, reason: str | None, lines: Sequence[Pieces] | None
 ) -> OrderCancelRequested:
-    """Returns the request, and waits for its answer from now on. Raises `RateLimited` for pieces after too many rejected
-    requests; the whole order can be cancelled at any time until it ships (A)."""
-    if lines is not None and (
-        wait := await store.until_next_request(tx, thread.thread_id, MAX_REJECTED, REJECTED_WITHIN)
-    ):
-        raise RateLimited(f"At most {MAX_REJECTED} rejected requests in an hour.", ceil(wait.total_seconds()))
+    """Returns the request, and waits for its answer from now on.
+
+    Raises `RateLimited` for pieces after too many rejected requests: the whole order can go until it ships (A).
+    """
+    if lines is not None:
+        wait = await store.until_next_request(tx, thread.thread_id, MAX_REJECTED, REJECTED_WITHIN)
+        if wait is not None:
+            raise RateLimited(f"At most {MAX_REJECTED} rejected requests in an hour.", ceil(wait.total_seconds()))
     await store.begin_asking(tx, thread.thread_id, cancellation_id, reason, lines)
     await tx.schedule(ASK_AGAIN, str(thread.thread_id), deadlines.SHORTEST)
     return _request(thread, cancellation_id, reason, lines)
