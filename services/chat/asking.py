@@ -18,8 +18,8 @@ from services.chat.domain import Thread
 ASK_AGAIN = "ask_again"
 """The deadline at which the request is repeated: it, or its answer, may have got lost."""
 MAX_REJECTED, REJECTED_WITHIN = 20, timedelta(hours=1)
-"""How many requests of one thread may be rejected, and in which time, before it takes none for pieces (M): each rejection
-is a message in it."""
+"""How many requests of one thread may be rejected, and in which time, before it takes none for pieces (M): each is a
+message in it."""
 
 
 async def ask(

@@ -122,9 +122,12 @@ async def test_an_operator_discards_a_message_with_the_keyboard_alone(browser: B
 
 
 async def test_a_page_works_without_scripts(users: BrowserUsers) -> None:
-    """Without scripts an order is placed, paid and cancelled all the same; the channel follows the browser's word."""
+    """Without scripts an order is placed, paid and cancelled all the same, by the seller in the chat, too; the channel
+    follows the browser's word."""
     title = "Kopi Tanpa Skrip"
-    await users.seller(title)
+    seller = await users.visitor("Toko Tanpa Skrip", java_script_enabled=False)
+    await seller.signs_up("seller")
+    await seller.offers(title)
     buyer = await users.visitor(
         "Tanpa Skrip", PHONE, java_script_enabled=False, user_agent="Mozilla/5.0 (Android) Mobile"
     )
@@ -133,6 +136,13 @@ async def test_a_page_works_without_scripts(users: BrowserUsers) -> None:
     await buyer.link("Batalkan pesanan").click()
     await buyer.button("Batalkan pesanan").click()
     await buyer.sees("Pesanan dibatalkan oleh pembeli lewat aplikasi")
+    await buyer.buys(title)
+    await buyer.button("Chat Seller").click()
+    await seller.page.goto(seller.url + buyer.page.url.removeprefix(buyer.url))
+    await expect(seller.button("Batalkan sendiri")).to_be_hidden()
+    await seller.link("Batalkan sendiri").click()
+    await seller.button("Ya, batalkan dan terima akibatnya").click()
+    await seller.sees("Pembatalan diminta")
 
 
 async def test_nothing_moves_when_news_arrive(users: BrowserUsers) -> None:

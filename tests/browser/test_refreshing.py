@@ -4,11 +4,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser import ways
 from tests.browser.site import BrowserTarget
 from tests.browser.users import BrowserUsers
+from tests.harness.waiting import becomes
 
 pytestmark = pytest.mark.browser
 
@@ -97,3 +98,61 @@ async def test_a_form_that_led_nowhere_can_be_sent_again(users: BrowserUsers) ->
     await buyer.page.clock.fast_forward(10_000)
     await buyer.button("Batalkan pesanan").click()
     await buyer.sees("Pesanan dibatalkan oleh pembeli")
+
+
+async def test_why_a_seller_cannot_cancel_stays(users: BrowserUsers) -> None:
+    """The reason outlasts the page's look at the server when its socket opens."""
+    buyer, seller, order = await ways.bought(users)
+    await buyer.button("Chat Seller").click()
+    await seller.page.goto(seller.url + buyer.page.url.removeprefix(buyer.url))
+    await seller.button("Batalkan sendiri").click()
+    await seller.page.context.set_offline(True)  # it does not hear what comes now
+    await buyer.open(f"{order}/cancel")
+    await buyer.button("Batalkan pesanan").click()
+    await buyer.sees("Pesanan dibatalkan oleh pembeli")
+    await seller.page.context.set_offline(False)
+    async with seller.page.expect_response(lambda answer: answer.request.resource_type == "fetch"):
+        await seller.button("Ya, batalkan dan terima akibatnya").click()
+    await refreshed(seller.page)
+    await expect(seller.page.get_by_role("alert")).to_contain_text("sudah dibatalkan")
+
+
+async def test_a_refresh_that_failed_is_repeated(users: BrowserUsers) -> None:
+    """A conversation asks for what it has missed until it is answered, without hearing of anything else."""
+    buyer, seller, order = await ways.bought(users)
+    await buyer.button("Chat Seller").click()
+    conversation = buyer.page.url.removeprefix(buyer.url)
+    await seller.page.goto(seller.url + conversation)
+    await refreshed(seller.page)
+
+    async def fail(route: Route) -> None:
+        await (route.fulfill(status=503) if route.request.resource_type == "fetch" else route.continue_())
+
+    await seller.page.route(f"**{conversation}", fail)
+    await buyer.open(f"{order}/cancel")
+    await buyer.button("Batalkan pesanan").click()
+    await seller.sees("Sambungan terputus.")
+    await seller.page.unroute(f"**{conversation}")
+    await expect(seller.page.locator("[data-offline]")).to_be_hidden()
+    await expect(seller.page.locator("[data-region=about]")).to_contain_text("Dibatalkan")
+
+
+async def test_a_connection_that_is_lost_silently_is_replaced(users: BrowserUsers) -> None:
+    """A socket over which no answer to a ping comes is given up for another."""
+    buyer, _, _ = await ways.bought(users)
+    opened: list[WebSocketRoute] = []
+
+    def open_to_nowhere(socket: WebSocketRoute) -> None:
+        opened.append(socket)
+
+    async def connections() -> int:
+        return len(opened)
+
+    await buyer.page.clock.install()
+    await buyer.page.route_web_socket("**/chat/live*", open_to_nowhere)
+    await buyer.button("Chat Seller").click()
+    await becomes(connections, 1)
+    await buyer.page.clock.run_for(35_000)
+    assert len(opened) == 1
+    await buyer.page.clock.run_for(10_000)
+    await becomes(connections, 2)

@@ -27,16 +27,27 @@ async def inbox(visit: BuyerOrSeller, cursor: str = "") -> Response:
 
 
 @router.get("/chat/{thread_id}")
-@router.get("/chat/{thread_id}/cancel")  # where a page is after a cancellation was refused
 async def conversation(visit: BuyerOrSeller, thread_id: UUID, all: str = "") -> Response:
     """One conversation, with its latest messages, or `all` of them."""
     return await _show(visit, thread_id, everything=all)
 
 
+@router.get("/chat/{thread_id}/cancel")
+async def ask(visit: Seller, thread_id: UUID) -> Response:
+    """The conversation with the cancel dialog open."""
+    return await _show(visit, thread_id, asking=True)
+
+
 async def _show(
-    visit: Visit, thread_id: UUID, *, everything: str = "", refused: str = "", typed: Form | None = None
+    visit: Visit,
+    thread_id: UUID,
+    *,
+    everything: str = "",
+    asking: bool = False,
+    refused: str = "",
+    typed: Form | None = None,
 ) -> Response:
-    """The conversation; with its cancel dialog if the seller may try again what was refused as it was typed."""
+    """The conversation; with its cancel dialog if the seller is `asking`, or may try again what was `refused`."""
     thread = await visit.get(f"/chat/threads/{thread_id}")
     selling = visit.person.role == "seller"
     shown = await latest(visit, f"/chat/threads/{thread_id}", thread["last_seq"], everything)
@@ -52,6 +63,7 @@ async def _show(
         demanded=order is not None and is_open(thread, order, now),
         typed=typed or Form(),
         refused=refused,
+        asking=asking or bool(refused),
         now=now,
         **shown,
     )

@@ -1,9 +1,10 @@
 // The live connection to one service: opened with a one-use ticket, and again whenever it is lost.
-import { pause, root } from "./page.js";
+import { inTime, pause, root } from "./page.js";
 import { report } from "./offline.js";
 
 const SHORTEST = 300; // milliseconds
 const LONGEST = 8000;
+const BEAT = 20_000;
 const RENEW = 4000; // the access token has expired: get a new ticket
 const OVER = 4001; // the session has ended: the ticket is refused, and the page asks to sign in
 
@@ -27,6 +28,7 @@ async function connectOnce(service, onFrame, onOpen, follow) {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: "{}",
+    signal: inTime(),
   });
   if (answer.status === 401) return "signed-out";
   if (!answer.ok) throw new Error(String(answer.status));
@@ -39,7 +41,25 @@ async function connectOnce(service, onFrame, onOpen, follow) {
       report(service, true);
       onOpen();
     });
-    socket.addEventListener("message", (event) => onFrame(JSON.parse(event.data)));
-    socket.addEventListener("close", (event) => resolve(event.code));
+    // A path that is lost silently answers no ping.
+    let asked = false;
+    const beat = setInterval(() => {
+      if (socket.readyState !== WebSocket.OPEN || asked) {
+        clearInterval(beat);
+        socket.close();
+        return resolve(null);
+      }
+      asked = true;
+      socket.send('{"type": "ping"}');
+    }, BEAT);
+    socket.addEventListener("message", (event) => {
+      asked = false;
+      const frame = JSON.parse(event.data);
+      if (frame.type !== "pong") onFrame(frame);
+    });
+    socket.addEventListener("close", (event) => {
+      clearInterval(beat);
+      resolve(event.code);
+    });
   });
 }

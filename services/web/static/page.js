@@ -25,6 +25,11 @@ export function inTurn(work) {
   };
 }
 
+// For `fetch`: a path that is lost silently would keep it waiting.
+export function inTime() {
+  return AbortSignal.timeout(10_000);
+}
+
 export function pause(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,9 +1,10 @@
 // Parts of a page that change: the script fetches the page again and replaces the parts that differ. The server renders
 // all of them. A part in which a person is typing, or answers a dialog, stays as it is.
 import { correct } from "./countdowns.js";
-import { inTurn } from "./page.js";
+import { inTime, inTurn } from "./page.js";
 import { report } from "./offline.js";
 
+const AGAIN = 2_000; // milliseconds
 const written = new Map();
 for (const region of document.querySelectorAll("[data-region]")) written.set(region.dataset.region, outer(region));
 
@@ -15,11 +16,12 @@ function outer(region) {
 export const refresh = inTurn(async () => {
   let page;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: inTime() });
     if (answer.redirected || answer.status === 401) return location.reload();
     if (answer.status >= 500) throw new Error(String(answer.status));
     page = new DOMParser().parseFromString(await answer.text(), "text/html");
   } catch {
+    again();
     return report("page", false);
   }
   report("page", true);
@@ -29,17 +31,28 @@ export const refresh = inTurn(async () => {
     const old = document.querySelector(`[data-region="${name}"]`);
     if (!old) continue;
     correct(old, fresh);
-    if (written.get(name) === outer(fresh) || isBusy(old, fresh)) continue;
-    if (old.hasAttribute("data-keep") && fresh.hasAttribute("data-keep")) continue;
+    if (written.get(name) === outer(fresh) || (old.hasAttribute("data-keep") && fresh.hasAttribute("data-keep"))) continue;
+    if (isBusy(old, fresh)) {
+      again();
+      continue;
+    }
     written.set(name, outer(fresh));
     swap(old, document.importNode(fresh, true));
   }
 });
 
+// A page without an interval would show what is old until it hears of something else.
+let later;
+function again() {
+  clearTimeout(later);
+  later = setTimeout(() => (document.hidden ? again() : refresh()), AGAIN);
+}
+
 // Whether a person does something in a part. A dialog is of use only as long as the server still has it.
 function isBusy(region, fresh) {
   const active = document.activeElement;
-  const typing = region.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
+  const over = active.matches("[data-composer] textarea") && !active.value && !fresh.querySelector("[data-composer]");
+  const typing = !over && region.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
   const begun = [...region.querySelectorAll("[data-composer] textarea")].some((one) => one.value);
   const dialog = region.querySelector("dialog[open]");
   const asked = dialog !== null && fresh.querySelector(`#${dialog.id}`) !== null;

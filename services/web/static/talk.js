@@ -1,5 +1,5 @@
 // Conversations: fetches new messages, rendered by the server, and appends each once, in order.
-import { inTurn, root, word } from "./page.js";
+import { inTime, inTurn, root, word } from "./page.js";
 import { report } from "./offline.js";
 import { refresh } from "./regions.js";
 import { stayConnected } from "./live.js";
@@ -24,7 +24,7 @@ async function catchUp(log, list) {
     const known = Number(list.lastElementChild?.dataset.seq ?? 0);
     let answer;
     try {
-      answer = await fetch(`${log.dataset.news}?after=${known}`, { headers: { Accept: "text/html" } });
+      answer = await fetch(`${log.dataset.news}?after=${known}`, { headers: { Accept: "text/html" }, signal: inTime() });
       if (!answer.ok) throw new Error(String(answer.status));
     } catch {
       const talk = talks.get(log.dataset.id);
@@ -79,6 +79,7 @@ function compose(form) {
     try {
       const body = new URLSearchParams(new FormData(form));
       const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+      if (answer.status === 409) refresh(); // it may be over
       if (!answer.ok) throw new Error(String(answer.status));
     } catch {
       state.textContent = word("failed");
