@@ -31,7 +31,9 @@ async def test_what_was_started_is_followed_by_name_and_step_by_step(flow: Flow)
     title = flow.part("[data-trace] h2")
     await expect(title).to_have_text(re.compile(r"Pesanan [0-9A-F]{6} · Kopi Gayo 1 kg · situs web"))
     await expect(flow.part("[data-trace]")).to_contain_text("Selesai")
-    for name in ("POST /orders/{order_id}/cancel@orders", None):
+    request = "POST /orders/{order_id}/cancel@orders"
+    await expect(flow.part(f"[data-mark='{request}']")).to_have_count(1)  # it is recorded when it has been answered
+    for name in (request, None):
         await flow.press("[data-step]")
         await expect(flow.part("[aria-current=step]")).to_have_count(1)
         if name:

@@ -37,9 +37,9 @@ when(root.querySelector("[data-step]"), async () => {
   if (!drawn.followed) return;
   stop();
   if (walked !== drawn.followed || next >= moves.length) {
-    walked = drawn.followed;
-    const answer = await fetch(`/web/flow/stories/${encodeURIComponent(walked)}/moves`);
-    [moves, next] = [answer.ok ? await answer.json() : [], 0];
+    const followed = drawn.followed;
+    const answer = await fetch(`/web/flow/stories/${encodeURIComponent(followed)}/moves`);
+    [walked, moves, next] = [followed, answer.ok ? await answer.json() : [], 0];
   }
   const move = moves[next++];
   if (!move) return;
