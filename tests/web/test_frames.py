@@ -65,7 +65,8 @@ def test_a_few_of_a_kind_are_drawn_each() -> None:
 
 
 def test_cancellations_are_drawn_before_other_traces() -> None:
-    """Accounts that are registered in the same moment do not push a cancellation off the page; all are counted."""
+    """Accounts that are registered in the same moment do not push a cancellation off the page; they wait for the next
+    frame, and are counted."""
     names = ["AccountRegistered"] * (MAX_TRACES + 2) + ["OrderCancelRequested"]
     parsed = [
         Record(
@@ -80,3 +81,8 @@ def test_cancellations_are_drawn_before_other_traces() -> None:
     assert len(frame["stories"]) == MAX_TRACES
     assert frame["stories"][-1]["types"] == ["OrderCancelRequested"]
     assert frame["more_stories"] == len(names) - MAX_TRACES
+    left = json.loads(frames.take())
+    assert (len(left["stories"]), left["more_stories"]) == (len(names) - MAX_TRACES, 0), (
+        "the last state of each is sent"
+    )
+    assert frames.empty

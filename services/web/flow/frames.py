@@ -16,7 +16,9 @@ MAX_ALONE = 3
 MAX_MOVES = 40
 """Moves that are drawn of one frame."""
 MAX_TRACES = 8
-"""Traces that a frame can update."""
+"""Traces that a frame can update; others wait for the next ones."""
+MAX_WAITING = 100
+"""Traces that wait, at most: more than a page lists."""
 DRAWN = frozenset(
     {"requested", "written", "sent", "handled", "failed", "repeated", "parked", "lost", "fired", "called"}
 )
@@ -41,7 +43,8 @@ class Frames:
         self._moves: dict[tuple[str, str, str], list[Record]] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._traces: dict[str, Trace] = {}
-        self._more_traces: set[str] = set()
+        """Those that have changed since a frame had them."""
+        self._dropped = 0
 
     @property
     def empty(self) -> bool:
@@ -58,25 +61,15 @@ class Frames:
                 group = self._moves.setdefault(key, [])
                 if len(group) < MAX_ALONE:
                     group.append(record)
-        for trace in traces:
-            if (
-                trace.correlation_id in self._traces
-                or len(self._traces) < MAX_TRACES
-                or (trace.outcome and self._make_room())
-            ):
-                self._traces[trace.correlation_id] = trace
-                self._more_traces.discard(trace.correlation_id)
-            else:
-                self._more_traces.add(trace.correlation_id)
+        self._traces |= {trace.correlation_id: trace for trace in traces}
+        while len(self._traces) > MAX_WAITING:
+            self._dropped += 1
+            del self._traces[min(self._traces, key=lambda one: bool(self._traces[one].outcome))]
 
-    def _make_room(self) -> bool:
-        """Drops a trace that is no cancellation; False if there is none."""
-        other = next((trace for trace in self._traces.values() if not trace.outcome), None)
-        if other is None:
-            return False
-        del self._traces[other.correlation_id]
-        self._more_traces.add(other.correlation_id)
-        return True
+    def _take_traces(self) -> list[Trace]:
+        """Those that have waited longest, cancellations before others."""
+        chosen = {*sorted(self._traces, key=lambda one: not self._traces[one].outcome)[:MAX_TRACES]}
+        return [self._traces.pop(one) for one in tuple(self._traces) if one in chosen]
 
     def take(self) -> str:
         """The frame, as JSON; then begins a new one."""
@@ -96,11 +89,11 @@ class Frames:
             "frame": self._number,
             "clock": self.clock,
             "moves": moves,
-            "stories": [trace.summary() for trace in self._traces.values()],
-            "more_stories": len(self._more_traces),
+            "stories": [trace.summary() for trace in self._take_traces()],
+            "more_stories": len(self._traces) + self._dropped,
             "totals": self.totals(),
         }
-        self._moves, self._counts, self._traces, self._more_traces = {}, Counter(), {}, set()
+        self._moves, self._counts, self._dropped = {}, Counter(), 0
         return json.dumps(frame)
 
     def totals(self) -> dict[str, int]:
