@@ -53,7 +53,7 @@ ASK_SELLER_AGAIN = timedelta(minutes=5)
 """Until the seller is asked again for the first time: people take their time, and the question may be lost."""
 NOTE = "Penjual tidak menjawab layanan pelanggan dalam 24 jam."
 
-HasSettled = Callable[[Transaction, Case, timedelta], Awaitable[bool]]
+HasSettled = Callable[[Transaction, Case], Awaitable[bool]]
 
 
 class Cases:
@@ -163,7 +163,7 @@ class Cases:
         case = await store.lock(tx, UUID(case_id))
         if case is None or (asking := domain.request_cancellation(case, new_id())) is None:
             return []
-        if not await self._has_settled(tx, case, self.settling):
+        if not await self._has_settled(tx, case):
             await tx.schedule(SETTLED, case_id, self.settling)
             return []
         await self.save(tx, asking)

@@ -36,8 +36,8 @@ Fire = Callable[[Cases, Transaction, str], Awaitable[Sequence[Event]]]
 
 
 class BrokerStability:
-    """Whether an event from within the 24 hours may be in flight still: while the broker is away, some may wait there.
-    `settling` is the time, in real seconds, in which an event gets from its publisher's commit to here while nothing is
+    """Tells when no event from within the 24 hours can be in flight any more: while the broker is away, some may wait
+    there. `settling` is the time, in real seconds, in which an event gets from its publisher's commit to here while nothing is
     broken."""
 
     def __init__(self, settling: float) -> None:
@@ -58,10 +58,10 @@ class BrokerStability:
                 self._since = monotonic()
             await asyncio.sleep(max(0.01, min(0.25, self._settling / 4)))
 
-    async def has_settled(self, tx: Transaction, case: Case, settling: timedelta) -> bool:
+    async def has_settled(self, tx: Transaction, case: Case) -> bool:
         """Whether the settling time of the case is over, in which the broker was there and no event arrived that was
         published before its 24 hours ended."""
-        return self.is_steady and await store.has_settled(tx, case, settling)
+        return self.is_steady and await store.has_settled(tx, case, timedelta(seconds=self._settling))
 
 
 async def remember_account(cases: Cases, tx: Transaction, account: AccountRegistered) -> None:
