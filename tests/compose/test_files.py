@@ -1,0 +1,21 @@
+"""What the files of compose say, without Docker."""
+
+from typing import Any
+
+import yaml
+
+from tests.compose.stack import ROOT
+
+
+def read(path: str) -> dict[str, Any]:
+    """A YAML file of the repository."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / path).read_text())
+    return found
+
+
+def test_the_superuser_can_copy_the_cluster_through_the_socket() -> None:
+    """PostgreSQL takes pg_basebackup from its superuser, alone and under Patroni; `all` databases are not enough."""
+    alone = (ROOT / "deploy/postgres/pg_hba.conf").read_text().splitlines()
+    for rules in (alone, read("deploy/postgres/patroni.yml")["postgresql"]["pg_hba"]):
+        through_the_socket = [rule.split()[1:] for rule in rules if rule.startswith("local")]
+        assert through_the_socket == [["all", "postgres", "peer"], ["replication", "postgres", "peer"]]
