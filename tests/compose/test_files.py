@@ -19,3 +19,10 @@ def test_the_superuser_can_copy_the_cluster_through_the_socket() -> None:
     for rules in (alone, read("deploy/postgres/patroni.yml")["postgresql"]["pg_hba"]):
         through_the_socket = [rule.split()[1:] for rule in rules if rule.startswith("local")]
         assert through_the_socket == [["all", "postgres", "peer"], ["replication", "postgres", "peer"]]
+
+
+def test_a_new_service_recreates_what_reads_the_list_at_start() -> None:
+    """The list of services is in the definition of each server whose configuration, written by init, has it."""
+    services = read("compose.yaml")["services"]
+    for name in ("gateway", "rabbitmq", "redis"):
+        assert services[name]["environment"]["SERVICES"] == services["init"]["environment"]["SERVICES"], name
