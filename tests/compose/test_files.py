@@ -26,3 +26,11 @@ def test_a_new_service_recreates_what_reads_the_list_at_start() -> None:
     services = read("compose.yaml")["services"]
     for name in ("gateway", "rabbitmq", "redis"):
         assert services[name]["environment"]["SERVICES"] == services["init"]["environment"]["SERVICES"], name
+
+
+def test_replacing_a_member_of_etcd_leaves_the_others_alone() -> None:
+    """The variable with which an empty member joins is in the definition of this member alone."""
+    for name, container in read("compose.ha.yaml")["services"].items():
+        if name.startswith("etcd-"):
+            own = f"${{{name.upper().replace('-', '_')}_STATE:-new}}"
+            assert container["environment"] == {"ETCD_INITIAL_CLUSTER_STATE": own}
