@@ -125,10 +125,14 @@ def _redis_users(volumes: Path, services: list[str]) -> None:
 
 
 def share_cookie(data: Path, brokers: list[str]) -> None:
-    """Copies the first node's Erlang cookie to the others: the nodes of a cluster authenticate with it."""
-    cookie = ensure(data / brokers[0] / ".erlang.cookie", password())
-    for broker in brokers[1:]:
-        write(data / broker / ".erlang.cookie", cookie)
+    """Gives all nodes the Erlang cookie that the first of them has: the nodes of a cluster authenticate with it.
+
+    A node without one may have lost its volume while the others run.
+    """
+    paths = [data / broker / ".erlang.cookie" for broker in brokers]
+    cookie = next((path.read_text() for path in paths if path.exists()), None) or password()
+    for path in paths:
+        write(path, cookie)
 
 
 def _kept_password(url: Path) -> str:

@@ -9,13 +9,16 @@ from base64 import b64encode
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+MAX_AT_ONCE = 4
+"""Each takes 64 MiB with the defaults (RFC 9106); a container has 512 MiB, and sees all cores of its host."""
+
 
 class Passwords:
-    """Hashes and checks, as many at once as there are cores; each takes 64 MiB with the defaults (RFC 9106)."""
+    """Hashes and checks, as many at once as there are cores, up to `MAX_AT_ONCE`."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._cores = asyncio.Semaphore(min(os.cpu_count() or 1, MAX_AT_ONCE))
         self._dummy_hash = _made_up(self._hasher)
 
     async def hash(self, password: str) -> str:

@@ -89,6 +89,18 @@ def test_the_nodes_of_a_cluster_have_one_cookie(tmp_path: Path) -> None:
     assert (tmp_path / "rabbitmq-2" / ".erlang.cookie").stat().st_mode & 0o777 == 0o400
 
 
+def test_a_node_that_lost_its_volume_gets_the_cookie_of_the_others(tmp_path: Path) -> None:
+    """A first node without data joins the nodes that run: their cookie stays, and becomes its own."""
+    nodes = ["rabbitmq", "rabbitmq-2", "rabbitmq-3"]
+    for node in nodes:
+        (tmp_path / node).mkdir()
+    share_cookie(tmp_path, nodes)
+    cookie = (tmp_path / "rabbitmq" / ".erlang.cookie").read_text()
+    (tmp_path / "rabbitmq" / ".erlang.cookie").unlink()
+    share_cookie(tmp_path, nodes)
+    assert {(tmp_path / node / ".erlang.cookie").read_text() for node in nodes} == {cookie}
+
+
 def test_private_keys_are_with_one_service_each(volumes: Path) -> None:
     """Only accounts can sign tokens, and only refunds requests to DANA."""
     holders = {path.parent.name for path in volumes.glob("*/*") if "PRIVATE KEY" in path.read_text()}
