@@ -37,8 +37,8 @@ Fire = Callable[[Cases, Transaction, str], Awaitable[Sequence[Event]]]
 
 class BrokerStability:
     """Tells when no event from within the 24 hours can be in flight any more: while the broker is away, some may wait
-    there. `settling` is the time, in real seconds, in which an event gets from its publisher's commit to here while nothing is
-    broken."""
+    there. `settling` is the time, in real seconds, in which an event gets from its publisher's commit to here while
+    nothing is broken."""
 
     def __init__(self, settling: float) -> None:
         self._settling = settling
