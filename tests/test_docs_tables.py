@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import pytest
 from prometheus_client import REGISTRY, Counter
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -18,6 +19,20 @@ from tests.harness.building import built
 ROOT = Path(__file__).parent.parent
 READING = {"get", "require", "flag", "url", "number", "seconds", "one_of", "networks", "_list"}
 """What reads a setting of an `Environment`."""
+LIMITS = ("what", "at most", "beyond that", "in the code")
+NGINX = [
+    (
+        "requests of one address at the nginx gateway",
+        "{:,} a second, {:,} more at once; {:,} at a time",
+        r"limit_req_zone \$binary_remote_addr zone=requests:\w+ rate=(\d+)r/s",
+        r"limit_req zone=requests burst=(\d+) nodelay",
+        r"limit_conn connections (\d+)",
+    ),
+    ("seconds until the headers are there", "{}", r"client_header_timeout (\d+)s"),
+    ("seconds from there until the body is there", "{} between two pieces", r"client_body_timeout (\d+)s"),
+    ("body of a request", "{} KiB", r"client_max_body_size (\d+)k"),
+]
+"""What docs/security.md limits, what it says of nginx there, and the directives that have these numbers."""
 
 
 def table(page: str, *heads: str) -> list[list[str]]:
@@ -116,7 +131,7 @@ def test_every_part_of_health_is_documented(keys: Keys) -> None:
 def test_every_limit_is_documented() -> None:
     """docs/security.md says of each limit how much it is, and the code says the same."""
     compared = 0
-    for _, documented, _, paths in table("docs/security.md", "what", "at most", "beyond that", "in the code"):
+    for _, documented, _, paths in table("docs/security.md", *LIMITS):
         for path in named(paths):
             module, _, name = path.rpartition(".")
             if not name.isupper():
@@ -128,6 +143,15 @@ def test_every_limit_is_documented() -> None:
             assert any(re.search(rf"(?<![\d,]){re.escape(one)}(?![\d,])", documented) for one in said), path
             compared += 1
     assert compared >= 20
+
+
+@pytest.mark.parametrize(("what", "words", "directives"), [(what, words, rest) for what, words, *rest in NGINX])
+def test_every_limit_of_nginx_is_documented(what: str, words: str, directives: list[str]) -> None:
+    """docs/security.md says of each limit of nginx how much it is, and deploy/gateway/nginx.conf says the same."""
+    conf = (ROOT / "deploy/gateway/nginx.conf").read_text()
+    (documented,) = (most for row, most, *_ in table("docs/security.md", *LIMITS) if row == what)
+    numbers = [int(number) for one in directives for number in re.findall(rf"^ *{one};", conf, re.MULTILINE)]
+    assert documented.split("; at nginx ")[-1] == words.format(*numbers)
 
 
 def test_every_mark_is_documented() -> None:

@@ -89,6 +89,11 @@ class Stack:
         """What a command says that is run inside the service's container."""
         return self.compose("exec", "-T", service, *command)
 
+    def resolves(self, service: str, name: str) -> bool:
+        """Whether the service's container finds an address of the name. It asks with a short timeout."""
+        asked = f"RES_OPTIONS=timeout:1 getent hosts {name} || echo unknown"
+        return self.run_in(service, "sh", "-c", asked).strip() != "unknown"
+
     def sql(self, database: str, query: str) -> list[str]:
         """The rows, as psql writes them, with `|` between the columns."""
         return self.run_in("postgres", "psql", "-U", "postgres", "-d", database, "-tAc", query).splitlines()

@@ -11,6 +11,18 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(240)]
 
 SECRETS = {"broker_url", "database_url", "jwks.json", "redis_url"}
 
+REFUSED = {
+    "database": "InvalidAuthorizationSpecificationError",  # pg_hba.conf has no entry for it
+    "superuser": "InvalidPasswordError",
+    "key": "NoPermissionError",
+    "flush": "NoPermissionError",
+    "default": "AuthenticationError",
+    "queue": "ChannelAccessRefused",
+    "forged": "ChannelAccessRefused",
+    "guest": "ProbableAuthenticationError",
+}
+"""What trespass.py tries, and the error with which the server refuses it: no other one is a refusal."""
+
 TRESPASS = (Path(__file__).parent / "trespass.py").read_text()
 
 
@@ -38,15 +50,13 @@ def test_passwords_are_random_and_nowhere_else(stack: Stack) -> None:
 def test_a_service_cannot_use_what_belongs_to_another(stack: Stack) -> None:
     """The credentials of `orders` give no access to another service's data, name, or to a default user."""
     refused = stack.run_in("orders", "python", "-c", TRESPASS).splitlines()
-    expected = ["database", "superuser", "key", "flush", "default", "queue", "forged", "guest"]
-    assert [line.split()[0] for line in refused] == expected
+    assert dict(line.split() for line in refused) == REFUSED
 
 
 def test_the_gateway_cannot_reach_the_servers(stack: Stack) -> None:
     """The container that the outside talks to does not even know the servers' names."""
-    for server in ("postgres", "rabbitmq", "redis", "dana"):
-        found = stack.run_in("gateway", "sh", "-c", f"RES_OPTIONS=timeout:1 getent hosts {server} || echo unknown")
-        assert found.strip() == "unknown"
+    assert stack.resolves("gateway", "refunds")
+    assert [server for server in ("postgres", "rabbitmq", "redis", "dana") if stack.resolves("gateway", server)] == []
 
 
 def test_network_of_dana_has_two_members(stack: Stack) -> None:

@@ -25,6 +25,15 @@ ROOT = Path(__file__).parents[2]
 GATEWAY = (ROOT / "deploy/gateway/nginx.conf").read_text()
 PROBES = {"startupProbe": "live", "livenessProbe": "live", "readinessProbe": "serving"}
 HARDENED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+DNS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+KUBE_SYSTEM = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+DENIED = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [{"to": [KUBE_SYSTEM], "ports": DNS}]}
+SIDES = {"ingress": "from", "egress": "to"}
+PRIVATE = ["10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"]
+INTERNET: list[dict[str, Any]] = [
+    {"ipBlock": {"cidr": "0.0.0.0/0", "except": PRIVATE}},
+    {"ipBlock": {"cidr": "2000::/3"}},
+]
 
 
 def schema(manifests: Manifests) -> Iterator[str]:
@@ -191,7 +200,8 @@ def hardening(manifests: Manifests) -> Iterator[str]:
 
 
 def networks(manifests: Manifests) -> Iterator[str]:
-    """Pods are in the networks of compose.yaml, and each network opens the ports of its members, and no others."""
+    """Pods are in the networks of compose.yaml. Each network opens the ports of its members to its members, and no
+    others; what no network opens is refused, but for DNS."""
     compose: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     compose["operator"], compose["migrate"] = compose["batalkan"], {"networks": ["data"]}
     policies = manifests.of("NetworkPolicy")
@@ -204,7 +214,7 @@ def networks(manifests: Manifests) -> Iterator[str]:
         reachable = set(pod.ports.values()) - (set() if "public" in policies else {8080})  # demo: port-forward only
         if not reachable <= opened:
             yield f"{pod.name}: its ports are {sorted(pod.ports.values())}, its networks open {sorted(opened)}"
-    if policies["default-deny"]["spec"]["podSelector"] != {} or _opened(policies["default-deny"], "ingress"):
+    if policies["default-deny"]["spec"] != DENIED:
         yield "default-deny: it does not refuse what other policies do not allow"
     for name in sorted(policies.keys() - {"default-deny"}):
         if {"ingress", "egress"} <= policies[name]["spec"].keys() and _opened(policies[name], "ingress") != _opened(
@@ -213,13 +223,31 @@ def networks(manifests: Manifests) -> Iterator[str]:
             yield f"NetworkPolicy {name}: its members cannot call each other"
         if policies[name]["spec"]["podSelector"] != {"matchLabels": {f"{NETWORK}{name}": "member"}}:
             yield f"NetworkPolicy {name}: it is not that of its members"
+        spec, peers = policies[name]["spec"], _peers(name, external="public" in policies)
+        found = {way: [rule.get(side) for rule in spec[way]] for way, side in SIDES.items() if way in spec}
+        if found != {way: [peer] for way, peer in peers.items()}:
+            yield f"NetworkPolicy {name}: it opens the way for {found}, not for {peers}"
+        if spec.get("policyTypes") != [way.capitalize() for way in peers]:
+            yield f"NetworkPolicy {name}: it is about {spec.get('policyTypes')} only"
         members = {port for pod in manifests.workloads if name in pod.networks for port in pod.ports.values()}
         if not (opened := _opened(policies[name], "ingress")) <= members:
             yield f"NetworkPolicy {name}: it opens {sorted(opened)}, its members have {sorted(members)}"
 
 
 def _opened(policy: dict[str, Any], way: str) -> set[int]:
-    return {port["port"] for rule in policy["spec"].get(way, []) for port in rule["ports"]}
+    return {port["port"] for rule in policy["spec"].get(way, []) for port in rule.get("ports", [])}
+
+
+def _peers(name: str, *, external: bool) -> dict[str, list[dict[str, Any]] | None]:
+    """Whom a network's members may be called by, and whom they may call; None is anyone."""
+    if name == "internet":
+        return {"egress": INTERNET}
+    if name == "public":
+        return {"ingress": None}
+    if name == "data" and external:
+        return {"egress": None}
+    members = {"podSelector": {"matchLabels": {f"{NETWORK}{name}": "member"}}}
+    return {"ingress": [members], "egress": [members]}
 
 
 CHECKS = (schema, names, selectors, ports, paths, settings, hardening, networks)

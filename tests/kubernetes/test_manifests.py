@@ -124,6 +124,31 @@ def leave_a_network(manifests: Manifests) -> None:
     del manifests.of("Deployment")["chat"]["spec"]["template"]["metadata"]["labels"]["batalkan/edge"]
 
 
+def allow_private_addresses(manifests: Manifests) -> None:
+    """A way from the Pods that call webhooks to everything inside."""
+    del manifests.of("NetworkPolicy")["internet"]["spec"]["egress"][0]["to"][0]["ipBlock"]["except"]
+
+
+def admit_every_pod(manifests: Manifests) -> None:
+    """A network that is open to those who are not its members."""
+    manifests.of("NetworkPolicy")["edge"]["spec"]["ingress"][0]["from"] = [{"podSelector": {}}]
+
+
+def admit_through_a_second_rule(manifests: Manifests) -> None:
+    """A rule without peers and ports, which opens all of them to all."""
+    manifests.of("NetworkPolicy")["edge"]["spec"]["ingress"].append({})
+
+
+def let_everything_out(manifests: Manifests) -> None:
+    """A default that refuses only what comes in."""
+    manifests.of("NetworkPolicy")["default-deny"]["spec"]["policyTypes"] = ["Ingress"]
+
+
+def forget_a_direction(manifests: Manifests) -> None:
+    """A policy whose rules for one direction count, and those for the other do not."""
+    manifests.of("NetworkPolicy")["wallets"]["spec"]["policyTypes"] = ["Egress"]
+
+
 @pytest.mark.parametrize(
     ("change", "check", "problem"),
     [
@@ -139,6 +164,11 @@ def leave_a_network(manifests: Manifests) -> None:
         (forget_a_service, checks.names, "cs: there is no such Deployment"),
         (run_as_root, checks.hardening, "gateway: the container main has privileges"),
         (leave_a_network, checks.networks, r"chat: it is in \['data'\], not in \['data', 'edge'\]"),
+        (allow_private_addresses, checks.networks, "NetworkPolicy internet: it opens the way for .*, not for .*except"),
+        (admit_every_pod, checks.networks, "NetworkPolicy edge: it opens the way for .*'podSelector': {}"),
+        (admit_through_a_second_rule, checks.networks, "NetworkPolicy edge: it opens the way for .*None"),
+        (let_everything_out, checks.networks, "default-deny: it does not refuse what other policies do not allow"),
+        (forget_a_direction, checks.networks, r"NetworkPolicy wallets: it is about \['Egress'\] only"),
     ],
 )
 def test_a_wrong_manifest_is_found(

@@ -16,24 +16,37 @@ from runtime.storage import database as databases
 from runtime.storage.connections import connect
 from runtime.storage.database import Database, DatabaseUnavailable
 from tests.conftest import Databases
-from tests.harness.waiting import becomes
+from tests.harness.waiting import becomes, eventually
 from tests.messaging.toys import Toys
 
 INSERT = "insert into effects (thing, number, note) values ('a', 1, '')"
+COMMIT = "select pg_logical_emit_message(true, '', '')"
+"""A transaction that writes, if only to the log."""
+WAITING = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database()"
+"""How many transactions of this database wait for the standby."""
 Work = Callable[[Database], Awaitable[object]]
 
 
 @pytest.fixture
 async def await_standby(server_databases: Databases) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
-    """Has the server's commits wait for the synchronous standby of a name, or for none."""
+    """Has the server's commits wait for the synchronous standby of a name, or for none; returns when they do so."""
+    commits: list[asyncio.Task[None]] = []
+
+    async def one_waits() -> bool:
+        commits.append(asyncio.create_task(server_databases.admin(COMMIT)))
+        connection = await connect(server_databases.admin_url)
+        found: int = await connection.fetchval(WAITING)
+        await connection.close()
+        return found > 0
 
     async def set_standby(names: str) -> None:
         await server_databases.admin(f"alter system set synchronous_standby_names = '{names}'")
         await server_databases.admin("select pg_reload_conf()")
-        await asyncio.sleep(0.3)  # the server's processes take it up one after the other
+        await (eventually(one_waits) if names else server_databases.admin(COMMIT))
 
     yield set_standby
     await set_standby("")
+    await asyncio.gather(*commits)
 
 
 async def commit(database: Database) -> None:
@@ -51,7 +64,8 @@ async def commit_by_itself(database: Database) -> None:
 async def stop_while_committing(database: Database) -> None:
     """Is cancelled during its commit, as when a service stops."""
     task = asyncio.create_task(commit(database))
-    await asyncio.sleep(0.2)
+    async with database.connection() as connection:
+        await eventually(lambda: connection.fetchval(WAITING))
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
@@ -83,10 +97,9 @@ async def test_a_readiness_check_that_waits_is_asked_again(
     """While the synchronous standby is away a service is not ready, and its checks keep one connection in all."""
     monkeypatch.setattr(databases, "PROBING", 0.2)
     toy = await toys_on_rabbit.refunds()
-    waiting = "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database()"
     await await_standby("absent")
     assert [await toy.database.writes() for _ in range(4)] == [False] * 4
-    assert await toy.fetch(waiting) == [1]
+    assert await toy.fetch(WAITING) == [1]
     await await_standby("")
     await becomes(toy.database.writes, True)
 

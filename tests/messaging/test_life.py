@@ -7,14 +7,19 @@ from asyncio.subprocess import PIPE
 import httpx
 import pytest
 
+from runtime.messaging import batches
 from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.consumer import Handlers
 from runtime.service import Loop, LoopEnded, Service
-from runtime.storage import schema
+from runtime.storage import connections, schema
+from runtime.storage import database as storage
 from runtime.storage.database import Database, DatabaseUnavailable
 from tests.harness.waiting import becomes
 from tests.messaging.buses import Unreliable
 from tests.messaging.toys import MIGRATIONS, Counted, Toys, message, whole_service, write_down
+
+WITHIN = 10.0
+"""Seconds in which a process ends that gets a signal: docs/availability.md. What could hold it up here takes longer."""
 
 
 async def ready(built: Service) -> dict[str, object]:
@@ -26,8 +31,10 @@ async def ready(built: Service) -> dict[str, object]:
         return parts
 
 
-async def test_a_service_works_on_an_empty_database(embedded_toys: Toys) -> None:
-    """It makes its tables, gets ready, acts on events, and stops within a second."""
+async def test_a_service_works_on_an_empty_database(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes its tables, gets ready, acts on events, and stops without waiting for what has nothing more to do."""
+    monkeypatch.setattr(batches, "STOPPING", 20.0)
+    monkeypatch.setattr(storage, "CLOSE_TIMEOUT", 20.0)
     url = await embedded_toys.databases.empty("refunds")
     built = whole_service(url, embedded_toys.bus("refunds"), {Counted: write_down})
     async with built.running():
@@ -37,7 +44,7 @@ async def test_a_service_works_on_an_empty_database(embedded_toys: Toys) -> None
         toy = await embedded_toys.on(url, "refunds", {})
         await becomes(toy.effects, [1])
         stopping = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - stopping < 1
+    assert asyncio.get_running_loop().time() - stopping < WITHIN
 
 
 async def test_a_service_says_how_many_messages_wait_only_while_it_knows(embedded_toys: Toys) -> None:
@@ -78,17 +85,18 @@ async def test_no_request_is_taken_before_the_database_is_prepared(embedded_toys
 async def test_a_service_serves_http_without_its_database() -> None:
     """A service whose tables are not migrated serves at once, and reports what is missing."""
     built = whole_service("postgresql://toy:toy@127.0.0.1:1/toy", MemoryBus())
-    async with asyncio.timeout(1), built.app.router.lifespan_context(built.app):
+    async with asyncio.timeout(WITHIN), built.app.router.lifespan_context(built.app):
         assert (await ready(built))["database"] is False
 
 
-async def test_a_service_stops_at_once_when_its_database_was_never_reached(embedded_toys: Toys) -> None:
+async def test_a_service_stops_at_once_when_its_database_was_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that accepts connections and never answers delays neither start nor stop."""
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT", 20.0)
     silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     built = whole_service(f"postgresql://toy:toy@127.0.0.1:{port}/toy", MemoryBus())
     try:
-        async with asyncio.timeout(1), built.running():
+        async with asyncio.timeout(WITHIN), built.running():
             assert await ready(built) == {"database": False, "broker": False}
     finally:
         silent.close()

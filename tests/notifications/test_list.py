@@ -15,7 +15,7 @@ from runtime.messaging.envelope import Event
 from services.notifications import store
 from tests.harness.actors import assert_problem
 from tests.harness.deals import PRICE, Deal
-from tests.harness.notifications import NotificationsHarness, kinds, told
+from tests.harness.notifications import NotificationsHarness, Receiver, deliveries, kinds, make_webhook, told
 
 SOON = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 
@@ -178,17 +178,24 @@ async def test_numbers_have_no_gaps_when_all_comes_at_once(harness: Notification
     assert {one["order_id"] for one in found} == {str(deal.order_id) for deal in deals}
 
 
-async def test_old_notifications_are_deleted(harness: NotificationsHarness) -> None:
-    """Notifications are kept for 90 days; those that are gone count neither as unread nor as gaps."""
+async def test_old_notifications_are_deleted(harness: NotificationsHarness, receiver: Receiver) -> None:
+    """Notifications are kept for 90 days; those that are gone count neither as unread nor as gaps. What was sent to a
+    webhook is kept for 30 days."""
     deal = harness.deal()
+    webhook = await make_webhook(deal.seller, receiver.url, "OrderPaid", "OrderCancelled")
     await harness.deliver(*every_event(deal))
-    past = "update notifications set at = now() - interval '91 days' where account_id = $1 and seq <= 4"
-    async with harness.service.uow.begin() as tx:
-        await tx.connection.execute(past, deal.buyer.account_id)
+    await receiver.has(2)
+    for table, mine, about, old in (
+        ("notifications", "account_id", deal.buyer.account_id, "case when seq <= 4 then 91 else 89 end"),
+        ("deliveries", "order_id", deal.order_id, "case when kind = 'OrderPaid' then 31 else 29 end"),
+    ):
+        past = f"update {table} set at = now() - make_interval(days => {old}) where {mine} = $1"  # noqa: S608
+        await harness.fetch(past, about)
     for table, age in store.KEPT:
         await retention.delete_old(harness.service.uow, table, age)
     page = await deal.buyer.get("/notifications")
     assert ([one["seq"] for one in page["items"]], page["unread"]) == ([9, 8, 7, 6, 5], 5)
+    assert [one["kind"] for one in await deliveries(deal.seller, webhook)] == ["OrderCancelled"]
     await harness.deliver(part(deal))
     assert (await deal.buyer.get("/notifications"))["unread"] == 6
     assert (await deal.buyer.post("/notifications/read", {"seq": 5}))["unread"] == 5
