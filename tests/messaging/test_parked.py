@@ -84,6 +84,14 @@ async def test_the_command_prints_a_bad_message_as_it_is(
         assert f"error{text}" in said.output
 
 
+async def test_an_unreadable_message_is_known_by_its_event(embedded_toys: Toys) -> None:
+    """The id of an event is kept, if there is one, although the message cannot be read."""
+    refunds = await embedded_toys.refunds()
+    event_id = new_id()
+    await park(refunds, embedded_toys, message(1, id=str(event_id), data={}), message(2, id="none"))
+    assert [one.event_id for one in await refunds.parked()] == [event_id, None]
+
+
 async def test_a_replay_locks_before_it_handles(embedded_toys: Toys) -> None:
     """A replay takes the locks of a batch handler before it handles, so that the lock order holds."""
     handler, locked = Mendable(), list[int]()
