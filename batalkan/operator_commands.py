@@ -134,7 +134,8 @@ def reconcile(
     data: Folder = DATA,
 ) -> None:
     """Compare a restored database of refunds with orders and DANA, book what was paid or credited, then let it pay.
-    Can be run again at any time. Exit code 1 if DANA does not know a payment that orders knows."""
+    Can be run again at any time. Exit code 1 if DANA does not know a payment that orders knows, or if refunds
+    has parked a cancellation."""
     from batalkan import reconciling
 
     if hold:
@@ -149,7 +150,9 @@ def reconcile(
     )
     for reference in found.disputed:
         console.print(f"DANA does not know {reference}, but orders knows it as paid: not paid again", soft_wrap=True)
-    raise typer.Exit(1 if found.disputed else 0)
+    for cancellation_id in found.parked:
+        console.print(f"refunds has parked cancellation {cancellation_id}: see batalkan parked list", soft_wrap=True)
+    raise typer.Exit(1 if found.disputed or found.parked else 0)
 
 
 @parked.command("list")

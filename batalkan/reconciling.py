@@ -7,6 +7,7 @@ asks DANA. Interrupted, it leaves the hold; run again, it begins again.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -44,13 +45,17 @@ async def reconcile(urls: Mapping[str, str], say: Callable[[str], object]) -> Re
     found. `say` gets a line for each step. Raises `NothingRunning`, `AlreadyReconciling`."""
     async with _alone(urls["refunds"]), working("refunds", urls) as refunds, working("orders", urls) as orders:
         await hold(urls)
-        last, published = UUID(int=0), 0
+        last, published, given_up = UUID(int=0), 0, set[UUID]()
+        since = await _now(refunds)
         while ids := await republish(orders, last, AT_ONCE):
 
-            async def unheard(tx: Transaction, ids: list[UUID] = ids) -> int:
-                return len(ids) - await holds.count_heard(tx, ids)
+            async def unsettled(tx: Transaction, ids: list[UUID] = ids, since: datetime = since) -> int:
+                return len(await holds.unheard(tx, ids) - await holds.parked_since(tx, since))
 
-            await _none_left(refunds, unheard, "refunds has to consume {} cancellations", say)
+            await _none_left(refunds, unsettled, "refunds has to consume {} cancellations", say)
+            async with refunds.begin() as tx:
+                given_up |= await holds.unheard(tx, ids)
+            since = await _now(refunds)
             last, published = ids[-1], published + len(ids)
             say(f"{published} cancellations were published again")
         async with refunds.begin() as tx:
@@ -59,7 +64,14 @@ async def reconcile(urls: Mapping[str, str], say: Callable[[str], object]) -> Re
         await _none_left(refunds, unasked, "DANA has to be asked about {} refunds", say)
         async with refunds.begin() as tx:
             await holds.end(tx)
-            return await holds.outcome(tx)
+            return await holds.outcome(tx, given_up)
+
+
+async def _now(uow: UnitOfWork) -> datetime:
+    """The time at the database, which messages are parked by."""
+    async with uow.begin() as tx:
+        now: datetime = await tx.connection.fetchval("select now()")
+    return now
 
 
 @asynccontextmanager

@@ -14,7 +14,11 @@ _COUNTED = "select coalesce(sum(heard), 0)::bigint as heard, bool_or(heard is nu
 _LOGGED = "select type, count(*) as written from event_log group by type"
 # `runtime.messaging.retention` deletes the rows of log and inbox after 30 days.
 _EFFECTS = "select count(*) as effects, coalesce(min(at) < now() - interval '29 days', false) as forgets from inbox"
-_PARKED = "select count(*) from parked where state <> 'replayed' and event_id is not null"
+_PARKED = """
+select distinct event_id from parked p where state <> 'replayed' and event_id is not null
+and not exists (select from inbox i where i.event_id = p.event_id)
+"""
+_PUBLISHED = "select event_id from event_log where event_id = any($1) and type = any($2)"
 
 
 async def look(stores: Stores) -> tuple[list[str], list[str]]:
@@ -30,8 +34,16 @@ async def look(stores: Stores) -> tuple[list[str], list[str]]:
         if counted["unknown"] or had["forgets"] or heard != counted["heard"]:
             return [], []
         published[service], effects[service] = written, had["effects"]
-        parked[service] = await stores.value(service, _PARKED)
+        parked[service] = await _parked(stores, service)
     return compare(published, effects, parked)
+
+
+async def _parked(stores: Stores, service: str) -> int:
+    """How many events that were published for the service are parked there; a forged message is none of them."""
+    ids = [row["event_id"] for row in await stores.rows(service, _PARKED)]
+    names = [event.wire_name for event in events_for(service)]
+    publishers = [name for name in stores.names if name != service]
+    return sum([len(await stores.rows(publisher, _PUBLISHED, ids, names)) for publisher in publishers])
 
 
 def compare(

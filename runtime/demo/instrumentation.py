@@ -26,6 +26,7 @@ class DemoInstrumentation:
         self.queues: Callable[[], Sequence[str]] = list
         """The queues that the service consumes now."""
         self._gauge: Gauge | None = None
+        self._measured: Sequence[str] = ()
         self._measuring = asyncio.Lock()
         observer = DemoObserver(settings.service, self._redis)
         board = FaultSwitchboard(settings.service, self._redis)
@@ -42,8 +43,9 @@ class DemoInstrumentation:
             return None
         async with self._measuring:
             try:
-                if self._gauge is None:
-                    self._gauge = await self.bus.gauge(*queues)
+                if self._gauge is None or self._measured != queues:
+                    await self._close_gauge()
+                    self._gauge, self._measured = await self.bus.gauge(*queues), queues
                 return await self._gauge.waiting()
             except BusError:
                 await self._close_gauge()

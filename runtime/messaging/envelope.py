@@ -1,11 +1,10 @@
 """Events in the code (`Event`) and on the wire (`Envelope`, CloudEvents 1.0 in structured JSON)."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 
 from runtime.observability.trace_context import TraceContext
@@ -80,7 +79,7 @@ class Envelope(BaseModel, Generic[E]):
     source: Word
     type: Word
     subject: Word
-    time: datetime
+    time: AwareDatetime
     datacontenttype: Literal["application/json"] = "application/json"
     dataschema: Word
     correlationid: UUID

@@ -42,30 +42,31 @@ class NotParked(Refusal):
 
 async def park(connection: Connection, event_id: UUID | None, delivery: Delivery, why: str) -> None:
     """Parks the message. The same body under the same key is kept once, and counted; after it was discarded it is
-    parked again."""
+    parked again. An unreadable message may have an event id, too."""
+    its_id, *other_ids = _ids_in(delivery.body)
     await connection.execute(
         "insert into parked (parked_id, event_id, routing_key, body, size, digest, error, subject, correlation_id) "
         "values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (digest, routing_key) where state <> 'replayed' "
         "do update set times = parked.times + 1, "
         "state = case when parked.state = 'discarded' then 'parked' else parked.state end",
         new_id(),
-        event_id,
+        event_id or its_id,
         printable(delivery.routing_key),
         delivery.body[:MAX_BODY],
         len(delivery.body),
         hashlib.sha256(delivery.body).digest(),
         printable(why),
-        *_ids_in(delivery.body),
+        *other_ids,
     )
 
 
-def _ids_in(body: bytes) -> tuple[UUID | None, UUID | None]:
-    """Subject and correlation id, as far as an unreadable message has them."""
+def _ids_in(body: bytes) -> list[UUID | None]:
+    """Event id, subject and correlation id, as far as an unreadable message has them."""
     try:
         message = from_json(body) if len(body) <= MAX_BODY else None
     except ValueError:
         message = None
-    return _id(message, "subject"), _id(message, "correlationid")
+    return [_id(message, field) for field in ("id", "subject", "correlationid")]
 
 
 def _id(message: object, field: str) -> UUID | None:

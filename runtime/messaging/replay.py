@@ -24,6 +24,7 @@ update parked set state = 'parked' where parked_id = (
 )
 returning parked_id, routing_key, body, size
 """
+_STATE = "select state from parked where parked_id = $1 for update"
 
 
 class Replays:
@@ -75,6 +76,10 @@ class Replays:
             raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
         envelope = self._consumer.reader.read(row["body"], row["routing_key"])
         async with self._uow.begin() as tx:
+            # Locked, so that nobody discards it while it has its effect.
+            state = await tx.connection.fetchval(_STATE, row["parked_id"])
+            if state not in ("parked", "replay"):
+                return
             is_new = await self._consumer.new_ids(tx, [envelope.id])
             tx.trace(self._uow.service, *(([envelope], []) if is_new else ([], [envelope])), "replay")
             if is_new:  # else a later copy has had its effect

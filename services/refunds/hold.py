@@ -8,8 +8,10 @@ PostgreSQL cannot tell, `batalkan reconcile --hold` removes the identity.
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
+
+from pydantic_core import from_json
 
 from runtime.messaging import outbox
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
@@ -28,12 +30,14 @@ _UNSETTLED = "state <> 'issued' and at_orders is not null"
 @dataclass(frozen=True)
 class Reconciled:
     """How many refunds were restored: those paid by DANA, those in Lazada Credit, those whose payment continues, and
-    the references of those that `orders` knows as paid and DANA does not (yet)."""
+    the references of those that `orders` knows as paid and DANA does not (yet); and the cancellations that are parked.
+    """
 
     paid: int
     credited: int
     open: int
     disputed: Sequence[str]
+    parked: Sequence[UUID] = ()
 
 
 async def is_on(tx: Transaction) -> bool:
@@ -97,14 +101,29 @@ async def note_at_orders(tx: Transaction, known: Mapping[UUID, AtOrders], subjec
     await outbox.skip_ahead(tx.connection, subjects)
 
 
-async def count_heard(tx: Transaction, cancellation_ids: Sequence[UUID]) -> int:
-    """Of how many of these cancellations the refund has arrived, or the word of `orders` was noted."""
-    heard: int = await tx.connection.fetchval(
-        "select count(*) from refunds where cancellation_id = any($1) and (state = 'issued' or at_orders <> $2)",
+async def unheard(tx: Transaction, cancellation_ids: Collection[UUID]) -> set[UUID]:
+    """These cancellations without those whose refund has arrived, or of which the word of `orders` was noted."""
+    heard = await tx.connection.fetch(
+        "select cancellation_id from refunds where cancellation_id = any($1) and (state = 'issued' or at_orders <> $2)",
         cancellation_ids,
         AtOrders.UNHEARD,
     )
-    return heard
+    return set(cancellation_ids) - {row["cancellation_id"] for row in heard}
+
+
+async def parked_since(tx: Transaction, moment: datetime) -> set[UUID | None]:
+    """The cancellations whose messages were parked since then, and not replayed."""
+    bodies = await tx.connection.fetch(
+        "select body from parked where parked_at >= $1 and event_id is not null and state <> 'replayed'", moment
+    )
+    return {_cancellation_in(row["body"]) for row in bodies}
+
+
+def _cancellation_in(body: bytes) -> UUID | None:
+    try:
+        return UUID(from_json(body)["data"]["cancellation_id"])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return None
 
 
 async def hurry(tx: Transaction) -> list[UUID]:
@@ -132,8 +151,8 @@ async def end(tx: Transaction) -> None:
     await hurry(tx)
 
 
-async def outcome(tx: Transaction) -> Reconciled:
-    """What has become of the restored refunds."""
+async def outcome(tx: Transaction, given_up: Collection[UUID] = ()) -> Reconciled:
+    """What has become of the restored refunds, and of the cancellations that were parked."""
     row = await tx.connection.fetchrow(
         "select count(*) filter (where state = 'issued' and destination = 'dana') as paid, "
         "count(*) filter (where state = 'issued' and destination <> 'dana') as credited, "
@@ -143,4 +162,5 @@ async def outcome(tx: Transaction) -> Reconciled:
         AtOrders.PAID,
     )
     assert row is not None
-    return Reconciled(row["paid"], row["credited"], row["open"], row["disputed"] or [])
+    parked = tuple(sorted(await unheard(tx, given_up)))
+    return Reconciled(row["paid"], row["credited"], row["open"], row["disputed"] or [], parked)

@@ -150,6 +150,22 @@ async def test_parked_by_itself(ran: Ran) -> None:
         assert await ran.broken(Evidence(injected={hashlib.sha256(b"no event").digest()})) == []
 
 
+@pytest.mark.parametrize("forged", [False, True])
+async def test_a_parked_event_is_not_in_flight(ran: Ran, forged: bool) -> None:
+    """An event without effect that is parked is not waited for; a message under an invented id is no such event."""
+    async with connected(ran.system.database_urls["chat"]) as connection:
+        event_id = await connection.fetchval("select event_id from inbox limit 1")
+    parked = (
+        "insert into parked (parked_id, event_id, routing_key, body, size, digest, error) values "  # noqa: S608
+        f"(gen_random_uuid(), '{uuid4() if forged else event_id}', 'orders.OrderPaid', '', 0, sha256(''), 'not JSON')"
+    )
+    missing = f"delete from inbox where event_id = '{event_id}'"  # noqa: S608
+    async with ran.changed("chat.inbox", missing), ran.changed("chat.parked", parked):
+        assert [one for one in await ran.broken() if "still has to consume" in one] == (
+            [f"chat still has to consume 1 of {await ran.system.count('chat', 'inbox') + 1} events"] if forged else []
+        )
+
+
 async def test_everything_is_restored(ran: Ran) -> None:
     """After each repair the checker finds nothing."""
     assert await ran.broken() == []

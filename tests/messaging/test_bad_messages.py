@@ -38,6 +38,7 @@ UNREADABLE = {
     "an id that is none": (message(0, id="1"), "id"),
     "no sequence": (message(0, sequence=0), "sequence"),
     "a sequence beyond all bounds": (message(0, sequence=10**30), "sequence"),
+    "a time in no zone": (message(0, time="2025-01-31T12:00:00"), "time"),
     "no trace": (message(0, traceparent="00-1-2-3"), "traceparent"),
     "a negative amount": (_data(number=-1), "number"),
     "an amount in words": (_data(number="1"), "number"),

@@ -10,15 +10,17 @@ import pytest
 from fakeredis import FakeServer
 
 from runtime.demo import recorder, switches
+from runtime.demo.instrumentation import DemoInstrumentation
 from runtime.demo.recorder import MAX_WAITING, STREAM, DemoObserver
-from runtime.messaging.bus import Delivery
+from runtime.messaging.bus import Delivery, partitions
 from runtime.messaging.consumer import Handlers
 from runtime.messaging.observer import NO_OBSERVER
 from runtime.observability.trace_context import new_id, start_context
+from runtime.settings import Environment, Settings
 from runtime.storage.redis import connect
 from tests.harness.waiting import becomes
 from tests.messaging.demo_harness import DemoHarness, demo_service, in_demonstration
-from tests.messaging.toys import Counted, Toys, running, whole_service, write_down
+from tests.messaging.toys import Counted, Toys, message, running, whole_service, write_down
 
 PUBLISHED = {("orders", "written"), ("orders", "sent"), ("orders", "confirmed")}
 """The stages that the publisher records."""
@@ -80,6 +82,22 @@ async def test_without_consumers_messages_wait_in_the_queue(harness: DemoHarness
     await harness.turn("refunds")
     await becomes(harness.effects, [1, 2])
     await becomes(harness.of("refunds", "waiting"), 0)
+
+
+async def test_after_a_move_the_new_queues_are_measured(embedded_toys: Toys) -> None:
+    """The number of waiting messages is that of the queues which are consumed now."""
+    bus = embedded_toys.bus("refunds")
+    await (await bus.topology("refunds", ["orders.Counted"])).declare(1)
+    settings = Settings.read("refunds", Environment({"DEMONSTRATION": "1", "REDIS_URL": f"memory://{new_id().hex}"}))
+    toy = await embedded_toys.refunds()
+    instrumentation = DemoInstrumentation(settings, toy.uow, bus, {Counted: write_down}, [])
+    instrumentation.queues = lambda: ["refunds"]
+    await embedded_toys.send(message(1))
+    await becomes(instrumentation.waiting, 1)
+    await (await bus.topology("refunds", [])).declare(2)
+    instrumentation.queues = lambda: [one.queue("refunds") for one in partitions(2)]
+    assert await instrumentation.waiting() == 0
+    await instrumentation.close()
 
 
 async def test_without_handlers_events_are_parked_and_can_be_replayed(harness: DemoHarness) -> None:

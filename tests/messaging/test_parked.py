@@ -15,6 +15,7 @@ from runtime.messaging.bus import Delivery, Message
 from runtime.messaging.consumer import BatchHandler
 from runtime.messaging.envelope import MAX_BODY, Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
+from runtime.observability.trace_context import new_id
 from services import SERVICES
 from tests.harness.waiting import becomes
 from tests.messaging.toys import Counted, HeldHandler, Toy, Toys, message, running, write_down
@@ -81,6 +82,14 @@ async def test_the_command_prints_a_bad_message_as_it_is(
         assert said.exit_code == 0
         assert f"key{text}" in said.output
         assert f"error{text}" in said.output
+
+
+async def test_an_unreadable_message_is_known_by_its_event(embedded_toys: Toys) -> None:
+    """The id of an event is kept, if there is one, although the message cannot be read."""
+    refunds = await embedded_toys.refunds()
+    event_id = new_id()
+    await park(refunds, embedded_toys, message(1, id=str(event_id), data={}), message(2, id="none"))
+    assert [one.event_id for one in await refunds.parked()] == [event_id, None]
 
 
 async def test_a_replay_locks_before_it_handles(embedded_toys: Toys) -> None:
@@ -162,6 +171,30 @@ async def test_a_replay_that_crashes_the_process_is_not_repeated(embedded_toys: 
         await held.reached.wait()
     assert [one.state for one in await refunds.parked()] == ["parked"]
     assert not await refunds.replays.replay_one(Backoff("nothing", replaying.log))
+
+
+async def test_a_message_is_discarded_or_has_its_effect(embedded_toys: Toys) -> None:
+    """A message cannot be discarded while it is replayed; one that was discarded just before has no effect."""
+    refunds = await embedded_toys.refunds(Mendable())
+    await park(refunds, embedded_toys, message(1), message(2))
+    first, second = await refunds.parked()
+    mended = await embedded_toys.on(refunds.url, "refunds", {Counted: (held := HeldHandler())})
+    await refunds.call(parked.ask_for_replay, [first.parked_id])
+    async with running(mended.replays.run()), asyncio.TaskGroup() as tasks:
+        await held.reached.wait()
+        late = tasks.create_task(refunds.call(parked.discard, [first.parked_id], new_id(), "late"))
+        await asyncio.sleep(0.1)
+        assert not late.done()
+        held.released.set()
+    assert late.result() == 0
+    await refunds.call(parked.ask_for_replay, [second.parked_id])
+    async with mended.database.connection() as connection:
+        row = await connection.fetchrow(replaying._NEXT_REPLAY)
+    assert row is not None
+    assert await refunds.call(parked.discard, [second.parked_id], new_id(), "in time") == 1
+    await mended.replays._replay(row)
+    assert [one.state for one in await refunds.parked()] == ["replayed", "discarded"]
+    assert await refunds.effects() == [1]
 
 
 @pytest.mark.parametrize("padding", [b" ", b"x"])

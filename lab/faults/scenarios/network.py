@@ -10,7 +10,7 @@ from tests.harness.proxy import Proxy, proxied
 
 THROUGH = ("orders", "refunds")
 
-ALERTS = {"SamplesFail"}
+ALERTS = {"SamplesFail", "DeadlinesFail"}
 LONG = {"cuts": 100, "delay": 0.1, "slow": 30, "half_open": 30, "sagas": 2_000}
 
 
