@@ -1,10 +1,11 @@
 """What stays and what changes while pages refresh themselves."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
-from playwright.async_api import Page, Route, WebSocketRoute, expect
+from playwright.async_api import Page, Response, Route, WebSocketRoute, expect
 
 from tests.browser import ways
 from tests.browser.site import BrowserTarget
@@ -14,10 +15,15 @@ from tests.harness.waiting import becomes
 pytestmark = pytest.mark.browser
 
 
-async def refreshed(page: Page) -> None:
-    """Waits until the page has fetched itself."""
-    async with page.expect_response(lambda answer: answer.request.resource_type == "fetch", timeout=30_000) as fetched:
-        pass
+async def refreshed(page: Page, by: Awaitable[object] | None = None) -> None:
+    """Waits until the page has fetched itself, after this was done."""
+
+    def is_page(answer: Response) -> bool:
+        return answer.request.resource_type == "fetch" and answer.ok and answer.url == page.url.partition("#")[0]
+
+    async with page.expect_response(is_page, timeout=30_000) as fetched:
+        if by is not None:
+            await by
     await (await fetched.value).finished()
     await asyncio.sleep(0.2)  # the script works on it
 
@@ -45,9 +51,8 @@ async def test_a_dialog_that_a_link_opens_stays(users: BrowserUsers) -> None:
     await buyer.button("Chat Seller").click()
     conversation = seller.url + buyer.page.url.removeprefix(buyer.url)
     await seller.open("/")
-    await seller.page.goto(f"{conversation}#seller-cancel")
     dialog = seller.page.locator("dialog#seller-cancel:modal")
-    await refreshed(seller.page)
+    await refreshed(seller.page, seller.page.goto(f"{conversation}#seller-cancel"))
     await expect(dialog).to_be_visible()
     await seller.page.keyboard.press("Escape")
     await buyer.open(f"{order}/cancel")
@@ -100,20 +105,23 @@ async def test_a_form_that_led_nowhere_can_be_sent_again(users: BrowserUsers) ->
     await buyer.sees("Pesanan dibatalkan oleh pembeli")
 
 
+async def no_answer(route: Route) -> None:
+    """Lets what a script fetches fail, and the pages that a person opens not."""
+    await (route.fulfill(status=503) if route.request.resource_type == "fetch" else route.continue_())
+
+
 async def test_why_a_seller_cannot_cancel_stays(users: BrowserUsers) -> None:
     """The reason outlasts the page's look at the server when its socket opens."""
     buyer, seller, order = await ways.bought(users)
     await buyer.button("Chat Seller").click()
-    await seller.page.goto(seller.url + buyer.page.url.removeprefix(buyer.url))
+    conversation = buyer.page.url.removeprefix(buyer.url)
+    await refreshed(seller.page, seller.page.goto(seller.url + conversation))
+    await seller.page.route(f"**{conversation}", no_answer)  # else the dialog goes by itself
     await seller.button("Batalkan sendiri").click()
-    await seller.page.context.set_offline(True)  # it does not hear what comes now
     await buyer.open(f"{order}/cancel")
     await buyer.button("Batalkan pesanan").click()
     await buyer.sees("Pesanan dibatalkan oleh pembeli")
-    await seller.page.context.set_offline(False)
-    async with seller.page.expect_response(lambda answer: answer.request.resource_type == "fetch"):
-        await seller.button("Ya, batalkan dan terima akibatnya").click()
-    await refreshed(seller.page)
+    await refreshed(seller.page, seller.button("Ya, batalkan dan terima akibatnya").click())
     await expect(seller.page.get_by_role("alert")).to_contain_text("sudah dibatalkan")
 
 
@@ -122,13 +130,8 @@ async def test_a_refresh_that_failed_is_repeated(users: BrowserUsers) -> None:
     buyer, seller, order = await ways.bought(users)
     await buyer.button("Chat Seller").click()
     conversation = buyer.page.url.removeprefix(buyer.url)
-    await seller.page.goto(seller.url + conversation)
-    await refreshed(seller.page)
-
-    async def fail(route: Route) -> None:
-        await (route.fulfill(status=503) if route.request.resource_type == "fetch" else route.continue_())
-
-    await seller.page.route(f"**{conversation}", fail)
+    await refreshed(seller.page, seller.page.goto(seller.url + conversation))
+    await seller.page.route(f"**{conversation}", no_answer)
     await buyer.open(f"{order}/cancel")
     await buyer.button("Batalkan pesanan").click()
     await seller.sees("Sambungan terputus.")
