@@ -76,7 +76,7 @@ class Replays:
             raise UnreadableEvent(f"too large: {row['size']} bytes, of which only the beginning was kept")
         envelope = self._consumer.reader.read(row["body"], row["routing_key"])
         async with self._uow.begin() as tx:
-            # Locked, so that nobody discards it while it has its effect.
+            # Locked, so that it cannot be discarded while it has its effect.
             state = await tx.connection.fetchval(_STATE, row["parked_id"])
             if state not in ("parked", "replay"):
                 return

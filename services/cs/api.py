@@ -127,7 +127,7 @@ async def open_case(
         async with uow.begin(autocommit=True) as tx:
             has_one = await store.open_case_of(tx, buyer.account_id) is not None
         with suppress(_OpenAlready, _OverMeanwhile):
-            if has_one:  # the turn is everyone's: nobody waits for it who is limited, or does not need it
+            if has_one:  # without the turn, which all wait for: this buyer is limited, or does not need it
                 return await once(owner, go_on, status=200, limit=dependencies.rate_limit.one(owner))
             async with cases.turn:
                 return await once(owner, create)

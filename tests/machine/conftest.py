@@ -20,7 +20,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder in which nobody sees anything; root sees into each one that there is."""
+    """A data folder that cannot be read; root could read every real one."""
     stat = Path.stat
 
     def refuse(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:

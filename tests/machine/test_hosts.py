@@ -81,7 +81,7 @@ async def test_every_server_checks_its_host_names(server: str, keys: Keys, tmp_p
 async def test_the_printed_origin_is_answered(
     host: str, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever address the demonstration listens on, the one that it prints leads to it, and is a name of it."""
+    """The printed address leads to the demonstration, and is a name of it, on every address that it listens on."""
     said, statuses = StringIO(), list[int]()
 
     async def serve(where: Where, held: socket.socket, *_: object) -> None:
