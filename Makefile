@@ -12,7 +12,7 @@ PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 pytho
 BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is needed; name it: make PYTHON=..." >&2; exit 1; }; \
 	$(PYTHON) deploy/bootstrap.py
 
-WORKERS = -n 2 --no-loadscope-reorder
+WORKERS = -n 4 --no-loadscope-reorder
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18

@@ -87,7 +87,7 @@ def demo(
     from batalkan.system import Where
 
     more = {"market": market, **_entrance(host)}
-    where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.5, settling=0.3, **more)
+    where = Where(data, database_url, broker_url, redis_url, dana_timeout=0.3, settling=0.2, **more)
     single_process.run(single_process.demo(where, host, port, console, then_serve=serve))
 
 

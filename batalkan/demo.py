@@ -1,5 +1,6 @@
 """The guided run: the four ways to cancel, a part of an order, refusals, and a failure of DANA that is corrected."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -12,18 +13,22 @@ from batalkan.invariants import Snapshot, check
 
 async def run(client: DemoClient) -> Snapshot:
     """Runs all steps. Raises `DemoFailed` when a result is not the expected one."""
-    seller = await client.join("seller", "web")
+    seller, buyer = await asyncio.gather(client.join("seller", "web"), client.join("buyer", "app"))
+    # Hashing a password takes a tenth of a second of a core; the first steps do not wait for that.
+    joining = asyncio.create_task(client.join("buyer", "web"))
     product = await client.call(
         *("POST", "/orders/products", seller, 201), title="Kopi Gayo 1 kg", price=145_000, stock=99, listed=False
     )
     client.console.print(f"A seller offers {product['title']} for {rupiah(product['price'])}.\n")
-    buyer, dana_buyer = await client.join("buyer", "app"), await client.join("buyer", "web")
     await in_the_app(client, product, buyer)
+    dana_buyer, employing = await joining, asyncio.create_task(client.employ())
     await on_the_website(client, product, dana_buyer, seller)
     await guided_in_the_chat(client, product, buyer, seller)
     await cancelled_by_the_seller(client, product, buyer, seller)
     await in_parts(client, product, buyer, seller)
-    agent = await on_duty(client)
+    agent = await employing
+    # For the cases of this run only: other cases may be waiting.
+    await client.call("PUT", "/cs/duty", agent, 200, on=True, reserved=True)
     await silent_seller(client, product, buyer, agent)
     await seller_answers_in_time(client, product, buyer, seller, agent)
     await client.call("PUT", "/cs/duty", agent, 200, on=False)
@@ -144,13 +149,6 @@ async def in_parts(client: DemoClient, product: dict[str, Any], buyer: Person, s
     left = (await client.call("GET", "/orders/vouchers", seller, 200))["items"][0]
     client.say(f"nothing is left of the order, so the voucher was used {left['used']} times")
     await client.show_events(order)
-
-
-async def on_duty(client: DemoClient) -> Person:
-    """Puts an agent on duty for the cases of this run only: other cases may be waiting."""
-    agent = await client.employ()
-    await client.call("PUT", "/cs/duty", agent, 200, on=True, reserved=True)
-    return agent
 
 
 async def silent_seller(client: DemoClient, product: dict[str, Any], buyer: Person, agent: Person) -> None:

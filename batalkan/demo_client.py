@@ -11,7 +11,7 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
-from batalkan.operate import advance_clock, create_for
+from batalkan.operate import create_for
 from batalkan.system import System
 from contracts.words import Role
 
@@ -132,8 +132,7 @@ class DemoClient:
 
     async def advance(self, by: timedelta) -> None:
         """Moves the clock of all services forward."""
-        await advance_clock(self.running.database_urls, by)
-        self.running.hurry()
+        await self.running.advance_clock(by)
         self.say(f"(the clock moves on by {by})")
 
     async def call(

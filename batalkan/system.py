@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
@@ -29,7 +30,7 @@ from runtime.observability.trace_context import new_id
 from runtime.serve import open_bus
 from runtime.service import Service
 from runtime.settings import Environment, Settings
-from runtime.storage import embedded
+from runtime.storage import clock, embedded
 from runtime.storage.database import is_transient
 from services import SERVICES, SETTINGS
 
@@ -100,6 +101,13 @@ class System:
         """Fires due deadlines now; the services also poll them every two seconds."""
         for service in self.services.values():
             service.uow.wake_deadlines()
+
+    async def advance_clock(self, by: timedelta) -> None:
+        """Moves the clock of all services forward. Raises `runtime.storage.clock.ClockFixed`."""
+        for service in self.services.values():
+            async with service.uow.database.connection() as connection:
+                await clock.advance(connection, by)
+        self.hurry()
 
 
 @asynccontextmanager

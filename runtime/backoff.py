@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from math import inf
 
 SHORTEST, LONGEST = 0.1, 5.0
@@ -12,6 +13,13 @@ SHORTEST, LONGEST = 0.1, 5.0
 def unevenly(seconds: float) -> float:
     """Up to half less, at random: loops that begin together would stay together, and need a connection each."""
     return seconds * random.uniform(0.5, 1)  # noqa: S311
+
+
+async def woken(event: asyncio.Event, within: float) -> None:
+    """Waits for the event, at most `within` seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()
 
 
 class Backoff:

@@ -1,9 +1,7 @@
 """Work that is done again and again, until the service stops."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from runtime.backoff import Backoff
 from runtime.storage.database_errors import is_transient
@@ -24,10 +22,3 @@ async def repeat(purpose: str, step: Callable[[], Awaitable[None]], pause: Calla
             await backoff.wait(error)
         else:
             await pause()
-
-
-async def woken(event: asyncio.Event, within: float) -> None:
-    """Waits for the event, at most `within` seconds."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await event.wait()

@@ -23,9 +23,6 @@ from runtime.storage.embedded import DataFolderUnusable, PostgresFailed
 
 WITHIN = 12.0
 """Seconds for a service to end: `GRACE` for requests, and as much for the consumer's batch."""
-BETWEEN_COLLECTIONS = 10_000
-"""New objects between two garbage collections. With Python's 700 there are several in each request, for 5 % of the
-time, and they find little: reference counts free nearly everything."""
 
 
 def open_bus(url: str, client: str) -> Bus:
@@ -63,7 +60,6 @@ def serve(service: str, build: Callable[[Settings, Environment, str, Bus], Built
         async with database_url(settings) as url:
             built = build(settings, env, url, open_bus(settings.broker_url, service))
             gc.freeze()  # these objects stay: collections can skip them
-            gc.set_threshold(BETWEEN_COLLECTIONS)
             await listen(built, settings.host, settings.port, settings.trusted_proxies)
 
     try:

@@ -41,6 +41,8 @@ HealthCheck = Callable[[], Awaitable[bool]]
 """Checks whether a part that the service needs is available."""
 Loop = Callable[[], Coroutine[Any, Any, None]]
 """Runs until it is cancelled."""
+BETWEEN_LOOPS = 0.005
+"""Seconds between the starts of two loops: each begins with a statement, and at once each would open a connection."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             for loop in [*loops, *self.background]:
                 group.create_task(_endless(loop))
+                await asyncio.sleep(BETWEEN_LOOPS)
 
     async def _prepare(self) -> None:
         backoff = Backoff("PostgreSQL, to prepare the database", log)

@@ -1,10 +1,11 @@
 """Fixtures for all tests: databases, a bus, keys. The real servers start when a test first uses them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
+from shutil import disk_usage
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,8 +23,12 @@ from runtime.messaging.bus.memory import MemoryBus
 from runtime.messaging.bus.rabbitmq import RabbitBus
 from runtime.messaging.envelope import EXCHANGE
 from runtime.storage import embedded, schema
+from runtime.storage.connections import AsyncpgConnection
 from runtime.storage.database import Database, connect
 from services import SERVICES
+
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108
+"""The kernel's folder in memory, and the bytes that must be free there."""
 
 BusOf = Callable[[str], Bus]
 """The bus as the service of that name connects to it."""
@@ -78,12 +83,13 @@ class Databases:
         self._url_of = url_of
         self._templates: dict[tuple[str, Path], str] = {}
         self._made: list[str] = []
+        self._admins: list[AsyncpgConnection] = []
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator["Databases"]:
         """The same; databases that are made through it are dropped at the end of the block, the templates stay."""
         borrowed = Databases(self.admin_url, self._url_of)
-        borrowed._templates = self._templates
+        borrowed._templates, borrowed._admins = self._templates, self._admins
         yield borrowed
         for name in borrowed._made:
             await self.admin(f'drop database "{name}" with (force)')
@@ -117,9 +123,16 @@ class Databases:
 
     async def admin(self, statement: str) -> None:
         """Runs a statement as the server's administrator."""
-        connection = await connect(self.admin_url)
+        connection = self._admins.pop() if self._admins else await connect(self.admin_url)
+        if connection.is_closed():  # a test has stopped the server
+            connection = await connect(self.admin_url)
         await connection.execute(statement)
-        await connection.close()
+        self._admins.append(connection)
+
+    async def close(self) -> None:
+        """Closes the administrator's connections."""
+        while self._admins:
+            await self._admins.pop().close()
 
     async def _create(self, service: str, template: str) -> str:
         name = f"{service}_{token_hex(4)}"
@@ -132,31 +145,41 @@ class Databases:
 
 
 @pytest.fixture(scope="session")
-async def embedded_databases() -> AsyncIterator[Databases]:
-    """The PostgreSQL of the embedded mode, without fsync.
+def server_folder() -> Iterator[Path]:
+    """A folder for the data of servers: in memory where there is room, since each database has 300 files.
 
-    Not in pytest's temporary folder: root's is not readable for the user that PostgreSQL runs as.
+    Not in pytest's temporary folder: root's is not readable for the users that the servers run as.
     """
-    with TemporaryDirectory(prefix="batalkan-tests-") as folder:
-        async with embedded.running(f"{embedded.SCHEME}{folder}", ["postgres"]) as urls:
-            databases = Databases(urls["postgres"], lambda service: urls["postgres"])
-            await databases.admin("alter system set fsync = off")
-            await databases.admin("select pg_reload_conf()")
-            yield databases
+    has_room = MEMORY.is_dir() and disk_usage(MEMORY).free > ROOM
+    with TemporaryDirectory(prefix="batalkan-tests-", dir=MEMORY if has_room else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalServers]:
+async def embedded_databases(server_folder: Path) -> AsyncIterator[Databases]:
+    """The PostgreSQL of the embedded mode, without fsync."""
+    async with embedded.running(f"{embedded.SCHEME}{server_folder / 'embedded'}", ["postgres"]) as urls:
+        databases = Databases(urls["postgres"], lambda service: urls["postgres"])
+        await databases.admin("alter system set fsync = off")
+        await databases.admin("select pg_reload_conf()")
+        yield databases
+        await databases.close()
+
+
+@pytest.fixture(scope="session")
+async def servers(server_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalServers]:
     """RabbitMQ, PostgreSQL and Redis as private servers. A test that stops one starts it again."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
-    async with LocalServers() as started:
+    async with LocalServers(server_folder / "servers") as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def server_databases(servers: LocalServers) -> Databases:
+async def server_databases(servers: LocalServers) -> AsyncIterator[Databases]:
     """Databases on the PostgreSQL server, under the roles of the services."""
-    return Databases(servers.postgres.admin_url, servers.postgres.url)
+    databases = Databases(servers.postgres.admin_url, servers.postgres.url)
+    yield databases
+    await databases.close()
 
 
 @pytest.fixture

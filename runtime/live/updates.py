@@ -42,6 +42,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
+from runtime.backoff import woken
 from runtime.http.auth import Identity
 from runtime.http.revocations import Revocations
 from runtime.live.conversations import Change, Source
@@ -50,7 +51,7 @@ from runtime.live.sockets import OVER, Socket
 from runtime.live.tickets import Tickets, origins
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.telemetry import LIVE_SOCKETS
-from runtime.repeating import repeat, woken
+from runtime.repeating import repeat
 from runtime.service import Service
 from runtime.storage.broadcast import RedisBroadcast
 from runtime.storage.database import Database

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from runtime.backoff import woken
+
 KEEP_ALIVE = 5
 """Seconds until an idle connection is closed."""
 LINGER = 2.2
@@ -24,8 +26,32 @@ GRACE = 5
 """Seconds for requests to finish."""
 
 
+TICK = 1.0
+"""Seconds between two renewals of the header `Date`."""
+
+
 class HttpServer(uvicorn.Server):
-    """uvicorn's server, which leaves signals to `runtime.shutdown.signals`."""
+    """uvicorn's server, which leaves signals to `runtime.shutdown.signals`, and sleeps until it is to exit: uvicorn's
+    looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._exiting = asyncio.Event()
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether the server is to exit; uvicorn sets it, too."""
+        return self._exiting.is_set()
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self._exiting.set()
+
+    async def main_loop(self) -> None:
+        """Overrides uvicorn's method."""
+        while not await self.on_tick(0):
+            await woken(self._exiting, TICK)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -21,6 +21,8 @@ database, role and URL."""
 MICROSECOND = timedelta(microseconds=1)
 BUILT_IN = 10_000
 """The first type id that PostgreSQL does not assign by hand: those below are the same everywhere."""
+ARRAYS = frozenset({1000, 1007, 1009, 1016, 1185, 2951, 3807})
+"""The arrays of boolean, integer, text, bigint, timestamptz, uuid and jsonb, all of which our statements use."""
 _described: dict[frozenset[int], Any] = {}
 
 
@@ -30,7 +32,8 @@ class SafeConnection(AsyncpgConnection):
     A commit that waits for a synchronous standby stops waiting when it is cancelled: the row becomes visible, and is on
     one disk only. When the connection closes instead, the row stays invisible until a standby has it.
 
-    And it asks once per process, not once per connection, what a built-in array type consists of: that takes 17 ms.
+    And it asks once per process, not once per connection and type, what built-in array types consist of: that takes
+    17 ms.
     """
 
     _loop: asyncio.AbstractEventLoop
@@ -44,9 +47,9 @@ class SafeConnection(AsyncpgConnection):
             super()._cancel_current_command(*waiters)  # type: ignore[misc]
 
     async def _introspect_types(self, typeoids: Any, timeout: float) -> Any:
-        types = frozenset(typeoids)
+        types = ARRAYS if ARRAYS.issuperset(typeoids) else frozenset(typeoids)
         if types not in _described:
-            described = await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]
+            described = await super()._introspect_types(types, timeout)  # type: ignore[misc]
             if max(types) >= BUILT_IN:
                 return described
             _described[types] = described

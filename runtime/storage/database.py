@@ -70,20 +70,20 @@ class Database:
         backoff = Backoff("PostgreSQL", log)
         while self._pool is None:
             try:
-                size = min(self._pool_size, await _share(self.url))
-                self._turns = asyncio.Semaphore(size)
-                self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
+                pool: Pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
                     self.url,
                     connect=connect,
                     connection_class=SafeConnection,
                     min_size=1,
-                    max_size=size,
+                    max_size=self._pool_size,
                     command_timeout=COMMAND_TIMEOUT,
                     server_settings={"lock_timeout": f"{LOCK_TIMEOUT:g}s"},
                     max_inactive_connection_lifetime=UNUSED,
                     init=_prepare,
                     reset=_no_reset,
                 )
+                self._turns = asyncio.Semaphore(min(self._pool_size, await _share(pool)))
+                self._pool = pool
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -234,13 +234,13 @@ select pg_logical_emit_message(true, 'ready', '')
 _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
 
 
-async def _share(url: str) -> int:
+async def _share(pool: Pool) -> int:
     """The number of connections for one service on this server; at least two."""
-    connection = await connect(url, command_timeout=COMMAND_TIMEOUT)
     try:
-        allowed: int = await connection.fetchval(_ALLOWED)
-    finally:
-        connection.terminate()
+        allowed: int = await pool.fetchval(_ALLOWED)
+    except BaseException:
+        pool.terminate()
+        raise
     return max(2, allowed // SHARES - 1)
 
 

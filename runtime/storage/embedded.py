@@ -91,11 +91,13 @@ async def create_missing(urls: dict[str, str]) -> None:
     """Creates the missing databases."""
     connection = await connect(urlunsplit(urlsplit(next(iter(urls.values())))._replace(path="/postgres")))
     try:
-        existing = {row["datname"] for row in await connection.fetch("select datname from pg_database")}
-        for name in sorted(urls.keys() - existing):
-            await connection.execute(f'create database "{name}"')
+        for row in await connection.fetch(_MISSING, list(urls)):
+            await connection.execute(f'create database "{row["name"]}"')
     finally:
         await connection.close()
+
+
+_MISSING = "select name from unnest($1::text[]) as name where name not in (select datname from pg_database)"
 
 
 def _open(url: str) -> tuple[Path, int]:

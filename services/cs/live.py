@@ -11,12 +11,13 @@ from uuid import UUID
 from fastapi import Depends, Request
 from redis.asyncio import Redis
 
+from runtime.backoff import woken
 from runtime.errors import WrongRole
 from runtime.http.auth import BuyerOrAgent, Identity
 from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import LiveUpdates
 from runtime.messaging.unit_of_work import UnitOfWork
-from runtime.repeating import repeat, woken
+from runtime.repeating import repeat
 from runtime.storage.broadcast import RedisBroadcast
 from services.cs import agents, views
 from services.cs.cases import Cases

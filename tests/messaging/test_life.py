@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -61,8 +62,8 @@ async def test_a_service_says_how_many_messages_wait_only_while_it_knows(embedde
 async def test_services_of_one_process_migrate_in_turn_on_any_event_loop(embedded_toys: Toys) -> None:
     """Two migrate at once on the loop of the tests, and two on a loop in a thread of its own."""
 
-    async def two() -> None:
-        databases = [Database(await embedded_toys.databases.empty("refunds")) for _ in range(2)]
+    async def migrate(urls: Sequence[str]) -> None:
+        databases = [Database(url) for url in urls]
         for database in databases:
             await database.connect()
         await asyncio.gather(*(schema.migrate(database, MIGRATIONS) for database in databases))
@@ -71,8 +72,9 @@ async def test_services_of_one_process_migrate_in_turn_on_any_event_loop(embedde
                 assert await connection.fetchval("select count(*) from alembic_version") == 2
             await database.close()
 
-    await two()
-    await asyncio.to_thread(asyncio.run, two())
+    urls = [await embedded_toys.databases.empty("refunds") for _ in range(4)]
+    await migrate(urls[:2])
+    await asyncio.to_thread(asyncio.run, migrate(urls[2:]))
 
 
 async def test_no_request_is_taken_before_the_database_is_prepared(embedded_toys: Toys) -> None:

@@ -29,6 +29,8 @@ from runtime.messaging.bus import (
 )
 
 DELIVERY_LIMIT = 1000
+STARTING_TOGETHER = 0.5
+"""Seconds that a publisher waits for the queues of the other services of its process."""
 
 
 @dataclass
@@ -84,11 +86,17 @@ class MemoryBus:
         self.queues: dict[str, _Queue] = {}
 
     async def publisher(self, consumers: Sequence[str]) -> Publisher:
-        known = {name.partition(".")[0] for name in self.queues}
-        missing = [name for name in consumers if name not in known]
-        if missing:
-            raise BusError(f"waiting for the queues {', '.join(missing)}")
+        try:
+            async with asyncio.timeout(STARTING_TOGETHER):
+                while self._missing(consumers):
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise BusError(f"waiting for the queues {', '.join(self._missing(consumers))}") from None
         return _MemoryPublisher(self)
+
+    def _missing(self, consumers: Sequence[str]) -> list[str]:
+        known = {name.partition(".")[0] for name in self.queues}
+        return [name for name in consumers if name not in known]
 
     async def subscribe(
         self, service: str, routing_keys: Sequence[str], partition: Partition = WHOLE, guard: BindingGuard = always
