@@ -72,6 +72,11 @@ Json = Annotated[bool, typer.Option("--json", help="For scripts: JSON instead of
 DATA = Path(".batalkan")
 
 
+def visible(text: str) -> str:
+    """The text of a message, or of its error, for a terminal, which must not obey it: control characters as `\\x1b`."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in text)
+
+
 def on_databases(data: Path, do: Callable[[Mapping[str, str]], Coroutine[Any, Any, T]]) -> T:
     """Runs `do` with the URLs of the services' databases. An expected error becomes one line and exit code 1."""
     from batalkan.operate import CannotSeed, NothingRunning, UnreadableLog, database_urls

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from batalkan.cli_options import DATA, Folder, Json, console, on_databases
+from batalkan.cli_options import DATA, Folder, Json, console, on_databases, visible
 from contracts import events_for
 from contracts.words import Role
 from runtime.numbers import whole
@@ -169,7 +169,8 @@ def list_parked(data: Folder = DATA, as_json: Json = False) -> None:
     for name, many in found.items():
         for one in many:
             since = one.parked_at.isoformat(timespec="seconds")
-            table.add_row(name, str(one.parked_id), one.routing_key, since, one.state, one.error)
+            key, error = visible(one.routing_key), visible(one.error)
+            table.add_row(name, str(one.parked_id), key, since, one.state, error)
     console.print(table if table.row_count else "No message is parked.")
 
 
@@ -182,9 +183,9 @@ def show_parked(parked_id: UUID, data: Folder = DATA) -> None:
     if found is None:
         sys.exit(f"batalkan: no parked message has the id {parked_id}; list them with: batalkan parked list")
     name, one = found
-    console.print(f"{one.routing_key}, parked by {name} at {one.parked_at} ({one.state}, {one.size} bytes)")
-    console.print(f"error: {one.error}")
-    console.print(one.body.decode(errors="replace"), soft_wrap=True)
+    console.print(visible(f"{one.routing_key}, parked by {name} at {one.parked_at} ({one.state}, {one.size} bytes)"))
+    console.print(visible(f"error: {one.error}"))
+    console.print(visible(one.body.decode(errors="replace")), soft_wrap=True)
 
 
 @parked.command("replay")

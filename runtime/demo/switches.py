@@ -73,10 +73,9 @@ class FaultSwitchboard:
         backoff = Backoff("Redis, to read the switches", log)
         while True:
             try:
-                async with reached(), self._redis.pipeline(transaction=False) as pipeline:
-                    pipeline.get(self._key)
-                    pipeline.ttl(self._key)
-                    kept, left = await pipeline.execute()
+                async with reached():
+                    kept = await self._redis.get(self._key)
+                    left = await self._redis.ttl(self._key) if kept else 0
                 self._set(_SWITCHES.validate_json(kept) if kept else Switches(), left)
                 backoff.reset()
                 await asyncio.sleep(POLL)

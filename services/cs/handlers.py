@@ -56,7 +56,7 @@ class BrokerStability:
                 self._since = None
             elif self._since is None:
                 self._since = monotonic()
-            await asyncio.sleep(max(0.01, min(0.25, self._settling / 4)))
+            await asyncio.sleep(max(0.01, min(0.25, self._settling / 2)))
 
     async def has_settled(self, tx: Transaction, case: Case) -> bool:
         """Whether the settling time of the case is over, in which the broker was there and no event arrived that was

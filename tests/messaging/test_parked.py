@@ -66,11 +66,18 @@ async def test_a_mended_message_is_replayed_once(embedded_toys: Toys) -> None:
     assert await refunds.call(parked.ask_for_replay, None) == 0
 
 
-@pytest.mark.parametrize("text", ["[/x]", "[type=x]", ":smile:"])
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        *(("[/x]",) * 2, ("[type=x]",) * 2, (":smile:",) * 2),
+        ("\x1b[2J\x1b]52;c;eA==\x07", r"\x1b[2J\x1b]52;c;eA==\x07"),
+        ("\u202egnp.\x9b31m\x7f\r", r"\u202egnp.\x9b31m\x7f\r"),
+    ],
+)
 async def test_the_command_prints_a_bad_message_as_it_is(
-    embedded_toys: Toys, text: str, monkeypatch: pytest.MonkeyPatch
+    embedded_toys: Toys, text: str, printed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Text of a message or of its error that looks like markup of a terminal is text."""
+    """Text of a message or of its error that looks like markup of a terminal, or could command it, is text."""
     monkeypatch.setattr(console, "width", 300)
     refunds = await embedded_toys.refunds()
     await refunds.call(parked.park, None, Delivery(1, f"key{text}", text.encode(), 0), f"error{text}")
@@ -80,8 +87,8 @@ async def test_the_command_prints_a_bad_message_as_it_is(
         call = ["parked", *command]
         said = await asyncio.to_thread(CliRunner().invoke, app, call, env=env, catch_exceptions=False)
         assert said.exit_code == 0
-        assert f"key{text}" in said.output
-        assert f"error{text}" in said.output
+        assert f"key{printed}" in said.output
+        assert f"error{printed}" in said.output
 
 
 async def test_an_unreadable_message_is_known_by_its_event(embedded_toys: Toys) -> None:
@@ -180,7 +187,8 @@ async def test_a_message_is_discarded_or_has_its_effect(embedded_toys: Toys) -> 
     first, second = await refunds.parked()
     mended = await embedded_toys.on(refunds.url, "refunds", {Counted: (held := HeldHandler())})
     await refunds.call(parked.ask_for_replay, [first.parked_id])
-    async with running(mended.replays.run()), asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(mended.replays.replay_one(Backoff("PostgreSQL", replaying.log)))
         await held.reached.wait()
         late = tasks.create_task(refunds.call(parked.discard, [first.parked_id], new_id(), "late"))
         await asyncio.sleep(0.1)

@@ -187,5 +187,7 @@ class Traces:
 
     def unsaved(self, limit: int) -> list[Trace]:
         """Those of the newest that have changed; of some only the end may be in memory."""
+        if not any(trace.unsaved for trace in self.all.values()):  # as nearly always
+            return []
         ends = (trace for trace in self.all.values() if not trace.eventful and not trace.merged)
         return [trace for trace in (*self.latest(limit), *ends) if trace.unsaved]
