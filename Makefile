@@ -12,7 +12,7 @@ PYTHON ?= $(shell for want in pip sys; do for python in python3 python3.14 pytho
 BOOTSTRAP = test -n "$(PYTHON)" || { echo "batalkan: Python 3.11 to 3.14 is needed; name it: make PYTHON=..." >&2; exit 1; }; \
 	$(PYTHON) deploy/bootstrap.py
 
-WORKERS = -n 4 --no-loadscope-reorder
+WORKERS = -n 2 --no-loadscope-reorder
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,7 +44,7 @@ test: .venv/dev.stamp .venv/docs.stamp ## check, docs, and all tests, on real se
 	@.venv/bin/pytest $(WORKERS) $(ARGS)
 
 test-fast: .venv/dev.stamp ## the tests that need neither servers nor processes of their own
-	@.venv/bin/pytest $(WORKERS) --ignore tests/fuzz -p no:schemathesis \
+	@.venv/bin/pytest $(WORKERS) -n 4 --ignore tests/fuzz -p no:schemathesis \
 		-m "not servers and not compose and not processes and not browser" $(ARGS)
 
 kubernetes-check: .venv/dev.stamp ## deploy/kubernetes, rendered and compared with the code; needs kubectl 1.32 or Docker

@@ -83,13 +83,14 @@ class Databases:
         self._url_of = url_of
         self._templates: dict[tuple[str, Path], str] = {}
         self._made: list[str] = []
+        self._loop = asyncio.get_running_loop()
         self._admins: list[AsyncpgConnection] = []
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator["Databases"]:
         """The same; databases that are made through it are dropped at the end of the block, the templates stay."""
         borrowed = Databases(self.admin_url, self._url_of)
-        borrowed._templates, borrowed._admins = self._templates, self._admins
+        borrowed._templates, borrowed._admins, borrowed._loop = self._templates, self._admins, self._loop
         yield borrowed
         for name in borrowed._made:
             await self.admin(f'drop database "{name}" with (force)')
@@ -123,11 +124,15 @@ class Databases:
 
     async def admin(self, statement: str) -> None:
         """Runs a statement as the server's administrator."""
-        connection = self._admins.pop() if self._admins else await connect(self.admin_url)
+        is_at_home = asyncio.get_running_loop() is self._loop
+        connection = self._admins.pop() if is_at_home and self._admins else await connect(self.admin_url)
         if connection.is_closed():  # a test has stopped the server
             connection = await connect(self.admin_url)
         await connection.execute(statement)
-        self._admins.append(connection)
+        if is_at_home:
+            self._admins.append(connection)
+        else:
+            await connection.close()
 
     async def close(self) -> None:
         """Closes the administrator's connections."""

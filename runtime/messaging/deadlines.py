@@ -88,6 +88,9 @@ class Deadlines:
         self._handlers = {kind: one.act if isinstance(one, Locking) else one for kind, one in handlers.items()}
         self._locks = {kind: one.acquire_locks for kind, one in handlers.items() if isinstance(one, Locking)}
         self._woken = asyncio.Event()
+        for kind in handlers:
+            for counter in (DEADLINES_FIRED, DEADLINES_FAILED):
+                counter.labels(uow.service, kind)  # from 0, so that the first one is an increase
 
     def wake(self) -> None:
         """Wakes `run`: a deadline was set that may be due now."""
