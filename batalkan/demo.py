@@ -7,8 +7,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from batalkan.demo_client import DemoClient, DemoFailed, Person, rupiah
+from batalkan.demo_client import DemoClient, DemoFailed, Person
 from batalkan.invariants import Snapshot, check
+from contracts.words import rupiah
 
 
 async def run(client: DemoClient) -> Snapshot:

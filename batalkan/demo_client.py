@@ -13,7 +13,7 @@ from rich.text import Text
 
 from batalkan.operate import create_for
 from batalkan.system import System
-from contracts.words import Role
+from contracts.words import Role, rupiah, wallet
 
 T = TypeVar("T")
 
@@ -32,11 +32,6 @@ class Person:
 
     account_id: str
     headers: Mapping[str, str]
-
-
-def rupiah(amount: int) -> str:
-    """An amount in Indonesian notation: Rp189.000"""
-    return f"Rp{amount:,}".replace(",", ".")
 
 
 class DemoClient:
@@ -120,8 +115,7 @@ class DemoClient:
         amounts = [refund["amount"] for refund in refunds]
         if sum(amounts) != view["paid_amount"] or any(refund["destination"] != destination for refund in refunds):
             raise DemoFailed(f"refunded {refunds}, not {view['paid_amount']} to {destination}")
-        where = {"dana": "DANA", "lazada_credit": "Lazada Credit"}[destination]
-        self.say(f"refunded in full: {' + '.join(map(rupiah, amounts))} to {where}")
+        self.say(f"refunded in full: {' + '.join(map(rupiah, amounts))} to {wallet(destination)}")
 
     async def refused(self, buyer: Person, order: str, code: str) -> None:
         """Tries to cancel; the service must refuse with this code."""

@@ -20,12 +20,13 @@ from starlette.types import ASGIApp
 from batalkan import demo as steps
 from batalkan import local_servers, market, system
 from batalkan.bus_tap import BusTap, OnEvent
-from batalkan.demo_client import DemoClient, DemoFailed, rupiah
+from batalkan.demo_client import DemoClient, DemoFailed
 from batalkan.gateway import Gateway
 from batalkan.servers import FolderInUse, missing
 from batalkan.subprocesses import ChildFailed
 from batalkan.system import System, Where
 from batalkan.waiting import Say
+from contracts.words import rupiah
 from runtime.errors import Refusal
 from runtime.http.client import http_client
 from runtime.http.connections import BoundedHttp

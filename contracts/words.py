@@ -102,3 +102,14 @@ class Destination(StrEnum):
 
     LAZADA_CREDIT = "lazada_credit"
     DANA = "dana"
+
+
+def wallet(destination: Destination | str) -> str:
+    """The name of the destination; a word that was added later stays as it is."""
+    names: dict[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
+    return names.get(destination, str(destination))
+
+
+def rupiah(amount: int) -> str:
+    """The amount as it is written in Indonesia: `Rp145.000`."""
+    return f"Rp{amount:,}".replace(",", ".")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
-from contracts.words import Channel, Destination, Fault
+from contracts.words import Channel, Destination, Fault, rupiah, wallet
 from services.chat.domain import was_silent
 
 WIB = timezone(timedelta(hours=7))
@@ -46,7 +46,6 @@ GUIDE = (
     "Pesanan ini dapat Anda batalkan sendiri: buka pesanannya, tekan “Batalkan pesanan”, pilih alasannya bila mau, "
     "lalu konfirmasi. Dana yang sudah dibayar dikembalikan sepenuhnya."
 )
-DESTINATIONS: Mapping[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
 REJECTIONS: Mapping[str, str] = {
     RejectionCode.ALREADY_SHIPPED: "pesanan sudah dikirim",
     RejectionCode.ALREADY_CANCELLED: "pesanan sudah dibatalkan",
@@ -87,7 +86,7 @@ def cancelled(channel: Channel | str, fault: Fault | str) -> str:
 def items_cancelled(channel: Channel | str, lines: Sequence[Mapping[str, Any]], refund_amount: int) -> str:
     """Who has cancelled which pieces; `refund_amount` in whole rupiah."""
     pieces = ", ".join(f"{line['quantity']} × {line['title'] or 'produk'}" for line in lines)
-    refund = f" Dana {_rupiah(refund_amount)} dikembalikan." if refund_amount else ""
+    refund = f" Dana {rupiah(refund_amount)} dikembalikan." if refund_amount else ""
     return f"Dibatalkan{BY.get(channel, '')}: {pieces}. Sisa pesanan tetap berlaku.{refund}"
 
 
@@ -99,18 +98,12 @@ def rejected(code: RejectionCode | str) -> str:
 
 def refund_issued(amount: int, destination: Destination | str) -> str:
     """The money is back; `amount` in whole rupiah."""
-    wallet = DESTINATIONS.get(destination, destination)
-    return f"Dana {_rupiah(amount)} sudah dikembalikan sepenuhnya ke {wallet} pembeli."
-
-
-def _rupiah(amount: int) -> str:
-    return f"Rp{amount:,}".replace(",", ".")
+    return f"Dana {rupiah(amount)} sudah dikembalikan sepenuhnya ke {wallet(destination)} pembeli."
 
 
 def refund_delayed(destination: Destination | str) -> str:
     """The money is late, and the system keeps trying."""
-    wallet = DESTINATIONS.get(destination, destination)
-    return f"Pengembalian dana ke {wallet} tertunda. Sistem terus mencoba sampai berhasil."
+    return f"Pengembalian dana ke {wallet(destination)} tertunda. Sistem terus mencoba sampai berhasil."
 
 
 def seller_contacted(question: str, respond_by: datetime) -> str:

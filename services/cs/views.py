@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from contracts.cs import Outcome
 from contracts.orders import OrderCancelled, OrderItemsCancelled, RejectionCode
 from contracts.refunds import RefundDelayed, RefundIssued
-from contracts.words import Channel, Destination, Fault, Open, OrderStatus, PaymentMethod
+from contracts.words import Channel, Fault, Open, OrderStatus, PaymentMethod, rupiah, wallet
 from runtime.messaging.unit_of_work import Transaction
 from services.cs import agents, store
 from services.cs.domain import Case, SellerDid, State
@@ -154,7 +154,6 @@ QUESTION = (
 
 LATE: Mapping[str, str] = {Fault.NONE: "belum dibayar", Fault.SELLER: "tidak dikirim"}
 """Why `orders` itself cancels: the fault says which deadline has passed."""
-DESTINATIONS: Mapping[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
 DEEDS = {
     SellerDid.REPLIED: "Penjual sudah menjawab. Pesanan tidak dibatalkan; petugas melanjutkan dengan Anda.",
     SellerDid.PACKED: "Penjual sudah mengemas pesanan. Pesanan tidak dibatalkan.",
@@ -243,7 +242,7 @@ def items_cancelled(event: OrderItemsCancelled, order: store.Order) -> Phrase:
     }
     by = f" {BY[event.channel]}" if event.channel in BY else ""
     pieces = ", ".join(f"{one['quantity']} × {one['title'] or 'produk'}" for one in lines)
-    refund = f" {_rupiah(event.refund_amount)} dikembalikan." if event.refund_amount else ""
+    refund = f" {rupiah(event.refund_amount)} dikembalikan." if event.refund_amount else ""
     return Phrase("items_cancelled", f"Dibatalkan{by}: {pieces}. Sisa pesanan tetap berlaku.{refund}", facts)
 
 
@@ -256,7 +255,7 @@ def cancel_rejected(order_id: UUID, code: RejectionCode | str, detail: str) -> P
 def refund_issued(event: RefundIssued) -> Phrase:
     """The money has arrived."""
     facts = {"refund_id": str(event.refund_id), "amount": event.amount, "destination": str(event.destination)}
-    return Phrase("refund_issued", f"{_rupiah(event.amount)} sudah masuk ke {_name(event.destination)}.", facts)
+    return Phrase("refund_issued", f"{rupiah(event.amount)} sudah masuk ke {wallet(event.destination)}.", facts)
 
 
 def refund_delayed(event: RefundDelayed) -> Phrase:
@@ -266,15 +265,7 @@ def refund_delayed(event: RefundDelayed) -> Phrase:
         "destination": str(event.destination),
         "next_attempt_at": event.next_attempt_at.isoformat(),
     }
-    return Phrase("refund_delayed", f"Uang belum sampai di {_name(event.destination)}; kami coba lagi.", facts)
-
-
-def _rupiah(amount: int) -> str:
-    return f"Rp{amount:,}".replace(",", ".")
-
-
-def _name(destination: Destination | str) -> str:
-    return DESTINATIONS.get(destination, destination)
+    return Phrase("refund_delayed", f"Uang belum sampai di {wallet(event.destination)}; kami coba lagi.", facts)
 
 
 def case_closed(outcome: Outcome) -> Phrase:

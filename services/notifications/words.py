@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 
 from contracts.cs import Outcome
-from contracts.words import Channel, Destination, Fault
+from contracts.words import Channel, Fault, rupiah, wallet
 from services.notifications.domain import GONE, WEBHOOK_DISABLED, Facts, Side
 
 WIB = timezone(timedelta(hours=7))
 """Western Indonesian Time."""
-DESTINATIONS: Mapping[str, str] = {Destination.LAZADA_CREDIT: "Lazada Credit", Destination.DANA: "DANA"}
 CHANNELS: Mapping[str, str] = {
     Channel.APP: "oleh pembeli melalui aplikasi",
     Channel.WEB: "oleh pembeli melalui situs web",
@@ -66,10 +65,10 @@ def _closed(side: Side, data: Facts) -> str:
 
 _TEXTS: Mapping[str, Callable[[Side, Facts], str]] = {
     "OrderPlaced": lambda _, data: (
-        f"Pesanan baru, bayar di tempat: {_order(data, 'pesanan')}, {_rupiah(data['amount'])}. Silakan diproses."
+        f"Pesanan baru, bayar di tempat: {_order(data, 'pesanan')}, {rupiah(data['amount'])}. Silakan diproses."
     ),
     "OrderPaid": lambda _, data: (
-        f"Pesanan baru sudah dibayar: {_order(data, 'pesanan')}, {_rupiah(data['amount'])}. Silakan diproses."
+        f"Pesanan baru sudah dibayar: {_order(data, 'pesanan')}, {rupiah(data['amount'])}. Silakan diproses."
     ),
     "OrderShipped": lambda _, data: f"{_order(data)} sedang dikirim.",
     "OrderDelivered": lambda _, data: f"{_order(data)} sudah sampai.",
@@ -79,10 +78,11 @@ _TEXTS: Mapping[str, Callable[[Side, Facts], str]] = {
     "OrderCancelled": _cancelled,
     "OrderItemsCancelled": _items_cancelled,
     "RefundIssued": lambda _, data: (
-        f"Dana {_rupiah(data['amount'])} untuk {_order(data, 'pesanan')} sudah masuk ke {_wallet(data)} Anda."
+        f"Dana {rupiah(data['amount'])} untuk {_order(data, 'pesanan')} sudah masuk ke "
+        f"{wallet(data['destination'])} Anda."
     ),
     "RefundDelayed": lambda _, data: (
-        f"Pengembalian dana untuk {_order(data, 'pesanan')} ke {_wallet(data)} tertunda. "
+        f"Pengembalian dana untuk {_order(data, 'pesanan')} ke {wallet(data['destination'])} tertunda. "
         "Sistem terus mencoba sampai berhasil."
     ),
     "SellerContacted": _contacted,
@@ -109,16 +109,8 @@ def _by(data: Facts) -> str:
 
 def _money(side: Side, data: Facts) -> str:
     """What comes back to the buyer, if it was paid."""
-    back = f" Dana {_rupiah(data['amount'])} dikembalikan ke"
+    back = f" Dana {rupiah(data['amount'])} dikembalikan ke"
     return f"{back} {'Anda' if side is Side.BUYER else 'pembeli'}." if data["amount"] else ""
-
-
-def _rupiah(amount: int) -> str:
-    return f"Rp{amount:,}".replace(",", ".")
-
-
-def _wallet(data: Facts) -> str:
-    return DESTINATIONS.get(data["destination"], str(data["destination"]))
 
 
 def _time(text: str) -> str:

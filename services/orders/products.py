@@ -10,7 +10,7 @@ from runtime.messaging.unit_of_work import Transaction
 FIRST_ID = UUID(int=0)
 """Before every id: a condition that is always there can use the index, one that may be missing cannot."""
 _COLUMNS = "product_id, seller_id, title, price, stock, listed"
-_SELLERS = 0x0B0A7A5
+_PRODUCTS_OF = 0x0B0A7A5
 """The first half of the locks under which the products of one seller are counted."""
 
 
@@ -57,7 +57,7 @@ async def reserve(tx: Transaction, wanted: Mapping[UUID, int]) -> list[Product]:
 
 async def count_products(tx: Transaction, seller_id: UUID) -> int:
     """How many products the seller has. No other transaction can add one until this one ends."""
-    await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _SELLERS, str(seller_id))
+    await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _PRODUCTS_OF, str(seller_id))
     count: int = await tx.connection.fetchval("select count(*) from products where seller_id = $1", seller_id)
     return count
 

@@ -9,7 +9,7 @@ from runtime.messaging.unit_of_work import Transaction
 from services.orders.pricing import Voucher
 from services.orders.products import FIRST_ID
 
-_SELLERS = 0x0B0A7A9
+_VOUCHERS_OF = 0x0B0A7A9
 """The first half of the locks under which the vouchers of one seller are counted."""
 
 
@@ -37,7 +37,7 @@ class Offered:
 
 async def count(tx: Transaction, seller_id: UUID) -> int:
     """How many vouchers the seller has. No other transaction can add one until this one ends."""
-    await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _SELLERS, str(seller_id))
+    await tx.connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _VOUCHERS_OF, str(seller_id))
     made: int = await tx.connection.fetchval("select count(*) from vouchers where seller_id = $1", seller_id)
     return made
 

@@ -38,11 +38,6 @@ def price(typed: str) -> int | None:
     return thousands(re.sub(r"\A\s*rp[ \N{NO-BREAK SPACE}]?(?=[0-9])", "", typed, flags=re.IGNORECASE))
 
 
-def rupiah(amount: int) -> str:
-    """`Rp145.000`, in either language."""
-    return f"Rp{amount:,}".replace(",", ".")
-
-
 def moment(at: str | datetime, language: Language) -> str:
     """`25 November 2026 pukul 05.10 WIB`, `25 November 2026, 05:10 WIB`. Takes RFC 3339, too."""
     local = _in_wib(at)

@@ -5,7 +5,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from services.web.formats import Language, moment, rupiah, short
+from contracts.words import rupiah
+from services.web.formats import Language, moment, short
 from services.web.words import knows, pattern, say
 
 _OPENING, _CLOSING = "\u2066\u2067\u2068", "\u2069"

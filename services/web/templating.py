@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from contracts.words import rupiah
 from services.web.formats import (
     Language,
     breakable,
@@ -18,7 +19,6 @@ from services.web.formats import (
     moment,
     number,
     percent,
-    rupiah,
     seconds_since,
     seconds_until,
     short,

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from batalkan.cli import app
+from contracts.words import rupiah
 from runtime.numbers import whole
 from services.refunds.domain import phone_number
-from services.web.formats import price, rupiah, thousands
+from services.web.formats import price, thousands
 
 NO_NUMBERS = [
     *("", " ", "145.5", "1.23.456", "1,5", "145,500", "145.500,00", "145 500", "145\N{NO-BREAK SPACE}500", ".500"),

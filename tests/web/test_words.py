@@ -12,12 +12,12 @@ import services.web
 from batalkan.keys import Keys
 from contracts.cs import Outcome
 from contracts.orders import RejectionCode
-from contracts.words import Channel, Destination, OrderStatus, PaymentMethod, Role
+from contracts.words import Channel, Destination, OrderStatus, PaymentMethod, Role, rupiah
 from services import SERVICES
 from services.chat.domain import Code
 from services.cs import views
 from services.cs.domain import State
-from services.web.formats import breakable, moment, rupiah, span
+from services.web.formats import breakable, moment, span
 from services.web.lessons.prose import phrase
 from services.web.speech import _FACTS, _NAMES, _TOLD, said
 from services.web.words import TABLES, WORDS, knows, some

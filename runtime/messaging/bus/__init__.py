@@ -71,6 +71,10 @@ class Partition:
 
 
 WHOLE = Partition()
+DELIVERY_LIMIT = 1000
+"""Deliveries of a message, after which its queue sets it aside. High, because a crash counts for all prefetched
+messages, and the message that causes crashes is parked long before (see `runtime.messaging.consumer`). A service that
+crashes on every message crashes `PREFETCH` times before the last one's turn."""
 
 
 def partitions(count: int) -> list[Partition]:

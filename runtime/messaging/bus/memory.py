@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.messaging.bus import (
+    DELIVERY_LIMIT,
     WHOLE,
     BindingGuard,
     BusError,
@@ -28,7 +29,6 @@ from runtime.messaging.bus import (
     partitions,
 )
 
-DELIVERY_LIMIT = 1000
 STARTING_TOGETHER = 0.5
 """Seconds that a publisher waits for the queues of the other services of its process."""
 

@@ -14,16 +14,12 @@ from time import monotonic
 from aiormq import Channel
 from pamqp.common import FieldTable
 
-from runtime.messaging.bus import BusError, Census, Partition, partitions
+from runtime.messaging.bus import DELIVERY_LIMIT, BusError, Census, Partition, partitions
 from runtime.messaging.bus.connection import CLOSE_TIMEOUT, RabbitConnection, bus_errors, close
 from runtime.messaging.envelope import EXCHANGE
 
 HASHED = "subject"
 """The header of a message that the consistent-hash exchange hashes."""
-DELIVERY_LIMIT = 1000
-"""High, because a crash counts for all prefetched messages, and the message that causes crashes is parked long before
-(see `runtime.messaging.consumer`). A service that crashes on every message crashes `PREFETCH` times before the last
-one's turn."""
 UNANSWERED = 0.25
 """Seconds after which RabbitMQ counts no messages and no consumers in a queue whose leader has not answered it."""
 TRIES = 3

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
+from contracts.words import rupiah
 from services.web.flow.reader import Reader
 from services.web.flow.traces import Trace
-from services.web.formats import rupiah
 from services.web.lessons import progress
 from services.web.lessons.own import OWN
 from services.web.lessons.prose import phrase, prose
