@@ -1,6 +1,7 @@
 """The guided run: the four ways to cancel, a part of an order, refusals, and a failure of DANA that is corrected."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -14,20 +15,35 @@ from contracts.words import rupiah
 
 async def run(client: DemoClient) -> Snapshot:
     """Runs all steps. Raises `DemoFailed` when a result is not the expected one."""
-    seller, buyer = await asyncio.gather(client.join("seller", "web"), client.join("buyer", "app"))
-    # Hashing a password takes a tenth of a second of a core; the first steps do not wait for that.
-    joining = asyncio.create_task(client.join("buyer", "web"))
+    joining: list[asyncio.Task[Person]] = []
+    try:
+        return await _run(client, joining)
+    finally:
+        for task in joining:
+            task.cancel()
+        await asyncio.gather(*joining, return_exceptions=True)
+
+
+async def _run(client: DemoClient, joining: list[asyncio.Task[Person]]) -> Snapshot:
+    def meanwhile(join: Coroutine[Any, Any, Person]) -> asyncio.Task[Person]:
+        """Hashing a password takes a core for a tenth of a second, in which other steps run."""
+        joining.append(task := asyncio.create_task(join))
+        return task
+
+    others = meanwhile(client.join("seller", "web"))
+    buyer, seller = await client.join("buyer", "app"), await others
+    others = meanwhile(client.join("buyer", "web"))
     product = await client.call(
         *("POST", "/orders/products", seller, 201), title="Kopi Gayo 1 kg", price=145_000, stock=99, listed=False
     )
     client.console.print(f"A seller offers {product['title']} for {rupiah(product['price'])}.\n")
     await in_the_app(client, product, buyer)
-    dana_buyer, employing = await joining, asyncio.create_task(client.employ())
+    dana_buyer, others = await others, meanwhile(client.employ())
     await on_the_website(client, product, dana_buyer, seller)
     await guided_in_the_chat(client, product, buyer, seller)
     await cancelled_by_the_seller(client, product, buyer, seller)
     await in_parts(client, product, buyer, seller)
-    agent = await employing
+    agent = await others
     # For the cases of this run only: other cases may be waiting.
     await client.call("PUT", "/cs/duty", agent, 200, on=True, reserved=True)
     await silent_seller(client, product, buyer, agent)

@@ -1,11 +1,12 @@
 """Fixtures for all tests: databases, a bus, keys. The real servers start when a test first uses them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
-from shutil import disk_usage
+from shutil import disk_usage, rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ from services import SERVICES
 
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108
 """The kernel's folder in memory, and the bytes that must be free there."""
+PREFIX = "batalkan-tests-"
 
 BusOf = Callable[[str], Bus]
 """The bus as the service of that name connects to it."""
@@ -149,33 +151,37 @@ class Databases:
         return urlsplit(self._url_of(service))._replace(path=f"/{name}").geturl()
 
 
-@pytest.fixture(scope="session")
-def server_folder() -> Iterator[Path]:
-    """A folder for the data of servers: in memory where there is room, since each database has 300 files.
+def _memory() -> Path | None:
+    """`MEMORY`, if there is room, without what tests have left that were killed."""
+    if not MEMORY.is_dir():
+        return None
+    for left in MEMORY.glob(f"{PREFIX}*"):
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            rmtree(left, ignore_errors=True)
+    unused = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return MEMORY if min(disk_usage(MEMORY).free, unused) > ROOM else None
 
-    Not in pytest's temporary folder: root's is not readable for the users that the servers run as.
+
+@pytest.fixture(scope="session")
+async def embedded_databases() -> AsyncIterator[Databases]:
+    """The PostgreSQL of the embedded mode, without fsync, and in memory where there is room: a database has 300 files.
+
+    Not in pytest's temporary folder: root's is not readable for the user that PostgreSQL runs as.
     """
-    has_room = MEMORY.is_dir() and disk_usage(MEMORY).free > ROOM
-    with TemporaryDirectory(prefix="batalkan-tests-", dir=MEMORY if has_room else None) as folder:
-        yield Path(folder)
+    with TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=_memory()) as folder:
+        async with embedded.running(f"{embedded.SCHEME}{folder}", ["postgres"]) as urls:
+            databases = Databases(urls["postgres"], lambda service: urls["postgres"])
+            await databases.admin("alter system set fsync = off")
+            await databases.admin("select pg_reload_conf()")
+            yield databases
+            await databases.close()
 
 
 @pytest.fixture(scope="session")
-async def embedded_databases(server_folder: Path) -> AsyncIterator[Databases]:
-    """The PostgreSQL of the embedded mode, without fsync."""
-    async with embedded.running(f"{embedded.SCHEME}{server_folder / 'embedded'}", ["postgres"]) as urls:
-        databases = Databases(urls["postgres"], lambda service: urls["postgres"])
-        await databases.admin("alter system set fsync = off")
-        await databases.admin("select pg_reload_conf()")
-        yield databases
-        await databases.close()
-
-
-@pytest.fixture(scope="session")
-async def servers(server_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalServers]:
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalServers]:
     """RabbitMQ, PostgreSQL and Redis as private servers. A test that stops one starts it again."""
     await asyncio.to_thread(install, tmp_path_factory.mktemp("servers") / "install.log")
-    async with LocalServers(server_folder / "servers") as started:
+    async with LocalServers() as started:
         yield started
 
 

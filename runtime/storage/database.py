@@ -70,25 +70,32 @@ class Database:
         backoff = Backoff("PostgreSQL", log)
         while self._pool is None:
             try:
-                pool: Pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
-                    self.url,
-                    connect=connect,
-                    connection_class=SafeConnection,
-                    min_size=1,
-                    max_size=self._pool_size,
-                    command_timeout=COMMAND_TIMEOUT,
-                    server_settings={"lock_timeout": f"{LOCK_TIMEOUT:g}s"},
-                    max_inactive_connection_lifetime=UNUSED,
-                    init=_prepare,
-                    reset=_no_reset,
-                )
-                self._turns = asyncio.Semaphore(min(self._pool_size, await _share(pool)))
+                size, pool = self._pool_size, await self._open(self._pool_size)
+                if (share := await _share(pool)) < size:
+                    pool.terminate()
+                    size, pool = share, await self._open(share)
+                self._turns = asyncio.Semaphore(size)
                 self._pool = pool
             except Exception as error:
                 if not is_transient(error):
                     raise
                 on_failure()
                 await backoff.wait(error)
+
+    async def _open(self, size: int) -> Pool:
+        pool: Pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # noqa: TID251
+            self.url,
+            connect=connect,
+            connection_class=SafeConnection,
+            min_size=1,
+            max_size=size,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings={"lock_timeout": f"{LOCK_TIMEOUT:g}s"},
+            max_inactive_connection_lifetime=UNUSED,
+            init=_prepare,
+            reset=_no_reset,
+        )
+        return pool
 
     async def close(self) -> None:
         """Closes all connections after their current use."""

@@ -119,6 +119,14 @@ async def test_a_publisher_waits_for_the_queues_of_its_consumers(bus: BusOf) -> 
         pass
 
 
+async def test_services_of_one_process_may_start_in_any_order(memory_bus: BusOf) -> None:
+    """A publisher in the process of its consumers waits for them for a moment."""
+    opening = asyncio.create_task(memory_bus("orders").publisher(["refunds"]))
+    await asyncio.sleep(0.05)
+    async with subscribed(memory_bus):
+        await (await opening).close()
+
+
 async def test_unacknowledged_messages_are_delivered_again(bus: BusOf) -> None:
     """A queue outlives its subscription: the next one gets the messages that came without one, and those that the first
     did not acknowledge, marked and in order."""

@@ -89,8 +89,8 @@ async def test_standing_still_is_not_the_databases_fault(embedded_toys: Toys, mo
 
 
 async def test_array_types_are_looked_up_once_per_process(embedded_toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the first connection of a process asks what a built-in array type is; all others know it from there. A type
-    of the database's own is looked up by each, because its number may mean another type elsewhere."""
+    """Only the first connection of a process asks what the built-in array types are, for all of them; the others know
+    it from there. A type of the database's own is looked up by each: its number may mean another type elsewhere."""
     asked = list[int]()
     look_up = asyncpg.Connection._introspect_types  # type: ignore[attr-defined]
 
@@ -104,6 +104,7 @@ async def test_array_types_are_looked_up_once_per_process(embedded_toys: Toys, m
     for _ in range(3):
         connection = await connect(url)
         assert await connection.fetchval("select $1::uuid[]", [UUID(int=1)]) == [UUID(int=1)]
+        assert await connection.fetchval("select $1::bigint[]", [1]) == [1]
         await connection.execute("create domain code as text; create table if not exists kept (codes code[])")
         await connection.fetch("select codes from kept")
         await connection.execute("drop table kept; drop domain code")
