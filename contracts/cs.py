@@ -1,6 +1,6 @@
 """The events that `cs` (customer service) publishes."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -9,6 +9,9 @@ from pydantic import StringConstraints
 
 from contracts.words import Open
 from runtime.messaging.envelope import Event
+
+ANSWER_WITHIN = timedelta(hours=24)
+"""A: the time that the seller has to answer customer service, or to process the order."""
 
 
 class SellerContacted(Event, subject="order_id", published_by=("cs",), consumed_by=("chat", "notifications")):

@@ -105,6 +105,8 @@ class OrderCancelRequested(Event, subject="order_id", published_by=("orders", "c
     note: Note | None = None
     lines: tuple[Pieces, ...] | None = None
     """The pieces to cancel; all that are left if it is missing."""
+    respond_by: datetime | None = None
+    """From customer service: the end of the 24 hours in which the seller could answer or process the order."""
 
 
 class OrderCancelled(

@@ -158,8 +158,11 @@ async def answer_questions(
 
 
 async def close_question(tx: Transaction, case_id: UUID, order_id: UUID) -> bool:
-    """Closes the question of the case. Returns whether its thread has shown it."""
-    before = await tx.connection.fetchval("select state from questions where case_id = $1 for update", case_id)
+    """Closes the question of the case. Returns whether the thread of this order has shown it: after the seller's answer
+    the case may have turned to another order, whose seller was not asked."""
+    before = await tx.connection.fetchval(
+        "select state from questions where case_id = $1 and order_id = $2 for update", case_id, order_id
+    )
     await tx.connection.execute(
         "insert into questions (case_id, order_id, state) values ($1, $2, 'closed') "
         "on conflict (case_id) do update set state = 'closed'",

@@ -23,7 +23,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.chat import SellerReplied
-from contracts.cs import CaseClosed, Outcome, SellerContacted
+from contracts.cs import ANSWER_WITHIN, CaseClosed, Outcome, SellerContacted
 from contracts.orders import (
     OrderCancelled,
     OrderCancelRejected,
@@ -40,7 +40,7 @@ from runtime.messaging.envelope import Envelope, Event
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import TraceContext, current_context, new_id, use_context
 from services.cs import agents, domain, store, views
-from services.cs.domain import ANSWER_WITHIN, OVER, Case, SellerDid, State
+from services.cs.domain import OVER, Case, SellerDid, State
 from services.cs.store import Message, Phrase
 
 SELLER_SILENT = "seller_silent"

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from contracts.cs import Outcome
+from contracts.cs import ANSWER_WITHIN, Outcome
 from contracts.orders import RejectionCode
 from contracts.words import OrderStatus
 from runtime.errors import Forbidden, Refusal, WrongState
-
-ANSWER_WITHIN = timedelta(hours=24)
-"""A: the time that the seller has to answer customer service, or to process the order."""
 
 
 class State(StrEnum):
@@ -38,7 +35,7 @@ TRANSITIONS: Mapping[str, Mapping[State, State]] = {
     "time_over": {State.AWAITING_SELLER: State.CANCELLING},
     "cancellation_requested": {State.CANCELLING: State.CANCELLING},
     "order_cancelled": {State.AWAITING_SELLER: State.RESOLVED, State.CANCELLING: State.RESOLVED},
-    "rejected_as_shipped": {State.CANCELLING: State.SELLER_REPLIED},
+    "rejected_for_a_deed": {State.CANCELLING: State.SELLER_REPLIED},
     "rejected": {State.CANCELLING: State.WAITING},
     "closed": dict.fromkeys(set(State) - OVER - {State.WAITING}, State.CLOSED),
 }
@@ -244,7 +241,8 @@ def rejected(case: Case, cancellation_id: UUID, code: RejectionCode | str) -> Ca
     answered = replace(case, cancellation_id=None)
     if code is RejectionCode.ALREADY_CANCELLED:
         return order_cancelled(answered) or answered
-    transition = "rejected_as_shipped" if code is RejectionCode.ALREADY_SHIPPED else "rejected"
+    has_acted = code in (RejectionCode.ALREADY_SHIPPED, RejectionCode.WRONG_STATE)
+    transition = "rejected_for_a_deed" if has_acted else "rejected"
     return _move_if(answered, transition, agent_id=None, returns_to=case.agent_id) or answered
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -22,6 +22,7 @@ from contracts.orders import (
 )
 from contracts.refunds import RefundDelayed, RefundIssued
 from contracts.words import OrderStatus
+from runtime.backoff import LONGEST
 from runtime.messaging.consumer import BatchHandler, Handlers
 from runtime.messaging.deadlines import Locking
 from runtime.messaging.envelope import Envelope, Event
@@ -38,24 +39,27 @@ Fire = Callable[[Cases, Transaction, str], Awaitable[Sequence[Event]]]
 class BrokerStability:
     """Tells when no event from within the 24 hours can be in flight any more: while the broker is away, some may wait
     there. `settling` is the time, in real seconds, in which an event gets from its publisher's commit to here while
-    nothing is broken."""
+    nothing is broken. After an outage, publishers may pause as long as that took, up to `LONGEST`."""
 
     def __init__(self, settling: float) -> None:
         self._settling = settling
         self._since: float | None = None
+        """When the broker was back and the publishers' pauses were over."""
 
     @property
     def is_steady(self) -> bool:
-        """Whether the broker was there for the whole of the last `settling`."""
+        """Whether the broker was there for the whole of the last `settling`, and publishers knew."""
         return self._since is not None and monotonic() - self._since >= self._settling
 
     async def watch(self, connected: Callable[[], Awaitable[bool]]) -> None:
         """Runs until it is cancelled."""
+        away = monotonic()
         while True:
             if not await connected():
+                away = away if self._since is None else monotonic()
                 self._since = None
             elif self._since is None:
-                self._since = monotonic()
+                self._since = monotonic() + min(LONGEST, monotonic() - away)
             await asyncio.sleep(max(0.01, min(0.25, self._settling / 2)))
 
     async def has_settled(self, tx: Transaction, case: Case) -> bool:
@@ -129,8 +133,15 @@ ABOUT_ORDERS = (
 def handlers(cases: Cases) -> Handlers:
     """The table for these cases: what they publish belongs to the trace of the case."""
 
+    noted: dict[int, tuple[datetime, float]] = {}
+    """Of the batch of each partition: the time of its oldest event, and when that was noted."""
+
+    async def note(tx: Transaction, oldest: datetime) -> None:
+        await store.note_consumed(tx, oldest, cases.settling)
+        noted[tx.partition] = oldest, monotonic()
+
     async def acquire_locks(tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
-        await store.note_consumed(tx, min(envelope.time for envelope in envelopes), cases.settling)
+        await note(tx, min(envelope.time for envelope in envelopes))
         replies = [envelope.data.case_id for envelope in envelopes if isinstance(envelope.data, SellerReplied)]
         order_ids = [envelope.data.order_id for envelope in envelopes if isinstance(envelope.data, ABOUT_ORDERS)]
         if replies or order_ids:
@@ -139,10 +150,13 @@ def handlers(cases: Cases) -> Handlers:
     async def handle(event: type[Event], tx: Transaction, envelopes: Sequence[Envelope[Any]]) -> None:
         if event in BATCHED:
             await HANDLERS[event](cases, tx, envelopes)
-            return
-        for envelope in envelopes:
-            with tx.caused_by(envelope):
-                await HANDLERS[event](cases, tx, envelope.data)
+        else:
+            for envelope in envelopes:
+                with tx.caused_by(envelope):
+                    await HANDLERS[event](cases, tx, envelope.data)
+        oldest, at = noted[tx.partition]
+        if monotonic() - at > cases.settling.total_seconds() / 2:  # a batch that takes long may be one of a backlog
+            await note(tx, oldest)
 
     return {event: BatchHandler(partial(handle, event), acquire_locks) for event in HANDLERS}
 

@@ -219,9 +219,12 @@ async def lock_consumed(tx: Transaction) -> None:
 
 
 async def has_settled(tx: Transaction, case: Case, settling: timedelta) -> bool:
-    """Whether the settling time of the case is over, and no event from before the end of its 24 hours arrived in it."""
-    sql = f"""select settles_at <= now() and not exists (select from consumed_until as c, {_SLICE} where
-        (c.slice >= this.slice - 1 and oldest < $3) or (c.slice = this.slice and oldest_before < $3))
+    """Whether the settling time of the case is over, no event from before the end of its 24 hours arrived in it, and no
+    deed of the seller is parked here, which an operator may have replayed or discard."""
+    sql = f"""select settles_at <= now() and not exists (select from consumed_until as c, {_SLICE} where c.slice in
+            (this.slice - 1, this.slice) and (oldest < $3 or (c.slice = this.slice and oldest_before < $3)))
+        and not exists (select from parked where state in ('parked', 'replay') and subject = order_id
+            and routing_key in ('chat.SellerReplied', 'orders.OrderPacked', 'orders.OrderShipped'))
         from cases where case_id = $2"""
     return bool(await tx.connection.fetchval(sql, settling, case.case_id, case.respond_by))
 

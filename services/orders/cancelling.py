@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from contracts.cs import ANSWER_WITHIN
 from contracts.orders import (
     CancelledPieces,
     OrderCancelled,
@@ -118,6 +119,8 @@ def _grant(order: Order | None, asked: OrderCancelRequested, now: datetime) -> C
         raise NotFound("There is no such order, or it belongs to another account.")
     if refused := refusal(order, asked.channel, now):
         raise refused
+    if asked.respond_by is not None and _was_packed_in_time(order, asked.respond_by):
+        raise WrongState("The seller packed the order in time.")
     if asked.lines is not None and order.status is OrderStatus.UNPAID:
         raise WrongState("An unpaid order can be cancelled as a whole only.")
     taken = pricing.take(order.lines, asked.lines)
@@ -127,6 +130,12 @@ def _grant(order: Order | None, asked: OrderCancelRequested, now: datetime) -> C
     who = asked.channel, asked.requested_by, asked.role
     why = asked.reason, asked.note, fault_of(asked)
     return Cancellation(asked.cancellation_id, *who, *why, now, taken, amount, ended)
+
+
+def _was_packed_in_time(order: Order, respond_by: datetime) -> bool:
+    """Whether the seller processed the order within the 24 hours of customer service (A), which may not have heard."""
+    packed = [step.at for step in order.history if step.status is OrderStatus.PACKED]
+    return any(respond_by - ANSWER_WITHIN <= at < respond_by for at in packed)
 
 
 def _effect(order: Order, taken: tuple[CancelledPieces, ...]) -> tuple[int, bool]:

@@ -209,7 +209,8 @@ def check_payment(order: Order, now: datetime) -> None:
     there is nothing to pay."""
     if order.payment_method is PaymentMethod.COD:
         raise WrongState("Cash on delivery is paid to the courier.")
-    expired = order.cancellation is not None and order.cancellation.reason == NOT_PAID
+    ended = order.cancellation
+    expired = ended is not None and ended.channel is Channel.SYSTEM and ended.reason == NOT_PAID
     if expired or (order.pay_by is not None and now >= order.pay_by):
         raise NotPaid("The time to pay is over, and the order is cancelled. Place a new order.")
     check_move(order, OrderStatus.PROCESSING)

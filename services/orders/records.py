@@ -34,4 +34,8 @@ select * from orders where order_id = any($1)
 order by order_id
 """
 _HISTORY = "select order_id, status, at from order_history where order_id = any($1) order by order_id, version"
-_CANCELLATIONS = "select * from cancellations where order_id = any($1) order by at, cancellation_id"
+_CANCELLATIONS = """
+select * from cancellations where order_id = any($1) and lines is null union all
+select * from cancellations where order_id = any($1) and lines is not null order by at, cancellation_id
+"""
+"""Of whole orders and of parts, which have an index each."""

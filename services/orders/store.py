@@ -32,7 +32,7 @@ from orders o left join cancellations c on c.order_id = o.order_id and c.lines i
 
 _AT = """
 greatest(clock_now(), (select max(h.at) from order_history h where h.order_id = $1),
-         (select max(c.at) from cancellations c where c.order_id = $1)) as at
+         (select max(c.at) from cancellations c where c.order_id = $1 and c.lines is not null)) as at
 """
 """Now, and never before an earlier step: the clock of a transaction stands still while it waits for its locks."""
 

@@ -68,6 +68,7 @@ async def test_the_seller_cancels(harness: ChatHarness, conversation: Conversati
         "reason": "Stok habis",
         "note": None,
         "lines": None,
+        "respond_by": None,
     }
     await harness.deliver(conversation.cancelled("chat", UUID(asked["cancellation_id"])))
     [shown] = await conversation.messages()

@@ -126,6 +126,17 @@ async def test_a_case_asks_about_one_order_after_another(harness: ChatHarness, c
     assert replied["data"]["order_id"] == str(other.order_id)
 
 
+async def test_a_case_that_turned_to_another_order_does_not_end_in_its_thread(
+    harness: ChatHarness, conversation: Conversation
+) -> None:
+    """A case that was closed before the second order's seller was asked is nothing to that seller."""
+    case_id, other = uuid4(), await harness.conversation()
+    await harness.deliver(conversation.contacted(case_id))
+    await conversation.write(conversation.seller)
+    await harness.deliver(other.closed(case_id, Outcome.WITHDRAWN))
+    assert "case_closed" not in await other.codes()
+
+
 async def test_an_answer_and_the_end_of_a_case_do_not_deadlock(
     harness: ChatHarness, conversation: Conversation, deadlocks: list[str]
 ) -> None:

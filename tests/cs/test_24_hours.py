@@ -95,7 +95,10 @@ async def test_a_deed_at_24_hours_is_too_late(harness: CsHarness, deed: str, fir
 
 @pytest.mark.parametrize(
     ("code", "state"),
-    [("already_shipped", "seller_replied"), ("not_found", "active"), ("already_cancelled", "resolved")],
+    [
+        *((code, "seller_replied") for code in ("already_shipped", "wrong_state")),
+        *(("not_found", "active"), ("already_cancelled", "resolved")),
+    ],
 )
 async def test_a_rejection_by_orders_is_shown_in_the_case(harness: CsHarness, code: str, state: str) -> None:
     """A case whose cancellation `orders` rejects shows the reason and returns to its agent, or is resolved."""

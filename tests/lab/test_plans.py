@@ -11,7 +11,8 @@ from lab.bench.old_orders import seed_old
 from lab.bench.run import Run
 from lab.bench.seed import seed
 from lab.bench.variants import bench_servers, running
-from tests.harness.actors import Agent, Buyer, Seller
+from services import SERVICES
+from tests.harness.actors import Agent, Buyer, Person, Seller
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
@@ -27,10 +28,13 @@ SELLER = (
     "/orders/products?seller_id={seller}",
 )
 AGENT = ("/refunds", "/refunds?order_id={order}", "/cs/cases", "/cs/cases?state=waiting", "/cs/cases?state=closed")
+OPERATOR = tuple(f"/{service}/operator/trace?id={{order}}" for service in SERVICES)
 MORE = {
     "accounts": "insert into accounts (account_id, email, name, role, password_hash) "
     "select gen_random_uuid(), n || '@example.com', 'Toko', 'seller', ''",
-    "orders": "insert into products (product_id, seller_id, title, price, stock, offered) "
+    "orders": "with c as (insert into cancellations (order_id, cancellation_id, seller_id, channel, role, fault, at, "
+    "pieces, refund_amount, lines) select order_id, gen_random_uuid(), seller_id, 'app', 'buyer', 'buyer', placed_at, "
+    "1, 0, '[]' from orders) insert into products (product_id, seller_id, title, price, stock, offered) "
     "select gen_random_uuid(), gen_random_uuid(), 'Kopi', 50000, 10, 10",
     "refunds": "insert into refunds (refund_id, cancellation_id, order_id, buyer_id, amount, destination, state) "
     "select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 50000, 'dana', 'issued'",
@@ -52,24 +56,35 @@ async def test_neither_the_saga_nor_a_page_reads_a_whole_table() -> None:
     async with bench_servers() as servers, running("every", servers) as variant:
         await seed_old(variant.databases, OLD)
         await _seed_more(variant.databases)
-        ((order_id, buyer_id),) = await seed(variant.databases, 0, 1)
+        (order_id, buyer_id), (packed_id, other_id) = await seed(variant.databases, 0, 2)
         before = await meters.rows_scanned(variant.databases)
-        assert {"orders.orders", "orders.products", "refunds.refunds", "accounts.accounts"} <= before.keys()
+        assert {
+            "orders.orders",
+            "orders.products",
+            "orders.cancellations",
+            "refunds.refunds",
+            "accounts.accounts",
+        } <= before.keys()
         assert {"chat.orders_known", "cs.orders"} <= before.keys()
-        figures = await Run(servers, variant, 1).measure(100, 16)
+        figures = await Run(servers, variant, 2).measure(100, 16)
         assert variant.deployment
         async with variant.deployment.client() as http:
             buyer = Buyer.signed(http, variant.keys, "buyer", account_id=UUID(buyer_id))
             order = await buyer.order(order_id)
             seller_id = UUID(order["seller_id"])
             seller = Seller.signed(http, variant.keys, "seller", account_id=seller_id)
+            other = await Buyer.signed(http, variant.keys, "buyer", account_id=UUID(other_id)).order(packed_id)
+            packer = Seller.signed(http, variant.keys, "seller", account_id=UUID(other["seller_id"]))
+            operator = Person.signed(http, variant.keys, "operator")
+            for step in ("pack", "ship"):
+                await packer.send(f"/orders/{packed_id}/{step}")
             agent = Agent.signed(http, variant.keys, "agent", account_id=seller_id)
             thread = await buyer.send("/chat/threads", order_id=order_id)
             case = await buyer.send("/cs/cases", text="Penjual tidak menjawab.")
             await agent.duty()
             ids = {"order": order_id, "product": order["lines"][0]["product_id"], "seller": seller_id}
             ids |= {"thread": thread["thread_id"], "case": case["case_id"]}
-            for person, paths in ((buyer, BUYER), (seller, SELLER), (agent, AGENT)):
+            for person, paths in ((buyer, BUYER), (seller, SELLER), (agent, AGENT), (operator, OPERATOR)):
                 for path in paths:
                     for _ in range(7):  # from the sixth execution on the plan is generic
                         await person.get(path.format(**ids))

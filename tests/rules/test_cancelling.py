@@ -11,7 +11,7 @@ from contracts.words import Channel, OrderStatus, PaymentMethod
 from runtime.errors import WrongState
 from runtime.http.problems import Problem
 from services.orders.cancelling import cancelled_event, decide, expiry, refusal
-from services.orders.domain import Cancellation, NotPaid, check_move, check_payment, new_order
+from services.orders.domain import NOT_PAID, Cancellation, NotPaid, Step, check_move, check_payment, new_order
 from tests.rules.orders_table import (
     ACTORS,
     BUYER,
@@ -99,6 +99,21 @@ def test_a_cancellation_names_what_was_paid(paid: int) -> None:
     assert (granted.channel, granted.order_id) == (Channel.WEB, order.order_id)
 
 
+@pytest.mark.parametrize(
+    ("packed", "answer"),
+    [
+        *((at, "wrong_state") for at in (PLACED, PLACED + HOUR, DAY - timedelta(microseconds=1))),
+        *((at, "granted") for at in (PLACED - HOUR, DAY)),
+    ],
+)
+def test_an_order_that_was_packed_in_the_24_hours_of_customer_service_stays(packed: datetime, answer: str) -> None:
+    """A: a seller who processed the order in time is not silent, also if customer service has not heard of it yet."""
+    order = replace(an_order(OrderStatus.PACKED), history=(Step(OrderStatus.PACKED, packed),))
+    request = a_request(order, "cs", "system", None)
+    assert answer_to(order, request.model_copy(update={"respond_by": DAY}), DAY) == answer
+    assert answer_to(order, request, DAY) == "granted"  # of an earlier version
+
+
 def test_the_reason_shown_is_the_one_decided() -> None:
     """The reason shown beside an order is the code with which a request would be refused."""
     for status in OrderStatus:
@@ -144,6 +159,16 @@ def test_an_order_is_paid_in_time_or_not_at_all() -> None:
             with pytest.raises(NotPaid) as refused:
                 check_payment(one, late)
             assert (Problem.of(refused.value).status, refused.value.code) == (409, "not_paid")
+
+
+def test_only_the_time_to_pay_ends_it() -> None:
+    """An unpaid order that its seller has cancelled is not one whose time is over, also with that word as reason."""
+    order = an_order(OrderStatus.UNPAID)
+    request = a_request(order, "chat", "seller", SELLER).model_copy(update={"reason": NOT_PAID})
+    how = decide(order, request, PLACED)
+    assert isinstance(how, Cancellation)
+    with pytest.raises(WrongState):
+        check_payment(cancelled(order, how), PLACED)
 
 
 def test_an_order_expires_if_it_is_unpaid() -> None:

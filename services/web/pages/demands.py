@@ -1,15 +1,14 @@
 """What customer service demands of a seller: an answer within 24 hours, or the order is cancelled (A)."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from contracts.cs import ANSWER_WITHIN
 from services.web.pieces import by_pieces
 from services.web.upstream import Refused, ServiceAway
 from services.web.visits import Visit
 
-ANSWER_WITHIN = timedelta(hours=24)
-"""A: from the question to the end of the seller's time."""
 MOST = 10
 """Demands that a page shows."""
 
