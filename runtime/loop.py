@@ -35,8 +35,11 @@ class Loop(uvloop.Loop):
         if not isinstance(host, str) or _is_address(host):
             return
         if host not in self._lookups:
-            self._lookups[host] = self.create_future()
-            threading.Thread(target=self._ask, args=(host,), daemon=True, name=f"looks up {host}").start()
+            try:
+                threading.Thread(target=self._ask, args=(host,), daemon=True, name=f"looks up {host}").start()
+            except RuntimeError as error:
+                raise OSError(f"{host}: no thread for its lookup") from error
+            self._lookups[host] = self.create_future()  # before its answer, which this loop takes later
         await asyncio.shield(self._lookups[host])
 
     def _ask(self, host: str) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel, StringConstraints
 
-from runtime.errors import InvalidRequest, RateLimited, Refusal
+from runtime.errors import InvalidRequest, Refusal
 from runtime.http.app import UnitOfWorkDep
 from runtime.http.rate_limit import Allowance
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
@@ -77,14 +77,14 @@ class Once:
         again. If `create` returns it, what it has written is kept; if it raises it, nothing is.
 
         `owner` of the key: different owners may use the same key. `limit` counts all requests except repeats, which get
-        their answer even above the limit.
+        their answer even if `limit` refuses them.
 
-        Raises `KeyUsedDifferently`, `RateLimited`, and what `create` returns or raises.
+        Raises `KeyUsedDifferently`, and what `limit` and `create` raise, or `create` returns.
         """
         if limit is not None:
             try:
                 await limit.take()
-            except RateLimited:
+            except Refusal:
                 if (stored := await self._find(owner)) is None:
                     raise
                 return stored

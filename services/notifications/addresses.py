@@ -19,6 +19,8 @@ Resolve = Callable[[str, int], Sequence[Any]]
 """As `socket.getaddrinfo`."""
 CONNECTING = 3.0
 """Seconds for one address of a name."""
+LOOKUPS = 32
+"""Threads that look up names at the same time. A thread lives on after its call has given up."""
 
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -44,7 +46,7 @@ class AddressNotAllowed(InvalidRequest):
 
 
 class NotResolved(OSError):
-    """The name has no address, or no server has answered."""
+    """The name has no address, no server has answered, or no thread is free to ask one."""
 
 
 def may_be_called(address: str, allowed: Iterable[Network] = ()) -> bool:
@@ -77,6 +79,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         self._allowed = allowed
         self._resolve = resolve or partial(socket.getaddrinfo, type=socket.SOCK_STREAM)
         self._plain = TcpBackend()
+        self._free = threading.Semaphore(LOOKUPS)
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of the name. Raises `AddressNotAllowed` if one of them is not public, and `NotResolved`."""
@@ -87,7 +90,8 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         return found
 
     async def _look_up(self, host: str, port: int) -> Sequence[Any]:
-        """In a thread of its own, as in `runtime.loop`: a slow name server must not delay other lookups."""
+        """In a thread of its own, as in `runtime.loop`: a slow name server must not delay other lookups. Raises
+        `NotResolved` above `LOOKUPS`."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Sequence[Any]] = loop.create_future()
 
@@ -97,12 +101,21 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
 
         def ask() -> None:
             result = None
-            with suppress(OSError, UnicodeError):
-                result = self._resolve(host, port)
+            try:
+                with suppress(OSError, UnicodeError):
+                    result = self._resolve(host, port)
+            finally:
+                self._free.release()
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(give, result)
 
-        threading.Thread(target=ask, daemon=True, name=f"looks up {host}").start()
+        if not self._free.acquire(blocking=False):
+            raise NotResolved(host)
+        try:
+            threading.Thread(target=ask, daemon=True, name=f"looks up {host}").start()
+        except RuntimeError as error:  # the process may have no more threads
+            self._free.release()
+            raise NotResolved(host) from error
         return await answer
 
     async def connect_tcp(

@@ -12,6 +12,7 @@ from runtime.errors import NotFound
 from runtime.http.app import Body, Cursor, Digits, Limit, Page, RetryOnConflict, UnitOfWorkDep
 from runtime.http.auth import Seller, SignedIn
 from runtime.http.idempotency import OncePerKey
+from runtime.http.rate_limit import Allowance, RateLimit
 from runtime.live.websocket import add_live_routes
 from runtime.messaging.unit_of_work import Transaction
 from runtime.observability.trace_context import new_id
@@ -59,8 +60,14 @@ async def _receivers(request: Request) -> Receivers:
     return receivers
 
 
+async def _lookup_limit(request: Request) -> RateLimit:
+    lookup_limit: RateLimit = request.app.state.lookup_limit
+    return lookup_limit
+
+
 NotifierDep = Annotated[Notifier, Depends(_notifier)]
 ReceiversDep = Annotated[Receivers, Depends(_receivers)]
+LookupLimit = Annotated[RateLimit, Depends(_lookup_limit)]
 Before = Annotated[
     Annotated[int, Field(ge=1, le=MAX_SEQ)] | None, Digits, Query(description="`next` of the page before")
 ]
@@ -91,10 +98,25 @@ async def mark_read(body: Read, person: SignedIn, uow: UnitOfWorkDep, notifier: 
 
 
 @router.post("/webhooks", status_code=201, response_model=NewWebhookView)
-async def make_webhook(body: NewWebhook, seller: Seller, once: OncePerKey, receivers: ReceiversDep) -> Response:
+async def make_webhook(
+    body: NewWebhook,
+    seller: Seller,
+    once: OncePerKey,
+    receivers: ReceiversDep,
+    uow: UnitOfWorkDep,
+    lookup_limit: LookupLimit,
+) -> Response:
     """Sends messages about the seller's orders to a receiver on the public internet, in the form of Standard Webhooks
     (https://www.standardwebhooks.com): at least once, for a day after the first attempt. The secret verifies them."""
-    await receivers.check(body.url)
+
+    async def check() -> None:
+        await lookup_limit.take(str(seller.account_id))
+        async with uow.begin() as tx:
+            domain.check_webhooks(len(await webhooks.of_seller(tx, seller.account_id)))
+        await receivers.check(body.url)
+
+    async def keep() -> None:
+        """A repeat stays counted: its host is looked up as well."""
 
     async def make(tx: Transaction) -> NewWebhookView:
         await store.lock_people(tx, [seller.account_id])
@@ -105,7 +127,7 @@ async def make_webhook(body: NewWebhook, seller: Seller, once: OncePerKey, recei
         shown = f"{SECRET_PREFIX}{b64encode(secret).decode()}"
         return NewWebhookView(**vars(show_webhook(webhook)), secret=shown)
 
-    return await once(str(seller.account_id), make)
+    return await once(str(seller.account_id), make, limit=Allowance(check, keep))
 
 
 @router.get("/webhooks")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts import events_from
+from runtime.http.rate_limit import RateLimit
 from runtime.live.updates import LiveUpdates, origins
 from runtime.messaging.bus import Bus
 from runtime.service import Service, ServiceSpec
@@ -16,6 +17,9 @@ from services.notifications.notifier import Notifier
 from services.notifications.receivers import Receivers
 from services.notifications.sender import Sender
 from services.notifications.webhooks import SEND
+
+MAX_LOOKUPS, IN_SECONDS = 20, 600
+"""How many times one seller may ask for a webhook: each time a name is looked up."""
 
 SPEC = ServiceSpec(
     text="What has happened to one's orders and cases: a list for each person, live, and sellers' webhooks.",
@@ -42,4 +46,7 @@ def build(
     service.on_deadline(SEND, sender.deadline())
     service.on_stop.append(sender.finish)
     service.app.state.notifier, service.app.state.receivers = notifier, receivers
+    service.app.state.lookup_limit = RateLimit(
+        redis, "notifications:lookups", MAX_LOOKUPS, IN_SECONDS, lambda: live.broadcast.away
+    )
     return service

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from batalkan.keys import Keys
-from services.notifications.addresses import may_be_called
-from services.notifications.domain import Answer
+from services.notifications.addresses import LOOKUPS, NotResolved, PublicNetwork, may_be_called
+from services.notifications.domain import MAX_WEBHOOKS, Answer
+from services.notifications.main import MAX_LOOKUPS
 from services.notifications.receivers import Receivers
 from tests.harness.actors import Person, assert_problem
 from tests.harness.notifications import (
@@ -27,7 +28,9 @@ from tests.harness.notifications import (
     receiving,
     running,
 )
+from tests.harness.waiting import becomes
 from tests.machine.nginx import self_signed
+from tests.machine.test_loop import cannot_start
 
 INSIDE = [
     *("127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254"),  # noqa: S104
@@ -169,6 +172,70 @@ async def test_a_name_server_that_hangs_delays_one_call() -> None:
         assert {answer.error for answer in await asyncio.gather(*slow)} == {"timeout"}
         hanging.set()
         await client.close()
+
+
+async def test_lookups_are_bounded_in_number() -> None:
+    """Lookups that hang keep their threads after the calls have given up: above `LOOKUPS` a name counts as not
+    resolved, and once the threads have ended names are looked up again."""
+    hanging, resolver = threading.Event(), Resolver(["127.0.0.1"])
+
+    def resolve(host: str, port: int) -> Sequence[Any]:
+        found = resolver(host, port)
+        hanging.wait(20)
+        return found
+
+    network = PublicNetwork(LOCAL, resolve)
+    slow = [asyncio.create_task(network.addresses(f"{n}.example", 443)) for n in range(LOOKUPS + 8)]
+    done, pending = await asyncio.wait(slow, timeout=1)
+    assert [type(one.exception()) for one in done] == [NotResolved] * 8
+    for one in pending:
+        one.cancel()
+    with pytest.raises(NotResolved):
+        await network.addresses("one.more.example", 443)
+    assert resolver.asked == LOOKUPS
+    hanging.set()
+
+    async def found() -> list[str]:
+        with suppress(NotResolved):
+            return await network.addresses("receiver.example", 443)
+        return []
+
+    await becomes(found, ["127.0.0.1"])
+
+
+async def test_without_a_thread_a_name_is_not_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no thread can be started, a call fails as for a name without an address, as often as it is made; once there
+    are threads again, names are looked up."""
+    client, network = Receivers(LOCAL, resolve=Resolver(["127.0.0.1"])), PublicNetwork(LOCAL, Resolver(["127.0.0.1"]))
+    with monkeypatch.context() as few:
+        few.setattr(threading.Thread, "start", cannot_start)
+        assert (await client.post("http://a.example/", b"s", "msg_1", b"{}")).error == "not_resolved"
+        for _ in range(LOOKUPS + 1):
+            with pytest.raises(NotResolved):
+                await network.addresses("a.example", 443)
+    assert await network.addresses("a.example", 443) == ["127.0.0.1"]
+    await client.close()
+
+
+async def test_a_seller_has_few_lookups(harness: NotificationsHarness, keys: Keys) -> None:
+    """A seller with all webhooks, or with too many requests, is refused before a name is looked up; a repeat gets its
+    answer in both cases, and counts."""
+    resolver = Resolver(["127.0.0.1"])
+    receivers = Receivers(LOCAL, resolve=resolver)
+    async with running(harness.service.uow.database.url, keys, receivers=receivers) as service:
+        transport = httpx.ASGITransport(service.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://notifications") as http:
+            seller, path = Person.signed(http, keys, "seller"), "/notifications/webhooks"
+            body = {"url": "https://receiver.example/", "kinds": ["OrderPaid"]}
+            made = [await seller.ask("POST", path, body, key=str(n)) for n in range(MAX_WEBHOOKS)]
+            assert [one.status_code for one in made] == [201] * MAX_WEBHOOKS
+            for _ in range(MAX_LOOKUPS - MAX_WEBHOOKS - 1):
+                assert_problem(await seller.ask("POST", path, body), 409, "too_many_webhooks")
+            repeats = [await seller.ask("POST", path, body, key="0") for _ in range(2)]
+            assert [one.json() for one in repeats] == [made[0].json()] * 2
+            assert_problem(await seller.ask("POST", path, body), 429, "rate_limited")
+            assert resolver.asked == MAX_WEBHOOKS
+            await make_webhook(Person.signed(http, keys, "seller"), "https://receiver.example/")
 
 
 @asynccontextmanager
