@@ -42,6 +42,11 @@ class Passwords:
             return False
 
 
+def is_same(one: str, other: str) -> bool:
+    """Whether both are the same password, typed on any keyboard."""
+    return _typed(one) == _typed(other)
+
+
 def _made_up(hasher: PasswordHasher) -> str:
     """A hash of no password, which takes as long to check as any other of this hasher, and no time to make."""
     salt, digest = (

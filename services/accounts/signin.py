@@ -9,10 +9,17 @@ from runtime.http.auth import Identity
 from runtime.messaging.unit_of_work import UnitOfWork
 from services.accounts import store, tokens
 from services.accounts.devices import Devices
-from services.accounts.domain import Account, NotThePassword, SessionOver, SessionsUnavailable, WrongPassword
+from services.accounts.domain import (
+    Account,
+    NotThePassword,
+    SessionOver,
+    SessionsUnavailable,
+    WeakPassword,
+    WrongPassword,
+)
 from services.accounts.limits import Count, Limit, Limits, network_of
 from services.accounts.oauth import PasswordGrant, RefreshGrant
-from services.accounts.passwords import Passwords
+from services.accounts.passwords import Passwords, is_same
 from services.accounts.sessions import MAX_SESSIONS, Session, Sessions
 from services.accounts.store import Found
 from services.accounts.strength import check_password
@@ -29,6 +36,8 @@ FAILURES_OF_DEVICE = Limit("device", 10, QUARTER)
 SIGN_INS = Limit("sign-ins", 60, QUARTER)
 SIGN_INS_OF_SHARED = Limit("sign-ins", 1000, QUARTER)
 """Successful ones of one account, and of a shared account."""
+PASSWORD_CHANGES = Limit("password changes", 10, QUARTER)
+"""Requests of one account, successful or not: each one costs two hashes."""
 MAX_SESSIONS_OF_SHARED = 100
 """Sessions of a shared account."""
 
@@ -94,7 +103,10 @@ class SignIn:
             raise Unauthenticated("The account does not exist any more.")
         account = found.account
         check_password(new, account.email, account.name)
+        if is_same(new, current):
+            raise WeakPassword("The new password is the current one. Choose another one.")
         async with self.limits.guess(*self._failures(account.email, host, None)):
+            await self.limits.take(self.limits.count(PASSWORD_CHANGES, str(account.account_id)))
             if not await self.passwords.verify(found.password_hash, current):
                 raise NotThePassword
         password_hash = await self.passwords.hash(new)

@@ -8,7 +8,13 @@ from argon2 import PasswordHasher
 
 from services.accounts import store
 from services.accounts.passwords import Passwords
-from services.accounts.signin import FAILURES_FROM_ADDRESS, FAILURES_OF_EMAIL, FAILURES_OF_PAIR, SIGN_INS
+from services.accounts.signin import (
+    FAILURES_FROM_ADDRESS,
+    FAILURES_OF_EMAIL,
+    FAILURES_OF_PAIR,
+    PASSWORD_CHANGES,
+    SIGN_INS,
+)
 from tests.harness.accounts import PASSWORD, QUICK, AccountsHarness, Visitor
 
 pytestmark = pytest.mark.usefixtures("patient")
@@ -177,3 +183,22 @@ async def test_a_fault_of_the_service_is_no_failed_sign_in(visitor: Visitor, har
             answer = await visitor.sign_in()
             assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
     assert (await visitor.sign_in()).status_code == 200
+
+
+async def test_changes_of_a_password_are_limited(visitor: Visitor, checked: list[str]) -> None:
+    """An account changes its password ten times in a quarter of an hour, with right current passwords as well; a
+    request beyond that, or for the password that it has, costs no hash."""
+    access, current = (await visitor.signed_in())["access_token"], "caf\N{LATIN SMALL LETTER E WITH ACUTE} sekali"
+    assert (await visitor.change_password(access, PASSWORD, current)).status_code == 204
+    checked.clear()
+    for same in (current, "cafe\N{COMBINING ACUTE ACCENT} sekali"):
+        answer = await visitor.change_password(access, current, same)
+        assert (answer.status_code, answer.json()["code"]) == (422, "weak_password")
+    assert checked == []
+    for number in range(1, PASSWORD_CHANGES.limit):
+        assert (await visitor.change_password(access, current, f"kucing oranye {number}")).status_code == 204
+        current = f"kucing oranye {number}"
+    checked.clear()
+    answer = await visitor.change_password(access, current, "kucing oranye")
+    assert (answer.status_code, answer.json()["code"], checked) == (429, "rate_limited", [])
+    assert (await visitor.sign_in(password=current)).status_code == 200
