@@ -83,11 +83,12 @@ def broker_hash(password: str) -> str:
 
 def redis_user(name: str, password: str) -> str:
     """A line of Redis's ACL file, for a service. FLUSHALL and its like know no keys, so key patterns are not enough.
+    SCAN and its like would show the names of others' keys, which are secrets.
 
     All may read which sessions `accounts` has ended, and subscribe to it. In demonstration mode every service writes
     into one stream, and `web` reads it.
     """
     hashed = hashlib.sha256(password.encode()).hexdigest()
     keys = f"~{name}:* %R~{ENDED} %{'RW' if name == READER else 'W'}~{STREAM}"
-    rules = f"resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous"
+    rules = f"resetkeys {keys} resetchannels &{name}:* +@all -@admin -@dangerous -scan -randomkey -dbsize"
     return f"user {name} on #{hashed} {rules} (&{ENDED} +subscribe)"

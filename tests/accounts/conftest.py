@@ -1,4 +1,6 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -8,6 +10,8 @@ from batalkan.servers import LocalServers
 from runtime.storage.redis import connect
 from tests.conftest import Databases
 from tests.harness.accounts import MIGRATIONS, AccountsHarness, Visitor, open_harness
+
+AllKeys = Callable[[], Awaitable[Sequence[Any]]]
 
 
 @pytest.fixture
@@ -51,6 +55,16 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     """A client of that Redis, which is empty."""
     async with connect(redis_url) as redis:
         yield redis
+
+
+@pytest.fixture
+async def all_keys(request: pytest.FixtureRequest, redis: Redis, redis_url: str) -> AsyncIterator[AllKeys]:
+    """Lists the keys in that Redis, as the service itself may not do at the server."""
+    if redis_url == "memory://":
+        yield partial(redis.keys, "*")
+        return
+    async with connect(request.getfixturevalue("servers").redis.admin_url) as admin:
+        yield partial(admin.keys, "*")
 
 
 @pytest.fixture

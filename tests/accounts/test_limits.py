@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from runtime.errors import RateLimited
 from services.accounts.domain import WrongPassword
 from services.accounts.limits import Count, Limit, Limits, network_of
+from tests.accounts.conftest import AllKeys
 
 EMAIL = Limit("email", 10, 900)
 ADDRESS = Limit("address", 100, 900)
@@ -102,7 +103,7 @@ async def test_tries_are_forgotten(redis: Redis, limits: Limits) -> None:
     assert 0 < await redis.ttl(count.key) <= 900
 
 
-async def test_refused_attempts_write_nothing(redis: Redis, limits: Limits) -> None:
+async def test_refused_attempts_write_nothing(redis: Redis, limits: Limits, all_keys: AllKeys) -> None:
     """Four hundred tries from an address that may try a hundred times leave a hundred keys, one after another or at
     once; without an end none of them."""
     for start in range(0, 400, 40):
@@ -110,18 +111,18 @@ async def test_refused_attempts_write_nothing(redis: Redis, limits: Limits) -> N
         await asyncio.gather(*tries, return_exceptions=True)
     with pytest.raises(RateLimited):
         await fail(limits, "400", "cafe")
-    keys = [kept async for kept in redis.scan_iter(count=5000)]
+    keys = await all_keys()
     assert len(keys) <= ADDRESS.limit + 1
     assert all([await redis.ttl(kept) > 0 for kept in keys])
 
 
-async def test_counts_are_bounded_in_number(redis: Redis, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counts_are_bounded_in_number(limits: Limits, all_keys: AllKeys, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many addresses and e-mails are tried, there are no more counts of a kind than buckets."""
     monkeypatch.setattr("services.accounts.limits.BUCKETS", 50)
     for number in range(400):
         with suppress(RateLimited):
             await limits.take(limits.count(ADDRESS, str(number)), limits.count(SLOWED, f"{number}@example.com"))
-    assert await redis.dbsize() <= 3 * 50
+    assert len(await all_keys()) <= 3 * 50
 
 
 async def test_attempts_beyond_a_spaced_limit_are_slowed_down(redis: Redis, limits: Limits) -> None:

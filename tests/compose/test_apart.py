@@ -16,6 +16,7 @@ REFUSED = {
     "superuser": "InvalidPasswordError",
     "key": "NoPermissionError",
     "flush": "NoPermissionError",
+    "scan": "NoPermissionError",
     "default": "AuthenticationError",
     "queue": "ChannelAccessRefused",
     "forged": "ChannelAccessRefused",

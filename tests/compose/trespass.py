@@ -35,6 +35,7 @@ async def redis() -> None:
         await own.set("orders:mine", 1, ex=1)
         await refused("key", own.get("accounts:anything"))
         await refused("flush", own.flushall())
+        await refused("scan", own.scan())
     async with Redis(host="redis", retry=Retry(NoBackoff(), 0)) as default_user:
         await refused("default", default_user.ping())
 
