@@ -19,7 +19,6 @@ T = TypeVar("T")
 
 TIMEOUT = 20.0
 """Seconds to wait for a result."""
-PASSWORD = "batalkan-demo"  # noqa: S105 (the demonstration's, and published)
 
 
 class DemoFailed(Exception):
@@ -46,6 +45,7 @@ class DemoClient:
         self._http = http
         self._seen = seen
         self._steps = 0
+        self._password = token_hex(16)  # of no other run: its accounts stay
 
     def step(self, title: str) -> None:
         """Prints the title of the next step."""
@@ -70,18 +70,20 @@ class DemoClient:
     async def join(self, role: str, client: str) -> Person:
         """Registers a new account and signs in."""
         email = f"{role}-{token_hex(4)}@example.com"
-        await self.call("POST", "/accounts", None, 201, email=email, password=PASSWORD, name=role.title(), role=role)
+        await self.call(
+            "POST", "/accounts", None, 201, email=email, password=self._password, name=role.title(), role=role
+        )
         return await self.sign_in(email, client)
 
     async def employ(self) -> Person:
         """Creates an agent's account, as an administrator does, and signs in."""
         email = f"agent-{token_hex(4)}@example.com"
-        await create_for(self.running.database_urls, Role.AGENT, email, PASSWORD, "Agent")
+        await create_for(self.running.database_urls, Role.AGENT, email, self._password, "Agent")
         return await self.sign_in(email, "web")
 
     async def sign_in(self, email: str, client: str) -> Person:
-        """Signs in with the demonstration's password, in the app or on the website."""
-        form = {"grant_type": "password", "username": email, "password": PASSWORD, "client_id": client}
+        """Signs in with the run's password, in the app or on the website."""
+        form = {"grant_type": "password", "username": email, "password": self._password, "client_id": client}
         answer = await self._http.post("/accounts/token", data=form)
         if answer.status_code != 200:
             raise DemoFailed(f"signing in: {answer.text}")

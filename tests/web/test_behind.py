@@ -1,15 +1,18 @@
 """Behind the scenes: the flow page in demonstration mode only, and documentation that shows text as text."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from unittest.mock import ANY
+from urllib.parse import parse_qs
 from uuid import UUID
 
 import httpx
 import pytest
 
 from runtime.settings import Environment
+from services.accounts.demonstration import PASSWORD
 from services.web.flow import browsers
 from services.web.flow.rehearsal import Rehearsal
 from services.web.upstream import SERVICES, ServiceAway, Upstream
@@ -152,6 +155,24 @@ async def test_the_events_are_served_as_a_page_and_as_json(browser: Browser, ser
     assert document["asyncapi"] == "3.0.0"
     assert all(f'id="{name}"' in page for name in document["components"]["messages"])
     assert services.asked == []
+
+
+async def test_demonstration_buyers_have_their_own_password() -> None:
+    """Each process registers and signs in its buyers with a password that no other one has, and that is not published:
+    the accounts are still there when demonstration mode has ended."""
+    used: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/accounts":
+            used.append(json.loads(request.content)["password"])
+        if request.url.path == "/accounts/token":
+            used.append(parse_qs(request.content.decode())["password"][0])
+        return httpx.Response(200, json={"access_token": "t", "product_id": "p", "order_id": "o"})
+
+    for _ in range(2):
+        await Rehearsal(Upstream.read(Environment({}), httpx.MockTransport(answer))).cancel(1, dana=False)
+    assert len(used) == 12
+    assert len({*used, PASSWORD}) == 3
 
 
 async def test_demonstration_buyers_report_a_service_that_is_away() -> None:

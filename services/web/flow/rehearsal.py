@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from secrets import token_hex
 from typing import Any
 
 from runtime.observability.trace_context import new_id
@@ -9,7 +10,6 @@ from services.web.upstream import Upstream, granted
 
 AT_ONCE = 4
 """Cancellations under way at a time."""
-PASSWORD = "batalkan-demo"  # noqa: S105 - of buyers made for this
 TITLE = "Kopi Gayo 1 kg"
 PRICE = 145_000
 MAX_ORDERS = 1_000
@@ -21,6 +21,7 @@ class Rehearsal:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        self._password = token_hex(16)  # of no other process: the buyers stay
         self._emails: dict[str, str] = {}
         self._tokens: dict[str, str] = {}
         self._product = ""
@@ -67,13 +68,13 @@ class Rehearsal:
             return
         if who not in self._emails:
             email = f"{who}-{new_id().hex}@example.com"
-            account = {"email": email, "password": PASSWORD, "name": "Demo", "role": role}
+            account = {"email": email, "password": self._password, "name": "Demo", "role": role}
             granted(await self._upstream.ask("POST", "/accounts", json=account))
             self._emails[who] = email
         self._tokens[who] = (await self._new_session(who))["access_token"]
 
     async def _new_session(self, who: str) -> Any:
-        form = {"grant_type": "password", "username": self._emails[who], "password": PASSWORD, "client_id": "web"}
+        form = {"grant_type": "password", "username": self._emails[who], "password": self._password, "client_id": "web"}
         return granted(await self._upstream.ask("POST", "/accounts/token", data=form))
 
     async def _cancel_one(self, buyer: str) -> str:
