@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from batalkan.keys import Keys
+from contracts.words import Role
 from services.orders.main import SPEC
 from tests.conftest import Databases
 from tests.harness.actors import Json, Person, assert_problem
@@ -54,6 +55,19 @@ async def test_a_voucher_reduces_what_is_paid(harness: OrdersHarness) -> None:
     assert (await buyer.post(f"{path}/cancel", lines, 200, **{"Idempotency-Key": "k"}))["refunded_amount"] == 46_000
     assert (await buyer.post(f"{path}/cancel"))["refunded_amount"] == 138_000
     assert await used(seller) == 0
+
+
+async def test_an_operator_does_not_see_the_code(harness: OrdersHarness, keys: Keys) -> None:
+    """What the console shows of an order says whether there was a voucher, and not its code: a seller writes it."""
+    _, product = await offered(harness, amount=5_000)
+    with_voucher = (await place(product, harness.buyer())).json()["order_id"]
+    without = (await harness.order(harness.buyer(), product))["order_id"]
+    operator = Person.signed(harness.actors.http, keys, Role.OPERATOR)
+    for order_id, had_one in ((with_voucher, True), (without, False)):
+        answer = await operator.ask("GET", f"/orders/operator/trace?id={order_id}")
+        (record,) = answer.json()["records"]
+        assert record["facts"]["voucher"] is had_one
+        assert "HEMAT" not in answer.text
 
 
 async def test_the_shipping_fee_comes_back_with_the_last_pieces(embedded_databases: Databases, keys: Keys) -> None:
