@@ -62,6 +62,19 @@ def test_the_collector_has_what_its_pipelines_name() -> None:
     assert collector["exporters"]["otlp"]["endpoint"].partition(":")[0] in COMPOSE["services"]
 
 
+def test_grafana_answers_under_its_own_name_only() -> None:
+    """Grafana has no sign-in: a page of a stranger, whose name has come to mean this machine, is sent to Grafana's own
+    address, which is the published one."""
+    grafana = COMPOSE["services"]["grafana"]
+    address, _, port = grafana["ports"][0].removesuffix(":3000").partition(":")
+    settings = {name: value for name, value in grafana["environment"].items() if name.startswith("GF_SERVER_")}
+    assert settings == {
+        "GF_SERVER_DOMAIN": address,
+        "GF_SERVER_ENFORCE_DOMAIN": "true",
+        "GF_SERVER_ROOT_URL": f"http://{address}:{port}/",
+    }
+
+
 def test_grafana_has_its_sources_and_dashboards() -> None:
     """The data sources are services in a network of Grafana's; the dashboards have ids and panels of their own, and the
     source of all is the default one."""
