@@ -22,7 +22,7 @@ class Loop(uvloop.Loop):
         self._lookups: dict[str, asyncio.Future[None]] = {}
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
-        """As of the base class; raises `OSError` if the name has no address."""
+        """As of the base class; raises `OSError` if the name has no address, or cannot be looked up."""
         await self._look_up(host)
         return await super().create_connection(protocol_factory, host, port, **options)
 

@@ -19,7 +19,7 @@ from runtime.observability.trace_context import new_id
 from services.notifications import domain, sender, store, views, webhooks
 from services.notifications.domain import Side, WebhookKind
 from services.notifications.notifier import Notifier
-from services.notifications.receivers import SECRET_PREFIX, Receivers
+from services.notifications.receivers import SECRET_PREFIX, Receivers, parse
 from services.notifications.views import (
     DeliveryView,
     NewWebhookView,
@@ -108,6 +108,7 @@ async def make_webhook(
 ) -> Response:
     """Sends messages about the seller's orders to a receiver on the public internet, in the form of Standard Webhooks
     (https://www.standardwebhooks.com): at least once, for a day after the first attempt. The secret verifies them."""
+    parse(body.url)
 
     async def check() -> None:
         await lookup_limit.take(str(seller.account_id))

@@ -219,14 +219,18 @@ async def test_without_a_thread_a_name_is_not_resolved(monkeypatch: pytest.Monke
 
 async def test_a_seller_has_few_lookups(harness: NotificationsHarness, keys: Keys) -> None:
     """A seller with all webhooks, or with too many requests, is refused before a name is looked up; a repeat gets its
-    answer in both cases, and counts."""
+    answer in both cases, and counts, but a URL that cannot be one does not."""
     resolver = Resolver(["127.0.0.1"])
     receivers = Receivers(LOCAL, resolve=resolver)
     async with running(harness.service.uow.database.url, keys, receivers=receivers) as service:
         transport = httpx.ASGITransport(service.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://notifications") as http:
+            while service.app.state.live.broadcast.away:  # then nothing would be counted
+                await asyncio.sleep(0.01)
             seller, path = Person.signed(http, keys, "seller"), "/notifications/webhooks"
             body = {"url": "https://receiver.example/", "kinds": ["OrderPaid"]}
+            for _ in range(MAX_LOOKUPS):
+                assert_problem(await seller.ask("POST", path, body | {"url": "receiver.example"}), 422, "wrong_url")
             made = [await seller.ask("POST", path, body, key=str(n)) for n in range(MAX_WEBHOOKS)]
             assert [one.status_code for one in made] == [201] * MAX_WEBHOOKS
             for _ in range(MAX_LOOKUPS - MAX_WEBHOOKS - 1):
