@@ -121,7 +121,7 @@ class Payer:
             "status",
             refund,
             decided_at,
-            lambda: self._dana.status(refund.reference),
+            lambda: self._dana.status(refund.reference, refund.amount),
             lambda refund, answer: domain.inquired(refund, answer, decided_at),
         )
 

@@ -133,14 +133,15 @@ class Dana:
         log.info("DANA top-up %s to %s: %s (%s)", reference, masked_phone(phone), answer.outcome.value, answer.code)
         return answer
 
-    async def status(self, reference: str) -> Answer:
-        """Asks for the status of `reference`: PAID, PENDING, FAILED, NOT_FOUND, or UNKNOWN when the inquiry failed.
+    async def status(self, reference: str, amount: int) -> Answer:
+        """Asks for the status of `reference`, which is to pay `amount` rupiah: PAID, PENDING, FAILED, NOT_FOUND, or
+        UNKNOWN when the inquiry failed.
 
         Never NOT_SENT, which would mean that the payment, not the inquiry, was not sent. Never raises.
         """
         body = {"originalPartnerReferenceNo": reference, "serviceCode": TOP_UP_CODE}
         try:
-            answer = read_status(await self._post(STATUS, body), reference)
+            answer = read_status(await self._post(STATUS, body), reference, amount)
         except (httpx.HTTPError, TimeoutError) as error:
             answer = _no_answer(error)
         log.info("DANA status of %s: %s (%s)", reference, answer.outcome.value, answer.code)

@@ -45,8 +45,9 @@ _STATUSES: Final = {
 """The transaction statuses. 04, refunded, is left out: DANA took a payment back, which a person must examine."""
 
 
-def read_status(response: httpx.Response, reference: str) -> Answer:
-    """What an HTTP answer to a status inquiry means. A failed inquiry (also 5003900) is not a failed payment."""
+def read_status(response: httpx.Response, reference: str, amount: int) -> Answer:
+    """What an HTTP answer to a status inquiry means. A failed inquiry (also 5003900) is not a failed payment, and an
+    answer that another amount was paid is no answer about this one."""
     code, body = _snap(response, STATUS_CODE)
     if code == "4043901":
         return Answer(Outcome.NOT_FOUND, code)
@@ -54,6 +55,8 @@ def read_status(response: httpx.Response, reference: str) -> Answer:
         return Answer(Outcome.UNKNOWN, code)
     status = body.get("latestTransactionStatus")
     if not isinstance(status, str) or status not in _STATUSES:
+        return Answer(Outcome.UNKNOWN, code)
+    if status == "00" and not _is_of(body.get("amount"), amount):
         return Answer(Outcome.UNKNOWN, code)
     return Answer(_STATUSES[status], status)
 
@@ -64,6 +67,13 @@ def read_inquiry(response: httpx.Response) -> bool | None:
     if code in ("4043711", "4033705", "4033709", "4033718"):
         return False
     return True if code == "2003700" else None
+
+
+def _is_of(stated: Any, amount: int) -> bool:
+    # The amount is optional in this answer, and the number of its decimals is not fixed.
+    if not isinstance(stated, dict):
+        return stated is None
+    return stated.get("currency") == "IDR" and bool(re.fullmatch(rf"{amount}(\.0+)?", str(stated.get("value"))))
 
 
 def _snap(response: httpx.Response, service: str) -> tuple[str, dict[str, Any]]:

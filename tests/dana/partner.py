@@ -88,5 +88,5 @@ class Partner:
 
 
 async def settled(dana: Dana, reference: str) -> Answer:
-    """The status of a reference, once it is PAID."""
-    return await eventually(lambda: dana.status(reference), enough=lambda answer: answer.outcome is Outcome.PAID)
+    """The status of a reference that pays 7 rupiah, once it is PAID."""
+    return await eventually(lambda: dana.status(reference, 7), enough=lambda answer: answer.outcome is Outcome.PAID)

@@ -47,7 +47,7 @@ async def test_a_payment_under_a_fault(
     reference = new_reference()
     assert await (hasty if first.code == "timeout" else dana).top_up(reference, PHONE, 7) == first
     await eventually(control.requests, enough=lambda items: items[0]["fault"] == fault["mode"])
-    await becomes(lambda: dana.status(reference), status)
+    await becomes(lambda: dana.status(reference, 7), status)
     assert (await dana.top_up(reference, PHONE, 7)).outcome is again
     assert len(await control.payments(reference)) == (1 if again is Outcome.PAID else 0)
 
@@ -57,7 +57,7 @@ async def test_a_slow_dana_pays_after_the_client_has_gone(hasty: Dana, dana: Dan
     await control.fault("slow", seconds=0.6, times=1)
     reference = new_reference()
     assert (await hasty.top_up(reference, PHONE, 7)).outcome is Outcome.UNKNOWN
-    assert (await dana.status(reference)).outcome is Outcome.NOT_FOUND
+    assert (await dana.status(reference, 7)).outcome is Outcome.NOT_FOUND
     await settled(dana, reference)
 
 
@@ -68,9 +68,9 @@ async def test_pending_settles_on_demand(state: str, outcome: Outcome, dana: Dan
     reference = new_reference()
     for _ in range(2):
         assert await dana.top_up(reference, PHONE, 7) == Answer(Outcome.PENDING, "2023800")
-    assert (await dana.status(reference)).code == "03"
+    assert (await dana.status(reference, 7)).code == "03"
     assert await control.send("POST", "settle", reference=reference, state=state) == {"settled": 1}
-    assert (await dana.status(reference)).outcome is outcome
+    assert (await dana.status(reference, 7)).outcome is outcome
     assert (await dana.top_up(reference, PHONE, 7)).outcome is outcome
 
 
@@ -84,7 +84,7 @@ async def test_faults_of_everything_strike_inquiries(
     """With `applies_to: all` the inquiries are struck too, and a lost inquiry is UNKNOWN, never NOT_SENT."""
     client = hasty if mode == "timeout_before" else dana
     await control.fault(mode, applies_to="all")
-    assert await client.status(new_reference()) == Answer(Outcome.UNKNOWN, code)
+    assert await client.status(new_reference(), 7) == Answer(Outcome.UNKNOWN, code)
     with pytest.raises(DanaUnreachable):
         await client.account_inquiry(PHONE)
 
@@ -104,7 +104,7 @@ async def test_a_refused_connection_is_not_sent(key: RSAPrivateKey) -> None:
         port = unused.getsockname()[1]
     dana = Dana(f"http://127.0.0.1:{port}", "batalkan", key)
     assert await dana.top_up(new_reference(), PHONE, 7) == Answer(Outcome.NOT_SENT, "not_connected")
-    assert (await dana.status(new_reference())).outcome is Outcome.UNKNOWN
+    assert (await dana.status(new_reference(), 7)).outcome is Outcome.UNKNOWN
     with pytest.raises(DanaUnreachable):
         await dana.account_inquiry(PHONE)
     await dana.close()

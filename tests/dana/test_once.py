@@ -111,7 +111,7 @@ async def test_answered_payments_survive_a_kill(tmp_path: Path, key: RSAPrivateK
         assert {reference for reference, outcome in outcomes.items() if outcome is Outcome.PAID} <= before
         assert not {reference for reference, outcome in outcomes.items() if outcome is Outcome.NOT_SENT} & before
         dana = Dana(url, "batalkan", key)
-        assert await dana.status(references[0]) == Answer(Outcome.PAID, "00")
+        assert await dana.status(references[0], 1_000) == Answer(Outcome.PAID, "00")
         again = await asyncio.gather(*(dana.top_up(reference, PHONE, 1_000) for reference in references))
         assert {answer.outcome for answer in again} == {Outcome.PAID}
         assert sorted(await paid(http)) == sorted(["refund-by-hand", *references])

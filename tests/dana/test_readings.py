@@ -78,14 +78,33 @@ def test_answers_to_a_top_up(response: httpx.Response, outcome: Outcome) -> None
 def test_transaction_statuses(status: Any, outcome: Outcome) -> None:
     """Each transaction status has its meaning, and an unknown one none; another reference's is ignored."""
     fields = {"originalPartnerReferenceNo": "r", "latestTransactionStatus": status}
-    assert read_status(reply("2003900", **fields), "r").outcome is outcome
-    assert read_status(reply("2003900", **fields), "other").outcome is Outcome.UNKNOWN
+    assert read_status(reply("2003900", **fields), "r", 7).outcome is outcome
+    assert read_status(reply("2003900", **fields), "other", 7).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("amount", "outcome"),
+    [
+        *(({"amount": {"value": value, "currency": "IDR"}}, Outcome.PAID) for value in ("7.00", "7", "7.0", 7, 7.0)),
+        *(
+            ({"amount": {"value": value, "currency": "IDR"}}, Outcome.UNKNOWN)
+            for value in ("8.00", "70", "7.50", "", None)
+        ),
+        *(({"amount": amount}, Outcome.UNKNOWN) for amount in ({"value": "7.00", "currency": "USD"}, {}, "7.00", 7)),
+        ({}, Outcome.PAID),
+    ],
+)
+def test_a_status_of_another_amount_is_unknown(amount: dict[str, Any], outcome: Outcome) -> None:
+    """A payment of another amount, or of another currency, under this reference does not count as this payment; the
+    form of the number does not matter, and an answer may leave the amount out."""
+    fields = {"originalPartnerReferenceNo": "r", "latestTransactionStatus": "00", **amount}
+    assert read_status(reply("2003900", **fields), "r", 7).outcome is outcome
 
 
 @pytest.mark.parametrize("code", ["5003900", "5003901", "4003902", "4013900", "4093900", "4293900", "4043900"])
 def test_a_failed_inquiry_is_not_a_failed_payment(code: str) -> None:
     """When the inquiry itself is refused or fails, the payment is as unknown as before."""
-    assert read_status(reply(code), "r").outcome is Outcome.UNKNOWN
+    assert read_status(reply(code), "r", 7).outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("code", ["5003700", "4013700", "4003701", "4033702", "4093700", "4293700", "2023700"])
@@ -115,7 +134,7 @@ async def test_errors_on_the_way(
 
     dana = client(key, fail)
     assert (await dana.top_up("r", PHONE, 7)).outcome is outcome
-    assert (await dana.status("r")).outcome is Outcome.UNKNOWN
+    assert (await dana.status("r", 7)).outcome is Outcome.UNKNOWN
     with pytest.raises(DanaUnreachable):
         await dana.account_inquiry(PHONE)
     assert "+62•••••7890" in caplog.text

@@ -75,7 +75,7 @@ async def test_a_foreign_key_is_refused(url: str, http: httpx.AsyncClient, contr
     await refused(await Partner(http, stranger).top_up(reference), "4013800", control, reference)
     dana = Dana(url, "batalkan", stranger)
     assert await dana.top_up(reference, PHONE, 7) == Answer(Outcome.NOT_SENT, "4013800")
-    assert await dana.status(reference) == Answer(Outcome.UNKNOWN, "4013900")
+    assert await dana.status(reference, 7) == Answer(Outcome.UNKNOWN, "4013900")
     await dana.close()
 
 
