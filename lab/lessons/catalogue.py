@@ -186,7 +186,13 @@ LESSONS = (
                 "the last to arrive wins",
                 "order",
                 "services/orders/refund_status.py",
-                ((" and coalesce(b.refund_sequence, 0) < n.sequence", ""),),
+                (
+                    (
+                        " and coalesce(b.refund_sequence, 0) < n.sequence\n"
+                        "          and (n.state = 'issued' or b.refund_state is distinct from 'issued')",
+                        "",
+                    ),
+                ),
             ),
         ),
         "orders does not know issued refund",

@@ -82,7 +82,7 @@ async def note_published_again(tx: Transaction, cancellation_ids: Sequence[UUID]
 
 async def note_refunds(tx: Transaction, refunds: Sequence[tuple[UUID, Refund, int]]) -> None:
     """Keeps the latest state of refunds, given as (cancellation, refund, sequence); a late event, after a newer one,
-    changes nothing. Once a refund has arrived, its cancellation is not published again."""
+    changes nothing. Once a refund has arrived, it stays so, and its cancellation is not published again."""
     rows = [
         (cancellation_id, refund.refund_id, refund.state, refund.destination, sequence)
         for cancellation_id, refund, sequence in refunds
@@ -103,6 +103,7 @@ async def note_refunds(tx: Transaction, refunds: Sequence[tuple[UUID, Refund, in
             said_at = case when n.state <> 'issued' then c.said_at end
         from noted n join before b using (cancellation_id)
         where c.cancellation_id = n.cancellation_id and coalesce(b.refund_sequence, 0) < n.sequence
+          and (n.state = 'issued' or b.refund_state is distinct from 'issued')
         returning case when n.state = 'issued' and b.refund_state is distinct from 'issued'
                        then extract(epoch from clock_now() - c.at)::float8 end
         """,

@@ -179,13 +179,14 @@ async def _go_on(tx: Transaction, refund: Refund, linked: bool, now: datetime) -
         await store.post(tx, [refund], store.Movement.SETTLE)
         await tx.call_off(PAY_DANA, str(refund.refund_id))
         return [issued(refund)]
-    step = domain.next_step(refund, linked, now, on_hold=await hold.is_on(tx))
+    on_hold = await hold.is_on(tx)
+    step = domain.next_step(refund, linked, now, on_hold=on_hold)
     if step is Step.CREDIT:
         return await _credit(tx, refund)
     pause = domain.pause(refund, step, now)
     await tx.schedule(PAY_DANA, str(refund.refund_id), pause)
-    if refund.at_orders in (AtOrders.CREDITED, AtOrders.PAID):
-        return []  # it has arrived, as far as all others know
+    if on_hold or refund.at_orders not in (None, AtOrders.OPEN):
+        return []  # it may have arrived, as far as all others know
     return [RefundDelayed.model_validate(vars(refund) | {"next_attempt_at": now + pause})]
 
 

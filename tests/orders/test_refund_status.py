@@ -65,6 +65,19 @@ async def test_an_older_refund_event_changes_nothing(harness: OrdersHarness) -> 
     assert await sale.seen() == shown
 
 
+async def test_a_refund_that_has_arrived_stays_so(harness: OrdersHarness) -> None:
+    """A RefundDelayed after RefundIssued changes nothing, even with a higher number, as a restored `refunds` may give
+    it; another RefundIssued, with the next number, does."""
+    sale, delayed, issued = await cancelled(harness)
+    await publish_as(harness.recorder.bus, "refunds", issued)
+    shown = await sale.seen()
+    await publish_as(harness.recorder.bus, "refunds", delayed, sequence=2)
+    assert await sale.seen() == shown
+    elsewhere = issued.model_copy(update={"destination": Destination.DANA})
+    await publish_as(harness.recorder.bus, "refunds", elsewhere, sequence=3)
+    assert (await sale.seen())["refund"]["destination"] == "dana"
+
+
 async def test_a_refund_of_an_unknown_order_blocks_no_other_event(
     harness: OrdersHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

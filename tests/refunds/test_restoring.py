@@ -185,7 +185,7 @@ async def test_a_restored_backup_that_is_older_than_the_last_payments(marketplac
 
 async def test_restored_files_are_declared(setup: RefundsSetup) -> None:
     """A database that PostgreSQL cannot tell from the original pays nothing once the hold is declared, also after a
-    start; it consumes cancellations, and pays when the hold ends."""
+    start; it consumes cancellations, publishes no delay, and pays when the hold ends."""
     async with setup.opened() as harness:
         buyer = await harness.buyer(linked=True)
         await buyer.refunded()
@@ -199,7 +199,31 @@ async def test_restored_files_are_declared(setup: RefundsSetup) -> None:
         async with harness.service.uow.begin() as tx:
             await hold.end(tx)
         await harness.carry_on(order_id)
+        assert setup.recorder.names(order_id) == ["RefundIssued"]
         assert await setup.dana.called(PAY) == 2
+        await harness.agrees()
+
+
+async def test_no_delay_is_published_of_a_refund_that_may_have_arrived(setup: RefundsSetup) -> None:
+    """While a refund waits for the word of orders, on hold and after it, orders may know that it has arrived: what DANA
+    does not answer is published as a delay neither way."""
+    async with setup.opened() as harness:
+        buyer = await harness.buyer(linked=True)
+        setup.dana.fails("throttle")
+        order_id = await buyer.cancel()
+        await setup.recorder.wait_for(order_id, "RefundDelayed")
+        await reconciling.hold({"refunds": setup.url})
+        setup.dana.fails("down")
+        for asked in range(1, 5):
+            await harness.later(DOUBT)
+            await eventually(partial(harness.fetch, "select from refunds where inquiries = $1", asked))
+            if asked == 2:
+                async with harness.service.uow.begin() as tx:
+                    await hold.end(tx)
+        setup.dana.fails()
+        await harness.later(DOUBT)
+        await setup.recorder.wait_for(order_id, "RefundIssued")
+        assert setup.recorder.names(order_id) == ["RefundDelayed", "RefundIssued"]
         await harness.agrees()
 
 
