@@ -103,8 +103,8 @@ MUTATIONS = (
         "services/refunds/payer.py",
         (
             (
-                "self._dana.top_up(sending.reference, phone, sending.amount)",
-                "self._dana.top_up(new_id().hex if before.attempts else sending.reference, phone, sending.amount)",
+                "top_up(sending.reference, phone",
+                "top_up(new_id().hex if before.attempts else sending.reference, phone",
             ),
             (
                 "from runtime.messaging.unit_of_work import",

@@ -16,7 +16,7 @@ IN_HAND = timedelta(seconds=30)
 """After this a call counts as lost: more than DANA's 8 seconds, so only when a process dies. A call that has not begun
 by then never begins."""
 DOUBT = timedelta(minutes=11)
-"""For so long a call with unknown outcome may still reach DANA: it begins within `IN_HAND`, by a clock that may be 5
+"""For so long a call with unknown outcome may still reach DANA: it is signed within `IN_HAND`, by a clock up to 5
 minutes ahead of DANA's, and DANA accepts its timestamp for 5 minutes more; half a minute is spare."""
 _REFUNDS = UUID("5f3b6a0e-7c1d-4e8a-9b52-0d6c1f2e8a47")
 """The namespace of refund ids. Another one would pay restored refunds a second time."""

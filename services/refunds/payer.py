@@ -8,7 +8,7 @@ step is to ask DANA. A queued payment is not sent if the wallet is unlinked mean
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -111,7 +111,7 @@ class Payer:
             "top-up",
             sending,
             decided_at,
-            lambda: self._dana.top_up(sending.reference, phone, sending.amount),
+            lambda at: self._dana.top_up(sending.reference, phone, sending.amount, at),
             lambda refund, answer: domain.answered(before, refund, answer),
             withdrawn_if_unlinked=True,
         )
@@ -121,7 +121,7 @@ class Payer:
             "status",
             refund,
             decided_at,
-            lambda: self._dana.status(refund.reference, refund.amount),
+            lambda _: self._dana.status(refund.reference, refund.amount),
             lambda refund, answer: domain.inquired(refund, answer, decided_at),
         )
 
@@ -130,13 +130,15 @@ class Payer:
         what: str,
         before: Refund,
         decided_at: datetime,
-        call: Callable[[], Awaitable[Answer]],
+        call: Callable[[datetime], Awaitable[Answer]],
         learn: Callable[[Refund, Answer], Refund],
         *,
         withdrawn_if_unlinked: bool = False,
     ) -> None:
         try:
             async with self._free:
+                # Taken before the check: if the process is suspended after it, DANA refuses the payment as too old.
+                signed_at = datetime.now(UTC)
                 is_current, linked = await self._read_current(before, decided_at)
                 if not is_current:
                     return
@@ -144,7 +146,7 @@ class Payer:
                     answer = Answer(Outcome.WITHDRAWN)
                 else:
                     began = perf_counter()
-                    answer = await call()
+                    answer = await call(signed_at)
                     self._uow.observer.called("dana", what, answer.outcome.value, perf_counter() - began)
             async with self._uow.begin() as tx:
                 # The deadline first and then the refund, as when it fires: or else the two could deadlock.

@@ -112,10 +112,11 @@ class Dana:
             raise DanaUnreachable
         return is_active
 
-    async def top_up(self, reference: str, phone: str, amount: int) -> Answer:
+    async def top_up(self, reference: str, phone: str, amount: int, at: datetime | None = None) -> Answer:
         """Pays `amount` rupiah into the wallet of `phone`. Never raises for network errors, never answers NOT_FOUND.
 
-        `reference` is DANA's idempotency key: the same one with the same phone and amount is paid once at most.
+        `reference` is DANA's idempotency key: the same one with the same phone and amount is paid once at most. DANA
+        refuses the payment when it comes more than 5 minutes after `at`, by default now.
         """
         body = {
             "partnerReferenceNo": reference,
@@ -125,7 +126,7 @@ class Dana:
             "additionalInfo": FUND_TYPE,
         }
         try:
-            answer = read_top_up(await self._post(TOP_UP, body), reference, money(amount))
+            answer = read_top_up(await self._post(TOP_UP, body, at), reference, money(amount))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             answer = Answer(Outcome.NOT_SENT, "not_connected")
         except (httpx.HTTPError, TimeoutError) as error:
@@ -147,21 +148,21 @@ class Dana:
         log.info("DANA status of %s: %s (%s)", reference, answer.outcome.value, answer.code)
         return answer
 
-    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def _post(self, path: str, body: dict[str, Any], at: datetime | None = None) -> httpx.Response:
         http = self._inquiries if path == INQUIRY else self._payments
         content = json.dumps(body, separators=(",", ":")).encode()
 
         async def send(_: str = "") -> httpx.Response:
             # httpx limits each read and write; only a deadline around them limits the call (a trickled answer).
             async with asyncio.timeout(self._timeout):
-                return await http.post(path, content=content, headers=self._headers(path, content))
+                return await http.post(path, content=content, headers=self._headers(path, content, at))
 
         # DANA is another company: it does not get the trace.
         return await (self._tracing.client("POST", self._url + path, send, path) if self._tracing else send())
 
-    def _headers(self, path: str, content: bytes) -> dict[str, str]:
+    def _headers(self, path: str, content: bytes, at: datetime | None) -> dict[str, str]:
         # The wall clock, never the demonstration's: DANA compares it with its own.
-        timestamp = datetime.now(JAKARTA).isoformat(timespec="seconds")
+        timestamp = (at or datetime.now(JAKARTA)).astimezone(JAKARTA).isoformat(timespec="seconds")
         return {
             "Content-Type": "application/json",
             "X-TIMESTAMP": timestamp,

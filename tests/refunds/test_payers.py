@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from uuid import uuid4
 
 import pytest
@@ -132,6 +132,39 @@ async def test_a_payment_that_waited_too_long_is_not_sent(
         for refund in in_line:
             assert (await setup.dana.calls(refund["refund_id"]))[0] == ASK
         assert "deadlock" not in caplog.text
+
+
+class Later(datetime):
+    """A wall clock after a pause that is longer than DANA accepts a timestamp."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + timedelta(minutes=6)
+
+
+async def test_a_payment_of_a_process_that_was_suspended_is_refused(
+    setup: RefundsSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is suspended after its last look at the refund does not sign with a fresh time: DANA refuses the
+    payment, which may not be wanted any more."""
+    read = Payer._read_current
+    async with setup.opened() as harness:
+        buyer = await harness.buyer(linked=True)
+        with monkeypatch.context() as suspended:
+
+            async def read_and_sleep(self: Payer, before: Refund, decided_at: datetime) -> tuple[bool, bool]:
+                found = await read(self, before, decided_at)
+                for module in ("services.refunds.snap", "services.refunds.payer", "simulators.dana.app"):
+                    suspended.setattr(f"{module}.datetime", Later)
+                return found
+
+            suspended.setattr(Payer, "_read_current", read_and_sleep)
+            order_id = await buyer.cancel()
+            await harness.recorder.until(lambda: bool(harness.recorder.about(order_id)))
+            assert await setup.dana.paid() == {}
+        await harness.carry_on(order_id)
+        assert harness.recorder.names(order_id) == ["RefundDelayed", "RefundIssued"]
+        await harness.agrees()
 
 
 @pytest.mark.parametrize("then", ["unlinked", "linked to another number", "unlinked and linked again"])
