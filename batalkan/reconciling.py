@@ -9,11 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
+
+import asyncpg
 
 from batalkan.operate import connected, migrate, working
 from runtime.errors import Refusal
 from runtime.messaging.unit_of_work import Transaction, UnitOfWork
+from runtime.storage.database_errors import is_lost
 from services.orders.refund_reminders import republish
 from services.refunds import hold as holds
 from services.refunds.hold import Reconciled
@@ -24,6 +28,7 @@ POLL = 0.1
 SLOW = 10.0
 """Seconds between two lines that say what is waited for."""
 LOCK = 0x0B0A7A8
+T = TypeVar("T")
 
 
 class AlreadyReconciling(Refusal):
@@ -36,8 +41,8 @@ async def hold(urls: Mapping[str, str]) -> None:
     """Stops payments. Migrates the database, which may be older than the hold."""
     async with connected(urls["refunds"]):
         await migrate("refunds", urls["refunds"])
-    async with working("refunds", urls) as refunds, refunds.begin() as tx:
-        await holds.begin(tx)
+    async with working("refunds", urls) as refunds:
+        await _committed(refunds, holds.begin)
 
 
 async def reconcile(urls: Mapping[str, str], say: Callable[[str], object]) -> Reconciled:
@@ -65,6 +70,18 @@ async def reconcile(urls: Mapping[str, str], say: Callable[[str], object]) -> Re
         async with refunds.begin() as tx:
             await holds.end(tx)
             return await holds.outcome(tx, given_up)
+
+
+async def _committed(uow: UnitOfWork, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    """Does the work in a transaction, and again when a conflict has rolled that back: the running services may lock
+    the same refunds in another order."""
+    while True:
+        try:
+            async with uow.begin() as tx:
+                return await work(tx)
+        except asyncpg.PostgresError as error:
+            if not is_lost(error):
+                raise
 
 
 async def _now(uow: UnitOfWork) -> datetime:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from unittest.mock import AsyncMock, patch
+from unittest.mock import patch
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner
@@ -30,7 +29,7 @@ from tests.harness.actors import Buyer, Seller
 from tests.harness.publishing import publish_as
 from tests.harness.refunds import RefundsSetup
 from tests.harness.system import SystemUnderTest, embedded
-from tests.harness.waiting import TIMEOUT, eventually
+from tests.harness.waiting import eventually
 
 PRICE = 189_000
 PAY, ASK = "38", "39"
@@ -243,39 +242,3 @@ async def test_a_payment_that_dana_denies_is_not_made_again(setup: RefundsSetup)
         assert found == hold.Reconciled(paid=0, credited=0, open=1, disputed=[refund_id.hex])
         assert await setup.dana.called(PAY) == 0
         assert setup.recorder.names(str(cancelled.order_id)) == []
-
-
-async def test_one_reconciliation_at_a_time(setup: RefundsSetup) -> None:
-    """A second one is refused while the first runs."""
-    async with connected(setup.url) as connection:
-        await connection.fetchval("select pg_advisory_lock($1)", reconciling.LOCK)
-        with pytest.raises(reconciling.AlreadyReconciling):
-            await reconciling.reconcile({"refunds": setup.url, "orders": setup.url}, print)
-
-
-async def test_a_cancellation_that_is_parked_ends_the_wait(setup: RefundsSetup) -> None:
-    """A cancellation that refunds cannot handle is named, with exit code 1; the others are paid again."""
-    urls = {"refunds": setup.url, "orders": setup.url}
-    async with setup.opened() as harness:
-        buyer = await harness.buyer()
-        first = buyer.cancelled()
-        await publish_as(setup.recorder.bus, "orders", first)
-        second = first.model_copy(update={"cancellation_id": new_id()})
-
-        async def republish(_: object, after: UUID, limit: int) -> list[UUID]:
-            if after.int:
-                return []
-            await publish_as(setup.recorder.bus, "orders", first, second)
-            return [first.cancellation_id, second.cancellation_id]
-
-        with patch.object(reconciling, "republish", republish):
-            async with asyncio.timeout(TIMEOUT):
-                found = await reconciling.reconcile(urls, print)
-        assert found.parked == (second.cancellation_id,)
-        async with harness.service.uow.begin() as tx:
-            assert not await hold.is_on(tx)
-    env = {f"{name.upper()}_DATABASE_URL": setup.url for name in SERVICES}
-    with patch.object(reconciling, "reconcile", AsyncMock(return_value=found)):
-        said = await asyncio.to_thread(CliRunner().invoke, app, ["reconcile"], env=env)
-    assert said.exit_code == 1
-    assert str(second.cancellation_id) in said.output
