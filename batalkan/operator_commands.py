@@ -149,9 +149,16 @@ def reconcile(
         soft_wrap=True,
     )
     for reference in found.disputed:
-        console.print(f"DANA does not know {reference}, but orders knows it as paid: not paid again", soft_wrap=True)
+        console.print(
+            f"DANA does not know {reference}; orders knows it as paid, or its cancellation is parked: not paid",
+            soft_wrap=True,
+        )
     for cancellation_id in found.parked:
-        console.print(f"refunds has parked cancellation {cancellation_id}: see batalkan parked list", soft_wrap=True)
+        console.print(
+            f"refunds has parked cancellation {cancellation_id}: see batalkan parked list; remove the cause, then "
+            "run this again",
+            soft_wrap=True,
+        )
     raise typer.Exit(1 if found.disputed or found.parked else 0)
 
 

@@ -67,9 +67,7 @@ async def reconcile(urls: Mapping[str, str], say: Callable[[str], object]) -> Re
             refund_ids = await holds.hurry(tx)
         unasked = partial(holds.count_unasked, refund_ids=refund_ids)
         await _none_left(refunds, unasked, "DANA has to be asked about {} refunds", say)
-        async with refunds.begin() as tx:
-            await holds.end(tx)
-            return await holds.outcome(tx, given_up)
+        return await _committed(refunds, partial(holds.end, given_up=given_up))
 
 
 async def _committed(uow: UnitOfWork, work: Callable[[Transaction], Awaitable[T]]) -> T:

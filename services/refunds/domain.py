@@ -42,7 +42,7 @@ class AtOrders(StrEnum):
     CREDITED = "credited"
     """That it has arrived in Lazada Credit: no payment to DANA was under way."""
     PAID = "paid"
-    """That it has arrived elsewhere."""
+    """That it has arrived elsewhere; or it may, since its cancellation is parked."""
 
 
 class Step(Enum):

@@ -30,7 +30,8 @@ _UNSETTLED = "state <> 'issued' and at_orders is not null"
 @dataclass(frozen=True)
 class Reconciled:
     """How many refunds were restored: those paid by DANA, those in Lazada Credit, those whose payment continues, and
-    the references of those that `orders` knows as paid and DANA does not (yet); and the cancellations that are parked.
+    the references of those that DANA does not know (yet), and `orders` knows as paid or was not heard about; and the
+    cancellations that are parked.
     """
 
     paid: int
@@ -145,13 +146,23 @@ async def count_unasked(tx: Transaction, refund_ids: Sequence[UUID]) -> int:
     return left
 
 
-async def end(tx: Transaction) -> None:
-    """Lets this database pay, and continues with what is left."""
+async def end(tx: Transaction, given_up: Collection[UUID] = ()) -> Reconciled:
+    """Lets this database pay, and continues with what is left. Of these cancellations, those that are still unheard are
+    parked: their refunds may have arrived, so that DANA is only asked about them."""
+    parked = await unheard(tx, given_up)
     await tx.connection.execute(f"update paying_database set (system_identifier, oid) = (select {_IDENTITY})")
-    await hurry(tx)
+    await hurry(tx)  # the deadlines before the refunds, as when they fire
+    await tx.connection.execute(
+        "update refunds set state = 'sending', uncertain = true, inquiries = 0, at_orders = $2 "
+        "where cancellation_id = any($1) and state <> 'issued' and coalesce(at_orders, $3) = $3",
+        parked,
+        AtOrders.PAID,
+        AtOrders.UNHEARD,
+    )
+    return await outcome(tx, parked)
 
 
-async def outcome(tx: Transaction, given_up: Collection[UUID] = ()) -> Reconciled:
+async def outcome(tx: Transaction, parked: Collection[UUID] = ()) -> Reconciled:
     """What has become of the restored refunds, and of the cancellations that were parked."""
     row = await tx.connection.fetchrow(
         "select count(*) filter (where state = 'issued' and destination = 'dana') as paid, "
@@ -162,5 +173,4 @@ async def outcome(tx: Transaction, given_up: Collection[UUID] = ()) -> Reconcile
         AtOrders.PAID,
     )
     assert row is not None
-    parked = tuple(sorted(await unheard(tx, given_up)))
-    return Reconciled(row["paid"], row["credited"], row["open"], row["disputed"] or [], parked)
+    return Reconciled(row["paid"], row["credited"], row["open"], row["disputed"] or [], tuple(sorted(parked)))

@@ -1,6 +1,7 @@
 """`batalkan reconcile` beside the running service: alone, through deadlocks, and past cancellations that are parked."""
 
 import asyncio
+from functools import partial
 from unittest.mock import AsyncMock, patch
 from uuid import UUID
 
@@ -10,12 +11,16 @@ from typer.testing import CliRunner
 from batalkan import reconciling
 from batalkan.cli import app
 from batalkan.operate import connected
+from runtime.messaging import consumer
 from runtime.observability.trace_context import new_id
 from services import SERVICES
 from services.refunds import hold
+from services.refunds.domain import DOUBT
 from tests.harness.publishing import publish_as
 from tests.harness.refunds import RefundsSetup
 from tests.harness.waiting import TIMEOUT, eventually
+
+PAY = "38"
 
 
 async def test_a_deadlock_with_the_worker_does_not_end_it(setup: RefundsSetup) -> None:
@@ -74,3 +79,41 @@ async def test_a_cancellation_that_is_parked_ends_the_wait(setup: RefundsSetup) 
         said = await asyncio.to_thread(CliRunner().invoke, app, ["reconcile"], env=env)
     assert said.exit_code == 1
     assert str(second.cancellation_id) in said.output
+
+
+async def test_the_refund_of_a_parked_cancellation_is_not_paid(
+    setup: RefundsSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What orders knows of a refund is unheard while its cancellation is parked: DANA is asked about it, and nothing is
+    paid. Once the cancellation was consumed, and the reconciliation has run again, it is paid."""
+    monkeypatch.setattr(consumer, "MAX_FAILURES", 1)
+    urls = {"refunds": setup.url, "orders": setup.url}
+    async with setup.opened() as harness:
+        buyer = await harness.buyer(linked=True)
+        cancelled = buyer.cancelled()
+        setup.dana.fails("throttle")
+        await publish_as(setup.recorder.bus, "orders", cancelled)
+        await setup.recorder.wait_for(str(cancelled.order_id), "RefundDelayed")
+        setup.dana.fails()
+
+        async def republish(_: object, after: UUID, limit: int) -> list[UUID]:
+            if after.int:
+                return []
+            await publish_as(setup.recorder.bus, "orders", cancelled)
+            return [cancelled.cancellation_id]
+
+        with patch.object(reconciling, "republish", republish):
+            with patch.object(hold, "note_at_orders", side_effect=ValueError("not understood")):
+                found = await reconciling.reconcile(urls, print)
+            [refund] = await buyer.refunds()
+            assert found.parked == (cancelled.cancellation_id,)
+            assert found.disputed == [UUID(refund["refund_id"]).hex]
+            for asked in range(1, 3):
+                await harness.later(2 * DOUBT)
+                await eventually(partial(harness.fetch, "select from refunds where inquiries = $1", asked))
+            assert await setup.dana.called(PAY) == 1
+            found = await reconciling.reconcile(urls, print)
+        assert (found.parked, found.disputed, found.open) == ((), [], 1)
+        await setup.recorder.wait_for(str(cancelled.order_id), "RefundIssued")
+        assert await setup.dana.called(PAY) == 2
+        await harness.agrees()
