@@ -101,8 +101,8 @@ def wrap(crash_point: CrashPoint) -> None:
         await acknowledge(self, last)
         crash_point.reached("after_acknowledge")
 
-    async def crashing_post(self: Dana, path: str, body: dict[str, Any]) -> Any:
-        return await crash_point.around(DANA, lambda: post(self, path, body))
+    async def crashing_post(self: Dana, *call: Any) -> Any:
+        return await crash_point.around(DANA, lambda: post(self, *call))
 
     for owner, name, crashing in (
         (Database, "transaction", crashing_transaction),
