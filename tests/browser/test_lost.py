@@ -80,6 +80,21 @@ async def test_what_is_typed_while_a_message_is_sent_stays(users: BrowserUsers) 
     assert await buyer.page.locator(".said.mine p").all_inner_texts() == [ways.FIRST, "Satu", "Dua"]
 
 
+async def test_a_quick_reply_leaves_the_draft(users: BrowserUsers) -> None:
+    """A quick reply is sent with its own words; what is typed in the box stays there, and is sent by hand."""
+    buyer, seller = await ways.talking(users)
+    await seller.button("Batalkan sendiri").click()
+    await seller.button("Ya, batalkan dan terima akibatnya").click()
+    box = buyer.page.get_by_label("Tulis pesan")
+    await box.fill("Kapan uangnya")
+    await buyer.page.locator("[data-quick]").first.click()
+    await buyer.reads("terima kasih banyak atas bantuannya")
+    await expect(box).to_have_value("Kapan uangnya")
+    await box.press("Enter")
+    await seller.reads("Kapan uangnya")
+    await expect(box).to_have_value("")
+
+
 async def test_a_message_is_changed_after_its_answer_was_lost(users: BrowserUsers) -> None:
     """It did arrive; what it was changed to is another message, not a wrong repetition of the first."""
     buyer, _ = await ways.talking(users)

@@ -69,15 +69,19 @@ function compose(form) {
   const text = form.elements.text;
   const state = form.querySelector(".state");
   let tried = "";
+  let ready = ""; // a quick reply, which leaves the draft in the box as it is
   const newKey = () => (form.elements.key.value = crypto.randomUUID?.() ?? String(Math.random()).slice(2));
   const send = async () => {
-    const said = text.value;
+    const quick = ready;
+    const said = quick || text.value;
+    ready = "";
     if (!said.trim()) return;
     if (tried && tried !== said) newKey();
     tried = said;
     state.textContent = word("sending");
     try {
       const body = new URLSearchParams(new FormData(form));
+      body.set("text", said);
       const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
       if (answer.status === 409) refresh(); // it may be over
       if (!answer.ok) throw new Error(String(answer.status));
@@ -85,7 +89,7 @@ function compose(form) {
       state.textContent = word("failed");
       return;
     }
-    text.value = text.value.startsWith(said) ? text.value.slice(said.length) : text.value; // the next one may be begun
+    if (!quick && text.value.startsWith(said)) text.value = text.value.slice(said.length); // the next one may be begun
     grow();
     tried = "";
     newKey();
@@ -94,6 +98,10 @@ function compose(form) {
     await talks.get(log?.dataset.id)?.catchUp();
   };
   const turn = inTurn(send);
+  form.say = (words) => {
+    ready = words;
+    turn();
+  };
   const grow = () => {
     text.style.height = "auto";
     text.style.height = `${Math.min(text.scrollHeight + 2, 160)}px`;
@@ -112,10 +120,7 @@ function compose(form) {
 
 document.addEventListener("click", (event) => {
   const quick = event.target.closest("[data-quick]");
-  if (!quick) return;
-  const form = document.querySelector("[data-composer]");
-  form.elements.text.value = quick.dataset.quick;
-  form.requestSubmit();
+  if (quick) document.querySelector("[data-composer]").say(quick.dataset.quick);
 });
 
 const service = document.querySelector("[data-log]")?.dataset.log ?? "cs";
