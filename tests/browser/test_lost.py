@@ -113,6 +113,34 @@ async def test_a_message_is_changed_after_its_answer_was_lost(users: BrowserUser
     await expect(buyer.page.locator(".said.mine p")).to_have_text([ways.FIRST, "Satu", "Satu lagi"])
 
 
+async def test_a_path_that_dies_silently_keeps_no_message(users: BrowserUsers) -> None:
+    """Without an answer the message counts as not sent, and its repetition does not arrive twice; what is unread is
+    asked for again."""
+    buyer, seller = await ways.talking(users)
+    await buyer.page.add_init_script(
+        "const timeout = AbortSignal.timeout; AbortSignal.timeout = (span) => timeout.call(AbortSignal, span / 5)"
+    )
+    asked: list[Route] = []
+
+    async def arrive(route: Route) -> None:
+        await route.fetch()
+
+    await buyer.page.route("**/say", arrive, times=1)
+    await buyer.page.route("**/unread", lambda route: asked.append(route), times=1)
+    async with buyer.page.expect_response("**/unread"):
+        await buyer.page.reload()
+    assert asked
+    box = buyer.page.get_by_label("Tulis pesan")
+    await box.fill("Halo?")
+    await box.press("Enter")
+    await buyer.sees("Belum terkirim. Coba lagi.")
+    await expect(box).to_have_value("Halo?")
+    await box.press("Enter")
+    await expect(box).to_have_value("")
+    await seller.reads("Halo?")
+    await expect(buyer.page.locator(".said.mine p")).to_have_text([ways.FIRST, "Halo?"])
+
+
 async def test_news_that_was_refused_is_asked_for_again(users: BrowserUsers) -> None:
     """The socket stays while the pages are away for a moment, and the messages of that time appear automatically."""
     buyer, seller = await ways.talking(users)

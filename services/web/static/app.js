@@ -1,5 +1,5 @@
 // What every page does.
-import { pause, root } from "./page.js";
+import { inTime, pause, root } from "./page.js";
 import "./offline.js";
 import "./regions.js"; // before the next, which opens dialogs: it compares what the server wrote
 import "./dialogs.js";
@@ -40,7 +40,7 @@ async function countUnread() {
   for (;;) {
     if (!document.hidden) {
       try {
-        const answer = await fetch(`${root}/unread`, { headers: { Accept: "application/json" } });
+        const answer = await fetch(`${root}/unread`, { headers: { Accept: "application/json" }, signal: inTime() });
         for (const [name, count] of Object.entries(await answer.json())) {
           const badge = document.querySelector(`[data-count="${name}"]`);
           badge.textContent = count > 99 ? "99+" : String(count);

@@ -82,7 +82,7 @@ function compose(form) {
     try {
       const body = new URLSearchParams(new FormData(form));
       body.set("text", said);
-      const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+      const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" }, signal: inTime() });
       if (answer.status === 409) refresh(); // it may be over
       if (!answer.ok) throw new Error(String(answer.status));
     } catch {
