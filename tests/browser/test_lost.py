@@ -1,6 +1,7 @@
 """What is lost and comes back: pages, servers, the connection, DANA."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from playwright.async_api import Route, expect
@@ -95,14 +96,45 @@ async def test_a_quick_reply_leaves_the_draft(users: BrowserUsers) -> None:
     await expect(box).to_have_value("")
 
 
+async def test_a_draft_outlasts_its_page(users: BrowserUsers) -> None:
+    """What is typed is there again after another form was sent, or a link was followed, but not for another person; a
+    message whose answer was lost is still the same one, and does not arrive twice."""
+    buyer, seller = await ways.talking(users)
+    conversation, cookies = seller.page.url, seller.page.context
+    box = seller.page.get_by_label("Tulis pesan")
+    await box.fill("Sebentar")
+    await seller.button("Kirim panduan").click()
+    await seller.reads("Cara membatalkan pesanan ini")
+    await expect(box).to_have_value("Sebentar")
+    await seller.page.route("**/say", lost, times=1)
+    await box.press("Enter")
+    await seller.sees("Belum terkirim. Coba lagi.")
+    own: Any = await cookies.cookies()
+    buyers: Any = await buyer.page.context.cookies()
+    await seller.open("/chat")
+    await cookies.add_cookies(buyers)
+    await seller.page.goto(conversation)
+    await expect(box).to_have_value("")
+    await cookies.add_cookies(own)
+    await seller.page.goto(conversation)
+    await expect(box).to_have_value("Sebentar")
+    await box.press("Enter")
+    await expect(box).to_have_value("")
+    await seller.page.reload()
+    await expect(seller.page.locator(".said.mine", has_text="Sebentar")).to_have_count(1)
+    await expect(box).to_have_value("")
+
+
+async def lost(route: Route) -> None:
+    """Lets a request arrive, but not its answer."""
+    await route.fetch()
+    await route.abort()
+
+
 async def test_a_message_is_changed_after_its_answer_was_lost(users: BrowserUsers) -> None:
     """It did arrive; what it was changed to is another message, not a wrong repetition of the first."""
     buyer, _ = await ways.talking(users)
     box = buyer.page.get_by_label("Tulis pesan")
-
-    async def lost(route: Route) -> None:
-        await route.fetch()
-        await route.abort()
 
     await buyer.page.route("**/say", lost, times=1)
     await box.fill("Satu")

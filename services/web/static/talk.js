@@ -1,5 +1,6 @@
 // Conversations: fetches new messages, rendered by the server, and appends each once, in order.
 import { inTime, inTurn, root, word } from "./page.js";
+import { keep, take } from "./drafts.js";
 import { report } from "./offline.js";
 import { refresh } from "./regions.js";
 import { stayConnected } from "./live.js";
@@ -110,6 +111,12 @@ function compose(form) {
     event.preventDefault();
     turn();
   });
+  addEventListener("pagehide", () => form.isConnected && keep(form, text.value && { said: text.value, key: form.elements.key.value, tried }));
+  const draft = take(form);
+  if (draft && [draft.said, ""].includes(text.value)) {
+    [text.value, form.elements.key.value, tried] = [draft.said, draft.key, draft.tried];
+    grow();
+  }
   text.addEventListener("input", grow);
   text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
