@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, Response, Route, WebSocketRoute, expect
@@ -138,6 +139,21 @@ async def test_a_refresh_that_failed_is_repeated(users: BrowserUsers) -> None:
     await seller.page.unroute(f"**{conversation}")
     await expect(seller.page.locator("[data-offline]")).to_be_hidden()
     await expect(seller.page.locator("[data-region=about]")).to_contain_text("Dibatalkan")
+
+
+async def test_another_person_gets_a_page_of_their_own(users: BrowserUsers) -> None:
+    """When another person signs in at the seat, in another tab, the open page keeps nothing of the former one; a
+    refresh that a limit refuses is repeated until then."""
+    buyer, other = await users.buyer(), await users.buyer()
+    await ways.links_dana(buyer)
+    await buyer.page.route("**/wallet", lambda route: route.fulfill(status=429))
+    await buyer.sees("Sambungan terputus.")
+    await buyer.page.unroute("**/wallet")
+    await expect(buyer.page.locator("[data-offline]")).to_be_hidden()
+    await buyer.sees("Terhubung ke +62")
+    cookies: Any = await other.page.context.cookies()
+    await buyer.page.context.add_cookies(cookies)
+    await expect(buyer.page.get_by_label("Nomor ponsel DANA")).to_be_visible()
 
 
 async def test_a_connection_that_is_lost_silently_is_replaced(users: BrowserUsers) -> None:

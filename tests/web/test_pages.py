@@ -5,6 +5,7 @@ import re
 from uuid import UUID
 
 import httpx
+import jwt
 import pytest
 
 from runtime.observability.telemetry import JsonLines
@@ -154,6 +155,18 @@ async def test_the_language_is_the_readers(browser: Browser, cookie: str, accept
     page = (await browser.get("/web/", headers=headers)).text
     assert f'<html lang="{language}"' in page
     assert ("Empat cara" in page) == (language == "id")
+
+
+async def test_a_page_names_its_person(harness: WebHarness, browser: Browser) -> None:
+    """Scripts read from it whose page it is, also if it shows an error; without a session it names none."""
+    open_market(harness, "Kopi")
+    assert "data-who" not in (await browser.show("sign-in")).text
+    await browser.sign_in()
+    person = jwt.decode(browser.cookies["access"], options={"verify_signature": False})["sub"]
+    for path, status in (("wallet", 200), ("score", 403), ("nowhere", 404)):
+        page = await browser.show(path)
+        assert page.status_code == status
+        assert f' data-who="{person}">' in page.text
 
 
 async def test_static_files_are_kept_until_they_change(browser: Browser) -> None:

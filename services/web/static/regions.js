@@ -18,8 +18,9 @@ export const refresh = inTurn(async () => {
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: inTime() });
     if (answer.redirected || answer.status === 401) return location.reload();
-    if (answer.status >= 500) throw new Error(String(answer.status));
+    if (answer.status >= 500 || answer.status === 429) throw new Error(String(answer.status)); // it is not the page
     page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (page.documentElement.dataset.who !== document.documentElement.dataset.who) return location.reload(); // another tab
   } catch {
     again();
     return report("page", false);
