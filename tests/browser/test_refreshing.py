@@ -5,12 +5,15 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from playwright.async_api import Page, Response, Route, WebSocketRoute, expect
 
+from services.accounts.demonstration import PASSWORD as DEMONSTRATION
 from tests.browser import ways
 from tests.browser.site import BrowserTarget
 from tests.browser.users import BrowserUsers
+from tests.harness.actors import Agent, Buyer
 from tests.harness.waiting import becomes
 
 pytestmark = pytest.mark.browser
@@ -139,6 +142,35 @@ async def test_a_refresh_that_failed_is_repeated(users: BrowserUsers) -> None:
     await seller.page.unroute(f"**{conversation}")
     await expect(seller.page.locator("[data-offline]")).to_be_hidden()
     await expect(seller.page.locator("[data-region=about]")).to_contain_text("Dibatalkan")
+
+
+async def test_the_focus_goes_to_no_other_order(users: BrowserUsers, site: BrowserTarget) -> None:
+    """Orders of one product have titles alike, and demands have buttons alike. While others come and go, the focus
+    stays with its own order; when that is gone, the page has it."""
+    title = "Kopi Serupa"
+    seller = await users.seller(title)
+    async with httpx.AsyncClient(base_url=site.url) as http:
+        agent = await Agent.sign_in(http, "agent@example.com", DEMONSTRATION)
+        await agent.duty()
+        buyers = [await Buyer.register(http, "buyer") for _ in range(2)]
+        (product,) = (await buyers[0].get("/orders/products", title=title))["items"]
+        orders = [await buyer.buy(product["product_id"]) for buyer in buyers]
+        await seller.open("/")
+        older = seller.page.locator(f"[data-region=orders] h2 a[href$='{orders[0]}']")
+        await older.focus()
+        await buyers[0].buy(product["product_id"])
+        await expect(seller.page.locator("[data-region=orders] h2 a")).to_have_count(3)
+        await expect(older).to_be_focused()
+        for buyer, order in zip(buyers, orders, strict=True):
+            case = (await buyer.send("/cs/cases", text="Penjual diam."))["case_id"]
+            await buyer.once_known(f"/cs/cases/{case}/order", order_id=order)
+            await agent.send(f"/cs/cases/{case}/contact-seller")
+        demands = seller.page.locator(".demand")
+        await expect(demands).to_have_count(2)
+        await demands.filter(has_text=orders[1][-6:].upper()).get_by_role("link", name="Batalkan sendiri").focus()
+        (await buyers[1].cancel(orders[1])).raise_for_status()
+        await expect(demands).to_have_count(1)
+        await expect(seller.page.locator("#content")).to_be_focused()
 
 
 async def test_another_person_gets_a_page_of_their_own(users: BrowserUsers) -> None:

@@ -62,14 +62,24 @@ function isBusy(region, fresh) {
 
 function swap(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
-  const [label, leads] = [focused?.textContent.trim(), focused?.getAttribute("href")];
+  const same = focused && heir(focused, old, fresh);
   for (const dialog of fresh.querySelectorAll("dialog[open]")) dialog.removeAttribute("open"); // the person has closed it
   old.replaceWith(fresh);
   fresh.dispatchEvent(new CustomEvent("added", { bubbles: true }));
-  if (focused === null) return;
-  const pressed = [...fresh.querySelectorAll("a, button")];
-  const same = pressed.find((one) => one.textContent.trim() === label) ?? pressed.find((one) => leads && one.getAttribute("href") === leads);
-  (same ?? document.getElementById("content")).focus({ preventScroll: true });
+  if (focused) (same ?? document.getElementById("content")).focus({ preventScroll: true });
+}
+
+// What gets the focus of an element that is replaced: never the same words about another order. Where no target tells
+// them apart, their order does.
+function heir(focused, old, fresh) {
+  const words = (one) => one.textContent.trim();
+  const href = (one) => one.getAttribute("href");
+  const target = (one) => one.id || href(one) || one.dataset.opens || (one.type === "submit" && one.form?.getAttribute("action")) || "";
+  const pressed = (region) => [...region.querySelectorAll("a, button, summary")];
+  const alike = (region) => pressed(region).filter((one) => words(one) === words(focused) && target(one) === target(focused));
+  const [before, after] = [alike(old), alike(fresh)];
+  if (!target(focused) && before.length !== after.length) return null;
+  return after[before.indexOf(focused)] ?? pressed(fresh).find((one) => href(one) && href(one) === href(focused));
 }
 
 // A list with keys: adds new entries, removes old ones, and leaves the others as they are.
