@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,11 @@ from tests.harness.actors import Agent, Buyer
 from tests.harness.waiting import becomes
 
 pytestmark = pytest.mark.browser
+
+REFRESH = (
+    "import(document.querySelector('script[src$=\"/app.js\"]').src.replace('app.js', 'regions.js'))"
+    ".then((module) => module.refresh())"
+)
 
 
 async def refreshed(page: Page, by: Awaitable[object] | None = None) -> None:
@@ -171,6 +177,23 @@ async def test_the_focus_goes_to_no_other_order(users: BrowserUsers, site: Brows
         (await buyers[1].cancel(orders[1])).raise_for_status()
         await expect(demands).to_have_count(1)
         await expect(seller.page.locator("#content")).to_be_focused()
+
+
+async def test_a_chosen_order_stays_chosen(users: BrowserUsers) -> None:
+    """When the list of the orders that a case may be about grows, the order that is shared is still the chosen one."""
+    buyer, _, title = await users.buyer_and_seller()
+    orders = [(await buyer.buys(title)).removeprefix("/orders/") for _ in range(2)]
+    await buyer.open("/help")
+    await buyer.page.get_by_label("Ada masalah apa?").fill("Penjual diam.")
+    await buyer.button("Mulai Live Chat").click()
+    which = buyer.page.get_by_label("Pesanan yang mana?")
+    await which.select_option(orders[0])
+    await which.blur()
+    tab = replace(buyer, page=await buyer.page.context.new_page())
+    await tab.buys(title)
+    await buyer.page.evaluate(REFRESH)
+    await expect(which.locator("option")).to_have_count(3)
+    await expect(which).to_have_value(orders[0])
 
 
 async def test_another_person_gets_a_page_of_their_own(users: BrowserUsers) -> None:

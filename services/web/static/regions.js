@@ -64,6 +64,10 @@ function swap(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const same = focused && heir(focused, old, fresh);
   for (const dialog of fresh.querySelectorAll("dialog[open]")) dialog.removeAttribute("open"); // the person has closed it
+  for (const select of old.querySelectorAll("select[id]")) {
+    const option = fresh.querySelector(`#${select.id}`)?.querySelector(`[value="${CSS.escape(select.value)}"]`);
+    if (option) option.selected = true;
+  }
   old.replaceWith(fresh);
   fresh.dispatchEvent(new CustomEvent("added", { bubbles: true }));
   if (focused) (same ?? document.getElementById("content")).focus({ preventScroll: true });
