@@ -98,6 +98,19 @@ async def test_an_order_is_cancelled_with_the_keyboard_alone(users: BrowserUsers
     await buyer.sees("Alasan: Berubah pikiran")
 
 
+async def test_a_dialog_that_an_address_opened_returns_the_focus(users: BrowserUsers) -> None:
+    """Closed, it leads to the button that opens it; without one, to the page."""
+    buyer, _, order = await ways.bought(users, PHONE)
+    await buyer.open(f"{order}/cancel")
+    await expect(buyer.page.get_by_role("heading", name="Batalkan pesanan ini?")).to_be_focused()
+    await buyer.page.keyboard.press("Escape")
+    await expect(buyer.link("Batalkan pesanan")).to_be_focused()
+    await buyer.page.keyboard.press("Enter")
+    await buyer.page.locator("[data-opens=cancel]").evaluate("(opener) => opener.remove()")
+    await buyer.page.keyboard.press("Escape")
+    await expect(buyer.page.locator("#content")).to_be_focused()
+
+
 @pytest.mark.usefixtures("sights")
 async def test_an_operator_discards_a_message_with_the_keyboard_alone(browser: Browser, site: Site) -> None:
     """From the list of parked messages over the one question to the audit log, without a mouse and without scripts."""
@@ -140,6 +153,8 @@ async def test_a_page_works_without_scripts(users: BrowserUsers) -> None:
     await buyer.button("Chat Seller").click()
     await seller.page.goto(seller.url + buyer.page.url.removeprefix(buyer.url))
     await expect(seller.button("Batalkan sendiri")).to_be_hidden()
+    await seller.link("Batalkan sendiri").click()
+    await seller.link("Jangan batalkan").click()
     await seller.link("Batalkan sendiri").click()
     await seller.button("Ya, batalkan dan terima akibatnya").click()
     await seller.sees("Pembatalan diminta")

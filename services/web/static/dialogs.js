@@ -12,6 +12,12 @@ document.addEventListener("click", (event) => {
     closer.closest("dialog").close();
   }
 });
+// The browser knows no place for the focus if the address opened the dialog, or if its opener was replaced meanwhile.
+const closed = ({ target }) => {
+  if (document.activeElement !== document.body && !target.contains(document.activeElement)) return;
+  (document.querySelector(`[data-opens="${target.id}"]`) ?? document.getElementById("content")).focus();
+};
+document.addEventListener("close", closed, { capture: true }); // it does not bubble
 for (const dialog of document.querySelectorAll("dialog[data-open]")) {
   dialog.removeAttribute("open");
   show(dialog);
