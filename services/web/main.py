@@ -42,13 +42,19 @@ SPEC = ServiceSpec(
 )
 
 
-class Unchanging(StaticFiles):
-    """Files whose address names their content, so that browsers cache them for ever."""
+class Assets(StaticFiles):
+    """The static files, under any version: while replicas of two versions serve, a page of one asks the other for its
+    files. Browsers cache for ever only those that the address names."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(directory=STATIC)
+        self._version = version
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file."""
         answer = await super().get_response(path, scope)
-        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        is_own = scope["path_params"]["version"] == self._version
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_own else "no-store"
         return answer
 
 
@@ -66,16 +72,16 @@ def build(
     revocations = Revocations(redis)
     revocations.attach(service.app, service.background)
     upstream = Upstream.read(env, transport, service.uow.tracing)
-    static = f"/web/static/{version()}"
+    files = version()
     service.app.state.dependencies = WebDependencies(
         upstream=upstream,
         refreshing=Refreshing(upstream, redis),
         revocations=revocations,
         verifier=service.app.state.verifier,
-        templates=environment(static),
+        templates=environment(f"/web/static/{files}"),
         demonstration=settings.demonstration,
     )
-    service.app.mount(static, Unchanging(directory=STATIC))
+    service.app.mount("/web/static/{version}", Assets(files))
     service.app.add_middleware(SecurityHeadersMiddleware, framed=settings.demonstration)
     for error in (Refusal, RequestValidationError, HTTPException, Exception):
         service.app.add_exception_handler(error, show_problem)

@@ -178,6 +178,13 @@ async def test_static_files_are_kept_until_they_change(browser: Browser) -> None
     assert answer.headers["content-type"].startswith("text/css")
 
 
+async def test_static_files_have_an_address_in_every_version(browser: Browser) -> None:
+    """While replicas are updated, a page of another version gets files that browsers do not keep."""
+    answer = await browser.get("/web/static/0123456789ab/app.css")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert (await browser.get("/web/static/0123456789ab/nothing.css")).status_code == 404
+
+
 async def test_a_service_that_is_away_is_said_to_be(browser: Browser, services: Services) -> None:
     """The page states that nothing is lost and offers to try again; an API client gets problem details."""
 
