@@ -69,3 +69,22 @@ async def test_a_guide_is_not_sent_unasked(users: BrowserUsers) -> None:
     await seller.reads("Cara membatalkan pesanan ini")
     await seller.button("Kirim panduan").click()
     await seller.sees("Panduan menjawab pesan pembeli. Tunggu sampai pembeli menulis.")
+
+
+async def test_a_message_that_is_refused_says_why(users: BrowserUsers) -> None:
+    """The reason stands below the text, which stays; once the session is over the page asks to sign in."""
+    buyer, _ = await ways.talking(users)
+    box = buyer.page.get_by_label("Tulis pesan")
+    key = buyer.page.locator(".composer [name=key]")
+    await box.fill("Satu")
+    sent = await key.input_value()
+    await box.press("Enter")
+    await expect(box).to_have_value("")
+    await key.evaluate("(key, sent) => (key.value = sent)", sent)  # another text under the same key is refused
+    await box.fill("Dua")
+    await box.press("Enter")
+    await expect(buyer.page.locator(".composer .state")).to_have_text("Permintaan ini tidak dapat dijalankan.")
+    await expect(box).to_have_value("Dua")
+    await buyer.page.context.clear_cookies()
+    await box.press("Enter")
+    await buyer.page.wait_for_url("**/sign-in?**")

@@ -140,3 +140,23 @@ async def test_the_dialog_names_where_the_money_goes(
     dialog = (await browser.show(f"orders/{ID}/cancel")).text.partition("<dialog")[2]
     assert words in dialog
     assert "selama belum dikirim" in dialog
+
+
+@pytest.mark.parametrize(
+    ("code", "language", "words"),
+    [
+        ("case_over", "id", "Percakapan ini sudah selesai."),
+        ("not_your_case", "en", "This case is with another agent."),
+        ("of_a_later_version", "en", "This request could not be carried out."),
+    ],
+)
+async def test_a_script_reads_why_a_message_was_refused(
+    harness: WebHarness, browser: Browser, code: str, language: str, words: str
+) -> None:
+    """In the reader's language, as plain text; what the pages have no words for, too."""
+    harness.services.say(f"POST /cs/cases/{ID}/messages", 409, code=code)
+    await enter(harness, browser, "agent")
+    headers = {"Accept": "application/json", "Accept-Language": language}
+    answer = await browser.submit(f"s/a/cases/{ID}/say", headers, text="Halo")
+    assert (answer.status_code, answer.text) == (409, words)
+    assert answer.headers["content-type"].startswith("text/plain")

@@ -5,11 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from services.web.pages.demands import demands, is_open
 from services.web.pieces import NoPieces, by_pieces, chosen
 from services.web.upstream import Refused
 from services.web.visits import After, BuyerOrSeller, Form, Seller, Visit
+from services.web.words import knows, pattern
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
 
@@ -98,7 +100,7 @@ async def _cancellable(visit: Visit, thread: dict[str, Any], messages: Sequence[
 
 @router.post("/chat/{thread_id}/say")
 async def say(visit: BuyerOrSeller, thread_id: UUID) -> Response:
-    """Sends a message; a script gets 204, or the refusal, and reads the new messages."""
+    """Sends a message; a script gets 204, or the reason of the refusal, and reads the new messages."""
     return await speak(visit, f"/chat/threads/{thread_id}/messages", f"{visit.root}/chat/{thread_id}")
 
 
@@ -136,13 +138,16 @@ async def latest(visit: Visit, conversation: str, last_seq: int, everything: obj
 
 
 async def speak(visit: Visit, path: str, then: str) -> Response:
-    """Posts the typed text; a plain form is redirected to `then`."""
+    """Posts the typed text; a plain form is redirected to `then`, a script shows the reason of a refusal."""
     form = await visit.form()
     scripted = "text/html" not in visit.request.headers.get("accept", "")
     try:
         await visit.send("POST", path, {"text": form["text"]}, form.key)
     except Refused as refused:
+        reason = f"error.{refused.code}"
         if scripted:
-            raise
-        return visit.go(then, f"error.{refused.code}")
+            return PlainTextResponse(
+                pattern(visit.language, reason if knows(reason) else "error.other"), refused.status
+            )
+        return visit.go(then, reason)
     return Response(status_code=204) if scripted else visit.go(then)

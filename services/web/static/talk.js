@@ -80,14 +80,17 @@ function compose(form) {
     if (tried && tried !== said) newKey();
     tried = said;
     state.textContent = word("sending");
+    let why = word("failed");
     try {
       const body = new URLSearchParams(new FormData(form));
       body.set("text", said);
       const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" }, signal: inTime() });
       if (answer.status === 409) refresh(); // it may be over
-      if (!answer.ok) throw new Error(String(answer.status));
+      if (answer.status === 401) return location.reload(); // the session is over: sign in first
+      if (answer.headers.get("Content-Type")?.startsWith("text/plain")) why = await answer.text();
+      if (!answer.ok) throw new Error(why);
     } catch {
-      state.textContent = word("failed");
+      state.textContent = why;
       return;
     }
     if (!quick && text.value.startsWith(said)) text.value = text.value.slice(said.length); // the next one may be begun
