@@ -22,6 +22,8 @@ class Rehearsal:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._password = token_hex(16)  # of no other process: the buyers stay
+        self._passwords: dict[str, str] = {}
+        """Those of other people."""
         self._emails: dict[str, str] = {}
         self._tokens: dict[str, str] = {}
         self._product = ""
@@ -74,7 +76,8 @@ class Rehearsal:
         self._tokens[who] = (await self._new_session(who))["access_token"]
 
     async def _new_session(self, who: str) -> Any:
-        form = {"grant_type": "password", "username": self._emails[who], "password": self._password, "client_id": "web"}
+        password = self._passwords.get(who, self._password)
+        form = {"grant_type": "password", "username": self._emails[who], "password": password, "client_id": "web"}
         return granted(await self._upstream.ask("POST", "/accounts/token", data=form))
 
     async def _cancel_one(self, buyer: str) -> str:
