@@ -12,7 +12,6 @@ from unittest.mock import patch
 import httpx
 
 from batalkan import system
-from batalkan.operate import advance_clock
 from batalkan.system import System, Where
 from lab.lessons import stage
 from tests.harness.accounts import QUICK
@@ -61,8 +60,7 @@ class Site(BrowserTarget):
         await self._stack.aclose()
 
     async def advance(self, by: timedelta) -> None:
-        await advance_clock(self.system.database_urls, by)
-        self.system.hurry()
+        await self.system.advance_clock(by)
 
 
 @asynccontextmanager

@@ -5,8 +5,8 @@ import asyncio
 from services.web.flow.rehearsal import Rehearsal
 from services.web.upstream import ServiceAway, granted
 
-AGENT, PASSWORD = "agent@example.com", "batalkan-demo"
-"""Exists in demonstration mode."""
+DEMONSTRATION = {role: f"{role}@example.com" for role in ("buyer", "seller", "agent")}
+PASSWORD = "batalkan-demo"  # noqa: S105 - public, of accounts that exist in demonstration mode only
 QUESTION = "Penjual tidak menjawab. Tolong batalkan pesanan saya."
 KNOWN_WITHIN = 10
 """Seconds until customer service knows an order."""
@@ -28,7 +28,7 @@ class People(Rehearsal):
         order = (await self._post("/orders", buyer, {"lines": lines, "payment_method": "dana"}))["order_id"]
         self._remember(order, buyer)
         await self._post(f"/orders/{order}/pay", buyer)
-        self._emails["agent"], self._passwords["agent"] = AGENT, PASSWORD
+        self._emails["agent"], self._passwords["agent"] = DEMONSTRATION["agent"], PASSWORD
         await self._sign_in("agent", "agent")
         on_duty = granted(await self._ask("GET", "/cs/duty", "agent"))["on"]
         if not on_duty:

@@ -6,15 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 
 from runtime.errors import NotFound
+from services.web.lessons.people import DEMONSTRATION, PASSWORD
 from services.web.pages.start import ROLES, own_path
 from services.web.seats import CONSOLE
 from services.web.upstream import Refused, ServiceAway, granted
 from services.web.visits import AtSeat, Form, Person, SignInFirst, Visit
 
 router = APIRouter(prefix="/web/s/{seat}", include_in_schema=False)
-
-DEMONSTRATION = {role: f"{role}@example.com" for role in ("buyer", "seller", "agent")}
-PASSWORD = "batalkan-demo"  # noqa: S105 - public, of accounts that exist in demonstration mode only
 
 
 @router.get("/sign-in")
